@@ -1,0 +1,168 @@
+"""Operations whose output shapes Python works out, with any number of operands and outputs."""
+
+from ..kernels.abi import MAX_DIMS
+from .jit import entry, jit
+from .layout import (
+    ARRAYS,
+    BAD_DTYPE,
+    CONTIGUOUS,
+    ENABLED,
+    INFERENCE,
+    INFERENCE_MODE,
+    LEAF_IN_PLACE,
+    NEED_KERNEL,
+    NO_ROW,
+    OUT_OF_MEMORY,
+    PYTHON,
+    REQUIRES_GRAD,
+)
+from .memory import new_storage
+from .nests import finish_arrays, get_id, put_absent, put_array, put_id, run
+from .pointers import (
+    load_word,
+    store_word,
+)
+from .record import (
+    item_size,
+    kernel_address,
+    mode_of_thread,
+    needed_values,
+    room,
+    wants_grad,
+    write_row,
+)
+from .slots import alias, let_go, new_slot, set_contiguous
+from .tables import (
+    op_at,
+    slot_at,
+    storage_at,
+)
+
+OUTPUT_WORDS = 2 + MAX_DIMS  # dtype, dims, shape
+
+
+@jit
+def new_output(c, at):
+    """A slot with storage as described at address `at` (dtype, dims, shape); 0 without memory."""
+    dims = load_word(at, 1)
+    dtype = load_word(at, 0)
+    numel = 1
+    for d in range(dims):
+        numel *= load_word(at, 2 + d)
+    storage = new_storage(c, numel * item_size(dtype))
+    if storage == 0:
+        return 0
+    s = new_slot(c, storage, storage_at(c, storage).address, dtype)
+    record = slot_at(c, s)
+    record.dims = dims
+    for d in range(dims):
+        record.shape[d] = load_word(at, 2 + d)
+    set_contiguous(record)
+    return s
+
+
+@entry
+def apply_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_count):
+    """Run and record an ARRAYS operation.
+
+    Parameters
+    ----------
+    key : int
+        Dtype code that picks the kernel.
+    into : int
+        0, or the slot that output 0 is written into.
+    inputs, ids : int
+        Number of operands, and the address of their slots (0: absent).
+    outputs, shapes : int
+        Number of outputs, and the address of their descriptions, OUTPUT_WORDS each; on return the first
+        word of each holds the output's slot, with one handle counted for the caller.
+
+    Returns
+    -------
+    int
+        Slot of the first output, or a negative status.
+    """
+    status = room(c, attr_count + 2 * (inputs + outputs))
+    if status != 0:
+        return status
+    info = op_at(c, op)
+    for k in range(inputs):
+        put_id(c, 1 + k, load_word(ids, k))
+    kernel = kernel_address(c, op, 0, key)
+    if kernel == 0:
+        return NEED_KERNEL
+    mode = mode_of_thread(c)
+    record = mode == ENABLED and wants_grad(c, inputs, info.differentiable)
+    if record and (kernel_address(c, op, 1, key) == 0 or kernel_address(c, c.add_op, 0, key) == 0):
+        return NEED_KERNEL
+    if into != 0:
+        if mode == ENABLED and slot_at(c, into).flags & REQUIRES_GRAD and slot_at(c, into).row == NO_ROW:
+            return LEAF_IN_PLACE
+        if slot_at(c, into).dtype != load_word(shapes, 0):
+            return BAD_DTYPE
+    if not make_outputs(c, into, inputs, outputs, shapes):
+        return OUT_OF_MEMORY
+    for k in range(inputs):
+        slot = get_id(c, 1 + k)
+        if slot == 0:
+            put_absent(c, k)
+        else:
+            put_array(c, k, slot_at(c, slot), slot_at(c, slot).dims, slot_at(c, slot))
+    for k in range(outputs):
+        out = slot_at(c, output_id(c, inputs, k))
+        put_array(c, inputs + k, out, out.dims, out)
+    finish_arrays(c, kernel, inputs + outputs, slot_at(c, get_id(c, 0)).numel, attrs, attr_count)
+    run(c)
+    first = get_id(c, 0)
+    if into != 0:
+        storage_at(c, slot_at(c, into).storage).version += 1
+        if record:
+            first = alias(c, into)
+            put_id(c, 0, first)
+            slot_at(c, first).handles = 1
+    if record:
+        write_row(c, op, ARRAYS, inputs, outputs, needed_values(c, inputs, info), attrs, attr_count)
+    for k in range(outputs):
+        slot = output_id(c, inputs, k)
+        if mode == INFERENCE_MODE:
+            slot_at(c, slot).flags |= INFERENCE
+        store_word(shapes, k * OUTPUT_WORDS, slot)
+    return first
+
+
+@jit
+def output_id(c, inputs, k):
+    """Working list entry of output `k`."""
+    return get_id(c, 0) if k == 0 else get_id(c, inputs + k)
+
+
+@jit
+def make_outputs(c, into, inputs, outputs, shapes):
+    """Allocate the outputs, each with a handle, into the working list; False without memory."""
+    for k in range(outputs):
+        slot = into
+        if k > 0 or into == 0:
+            slot = new_output(c, shapes + k * OUTPUT_WORDS * 8)
+            if slot == 0:
+                for j in range(k):
+                    made = output_id(c, inputs, j)
+                    slot_at(c, made).handles = 0
+                    let_go(c, made)
+                return False
+            slot_at(c, slot).flags = CONTIGUOUS
+            slot_at(c, slot).handles = 1
+        put_id(c, 0 if k == 0 else inputs + k, slot)
+    return True
+
+
+@entry
+def link(c, op, inputs, ids, outputs, outs, saves):
+    """Record a row that Python will run backwards: from operand slots to existing output slots."""
+    status = room(c, 2 * (inputs + outputs))
+    if status != 0:
+        return status
+    for k in range(inputs):
+        put_id(c, 1 + k, load_word(ids, k))
+    for k in range(outputs):
+        put_id(c, 0 if k == 0 else inputs + k, load_word(outs, k))
+    return write_row(c, op, PYTHON, inputs, outputs, saves, ids, 0)

@@ -1,0 +1,183 @@
+"""Tensors from nothing: empty ones, numbers, and memory that Python owns."""
+
+from ..kernels.abi import BOOL, FLOAT32, FLOAT64, INT32, INT64
+from .jit import entry, jit
+from .layout import (
+    BAD_DTYPE,
+    CONTIGUOUS,
+    EXTERNAL,
+    INFERENCE,
+    INFERENCE_MODE,
+    OUT_OF_MEMORY,
+    WRAPPED,
+)
+from .memory import new_storage
+from .pointers import (
+    float_word,
+    load_byte,
+    load_float32,
+    load_int32,
+    load_word,
+    memset,
+    store_byte,
+    store_float32,
+    store_int32,
+    store_word,
+    word_float,
+)
+from .record import apply, item_size, mode_of_thread, room
+from .slots import alias, classify, let_go, new_slot, set_contiguous
+from .tables import (
+    slot_at,
+    storage_at,
+)
+
+
+@entry
+def empty(c, dtype, dims, shape, zero):
+    """A contiguous tensor with the shape at an address, zeroed on request; one handle."""
+    status = room(c, 0)
+    if status != 0:
+        return status
+    numel = 1
+    for d in range(dims):
+        numel *= load_word(shape, d)
+    size = numel * item_size(dtype)
+    storage = new_storage(c, size)
+    if storage == 0:
+        return OUT_OF_MEMORY
+    address = storage_at(c, storage).address
+    s = new_slot(c, storage, address, dtype)
+    record = slot_at(c, s)
+    record.dims = dims
+    for d in range(dims):
+        record.shape[d] = load_word(shape, d)
+    set_contiguous(record)
+    record.handles = 1
+    if zero:
+        memset(address, 0, size)
+    if mode_of_thread(c) == INFERENCE_MODE:
+        record.flags |= INFERENCE
+    return s
+
+
+@jit
+def store_number(address, dtype, value, whole):
+    """Write a number as one element: `value` of a floating dtype, `whole` of another."""
+    if dtype == FLOAT64:
+        store_word(address, 0, float_word(value))
+    elif dtype == FLOAT32:
+        store_float32(address, value)
+    elif dtype == INT32:
+        store_int32(address, whole)
+    elif dtype == INT64:
+        store_word(address, 0, whole)
+    else:
+        store_byte(address, whole)
+
+
+@entry
+def number(c, dtype, value: float, whole):
+    """A tensor without dimensions made from a Python number; it does not decide dtypes. One handle."""
+    status = room(c, 0)
+    if status != 0:
+        return status
+    storage = new_storage(c, 8)
+    if storage == 0:
+        return OUT_OF_MEMORY
+    address = storage_at(c, storage).address
+    s = new_slot(c, storage, address, dtype)
+    record = slot_at(c, s)
+    record.dims = 0
+    record.numel = 1
+    record.flags = CONTIGUOUS | WRAPPED
+    record.handles = 1
+    store_number(address, dtype, value, whole)
+    return s
+
+
+@jit
+def category(dtype):
+    """0 for bool, 1 for integers, 2 for floating point."""
+    if dtype >= FLOAT32:
+        return 2
+    return 1 if dtype > BOOL else 0
+
+
+@entry
+def apply_number(c, op, into, x, value: float, whole, kind, reflected):
+    """A binary operation of a tensor and a Python number, which takes the tensor's dtype.
+
+    `kind` is the number's category; one above the tensor's changes the dtype, which is Python's task.
+    """
+    status = room(c, 0)
+    if status != 0:
+        return status
+    dtype = slot_at(c, x).dtype
+    if kind > category(dtype):
+        return BAD_DTYPE
+    n = number(c, dtype, value, whole)
+    if n < 0:
+        return n
+    a, b = (n, x) if reflected else (x, n)
+    out = apply(c, op, into, a, b, 0, 0, 0, 0)
+    slot_at(c, n).handles -= 1
+    let_go(c, n)
+    return out
+
+
+@entry
+def external(c, address, dtype, dims, geometry, size):
+    """A tensor on memory that Python owns; shape then strides (in elements) at `geometry`. One handle."""
+    status = room(c, 0)
+    if status != 0:
+        return status
+    storage = c.free_storage
+    record = storage_at(c, storage)
+    c.free_storage = record.next
+    record.address = address
+    record.bytes = size
+    record.size_class = EXTERNAL
+    record.refs = 0
+    record.version = 0
+    record.next = 0
+    s = new_slot(c, storage, address, dtype)
+    slot = slot_at(c, s)
+    slot.dims = dims
+    for d in range(dims):
+        slot.shape[d] = load_word(geometry, d)
+        slot.strides[d] = load_word(geometry, dims + d)
+    classify(slot)
+    slot.handles = 1
+    return s
+
+
+@entry
+def detach(c, slot):
+    """The same values without a history; one handle."""
+    status = room(c, 0)
+    if status != 0:
+        return status
+    s = alias(c, slot)
+    slot_at(c, s).handles = 1
+    return s
+
+
+@entry
+def read_float(c, slot) -> float:
+    """The first element of a floating-point slot."""
+    record = slot_at(c, slot)
+    if record.dtype == FLOAT32:
+        return load_float32(record.address)
+    return word_float(load_word(record.address, 0))
+
+
+@entry
+def read_int(c, slot):
+    """The first element of an integer or bool slot."""
+    record = slot_at(c, slot)
+    if record.dtype == INT32:
+        return load_int32(record.address)
+    if record.dtype == INT64:
+        return load_word(record.address, 0)
+    return load_byte(record.address)

@@ -1,0 +1,45 @@
+"""What Python's tensor objects do to their slots: hold and release them, set flags and gradients."""
+
+from .jit import entry
+from .slots import let_go
+from .tables import slot_at
+
+
+@entry
+def retain(c, slot):
+    """Count one more handle on a slot."""
+    slot_at(c, slot).handles += 1
+    return slot
+
+
+@entry
+def release(c, slot):
+    """Drop one handle."""
+    slot_at(c, slot).handles -= 1
+    let_go(c, slot)
+    return 0
+
+
+@entry
+def set_flag(c, slot, flag, on):
+    """Set or clear bits of a slot's flags."""
+    record = slot_at(c, slot)
+    if on:
+        record.flags |= flag
+    else:
+        record.flags &= ~flag
+    return 0
+
+
+@entry
+def set_grad(c, slot, gradient):
+    """Replace a slot's .grad; 0 for none. The gradient gains a handle."""
+    record = slot_at(c, slot)
+    if gradient != 0:
+        slot_at(c, gradient).handles += 1
+    before = record.grad
+    record.grad = gradient
+    if before != 0:
+        slot_at(c, before).handles -= 1
+        let_go(c, before)
+    return 0

@@ -1,0 +1,67 @@
+"""How the engine's functions are compiled: `jit` for helpers, `entry` for those that Python calls.
+
+Numba would compile a function anew for every constant it is called with (``put_id(c, 0, s)``, ``put_id(c, 1, s)``)
+and run passes that only arrays and closures need. Neither serves the engine; without both it compiles in a
+third of the time.
+"""
+
+from numba import njit, types
+from numba.core.compiler import CompilerBase
+from numba.core.compiler_machinery import PassManager
+from numba.core.typed_passes import (
+    AnnotateTypes,
+    NativeLowering,
+    NoPythonBackend,
+    NopythonTypeInference,
+    PreLowerStripPhis,
+)
+from numba.core.untyped_passes import (
+    FixupArgs,
+    IRProcessing,
+    ReconstructSSA,
+    TranslateByteCode,
+)
+
+
+class _Pipeline(CompilerBase):
+    """Numba's passes, less those for arrays, closures, generators and context managers."""
+
+    def define_pipelines(self):
+        passes = PassManager("jitgrad engine")
+        for step in (
+            TranslateByteCode,
+            FixupArgs,
+            IRProcessing,
+            ReconstructSSA,
+            NopythonTypeInference,
+            AnnotateTypes,
+            PreLowerStripPhis,
+            NativeLowering,
+            NoPythonBackend,
+        ):
+            passes.add_pass(step, step.__doc__ or step.__name__)
+        passes.finalize()
+        return [passes]
+
+
+def _dispatcher(function, **options):
+    dispatcher = njit(
+        function, error_model="numpy", no_cfunc_wrapper=True, pipeline_class=_Pipeline, **options
+    )
+    resolve = dispatcher.get_call_template
+
+    def without_constants(args, kws):
+        return resolve(tuple(types.unliteral(a) for a in args), kws)
+
+    dispatcher.get_call_template = without_constants
+    return dispatcher
+
+
+def jit(function):
+    """Compile a function that only compiled code calls."""
+    return _dispatcher(function, no_cpython_wrapper=True)
+
+
+def entry(function):
+    """Compile a function that Python calls too: its first argument is the context, the others integers."""
+    return _dispatcher(function)

@@ -1,0 +1,187 @@
+"""The engine's memory: every table is a flat array that compiled code and Python both read.
+
+A *slot* is a tensor: dtype, shape, strides, the storage that holds its values, and its place in the graph. A
+*storage* is a block of memory that views share. A *row* of the tape is one recorded operation. The *context*
+holds the addresses of these tables, so that one integer tells compiled code where everything is.
+"""
+
+import numpy as np
+
+from ..kernels.abi import MAX_DIMS
+
+i8 = np.int64
+
+slot_dtype = np.dtype(
+    [
+        ("storage", i8),  # 0 when the value has been dropped and only the graph needs the slot
+        ("address", i8),  # of element 0
+        ("dtype", i8),
+        ("dims", i8),
+        ("numel", i8),
+        ("flags", i8),
+        ("handles", i8),  # Python tensors that name this slot
+        ("saved", i8),  # rows that need its value
+        ("links", i8),  # rows that have it as an operand through which gradients flow
+        ("row", i8),  # the row that made it, or NO_ROW, or FREED_ROW
+        ("output", i8),  # which output of that row
+        ("grad", i8),  # slot of .grad, or 0
+        ("cotangent", i8),  # slot of the gradient on its way during a walk, or 0
+        ("next", i8),  # next free slot; during a walk, next leaf to receive its gradient
+        ("shape", i8, MAX_DIMS),
+        ("strides", i8, MAX_DIMS),  # in elements
+    ]
+)
+SLOT_WORDS = slot_dtype.itemsize // 8
+(
+    S_STORAGE,
+    S_ADDRESS,
+    S_DTYPE,
+    S_DIMS,
+    S_NUMEL,
+    S_FLAGS,
+    S_HANDLES,
+    S_SAVED,
+    S_LINKS,
+    S_ROW,
+    S_OUTPUT,
+    S_GRAD,
+    S_COTANGENT,
+    S_NEXT,
+) = range(14)
+S_SHAPE = 14
+S_STRIDES = S_SHAPE + MAX_DIMS
+
+NO_ROW = -1
+FREED_ROW = -2
+
+# slot flags
+REQUIRES_GRAD = 1
+CONTIGUOUS = 2
+RETAIN_GRAD = 4
+WRAPPED = 8  # made from a Python number: it does not decide the dtype of a result
+IS_VIEW = 16
+CAPTURE = 32  # autograd.grad asked for the gradient at this slot
+NEEDED = 64  # on a path to a captured slot, during a walk
+TOUCHED = 128  # in the walk's list of leaves
+INFERENCE = 256  # made under inference_mode
+SAVED_BY_MAKER = 512  # one of the counts in `saved` is the row's that made the slot
+ORPHAN = 1024  # its row has been told that nobody needs this output
+
+storage_dtype = np.dtype(
+    [
+        ("address", i8),
+        ("bytes", i8),
+        ("size_class", i8),  # EXTERNAL when Python owns the memory
+        ("refs", i8),  # slots that hold it
+        ("version", i8),  # counts writes in place
+        ("next", i8),  # next free storage
+    ]
+)
+EXTERNAL = -1
+STORAGE_WORDS = storage_dtype.itemsize // 8
+ST_ADDRESS, ST_BYTES, ST_CLASS, ST_REFS, ST_VERSION, ST_NEXT = range(6)
+
+# a row of the tape: header, then operands and outputs as (slot, saved version) pairs, then attributes
+T_OP, T_WORDS, T_PREV, T_INPUTS, T_OUTPUTS, T_LIVE, T_ATTRS, T_KIND = range(8)
+T_OPERANDS = 8
+NOT_SAVED = -1  # in place of a version: the value is not needed, only the slot's place in the graph
+DEAD_OP = -1
+
+# the state of one walk back, so that it can stop for Python and go on
+W_CURSOR, W_PENDING, W_LEAVES, W_RETAIN, W_CAPTURE = range(5)
+WALK_WORDS = 5
+
+# kinds of rows
+MAP, REDUCE, ARRAYS, STRIDED_VIEW, RESHAPE, PYTHON, CAST = range(7)
+
+SIZE_CLASSES = 160
+MODES = 64  # threads that may have switched recording off at once
+MAX_OPERANDS = 4  # of an operation recorded by the fast entry
+
+context_dtype = np.dtype(
+    [
+        ("slots", i8),
+        ("slot_count", i8),
+        ("free_slot", i8),
+        ("free_slots", i8),  # how many
+        ("storages", i8),
+        ("storage_count", i8),
+        ("free_storage", i8),
+        ("tape", i8),
+        ("tape_words", i8),
+        ("tape_top", i8),
+        ("last_row", i8),
+        ("dead_words", i8),
+        ("ops", i8),
+        ("kernels", i8),
+        ("scratch", i8),  # the call record being built
+        ("slab", i8),  # where the next small block is cut from
+        ("slab_end", i8),
+        ("pooled", i8),  # bytes of free large blocks
+        ("pool_limit", i8),
+        ("bytes", i8),  # bytes handed out
+        ("allocations", i8),  # blocks ever handed out
+        ("system_allocations", i8),  # times the system was asked for memory
+        ("rows", i8),  # rows ever recorded
+        ("live_rows", i8),
+        ("modes", i8),  # threads listed in mode_thread
+        ("mode_thread", i8, MODES),
+        ("mode", i8, MODES),
+        ("sum_op", i8),  # roles the engine needs from the table
+        ("add_op", i8),
+        ("copy_op", i8),
+        ("detail", i8, 4),  # what went wrong, for the message
+        ("walks", i8),  # walks under way: the tape must not move under them
+        ("released", i8),  # first external storage that was let go, linked through storage.next
+        ("program", i8),  # a program being written, or 0
+        ("free_blocks", i8, SIZE_CLASSES),
+    ]
+)
+
+# operation table, as compiled code sees it
+MAX_OUTPUTS = 4
+op_dtype = np.dtype(
+    [
+        ("kind", i8),
+        ("inputs", i8),
+        ("main", i8),  # operand whose dtype picks the kernel
+        ("input_dtype", i8, MAX_OPERANDS),  # required dtype code, or SAME
+        ("output_dtype", i8, MAX_OUTPUTS),  # dtype code, or SAME
+        ("differentiable", i8),  # operands that have a backward, as bits
+        ("uses", i8, MAX_OPERANDS),  # per operand: what its backward reads, operand bits and USE_*
+        ("rule", i8),  # shape rule of an ARRAYS operation
+    ]
+)
+SAME = -1
+USE_OUTPUT = 16
+USE_COTANGENT = 32
+USE_PASS = 64  # the gradient is the cotangent itself: nothing to compute
+
+VARIANTS = 8  # kernels of an operation: forward, then backward to each operand
+N_DTYPES = 6
+
+# shape rules of ARRAYS operations
+RULE_EXPLICIT = 0  # the caller gives the outputs' dtypes and shapes
+RULE_SAME = 1  # like operand 0
+RULE_SCALAR = 2  # no dimensions
+RULE_ROWS = 3  # operand 0 without its last dimension
+RULE_LINEAR = 4  # (..., k), (n, k) -> (..., n)
+RULE_MATMUL = 5  # (..., m, k), (..., k, n) -> (..., m, n)
+
+# what a compiled call returns instead of a slot; all are negative
+NEED_KERNEL = -1  # detail: op, variant, dtype
+NEED_SLOTS = -2
+NEED_TAPE = -3
+NEED_STORAGES = -4
+BAD_DTYPE = -5  # operand dtypes differ or have no kernel: promotion is Python's
+BAD_SHAPE = -6
+OUT_OF_MEMORY = -7
+LEAF_IN_PLACE = -8
+TOO_MANY_DIMS = -9
+STALE = -10  # detail: row, operand, saved version, version now
+FREED = -11
+NEED_PYTHON = -12  # detail: row that Python must run
+NOT_VIEWABLE = -13
+EXPANDED_IN_PLACE = -14
+
+ENABLED, DISABLED, INFERENCE_MODE = 0, 1, 2

@@ -1,0 +1,461 @@
+"""One operation: check, allocate, run, write the tape row. All in one compiled call.
+
+A call either does everything or returns a negative status and has changed nothing; Python then mends what it
+can (compiles the kernel, grows a table, promotes dtypes) and calls again, or raises.
+"""
+
+from .jit import entry, jit
+from .layout import (
+    ARRAYS,
+    BAD_DTYPE,
+    BAD_SHAPE,
+    CONTIGUOUS,
+    ENABLED,
+    INFERENCE,
+    INFERENCE_MODE,
+    LEAF_IN_PLACE,
+    MAP,
+    MAX_OPERANDS,
+    MODES,
+    N_DTYPES,
+    NEED_KERNEL,
+    NEED_SLOTS,
+    NEED_STORAGES,
+    NEED_TAPE,
+    NO_ROW,
+    NOT_SAVED,
+    OUT_OF_MEMORY,
+    REDUCE,
+    REQUIRES_GRAD,
+    RULE_LINEAR,
+    RULE_MATMUL,
+    RULE_ROWS,
+    RULE_SAME,
+    RULE_SCALAR,
+    SAME,
+    SAVED_BY_MAKER,
+    T_ATTRS,
+    T_INPUTS,
+    T_KIND,
+    T_LIVE,
+    T_OP,
+    T_OPERANDS,
+    T_OUTPUTS,
+    T_PREV,
+    T_WORDS,
+    USE_OUTPUT,
+    VARIANTS,
+)
+from .memory import new_storage
+from .nests import (
+    finish_arrays,
+    get_id,
+    map_nest,
+    put_absent,
+    put_array,
+    put_id,
+    reduce_nest,
+    run,
+)
+from .pointers import (
+    load_word,
+    store_word,
+    thread_ident,
+)
+from .slots import alias, compact, new_slot, set_contiguous
+from .tables import (
+    op_at,
+    slot_at,
+    storage_at,
+)
+
+WORD = 8
+MARGIN = 64  # free slots and storages that any one call may use
+ROW_MARGIN = 256  # words of tape
+
+
+@jit
+def mode_of_thread(c):
+    """Whether this thread records: ENABLED, DISABLED or INFERENCE_MODE."""
+    if c.modes == 0:
+        return ENABLED
+    ident = thread_ident()
+    for k in range(MODES):
+        if c.mode_thread[k] == ident:
+            return c.mode[k]
+    return ENABLED
+
+
+@jit
+def room(c, words):
+    """Make sure that a call cannot run out of table entries half-way; 0 or a NEED_ status."""
+    if c.free_slots < MARGIN:
+        return NEED_SLOTS
+    if c.free_storage < 0:
+        return NEED_STORAGES
+    if c.tape_top + words + ROW_MARGIN > c.tape_words:
+        if c.dead_words * 2 > c.tape_words and c.walks == 0:
+            compact(c)
+        else:
+            return NEED_TAPE
+    return 0
+
+
+@jit
+def kernel_address(c, op, variant, dtype):
+    """Address of a kernel, or 0 (and the detail for Python) when it has not been compiled yet."""
+    address = load_word(c.kernels, (op * VARIANTS + variant) * N_DTYPES + dtype)
+    if address == 0:
+        c.detail[0] = op
+        c.detail[1] = variant
+        c.detail[2] = dtype
+    return address
+
+
+@jit
+def item_size(dtype):
+    """Bytes of an element, by dtype code."""
+    if dtype <= 1:
+        return 1
+    return 4 if dtype == 2 or dtype == 4 else 8
+
+
+@jit
+def fresh(c, dtype, dims, numel):
+    """A slot with a storage of its own for `numel` elements; the caller writes the shape. 0: no memory."""
+    storage = new_storage(c, numel * item_size(dtype))
+    if storage == 0:
+        return 0
+    s = new_slot(c, storage, storage_at(c, storage).address, dtype)
+    slot_at(c, s).dims = dims
+    return s
+
+
+@jit
+def wants_grad(c, count, differentiable):
+    """Whether any of the first `count` listed operands asks for a gradient that the operation can give."""
+    for k in range(count):
+        slot = get_id(c, 1 + k)
+        if slot != 0 and slot_at(c, slot).flags & REQUIRES_GRAD and (differentiable >> k) & 1:
+            return True
+    return False
+
+
+@jit
+def needed_values(c, inputs, info):
+    """What the walk back will read, as USE_ bits: only what the operands that ask for gradients need."""
+    needs = 0
+    for k in range(inputs):
+        slot = get_id(c, 1 + k)
+        if slot != 0 and slot_at(c, slot).flags & REQUIRES_GRAD and (info.differentiable >> k) & 1:
+            needs |= info.uses[min(k, MAX_OPERANDS - 1)]
+    return needs
+
+
+@jit
+def write_row(c, op, kind, inputs, outputs, saves, attrs, attr_count):
+    """Append a row: working list entries 1.. are the operands, entry 0 (and those after) the outputs."""
+    offset = c.tape_top
+    row = c.tape + offset * WORD
+    words = T_OPERANDS + 2 * (inputs + outputs) + attr_count
+    store_word(row, T_OP, op)
+    store_word(row, T_KIND, kind)
+    store_word(row, T_WORDS, words)
+    store_word(row, T_PREV, c.last_row)
+    store_word(row, T_INPUTS, inputs)
+    store_word(row, T_OUTPUTS, outputs)
+    store_word(row, T_LIVE, outputs)
+    store_word(row, T_ATTRS, T_OPERANDS + 2 * (inputs + outputs))
+    for k in range(inputs):
+        slot = get_id(c, 1 + k)
+        version = NOT_SAVED
+        if slot != 0:
+            record = slot_at(c, slot)
+            record.links += 1
+            if (saves >> min(k, MAX_OPERANDS - 1)) & 1:
+                record.saved += 1
+                version = storage_at(c, record.storage).version
+        store_word(row, T_OPERANDS + 2 * k, slot)
+        store_word(row, T_OPERANDS + 2 * k + 1, version)
+    for k in range(outputs):
+        slot = get_id(c, 0) if k == 0 else get_id(c, inputs + k)
+        record = slot_at(c, slot)
+        record.row = offset
+        record.output = k
+        version = NOT_SAVED
+        if saves & USE_OUTPUT and k == 0:
+            record.saved += 1
+            record.flags |= SAVED_BY_MAKER
+            version = storage_at(c, record.storage).version
+        if record.dtype >= 4:
+            record.flags |= REQUIRES_GRAD
+        at = T_OPERANDS + 2 * (inputs + k)
+        store_word(row, at, slot)
+        store_word(row, at + 1, version)
+    for k in range(attr_count):
+        store_word(row, T_OPERANDS + 2 * (inputs + outputs) + k, load_word(attrs, k))
+    c.last_row = offset
+    c.tape_top = offset + words
+    c.rows += 1
+    c.live_rows += 1
+    return offset
+
+
+@jit
+def backward_kernels(c, op, dtype, inputs, differentiable, joint):
+    """Whether the kernels that the walk back will need are compiled."""
+    if joint:
+        return kernel_address(c, op, 1, dtype) != 0
+    for k in range(inputs):
+        slot = get_id(c, 1 + k)
+        if (differentiable >> k) & 1 and slot_at(c, slot).flags & REQUIRES_GRAD:
+            if kernel_address(c, op, 1 + k, dtype) == 0:
+                return False
+            small = slot_at(c, slot).numel != slot_at(c, get_id(c, 0)).numel
+            if small and kernel_address(c, c.sum_op, 0, dtype) == 0:
+                return False
+    return kernel_address(c, c.add_op, 0, dtype) != 0
+
+
+@jit
+def check_dtypes(c, op):
+    """The dtype that picks the kernel, or BAD_DTYPE when an operand does not fit."""
+    info = op_at(c, op)
+    main = slot_at(c, get_id(c, 1 + info.main)).dtype
+    for k in range(info.inputs):
+        slot = get_id(c, 1 + k)
+        if slot == 0:
+            continue
+        wanted = info.input_dtype[k]
+        if slot_at(c, slot).dtype != (main if wanted == SAME else wanted):
+            return BAD_DTYPE
+    return main
+
+
+@jit
+def broadcast_shape(c, inputs, target):
+    """Write the operands' common shape into slot `target`; 0 or BAD_SHAPE."""
+    out = slot_at(c, target)
+    dims = 0
+    for k in range(inputs):
+        dims = max(dims, slot_at(c, get_id(c, 1 + k)).dims)
+    out.dims = dims
+    for d in range(dims):
+        size = 1
+        for k in range(inputs):
+            x = slot_at(c, get_id(c, 1 + k))
+            own = d - (dims - x.dims)
+            if own >= 0 and x.shape[own] != 1:
+                if size != 1 and size != x.shape[own]:
+                    return BAD_SHAPE
+                size = x.shape[own]
+        out.shape[d] = size
+    return 0
+
+
+@jit
+def reduced_shape(c, x_slot, mask, keep, target):
+    """Write the shape of a reduction into slot `target`."""
+    x, out = slot_at(c, x_slot), slot_at(c, target)
+    dims = 0
+    for d in range(x.dims):
+        if (mask >> d) & 1:
+            if keep:
+                out.shape[dims] = 1
+                dims += 1
+        else:
+            out.shape[dims] = x.shape[d]
+            dims += 1
+    out.dims = dims
+
+
+@jit
+def ruled_shape(c, rule, target):
+    """Write the shape of an ARRAYS operation's only output by its rule; 0 or BAD_SHAPE."""
+    x, out = slot_at(c, get_id(c, 1)), slot_at(c, target)
+    if rule == RULE_SCALAR:
+        out.dims = 0
+        return 0
+    out.dims = x.dims
+    for d in range(x.dims):
+        out.shape[d] = x.shape[d]
+    if rule == RULE_SAME:
+        return 0
+    if rule == RULE_ROWS:
+        out.dims = x.dims - 1
+        return 0 if x.dims > 0 else BAD_SHAPE
+    w = slot_at(c, get_id(c, 2))
+    if rule == RULE_LINEAR:
+        if x.dims < 1 or w.dims != 2 or w.shape[1] != x.shape[x.dims - 1]:
+            return BAD_SHAPE
+        out.shape[x.dims - 1] = w.shape[0]
+        bias = get_id(c, 3)
+        if bias != 0 and (slot_at(c, bias).dims != 1 or slot_at(c, bias).shape[0] != w.shape[0]):
+            return BAD_SHAPE
+        return 0
+    if x.dims < 2 or w.dims < 2 or w.shape[w.dims - 2] != x.shape[x.dims - 1]:
+        return BAD_SHAPE
+    out.dims = max(x.dims, w.dims)
+    for d in range(out.dims - 2):
+        i, j = d - (out.dims - x.dims), d - (out.dims - w.dims)
+        a = x.shape[i] if i >= 0 else 1
+        b = w.shape[j] if j >= 0 else 1
+        if i >= 0 and j >= 0 and a != b:
+            return BAD_SHAPE  # sizes 1 are expanded by the caller
+        out.shape[d] = a if i >= 0 else b
+    out.shape[out.dims - 2] = x.shape[x.dims - 2]
+    out.shape[out.dims - 1] = w.shape[w.dims - 1]
+    return 0
+
+
+@jit
+def output_shape(c, op, attrs, target):
+    """Write the output's shape into slot `target`; 0 or BAD_SHAPE."""
+    info = op_at(c, op)
+    if info.kind == MAP:
+        return broadcast_shape(c, info.inputs, target)
+    if info.kind == REDUCE:
+        reduced_shape(c, get_id(c, 1), load_word(attrs, 0), load_word(attrs, 1), target)
+        return 0
+    return ruled_shape(c, info.rule, target)
+
+
+@jit
+def execute(c, op, kernel, attrs, attr_count):
+    """Run the forward kernel on the working list."""
+    info = op_at(c, op)
+    out = slot_at(c, get_id(c, 0))
+    if info.kind == MAP:
+        map_nest(c, kernel, 1 + info.inputs, attrs, attr_count)
+    elif info.kind == REDUCE:
+        x = slot_at(c, get_id(c, 1))
+        reduce_nest(c, kernel, x, load_word(attrs, 0), out.address, attrs + 2 * WORD, attr_count - 2)
+    else:
+        describe(c, info.inputs, out, info.rule == RULE_MATMUL)
+        put_array(c, info.inputs, out, out.dims, out)
+        finish_arrays(c, kernel, info.inputs + 1, out.numel, attrs, attr_count)
+    run(c)
+
+
+@jit
+def describe(c, inputs, out, expand):
+    """Describe the operands in the working list as arrays 0, 1, ..."""
+    for k in range(inputs):
+        slot = get_id(c, 1 + k)
+        if slot == 0:
+            put_absent(c, k)
+        else:
+            x = slot_at(c, slot)
+            put_array(c, k, x, out.dims if expand else x.dims, out)
+
+
+@entry
+def apply(c, op, into, a, b, d, e, attrs, attr_count):
+    """Run operation `op` on up to four operands and record it.
+
+    Parameters
+    ----------
+    into : int
+        0 for a new tensor; otherwise the slot whose values are overwritten.
+    a, b, d, e : int
+        Operand slots; 0 for an operand that is left out.
+    attrs : int
+        Address of the attribute words.
+
+    Returns
+    -------
+    int
+        Slot of the output with one handle counted for the caller, or a negative status.
+    """
+    status = room(c, attr_count)
+    if status != 0:
+        return status
+    put_id(c, 1, a)
+    put_id(c, 2, b)
+    put_id(c, 3, d)
+    put_id(c, 4, e)
+    info = op_at(c, op)
+    dtype = check_dtypes(c, op)
+    if dtype < 0:
+        return dtype
+    kernel = kernel_address(c, op, 0, dtype)
+    if kernel == 0:
+        return NEED_KERNEL
+    mode = mode_of_thread(c)
+    record = mode == ENABLED and wants_grad(c, info.inputs, info.differentiable)
+    wanted = dtype if info.output_dtype[0] == SAME else info.output_dtype[0]
+    target = c.free_slot  # a free slot serves as the place where the shape is worked out
+    status = output_shape(c, op, attrs, target)
+    if status != 0:
+        return status
+    set_contiguous(slot_at(c, target))
+    if into != 0:
+        out = write_target(c, into, target, wanted, mode, record)
+        if out < 0:
+            return out
+    else:
+        out = target
+    put_id(c, 0, out)
+    if record and not backward_kernels(c, op, dtype, info.inputs, info.differentiable, info.kind == ARRAYS):
+        return NEED_KERNEL
+    if into == 0:
+        storage = new_storage(c, slot_at(c, target).numel * item_size(wanted))
+        if storage == 0:
+            return OUT_OF_MEMORY
+        new_slot(c, storage, storage_at(c, storage).address, wanted)
+        slot_at(c, out).flags = CONTIGUOUS
+    execute(c, op, kernel, attrs, attr_count)
+    if into != 0:
+        storage_at(c, slot_at(c, into).storage).version += 1
+        if record:
+            out = alias(c, into)
+            put_id(c, 0, out)
+    if record:
+        saves = needed_values(c, info.inputs, info)
+        write_row(c, op, info.kind, info.inputs, 1, saves, attrs, attr_count)
+    if mode == INFERENCE_MODE:
+        slot_at(c, out).flags |= INFERENCE
+    if into == 0 or record:
+        slot_at(c, out).handles = 1
+    return out
+
+
+@jit
+def write_target(c, into, shape_slot, dtype, mode, record):
+    """Check that a result of the given shape and dtype may be written into slot `into`."""
+    x, y = slot_at(c, into), slot_at(c, shape_slot)
+    if mode == ENABLED and x.flags & REQUIRES_GRAD and x.row == NO_ROW:
+        return LEAF_IN_PLACE
+    if x.dtype != dtype:
+        return BAD_DTYPE
+    if x.dims != y.dims:
+        return BAD_SHAPE
+    for d in range(x.dims):
+        if x.shape[d] != y.shape[d]:
+            return BAD_SHAPE
+    return into
+
+
+@entry
+def set_mode(c, mode):
+    """Set this thread's mode and return the one before; -1 when too many threads have one set."""
+    ident = thread_ident()
+    empty = -1
+    for k in range(MODES):
+        if c.mode_thread[k] == ident:
+            before = c.mode[k]
+            c.mode[k] = mode
+            if mode == ENABLED:
+                c.mode_thread[k] = 0
+                c.modes -= 1
+            return before
+        if c.mode_thread[k] == 0 and empty < 0:
+            empty = k
+    if mode == ENABLED:
+        return ENABLED
+    if empty < 0:
+        return -1
+    c.mode_thread[empty] = ident
+    c.mode[empty] = mode
+    c.modes += 1
+    return ENABLED

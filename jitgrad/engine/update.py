@@ -1,0 +1,91 @@
+"""The optimizer's step: every parameter of a group in one compiled call."""
+
+from .handles import release
+from .jit import entry, jit
+from .layout import NEED_KERNEL
+from .nests import map_nest, put_id, run
+from .pointers import (
+    float_word,
+    load_word,
+    store_word,
+    word_float,
+)
+from .record import room
+from .tables import (
+    slot_at,
+    storage_at,
+)
+
+HYPER_ATTR = (1 << 15) + (1 << 13)  # words from the scratch record to the kernel's two attributes
+
+
+@entry
+def update(c, kernel, plan, count, states, hyper):
+    """Apply an update rule to every parameter that has a gradient.
+
+    Parameters
+    ----------
+    kernel : int
+        Address of the rule's kernel.
+    plan : int
+        Address of the plan: per parameter its slot, the slot of its step count (float64), and the slots
+        of its `states` state tensors. A step slot of 0 means that the state has not been made yet.
+    hyper : int
+        Address of the group's hyper-parameters, float64.
+
+    Returns
+    -------
+    int
+        Number of parameters that wait for their state (Python makes it and calls again), or a status.
+    """
+    status = room(c, 0)
+    if status != 0:
+        return status
+    if kernel == 0:
+        return NEED_KERNEL
+    width = 2 + states
+    waiting = 0
+    for k in range(count):
+        entry = plan + k * width * 8
+        if slot_at(c, load_word(entry, 0)).grad != 0 and load_word(entry, 1) == 0:
+            waiting += 1
+    if waiting > 0:
+        return waiting
+    for k in range(count):
+        entry = plan + k * width * 8
+        if slot_at(c, load_word(entry, 0)).grad != 0:
+            update_one(c, kernel, entry, states, hyper)
+    return 0
+
+
+@jit
+def update_one(c, kernel, entry, states, hyper):
+    """One parameter: count the step, then parameter and states are read and overwritten in one pass."""
+    parameter = load_word(entry, 0)
+    step = slot_at(c, load_word(entry, 1)).address
+    store_word(step, 0, float_word(word_float(load_word(step, 0)) + 1.0))
+    put_id(c, 0, parameter)
+    put_id(c, 1 + states, parameter)
+    put_id(c, 2 + states, slot_at(c, parameter).grad)
+    for k in range(states):
+        state = load_word(entry, 2 + k)
+        put_id(c, 1 + k, state)
+        put_id(c, 3 + states + k, state)
+        storage_at(c, slot_at(c, state).storage).version += 1
+    store_word(c.scratch, HYPER_ATTR, hyper)
+    store_word(c.scratch, HYPER_ATTR + 1, step)
+    map_nest(c, kernel, 3 + 2 * states, c.scratch + HYPER_ATTR * 8, 2)
+    run(c)
+    storage_at(c, slot_at(c, parameter).storage).version += 1
+
+
+@entry
+def clear_grads(c, plan, count, width):
+    """Set .grad of every parameter of a plan to None."""
+    for k in range(count):
+        parameter = slot_at(c, load_word(plan, k * width))
+        gradient = parameter.grad
+        if gradient != 0:
+            parameter.grad = 0
+            release(c, gradient)
+    return 0

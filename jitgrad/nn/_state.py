@@ -1,0 +1,121 @@
+"""Loading a state_dict: everything is compared first, and only a perfect match changes anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from jitgrad._tensor import Tensor
+from jitgrad.autograd import no_grad
+
+from ._registry import BUFFERS, PARAMETERS
+from .parameter import Parameter
+
+if TYPE_CHECKING:
+    from .module import Module
+
+
+class IncompatibleKeys(NamedTuple):
+    """What `load_state_dict` returns: the keys that found no partner."""
+
+    missing_keys: list[str]
+    unexpected_keys: list[str]
+
+    def __repr__(self) -> str:
+        if not self.missing_keys and not self.unexpected_keys:
+            return "<All keys matched successfully>"
+        return f"_IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+
+    __str__ = __repr__
+
+
+class _Copy(NamedTuple):
+    """One planned assignment: ``owner.name``, now ``current``, receives ``value``."""
+
+    owner: Module
+    name: str
+    current: Tensor
+    value: Tensor
+
+
+def own_state(module: Module) -> list[tuple[str, Tensor]]:
+    """List a module's own parameters and persistent buffers, the children's left out."""
+    state = module.__dict__
+    names = [*state[PARAMETERS], *(name for name, kept in state[BUFFERS].items() if kept)]
+    return [(name, state[name]) for name in names if state[name] is not None]
+
+
+def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> IncompatibleKeys:
+    """Compare ``state_dict`` with the module's state and copy it in if nothing is wrong."""
+    if not isinstance(state_dict, Mapping):
+        raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+    copies: list[_Copy] = []
+    missing: list[str] = []
+    mismatches: list[str] = []
+    expected = set()
+    for prefix, owner in module.named_modules(remove_duplicate=False):
+        for name, current in own_state(owner):
+            key = f"{prefix}.{name}" if prefix else name
+            expected.add(key)
+            if key not in state_dict:
+                missing.append(key)
+                continue
+            value = state_dict[key]
+            problem = _problem(key, current, value)
+            if problem is None:
+                copies.append(_Copy(owner, name, current, value))
+            else:
+                mismatches.append(problem)
+    unexpected = [key for key in state_dict if key not in expected]
+    _raise_if_wrong(module, missing, unexpected, mismatches, strict)
+    _carry_out(copies, assign)
+    return IncompatibleKeys(missing, unexpected)
+
+
+def _problem(key: str, current: Tensor, value: Any) -> str | None:
+    """Say why ``value`` cannot become ``current``, or return None."""
+    if not isinstance(value, Tensor):
+        return (
+            f'While copying the parameter named "{key}", expected a Tensor from checkpoint but '
+            f"received {type(value)}; make it one with tensor(...)."
+        )
+    if value.shape != current.shape:
+        return (
+            f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, "
+            f"the shape in current model is {current.shape}."
+        )
+    return None
+
+
+def _raise_if_wrong(
+    module: Module,
+    missing: list[str],
+    unexpected: list[str],
+    mismatches: list[str],
+    strict: bool,
+) -> None:
+    lines = list(mismatches)
+    if strict and unexpected:
+        lines.insert(0, f"Unexpected key(s) in state_dict: {_quoted(unexpected)}. ")
+    if strict and missing:
+        lines.insert(0, f"Missing key(s) in state_dict: {_quoted(missing)}. ")
+    if lines:
+        raise RuntimeError(
+            f"Error(s) in loading state_dict for {type(module).__name__}:\n\t" + "\n\t".join(lines)
+        )
+
+
+def _quoted(keys: list[str]) -> str:
+    return ", ".join(f'"{key}"' for key in keys)
+
+
+def _carry_out(copies: list[_Copy], assign: bool) -> None:
+    if assign:
+        for owner, name, current, value in copies:
+            if isinstance(current, Parameter) and not isinstance(value, Parameter):
+                value = Parameter(value, requires_grad=current.requires_grad)
+            setattr(owner, name, value)
+        return
+    with no_grad():
+        for _, _, current, value in copies:
+            current.copy_(value)

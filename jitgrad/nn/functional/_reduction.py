@@ -1,0 +1,60 @@
+"""How the losses' element values become one number."""
+
+from __future__ import annotations
+
+import warnings
+
+from jitgrad._tensor import Tensor
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def legacy_reduction(size_average: bool | None, reduce: bool | None, stacklevel: int = 4) -> str:
+    """Translate PyTorch's two old flags, with its warning."""
+    if reduce is not None and not reduce:
+        reduction = "none"
+    else:
+        reduction = "mean" if size_average is None or size_average else "sum"
+    warnings.warn(
+        f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
+        UserWarning,
+        stacklevel=stacklevel,
+    )
+    return reduction
+
+
+def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: str) -> str:
+    """Return the reduction to use.
+
+    Raises
+    ------
+    ValueError
+        If it is none of the known ones.
+    """
+    if size_average is not None or reduce is not None:
+        return legacy_reduction(size_average, reduce, stacklevel=5)
+    check_reduction(reduction)
+    return reduction
+
+
+def check_reduction(reduction: str) -> None:
+    """Raise ValueError for an unknown reduction."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(
+            f"{reduction} is not a valid value for reduction; take one of {', '.join(REDUCTIONS)}"
+        )
+
+
+def reduced(loss: Tensor, reduction: str) -> Tensor:
+    """Apply a reduction that has been checked."""
+    if reduction == "mean":
+        return loss.mean()
+    return loss.sum() if reduction == "sum" else loss
+
+
+def reduced_with_weight(loss: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    """Weigh every element and reduce; the mean is then a weighted mean."""
+    if weight is None:
+        return reduced(loss, reduction)
+    loss = loss * weight
+    return loss.sum() / weight.sum() if reduction == "mean" else reduced(loss, reduction)

@@ -1,0 +1,246 @@
+"""Losses of class scores: negative log likelihood and cross-entropy."""
+
+from __future__ import annotations
+
+from jitgrad import functions as T
+from jitgrad._tensor import Tensor
+
+from ._reduction import chosen_reduction, reduced
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return ``-input[target]``: the negative log likelihood of the target classes.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C), (C,) or (N, C, d1, ...)
+        Logarithms of probabilities, as `log_softmax` gives them.
+    target : Tensor of int64, shape (N,), () or (N, d1, ...)
+        Class indices.
+    weight : Tensor, shape (C,), optional
+        A weight for each class; the mean becomes a weighted one.
+    size_average, reduce : bool, optional
+        PyTorch's deprecated spelling of ``reduction``.
+    ignore_index : int, default -100
+        Targets of this value count for nothing.
+    reduction : {'mean', 'sum', 'none'}
+
+    Raises
+    ------
+    ValueError
+        If the batch sizes differ or the reduction is unknown.
+    RuntimeError
+        If a shape or dtype does not fit.
+    IndexError
+        If a target is not a class.
+    """
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    _check_indices("nll_loss", input, target, weight)
+    return _index_loss(input, target, weight, ignore_index, reduction)
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    ignore_index: int = -100,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Return the cross-entropy of ``softmax(input)`` and the target.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C), (C,) or (N, C, d1, ...)
+        Logits.
+    target : Tensor
+        Class indices, as for `nll_loss`, or class probabilities of the input's shape.
+    weight : Tensor, shape (C,), optional
+        A weight for each class; with class indices the mean becomes a weighted one.
+    size_average, reduce : bool, optional
+        PyTorch's deprecated spelling of ``reduction``.
+    ignore_index : int, default -100
+        Targets of this value count for nothing; for class indices only.
+    reduction : {'mean', 'sum', 'none'}
+    label_smoothing : float, default 0.0
+        The share of the uniform distribution that is mixed into the target.
+
+    Raises
+    ------
+    ValueError
+        If the batch sizes differ or the reduction is unknown.
+    RuntimeError
+        If a shape or dtype does not fit, or ``label_smoothing`` is above 1.
+    IndexError
+        If a target is not a class.
+    """
+    if (
+        weight is None
+        and reduction == "mean"
+        and label_smoothing == 0.0
+        and size_average is None
+        and reduce is None
+        and input.ndim == 2
+        and target.ndim == 1
+        and target.dtype == T.int64
+        and input.shape[0] == target.shape[0]
+    ):
+        return T.cross_entropy_mean(input, target, ignore_index)
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    if label_smoothing > 1.0:
+        raise RuntimeError(
+            f"cross_entropy: label_smoothing must be between 0.0 and 1.0, got {label_smoothing}"
+        )
+    if input.ndim and target.shape == input.shape:
+        _check_probabilities(input, target, weight, ignore_index)
+        return _soft_loss(input, target, weight, label_smoothing, reduction)
+    _check_indices("cross_entropy", input, target, weight)
+    log_probabilities = T.log_softmax(input, _class_dim(input))
+    loss = _index_loss(log_probabilities, target, weight, ignore_index, reduction)
+    if label_smoothing <= 0.0:
+        return loss
+    uniform = _uniform_loss(log_probabilities, target, weight, ignore_index, reduction)
+    share = label_smoothing / input.shape[_class_dim(input)]
+    return (1.0 - label_smoothing) * loss + share * uniform
+
+
+def _class_dim(input: Tensor) -> int:
+    return 0 if input.ndim == 1 else 1
+
+
+def _rows(input: Tensor) -> Tensor:
+    """Bring the classes last and everything else into one dimension: (M, C)."""
+    if input.ndim == 1:
+        return input.unsqueeze(0)
+    if input.ndim == 2:
+        return input
+    return input.movedim(1, -1).reshape(-1, input.shape[1])
+
+
+def _index_loss(
+    log_probabilities: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+) -> Tensor:
+    """Pick, weigh and reduce ``-log_probabilities[target]``."""
+    flat = target.reshape(-1).long()
+    ignored = flat == ignore_index
+    safe = flat.masked_fill(ignored, 0)
+    # masked_fill, not a product: an ignored row may hold inf or nan
+    loss = T.nll_gather(_rows(log_probabilities), safe).masked_fill(ignored, 0.0)
+    if weight is not None:
+        factors = weight[safe].masked_fill(ignored, 0.0)
+        loss = loss * factors
+    if reduction == "none":
+        return loss.reshape(target.shape)
+    if reduction == "sum":
+        return loss.sum()
+    return loss.sum() / ((flat != ignore_index).sum() if weight is None else factors.sum())
+
+
+def _uniform_loss(
+    log_probabilities: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+) -> Tensor:
+    """Compute C times the loss against the uniform distribution, for label smoothing."""
+    rows = _rows(log_probabilities)
+    flat = target.reshape(-1).long()
+    ignored = flat == ignore_index
+    loss = -(rows if weight is None else rows * weight).sum(1).masked_fill(ignored, 0.0)
+    if reduction == "none":
+        return loss.reshape(target.shape)
+    if reduction == "sum":
+        return loss.sum()
+    if weight is None:
+        return loss.sum() / (flat != ignore_index).sum()
+    factors = weight[flat.masked_fill(ignored, 0)].masked_fill(ignored, 0.0)
+    return loss.sum() / factors.sum()
+
+
+def _soft_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    label_smoothing: float,
+    reduction: str,
+) -> Tensor:
+    """Compute the cross-entropy against class probabilities; the mean is over the samples."""
+    dim = _class_dim(input)
+    classes = input.shape[dim]
+    if label_smoothing > 0.0:
+        target = target * (1.0 - label_smoothing) + label_smoothing / classes
+    products = T.log_softmax(input, dim) * target
+    if weight is not None:
+        products = products * weight.reshape((-1,) + (1,) * (input.ndim - dim - 1))
+    if reduction == "mean":
+        return -products.sum() / (input.numel() / classes)
+    return -reduced(products if reduction == "sum" else products.sum(dim), reduction)
+
+
+def _check_weight(name: str, weight: Tensor | None, classes: int) -> None:
+    if weight is not None and tuple(weight.shape) != (classes,):
+        raise RuntimeError(
+            f"{name}: weight tensor should be defined either for all {classes} classes or no "
+            f"classes but got weight tensor of shape {tuple(weight.shape)}"
+        )
+
+
+def _check_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> None:
+    if not target.is_floating_point():
+        raise RuntimeError(
+            "cross_entropy: expected floating point type for target with class probabilities, "
+            f"got {target.dtype}; class indices have one dimension less than the input"
+        )
+    if ignore_index >= 0:
+        raise RuntimeError("cross_entropy: ignore_index is not supported for floating point target")
+    _check_weight("cross_entropy", weight, input.shape[_class_dim(input)])
+
+
+def _check_indices(name: str, input: Tensor, target: Tensor, weight: Tensor | None) -> None:
+    """Refuse shapes and dtypes that class indices cannot have."""
+    if input.ndim == 0:
+        raise ValueError(f"{name}: expected an input of 1 or more dimensions, got 0")
+    shape, expected = tuple(target.shape), _target_shape(tuple(input.shape))
+    if input.ndim == 1:
+        if len(shape) > 1:
+            raise RuntimeError(f"{name}: 0D or 1D target tensor expected, got {len(shape)}D")
+        if len(shape) == 1 and shape[0] != 1:
+            raise ValueError(
+                f"{name}: for 1D input, 1D target must have size 1, but got target size {shape[0]}"
+            )
+    elif shape[:1] != expected[:1]:
+        raise ValueError(
+            f"{name}: expected input batch_size ({expected[0]}) to match target batch_size "
+            f"({shape[0] if shape else 'none'})"
+        )
+    elif input.ndim == 2 and len(shape) > 1:
+        raise RuntimeError(
+            f"{name}: 0D or 1D target tensor expected, multi-target not supported; got {shape}"
+        )
+    elif shape != expected:
+        raise RuntimeError(f"{name}: expected target size {expected}, got {shape}")
+    if target.dtype not in (T.int64, T.uint8):
+        raise RuntimeError(
+            f"{name}: expected target dtype to be int64 or uint8, but got {target.dtype}; "
+            "convert it with .long()"
+        )
+    _check_weight(name, weight, input.shape[_class_dim(input)])
+
+
+def _target_shape(input: tuple[int, ...]) -> tuple[int, ...]:
+    return input[:1] + input[2:] if len(input) > 1 else ()

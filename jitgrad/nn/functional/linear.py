@@ -1,0 +1,110 @@
+"""Linear and bilinear maps, dropout, and the distances that losses are made of."""
+
+from __future__ import annotations
+
+from jitgrad import functions as T
+from jitgrad._tensor import Tensor
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return ``input @ weight.T + bias``.
+
+    Parameters
+    ----------
+    input : Tensor, shape (..., in_features)
+    weight : Tensor, shape (out_features, in_features) or (in_features,)
+    bias : Tensor, shape (out_features,), optional
+    """
+    return T.linear(input, weight, bias)
+
+
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return ``y[k] = input1 @ weight[k] @ input2 + bias[k]``.
+
+    Parameters
+    ----------
+    input1 : Tensor, shape (..., in1_features)
+    input2 : Tensor, shape (..., in2_features)
+    weight : Tensor, shape (out_features, in1_features, in2_features)
+    bias : Tensor, shape (out_features,), optional
+
+    Returns
+    -------
+    Tensor, shape (..., out_features)
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes do not fit together.
+    """
+    if input1.shape[:-1] != input2.shape[:-1]:
+        raise RuntimeError(
+            f"bilinear: input batch dimensions differ: {tuple(input1.shape)} and {tuple(input2.shape)}"
+        )
+    outputs, in1, in2 = weight.shape
+    for position, given, expected in ((1, input1, in1), (2, input2, in2)):
+        if given.shape[-1] != expected:
+            raise RuntimeError(
+                f"bilinear: input{position} size does not match weight size: got "
+                f"{given.shape[-1]} but expected {expected}"
+            )
+    batch = tuple(input1.shape[:-1])
+    first = input1.reshape(-1, in1)
+    second = input2.reshape(-1, 1, in2)
+    # (B, in1) @ (in1, out * in2): the large product first, and as a single matrix product
+    folded = first @ weight.permute(1, 0, 2).reshape(in1, outputs * in2)
+    result = (folded.reshape(-1, outputs, in2) * second).sum(-1).reshape(*batch, outputs)
+    return result if bias is None else result + bias
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """Zero every element with probability ``p`` and divide the others by ``1 - p``.
+
+    Parameters
+    ----------
+    input : Tensor
+    p : float, default 0.5
+    training : bool, default True
+        When False the input is returned as it is.
+    inplace : bool, default False
+        Write the result into ``input``.
+
+    Raises
+    ------
+    ValueError
+        If ``p`` is not between 0 and 1.
+    """
+    if not 0.0 <= p <= 1.0:
+        raise ValueError(f"dropout: probability has to be between 0 and 1, but got {p}")
+    if not training or p == 0.0:
+        return input
+    if inplace:
+        return input.copy_(T.dropout(input.clone(), p, True))
+    return T.dropout(input, p, True)
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """Return a new last dimension that is 1 at the index given and 0 elsewhere; see ``one_hot``."""
+    return T.one_hot(tensor, num_classes)
+
+
+def normalize(
+    input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None
+) -> Tensor:
+    """Return ``input`` divided by its p-norm along ``dim``, or by ``eps`` if that is larger."""
+    length = input.norm(p, dim, keepdim=True).clamp(min=eps)
+    if out is not None:
+        return out.copy_(input / length)
+    return input / length
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """Return ``x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`` along ``dim``, broadcasting."""
+    return (normalize(x1, 2.0, dim, eps) * normalize(x2, 2.0, dim, eps)).sum(dim)
+
+
+def pairwise_distance(
+    x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Tensor:
+    """Return the p-norm of ``x1 - x2 + eps`` along the last dimension, broadcasting."""
+    return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)

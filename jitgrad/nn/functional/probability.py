@@ -1,0 +1,149 @@
+"""Losses between probabilities: binary cross-entropy and the Kullback-Leibler divergence."""
+
+from __future__ import annotations
+
+import warnings
+
+from jitgrad import functions as T
+from jitgrad._tensor import Tensor
+from jitgrad.autograd import no_grad
+
+from ._reduction import REDUCTIONS, check_reduction, chosen_reduction, legacy_reduction, reduced
+
+
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return ``-(y * log(p) + (1 - y) * log(1 - p))``, each logarithm being at least -100.
+
+    Parameters
+    ----------
+    input : Tensor
+        Probabilities ``p``, from 0 to 1. For logits see `binary_cross_entropy_with_logits`.
+    target : Tensor, same shape
+        ``y``, from 0 to 1.
+    weight : Tensor, optional
+        Factors that broadcast with the target.
+    size_average, reduce : bool, optional
+        PyTorch's deprecated spelling of ``reduction``.
+    reduction : {'mean', 'sum', 'none'}
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the reduction is unknown.
+    RuntimeError
+        If a probability is not between 0 and 1.
+    """
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    if input.shape != target.shape:
+        raise ValueError(
+            f"binary_cross_entropy: target size {tuple(target.shape)} must be the same as input "
+            f"size {tuple(input.shape)}; reshape one of them"
+        )
+    with no_grad():
+        if not ((input >= 0) & (input <= 1)).all().item():
+            raise RuntimeError(
+                "binary_cross_entropy: all elements of input should be between 0 and 1; "
+                "for logits there is binary_cross_entropy_with_logits"
+            )
+    loss = T.bce(input, target)
+    return reduced(loss if weight is None else loss * weight, reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+) -> Tensor:
+    """Return `binary_cross_entropy` of ``sigmoid(input)``, computed so that it never overflows.
+
+    Parameters
+    ----------
+    input : Tensor
+        Logits.
+    target : Tensor, same shape
+        Probabilities, from 0 to 1.
+    weight : Tensor, optional
+        Factors that broadcast with the loss.
+    size_average, reduce, reduction
+        As for `binary_cross_entropy`.
+    pos_weight : Tensor, optional
+        Factors of the positive term ``y * log(p)``, broadcasting with the target.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the reduction is unknown.
+    """
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    if input.shape != target.shape:
+        raise ValueError(
+            f"binary_cross_entropy_with_logits: target size {tuple(target.shape)} must be the same "
+            f"as input size {tuple(input.shape)}; reshape one of them"
+        )
+    if pos_weight is None:
+        loss = T.bce_with_logits(input, target)
+    else:
+        # -log(p) = -logsigmoid(x) and -log(1 - p) = x - logsigmoid(x)
+        factor = (pos_weight - 1) * target + 1
+        loss = (1 - target) * input - factor * T.logsigmoid(input)
+    return reduced(loss if weight is None else loss * weight, reduction)
+
+
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
+    """Return ``target * (log(target) - input)``, reduced.
+
+    Parameters
+    ----------
+    input : Tensor
+        Logarithms of probabilities.
+    target : Tensor
+        Probabilities, or with ``log_target`` their logarithms; 0 contributes 0.
+    size_average, reduce : bool, optional
+        PyTorch's deprecated spelling of ``reduction``.
+    reduction : {'mean', 'sum', 'none', 'batchmean'}
+        ``'batchmean'``, the sum over the first dimension's size, is the divergence itself;
+        ``'mean'`` divides by the number of elements, with a warning.
+    log_target : bool, default False
+
+    Raises
+    ------
+    ValueError
+        If the reduction is unknown.
+    """
+    if size_average is not None or reduce is not None:
+        reduction = legacy_reduction(size_average, reduce)
+    elif reduction != "batchmean":
+        check_reduction(reduction)
+        if reduction == "mean":
+            warnings.warn(
+                "kl_div: reduction 'mean' divides the total loss by both the batch size and the "
+                "support size; 'batchmean' divides by the batch size only, which is the "
+                "mathematical definition",
+                UserWarning,
+                stacklevel=2,
+            )
+    if log_target:
+        loss = T.exp(target) * (target - input)
+    else:
+        loss = T.kl_div_pointwise(input, target)
+    if reduction in REDUCTIONS:
+        return reduced(loss, reduction)
+    return loss.sum() / (input.shape[0] if input.ndim else 1)

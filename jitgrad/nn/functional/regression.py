@@ -1,0 +1,250 @@
+"""Losses between a prediction and a target of the same shape."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+from jitgrad import functions as T
+from jitgrad._tensor import Tensor
+from jitgrad.autograd import no_grad
+
+from ._reduction import check_reduction, chosen_reduction, reduced, reduced_with_weight
+
+
+def _check_sizes(input: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
+    """Warn when the loss would broadcast; refuse weights that are not one for each element."""
+    if input.shape != target.shape:
+        warnings.warn(
+            f"Using a target size ({target.shape}) that is different to the input size "
+            f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
+            "Please ensure they have the same size.",
+            UserWarning,
+            stacklevel=3,
+        )
+    if weight is not None and weight.shape != input.shape:
+        raise ValueError(
+            f"Weights and input must have the same size, got {tuple(weight.shape)} and {tuple(input.shape)}"
+        )
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Return ``(input - target) ** 2``, reduced.
+
+    Parameters
+    ----------
+    input, target : Tensor, same shape
+        Different shapes broadcast, with a warning.
+    size_average, reduce : bool, optional
+        PyTorch's deprecated spelling of ``reduction``.
+    reduction : {'mean', 'sum', 'none'}
+    weight : Tensor, same shape as ``input``, optional
+        A weight for each element; the mean becomes a weighted one.
+
+    Raises
+    ------
+    ValueError
+        If the reduction is unknown or the weights have another shape than the input.
+    """
+    if (
+        reduction == "mean"
+        and weight is None
+        and size_average is None
+        and reduce is None
+        and input.shape == target.shape
+        and input.dtype == target.dtype
+    ):
+        return T.mse_loss(input, target)
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    _check_sizes(input, target, weight)
+    return reduced_with_weight(T.squared_error(input, target), weight, reduction)
+
+
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Return ``|input - target|``, reduced; see `mse_loss` for the parameters."""
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    _check_sizes(input, target, weight)
+    return reduced_with_weight(T.absolute_error(input, target), weight, reduction)
+
+
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+) -> Tensor:
+    """Return ``d ** 2 / (2 * beta)`` where ``d = |input - target| < beta``, else ``d - beta / 2``.
+
+    Parameters
+    ----------
+    input, target, size_average, reduce, reduction
+        As for `mse_loss`.
+    beta : float, default 1.0
+        Where the parabola ends; 0 gives `l1_loss`.
+
+    Raises
+    ------
+    RuntimeError
+        If ``beta`` is negative.
+    ValueError
+        If the reduction is unknown.
+    """
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    if beta < 0:
+        raise RuntimeError(f"smooth_l1_loss: beta must not be negative, got {beta}")
+    _check_sizes(input, target)
+    if beta == 0:
+        return reduced(T.absolute_error(input, target), reduction)
+    return reduced(T.smooth_l1(input, target, beta), reduction)
+
+
+def huber_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Return ``d ** 2 / 2`` where ``d = |input - target| <= delta``, else ``delta * (d - delta / 2)``.
+
+    Parameters
+    ----------
+    input, target, reduction
+        As for `mse_loss`.
+    weight : Tensor, same shape as ``input``, optional
+        A factor for each element; unlike in `mse_loss` the mean does not divide by their sum.
+    delta : float, default 1.0
+        Where the parabola ends.
+
+    Raises
+    ------
+    RuntimeError
+        If ``delta`` is not positive.
+    ValueError
+        If the reduction is unknown or the weights have another shape than the input.
+    """
+    check_reduction(reduction)
+    if not delta > 0:
+        raise RuntimeError(f"huber_loss: delta must be positive, got {delta}")
+    _check_sizes(input, target, weight)
+    loss = T.huber(input, target, delta)
+    # PyTorch's mean is the plain one here, and the weighted one in mse_loss and l1_loss
+    return reduced(loss if weight is None else loss * weight, reduction)
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: bool | None = None,
+    eps: float = 1e-8,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return the negative log likelihood of counts under a Poisson distribution.
+
+    Parameters
+    ----------
+    input : Tensor
+        The expected count, or with ``log_input`` its logarithm.
+    target : Tensor
+        The observed counts.
+    log_input : bool, default True
+    full : bool, default False
+        Add Stirling's approximation of ``log(target!)`` where the target is above 1.
+    eps : float, default 1e-8
+        Keeps the logarithm finite when ``log_input`` is False.
+    size_average, reduce, reduction
+        As for `mse_loss`.
+
+    Raises
+    ------
+    ValueError
+        If the reduction is unknown.
+    """
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    if log_input:
+        loss = T.exp(input) - target * input
+    else:
+        loss = input - target * T.log(input + eps)
+    if full:
+        stirling = target * T.log(target) - target + 0.5 * T.log(2 * math.pi * target)
+        loss = loss + T.where(target > 1, stirling, T.zeros_like(stirling))
+    return reduced(loss, reduction)
+
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return ``(log(var) + (input - target) ** 2 / var) / 2``: a normal distribution's likelihood.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, ...)
+        The expected values.
+    target : Tensor, same shape or one that broadcasts
+    var : Tensor or float
+        The variances: of the input's shape, or without its last dimension, or with 1 there.
+    full : bool, default False
+        Add the constant ``log(2 * pi) / 2``.
+    eps : float, default 1e-6
+        Variances below this count as this; their gradient does not see it.
+    reduction : {'mean', 'sum', 'none'}
+
+    Raises
+    ------
+    ValueError
+        If the reduction is unknown, or a variance is negative or of the wrong shape.
+    """
+    check_reduction(reduction)
+    if not isinstance(var, Tensor):
+        if var < 0:
+            raise ValueError(f"gaussian_nll_loss: var must not be negative, got {var}")
+        var = T.full_like(input, var)
+    else:
+        var = _fitted_variance(input, var)
+        with no_grad():
+            if (var < 0).any().item():
+                raise ValueError("gaussian_nll_loss: var has negative entries")
+    var = var.clone()
+    with no_grad():
+        var.clamp_(min=eps)
+    loss = 0.5 * (T.log(var) + T.squared_error(input, target) / var)
+    if full:
+        loss = loss + 0.5 * math.log(2 * math.pi)
+    return reduced(loss, reduction)
+
+
+def _fitted_variance(input: Tensor, var: Tensor) -> Tensor:
+    """Return ``var`` with as many dimensions as the input, or refuse it."""
+    if var.shape == input.shape:
+        return var
+    if var.shape == input.shape[:-1]:
+        return var.unsqueeze(-1)
+    if var.ndim == input.ndim and var.shape[:-1] == input.shape[:-1] and var.shape[-1] == 1:
+        return var
+    raise ValueError(
+        f"gaussian_nll_loss: var is of incorrect size {tuple(var.shape)} for an input of {tuple(input.shape)}"
+    )

@@ -1,0 +1,75 @@
+"""Checks of hyper-parameters, shared by all optimizers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jitgrad._tensor import Tensor
+
+# key -> PyTorch's words for it, and the accepted range
+_RULES: dict[str, tuple[str, str]] = {
+    "lr": ("learning rate", ">= 0"),
+    "eps": ("epsilon value", ">= 0"),
+    "weight_decay": ("weight_decay value", ">= 0"),
+    "momentum": ("momentum value", ">= 0"),
+    "alpha": ("alpha value", ">= 0"),
+    "rho": ("rho value", "in [0, 1]"),
+    "lr_decay": ("lr_decay value", ">= 0"),
+    "initial_accumulator_value": ("initial_accumulator_value value", ">= 0"),
+    "momentum_decay": ("momentum_decay value", ">= 0"),
+}
+
+
+def check_hyper(owner: str, group: dict[str, Any]) -> None:
+    """Check the hyper-parameters of one group.
+
+    Parameters
+    ----------
+    owner : str
+        Name of the optimizer, for messages.
+    group : dict
+        Hyper-parameters by name; those without a rule are not looked at.
+
+    Raises
+    ------
+    ValueError
+        If a value is outside its range (NaN is outside every range).
+    TypeError
+        If a value is not a number.
+    RuntimeError
+        If ``differentiable=True`` is asked for.
+    """
+    for key, (words, accepted) in _RULES.items():
+        if key in group:
+            value = _number(owner, key, group[key])
+            top = 1.0 if accepted == "in [0, 1]" else float("inf")
+            if not 0.0 <= value <= top:
+                raise ValueError(f"Invalid {words}: {group[key]} ({owner}: {key} must be {accepted})")
+    if "betas" in group:
+        _check_betas(owner, group["betas"])
+    if group.get("differentiable"):
+        raise RuntimeError(
+            f"{owner}: differentiable=True is not supported: the update runs in place in compiled code; "
+            "write the update with tensor operations to differentiate through it"
+        )
+
+
+def _check_betas(owner: str, betas: Any) -> None:
+    if not isinstance(betas, tuple | list) or len(betas) != 2:
+        raise ValueError(f"Invalid betas: {betas!r} ({owner}: betas must be a pair of numbers)")
+    for i, beta in enumerate(betas):
+        if not 0.0 <= _number(owner, f"betas[{i}]", beta) < 1.0:
+            raise ValueError(
+                f"Invalid beta parameter at index {i}: {beta} ({owner}: betas[{i}] must be in [0, 1))"
+            )
+
+
+def _number(owner: str, key: str, value: Any) -> float:
+    if isinstance(value, Tensor):
+        if value.numel() != 1:
+            shape = tuple(value.shape)
+            raise ValueError(f"Tensor {key} must be 1-element ({owner}: {key} has shape {shape})")
+        return float(value)
+    if isinstance(value, str) or not hasattr(value, "__float__"):
+        raise TypeError(f"{owner}: {key} must be a number, got {value!r} ({type(value).__name__})")
+    return float(value)

@@ -1,0 +1,159 @@
+"""Parameter groups that tell their optimizer when they change.
+
+A step must cost one compiled call and no comparisons, and a compiled program must follow a learning rate that
+was changed since it was recorded. So nothing is compared: a change is passed on when it is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+if TYPE_CHECKING:
+    from .optimizer import Optimizer
+
+_MISSING: Any = object()
+
+
+class ParamGroup(dict[str, Any]):
+    """One group of ``optimizer.param_groups``: an ordinary dict that reports every change of a key.
+
+    Copies (`copy`, pickle, `deepcopy`) are plain dicts.
+    """
+
+    __slots__ = ("_owner", "op", "plans", "volatile")
+
+    def __init__(self, entries: dict[str, Any], owner: Optimizer) -> None:
+        super().__init__(entries)
+        self._owner = ref(owner)
+        # kept for the optimizer: the op and the plans that update this group, keys held as tensors
+        self.op = ""
+        self.plans: list[Any] = []
+        self.volatile: tuple[str, ...] = ()
+        self.watch_params()
+
+    def watch_params(self) -> None:
+        """Have the list under ``"params"`` report its changes too."""
+        params = self.get("params")
+        if params is not None and type(params) is not ParamList:
+            dict.__setitem__(self, "params", ParamList(params, self.params_changed))
+
+    def params_changed(self) -> None:
+        """Report that the list of parameters changed."""
+        self._tell("params")
+
+    def _tell(self, key: str) -> None:
+        owner = self._owner()
+        if owner is not None:
+            owner._group_changed(self, key)
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        old = self.get(key, _MISSING)
+        super().__setitem__(key, value)
+        if key == "params":
+            self.watch_params()
+        try:
+            self._tell(key)
+        except (TypeError, ValueError, RuntimeError):
+            # the optimizer cannot use the value: leave the group as it was
+            if old is _MISSING:
+                super().__delitem__(key)
+            else:
+                super().__setitem__(key, old)
+            raise
+
+    def __delitem__(self, key: str) -> None:
+        super().__delitem__(key)
+        self._tell(key)
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Set several keys."""
+        for key, value in dict(*args, **kwargs).items():
+            self[key] = value
+
+    def __ior__(self, other: Any) -> ParamGroup:  # type: ignore[override, misc]
+        self.update(other)
+        return self
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """The value of `key`, which is set to `default` when missing."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def pop(self, key: str, *default: Any) -> Any:
+        """Remove `key` and return its value."""
+        value = super().pop(key, *default)
+        self._tell(key)
+        return value
+
+    def popitem(self) -> tuple[str, Any]:
+        """Remove the last key and return it with its value."""
+        key, value = super().popitem()
+        self._tell(key)
+        return key, value
+
+    def clear(self) -> None:
+        """Remove every key."""
+        super().clear()
+        self._tell("params")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return dict, (dict(self),)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return self.__reduce__()
+
+    def copy(self) -> dict[str, Any]:
+        """A plain dict with the same entries."""
+        return dict(self)
+
+    __copy__ = copy
+
+
+class WatchedList(list[Any]):
+    """A list that calls `changed` after every change of its members. Copies are plain lists."""
+
+    __slots__ = ("changed",)
+
+    def __init__(self, items: Iterable[Any], changed: Callable[[], None]) -> None:
+        super().__init__(items)
+        self.changed = changed
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return list, (list(self),)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return self.__reduce__()
+
+    def copy(self) -> list[Any]:
+        """A plain list of the same members."""
+        return list(self)
+
+    __copy__ = copy
+
+
+def _reporting(name: str) -> Callable[..., Any]:
+    method = getattr(list, name)
+
+    def wrapper(self: WatchedList, *args: Any, **kwargs: Any) -> Any:
+        result = method(self, *args, **kwargs)
+        self.changed()
+        return result
+
+    wrapper.__name__ = wrapper.__qualname__ = name
+    wrapper.__doc__ = method.__doc__
+    return wrapper
+
+
+for _name in ("append", "extend", "insert", "pop", "remove", "clear", "reverse", "sort"):
+    setattr(WatchedList, _name, _reporting(_name))
+for _name in ("setitem", "delitem", "iadd", "imul"):
+    setattr(WatchedList, f"__{_name}__", _reporting(f"__{_name}__"))
+
+
+class ParamList(WatchedList):
+    """The parameters of one group."""
+
+    __slots__ = ()

@@ -1,0 +1,12 @@
+"""Kernels: what the engine can compute. The engine names no operation; this package knows no engine.
+
+``table`` holds the declarations, ``stage`` the language in which kernels are written, ``compiler`` and ``cache``
+turn them into native code once per machine. Importing this package fills the table.
+"""
+
+from . import elementwise, activations, pointwise_losses, reductions  # noqa: I001
+from .table import BY_NAME, OPS
+
+ROLES = {"sum_op": "sum", "add_op": "add", "copy_op": "copy"}  # what the walk back needs by itself
+
+__all__ = ["BY_NAME", "OPS", "ROLES", "activations", "elementwise", "pointwise_losses", "reductions"]

@@ -1,0 +1,148 @@
+"""Activation functions, with PyTorch's definitions and parameter names."""
+
+from __future__ import annotations
+
+import math
+
+from .elementwise import masked
+from .formula import absolute, erf, exp, expm1, like, log1p, maximum, minimum, sigmoid, tanh, where
+from .table import elementwise
+
+AWAY = {"x": {"away": 0.15}}
+
+# constants of Klambauer et al., Self-Normalizing Neural Networks, 2017
+SELU_ALPHA = 1.6732632423543772848170429916717
+SELU_SCALE = 1.0507009873554804934193349852946
+SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
+GELU_CUBIC = 0.044715
+
+
+def _normal_cdf(x):
+    return 0.5 * (1 + erf(x * math.sqrt(0.5)))
+
+
+def _normal_pdf(x):
+    return exp(-0.5 * (x * x)) / math.sqrt(2 * math.pi)
+
+
+def _gelu_inner(x):
+    return SQRT_2_OVER_PI * (x + GELU_CUBIC * (x * x * x))
+
+
+def _gelu_tanh_gradient(x, g):
+    t = tanh(_gelu_inner(x))
+    slope = SQRT_2_OVER_PI * (1 + 3 * GELU_CUBIC * (x * x))
+    return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
+
+
+def _mish_gradient(x, g):
+    t = tanh(softplus_of(x))
+    return g * (t + x * sigmoid(x) * (1 - t * t))
+
+
+def softplus_of(x):
+    """``log(1 + exp(x))`` without overflow."""
+    return maximum(x, like(x, 0)) + log1p(exp(-absolute(x)))
+
+
+elementwise("relu", lambda x: maximum(x, like(x, 0)), x=lambda y, g: masked(y > 0, g), samples=AWAY)
+elementwise(
+    "leaky_relu",
+    lambda x, negative_slope: where(x > 0, x, x * negative_slope),
+    attributes=("negative_slope",),
+    x=lambda x, g, negative_slope: where(x > 0, g, g * negative_slope),
+    samples=AWAY | {"negative_slope": 0.1},
+)
+elementwise(
+    "prelu",
+    lambda x, weight: where(x > 0, x, x * weight),
+    x=lambda x, weight, g: where(x > 0, g, g * weight),
+    weight=lambda x, g: where(x > 0, like(g, 0), g * x),
+    samples=AWAY,
+)
+elementwise(
+    "threshold",
+    lambda x, threshold, value: where(x > threshold, x, like(x, value)),
+    attributes=("threshold", "value"),
+    x=lambda x, g, threshold: masked(x > threshold, g),
+    samples={"threshold": 0.1, "value": 20.0},
+)
+elementwise(
+    "elu",
+    lambda x, alpha: where(x > 0, x, alpha * expm1(minimum(x, like(x, 0)))),
+    attributes=("alpha",),
+    x=lambda x, g, alpha: where(x > 0, g, g * alpha * exp(minimum(x, like(x, 0)))),
+    samples=AWAY | {"alpha": 1.3},
+)
+elementwise(
+    "celu",
+    lambda x, alpha: where(x > 0, x, alpha * expm1(minimum(x, like(x, 0)) / alpha)),
+    attributes=("alpha",),
+    x=lambda x, g, alpha: where(x > 0, g, g * exp(minimum(x, like(x, 0)) / alpha)),
+    samples=AWAY | {"alpha": 1.3},
+)
+elementwise(
+    "selu",
+    lambda x: SELU_SCALE * where(x > 0, x, SELU_ALPHA * expm1(minimum(x, like(x, 0)))),
+    x=lambda x, g: g * SELU_SCALE * where(x > 0, like(x, 1), SELU_ALPHA * exp(minimum(x, like(x, 0)))),
+    samples=AWAY,
+)
+elementwise(
+    "gelu",
+    lambda x: x * _normal_cdf(x),
+    x=lambda x, g: g * (_normal_cdf(x) + x * _normal_pdf(x)),
+)
+elementwise(
+    "gelu_tanh",
+    lambda x: 0.5 * x * (1 + tanh(_gelu_inner(x))),
+    x=_gelu_tanh_gradient,
+    grad_name="Gelu",
+)
+elementwise(
+    "silu",
+    lambda x: x * sigmoid(x),
+    x=lambda x, g: g * sigmoid(x) * (1 + x * (1 - sigmoid(x))),
+)
+elementwise("mish", lambda x: x * tanh(softplus_of(x)), x=_mish_gradient)
+elementwise(
+    "softplus",
+    lambda x, beta, threshold: where(x * beta > threshold, x, softplus_of(x * beta) / beta),
+    attributes=("beta", "threshold"),
+    x=lambda x, g, beta, threshold: where(x * beta > threshold, g, g * sigmoid(x * beta)),
+    samples={"beta": 1.5, "threshold": 20.0},
+)
+elementwise(
+    "softsign",
+    lambda x: x / (1 + absolute(x)),
+    x=lambda x, g: g / ((1 + absolute(x)) * (1 + absolute(x))),
+)
+elementwise(
+    "hardtanh",
+    lambda x, min_val, max_val: minimum(maximum(x, like(x, min_val)), like(x, max_val)),
+    attributes=("min_val", "max_val"),
+    x=lambda x, g, min_val, max_val: masked((x > min_val) & (x < max_val), g),
+    samples={"min_val": -0.8, "max_val": 1.1},
+)
+elementwise(
+    "relu6",
+    lambda x: minimum(maximum(x, like(x, 0)), like(x, 6)),
+    x=lambda x, g: masked((x > 0) & (x < 6), g),
+    grad_name="Hardtanh",
+    samples=AWAY,
+)
+elementwise(
+    "hardswish",
+    lambda x: x * minimum(maximum(x + 3, like(x, 0)), like(x, 6)) / 6,
+    x=lambda x, g: where(x <= -3, like(g, 0), where(x < 3, g * (x / 3 + 0.5), g)),
+)
+elementwise(
+    "hardsigmoid",
+    lambda x: minimum(maximum(x + 3, like(x, 0)), like(x, 6)) / 6,
+    x=lambda x, g: masked((x > -3) & (x < 3), g / 6),
+)
+elementwise(
+    "logsigmoid",
+    lambda x: minimum(x, like(x, 0)) - log1p(exp(-absolute(x))),
+    x=lambda x, g: g * sigmoid(-x),
+    grad_name="LogSigmoid",
+)

@@ -1,0 +1,117 @@
+"""The kernel cache: compiled object code on disk, one file a kernel, shared by all processes of a user.
+
+The folder is named by everything that object code depends on (versions, CPU, the text of every source file
+that generates code), so a stale file cannot be loaded: a change simply looks elsewhere. Files are written to
+a temporary name and moved into place, so any number of processes may read and write at once; two that
+compile the same kernel write the same bytes. A folder that cannot be written costs only the time to compile.
+
+``JITGRAD_CACHE_DIR`` moves the cache; ``JITGRAD_CACHE=off`` switches it off.
+"""
+
+import hashlib
+import os
+import pickle
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+_SOURCES = Path(__file__).parent
+
+
+def enabled() -> bool:
+    """Whether compiled kernels are kept on disk."""
+    return os.environ.get("JITGRAD_CACHE", "").lower() not in ("off", "0", "no", "false")
+
+
+def root() -> Path:
+    """The folder that holds all generations of the cache (it may not exist yet)."""
+    chosen = os.environ.get("JITGRAD_CACHE_DIR")
+    if chosen:
+        return Path(chosen).expanduser()
+    if sys.platform == "win32":
+        base = Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    else:
+        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return base / "jitgrad"
+
+
+def source_files() -> list[Path]:
+    """Every file whose text decides what code is generated: kernels and the compiled engine."""
+    engine = sys.modules.get("jitgrad")
+    folders = [_SOURCES]
+    if engine is not None and engine.__file__:
+        folders.append(Path(engine.__file__).parent / "engine")
+    return [p for f in folders for p in sorted(f.glob("*.py"))]
+
+
+@cache
+def generation() -> str:
+    """The name of the current generation: a hash of all that object code depends on."""
+    import llvmlite
+    import numba
+    import numpy
+
+    from .compiler import codegen
+
+    digest = hashlib.sha256()
+    versions = (sys.version, numpy.__version__, numba.__version__, llvmlite.__version__)
+    for part in (*versions, *codegen().magic_tuple()):
+        digest.update(part.encode() + b"\0")
+    for path in source_files():
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def folder() -> Path:
+    """The folder of the current generation."""
+    return root() / generation()
+
+
+def load(name: str) -> Any:
+    """The stored object called `name`, or None when there is none that can be read."""
+    if not enabled():
+        return None
+    try:
+        return pickle.loads((folder() / f"{name}.kernel").read_bytes())
+    except (OSError, pickle.UnpicklingError, EOFError, ValueError, AttributeError):
+        return None
+
+
+def save(name: str, value: Any) -> None:
+    """Store `value` under `name`; a cache that cannot be written is not an error."""
+    if not enabled():
+        return
+    from numba.core.serialize import dumps
+
+    target = folder()
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=target, prefix=f".{name}.")
+    except OSError:
+        return
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(dumps(value))
+        os.replace(temporary, target / f"{name}.kernel")
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def files() -> list[Path]:
+    """Every file of every generation."""
+    return sorted(root().glob("*/*.kernel"))
+
+
+def clear() -> int:
+    """Delete the cache; returns how many files went."""
+    import shutil
+
+    count = len(files())
+    for generation_folder in root().glob("*"):
+        if generation_folder.is_dir() and len(generation_folder.name) == 24:
+            shutil.rmtree(generation_folder, ignore_errors=True)
+    return count

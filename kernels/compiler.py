@@ -1,0 +1,217 @@
+"""From LLVM IR or a Python function to the address of native code, through the disk cache.
+
+Kernels that are loops around a formula are written as LLVM IR by `kernels.stage` and handed to Numba's code
+generator directly: a kernel costs about 10 ms instead of the 100 to 500 ms of a trip through type inference.
+Kernels that are ordinary scalar code (sorting, gathering) are Python functions that Numba compiles whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from . import cache
+
+if TYPE_CHECKING:
+    from llvmlite import ir
+
+_loaded: dict[str, Any] = {}  # addresses and compile results by name
+_libraries: list[Any] = []  # Numba's libraries, whose code lives as long as they do
+
+
+@functools.cache
+def codegen() -> Any:
+    """Numba's code generator for this CPU: it knows the target and holds its machine."""
+    from numba.core.registry import cpu_target
+
+    return cpu_target.target_context.codegen()
+
+
+@functools.cache
+def _engine() -> Any:
+    """The JIT linker that holds our kernels."""
+    from llvmlite import binding
+
+    empty = binding.parse_assembly("")
+    return binding.create_mcjit_compiler(empty, codegen()._tm)
+
+
+def _optimise(module: ir.Module) -> bytes:
+    """Object code for a module. Its vector loops are explicit, so no pass has to look for them."""
+    from llvmlite import binding
+
+    parsed = binding.parse_assembly(str(module))
+    parsed.verify()
+    return _machine_code(parsed)
+
+
+def _machine_code(parsed: Any) -> bytes:
+    from llvmlite import binding
+
+    machine = codegen()._tm
+    options = binding.create_pipeline_tuning_options(speed_level=2)
+    options.loop_vectorization = options.slp_vectorization = False
+    options.loop_unrolling = options.loop_interleaving = False
+    passes = binding.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(parsed, passes)
+    return machine.emit_object(parsed)
+
+
+def native(name: str, build: Callable[[], ir.Module]) -> int:
+    """The address of the function `name` in the module that `build` writes.
+
+    The module is built and compiled only when the disk cache does not have it.
+    """
+    from llvmlite import binding
+    from numba.core.compiler_lock import global_compiler_lock
+
+    with global_compiler_lock:
+        if name not in _loaded:
+            code = cache.load(name)
+            if code is None:
+                code = _optimise(build())
+                cache.save(name, code)
+            _engine().add_object_file(binding.ObjectFileRef.from_data(code))
+            _engine().finalize_object()
+            _loaded[name] = _engine().get_function_address(name)
+        return _loaded[name]
+
+
+def symbol(name: str, build: Callable[[], ir.Module]) -> None:
+    """Make the function `name` callable by that name from other kernels."""
+    from llvmlite import binding
+
+    binding.add_symbol(name, native(name, build))
+
+
+def entry_points(
+    name: str, functions: Callable[[], dict[str, tuple[Any, Any]]]
+) -> dict[str, Callable]:
+    """Compile Numba dispatchers, each for one signature, together; returns what Python calls, by name.
+
+    Numba types and lowers them one by one, but they are linked, optimised and turned into machine code as
+    one module. Left to itself Numba would do that for every helper, and again for everything that calls it:
+    that took 30 s for the engine, this takes a quarter.
+    """
+    from llvmlite import binding
+    from numba.core.compiler_lock import global_compiler_lock
+
+    with global_compiler_lock:
+        if name in _loaded:
+            return _loaded[name]
+        state = cache.load(name)
+        if state is None:
+            state = _link(functions())
+            cache.save(name, state)
+        code, wrappers = state
+        _engine().add_object_file(binding.ObjectFileRef.from_data(code))
+        _engine().finalize_object()
+        _loaded[name] = {key: _python_entry(key, *symbols) for key, symbols in wrappers.items()}
+        return _loaded[name]
+
+
+def _python_entry(name: str, wrapper: str, environment_symbol: str) -> Callable:
+    """The Python callable behind a wrapper. Numba's wrappers want an environment, though ours is empty."""
+    from numba._dynfunc import Environment, make_function
+
+    environment = Environment({})
+    cell = _engine().get_global_value_address(environment_symbol)
+    ctypes.c_void_p.from_address(cell).value = id(environment)
+    address = _engine().get_function_address(wrapper)
+    return make_function(sys.modules[__name__], name, name, address, environment, (environment,))
+
+
+def _link(functions: dict[str, tuple[Any, Any]]) -> tuple[bytes, dict[str, tuple[str, str]]]:
+    """One object file for all the functions, and per function its wrapper and environment symbols."""
+    from llvmlite import binding
+
+    results = {}
+    with _parts_only():
+        for key, (dispatcher, signature) in functions.items():
+            dispatcher.compile(signature)
+            results[key] = dispatcher.overloads[signature.args]
+    whole = binding.parse_assembly("")
+    seen: set[int] = set()
+    for result in results.values():
+        _link_library(whole, result.library, seen)
+    wrappers = {
+        key: (r.fndesc.llvm_cpython_wrapper_name, r.target_context.get_env_name(r.fndesc))
+        for key, r in results.items()
+    }
+    whole.verify()
+    exported = {wrapper for wrapper, _environment in wrappers.values()}
+    for function in whole.functions:
+        if not function.is_declaration and function.name not in exported:
+            function.linkage = "internal"
+    return _machine_code(whole), wrappers
+
+
+def _link_library(whole: Any, library: Any, seen: set[int]) -> None:
+    if id(library) in seen:
+        return
+    seen.add(id(library))
+    for other in library._linking_libraries:
+        _link_library(whole, other, seen)
+    whole.link_in(library._final_module, preserve=True)
+
+
+@contextlib.contextmanager
+def _parts_only() -> Iterator[None]:
+    """Make Numba's libraries plain containers of IR: neither optimised nor loaded."""
+    target = codegen()
+    before, set_env = target._library_class, target.set_env
+
+    class Part(before):
+        def _optimize_functions(self, ll_module: Any) -> None:
+            pass
+
+        def finalize(self) -> None:
+            self._finalized = True
+
+        def get_pointer_to_function(self, name: str) -> int:
+            return 0
+
+    target._library_class, target.set_env = Part, lambda name, env: None
+    try:
+        yield
+    finally:
+        target._library_class, target.set_env = before, set_env
+
+
+def kernel(name: str, build: Callable[[], Any]) -> int:
+    """The address of an array kernel, whose `build` returns an LLVM module or a Python function.
+
+    A Python function takes the record's address, part and parts; Numba compiles it.
+    """
+    from numba.core.compiler_lock import global_compiler_lock
+
+    with global_compiler_lock:
+        if name in _loaded:
+            return _loaded[name]
+        state = cache.load(name)
+        if isinstance(state, bytes):
+            return native(name, build)
+        if state is None:
+            built = build()
+            if not callable(built):
+                return native(name, lambda: built)
+            library, wrapper = _compile_python(built)
+            state = (wrapper, library.serialize_using_object_code())
+            cache.save(name, state)
+        else:
+            library = codegen().unserialize_library(state[1])
+        _libraries.append(library)
+        _loaded[name] = library.get_pointer_to_function(state[0])
+        return _loaded[name]
+
+
+def _compile_python(python: Callable) -> tuple[Any, str]:
+    """Numba's library for a kernel written in Python, and the name of its C entry in it."""
+    from numba import cfunc
+
+    compiled = cfunc("void(int64, int64, int64)", error_model="numpy")(python)
+    return compiled._library, compiled._wrapper_name

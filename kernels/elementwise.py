@@ -1,0 +1,315 @@
+"""Elementwise operations: arithmetic, comparison, rounding, exponentials and trigonometry."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from . import abi
+from .formula import (
+    absolute,
+    arccos,
+    arcsin,
+    arctan,
+    arctan2,
+    ceil,
+    copysign,
+    cos,
+    cosh,
+    erf,
+    exp,
+    exp2,
+    expm1,
+    floor,
+    fma,
+    like,
+    log,
+    log1p,
+    log2,
+    log10,
+    maximum,
+    minimum,
+    power,
+    quotient,
+    rint,
+    sigmoid,
+    sin,
+    sinh,
+    sqrt,
+    tan,
+    tanh,
+    trunc,
+    where,
+)
+from .table import ALL, FLOATS, INTEGERS, NUMBERS, elementwise, identity
+
+LN2 = math.log(2)
+LN10 = math.log(10)
+POSITIVE = {"low": 0.1, "high": 4.0}
+UNIT = {"low": -0.95, "high": 0.95}
+NONZERO = {"away": 0.2}
+
+
+def sign_of(x):
+    """-1, 0 or 1 with the sign of `x`; nan stays nan."""
+    return where(x > 0, like(x, 1), where(x < 0, like(x, -1), x))
+
+
+def masked(mask, g):
+    """`g` where `mask` is set, else 0."""
+    return where(mask, g, like(g, 0))
+
+
+# arithmetic
+elementwise("add", lambda a, b: a + b, a=identity, b=identity, dtypes=NUMBERS, reference=np.add)
+elementwise("sub", lambda a, b: a - b, a=identity, b=lambda g: -g, dtypes=NUMBERS, reference=np.subtract)
+elementwise(
+    "mul",
+    lambda a, b: a * b,
+    a=lambda b, g: g * b,
+    b=lambda a, g: g * a,
+    dtypes=NUMBERS,
+    reference=np.multiply,
+)
+elementwise(
+    "div",
+    lambda a, b: a / b,
+    a=lambda b, g: g / b,
+    b=lambda b, y, g: -g * y / b,
+    reference=np.divide,
+    samples={"b": NONZERO},
+)
+elementwise(
+    "floor_divide",
+    lambda a, b: quotient(a, b),
+    dtypes=NUMBERS,
+    reference=np.floor_divide,
+    samples={"b": NONZERO},
+)
+elementwise(
+    "remainder",
+    lambda a, b: a - quotient(a, b) * b,
+    a=identity,
+    b=lambda a, b, g: -g * quotient(a, b),
+    dtypes=NUMBERS,
+    reference=np.remainder,
+    samples={"b": NONZERO},
+)
+elementwise(
+    "fmod",
+    lambda a, b: a - trunc(a / b) * b,
+    a=identity,
+    b=lambda a, b, g: -g * trunc(a / b),
+    dtypes=FLOATS,
+    reference=np.fmod,
+    samples={"b": NONZERO},
+)
+elementwise(
+    "pow",
+    lambda a, b: power(a, b),
+    a=lambda a, b, g: where(b == 0, like(g, 0), g * b * power(a, b - 1)),
+    b=lambda a, b, y, g: where((a == 0) & (b >= 0), like(g, 0), g * y * log(a)),
+    reference=np.power,
+    samples={"a": POSITIVE},
+)
+elementwise("neg", lambda x: -x, x=lambda g: -g, dtypes=NUMBERS, reference=np.negative)
+elementwise(
+    "abs",
+    lambda x: absolute(x),
+    x=lambda x, g: g * sign_of(x),
+    dtypes=NUMBERS,
+    reference=np.abs,
+    samples={"x": NONZERO},
+)
+elementwise("sign", sign_of, x=lambda g: like(g, 0), dtypes=NUMBERS, reference=np.sign)
+elementwise("square", lambda x: x * x, x=lambda x, g: 2 * x * g, dtypes=NUMBERS)
+elementwise(
+    "reciprocal",
+    lambda x: 1 / x,
+    x=lambda y, g: -g * (y * y),
+    reference=np.reciprocal,
+    samples={"x": NONZERO},
+)
+elementwise("copy", lambda x: like(x, x), x=identity, dtypes=ALL, grad_name="Clone")
+elementwise(
+    "copysign",
+    lambda a, b: copysign(a, b),
+    a=lambda a, y, g: g * sign_of(a) * sign_of(y),
+    reference=np.copysign,
+    samples={"a": NONZERO, "b": NONZERO},
+)
+elementwise(
+    "lerp",
+    lambda a, b, w: where(absolute(w) < 0.5, fma(w, b - a, a), b - (b - a) * (1 - w)),
+    a=lambda w, g: g * (1 - w),
+    b=lambda w, g: g * w,
+    w=lambda a, b, g: g * (b - a),
+    reference=lambda a, b, w: a + w * (b - a),
+)
+elementwise(
+    "addcmul",
+    lambda x, a, b, value: x + value * a * b,
+    attributes=("value",),
+    x=identity,
+    a=lambda b, g, value: g * b * value,
+    b=lambda a, g, value: g * a * value,
+)
+elementwise(
+    "addcdiv",
+    lambda x, a, b, value: x + value * a / b,
+    attributes=("value",),
+    x=identity,
+    a=lambda b, g, value: g * value / b,
+    b=lambda a, b, g, value: -g * value * a / (b * b),
+    samples={"b": NONZERO},
+)
+
+# powers and exponentials
+elementwise("sqrt", lambda x: sqrt(x), x=lambda y, g: g / (2 * y), samples={"x": POSITIVE})
+elementwise("rsqrt", lambda x: 1 / sqrt(x), x=lambda y, g: -0.5 * g * (y * y * y), samples={"x": POSITIVE})
+elementwise("exp", lambda x: exp(x), x=lambda y, g: g * y)
+elementwise("exp2", lambda x: exp2(x), x=lambda y, g: g * y * LN2)
+elementwise("expm1", lambda x: expm1(x), x=lambda y, g: g * (y + 1))
+elementwise("log", lambda x: log(x), x=lambda x, g: g / x, samples={"x": POSITIVE})
+elementwise("log2", lambda x: log2(x), x=lambda x, g: g / (x * LN2), samples={"x": POSITIVE})
+elementwise("log10", lambda x: log10(x), x=lambda x, g: g / (x * LN10), samples={"x": POSITIVE})
+elementwise("log1p", lambda x: log1p(x), x=lambda x, g: g / (x + 1), samples={"x": POSITIVE})
+elementwise("erf", lambda x: erf(x), x=lambda x, g: g * (2 / math.sqrt(math.pi)) * exp(-(x * x)))
+
+# trigonometry
+elementwise("sin", lambda x: sin(x), x=lambda x, g: g * cos(x))
+elementwise("cos", lambda x: cos(x), x=lambda x, g: -g * sin(x))
+elementwise("tan", lambda x: tan(x), x=lambda y, g: g * (1 + y * y), samples={"x": UNIT})
+elementwise("asin", lambda x: arcsin(x), x=lambda x, g: g / sqrt(1 - x * x), samples={"x": UNIT})
+elementwise("acos", lambda x: arccos(x), x=lambda x, g: -g / sqrt(1 - x * x), samples={"x": UNIT})
+elementwise("atan", lambda x: arctan(x), x=lambda x, g: g / (1 + x * x))
+elementwise(
+    "atan2",
+    lambda a, b: arctan2(a, b),
+    a=lambda a, b, g: g * b / (a * a + b * b),
+    b=lambda a, b, g: -g * a / (a * a + b * b),
+    samples={"a": NONZERO, "b": NONZERO},
+)
+elementwise("sinh", lambda x: sinh(x), x=lambda x, g: g * cosh(x))
+elementwise("cosh", lambda x: cosh(x), x=lambda x, g: g * sinh(x))
+elementwise("tanh", lambda x: tanh(x), x=lambda y, g: g * (1 - y * y))
+elementwise("sigmoid", lambda x: sigmoid(x), x=lambda y, g: g * (1 - y) * y)
+
+# rounding
+elementwise("floor", lambda x: floor(x), x=lambda g: like(g, 0))
+elementwise("ceil", lambda x: ceil(x), x=lambda g: like(g, 0))
+elementwise("trunc", lambda x: trunc(x), x=lambda g: like(g, 0))
+elementwise("round", lambda x: rint(x), x=lambda g: like(g, 0), reference=np.round)
+
+# bounds: where two values tie, each gets half of the gradient, as in PyTorch
+elementwise(
+    "minimum",
+    lambda a, b: minimum(a, b),
+    a=lambda a, b, g: where(a == b, g / 2, masked(a < b, g)),
+    b=lambda a, b, g: where(a == b, g / 2, masked(b < a, g)),
+    dtypes=NUMBERS,
+    reference=np.minimum,
+)
+elementwise(
+    "maximum",
+    lambda a, b: maximum(a, b),
+    a=lambda a, b, g: where(a == b, g / 2, masked(a > b, g)),
+    b=lambda a, b, g: where(a == b, g / 2, masked(b > a, g)),
+    dtypes=NUMBERS,
+    reference=np.maximum,
+)
+elementwise(
+    "clamp",
+    lambda x, low, high: minimum(maximum(x, like(x, low)), like(x, high)),
+    attributes=("low", "high"),
+    x=lambda x, g, low, high: masked((x >= low) & (x <= high), g),
+    samples={"low": -0.7, "high": 0.9},
+)
+elementwise(
+    "where",
+    lambda condition, a, b: where(condition, a, b),
+    a=lambda condition, g: masked(condition, g),
+    b=lambda condition, g: where(condition, like(g, 0), g),
+    operand_dtypes={"condition": abi.BOOL},
+    dtypes=ALL,
+    reference=np.where,
+)
+elementwise(
+    "masked_fill",
+    lambda x, mask, value: where(mask, like(x, value), x),
+    x=lambda mask, g: where(mask, like(g, 0), g),
+    value=lambda mask, g: masked(mask, g),
+    operand_dtypes={"mask": abi.BOOL},
+    dtypes=ALL,
+    reference=lambda x, mask, value: np.where(mask, value, x),
+)
+elementwise(
+    "nan_to_num",
+    lambda x, nan, high, low: where(
+        x != x, like(x, nan), where(x == math.inf, like(x, high), where(x == -math.inf, like(x, low), x))
+    ),
+    attributes=("nan", "high", "low"),
+    x=lambda x, g: masked((x - x) == 0, g),
+    samples={"nan": 0.5, "high": 2.0, "low": -2.0},
+)
+
+# comparison and classification
+elementwise("eq", lambda a, b: a == b, dtypes=ALL, result=abi.BOOL, reference=np.equal)
+elementwise("ne", lambda a, b: a != b, dtypes=ALL, result=abi.BOOL, reference=np.not_equal)
+elementwise("lt", lambda a, b: a < b, dtypes=ALL, result=abi.BOOL, reference=np.less)
+elementwise("le", lambda a, b: a <= b, dtypes=ALL, result=abi.BOOL, reference=np.less_equal)
+elementwise("gt", lambda a, b: a > b, dtypes=ALL, result=abi.BOOL, reference=np.greater)
+elementwise("ge", lambda a, b: a >= b, dtypes=ALL, result=abi.BOOL, reference=np.greater_equal)
+elementwise("isnan", lambda x: x != x, dtypes=FLOATS, result=abi.BOOL, reference=np.isnan)
+elementwise("isinf", lambda x: absolute(x) == math.inf, dtypes=FLOATS, result=abi.BOOL, reference=np.isinf)
+elementwise(
+    "isfinite",
+    lambda x: absolute(x) < math.inf,
+    dtypes=FLOATS,
+    result=abi.BOOL,
+    reference=np.isfinite,
+)
+elementwise(
+    "logical_and",
+    lambda a, b: (a != 0) & (b != 0),
+    dtypes=ALL,
+    result=abi.BOOL,
+    reference=np.logical_and,
+)
+elementwise(
+    "logical_or",
+    lambda a, b: (a != 0) | (b != 0),
+    dtypes=ALL,
+    result=abi.BOOL,
+    reference=np.logical_or,
+)
+elementwise(
+    "logical_xor",
+    lambda a, b: (a != 0) ^ (b != 0),
+    dtypes=ALL,
+    result=abi.BOOL,
+    reference=np.logical_xor,
+)
+elementwise("logical_not", lambda x: x == 0, dtypes=ALL, result=abi.BOOL, reference=np.logical_not)
+
+# bits
+BITS = (abi.BOOL, *INTEGERS)
+elementwise("bitwise_and", lambda a, b: a & b, dtypes=BITS, reference=np.bitwise_and)
+elementwise("bitwise_or", lambda a, b: a | b, dtypes=BITS, reference=np.bitwise_or)
+elementwise("bitwise_xor", lambda a, b: a ^ b, dtypes=BITS, reference=np.bitwise_xor)
+elementwise("bitwise_not", lambda x: ~x, dtypes=BITS, reference=np.bitwise_not)
+elementwise("left_shift", lambda a, b: a << b, dtypes=INTEGERS, reference=np.left_shift)
+elementwise("right_shift", lambda a, b: a >> b, dtypes=INTEGERS, reference=np.right_shift)
+
+# conversion: one operation for each dtype to convert to; the gradient is converted back
+for _code, _name in enumerate(abi.DTYPE_NAMES):
+    elementwise(
+        f"to_{_name}",
+        lambda x: x,
+        x=lambda g: like(g, g),
+        dtypes=ALL,
+        result=_code,
+        grad_name="ToCopy",
+        reference=lambda x, _name=_name: np.asarray(x).astype(_name),
+    )

@@ -1,0 +1,407 @@
+"""Register tiles of the matrix multiply: a strip of rows of ``C = A B`` with B's columns contiguous.
+
+A *tile* keeps ``m`` rows by ``w`` vectors of C in registers while k runs; each turn loads ``w`` vectors of B
+and multiplies them by one broadcast element of each row of A. A *strip* is a function that runs tiles of one
+``m`` along all columns. `build_rows` cuts any number of rows into strips.
+
+Every element of C is one chain of multiply-adds in increasing k, begun at the bias (or zero); with
+ACCUMULATE the chain's end is added to what C held. Strips of very few rows have too few chains to fill the
+multipliers, so they run `Plan.interleave` chains an element, over k modulo that number, and add the chains at
+the end. Which of the two happens depends on the number of rows of the whole product, never on how the
+work is cut, so results do not depend on tiles or threads.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import NamedTuple
+
+from llvmlite import ir
+
+from . import abi
+from .host import host
+from .stage import ELEMENT, I64, SUFFIX, VOID, Scope, Vec
+
+# rows reached from one address by adding one or two row strides; more addresses are passed in ready. Were
+# they computed inside, LLVM would walk from each row to the next in one long chain of additions.
+ROWS_A_BASE = 3
+
+DEPTH = 256  # terms summed before a block of C goes back to memory
+
+ACCUMULATE = abi.FLAG_ACCUMULATE
+FAR = 1 << 19  # C is not in the nearest cache: fetch a tile of it while the sums run
+NEAR = 1 << 18  # copy each strip of A to the stack
+
+
+class Plan(NamedTuple):
+    """The register tiles of this machine for one dtype.
+
+    Attributes
+    ----------
+    dtype : int
+        FLOAT32 or FLOAT64.
+    lanes : int
+        Elements in a vector register.
+    masked : bool
+        Whether ragged columns are masked vectors (AVX and up) or single elements.
+    sizes : tuple of int
+        Row counts of the ordinary strips. Every count above `thin` is a sum of them.
+    width : int
+        Vectors across an ordinary tile.
+    thin : int
+        Products of at most this many rows use interleaved strips.
+    accumulators : int
+        Registers that an interleaved strip may fill.
+    """
+
+    dtype: int
+    lanes: int
+    masked: bool
+    sizes: tuple[int, ...]
+    width: int
+    thin: int
+    accumulators: int
+
+    @property
+    def item(self) -> int:
+        """Bytes of an element."""
+        return abi.ITEM_SIZES[self.dtype]
+
+    @property
+    def largest(self) -> int:
+        """Rows of the tallest strip."""
+        return self.sizes[-1]
+
+    @property
+    def all_sizes(self) -> tuple[int, ...]:
+        """Row counts of all strips."""
+        return (*range(1, self.thin + 1), *self.sizes)
+
+    @property
+    def bases(self) -> int:
+        """Addresses of A that a strip is given."""
+        return -(-self.largest // ROWS_A_BASE)
+
+    def interleave(self, m: int) -> int:
+        """Chains per element in a strip of `m` rows."""
+        if m > self.thin:
+            return 1
+        return 4 if 4 * m <= self.accumulators // 2 else 2
+
+    def widths(self, m: int) -> tuple[int, ...]:
+        """Tile widths of a strip, in vectors, widest first."""
+        if m > self.thin:
+            return (self.width, 1)
+        widest = max(1, self.accumulators // (m * self.interleave(m)))
+        return (widest, 1) if widest > 1 else (1,)
+
+
+@cache
+def plan(dtype: int) -> Plan:
+    """Choose the tiles from the host's registers."""
+    target = host()
+    lanes = target.lanes(abi.ITEM_SIZES[dtype])
+    masked = target.vector_bytes >= 32
+    if target.vector_registers == 32:
+        # 24 accumulators, 2 or 3 vectors of B, one broadcast
+        if masked:
+            return Plan(dtype, lanes, masked, (5, 6, 7, 8, 9, 10, 12), 2, 4, 16)
+        return Plan(dtype, lanes, masked, (3, 4, 5, 6, 7, 8), 3, 2, 16)
+    if masked:
+        return Plan(dtype, lanes, masked, (3, 4, 5, 6), 2, 2, 8)
+    return Plan(dtype, lanes, masked, (2, 3, 4), 2, 1, 8)
+
+
+def cuts(sizes: tuple[int, ...], limit: int) -> list[int]:
+    """For every number of rows below `limit`, the size of the next strip to cut, by least total cost."""
+    # a strip costs its rows plus a little; counts that no sum reaches (the thin ones) cost nothing: unused
+    best = [0.0] + [float("inf")] * (limit - 1)
+    first = [0] * limit
+    for rows in range(1, limit):
+        for m in sizes:
+            if m <= rows and best[rows - m] + m + 0.75 < best[rows]:
+                best[rows], first[rows] = best[rows - m] + m + 0.75, m
+    return first
+
+
+def define(
+    module: ir.Module, name: str, parameters: str, private: bool = True
+) -> tuple[ir.IRBuilder, dict[str, ir.Value]]:
+    """Begin a function of 64-bit integers that returns nothing; gives the builder and the arguments."""
+    names = parameters.split()
+    function = ir.Function(module, ir.FunctionType(VOID, [I64] * len(names)), name)
+    if private:
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+    for argument, key in zip(function.args, names, strict=True):
+        argument.name = key
+    return ir.IRBuilder(function.append_basic_block("entry")), dict(
+        zip(names, function.args, strict=True)
+    )
+
+
+STRIP_TAIL = "rsA csA B rsB C rsC bias flags"
+
+
+def build_rows(module: ir.Module, p: Plan, copy: ir.Function) -> ir.Function:
+    """The function that computes any number of rows.
+
+    ``rows(M, N, K, A, rsA, csA, B, rsB, C, rsC, bias, flags)``: strides count elements, columns of B and C
+    are contiguous, 0 <= K <= DEPTH. With NEAR in `flags` each strip of A is first copied to the stack
+    by `copy` (see `gemm_transposed.build_copy`).
+    """
+    strips = {m: _strip(module, p, m) for m in p.all_sizes}
+    b, a = define(module, "rows", "M N K A " + STRIP_TAIL)
+    scope = Scope(b, 1)
+    table, limit = _cut_table(module, p)
+    left, at_a, at_c = (scope.variable(I64) for _ in range(3))
+    for cell, key in ((left, "M"), (at_a, "A"), (at_c, "C")):
+        b.store(a[key], cell)
+    head, choose, done = (b.append_basic_block(n) for n in ("head", "choose", "done"))
+    b.branch(head)
+    b.position_at_end(head)
+    rows, address, out = b.load(left), b.load(at_a), b.load(at_c)
+    b.cbranch(b.icmp_signed(">", rows, I64(0)), choose, done)
+    b.position_at_end(choose)
+    short = b.icmp_signed("<", rows, I64(limit))
+    entry = b.load(b.gep(table, [I64(0), b.select(short, rows, I64(0))]))
+    byte_step = b.mul(a["rsA"], I64(p.item))
+    with b.if_then(b.icmp_signed("!=", b.and_(a["flags"], I64(NEAR)), I64(0))):
+        near = _bring_near(b, p, copy, a, entry, address)
+        inside = b.block
+    strip_a = []
+    for x, y in zip(near, (address, a["rsA"], a["csA"]), strict=True):
+        phi = b.phi(I64)
+        phi.add_incoming(x, inside)
+        phi.add_incoming(y, choose)
+        strip_a.append(phi)
+    at_strip, a["rsA"], a["csA"] = strip_a
+    group_step = b.mul(a["rsA"], I64(p.item * ROWS_A_BASE))
+    addresses = [at_strip]
+    while len(addresses) < p.bases:
+        addresses.append(b.add(addresses[-1], group_step))
+    tail = [out if key == "C" else a[key] for key in STRIP_TAIL.split()]
+    joined = b.append_basic_block("joined")
+    switch = b.switch(entry, joined)
+    for m, strip in strips.items():
+        block = b.append_basic_block(f"rows{m}")
+        switch.add_case(I64(m), block)
+        b.position_at_end(block)
+        b.call(strip, [a["N"], a["K"], *addresses, *tail])
+        b.branch(joined)
+    b.position_at_end(joined)
+    b.store(b.sub(rows, entry), left)
+    b.store(b.add(address, b.mul(entry, byte_step)), at_a)
+    b.store(b.add(out, b.mul(entry, b.mul(a["rsC"], I64(p.item)))), at_c)
+    b.branch(head)
+    b.position_at_end(done)
+    b.ret_void()
+    return b.function
+
+
+def _bring_near(
+    b: ir.IRBuilder,
+    p: Plan,
+    copy: ir.Function,
+    a: dict[str, ir.Value],
+    rows: ir.Value,
+    address: ir.Value,
+) -> tuple[ir.Value, ir.Value, ir.Value]:
+    """Copy a strip of A to the stack, the way it lies; gives its address and strides."""
+    height = -(-p.largest // p.lanes) * p.lanes
+    pitch = DEPTH + p.lanes  # not a power of two: the rows must not meet in the cache
+    to = stack_buffer(b, p, max(height * DEPTH, p.largest * pitch))
+    across = b.icmp_signed("==", a["rsA"], I64(1))
+
+    def pick(x: ir.Value, y: ir.Value) -> ir.Value:
+        return b.select(across, x, y)
+
+    step = pick(a["csA"], a["rsA"])
+    gap = pick(I64(height), I64(pitch))
+    b.call(copy, [pick(a["K"], rows), pick(rows, a["K"]), address, step, I64(1), to, gap])
+    return to, pick(I64(1), I64(pitch)), pick(I64(height), I64(1))
+
+
+def stack_buffer(b: ir.IRBuilder, p: Plan, elements: int) -> ir.Value:
+    """The address of stack memory for `elements` and a vector more, at a cache line."""
+    with b.goto_entry_block():
+        place = b.alloca(ir.ArrayType(ELEMENT[p.dtype], elements + p.lanes))
+        place.align = 64
+        return b.ptrtoint(place, I64)
+
+
+def _cut_table(module: ir.Module, p: Plan) -> tuple[ir.GlobalVariable, int]:
+    limit = p.largest + 2 * p.sizes[0] + p.thin + 1
+    values = cuts(p.sizes, limit)
+    for m in range(1, p.thin + 1):
+        values[m] = m
+    values[0] = p.largest  # the entry of all larger counts
+    table = ir.GlobalVariable(module, ir.ArrayType(I64, limit), "cuts")
+    table.linkage, table.global_constant = "internal", True
+    table.initializer = ir.Constant(table.value_type, values)
+    return table, limit
+
+
+class _Strip:
+    """Writes one strip function."""
+
+    def __init__(self, b: ir.IRBuilder, p: Plan, m: int, a: dict[str, ir.Value]) -> None:
+        self.b, self.p, self.m, self.a = b, p, m, a
+        one = Scope(b, 1)
+        self.one = one
+        self.columns, self.depth = a["N"], a["K"]
+        self.bases = [
+            one.pointer(a[f"A{j}"], p.dtype) for j in range(-(-m // ROWS_A_BASE))
+        ]
+        twice = b.shl(a["rsA"], I64(1))
+        self.row_steps = (I64(0), a["rsA"], twice)
+        self.has_bias = b.icmp_signed("!=", a["bias"], I64(0))
+        accumulate = b.and_(a["flags"], I64(ACCUMULATE))
+        self.accumulate = b.icmp_signed("!=", accumulate, I64(0))
+        self.far = b.icmp_signed("!=", b.and_(a["flags"], I64(FAR)), I64(0))
+
+    def write(self) -> None:
+        p = self.p
+        wide = Scope(self.b, p.lanes)
+        column: ir.Value = I64(0)
+        for w in p.widths(self.m):
+            # a masked tile also takes a column count that ends within its last vector
+            reach = (w - 1) * p.lanes if p.masked else w * p.lanes - 1
+            stop = self.b.sub(self.columns, I64(reach))
+            with wide.loop(column, stop, w * p.lanes) as j:
+                self._tile(wide, w, j)
+            column = j
+        if not p.masked:
+            with self.one.loop(column, self.columns) as j:
+                self._tile(self.one, 1, j)
+        self.b.ret_void()
+
+    def _tile(self, s: Scope, w: int, j: ir.Value) -> None:
+        b, a, m = self.b, self.a, self.m
+        masks: list[ir.Value | None] = [None] * w
+        if self.p.masked:
+            last = b.add(j, I64((w - 1) * s.lanes))
+            masks[-1] = s.tail_mask(b.sub(self.columns, last))
+        start = self._start(s, w, j, masks)
+        places = self._places(s, w, j)
+        if s.lanes > 1:
+            with b.if_then(self.far):
+                for q in places:
+                    fetch(s, q)
+        column = s.at(s.pointer(a["B"], self.p.dtype), j)
+        chains = self.p.interleave(m)
+        stop = b.sub(self.depth, I64(chains - 1))
+        zero = Vec(s, ir.Constant(s.type(self.p.dtype), None), self.p.dtype)
+        initial = start * m + [zero] * (w * m * (chains - 1))
+        with s.carried(I64(0), stop, chains, initial) as (k, sums, carry):
+            step = w * m
+            parts = [
+                self._turn(s, b.add(k, I64(c)), column, masks, sums[c * step : (c + 1) * step])
+                for c in range(chains)
+            ]
+            carry.next(*(v for part in parts for v in part))
+        sums = carry.final
+        if chains > 1:
+            sums = self._finish_chains(s, k, column, masks, sums)
+        self._store(s, masks, places, sums)
+
+    def _start(
+        self, s: Scope, w: int, j: ir.Value, masks: list[ir.Value | None]
+    ) -> list[Vec]:
+        """The bias of each vector of columns, or zeros."""
+        b, dtype = self.b, self.p.dtype
+        before = b.block
+        with b.if_then(self.has_bias):
+            place = s.at(s.pointer(self.a["bias"], dtype), j)
+            bias = [s.load(s.at(place, v * s.lanes), dtype, masks[v]) for v in range(w)]
+            inside = b.block
+        start = []
+        for v in bias:
+            phi = b.phi(v.value.type)
+            phi.add_incoming(v.value, inside)
+            phi.add_incoming(ir.Constant(v.value.type, None), before)
+            start.append(Vec(s, phi, dtype))
+        return start
+
+    def _turn(
+        self, s: Scope, k: ir.Value, column: ir.Value, masks: list, sums: list[Vec]
+    ) -> list[Vec]:
+        """Add ``A[:, k] B[k, :]`` to the tile."""
+        b, dtype, w = self.b, self.p.dtype, len(masks)
+        row = s.at(column, b.mul(k, self.a["rsB"]))
+        vectors = [s.load(s.at(row, v * s.lanes), dtype, masks[v]) for v in range(w)]
+        along = b.mul(k, self.a["csA"])
+        result = []
+        for r in range(self.m):
+            place = s.at(self.bases[r // ROWS_A_BASE], along)
+            if r % ROWS_A_BASE:
+                place = s.at(place, self.row_steps[r % ROWS_A_BASE])
+            x = broadcast(s, b.load(place), dtype)
+            result += [multiply_add(x, vectors[v], sums[r * w + v]) for v in range(w)]
+        return result
+
+    def _finish_chains(
+        self, s: Scope, k: ir.Value, column: ir.Value, masks: list, sums: list[Vec]
+    ) -> list[Vec]:
+        """The turns left over continue the first chain; then the chains are added, neighbours first."""
+        step = self.m * len(masks)
+        with s.carried(k, self.depth, 1, sums[:step]) as (i, first, carry):
+            carry.next(*self._turn(s, i, column, masks, first))
+        chains = [carry.final, *(sums[c : c + step] for c in range(step, len(sums), step))]
+        while len(chains) > 1:
+            chains = [
+                [x + y for x, y in zip(chains[c], chains[c + 1], strict=True)]
+                for c in range(0, len(chains), 2)
+            ]
+        return chains[0]
+
+    def _places(self, s: Scope, w: int, j: ir.Value) -> list[ir.Value]:
+        """Where the tile's vectors go, row by row."""
+        row = s.at(s.pointer(self.a["C"], self.p.dtype), j)
+        places = []
+        for _ in range(self.m):
+            places += [s.at(row, v * s.lanes) for v in range(w)]
+            row = s.at(row, self.a["rsC"])
+        return places
+
+    def _store(self, s: Scope, masks: list, places: list[ir.Value], sums: list[Vec]) -> None:
+        cells = list(zip(sums, places, masks * self.m, strict=True))
+        with self.b.if_else(self.accumulate) as (add, write):
+            with add:
+                for x, q, mask in cells:
+                    s.store(s.load(q, self.p.dtype, mask) + x, q, mask)
+            with write:
+                for x, q, mask in cells:
+                    s.store(x, q, mask)
+
+
+def _strip(module: ir.Module, p: Plan, m: int) -> ir.Function:
+    addresses = " ".join(f"A{j}" for j in range(p.bases))
+    b, a = define(module, f"strip{m}", f"N K {addresses} {STRIP_TAIL}")
+    _Strip(b, p, m, a).write()
+    return b.function
+
+
+def broadcast(s: Scope, value: ir.Value, dtype: int) -> Vec:
+    """A scalar in every lane."""
+    if s.lanes == 1:
+        return Vec(s, value, dtype)
+    vector = s.type(dtype)
+    empty = ir.Constant(vector, ir.Undefined)
+    zeros = ir.Constant(ir.VectorType(ir.IntType(32), s.lanes), None)
+    first = s.b.insert_element(empty, value, ir.IntType(32)(0))
+    return Vec(s, s.b.shuffle_vector(first, empty, zeros), dtype)
+
+
+def fetch(s: Scope, place: ir.Value) -> None:
+    """Bring the cache line of an address near, for writing."""
+    i32 = ir.IntType(32)
+    s.call("llvm.prefetch.p0", VOID, [place, i32(1), i32(3), i32(1)])
+
+
+def multiply_add(x: Vec, y: Vec, z: Vec) -> Vec:
+    """``x * y + z``, rounded once where the machine can."""
+    s = x.scope
+    kind = SUFFIX[ELEMENT[x.dtype]]
+    name = f"llvm.fmuladd.{kind}" if s.lanes == 1 else f"llvm.fmuladd.v{s.lanes}{kind}"
+    return Vec(s, s.call(name, x.value.type, [x.value, y.value, z.value]), x.dtype)

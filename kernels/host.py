@@ -1,0 +1,55 @@
+"""What the compiler is told of this machine: vector width, register count, fused multiply-add.
+
+Everything is read from Numba's code generator, so ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` steer our
+kernels just as they steer Numba's own code. That is also how the tests force an AVX2 or a baseline target.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+
+class Host(NamedTuple):
+    """The target of code generation.
+
+    Attributes
+    ----------
+    cpu : str
+        LLVM's name of the CPU.
+    features : str
+        LLVM's feature string.
+    vector_bytes : int
+        Width of the vector registers in bytes: 64, 32 or 16.
+    vector_registers : int
+        How many of them there are.
+    fma : bool
+        Whether a multiply-add is one instruction.
+    """
+
+    cpu: str
+    features: str
+    vector_bytes: int
+    vector_registers: int
+    fma: bool
+
+    def lanes(self, item_size: int) -> int:
+        """Elements of ``item_size`` bytes that fill one vector register."""
+        return self.vector_bytes // item_size
+
+
+@cache
+def host() -> Host:
+    """Describe the target that Numba generates code for."""
+    from .compiler import codegen
+
+    triple, cpu, features = codegen().magic_tuple()
+    have = {f[1:] for f in features.split(",") if f.startswith("+")}
+    if "avx512f" in have and "avx512vl" in have:
+        width, registers = 64, 32
+    elif "avx" in have:
+        width, registers = 32, 16
+    elif triple.startswith(("aarch64", "arm64")):
+        width, registers = 16, 32
+    else:
+        width, registers = 16, 16
+    fma = "fma" in have or triple.startswith(("aarch64", "arm64"))
+    return Host(cpu, features, width, registers, fma)

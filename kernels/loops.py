@@ -1,0 +1,185 @@
+"""Elementwise loops around a formula, for every layout of the operands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+from llvmlite import ir
+
+from . import abi
+from .host import host
+from .nest import SHARE_GRAIN, Nest, compute_lanes, share, spread
+from .stage import I64, Scope, Vec, new_kernel, new_module
+
+Formula = Callable[..., Any]
+
+
+def build_map(
+    name: str, formula: Formula, inputs: list[int], outputs: list[int], attributes: int = 0
+) -> ir.Module:
+    """A kernel that applies `formula` at every point of a nest.
+
+    Parameters
+    ----------
+    name : str
+        Symbol of the kernel.
+    formula : callable
+        ``formula(*inputs, *attributes)`` returns the output, or a tuple of outputs.
+    inputs, outputs : list of int
+        Dtype codes of the streams; in the record the outputs come first.
+    attributes : int
+        Number of float64 attributes passed to the formula after the inputs.
+    """
+    module = new_module(name)
+    b, record, part, parts = new_kernel(module, name)
+    nest = Nest(b, record, [*outputs, *inputs])
+    scalars = [nest.attribute(k) for k in range(attributes)]
+    body = _Body(nest, formula, len(outputs), scalars, compute_lanes([*inputs, *outputs]))
+    _emit(nest, body, part, parts)
+    b.ret_void()
+    return module
+
+
+def _emit(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
+    """Write all forms of the loop: one flat run, or rows of a nest."""
+    b = nest.b
+    one_run = b.icmp_signed("==", nest.dims, I64(1))
+    contiguous = b.icmp_signed("==", nest.layout, I64(abi.NEST_CONTIGUOUS))
+    with b.if_else(b.and_(contiguous, one_run)) as (flat, nested):
+        with flat:
+            begin, end = share(nest.scope, nest.numel, part, parts, SHARE_GRAIN)
+            body.contiguous(begin, end)
+        with nested:
+            _rows(nest, body, part, parts)
+
+
+def _rows(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
+    b = nest.b
+    inner = b.sub(nest.dims, I64(1))
+    rows = nest.extent(I64(0), inner)
+    begin, end = share(nest.scope, rows, part, parts, 1)
+    size = nest.size(inner)
+    strides = [nest.stride(s, inner) for s in range(len(nest.dtypes))]
+    unit = b.icmp_signed("<=", nest.layout, I64(abi.NEST_BROADCAST))
+    with nest.walk(I64(0), inner, begin, end) as offsets, b.if_else(unit) as (near, far):
+        with near:
+            body.broadcast(size, offsets, strides)
+        with far:
+            body.strided(size, offsets, strides)
+
+
+class _Body:
+    """The innermost loop of a map, in its three forms."""
+
+    def __init__(self, nest: Nest, formula: Formula, outputs: int, scalars: list[Vec], lanes: int) -> None:
+        self.nest, self.formula, self.outputs = nest, formula, outputs
+        self.scalars, self.lanes = scalars, lanes
+
+    def _apply(self, scope: Scope, loads: list[Vec]) -> list[Vec]:
+        # attributes are scalars of the function's entry; a formula meets them with this loop's lanes
+        result = self.formula(*loads, *self.scalars)
+        results = result if isinstance(result, tuple) else (result,)
+        wide = []
+        for r, dtype in zip(results, self.nest.dtypes, strict=False):
+            r = r if isinstance(r, Vec) else scope.constant(dtype, r)
+            r = r.to(dtype)
+            wide.append(scope.splat(r.value, r.dtype) if r.scope.lanes != scope.lanes else r)
+        return wide
+
+    def _streams(self, offsets: list[ir.Value]) -> list[ir.Value]:
+        n = self.nest
+        return [n.scope.at(p, o) for p, o in zip(n.pointers, offsets, strict=True)]
+
+    def contiguous(self, begin: ir.Value, end: ir.Value) -> None:
+        bases, dtypes = self.nest.pointers, self.nest.dtypes
+
+        def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
+            places = [scope.at(p, i) for p in bases]
+            loads = [
+                scope.load(p, d, mask)
+                for p, d in zip(places[self.outputs :], dtypes[self.outputs :], strict=True)
+            ]
+            for r, p in zip(self._apply(scope, loads), places, strict=False):
+                scope.store(r, p, mask)
+
+        spread(self.nest.b, self.lanes, begin, end, body)
+
+    def broadcast(self, size: ir.Value, offsets: list[ir.Value], strides: list[ir.Value]) -> None:
+        """Input strides are 0 or 1: load a vector when it moves, else repeat one element."""
+        bases, dtypes, b = self._streams(offsets), self.nest.dtypes, self.nest.b
+        moves = [b.icmp_signed("!=", s, I64(0)) for s in strides]
+
+        def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
+            loads = []
+            for s in range(self.outputs, len(bases)):
+                loads.append(self._load_or_repeat(scope, bases[s], i, moves[s], dtypes[s], mask))
+            for r, p in zip(self._apply(scope, loads), bases, strict=False):
+                scope.store(r, scope.at(p, i), mask)
+
+        spread(b, self.lanes, I64(0), size, body)
+
+    def _load_or_repeat(
+        self,
+        scope: Scope,
+        base: ir.Value,
+        i: ir.Value,
+        moves: ir.Value,
+        dtype: int,
+        mask: ir.Value | None,
+    ) -> Vec:
+        b = scope.b
+        with b.if_else(moves) as (vector, repeat):
+            with vector:
+                whole = scope.load(scope.at(base, i), dtype, mask)
+                from_vector = b.block
+            with repeat:
+                one = scope.scalar.load(base, dtype)
+                same = scope.splat(one.value, one.dtype)
+                from_repeat = b.block
+        phi = b.phi(whole.value.type)
+        phi.add_incoming(whole.value, from_vector)
+        phi.add_incoming(same.value, from_repeat)
+        return Vec(scope, phi, whole.dtype)
+
+    def strided(self, size: ir.Value, offsets: list[ir.Value], strides: list[ir.Value]) -> None:
+        bases, dtypes, b = self._streams(offsets), self.nest.dtypes, self.nest.b
+
+        def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
+            places = [scope.at(p, b.mul(i, s)) for p, s in zip(bases, strides, strict=True)]
+            mask = mask if mask is not None else ir.Constant(scope.type(-1), 1)
+            loads = [
+                scope.gather(places[s], strides[s], dtypes[s], mask) for s in range(self.outputs, len(bases))
+            ]
+            for s, r in enumerate(self._apply(scope, loads)):
+                scope.scatter(r, places[s], strides[s], mask)
+
+        # without gather instructions a vector of scattered elements is slower than one at a time
+        lanes = self.lanes if host().vector_bytes == 64 else 1
+        spread(b, lanes, I64(0), size, body)
+
+
+def build_update(name: str, rule: Any, dtype: int) -> ir.Module:
+    """The kernel of an optimizer's rule: parameter and states are read and overwritten in one pass.
+
+    Streams are the new parameter and states, then parameter, gradient and states. Attributes 0 and 1 are the
+    addresses of the group's hyper-parameters and of the parameter's step count, both float64: they are read
+    when the kernel runs, so a replayed program sees the values of that moment.
+    """
+    module = new_module(name)
+    b, record, part, parts = new_kernel(module, name)
+    states = len(rule.state)
+    nest = Nest(b, record, [dtype] * (1 + states + 2 + states))
+
+    def number(address: ir.Value, index: int) -> Vec:
+        pointer = nest.scope.pointer(address, abi.FLOAT64)
+        return nest.scope.load(nest.scope.at(pointer, index), abi.FLOAT64)
+
+    hyper = nest.attribute_word(0)
+    h = SimpleNamespace(**{n: number(hyper, k) for k, n in enumerate(rule.hyper)})
+    each = rule.rule(h, number(nest.attribute_word(1), 0))
+    lanes = compute_lanes([dtype])
+    _emit(nest, _Body(nest, each, 1 + states, [], lanes), part, parts)
+    b.ret_void()
+    return module

@@ -1,0 +1,252 @@
+"""What the mathematical functions share: exact arithmetic, polynomials, scaling by powers of two, tables.
+
+Everything is written on staged vectors (`kernels.stage.Vec`), without branches, in float32 and float64.
+Polynomials are minimax approximations found with Remez' algorithm in 50-digit arithmetic; their
+coefficients were rounded one at a time, lowest order first, and the others fitted again after each, so that
+the error stated beside a table is that of the rounded coefficients. Tables begin with the lowest order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from llvmlite import ir
+
+from . import abi
+from .host import host
+from .stage import I32, I64, MASK, Vec, _unify
+
+Number = Vec | float
+
+
+class Format(NamedTuple):
+    """What the algorithms need to know of a floating-point format."""
+
+    mantissa: int  # stored bits of the significand
+    bias: int
+    magic: float  # adding it rounds to an integer, which then stands in the low bits
+    smallest: float  # smallest normal number
+    sign: int  # the sign bit, as a signed integer
+
+
+FORMATS = {
+    abi.FLOAT32: Format(23, 127, 1.5 * 2.0**23, 2.0**-126, -(1 << 31)),
+    abi.FLOAT64: Format(52, 1023, 1.5 * 2.0**52, 2.0**-1022, -(1 << 63)),
+}
+INFINITY = float("inf")
+NAN = float("nan")
+
+
+def is_double(x: Vec) -> bool:
+    """Whether the lanes are float64."""
+    return x.dtype == abi.FLOAT64
+
+
+def is_plain(x: Number) -> bool:
+    """Whether `x` is a plain number (not nan), known while the kernel is written."""
+    return not isinstance(x, Vec) and x == x  # noqa: PLR0124
+
+
+def unify(*args: Number) -> list[Vec]:
+    """Bring vectors, scalar vectors and plain numbers to one dtype and lane count."""
+    vectors = [a for a in args if isinstance(a, Vec)]
+    lead = vectors[0]
+    for v in vectors[1:]:
+        lead = _unify(lead, v)[0]
+    return [_unify(lead, a)[1] for a in args]
+
+
+def fma(a: Number, b: Number, c: Number) -> Vec:
+    """``a * b + c``, rounded once where the machine has such an instruction."""
+    x, y, z = unify(a, b, c)
+    if not x.is_float:
+        return x * y + z
+    return x.scope.intrinsic("fmuladd", x, y, z)
+
+
+def polynomial(x: Vec, coefficients: Sequence[float]) -> Vec:
+    """The polynomial with these coefficients, lowest order first, by Horner's rule."""
+    total = x.like(coefficients[-1])
+    for c in reversed(coefficients[:-1]):
+        total = fma(total, x, c)
+    return total
+
+
+def long_polynomial(x: Vec, coefficients: Sequence[float]) -> Vec:
+    """The same as the sum of its even and its odd half, which are computed side by side.
+
+    For a polynomial whose halves do not cancel: there it is as accurate, and waits half as long.
+    """
+    square = x * x
+    return fma(polynomial(square, coefficients[1::2]), x, polynomial(square, coefficients[::2]))
+
+
+# comparisons and bits ---------------------------------------------------------------------------
+
+
+def at_most(x: Vec, top: float) -> Vec:
+    """The smaller of `x` and the number `top`; nan stays nan. One instruction on x86."""
+    return (x.like(top) < x).select(top, x)
+
+
+def at_least(x: Vec, bottom: float) -> Vec:
+    """The larger of `x` and the number `bottom`; nan stays nan. One instruction on x86."""
+    return (x.like(bottom) > x).select(bottom, x)
+
+
+def magnitude(x: Vec) -> Vec:
+    """``|x|`` of floating lanes."""
+    return x.scope.intrinsic("fabs", x)
+
+
+def sign_bits(x: Vec) -> Vec:
+    """The sign bit of each lane, as an integer."""
+    return x.bits() & FORMATS[x.dtype].sign
+
+
+def toggle_sign(x: Vec, signs: Vec) -> Vec:
+    """Flip the sign of `x` where the integer `signs` has its sign bit set."""
+    return (x.bits() ^ signs).as_float()
+
+
+def give_sign(x: Vec, y: Vec) -> Vec:
+    """``|x|`` with the sign of `y`."""
+    return x.scope.intrinsic("copysign", x, y)
+
+
+# rounding to integers and powers of two -----------------------------------------------------------
+
+
+def nearest(x: Vec) -> Vec:
+    """`x` rounded to an integer, for ``|x| < 2**(mantissa - 2)``; two additions."""
+    magic = FORMATS[x.dtype].magic
+    return (x + magic) - magic
+
+
+def power_of_two(n: Vec) -> Vec:
+    """``2**n`` for integral lanes whose result is zero (only just) or a normal number."""
+    form = FORMATS[n.dtype]
+    # adding the magic number leaves n + bias in the low bits, and the shift makes it the exponent
+    return ((n + (form.magic + form.bias)).bits() << form.mantissa).as_float()
+
+
+def scale(x: Vec, n: Vec) -> Vec:
+    """``x * 2**n`` for integral `n`, rounded once also where the result is subnormal.
+
+    `x` must lie near one and `n` within one and a half times the exponent's range.
+    """
+    wide = _scale_instruction(x, n)
+    if wide is not None:
+        return wide
+    form = FORMATS[x.dtype]
+    magic = form.magic + form.bias
+    shifted = fma(n, 0.5, magic)
+    first = (shifted.bits() << form.mantissa).as_float()
+    rest = n - (shifted - magic)
+    return x * first * power_of_two(rest)
+
+
+def _scale_instruction(x: Vec, n: Vec) -> Vec | None:
+    """The same by AVX-512's ``vscalef``, where there is one for so many lanes."""
+    lanes, kind = x.scope.lanes, "ps" if x.dtype == abi.FLOAT32 else "pd"
+    width = lanes * 8 * abi.ITEM_SIZES[x.dtype]
+    if host().vector_bytes != 64 or width not in (128, 256, 512):
+        return None
+    mask = ir.IntType(max(8, lanes))
+    args = [x.value, n.value, x.value, mask(-1)]
+    if width == 512:
+        args.append(I32(4))  # round as the control register says
+    name = f"llvm.x86.avx512.mask.scalef.{kind}.{width}"
+    return Vec(x.scope, x.scope.call(name, x.value.type, args), x.dtype)
+
+
+# arithmetic without rounding errors -----------------------------------------------------------------
+
+
+def fast_two_sum(a: Vec, b: Vec) -> tuple[Vec, Vec]:
+    """``a + b`` and its rounding error, for ``|a| >= |b|`` (or ``a == 0``)."""
+    total = a + b
+    return total, b - (total - a)
+
+
+def two_sum(a: Vec, b: Vec) -> tuple[Vec, Vec]:
+    """``a + b`` and its rounding error."""
+    total = a + b
+    back = total - a
+    return total, (a - (total - back)) + (b - back)
+
+
+def two_product(a: Vec, b: Vec) -> tuple[Vec, Vec]:
+    """``a * b`` and its rounding error; without a fused instruction by Dekker's splitting."""
+    product = a * b
+    if host().fma:
+        return product, a.scope.intrinsic("fma", a, b, -product)
+    a_high, a_low = split(a)
+    b_high, b_low = split(b)
+    error = a_high * b_high - product + a_high * b_low + a_low * b_high + a_low * b_low
+    return product, error
+
+
+def split(x: Vec) -> tuple[Vec, Vec]:
+    """`x` as a sum of two numbers of half the precision, by clearing bits."""
+    low = (FORMATS[x.dtype].mantissa + 2) // 2
+    high = (x.bits() & -(1 << low)).as_float()
+    return high, x - high
+
+
+# whole-vector decisions and tables ------------------------------------------------------------------
+
+
+def any_lane(mask: Vec) -> ir.Value:
+    """One bit: whether `mask` is set in any lane."""
+    scope = mask.scope
+    if scope.lanes == 1:
+        return mask.value
+    bits = ir.IntType(scope.lanes)
+    return scope.b.icmp_unsigned("!=", scope.b.bitcast(mask.value, bits), bits(0))
+
+
+def rarely(mask: Vec, common: Sequence[Vec], rare: Callable[[], Sequence[Vec]]) -> list[Vec]:
+    """Where `mask` is set take what `rare` computes, else `common`.
+
+    The code of `rare` is jumped over while no lane needs it.
+    """
+    scope, b = mask.scope, mask.scope.b
+    before = b.block
+    with b.if_then(any_lane(mask), likely=False):
+        results = [mask.select(r, c).value for r, c in zip(rare(), common, strict=True)]
+        inside = b.block
+    merged = []
+    for result, usual in zip(results, common, strict=True):
+        phi = b.phi(usual.value.type)
+        phi.add_incoming(result, inside)
+        phi.add_incoming(usual.value, before)
+        merged.append(Vec(scope, phi, usual.dtype))
+    return merged
+
+
+def lookup(name: str, words: Sequence[int], index: Vec) -> Vec:
+    """``words[index]`` for int64 lanes; the table becomes a constant of the module."""
+    scope, b = index.scope, index.scope.b
+    table = b.module.globals.get(name) or _constant_table(b.module, name, words)
+    start = b.gep(table, [I64(0), I64(0)])
+    if scope.lanes == 1:
+        return Vec(scope, b.load(b.gep(start, [index.value])), abi.INT64)
+    # llvmlite's gep takes no vectors: the addresses are computed as integers
+    first = scope.splat(b.ptrtoint(start, I64), abi.INT64)
+    places = b.inttoptr((first + (index << 3)).value, ir.VectorType(start.type, scope.lanes))
+    kind = scope.type(abi.INT64)
+    every = scope.constant(MASK, 1).value
+    args = [places, I32(8), every, ir.Constant(kind, None)]
+    name = f"llvm.masked.gather.v{scope.lanes}i64.v{scope.lanes}p0"
+    return Vec(scope, scope.call(name, kind, args), abi.INT64)
+
+
+def _constant_table(module: ir.Module, name: str, words: Sequence[int]) -> ir.GlobalVariable:
+    kind = ir.ArrayType(I64, len(words))
+    table = ir.GlobalVariable(module, kind, name)
+    table.linkage = "internal"
+    table.global_constant = True
+    table.initializer = ir.Constant(kind, list(words))
+    return table

@@ -1,0 +1,149 @@
+"""Hyperbolic functions of staged vectors, and those that neural networks use in their place."""
+
+from __future__ import annotations
+
+from . import abi
+from .host import host
+from .math_core import (
+    FORMATS,
+    Vec,
+    at_least,
+    at_most,
+    fast_two_sum,
+    fma,
+    give_sign,
+    is_double,
+    magnitude,
+    polynomial,
+    power_of_two,
+    scale,
+)
+from .math_exp import EXP_RANGE, exp, exp_minus_one, reduce_exponent
+
+# (sinh(r) / r - 1) / r**2 in z = r**2 for |r| <= ln(2) / 2; errors 2**-34.3 and 2**-61.7
+SINH = {
+    abi.FLOAT32: (
+        0.16666667,
+        0.008333175,
+        0.00019974091,
+    ),
+    abi.FLOAT64: (
+        0.16666666666666677,
+        0.008333333333321374,
+        0.00019841269886873363,
+        2.755724336876531e-06,
+        2.5109358139278142e-08,
+    ),
+}
+# (cosh(r) - 1) / r**2 in z = r**2, same range; errors 2**-33.2 and 2**-58.0
+COSH = {
+    abi.FLOAT32: (
+        0.5,
+        0.04166646,
+        0.0013935426,
+    ),
+    abi.FLOAT64: (
+        0.5000000000000013,
+        0.041666666666510435,
+        0.0013888888948368958,
+        2.4801488489455786e-05,
+        2.7631817019789083e-07,
+    ),
+}
+# (tanh(x) / x - 1) / x**2 in z = x**2 for |x| <= 0.8; error 2**-28.0
+TANH_FLOAT = (
+    -0.333333,
+    0.13332242,
+    -0.053853597,
+    0.021306526,
+    -0.007414171,
+    0.0015870408,
+)
+# the same for |x| <= 0.55 as a quotient of polynomials; error 2**-60.0
+TANH_DOUBLE = (
+    (-0.3333333333333333, -0.02050038642645169, -0.0001992483854378882),
+    (1.0, 0.4615011592793508, 0.023293446963385745, 0.00020660908096954778),
+)
+TANH_SMALL = {abi.FLOAT32: 0.8, abi.FLOAT64: 0.55}
+# beyond these tanh is one
+TANH_RANGE = {abi.FLOAT32: 9.5, abi.FLOAT64: 19.5}
+
+
+def _halves(x: Vec) -> tuple[Vec, Vec, Vec, Vec, Vec]:
+    """Reduce for sinh and cosh of ``x = n * ln(2) + r >= 0``.
+
+    Returns ``2**(n-1) - 2**(-n-1)``, ``2**(n-1) + 2**(-n-1)``, ``sinh(r)``, ``cosh(r) - 1`` and a factor
+    for the result, by which the powers were reduced lest they overflow.
+    """
+    form = FORMATS[x.dtype]
+    # exp(x) / 2 overflows later than exp(x)
+    n, r = reduce_exponent(at_most(x, EXP_RANGE[x.dtype][1] + 1))
+    bounded = at_most(n, form.bias)
+    up = power_of_two(bounded - 1)
+    # where this would be subnormal it does not count
+    down = power_of_two(at_least(-bounded - 1, 1 - form.bias))
+    z = r * r
+    sinh_r = fma(r * z, polynomial(z, SINH[x.dtype]), r)
+    return up - down, up + down, sinh_r, z * polynomial(z, COSH[x.dtype]), power_of_two(n - bounded)
+
+
+def sinh(x: Vec) -> Vec:
+    """The hyperbolic sine."""
+    minus, plus, s, c, factor = _halves(magnitude(x))
+    # exp(x)/2 - exp(-x)/2 with exp(r) = cosh(r) + sinh(r): nothing cancels where the result is small
+    return give_sign((fma(plus, s, minus * c) + minus) * factor, x)
+
+
+def cosh(x: Vec) -> Vec:
+    """The hyperbolic cosine."""
+    minus, plus, s, c, factor = _halves(magnitude(x))
+    return (fma(minus, s, plus * c) + plus) * factor
+
+
+def tanh(x: Vec) -> Vec:
+    """The hyperbolic tangent."""
+    size = at_most(magnitude(x), TANH_RANGE[x.dtype])
+    z = size * size
+    n, r = reduce_exponent(size + size)
+    power = power_of_two(n)
+    # exp(2 * size) + 1, rounded once
+    e = fma(exp_minus_one(r), power, power + 1)
+    small = size < TANH_SMALL[x.dtype]
+    if is_double(x):
+        # both forms need a quotient: they share it
+        above, below = (polynomial(z, c) for c in TANH_DOUBLE)
+        quotient = small.select(size * z * above, -2) / small.select(below, e)
+        y = small.select(size, 1) + quotient
+    else:
+        y = small.select(fma(size * z, polynomial(z, TANH_FLOAT), size), 1 - 2 / e)
+    return give_sign(y, x)
+
+
+def exp_bounded(x: Vec) -> Vec:
+    """``e**x`` for `x` so far from the ends of the range that nothing can overflow or underflow."""
+    n, r = reduce_exponent(x)
+    return fma(exp_minus_one(r), power_of_two(n), power_of_two(n))
+
+
+def sigmoid(x: Vec) -> Vec:
+    """``1 / (1 + e**-x)``."""
+    if is_double(x) or not host().fma:
+        z = exp(-magnitude(x))
+        return (x < 0).select(z, 1) / (z + 1)
+    return _sigmoid_corrected(x)
+
+
+def _sigmoid_corrected(x: Vec) -> Vec:
+    """The same to the last bit or nearly: the roundings of `e**-|x|`, the sum and the quotient are
+    computed and taken back."""
+    n, r = reduce_exponent(at_least(-magnitude(x), EXP_RANGE[x.dtype][0]))
+    rest = exp_minus_one(r)
+    high, low = fast_two_sum(rest.like(1), rest)
+    z, z_low = scale(high, n), scale(low, n)
+    total = z + 1
+    total_low = (z - (total - 1)) + z_low
+    quotient = z / total
+    error = fma(-quotient, total_low, z_low) + fma(-quotient, total, z)
+    # 1 / total is 1 - quotient
+    quotient = fma(error, 1 - quotient, quotient)
+    return (x < 0).select(quotient, 1 - quotient)

@@ -1,0 +1,350 @@
+"""The op table: every operation is declared once, and everything else derives from the declaration.
+
+An *elementwise* operation is a formula and, for each operand, the formula of its gradient. A gradient's
+parameter names say what it reads: operands by name, ``y`` for the result, ``g`` for the cotangent. Only what is
+named is kept for the walk back. A *reduction* is a way to combine two numbers. An *array* operation brings
+whole-array kernels, written as staged LLVM (`kernels.stage`) or as a Python function for Numba.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import abi, compiler
+
+MAP, REDUCE, ARRAYS = range(3)
+SAME = -1
+
+# dtypes an operation has kernels for
+FLOATS = (abi.FLOAT32, abi.FLOAT64)
+INTEGERS = (abi.UINT8, abi.INT32, abi.INT64)
+NUMBERS = INTEGERS + FLOATS
+ALL = (abi.BOOL, *NUMBERS)
+
+# shape rules of array operations that compiled code can apply itself
+EXPLICIT, LIKE_FIRST, SCALAR, DROP_LAST, LINEAR, MATMUL = range(6)
+
+Build = Callable[[str, int], Any]  # (symbol, dtype code) -> LLVM module
+
+
+def identity(g: Any) -> Any:
+    """The gradient formula of an operand whose gradient is the cotangent itself."""
+    return g
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation.
+
+    Attributes
+    ----------
+    name : str
+        Name in the table, unique.
+    code : int
+        Its index: the op code on the tape.
+    kind : int
+        MAP, REDUCE or ARRAYS.
+    operands : tuple of str
+        Names of the operands, in order.
+    attributes : tuple of str
+        Names of the float attributes that follow the operands in a formula.
+    dtypes : tuple of int
+        Dtype codes that have kernels.
+    operand_dtypes : tuple of int
+        Per operand, the dtype code it must have, or SAME for the one that picks the kernel.
+    result : int
+        Dtype code of the result, or SAME.
+    forward : callable
+        The formula, or the builder of an array kernel.
+    gradients : dict
+        Operand name to gradient formula. For array operations, operand name to the names of the values
+        that the joint backward kernel reads for it.
+    backward : callable or None
+        Builder of the joint backward kernel of an array operation.
+    reference : callable or None
+        The same operation on NumPy arrays, in float64, for tests.
+    samples : dict
+        How tests make operands: see `tests`.
+    """
+
+    name: str
+    code: int
+    kind: int
+    operands: tuple[str, ...]
+    attributes: tuple[str, ...]
+    dtypes: tuple[int, ...]
+    operand_dtypes: tuple[int, ...]
+    result: int
+    forward: Callable
+    gradients: dict[str, Any]
+    backward: Callable | None = None
+    reference: Callable | None = None
+    rule: int = EXPLICIT
+    outputs: int = 1
+    grad_name: str = ""
+    samples: dict[str, Any] = field(default_factory=dict)
+    combine: Callable | None = None
+    initial: Callable | None = None
+    requires: tuple[Callable[[int], None], ...] = ()
+
+    @property
+    def main(self) -> int:
+        """The operand whose dtype picks the kernel."""
+        return self.operand_dtypes.index(SAME) if SAME in self.operand_dtypes else 0
+
+    def differentiable(self) -> int:
+        """Operands that have a gradient, as bits; every operand of a variadic operation."""
+        if self.operands == ("*",):
+            return -1 if self.gradients else 0
+        return sum(1 << k for k, name in enumerate(self.operands) if name in self.gradients)
+
+    def reads(self, operand: str) -> tuple[str, ...]:
+        """Names of the values that the gradient of `operand` reads."""
+        gradient = self.gradients.get(operand)
+        if gradient is None:
+            return ()
+        if self.kind == ARRAYS:
+            return tuple(gradient)
+        return parameters(gradient)
+
+
+OPS: list[Op] = []
+BY_NAME: dict[str, Op] = {}
+UPDATES: dict[str, Update] = {}
+
+
+def parameters(function: Callable) -> tuple[str, ...]:
+    """Names of a formula's positional parameters."""
+    code = function.__code__
+    return code.co_varnames[: code.co_argcount]
+
+
+def register(**fields: Any) -> Op:
+    """Append an operation to the table; names are unique."""
+    if fields["name"] in BY_NAME:
+        raise ValueError(f"operation {fields['name']!r} is declared twice")
+    op = Op(code=len(OPS), **fields)
+    OPS.append(op)
+    BY_NAME[op.name] = op
+    return op
+
+
+def elementwise(
+    name: str,
+    forward: Callable,
+    *,
+    attributes: Sequence[str] = (),
+    dtypes: tuple[int, ...] = FLOATS,
+    operand_dtypes: dict[str, int] | None = None,
+    result: int = SAME,
+    reference: Callable | None = None,
+    samples: dict[str, Any] | None = None,
+    grad_name: str = "",
+    **gradients: Callable,
+) -> Op:
+    """Declare an elementwise operation; keyword arguments by operand name are its gradients."""
+    names = parameters(forward)
+    operands = names[: len(names) - len(attributes)]
+    unknown = set(gradients) - set(operands)
+    if unknown:
+        raise ValueError(f"{name}: gradients for unknown operands {sorted(unknown)}")
+    fixed = operand_dtypes or {}
+    return register(
+        name=name,
+        kind=MAP,
+        operands=operands,
+        attributes=tuple(attributes),
+        dtypes=dtypes,
+        operand_dtypes=tuple(fixed.get(o, SAME) for o in operands),
+        result=result,
+        forward=forward,
+        gradients=gradients,
+        reference=reference,
+        samples=samples or {},
+        grad_name=grad_name or _camel(name),
+    )
+
+
+def reduction(
+    name: str,
+    *,
+    initial: Callable,
+    combine: Callable,
+    before: Callable = lambda x: x,
+    after: Callable = lambda total, n: total,
+    gradient: Callable | None = None,
+    attributes: Sequence[str] = (),
+    dtypes: tuple[int, ...] = FLOATS,
+    result: int = SAME,
+    reference: Callable | None = None,
+    samples: dict[str, Any] | None = None,
+    grad_name: str = "",
+) -> Op:
+    """Declare a reduction.
+
+    Parameters
+    ----------
+    initial : callable
+        ``initial(dtype_code)``: the number with which the fold begins.
+    combine : callable
+        ``combine(a, b)``: associative and commutative up to rounding.
+    before, after : callable
+        Applied to each element, and to the total with the number of folded elements ``n``.
+    gradient : callable, optional
+        Formula over any of ``x``, ``y``, ``g``, ``n`` and the attributes; ``y`` and ``g`` are broadcast.
+    """
+
+    def forward(x: Any) -> Any:
+        return before(x)
+
+    return register(
+        name=name,
+        kind=REDUCE,
+        operands=("x",),
+        attributes=tuple(attributes),
+        dtypes=dtypes,
+        operand_dtypes=(SAME,),
+        result=result,
+        forward=forward,
+        gradients={"x": gradient} if gradient else {},
+        backward=after,
+        combine=combine,
+        initial=initial,
+        reference=reference,
+        samples=samples or {},
+        grad_name=grad_name or _camel(name),
+    )
+
+
+def array_op(
+    name: str,
+    operands: Sequence[str],
+    forward: Build,
+    *,
+    backward: Build | None = None,
+    gradients: dict[str, Sequence[str]] | None = None,
+    rule: int = EXPLICIT,
+    dtypes: tuple[int, ...] = FLOATS,
+    operand_dtypes: dict[str, int] | None = None,
+    result: int = SAME,
+    outputs: int = 1,
+    requires: tuple[Callable[[int], None], ...] = (),
+    reference: Callable | None = None,
+    samples: dict[str, Any] | None = None,
+    grad_name: str = "",
+) -> Op:
+    """Declare an operation on whole arrays.
+
+    Parameters
+    ----------
+    operands : sequence of str
+        Names; ``("*",)`` for any number of operands of one dtype.
+    forward, backward : callable
+        ``build(symbol, dtype)`` returns an LLVM module, or a Python function that takes the record's
+        address, part and parts and that Numba compiles. Arrays come in the order operands, outputs, and
+        for backward also the outputs' cotangents and the operands' gradients.
+    gradients : dict
+        Operand name to the names of the values (operands, or ``y`` for output 0) that backward reads for it.
+    rule : int
+        How compiled code finds the output's shape; EXPLICIT when Python gives it.
+    requires : tuple of callable
+        Called with the dtype before compiling: provides the symbols that the kernels call.
+    """
+    fixed = operand_dtypes or {}
+    return register(
+        name=name,
+        kind=ARRAYS,
+        operands=tuple(operands),
+        attributes=(),
+        dtypes=dtypes,
+        operand_dtypes=tuple(fixed.get(o, SAME) for o in operands),
+        result=result,
+        forward=forward,
+        gradients={k: tuple(v) for k, v in (gradients or {}).items()},
+        backward=backward,
+        rule=rule,
+        outputs=outputs,
+        requires=requires,
+        reference=reference,
+        samples=samples or {},
+        grad_name=grad_name or _camel(name),
+    )
+
+
+@dataclass(frozen=True)
+class Update:
+    """An optimizer's rule: states it keeps, hyper-parameters it reads, and the function of both."""
+
+    name: str
+    state: tuple[str, ...]
+    hyper: tuple[str, ...]
+    rule: Callable
+
+
+def update(*, state: Sequence[str], hyper: Sequence[str], name: str = "") -> Callable:
+    """Declare an optimizer's update rule; see `kernels.updates` for the form of the function."""
+
+    def declare(rule: Callable) -> Callable:
+        entry = Update(name or rule.__name__, tuple(state), tuple(hyper), rule)
+        UPDATES[entry.name] = entry
+        return rule
+
+    return declare
+
+
+def _camel(name: str) -> str:
+    return "".join(part.capitalize() for part in name.split("_"))
+
+
+def stream_dtypes(op: Op, dtype: int) -> tuple[list[int], int]:
+    """Dtype codes of the operands and of the result when the main operand has `dtype`."""
+    operands = [dtype if d == SAME else d for d in op.operand_dtypes]
+    return operands, dtype if op.result == SAME else op.result
+
+
+def compile_kernel(code: int, variant: int, dtype: int) -> int:
+    """The address of a kernel: variant 0 is forward, 1 and up go back to each operand."""
+    op = OPS[code]
+    symbol = f"{op.name}.{variant}.{abi.DTYPE_NAMES[dtype]}"
+    for provide in op.requires:
+        provide(dtype)
+    if op.kind == ARRAYS:
+        build = op.forward if variant == 0 else op.backward
+        assert build is not None
+        return compiler.kernel(symbol, lambda: build(symbol, dtype))
+    return compiler.native(symbol, lambda: _loop_module(op, symbol, variant, dtype))
+
+
+def _loop_module(op: Op, symbol: str, variant: int, dtype: int) -> Any:
+    from .loops import build_map
+    from .reduce import build_reduce
+
+    operands, result = stream_dtypes(op, dtype)
+    attributes = len(op.attributes)
+    if variant == 0:
+        if op.kind == REDUCE:
+            return build_reduce(symbol, op, dtype, result)
+        return build_map(symbol, op.forward, operands, [result], attributes)
+    operand = op.operands[variant - 1]
+    gradient = op.gradients[operand]
+    by_name = dict(zip(op.operands, operands, strict=True)) | {"y": result, "g": result}
+    reads = [n for n in (*op.operands, "y", "g") if n in parameters(gradient)]
+    scalars = ("n", *op.attributes) if op.kind == REDUCE else op.attributes
+
+    def formula(*values: Any) -> Any:
+        known = dict(zip((*reads, *scalars), values, strict=True))
+        return gradient(*(known[p] for p in parameters(gradient)))
+
+    inputs = [by_name[n] for n in reads]
+    return build_map(symbol, formula, inputs, [by_name[operand]], len(scalars))
+
+
+def compile_update(name: str, dtype: int) -> int:
+    """The address of an optimizer rule's kernel for parameters of `dtype`."""
+    from .loops import build_update
+
+    rule = UPDATES[name]
+    symbol = f"update.{name}.{abi.DTYPE_NAMES[dtype]}"
+    return compiler.native(symbol, lambda: build_update(symbol, rule, dtype))

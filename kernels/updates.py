@@ -1,0 +1,319 @@
+"""Optimizer updates: how each optimizer moves one element of a parameter.
+
+An update is a function ``update(h, step)`` that returns ``each(p, g, *state)``. The outer part runs once per
+parameter, in float64: `h` holds the hyper-parameters by name and `step` the number of this step (1, 2, ...),
+both read from memory when the kernel runs, so a recorded program follows a changed learning rate. ``each``
+runs on every element, in the parameter's dtype, and returns the new parameter followed by the new state;
+scalars of the outer part are rounded to that dtype where they meet an element, as in PyTorch.
+
+Every optimizer takes ``h.sign`` (-1 to maximize) and ``h.weight_decay``. The rules are those of the papers
+named below in the order of operations of PyTorch's single-tensor implementations, with one difference:
+dividing by a quantity that is the same for all elements is multiplying by its inverse, taken in float64.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .formula import absolute, maximum, power, sqrt, where
+from .table import update
+
+Each = Callable[..., Any]
+
+_COMMON = ("lr", "weight_decay", "sign")
+_SGD = (*_COMMON, "momentum", "dampening")
+_ADAM = (*_COMMON, "beta1", "beta2", "eps")
+_NADAM = (*_ADAM, "momentum_decay")
+_RMSPROP = (*_COMMON, "alpha", "eps", "momentum")
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+
+
+def _descent(h: Any, p: Any, g: Any) -> Any:
+    """The gradient to follow downhill: its sign for maximizing, and L2 weight decay."""
+    g = h.sign * g
+    # a decay of zero must not touch an infinite parameter: 0 * inf is nan
+    return where(h.weight_decay == 0.0, g, g + h.weight_decay * p)
+
+
+def _shrunk(h: Any, p: Any) -> Any:
+    """The parameter after decoupled weight decay (Loshchilov and Hutter 2019)."""
+    return p * (1.0 - h.lr * h.weight_decay)
+
+
+def _averaging(decay: Any) -> Each:
+    """``average(old, x) = decay * old + (1 - decay) * x``, exact at both ends.
+
+    The sum starts from the operand with the larger weight, so that a decay of 0 gives `x` itself.
+    """
+    weight = 1.0 - decay
+    small = weight < 0.5
+    slope = where(small, weight, weight - 1.0)
+
+    def average(old: Any, x: Any) -> Any:
+        return where(small, old, x) + slope * (x - old)
+
+    return average
+
+
+# stochastic gradient descent --------------------------------------------------------------------------
+
+
+@update(state=(), hyper=_SGD)
+def sgd(h: Any, step: Any) -> Each:
+    """Gradient descent."""
+
+    def each(p: Any, g: Any) -> Any:
+        return p - h.lr * _descent(h, p, g)
+
+    return each
+
+
+def _sgd_momentum(h: Any, step: Any, nesterov: bool) -> Each:
+    keep = 1.0 - h.dampening
+
+    def each(p: Any, g: Any, buffer: Any) -> Any:
+        g = _descent(h, p, g)
+        # the first step starts the buffer with the gradient itself, undamped
+        buffer = where(step == 1.0, g, h.momentum * buffer + keep * g)
+        direction = g + h.momentum * buffer if nesterov else buffer
+        return p - h.lr * direction, buffer
+
+    return each
+
+
+@update(state=("momentum_buffer",), hyper=_SGD)
+def sgd_momentum(h: Any, step: Any) -> Each:
+    """Gradient descent with momentum (Sutskever et al. 2013, PyTorch's form: lr outside the buffer)."""
+    return _sgd_momentum(h, step, nesterov=False)
+
+
+@update(state=("momentum_buffer",), hyper=_SGD)
+def sgd_nesterov(h: Any, step: Any) -> Each:
+    """Gradient descent with Nesterov's momentum."""
+    return _sgd_momentum(h, step, nesterov=True)
+
+
+# Adam and its kin -------------------------------------------------------------------------------------
+
+
+def _adam(h: Any, step: Any, decoupled: bool, amsgrad: bool) -> Each:
+    step_size = h.lr / (1.0 - power(h.beta1, step))
+    # sqrt(v / (1 - beta2^t)) is sqrt(v) times a scalar
+    unbias = 1.0 / sqrt(1.0 - power(h.beta2, step))
+    average = _averaging(h.beta1)
+    rest = 1.0 - h.beta2
+
+    def each(p: Any, g: Any, m: Any, v: Any, *largest: Any) -> Any:
+        if decoupled:
+            g = h.sign * g
+            p = _shrunk(h, p)
+        else:
+            g = _descent(h, p, g)
+        m = average(m, g)
+        v = h.beta2 * v + rest * g * g
+        if amsgrad:
+            largest = (maximum(largest[0], v),)
+        denominator = sqrt(largest[0] if amsgrad else v) * unbias + h.eps
+        return p - step_size * m / denominator, m, v, *largest
+
+    return each
+
+
+@update(state=_MOMENTS, hyper=_ADAM)
+def adam(h: Any, step: Any) -> Each:
+    """Adam (Kingma and Ba 2015), algorithm 1."""
+    return _adam(h, step, decoupled=False, amsgrad=False)
+
+
+@update(state=(*_MOMENTS, "max_exp_avg_sq"), hyper=_ADAM)
+def adam_amsgrad(h: Any, step: Any) -> Each:
+    """Adam with the largest second moment so far (Reddi et al. 2018)."""
+    return _adam(h, step, decoupled=False, amsgrad=True)
+
+
+@update(state=_MOMENTS, hyper=_ADAM)
+def adamw(h: Any, step: Any) -> Each:
+    """Adam with decoupled weight decay (Loshchilov and Hutter 2019), algorithm 2."""
+    return _adam(h, step, decoupled=True, amsgrad=False)
+
+
+@update(state=(*_MOMENTS, "max_exp_avg_sq"), hyper=_ADAM)
+def adamw_amsgrad(h: Any, step: Any) -> Each:
+    """AdamW with the largest second moment so far."""
+    return _adam(h, step, decoupled=True, amsgrad=True)
+
+
+@update(state=("exp_avg", "exp_inf"), hyper=_ADAM)
+def adamax(h: Any, step: Any) -> Each:
+    """Adam with the infinity norm (Kingma and Ba 2015), algorithm 2."""
+    step_size = h.lr / (1.0 - power(h.beta1, step))
+    average = _averaging(h.beta1)
+
+    def each(p: Any, g: Any, m: Any, u: Any) -> Any:
+        g = _descent(h, p, g)
+        m = average(m, g)
+        u = maximum(h.beta2 * u, absolute(g) + h.eps)
+        return p - step_size * m / u, m, u
+
+    return each
+
+
+def _nadam(h: Any, step: Any, decoupled: bool) -> Each:
+    now = h.beta1 * (1.0 - 0.5 * power(0.96, step * h.momentum_decay))
+    following = h.beta1 * (1.0 - 0.5 * power(0.96, (step + 1.0) * h.momentum_decay))
+    gradient_size = h.lr * (1.0 - now)
+    average_size = h.lr * following
+    unbias = 1.0 / (1.0 - power(h.beta2, step))
+    average = _averaging(h.beta1)
+    rest = 1.0 - h.beta2
+
+    def each(p: Any, g: Any, m: Any, v: Any, product: Any) -> Any:
+        if decoupled:
+            g = h.sign * g
+            p = _shrunk(h, p)
+        else:
+            g = _descent(h, p, g)
+        m = average(m, g)
+        v = h.beta2 * v + rest * g * g
+        # the product of all momenta: one number, kept with every element so that elements stay independent
+        product = where(step == 1.0, now, product * now)
+        move = gradient_size * g / (1.0 - product) + average_size * m / (1.0 - product * following)
+        return p - move / (sqrt(v * unbias) + h.eps), m, v, product
+
+    return each
+
+
+@update(state=(*_MOMENTS, "mu_product"), hyper=_NADAM)
+def nadam(h: Any, step: Any) -> Each:
+    """Adam with Nesterov's momentum (Dozat 2016)."""
+    return _nadam(h, step, decoupled=False)
+
+
+@update(state=(*_MOMENTS, "mu_product"), hyper=_NADAM)
+def nadamw(h: Any, step: Any) -> Each:
+    """NAdam with decoupled weight decay."""
+    return _nadam(h, step, decoupled=True)
+
+
+def _radam(h: Any, step: Any, decoupled: bool) -> Each:
+    beta2_power = power(h.beta2, step)
+    bias2 = 1.0 - beta2_power
+    step_size = h.lr / (1.0 - power(h.beta1, step))
+    # the length of the moving average, and the longest it can get; below 5 the variance is unknown
+    longest = 2.0 / (1.0 - h.beta2) - 1.0
+    length = longest - 2.0 * step * beta2_power / bias2
+    known = length > 5.0
+    at_least = where(known, length, 5.0)
+    rectified = sqrt(
+        (at_least - 4.0) * (at_least - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * at_least)
+    )
+    adaptive_size = step_size * rectified * sqrt(bias2)
+    average = _averaging(h.beta1)
+    rest = 1.0 - h.beta2
+
+    def each(p: Any, g: Any, m: Any, v: Any) -> Any:
+        if decoupled:
+            g = h.sign * g
+            p = _shrunk(h, p)
+        else:
+            g = _descent(h, p, g)
+        m = average(m, g)
+        v = h.beta2 * v + rest * g * g
+        move = where(known, adaptive_size * m / (sqrt(v) + h.eps), step_size * m)
+        return p - move, m, v
+
+    return each
+
+
+@update(state=_MOMENTS, hyper=_ADAM)
+def radam(h: Any, step: Any) -> Each:
+    """Rectified Adam (Liu et al. 2020)."""
+    return _radam(h, step, decoupled=False)
+
+
+@update(state=_MOMENTS, hyper=_ADAM)
+def radamw(h: Any, step: Any) -> Each:
+    """Rectified Adam with decoupled weight decay."""
+    return _radam(h, step, decoupled=True)
+
+
+# scaled by the size of past gradients -----------------------------------------------------------------
+
+
+def _rmsprop(h: Any, centered: bool, momentum: bool) -> Each:
+    average = _averaging(h.alpha)
+    rest = 1.0 - h.alpha
+
+    def each(p: Any, g: Any, square: Any, *others: Any) -> Any:
+        g = _descent(h, p, g)
+        square = h.alpha * square + rest * g * g
+        state = [square]
+        variance = square
+        if centered:
+            mean = average(others[-1], g)
+            variance = square - mean * mean
+        size = sqrt(variance) + h.eps
+        if momentum:
+            move = h.momentum * others[0] + g / size
+            p = p - h.lr * move
+            state.append(move)
+        else:
+            p = p - h.lr * g / size
+        if centered:
+            state.append(mean)
+        return p, *state
+
+    return each
+
+
+@update(state=("square_avg",), hyper=_RMSPROP)
+def rmsprop(h: Any, step: Any) -> Each:
+    """RMSprop (Hinton 2012, lecture 6e of his course)."""
+    return _rmsprop(h, centered=False, momentum=False)
+
+
+@update(state=("square_avg", "momentum_buffer"), hyper=_RMSPROP)
+def rmsprop_momentum(h: Any, step: Any) -> Each:
+    """RMSprop with momentum."""
+    return _rmsprop(h, centered=False, momentum=True)
+
+
+@update(state=("square_avg", "grad_avg"), hyper=_RMSPROP)
+def rmsprop_centered(h: Any, step: Any) -> Each:
+    """RMSprop scaled by the variance of the gradient (Graves 2013)."""
+    return _rmsprop(h, centered=True, momentum=False)
+
+
+@update(state=("square_avg", "momentum_buffer", "grad_avg"), hyper=_RMSPROP)
+def rmsprop_centered_momentum(h: Any, step: Any) -> Each:
+    """RMSprop scaled by the variance of the gradient, with momentum."""
+    return _rmsprop(h, centered=True, momentum=True)
+
+
+@update(state=("sum",), hyper=(*_COMMON, "lr_decay", "eps"))
+def adagrad(h: Any, step: Any) -> Each:
+    """Adagrad (Duchi et al. 2011)."""
+    step_size = h.lr / (1.0 + (step - 1.0) * h.lr_decay)
+
+    def each(p: Any, g: Any, total: Any) -> Any:
+        g = _descent(h, p, g)
+        total = total + g * g
+        return p - step_size * g / (sqrt(total) + h.eps), total
+
+    return each
+
+
+@update(state=("square_avg", "acc_delta"), hyper=(*_COMMON, "rho", "eps"))
+def adadelta(h: Any, step: Any) -> Each:
+    """Adadelta (Zeiler 2012), with a learning rate."""
+    rest = 1.0 - h.rho
+
+    def each(p: Any, g: Any, square: Any, moved: Any) -> Any:
+        g = _descent(h, p, g)
+        square = h.rho * square + rest * g * g
+        delta = sqrt(moved + h.eps) / sqrt(square + h.eps) * g
+        moved = h.rho * moved + rest * delta * delta
+        return p - h.lr * delta, square, moved
+
+    return each

@@ -1,0 +1,315 @@
+"""Optimizers: their numbers against plain NumPy loops."""
+
+import numpy as np
+import pytest
+
+import jitgrad as jg
+
+STEPS = 50
+
+
+def gradients(shape, seed=0):
+    """Gradients of every size and sign, some of them zero."""
+    rng = np.random.default_rng(seed)
+    g = rng.standard_normal((STEPS, *shape)) * 10.0 ** rng.integers(-3, 2, (STEPS, *shape))
+    g[rng.random(g.shape) < 0.1] = 0.0
+    return g
+
+
+# the rules as their papers write them: float64, one parameter ------------------------------------------
+
+
+def sgd(p, grads, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False):
+    b = None
+    for g in grads:
+        g = g + weight_decay * p
+        b = g if b is None else momentum * b + (1 - dampening) * g
+        p = p - lr * (g + momentum * b if nesterov else b if momentum else g)
+    return p
+
+
+def adam(p, grads, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, decoupled=False):
+    (b1, b2), m, v, top = betas, 0.0, 0.0, 0.0
+    for t, g in enumerate(grads, 1):
+        if decoupled:
+            p = p - lr * weight_decay * p
+        else:
+            g = g + weight_decay * p
+        m = b1 * m + (1 - b1) * g
+        v = b2 * v + (1 - b2) * g**2
+        top = np.maximum(top, v)
+        second = (top if amsgrad else v) / (1 - b2**t)
+        p = p - lr * (m / (1 - b1**t)) / (np.sqrt(second) + eps)
+    return p
+
+
+def adamw(p, grads, lr, weight_decay=0.01, **options):
+    return adam(p, grads, lr, weight_decay=weight_decay, decoupled=True, **options)
+
+
+def adamax(p, grads, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0):
+    (b1, b2), m, u = betas, 0.0, 0.0
+    for t, g in enumerate(grads, 1):
+        g = g + weight_decay * p
+        m = b1 * m + (1 - b1) * g
+        u = np.maximum(b2 * u, np.abs(g) + eps)
+        p = p - lr / (1 - b1**t) * m / u
+    return p
+
+
+def nadam(
+    p,
+    grads,
+    lr,
+    betas=(0.9, 0.999),
+    eps=1e-8,
+    weight_decay=0,
+    momentum_decay=4e-3,
+    decoupled_weight_decay=False,
+):
+    (b1, b2), m, v, product = betas, 0.0, 0.0, 1.0
+    for t, g in enumerate(grads, 1):
+        if decoupled_weight_decay:
+            p = p - lr * weight_decay * p
+        else:
+            g = g + weight_decay * p
+        mu, after = (b1 * (1 - 0.5 * 0.96 ** (k * momentum_decay)) for k in (t, t + 1))
+        product *= mu
+        m = b1 * m + (1 - b1) * g
+        v = b2 * v + (1 - b2) * g**2
+        direction = (1 - mu) * g / (1 - product) + after * m / (1 - product * after)
+        p = p - lr * direction / (np.sqrt(v / (1 - b2**t)) + eps)
+    return p
+
+
+def radam(
+    p,
+    grads,
+    lr,
+    betas=(0.9, 0.999),
+    eps=1e-8,
+    weight_decay=0,
+    decoupled_weight_decay=False,
+):
+    (b1, b2), m, v = betas, 0.0, 0.0
+    longest = 2 / (1 - b2) - 1
+    for t, g in enumerate(grads, 1):
+        if decoupled_weight_decay:
+            p = p - lr * weight_decay * p
+        else:
+            g = g + weight_decay * p
+        m = b1 * m + (1 - b1) * g
+        v = b2 * v + (1 - b2) * g**2
+        length = longest - 2 * t * b2**t / (1 - b2**t)
+        move = m / (1 - b1**t)
+        if length > 5:
+            r = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+            move = move * np.sqrt(r) * np.sqrt(1 - b2**t) / (np.sqrt(v) + eps)
+        p = p - lr * move
+    return p
+
+
+def rmsprop(p, grads, lr, alpha=0.99, eps=1e-8, weight_decay=0, momentum=0, centered=False):
+    v, mean, b = 0.0, 0.0, 0.0
+    for g in grads:
+        g = g + weight_decay * p
+        v = alpha * v + (1 - alpha) * g**2
+        mean = alpha * mean + (1 - alpha) * g
+        scaled = g / (np.sqrt(v - mean**2 if centered else v) + eps)
+        b = momentum * b + scaled
+        p = p - lr * b
+    return p
+
+
+def adagrad(p, grads, lr, lr_decay=0, weight_decay=0, initial_accumulator_value=0, eps=1e-10):
+    s = np.full_like(p, initial_accumulator_value)
+    for t, g in enumerate(grads, 1):
+        g = g + weight_decay * p
+        s = s + g**2
+        p = p - lr / (1 + (t - 1) * lr_decay) * g / (np.sqrt(s) + eps)
+    return p
+
+
+def adadelta(p, grads, lr, rho=0.9, eps=1e-6, weight_decay=0):
+    v, u = 0.0, 0.0
+    for g in grads:
+        g = g + weight_decay * p
+        v = rho * v + (1 - rho) * g**2
+        delta = np.sqrt(u + eps) / np.sqrt(v + eps) * g
+        u = rho * u + (1 - rho) * delta**2
+        p = p - lr * delta
+    return p
+
+
+RULES = {
+    "SGD": (
+        sgd,
+        [
+            {},
+            {"weight_decay": 0.1},
+            {"momentum": 0.9},
+            {"momentum": 0.9, "dampening": 0.3, "weight_decay": 0.01},
+            {"momentum": 0.9, "nesterov": True, "weight_decay": 0.01},
+        ],
+    ),
+    "Adam": (
+        adam,
+        [
+            {},
+            {"betas": (0.0, 0.9)},
+            {"betas": (0.5, 0.99), "eps": 1e-3},
+            {"weight_decay": 0.1},
+            {"amsgrad": True},
+            {"amsgrad": True, "weight_decay": 0.1},
+        ],
+    ),
+    "AdamW": (adamw, [{}, {"weight_decay": 0.3}, {"amsgrad": True}]),
+    "Adamax": (adamax, [{}, {"weight_decay": 0.1, "eps": 1e-3}, {"betas": (0.3, 0.9)}]),
+    "NAdam": (
+        nadam,
+        [
+            {},
+            {"weight_decay": 0.1},
+            {"weight_decay": 0.1, "decoupled_weight_decay": True},
+            {"momentum_decay": 0.1, "betas": (0.8, 0.95)},
+        ],
+    ),
+    "RAdam": (
+        radam,
+        [
+            {},
+            {"weight_decay": 0.1},
+            {"weight_decay": 0.1, "decoupled_weight_decay": True},
+            {"betas": (0.9, 0.5)},  # the variance is never known
+        ],
+    ),
+    "RMSprop": (
+        rmsprop,
+        [
+            {},
+            {"weight_decay": 0.1, "alpha": 0.9},
+            {"momentum": 0.9},
+            {"centered": True, "eps": 1e-2},
+            {"centered": True, "eps": 1e-2, "momentum": 0.5, "weight_decay": 0.1},
+        ],
+    ),
+    "Adagrad": (
+        adagrad,
+        [{}, {"lr_decay": 0.1}, {"weight_decay": 0.1, "initial_accumulator_value": 2.0}],
+    ),
+    "Adadelta": (adadelta, [{}, {"weight_decay": 0.1, "rho": 0.5, "eps": 1e-3}]),
+}
+CASES = [
+    pytest.param(name, rule, options, id=f"{name}-{'-'.join(options) or 'plain'}")
+    for name, (rule, variants) in RULES.items()
+    for options in variants
+]
+TOLERANCE = {"float32": 2e-4, "float64": 1e-11}
+
+
+def parameter(value, dtype="float64"):
+    return jg.tensor(np.asarray(value, dtype=dtype), requires_grad=True)
+
+
+def run(optimizer, params, grads):
+    """Take a step for every row of gradients; `grads` has one array for each parameter."""
+    for k in range(len(grads[0])):
+        for p, g in zip(params, grads, strict=True):
+            p.grad = jg.tensor(g[k].astype(str(p.dtype).split(".")[-1]))
+        optimizer.step()
+
+
+def close(p, expected, dtype="float64"):
+    scale = np.abs(expected).max() + 1
+    np.testing.assert_allclose(
+        p.detach().numpy(), expected, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype] * scale
+    )
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("name", "rule", "options"), CASES)
+def test_fifty_steps_equal_the_written_rule(name, rule, options, dtype):
+    start = np.linspace(-2, 2, 35).reshape(5, 7).astype(dtype)
+    grads = gradients((5, 7))
+    p = parameter(start, dtype)
+    run(getattr(jg.optim, name)([p], lr=0.01, **options), [p], [grads])
+    expected = rule(start.astype(float), grads.astype(dtype).astype(float), lr=0.01, **options)
+    close(p, expected, dtype)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_maximize_follows_the_negated_gradient(name):
+    grads = gradients((4,))
+    up, down = parameter(np.ones(4)), parameter(np.ones(4))
+    run(getattr(jg.optim, name)([up], lr=0.01, maximize=True), [up], [grads])
+    run(getattr(jg.optim, name)([down], lr=0.01), [down], [-grads])
+    assert up.tolist() == down.tolist()
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_a_step_lowers_a_quadratic_loss(name):
+    p = parameter(np.array([3.0, -2.0, 1.0]), "float32")
+    optimizer = getattr(jg.optim, name)([p], lr=0.05)
+
+    def loss():
+        return ((p - jg.tensor([1.0, 2.0, 0.5])) ** 2 * jg.tensor([1.0, 3.0, 0.2])).sum()
+
+    first = loss().item()
+    for _ in range(30):
+        optimizer.zero_grad()
+        loss().backward()
+        optimizer.step()
+    assert loss().item() < first
+
+
+def test_each_dtype_and_shape_of_a_group_is_updated():
+    starts = [np.ones((3, 2)), np.full((), 2.0), np.arange(17.0), np.zeros((0, 4))]
+    dtypes = ["float32", "float64", "float32", "float64"]
+    params = [parameter(s, d) for s, d in zip(starts, dtypes, strict=True)]
+    grads = [gradients(s.shape, k) for k, s in enumerate(starts)]
+    run(jg.optim.Adam(params, lr=0.1), params, grads)
+    for p, s, g, d in zip(params, starts, grads, dtypes, strict=True):
+        if s.size:
+            close(p, adam(s, g.astype(d).astype(float), 0.1), d)
+
+
+def test_a_parameter_without_gradient_is_skipped_and_its_steps_are_not_counted():
+    a, b = parameter(np.ones(3)), parameter(np.ones(3))
+    optimizer = jg.optim.Adam([a, b], lr=0.1)
+    g = gradients((3,))
+    for k in range(6):
+        a.grad = jg.tensor(g[k])
+        b.grad = jg.tensor(g[k]) if k >= 4 else None
+        optimizer.step()
+    close(a, adam(np.ones(3), g[:6], 0.1))
+    close(b, adam(np.ones(3), g[4:6], 0.1))
+    assert optimizer.state[a]["step"].item() == 6
+    assert optimizer.state[b]["step"].item() == 2
+
+
+def test_integer_parameters_and_frozen_ones_are_left_alone():
+    count, frozen = jg.tensor([1, 2]), jg.tensor([1.0, 2.0])
+    p = parameter(np.ones(2))
+    optimizer = jg.optim.SGD([count, frozen, p], lr=1.0)
+    p.grad = jg.tensor(np.array([1.0, 2.0]))
+    optimizer.step()
+    assert (count.tolist(), frozen.tolist(), p.tolist()) == ([1, 2], [1.0, 2.0], [0.0, -1.0])
+
+
+def test_without_weight_decay_an_infinite_parameter_stays():
+    for name in RULES:
+        p = parameter(np.array([np.inf, 1.0]))
+        options = {"weight_decay": 0.0}
+        optimizer = getattr(jg.optim, name)([p], lr=0.1, **options)
+        p.grad = jg.tensor(np.array([0.5, 0.5]))
+        optimizer.step()
+        assert p[0].item() == np.inf, name
+
+
+def test_a_nan_gradient_shows_in_the_parameter():
+    for name in RULES:
+        p = parameter(np.ones(2))
+        optimizer = getattr(jg.optim, name)([p], lr=0.1)
+        p.grad = jg.tensor(np.array([np.nan, 0.5]))
+        optimizer.step()
+        assert np.isnan(p.tolist()).tolist() == [True, False], name

@@ -1,0 +1,379 @@
+"""Parameter groups: every change of them is followed by the next step."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import jitgrad as jg
+
+
+def parameter(*values):
+    return jg.tensor(np.array(values, dtype=float), requires_grad=True)
+
+
+def step(optimizer, *pairs):
+    for p, g in pairs:
+        p.grad = jg.tensor(np.full(tuple(p.shape), float(g)))
+    optimizer.step()
+
+
+def test_groups_have_their_own_hyper_parameters_and_the_defaults_otherwise():
+    a, b = parameter(1.0), parameter(1.0)
+    optimizer = jg.optim.SGD([{"params": [a], "lr": 0.5}, {"params": b}], lr=0.1)
+    step(optimizer, (a, 1), (b, 1))
+    assert (a.item(), b.item()) == (0.5, 0.9)
+    assert [g["lr"] for g in optimizer.param_groups] == [0.5, 0.1]
+
+
+def test_the_groups_given_are_not_changed():
+    group = {"params": [parameter(1.0)], "lr": 0.5}
+    jg.optim.SGD([group], lr=0.1, momentum=0.9)
+    assert set(group) == {"params", "lr"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda g: g.__setitem__("lr", 0.25),
+        lambda g: g.update(lr=0.25),
+        lambda g: g.update({"lr": 0.25}),
+        lambda g: g.__ior__({"lr": 0.25}),
+    ],
+)
+def test_a_changed_learning_rate_holds_from_the_next_step(change):
+    p = parameter(1.0)
+    optimizer = jg.optim.SGD([p], lr=0.5)
+    step(optimizer, (p, 1))
+    change(optimizer.param_groups[0])
+    step(optimizer, (p, 1))
+    assert p.item() == 0.25
+
+
+def test_every_hyper_parameter_can_be_changed_between_steps():
+    changes = {
+        "Adam": [("betas", (0.5, 0.6)), ("eps", 0.1), ("weight_decay", 0.3), ("maximize", True)],
+        "SGD": [("momentum", 0.5), ("dampening", 0.5), ("weight_decay", 0.3), ("nesterov", True)],
+        "RMSprop": [("alpha", 0.5), ("eps", 0.1), ("weight_decay", 0.3), ("momentum", 0.5)],
+        "Adagrad": [("lr_decay", 0.5), ("eps", 0.1), ("weight_decay", 0.3)],
+        "Adadelta": [("rho", 0.5), ("eps", 0.1), ("weight_decay", 0.3)],
+        "NAdam": [("momentum_decay", 0.5), ("betas", (0.5, 0.6))],
+    }
+    for name, entries in changes.items():
+        for key, value in entries:
+            p, q = parameter(1.0), parameter(1.0)
+            options = {"momentum": 0.9} if name == "SGD" else {}
+            changed = getattr(jg.optim, name)([p], lr=0.1, **options)
+            plain = getattr(jg.optim, name)([q], lr=0.1, **options)
+            for k in range(4):
+                step(changed, (p, k + 1))
+                step(plain, (q, k + 1))
+                assert (p.item() == q.item()) is (k < 2), (name, key, k)
+                if k == 1:
+                    changed.param_groups[0][key] = value
+
+
+def test_a_value_that_is_no_number_is_refused_and_the_old_one_stays():
+    p = parameter(1.0)
+    optimizer = jg.optim.SGD([p], lr=0.5)
+    step(optimizer, (p, 1))
+    with pytest.raises(ValueError, match="could not convert"):
+        optimizer.param_groups[0]["lr"] = "fast"
+    assert optimizer.param_groups[0]["lr"] == 0.5
+    step(optimizer, (p, 1))
+    assert p.item() == 0.0
+
+
+def test_momentum_switched_off_and_on_keeps_its_buffer():
+    p = parameter(0.0)
+    optimizer = jg.optim.SGD([p], lr=1.0, momentum=0.5)
+    step(optimizer, (p, 1))  # buffer 1
+    optimizer.param_groups[0]["momentum"] = 0
+    step(optimizer, (p, 1))
+    assert p.item() == -2.0
+    optimizer.param_groups[0]["momentum"] = 0.5
+    step(optimizer, (p, 1))  # buffer 1.5
+    assert p.item() == -3.5
+    assert optimizer.state[p]["momentum_buffer"].item() == 1.5
+
+
+def test_amsgrad_switched_on_keeps_the_moments():
+    p = parameter(1.0, 2.0)
+    optimizer = jg.optim.Adam([p], lr=0.1)
+    step(optimizer, (p, 3))
+    before = optimizer.state[p]["exp_avg"].tolist()
+    optimizer.param_groups[0]["amsgrad"] = True
+    assert optimizer.state[p]["exp_avg"].tolist() == before
+    step(optimizer, (p, 1))
+    assert optimizer.state[p]["step"].item() == 2
+    assert set(optimizer.state[p]) == {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"}
+
+
+def test_a_group_can_be_added_after_steps():
+    a, b = parameter(1.0), parameter(1.0)
+    optimizer = jg.optim.Adam([a], lr=0.1)
+    step(optimizer, (a, 1))
+    optimizer.add_param_group({"params": b, "lr": 0.2})
+    step(optimizer, (a, 1), (b, 1))
+    assert optimizer.state[a]["step"].item() == 2
+    assert optimizer.state[b]["step"].item() == 1
+    np.testing.assert_allclose([a.item(), b.item()], [0.8, 0.8], atol=1e-6)
+
+
+def test_a_replaced_parameter_is_updated_in_place_of_the_old_one():
+    old, new = parameter(1.0), parameter(5.0)
+    optimizer = jg.optim.SGD([old], lr=1.0)
+    step(optimizer, (old, 1))
+    optimizer.param_groups[0]["params"][0] = new
+    step(optimizer, (old, 1), (new, 1))
+    assert (old.item(), new.item()) == (0.0, 4.0)
+    optimizer.param_groups[0]["params"] = [old]
+    step(optimizer, (old, 1), (new, 1))
+    assert (old.item(), new.item()) == (-1.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        (lambda ps, q: ps.append(q), (0.0, 0.0)),
+        (lambda ps, q: ps.extend([q]), (0.0, 0.0)),
+        (lambda ps, q: ps.insert(0, q), (0.0, 0.0)),
+        (lambda ps, q: ps.__iadd__([q]), (0.0, 0.0)),
+        (lambda ps, q: ps.pop(), (1.0, 1.0)),
+        (lambda ps, q: ps.clear(), (1.0, 1.0)),
+        (lambda ps, q: ps.__delitem__(0), (1.0, 1.0)),
+    ],
+)
+def test_the_list_of_parameters_may_be_changed(change, expected):
+    p, q = parameter(1.0), parameter(1.0)
+    optimizer = jg.optim.SGD([p], lr=1.0)
+    optimizer.step()  # nothing has a gradient yet
+    change(optimizer.param_groups[0]["params"], q)
+    step(optimizer, (p, 1), (q, 1))
+    assert (p.item(), q.item()) == expected
+
+
+def test_groups_may_be_removed_replaced_and_appended():
+    p, q = parameter(1.0), parameter(1.0)
+    optimizer = jg.optim.SGD([{"params": [p]}, {"params": [q]}], lr=1.0)
+    step(optimizer, (p, 1), (q, 1))
+    last = optimizer.param_groups.pop()
+    step(optimizer, (p, 1), (q, 1))
+    assert (p.item(), q.item()) == (-1.0, 0.0)
+    optimizer.param_groups = [last]
+    step(optimizer, (p, 1), (q, 1))
+    assert (p.item(), q.item()) == (-1.0, -1.0)
+    optimizer.param_groups.append(dict(last, params=[p], lr=0.5))
+    step(optimizer, (p, 1), (q, 1))
+    assert (p.item(), q.item()) == (-1.5, -2.0)
+    optimizer.param_groups[1]["lr"] = 0.25
+    step(optimizer, (p, 1))
+    assert p.item() == -1.75
+
+
+def test_a_tensor_as_learning_rate_is_read_at_each_step():
+    rate = jg.tensor(0.5)
+    p = parameter(1.0)
+    optimizer = jg.optim.SGD([p], lr=rate)
+    step(optimizer, (p, 1))
+    rate.fill_(0.25)
+    step(optimizer, (p, 1))
+    assert p.item() == 0.25
+    optimizer.param_groups[0]["lr"] = 0.125
+    step(optimizer, (p, 1))
+    assert p.item() == 0.125
+
+
+def test_zero_grad_sets_none_or_zeros_before_and_after_the_first_step():
+    p, q = parameter(1.0, 2.0), parameter(1.0)
+    optimizer = jg.optim.Adam([p, q])
+    for _ in range(2):
+        (p * 2).sum().backward()
+        optimizer.zero_grad(set_to_none=False)
+        assert p.grad.tolist() == [0.0, 0.0]
+        assert q.grad is None
+        (p * 2).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        assert p.grad is None
+
+
+def test_a_closure_runs_with_gradients_and_its_loss_is_returned():
+    p = parameter(3.0)
+    optimizer = jg.optim.SGD([p], lr=0.5)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (p * p).sum()
+        loss.backward()
+        return loss
+
+    with jg.no_grad():
+        loss = optimizer.step(closure)
+    assert loss.item() == 9.0
+    assert p.item() == 0.0
+    assert optimizer.step() is None
+
+
+def test_hooks_run_around_a_step_and_can_be_removed():
+    p = parameter(1.0)
+    optimizer = jg.optim.SGD([p], lr=1.0)
+    seen = []
+    before = optimizer.register_step_pre_hook(lambda o, args, kwargs: seen.append(p.item()))
+    after = optimizer.register_step_post_hook(lambda o, args, kwargs: seen.append(p.item()))
+    step(optimizer, (p, 1))
+    assert seen == [1.0, 0.0]
+    before.remove()
+    step(optimizer, (p, 1))
+    assert seen == [1.0, 0.0, -1.0]
+    after.remove()
+    after.remove()
+    step(optimizer, (p, 1))
+    assert len(seen) == 3
+
+
+def test_copies_of_groups_are_plain_and_independent():
+    p = parameter(1.0)
+    optimizer = jg.optim.SGD([p], lr=1.0)
+    group = optimizer.param_groups[0]
+    for twin in (group.copy(), copy.copy(group), pickle.loads(pickle.dumps(dict(group, params=[])))):
+        assert type(twin) is dict
+        twin["lr"] = 7.0
+    assert type(copy.deepcopy(group)["params"]) is list
+    assert group["lr"] == 1.0
+
+
+def test_names_of_parameters_are_kept():
+    a, b = parameter(1.0), parameter(1.0)
+    optimizer = jg.optim.SGD([("a", a), ("b", b)], lr=1.0)
+    assert optimizer.param_groups[0]["param_names"] == ["a", "b"]
+    assert optimizer.state_dict()["param_groups"][0]["param_names"] == ["a", "b"]
+    step(optimizer, (a, 1))
+    assert a.item() == 0.0
+
+
+def test_a_duplicate_parameter_warns_and_is_updated_once():
+    p = parameter(1.0)
+    with pytest.warns(UserWarning, match="duplicate parameters"):
+        optimizer = jg.optim.SGD([p, p], lr=1.0)
+    step(optimizer, (p, 1))
+    assert p.item() == 0.0
+
+
+def test_repr_lists_the_groups_as_pytorch_does():
+    text = repr(jg.optim.Adagrad([parameter(1.0)], lr=0.5))
+    assert text.startswith("Adagrad (\nParameter Group 0\n    differentiable: False\n    eps: 1e-10\n")
+    assert text.endswith("    weight_decay: 0\n)")
+
+
+def test_an_optimizer_of_ones_own():
+    class Signs(jg.optim.Optimizer):
+        def __init__(self, params, lr):
+            super().__init__(params, {"lr": lr})
+
+        def step(self, closure=None):
+            with jg.no_grad():
+                for group in self.param_groups:
+                    for p in group["params"]:
+                        if p.grad is not None:
+                            self.state[p]["step"] = self.state[p].get("step", 0) + 1
+                            p.add_(p.grad.sign(), alpha=-group["lr"])
+
+    p = parameter(1.0, -1.0)
+    optimizer = Signs([p], lr=0.25)
+    scheduler = jg.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+    for _ in range(2):
+        optimizer.zero_grad()
+        (p**2).sum().backward()
+        optimizer.step()
+        scheduler.step()
+    assert p.tolist() == [0.625, -0.625]
+    saved = optimizer.state_dict()
+    assert saved["state"] == {0: {"step": 2}}
+    twin = Signs([p], lr=1.0)
+    twin.load_state_dict(saved)
+    assert twin.state[p] == {"step": 2}
+    assert twin.param_groups[0]["lr"] == 0.0625
+
+
+def of(name, **options):
+    return lambda p: getattr(jg.optim, name)([p], **options)
+
+
+BAD_OPTIONS = [
+    (of("SGD", lr=-1.0), ValueError, r"Invalid learning rate: -1.0 \(SGD: lr must be >= 0\)"),
+    (of("SGD", lr=float("nan")), ValueError, "Invalid learning rate: nan"),
+    (of("SGD", momentum=-0.5), ValueError, "Invalid momentum value: -0.5"),
+    (of("SGD", weight_decay=-1), ValueError, "Invalid weight_decay value: -1"),
+    (of("SGD", nesterov=True), ValueError, "Nesterov momentum requires a momentum and zero dampening"),
+    (
+        of("SGD", nesterov=True, momentum=0.9, dampening=0.1),
+        ValueError,
+        "Nesterov momentum requires a momentum and zero dampening",
+    ),
+    (of("SGD", lr="0.1"), TypeError, "SGD: lr must be a number, got '0.1'"),
+    (of("SGD", lr=None), TypeError, "SGD: lr must be a number, got None"),
+    (of("Adam", lr=-1e-3), ValueError, "Invalid learning rate: -0.001"),
+    (of("Adam", eps=-1e-8), ValueError, "Invalid epsilon value: -1e-08"),
+    (of("Adam", betas=(1.0, 0.9)), ValueError, "Invalid beta parameter at index 0: 1.0"),
+    (of("Adam", betas=(0.9, -0.1)), ValueError, "Invalid beta parameter at index 1: -0.1"),
+    (of("Adam", betas=0.9), ValueError, "Invalid betas: 0.9"),
+    (of("AdamW", weight_decay=-1), ValueError, "Invalid weight_decay value: -1"),
+    (of("Adam", differentiable=True), RuntimeError, "differentiable=True is not supported"),
+    (of("RMSprop", alpha=-1), ValueError, "Invalid alpha value: -1"),
+    (of("RMSprop", momentum=-1), ValueError, "Invalid momentum value: -1"),
+    (of("Adagrad", lr_decay=-1), ValueError, "Invalid lr_decay value: -1"),
+    (
+        of("Adagrad", initial_accumulator_value=-1),
+        ValueError,
+        "Invalid initial_accumulator_value value: -1",
+    ),
+    (of("Adadelta", rho=1.5), ValueError, r"Invalid rho value: 1.5 .*in \[0, 1\]"),
+    (of("NAdam", momentum_decay=-1), ValueError, "Invalid momentum_decay value: -1"),
+    (of("RAdam", betas=(0.9, 1.0)), ValueError, "Invalid beta parameter at index 1: 1.0"),
+    (of("Adamax", eps=-1), ValueError, "Invalid epsilon value: -1"),
+    (of("LBFGS", lr=-1), ValueError, "Invalid learning rate: -1"),
+]
+
+
+@pytest.mark.parametrize(("make", "error", "message"), BAD_OPTIONS)
+def test_bad_options_are_errors(make, error, message):
+    with pytest.raises(error, match=message):
+        make(parameter(1.0))
+
+
+def _shared():
+    p = parameter(1.0)
+    return [{"params": [p]}, {"params": [p]}]
+
+
+BAD_PARAMS = [
+    (lambda: [], ValueError, "optimizer got an empty parameter list"),
+    (lambda: iter(()), ValueError, "optimizer got an empty parameter list"),
+    (lambda: parameter(1.0), TypeError, "should be an iterable of Tensors or dicts, but got a Tensor"),
+    (lambda: {"params": [parameter(1.0)]}, TypeError, r"got one dict; write \[group\]"),
+    (lambda: [1.0], TypeError, r"can only optimize Tensors, but one of the params is float \(params\[0\]\)"),
+    (lambda: [parameter(1.0) * 2], ValueError, "can't optimize a non-leaf Tensor"),
+    (lambda: [{"params": {parameter(1.0)}}], TypeError, "Please use a list instead"),
+    (_shared, ValueError, "some parameters appear in more than one parameter group"),
+    (lambda: [{"lr": 0.1}], KeyError, "params"),
+    (lambda: [{"params": [parameter(1.0)]}, [parameter(1.0)]], TypeError, "param_group must be a dict"),
+    (lambda: [{"params": [parameter(1.0)], "lr": -1}], ValueError, "Invalid learning rate: -1"),
+    (lambda: [("a", parameter(1.0)), parameter(1.0)], ValueError, "Some param names are missing"),
+]
+
+
+@pytest.mark.parametrize(("params", "error", "message"), BAD_PARAMS)
+def test_bad_parameters_are_errors(params, error, message):
+    with pytest.raises(error, match=message):
+        jg.optim.SGD(params(), lr=0.1)
+
+
+def test_a_refused_group_is_not_added():
+    p = parameter(1.0)
+    optimizer = jg.optim.SGD([p], lr=1.0)
+    for group in ({"params": [p]}, {"params": [parameter(1.0)], "lr": -1.0}):
+        with pytest.raises(ValueError, match=r"more than one parameter group|Invalid learning rate"):
+            optimizer.add_param_group(group)
+    assert len(optimizer.param_groups) == 1

@@ -1,0 +1,268 @@
+"""What optimizers remember: reading, writing, saving, loading."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import jitgrad as jg
+
+ALL = {
+    "SGD": {"momentum": 0.9},
+    "Adam": {"amsgrad": True},
+    "AdamW": {},
+    "Adamax": {},
+    "NAdam": {},
+    "RAdam": {},
+    "RMSprop": {"momentum": 0.9, "centered": True, "eps": 1e-3},
+    "Adagrad": {"initial_accumulator_value": 0.5},
+    "Adadelta": {},
+}
+KEYS = {
+    "SGD": {"momentum_buffer"},
+    "Adam": {"step", "exp_avg", "exp_avg_sq", "max_exp_avg_sq"},
+    "AdamW": {"step", "exp_avg", "exp_avg_sq"},
+    "Adamax": {"step", "exp_avg", "exp_inf"},
+    "NAdam": {"step", "mu_product", "exp_avg", "exp_avg_sq"},
+    "RAdam": {"step", "exp_avg", "exp_avg_sq"},
+    "RMSprop": {"step", "square_avg", "momentum_buffer", "grad_avg"},
+    "Adagrad": {"step", "sum"},
+    "Adadelta": {"step", "square_avg", "acc_delta"},
+}
+
+
+def make(name, params, **options):
+    return getattr(jg.optim, name)(params, lr=0.01, **ALL[name], **options)
+
+
+def parameters(dtype="float32"):
+    rng = np.random.default_rng(1)
+    return [jg.tensor(rng.standard_normal(s).astype(dtype), requires_grad=True) for s in [(3, 4), (5,)]]
+
+
+def steps(optimizer, params, count, seed=0):
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        for p in params:
+            p.grad = jg.tensor(rng.standard_normal(tuple(p.shape)), dtype=p.dtype)
+        optimizer.step()
+
+
+def numbers(params):
+    return [p.tolist() for p in params]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_state_has_pytorchs_keys_and_shapes(name):
+    params = parameters()
+    optimizer = make(name, params)
+    steps(optimizer, params, 2)
+    assert len(optimizer.state) == 2
+    for p in params:
+        entry = optimizer.state[p]
+        assert set(entry) == KEYS[name]
+        for key, value in entry.items():
+            expected = () if key in ("step", "mu_product") else tuple(p.shape)
+            assert tuple(value.shape) == expected, key
+    saved = optimizer.state_dict()
+    assert set(saved) == {"state", "param_groups"}
+    assert set(saved["state"]) == {0, 1}
+    assert saved["param_groups"][0]["params"] == [0, 1]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_state_is_live(name):
+    params = parameters()
+    optimizer = make(name, params)
+    steps(optimizer, params, 1)
+    key = max(k for k in KEYS[name] if k not in ("step", "mu_product"))
+    seen = optimizer.state[params[0]][key]
+    before = seen.tolist()
+    steps(optimizer, params, 1, seed=1)
+    assert seen.tolist() != before
+    assert optimizer.state[params[0]][key].tolist() == seen.tolist()
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_training_continues_from_a_saved_state(name):
+    params, twins = parameters(), parameters()
+    optimizer = make(name, params)
+    steps(optimizer, params, 7)
+    optimizer.param_groups[0]["lr"] = 0.02
+    saved = copy.deepcopy(optimizer.state_dict())
+    with jg.no_grad():
+        for t, p in zip(twins, params, strict=True):
+            t.copy_(p)
+    twin = make(name, twins)
+    twin.load_state_dict(saved)
+    assert twin.param_groups[0]["lr"] == 0.02
+    steps(optimizer, params, 5, seed=1)
+    steps(twin, twins, 5, seed=1)
+    assert numbers(twins) == numbers(params)
+    saved_step = saved["state"][0].get("step")
+    assert saved_step is None or saved_step.item() == 7  # what was loaded was copied
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_state_can_be_loaded_into_a_running_optimizer(name):
+    params = parameters()
+    optimizer = make(name, params)
+    steps(optimizer, params, 3)
+    saved = copy.deepcopy(optimizer.state_dict())
+    values = [p.detach().clone() for p in params]
+    steps(optimizer, params, 4, seed=1)
+    expected = numbers(params)
+    optimizer.load_state_dict(saved)
+    with jg.no_grad():
+        for p, v in zip(params, values, strict=True):
+            p.copy_(v)
+    steps(optimizer, params, 4, seed=1)
+    assert numbers(params) == expected
+
+
+def test_loading_casts_the_state_to_the_dtype_of_the_parameter_but_not_the_step():
+    params, doubles = parameters(), parameters("float64")
+    optimizer, twin = make("Adam", params), make("Adam", doubles)
+    steps(optimizer, params, 3)
+    twin.load_state_dict(optimizer.state_dict())
+    steps(twin, doubles, 1)
+    assert twin.state[doubles[0]]["exp_avg"].dtype == jg.float64
+    assert twin.state[doubles[0]]["step"].item() == 4
+
+
+def test_numpy_arrays_and_numbers_are_accepted_as_state():
+    p = jg.tensor([1.0, 2.0], requires_grad=True)
+    optimizer = jg.optim.Adam([p], lr=0.1)
+    saved = optimizer.state_dict()
+    moments = {"exp_avg": np.array([1.0, 1.0]), "exp_avg_sq": np.array([4.0, 4.0])}
+    saved["state"] = {0: {"step": 9, **moments}}
+    optimizer.load_state_dict(saved)
+    p.grad = jg.tensor([0.0, 0.0])
+    optimizer.step()
+    assert optimizer.state[p]["step"].item() == 10
+    np.testing.assert_allclose(optimizer.state[p]["exp_avg"].tolist(), [0.9, 0.9], rtol=1e-6)
+
+
+def test_a_state_that_does_not_fit_is_refused_and_nothing_changes():
+    params = parameters()
+    optimizer = make("Adam", params)
+    steps(optimizer, params, 2)
+    good = optimizer.state_dict()
+    two_groups = {**good, "param_groups": good["param_groups"] * 2}
+    fewer = {**good, "param_groups": [dict(good["param_groups"][0], params=[0])]}
+    bad_rate = {**good, "param_groups": [dict(good["param_groups"][0], lr=-1.0)]}
+    first = dict(good["state"][0], exp_avg=jg.zeros(2, 2))
+    shape = {**good, "state": {0: first, 1: good["state"][1]}}
+    for saved, error, message in [
+        (two_groups, ValueError, "different number of parameter groups: 2, the optimizer has 1"),
+        (fewer, ValueError, "doesn't match the size of optimizer's group: group 0 has 1 parameters"),
+        (bad_rate, ValueError, "Invalid learning rate: -1.0"),
+        (shape, ValueError, r"'exp_avg' of parameter 0 has shape \(2, 2\), the parameter \(3, 4\)"),
+        ({"state": {}}, KeyError, "param_groups"),
+    ]:
+        with pytest.raises(error, match=message):
+            optimizer.load_state_dict(saved)
+        assert optimizer.state[params[0]]["step"].item() == 2
+        assert optimizer.param_groups[0]["lr"] == 0.01
+
+
+def test_state_written_by_hand_is_used_by_the_next_step():
+    p = jg.tensor([1.0, 2.0], requires_grad=True)
+    optimizer = jg.optim.SGD([p], lr=1.0, momentum=0.5)
+    p.grad = jg.tensor([0.0, 0.0])
+    optimizer.step()
+    optimizer.state[p]["momentum_buffer"] = jg.tensor([2.0, 4.0])
+    optimizer.step()
+    assert p.tolist() == [0.0, 0.0]
+    optimizer.state[p]["momentum_buffer"].zero_()
+    optimizer.step()
+    assert p.tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "forget",
+    [
+        lambda o, p: o.state.pop(p),
+        lambda o, p: o.state.__delitem__(p),
+        lambda o, p: o.state.clear(),
+        lambda o, p: o.state[p].clear(),
+        lambda o, p: setattr(o, "state", {}),
+    ],
+)
+def test_a_forgotten_state_starts_anew(forget):
+    p, q = parameters()[1], parameters()[1]
+    optimizer, fresh = make("Adam", [p]), make("Adam", [q])
+    steps(optimizer, [p], 3)
+    forget(optimizer, p)
+    assert p not in optimizer.state
+    assert len(optimizer.state) == 0
+    with jg.no_grad():
+        p.copy_(q)
+    steps(optimizer, [p], 2, seed=5)
+    steps(fresh, [q], 2, seed=5)
+    assert p.tolist() == q.tolist()
+
+
+def test_a_parameter_can_be_replaced_by_a_smaller_one_with_its_state():
+    # rows are dropped from a parameter and its moments, as point-cloud trainers do
+    p = jg.tensor(np.arange(8.0).reshape(4, 2), requires_grad=True)
+    optimizer = jg.optim.Adam([p], lr=0.1)
+    steps(optimizer, [p], 3)
+    group = optimizer.param_groups[0]
+    stored = optimizer.state.get(p)
+    kept = stored["exp_avg"][1:3].tolist()
+    stored["exp_avg"] = stored["exp_avg"][1:3].clone()
+    stored["exp_avg_sq"] = stored["exp_avg_sq"][1:3].clone()
+    del optimizer.state[p]
+    smaller = p.detach()[1:3].clone().requires_grad_()
+    group["params"][0] = smaller
+    optimizer.state[smaller] = stored
+    assert optimizer.state[smaller]["exp_avg"].tolist() == kept
+    steps(optimizer, [smaller], 1)
+    assert optimizer.state[smaller]["step"].item() == 4
+    assert tuple(optimizer.state[smaller]["exp_avg"].shape) == (2, 2)
+
+
+def test_state_of_a_shape_that_does_not_fit_is_an_error_at_the_next_step():
+    p = jg.tensor([1.0, 2.0], requires_grad=True)
+    optimizer = jg.optim.Adam([p], lr=0.1)
+    steps(optimizer, [p], 1)
+    optimizer.state[p]["exp_avg"] = jg.zeros(3)
+    with pytest.raises(RuntimeError, match=r"state 'exp_avg' has shape \(3,\), its parameter \(2,\)"):
+        optimizer.step()
+
+
+def test_lookup_of_a_parameter_without_state_is_empty():
+    params = parameters()
+    optimizer = make("Adam", params)
+    assert optimizer.state[params[0]] == {}
+    assert params[0] not in optimizer.state
+    assert optimizer.state.get(params[0]) is None
+    assert len(optimizer.state) == 0
+    with pytest.raises(KeyError):
+        del optimizer.state[params[0]]
+    steps(optimizer, params, 1)
+    assert params[0] in optimizer.state
+    assert optimizer.state[params[0]]["step"].item() == 1
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "NAdam", "Adagrad"])
+def test_a_copy_of_an_optimizer_and_its_parameters_trains_alone(name, duplicate):
+    params = parameters()
+    optimizer = make(name, params)
+    steps(optimizer, params, 3)
+    twins, twin = duplicate((params, optimizer))
+    before = numbers(params)
+    steps(twin, twins, 2, seed=3)
+    assert numbers(params) == before
+    steps(optimizer, params, 2, seed=3)
+    assert numbers(twins) == numbers(params)
+
+
+def test_adagrad_shows_its_first_state_before_the_first_step():
+    p = jg.tensor([1.0, 2.0], requires_grad=True)
+    optimizer = jg.optim.Adagrad([p], initial_accumulator_value=0.5)
+    assert optimizer.state[p]["sum"].tolist() == [0.5, 0.5]
+    assert optimizer.state[p]["step"].item() == 0
