@@ -39,18 +39,22 @@ def root() -> Path:
     return base / "jitgrad"
 
 
-def source_files() -> list[Path]:
-    """Every file whose text decides what code is generated: kernels and the compiled engine."""
-    engine = sys.modules.get("jitgrad")
-    folders = [_SOURCES]
-    if engine is not None and engine.__file__:
-        folders.append(Path(engine.__file__).parent / "engine")
-    return [p for f in folders for p in sorted(f.glob("*.py"))]
+def source_files(group: str) -> list[Path]:
+    """Every file whose text decides what code a group of kernels becomes.
+
+    The compiled engine depends on its own files and on the layout of call records, not on any operation.
+    """
+    if group != "engine":
+        return sorted(_SOURCES.glob("*.py"))
+    shared = [_SOURCES / name for name in ("abi.py", "compiler.py")]
+    package = sys.modules["jitgrad"].__file__
+    assert package is not None
+    return shared + sorted((Path(package).parent / "engine").glob("*.py"))
 
 
 @cache
-def generation() -> str:
-    """The name of the current generation: a hash of all that object code depends on."""
+def generation(group: str) -> str:
+    """The name of a group's current generation: a hash of all that its object code depends on."""
     import llvmlite
     import numba
     import numpy
@@ -61,14 +65,14 @@ def generation() -> str:
     versions = (sys.version, numpy.__version__, numba.__version__, llvmlite.__version__)
     for part in (*versions, *codegen().magic_tuple()):
         digest.update(part.encode() + b"\0")
-    for path in source_files():
+    for path in source_files(group):
         digest.update(path.read_bytes())
-    return digest.hexdigest()[:24]
+    return f"{group}-{digest.hexdigest()[:20]}"
 
 
-def folder() -> Path:
-    """The folder of the current generation."""
-    return root() / generation()
+def folder(name: str) -> Path:
+    """The folder of the current generation for the object called `name`."""
+    return root() / generation("engine" if name == "engine" else "kernels")
 
 
 def load(name: str) -> Any:
@@ -76,7 +80,7 @@ def load(name: str) -> Any:
     if not enabled():
         return None
     try:
-        return pickle.loads((folder() / f"{name}.kernel").read_bytes())
+        return pickle.loads((folder(name) / f"{name}.kernel").read_bytes())
     except (OSError, pickle.UnpicklingError, EOFError, ValueError, AttributeError):
         return None
 
@@ -87,7 +91,7 @@ def save(name: str, value: Any) -> None:
         return
     from numba.core.serialize import dumps
 
-    target = folder()
+    target = folder(name)
     try:
         target.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=target, prefix=f".{name}.")
@@ -112,6 +116,6 @@ def clear() -> int:
 
     count = len(files())
     for generation_folder in root().glob("*"):
-        if generation_folder.is_dir() and len(generation_folder.name) == 24:
+        if generation_folder.is_dir() and generation_folder.name.startswith(("engine-", "kernels-")):
             shutil.rmtree(generation_folder, ignore_errors=True)
     return count

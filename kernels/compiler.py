@@ -88,9 +88,7 @@ def symbol(name: str, build: Callable[[], ir.Module]) -> None:
     binding.add_symbol(name, native(name, build))
 
 
-def entry_points(
-    name: str, functions: Callable[[], dict[str, tuple[Any, Any]]]
-) -> dict[str, Callable]:
+def entry_points(name: str, functions: Callable[[], dict[str, tuple[Any, Any]]]) -> dict[str, Callable]:
     """Compile Numba dispatchers, each for one signature, together; returns what Python calls, by name.
 
     Numba types and lowers them one by one, but they are linked, optimised and turned into machine code as

@@ -29,7 +29,7 @@ from .stage import ELEMENT, I64, VOID, Scope, Vec, new_module
 SIGNATURE = "M N K A rsA csA B rsB csB C rsC csC bias flags part parts"
 NAMES = {abi.FLOAT32: "jg_gemm_f32", abi.FLOAT64: "jg_gemm_f64"}
 
-COPY_BYTES = 64 << 10  # a block of B copied straight; it lives on the stack
+COPY_BYTES = 256 << 10  # a block of B copied straight; it lives on the stack
 SCRATCH = 32  # rows and columns of the block through which C is stored with other strides
 
 # how `run` goes about it, decided by the entry from the whole shape
@@ -107,7 +107,7 @@ def _build_run(module: ir.Module, p: Plan) -> ir.Function:
     """``run(...)``: one thread's product, C's columns contiguous."""
     copy, dots = build_copy(module, p), build_dots(module, p)
     rows = build_rows(module, p, copy)
-    b, a = define(module, "run", RUN)
+    b, a = define(module, "run", RUN, "alwaysinline")
     num, item = _Numbers(b), p.item
     with b.if_then(_has(b, a["flags"], DOTS)):
         b.call(dots, [a[key] for key in "M N K A rsA B csB C rsC bias flags".split()])
@@ -123,17 +123,11 @@ def _build_run(module: ir.Module, p: Plan) -> ir.Function:
         several = b.select(num.less(left, I64(2 * DEPTH)), half, I64(DEPTH))
         return b.select(num.above(left, DEPTH), several, left)
 
-    def height(left: ir.Value) -> ir.Value:
-        # a last block of very few rows would be summed in another order: it joins the one before
-        cut = num.all(copies, num.above(left, HEIGHT + p.thin))
-        return b.select(cut, I64(HEIGHT), left)
-
     def width(left: ir.Value) -> ir.Value:
         return b.select(num.all(copies, num.above(left, panel)), I64(panel), left)
 
     with (
         _blocks_of(b, a["K"], depth) as (k, turns),
-        _blocks_of(b, a["M"], height) as (m, tall),
         _blocks_of(b, a["N"], width) as (n, columns),
     ):
         block = num.advance(num.advance(a["B"], n, a["csB"], item), k, a["rsB"], item)
@@ -142,13 +136,12 @@ def _build_run(module: ir.Module, p: Plan) -> ir.Function:
         first = num.equal(k, 0)
         biased = num.all(first, b.icmp_signed("!=", a["bias"], I64(0)))
         part = {
-            "M": tall,
             "N": columns,
             "K": turns,
-            "A": num.advance(num.advance(a["A"], k, a["csA"], item), m, a["rsA"], item),
+            "A": num.advance(a["A"], k, a["csA"], item),
             "B": b.select(copies, buffer, block),
             "rsB": b.select(copies, I64(panel), a["rsB"]),
-            "C": num.advance(num.advance(a["C"], n, I64(1), item), m, a["rsC"], item),
+            "C": num.advance(a["C"], n, I64(1), item),
             "bias": b.select(biased, num.advance(a["bias"], n, I64(1), item), I64(0)),
             "flags": b.select(first, a["flags"], b.or_(kept, I64(ACCUMULATE))),
         }
@@ -238,7 +231,7 @@ class _Shape(NamedTuple):
 
 
 def _build_entry(module: ir.Module, p: Plan, run: ir.Function, blocks: ir.Function) -> None:
-    b, a = define(module, NAMES[p.dtype], SIGNATURE, private=False)
+    b, a = define(module, NAMES[p.dtype], SIGNATURE, inline="")
     num = _Numbers(b)
     nothing = num.any(b.icmp_signed("<=", a["M"], I64(0)), b.icmp_signed("<=", a["N"], I64(0)))
     with b.if_then(nothing):
@@ -259,17 +252,13 @@ def _build_entry(module: ir.Module, p: Plan, run: ir.Function, blocks: ir.Functi
     b.ret_void()
 
 
-def _exchange(
-    b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]
-) -> tuple[dict[str, ir.Value], ir.Value]:
+def _exchange(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> tuple[dict[str, ir.Value], ir.Value]:
     """Turn the product over, ``C.T = B.T A.T``, where that side suits vectors better."""
     num = _Numbers(b)
     m, n, k = a["M"], a["N"], a["K"]
     no_bias = num.equal(a["bias"], 0)
     column = num.all(num.equal(n, 1), num.above(m, 1), num.equal(a["rsC"], 1))
-    turned = num.all(
-        b.icmp_signed("!=", a["csC"], I64(1)), num.equal(a["rsC"], 1), num.above(n, 1), no_bias
-    )
+    turned = num.all(b.icmp_signed("!=", a["csC"], I64(1)), num.equal(a["rsC"], 1), num.above(n, 1), no_bias)
     # vectors along N would be mostly empty, those along M are full, and k pays for storing them crosswise
     now = b.mul(b.mul(m, num.ceil_div(n, p.lanes)), k)
     then = b.mul(b.mul(n, num.ceil_div(m, p.lanes)), k)
@@ -307,17 +296,16 @@ def _manner(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> ir.Value:
     block = num.all(num.above(b.mul(a["M"], a["K"]), NEAR_BYTES // p.item), num.above(a["N"], NEAR_COLUMNS))
     near = num.all(block, num.equal(a["rsA"], 1))
     copies = b.select(copies, I64(COPY), I64(0))
-    far = num.above(b.mul(a["M"],a["N"]), FAR_BYTES//p.item)
+    far = num.above(b.mul(a["M"], a["N"]), FAR_BYTES // p.item)
     copies = b.or_(copies, b.select(far, I64(FAR), I64(0)))
     return b.select(dots, I64(DOTS), b.or_(copies, b.select(near, I64(NEAR), I64(0))))
 
 
 LARGE_BYTES = 128 << 10
 COPY_ROWS = 64
-NEAR_BYTES = 128 << 10
+NEAR_BYTES = 400 << 10
 NEAR_COLUMNS = 127
-HEIGHT = 480
-FAR_BYTES=32<<10
+FAR_BYTES = 32 << 10
 
 
 def _take_share(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> None:

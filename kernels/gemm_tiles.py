@@ -125,19 +125,20 @@ def cuts(sizes: tuple[int, ...], limit: int) -> list[int]:
 
 
 def define(
-    module: ir.Module, name: str, parameters: str, private: bool = True
+    module: ir.Module, name: str, parameters: str, inline: str = "noinline"
 ) -> tuple[ir.IRBuilder, dict[str, ir.Value]]:
-    """Begin a function of 64-bit integers that returns nothing; gives the builder and the arguments."""
+    """Begin a function of 64-bit integers that returns nothing; gives the builder and the arguments.
+
+    The function is the module's own, unless `inline` is empty.
+    """
     names = parameters.split()
     function = ir.Function(module, ir.FunctionType(VOID, [I64] * len(names)), name)
-    if private:
+    if inline:
         function.linkage = "internal"
-        function.attributes.add("noinline")
+        function.attributes.add(inline)
     for argument, key in zip(function.args, names, strict=True):
         argument.name = key
-    return ir.IRBuilder(function.append_basic_block("entry")), dict(
-        zip(names, function.args, strict=True)
-    )
+    return ir.IRBuilder(function.append_basic_block("entry")), dict(zip(names, function.args, strict=True))
 
 
 STRIP_TAIL = "rsA csA B rsB C rsC bias flags"
@@ -151,7 +152,7 @@ def build_rows(module: ir.Module, p: Plan, copy: ir.Function) -> ir.Function:
     by `copy` (see `gemm_transposed.build_copy`).
     """
     strips = {m: _strip(module, p, m) for m in p.all_sizes}
-    b, a = define(module, "rows", "M N K A " + STRIP_TAIL)
+    b, a = define(module, "rows", "M N K A " + STRIP_TAIL, "alwaysinline")
     scope = Scope(b, 1)
     table, limit = _cut_table(module, p)
     left, at_a, at_c = (scope.variable(I64) for _ in range(3))
@@ -250,9 +251,7 @@ class _Strip:
         one = Scope(b, 1)
         self.one = one
         self.columns, self.depth = a["N"], a["K"]
-        self.bases = [
-            one.pointer(a[f"A{j}"], p.dtype) for j in range(-(-m // ROWS_A_BASE))
-        ]
+        self.bases = [one.pointer(a[f"A{j}"], p.dtype) for j in range(-(-m // ROWS_A_BASE))]
         twice = b.shl(a["rsA"], I64(1))
         self.row_steps = (I64(0), a["rsA"], twice)
         self.has_bias = b.icmp_signed("!=", a["bias"], I64(0))
@@ -305,9 +304,7 @@ class _Strip:
             sums = self._finish_chains(s, k, column, masks, sums)
         self._store(s, masks, places, sums)
 
-    def _start(
-        self, s: Scope, w: int, j: ir.Value, masks: list[ir.Value | None]
-    ) -> list[Vec]:
+    def _start(self, s: Scope, w: int, j: ir.Value, masks: list[ir.Value | None]) -> list[Vec]:
         """The bias of each vector of columns, or zeros."""
         b, dtype = self.b, self.p.dtype
         before = b.block
@@ -323,9 +320,7 @@ class _Strip:
             start.append(Vec(s, phi, dtype))
         return start
 
-    def _turn(
-        self, s: Scope, k: ir.Value, column: ir.Value, masks: list, sums: list[Vec]
-    ) -> list[Vec]:
+    def _turn(self, s: Scope, k: ir.Value, column: ir.Value, masks: list, sums: list[Vec]) -> list[Vec]:
         """Add ``A[:, k] B[k, :]`` to the tile."""
         b, dtype, w = self.b, self.p.dtype, len(masks)
         row = s.at(column, b.mul(k, self.a["rsB"]))

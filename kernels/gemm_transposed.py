@@ -219,9 +219,7 @@ def _leftover(
     return carry.final[0]
 
 
-def _finish(
-    p: Plan, a: dict[str, ir.Value], totals: Vec, result: tuple[ir.Value, ir.Value]
-) -> None:
+def _finish(p: Plan, a: dict[str, ir.Value], totals: Vec, result: tuple[ir.Value, ir.Value]) -> None:
     s, (n, out) = totals.scope, result
     b = s.b
     cell = s.variable(totals.value.type)
@@ -259,9 +257,7 @@ def fold(sums: list[Vec]) -> Vec:
     return Vec(Scope(b, count), picked.value, vector.dtype)
 
 
-def _fold_pair(
-    x: tuple[Vec, list[int]], y: tuple[Vec, list[int]], half: int
-) -> tuple[Vec, list[int]]:
+def _fold_pair(x: tuple[Vec, list[int]], y: tuple[Vec, list[int]], half: int) -> tuple[Vec, list[int]]:
     """Halve the lanes of each sum in two vectors and put them into one, x's sums before y's."""
     (x, x_owners), (y, y_owners) = x, y
     lanes = len(x_owners)

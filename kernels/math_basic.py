@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from . import abi
 from .host import host
 from .math_core import (
     FORMATS,
+    INFINITY,
+    NAN,
     Number,
     Vec,
     give_sign,
     is_plain,
     magnitude,
+    two_product,
     unify,
 )
 from .stage import MASK
@@ -32,7 +36,7 @@ def rsqrt(x: Vec) -> Vec:
 
 def isnan(x: Vec) -> Vec:
     """A mask of the lanes that are nan."""
-    return x != x if x.is_float else x.scope.constant(MASK, 0)  # noqa: PLR0124
+    return x != x if x.is_float else x.scope.constant(MASK, 0)
 
 
 def copysign(x: Number, y: Number) -> Vec:
@@ -107,3 +111,35 @@ def _round_by_addition(x: Vec, direction: str) -> Vec:
             n = (n < x).select(n + 1, n)
     # numbers this large are integers already; the comparison is false for nan, which stays too
     return (size < whole).select(give_sign(n, x), x)
+
+
+def floor_quotient(a: Number, b: Number) -> Vec:
+    """``floor(a / b)``, right also where the quotient rounds up to an integer, as 1 / 0.1 does.
+
+    An integer divided by zero gives zero, a float what ``a / b`` gives; an infinite float gives nan.
+    """
+    a, b = unify(a, b)
+    return _floor_quotient_float(a, b) if a.is_float else _floor_quotient_integer(a, b)
+
+
+def _floor_quotient_float(a: Vec, b: Vec) -> Vec:
+    q = floor(a / b)
+    product, error = two_product(q, b)
+    left = (magnitude(b) < INFINITY).select((a - product) - error, a)
+    # the remainder has the divisor's sign, unless the quotient was rounded past the next integer
+    q = ((left != 0) & ((left < 0) ^ (b < 0))).select(q - 1, q)
+    return ((magnitude(a) < INFINITY) | (b == 0)).select(q, NAN)
+
+
+def _floor_quotient_integer(a: Vec, b: Vec) -> Vec:
+    if a.dtype != abi.INT64:
+        # float64 holds these integers, and tells their quotients apart
+        exact = floor(a.to(abi.FLOAT64) / (b == 0).select(1, b).to(abi.FLOAT64))
+        return (b == 0).select(0, exact.to(abi.INT64).to(a.dtype))
+    # the processor traps on division by zero and on the smallest integer divided by -1
+    plain = (b == 0) | (b == -1)
+    divisor = plain.select(1, b)
+    q = a / divisor
+    left = a - q * divisor
+    q = ((left != 0) & ((left < 0) ^ (b < 0))).select(q - 1, q)
+    return plain.select((b == 0).select(0, -a), q)

@@ -45,7 +45,7 @@ def is_double(x: Vec) -> bool:
 
 def is_plain(x: Number) -> bool:
     """Whether `x` is a plain number (not nan), known while the kernel is written."""
-    return not isinstance(x, Vec) and x == x  # noqa: PLR0124
+    return not isinstance(x, Vec) and x == x
 
 
 def unify(*args: Number) -> list[Vec]:

@@ -18,7 +18,8 @@ from .math_core import (
     power_of_two,
     scale,
 )
-from .math_exp import EXP_RANGE, exp, exp_minus_one, reduce_exponent
+from .math_exp import EXP_RANGE, LN2, exp, exp_minus_one, reduce_exponent
+from .math_log import log1p_excess
 
 # (sinh(r) / r - 1) / r**2 in z = r**2 for |r| <= ln(2) / 2; errors 2**-34.3 and 2**-61.7
 SINH = {
@@ -64,6 +65,7 @@ TANH_DOUBLE = (
     (-0.3333333333333333, -0.02050038642645169, -0.0001992483854378882),
     (1.0, 0.4615011592793508, 0.023293446963385745, 0.00020660908096954778),
 )
+SQRT2_LESS_ONE = 0.41421356237309503
 TANH_SMALL = {abi.FLOAT32: 0.8, abi.FLOAT64: 0.55}
 # beyond these tanh is one
 TANH_RANGE = {abi.FLOAT32: 9.5, abi.FLOAT64: 19.5}
@@ -135,7 +137,8 @@ def sigmoid(x: Vec) -> Vec:
 
 def _sigmoid_corrected(x: Vec) -> Vec:
     """The same to the last bit or nearly: the roundings of `e**-|x|`, the sum and the quotient are
-    computed and taken back."""
+    computed and taken back.
+    """
     n, r = reduce_exponent(at_least(-magnitude(x), EXP_RANGE[x.dtype][0]))
     rest = exp_minus_one(r)
     high, low = fast_two_sum(rest.like(1), rest)
@@ -147,3 +150,14 @@ def _sigmoid_corrected(x: Vec) -> Vec:
     # 1 / total is 1 - quotient
     quotient = fma(error, 1 - quotient, quotient)
     return (x < 0).select(quotient, 1 - quotient)
+
+
+def softplus(x: Vec) -> Vec:
+    """``log(1 + e**x)`` without overflow, and accurate where it is small."""
+    z = exp(-magnitude(x))
+    # log(1 + z), halved where 1 + z is above sqrt(2)
+    high, low = LN2[x.dtype]
+    upper = z > SQRT2_LESS_ONE
+    f = upper.select(fma(z, 0.5, -0.5), z)
+    rest = upper.select(x.like(low), 0) + log1p_excess(f)
+    return (f + rest) + upper.select(x.like(high), 0) + (x > 0).select(x, 0)

@@ -1,9 +1,69 @@
-"""Mathematical functions on staged vectors."""
-from .math_basic import *
-from .math_exp import *
-from .math_log import *
-from .math_hyperbolic import *
-from .math_erf import *
-from .math_trig import *
-from .math_arc import *
-from .math_power import *
+"""Mathematical functions on staged vectors: everything that `kernels.formula` names, in one place.
+
+All are without branches, for float32 and float64 lanes of any number, and right at zeros of both signs,
+subnormal numbers, infinities and nan; results underflow gradually. Arguments of functions of two may also
+be plain numbers or scalar vectors. The largest errors stated in the functions' descriptions were measured
+on 2**26 float32 and 4 * 10**6 float64 arguments, in units in the last place, float32 before float64. They
+hold where multiply-add is one instruction; without it no error exceeds 3 ulp.
+"""
+
+from .math_arc import arccos, arcsin, arctan, arctan2
+from .math_basic import (
+    absolute,
+    ceil,
+    copysign,
+    floor,
+    floor_quotient,
+    isnan,
+    maximum,
+    minimum,
+    rint,
+    rsqrt,
+    sqrt,
+    trunc,
+)
+from .math_core import fma
+from .math_erf import erf, erfc
+from .math_exp import exp, exp2, expm1
+from .math_hyperbolic import cosh, sigmoid, sinh, softplus, tanh
+from .math_log import log, log1p, log2, log10
+from .math_power import power
+from .math_trig import cos, sin, tan
+
+__all__ = [
+    "absolute",
+    "arccos",
+    "arcsin",
+    "arctan",
+    "arctan2",
+    "ceil",
+    "copysign",
+    "cos",
+    "cosh",
+    "erf",
+    "erfc",
+    "exp",
+    "exp2",
+    "expm1",
+    "floor",
+    "floor_quotient",
+    "fma",
+    "isnan",
+    "log",
+    "log1p",
+    "log2",
+    "log10",
+    "maximum",
+    "minimum",
+    "power",
+    "rint",
+    "rsqrt",
+    "sigmoid",
+    "sin",
+    "sinh",
+    "softplus",
+    "sqrt",
+    "tan",
+    "tanh",
+    "trunc",
+]

@@ -1,0 +1,521 @@
+"""The tensor: a Python handle on a slot of the engine.
+
+A `Tensor` holds one integer. Values, shape, gradient and history live in the engine's tables; properties read
+them there. Most methods are ordinary functions of `jitgrad.functions`, attached by `method`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import numpy as np
+
+from .dispatch import CONTEXT, call_words, complete, demand, result_type
+from .dtypes import CPU, DTYPES, Size, category, device, dtype, float32, number_category
+from .engine import layout
+from .engine.entry import entries
+from .engine.layout import (
+    S_ADDRESS,
+    S_DIMS,
+    S_DTYPE,
+    S_FLAGS,
+    S_GRAD,
+    S_NUMEL,
+    S_ROW,
+    S_SHAPE,
+    S_STORAGE,
+    S_STRIDES,
+    SLOT_WORDS,
+)
+from .kernels import BY_NAME
+from .kernels.table import Op
+from .store import store
+
+F = TypeVar("F", bound=Callable)
+NUMBERS = (float, int, bool)
+
+
+class Tensor:
+    """A multi-dimensional array that remembers how it was made, as PyTorch's.
+
+    Make one with `jitgrad.tensor`, `jitgrad.zeros` and their kin.
+    """
+
+    __slots__ = ("__dict__", "__weakref__", "_slot")
+    __array_priority__ = 1000
+    _slot: int
+
+    def __init__(self, data: Any = None) -> None:
+        from .functions.creation import tensor
+
+        made = tensor([] if data is None else data, dtype=float32)
+        self._slot = entries.retain(CONTEXT, made._slot)
+
+    def __del__(self, entries: Any = entries, context: int = CONTEXT) -> None:
+        try:
+            entries.release(context, self._slot)
+        except AttributeError:  # an exception in __init__ left it without a slot
+            pass
+
+    # what the tables say ----------------------------------------------------------------------------
+
+    def _word(self, field: int) -> int:
+        return store.slots[self._slot * SLOT_WORDS + field]
+
+    @property
+    def shape(self) -> Size:
+        """Sizes of the dimensions."""
+        words, at = store.slots, self._slot * SLOT_WORDS + S_SHAPE
+        return Size(words[at : at + words[at - S_SHAPE + S_DIMS]])
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dimension."""
+        return self.shape if dim is None else self.shape[dim]
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Steps in elements from one index to the next, for every dimension or one."""
+        words, at = store.slots, self._slot * SLOT_WORDS
+        strides = tuple(words[at + S_STRIDES : at + S_STRIDES + words[at + S_DIMS]])
+        return strides if dim is None else strides[dim]
+
+    @property
+    def ndim(self) -> int:
+        """Number of dimensions."""
+        return self._word(S_DIMS)
+
+    def dim(self) -> int:
+        """Number of dimensions."""
+        return self._word(S_DIMS)
+
+    def numel(self) -> int:
+        """Number of elements."""
+        return self._word(S_NUMEL)
+
+    nelement = numel
+
+    @property
+    def dtype(self) -> dtype:
+        """Type of the elements."""
+        return DTYPES[self._word(S_DTYPE)]
+
+    @property
+    def device(self) -> device:
+        """Always the CPU."""
+        return CPU
+
+    is_cuda = False
+
+    def is_floating_point(self) -> bool:
+        """Whether the elements are floating-point numbers."""
+        return self.dtype.is_floating_point
+
+    def element_size(self) -> int:
+        """Bytes of one element."""
+        return self.dtype.itemsize
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of one element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all elements."""
+        return self.numel() * self.dtype.itemsize
+
+    def is_contiguous(self) -> bool:
+        """Whether the elements lie in row-major order without gaps."""
+        return bool(self._word(S_FLAGS) & layout.CONTIGUOUS)
+
+    def data_ptr(self) -> int:
+        """Address of the first element."""
+        return self._word(S_ADDRESS)
+
+    @property
+    def _version(self) -> int:
+        return int(store.storage_table[self._word(S_STORAGE)]["version"])
+
+    # gradient ---------------------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether operations on this tensor are recorded, so that a gradient can flow to it."""
+        return bool(self._word(S_FLAGS) & layout.REQUIRES_GRAD)
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Switch the recording of operations on this leaf on or off; returns the tensor itself."""
+        if requires_grad and not self.dtype.is_floating_point:
+            raise RuntimeError(
+                f"requires_grad_: only Tensors of floating point dtype can require gradients, got "
+                f"{self.dtype.name}; convert it first, for example with .float()"
+            )
+        if not requires_grad and not self.is_leaf:
+            raise RuntimeError(
+                "requires_grad_: you can only change requires_grad flags of leaf variables; "
+                "use detach() to get a tensor without history"
+            )
+        if requires_grad and self._word(S_FLAGS) & layout.INFERENCE:
+            raise RuntimeError(
+                "requires_grad_: setting requires_grad=True on an inference tensor outside InferenceMode "
+                "is not allowed; clone() it first"
+            )
+        entries.set_flag(CONTEXT, self._slot, layout.REQUIRES_GRAD, bool(requires_grad))
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether no recorded operation made this tensor."""
+        return self._word(S_ROW) == layout.NO_ROW
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward passes have accumulated here, or None."""
+        slot = self._word(S_GRAD)
+        return wrap(entries.retain(CONTEXT, slot)) if slot else None
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if value is None:
+            entries.set_grad(CONTEXT, self._slot, 0)
+            return
+        if not isinstance(value, Tensor):
+            raise TypeError(f"grad: assigned grad expected to be a Tensor or None but got {type(value)}")
+        if value.shape != self.shape or value.dtype is not self.dtype:
+            raise RuntimeError(
+                f"grad: assigned grad has {value.dtype.name} data of shape {tuple(value.shape)}; "
+                f"expected {self.dtype.name} of shape {tuple(self.shape)}"
+            )
+        entries.set_grad(CONTEXT, self._slot, value._slot)
+
+    @grad.deleter
+    def grad(self) -> None:
+        entries.set_grad(CONTEXT, self._slot, 0)
+
+    @property
+    def grad_fn(self) -> Any:
+        """The node that made this tensor, or None for a leaf."""
+        from .autograd.graph import node_of
+
+        return node_of(self)
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+        inputs: Any = None,
+    ) -> None:
+        """Accumulate the gradient of this tensor into the leaves it was made from.
+
+        Parameters
+        ----------
+        gradient : Tensor, optional
+            Gradient with respect to this tensor, of its shape; may be left out for one element.
+        retain_graph : bool
+            Keep the rows, so that backward can run again.
+        create_graph : bool
+            Record the backward pass itself.
+        inputs : sequence of Tensor
+            Accumulate into these leaves only.
+        """
+        from .autograd.backward import backward
+
+        backward(self, gradient, retain_graph, create_graph, inputs)
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of a tensor that is not a leaf in ``.grad``."""
+        if not self.requires_grad:
+            raise RuntimeError("retain_grad: can't retain_grad on Tensor that has requires_grad=False")
+        if not self.is_leaf:
+            entries.set_flag(CONTEXT, self._slot, layout.RETAIN_GRAD, True)
+
+    @property
+    def retains_grad(self) -> bool:
+        """Whether ``.grad`` is kept though this is not a leaf."""
+        return bool(self._word(S_FLAGS) & layout.RETAIN_GRAD)
+
+    def detach(self) -> Tensor:
+        """The same values without the history."""
+        return wrap(demand("detach", self._slot))
+
+    def detach_(self) -> Tensor:
+        """Drop this tensor's history."""
+        self._become(demand("detach", self._slot))
+        return self
+
+    def is_inference(self) -> bool:
+        """Whether the tensor was made under ``inference_mode``."""
+        return bool(self._word(S_FLAGS) & layout.INFERENCE)
+
+    @property
+    def data(self) -> Tensor:
+        """The same values without the history; writes are not seen by saved-value checks in PyTorch."""
+        return self.detach()
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        requires_grad = self.requires_grad and self.is_leaf
+        gradient = self._word(S_GRAD)
+        slot = demand("detach", value._slot)
+        if gradient:
+            entries.set_grad(CONTEXT, slot, gradient)
+        self._become(slot)
+        if requires_grad:
+            self.requires_grad_()
+
+    def _become(self, slot: int) -> None:
+        """Point this handle at another slot, whose handle it takes over."""
+        before, self._slot = self._slot, slot
+        if before != slot:
+            entries.release(CONTEXT, before)
+
+    # values -----------------------------------------------------------------------------------------
+
+    def item(self) -> Any:
+        """The only element as a Python number."""
+        if self._word(S_NUMEL) != 1:
+            raise RuntimeError(
+                f"item: a Tensor with {self.numel()} elements cannot be converted to Scalar; shape "
+                f"{tuple(self.shape)}, expected one element. Use tolist(), or reduce it first"
+            )
+        code = self._word(S_DTYPE)
+        if code >= float32.code:
+            return entries.read_float(CONTEXT, self._slot)
+        value = entries.read_int(CONTEXT, self._slot)
+        return bool(value) if code == 0 else value
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """A NumPy array on the same memory, which stays valid as long as the array is held."""
+        if self.requires_grad and not force:
+            raise RuntimeError(
+                "numpy: can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead"
+            )
+        return np.asarray(_Memory(self.detach()))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        array_ = self.numpy()
+        return array_ if dtype is None and not copy else np.array(array_, dtype=dtype, copy=copy)
+
+    def tolist(self) -> Any:
+        """The elements as nested lists of Python numbers."""
+        return np.asarray(_Memory(self)).tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __index__(self) -> int:
+        if self.dtype.is_floating_point or self.numel() != 1:
+            raise TypeError("only integer tensors of a single element can be converted to an index")
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __bool__(self) -> bool:
+        if self._word(S_NUMEL) != 1:
+            raise RuntimeError(
+                f"bool: Boolean value of Tensor with {self.numel()} values is ambiguous; use any() or all()"
+            )
+        return bool(self.item())
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return self._word(S_SHAPE)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(self.unbind(0))  # type: ignore[attr-defined]
+
+    def __contains__(self, value: Any) -> bool:
+        return bool((self == value).any())  # type: ignore[union-attr]
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        from .printing import tensor_repr
+
+        return tensor_repr(self)
+
+    def __format__(self, spec: str) -> str:
+        if self.ndim == 0 and not isinstance(self, _parameter_type()):
+            return format(self.item(), spec)
+        return object.__format__(self, spec)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple:
+        if not self.is_leaf:
+            raise RuntimeError(
+                "copy: only Tensors created explicitly by the user (graph leaves) support deepcopy and pickle; "
+                "detach() it first"
+            )
+        values = np.array(np.asarray(_Memory(self.detach())))
+        return _rebuild, (type(self), values, self.requires_grad, self.__dict__ or None)
+
+    def __deepcopy__(self, memo: dict) -> Tensor:
+        rebuild, arguments = self.__reduce_ex__(2)
+        made = memo[id(self)] = rebuild(*arguments)
+        if self.grad is not None:
+            made.grad = self.grad.clone()  # type: ignore[attr-defined]
+        return made
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+        plain = [x.numpy() if isinstance(x, Tensor) else x for x in inputs]
+        reflected = {"add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__",
+                     "true_divide": "__rtruediv__", "divide": "__rtruediv__", "power": "__rpow__"}  # fmt: skip
+        if method == "__call__" and len(inputs) == 2 and isinstance(inputs[0], np.generic):
+            name = reflected.get(ufunc.__name__)
+            if name:
+                return getattr(self, name)(inputs[0].item())
+        return getattr(ufunc, method)(*plain, **options)
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"'{type(self).__name__}' object has no attribute '{name}'; "
+            "jitgrad has PyTorch's names for what it can do, and this is not among them"
+        )
+
+
+class _Memory:
+    """What NumPy needs to see a tensor's memory; it keeps the tensor, and so the memory, alive."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.tensor = tensor
+        kind = tensor.dtype
+        self.__array_interface__ = {
+            "shape": tuple(tensor.shape),
+            "strides": tuple(s * kind.itemsize for s in tensor.stride()),
+            "typestr": kind.numpy.str,
+            "data": (tensor.data_ptr(), False),
+            "version": 3,
+        }
+
+
+def _parameter_type() -> type:
+    from .nn.parameter import Parameter
+
+    return Parameter
+
+
+def _rebuild(kind: type, values: np.ndarray, requires_grad: bool, attributes: dict | None) -> Tensor:
+    from .functions.creation import tensor
+
+    made = kind.__new__(kind)
+    made._slot = entries.retain(CONTEXT, tensor(values)._slot)
+    if requires_grad:
+        made.requires_grad_()
+    if attributes:
+        made.__dict__.update(attributes)
+    return made
+
+
+_new = Tensor.__new__
+
+
+def wrap(slot: int) -> Tensor:
+    """A Tensor for a slot, taking over the handle that the engine counted for the caller."""
+    tensor = _new(Tensor)
+    tensor._slot = slot
+    return tensor
+
+
+def method(function: F) -> F:
+    """Attach a function whose first parameter is a tensor as the method of that name."""
+    setattr(Tensor, function.__name__, function)
+    return function
+
+
+# binary operators: the hottest way into the engine ------------------------------------------------------
+
+
+def number_tensor(value: Any, kind: dtype) -> Tensor:
+    """A Python number as a tensor that takes no part in deciding dtypes."""
+    floating = kind.is_floating_point
+    return wrap(demand("number", kind.code, float(value), 0 if floating else int(value)))
+
+
+def mixed_binary(op: Op, a: Any, b: Any, into: int, status: int) -> int:
+    """A binary operation that the fast way refused, with at most one Python number among its operands."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return complete(op, (a, b), None, into, status)
+    tensor, number = (a, b) if isinstance(a, Tensor) else (b, a)
+    above = number_category(number) > category(tensor.dtype)
+    number = number_tensor(number, result_type((number,)) if above else tensor.dtype)
+    operands = (tensor, number) if tensor is a else (number, tensor)
+    return call_words(op, operands, None, into)
+
+
+def as_operand(value: Any, op: str) -> Any:
+    """A Tensor or a Python number from what a script may put beside an operator, or NotImplemented."""
+    if isinstance(value, (Tensor, *NUMBERS)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        from .functions.creation import from_numpy
+
+        return from_numpy(value)
+    return NotImplemented
+
+
+def binary(name: str) -> tuple[Callable, Callable, Callable]:
+    """The forward, reflected and in-place form of a binary operation of the table."""
+    op = BY_NAME[name]
+    code = op.code
+
+    def forward(self: Tensor, other: Any) -> Tensor:
+        kind = type(other)
+        if kind is float:
+            slot = entries.apply_number(CONTEXT, code, 0, self._slot, other, 0, 2, 0)
+        elif kind is int:
+            slot = entries.apply_number(CONTEXT, code, 0, self._slot, other, other, 1, 0)
+        elif isinstance(other, Tensor):
+            slot = entries.apply(CONTEXT, code, 0, self._slot, other._slot, 0, 0, 0, 0)
+        else:
+            other = as_operand(other, name)
+            if other is NotImplemented:
+                return NotImplemented
+            slot = layout.BAD_DTYPE
+        if slot < 0:
+            slot = mixed_binary(op, self, other, 0, slot)
+        result = _new(Tensor)
+        result._slot = slot
+        return result
+
+    def reflected(self: Tensor, other: Any) -> Tensor:
+        other = as_operand(other, name)
+        if other is NotImplemented:
+            return NotImplemented
+        if isinstance(other, Tensor):
+            return forward(other, self)
+        kind = number_category(other)
+        whole = int(other) if kind < 2 else 0
+        slot = entries.apply_number(CONTEXT, code, 0, self._slot, other, whole, kind, 1)
+        return wrap(slot if slot >= 0 else mixed_binary(op, other, self, 0, slot))
+
+    def in_place(self: Tensor, other: Any) -> Tensor:
+        operand = as_operand(other, name)
+        if operand is NotImplemented:
+            return NotImplemented
+        status = layout.BAD_DTYPE
+        if isinstance(operand, Tensor):
+            status = entries.apply(CONTEXT, code, self._slot, self._slot, operand._slot, 0, 0, 0, 0)
+        elif number_category(operand) == 2:
+            status = entries.apply_number(CONTEXT, code, self._slot, self._slot, operand, 0, 2, 0)
+        if status < 0:
+            status = mixed_binary(op, self, operand, self._slot, status)
+        self._become(status)
+        return self
+
+    for function, prefix in ((forward, ""), (reflected, "r"), (in_place, "i")):
+        function.__name__ = f"__{prefix}{name}__"
+    return forward, reflected, in_place

@@ -1,0 +1,289 @@
+"""Calling one operation: the fast way in, and the slow way when the engine says that something is missing.
+
+The fast way is one compiled call that returns a slot. A negative status means that nothing has happened: a
+kernel has to be compiled, a table has to grow, dtypes have to be promoted, or the operands are wrong.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from .dtypes import DTYPES, category, dtype, get_default_dtype, number_category, promote_types
+from .engine import layout
+from .engine.entry import entries
+from .engine.layout import S_DIMS, S_DTYPE, S_FLAGS, S_SHAPE, SLOT_WORDS, WRAPPED
+from .kernels import BY_NAME, OPS, ROLES
+from .kernels.table import ARRAYS, Op, identity
+from .store import raise_out_of_memory, store
+
+if TYPE_CHECKING:
+    from ._tensor import Tensor
+
+CONTEXT = store.context
+_READS = {"y": layout.USE_OUTPUT, "g": layout.USE_COTANGENT}
+
+
+def publish(op: Op) -> None:
+    """Write one operation's line of the engine's table."""
+    line = store.ops[op.code]
+    line["kind"] = op.kind
+    line["inputs"] = 0 if op.operands == ("*",) else len(op.operands)
+    line["main"] = op.main
+    for k, code in enumerate(op.operand_dtypes[: layout.MAX_OPERANDS]):
+        line["input_dtype"][k] = code
+    line["output_dtype"][:] = layout.SAME
+    line["output_dtype"][0] = op.result
+    line["differentiable"] = op.differentiable()
+    line["rule"] = op.rule
+    bits = {name: 1 << k for k, name in enumerate(op.operands)} | _READS
+    for k, name in enumerate(op.operands[: layout.MAX_OPERANDS]):
+        uses = sum(bits[read] for read in op.reads(name) if read in bits)
+        if op.gradients.get(name) is identity:
+            uses |= layout.USE_PASS
+        line["uses"][k] = uses
+
+
+for _op in OPS:
+    publish(_op)
+for _role, _name in ROLES.items():
+    store.set_field(_role, BY_NAME[_name].code)
+
+
+def slot_shape(slot: int) -> tuple[int, ...]:
+    """The shape of a slot."""
+    words = store.slots
+    at = slot * SLOT_WORDS
+    return tuple(words[at + S_SHAPE : at + S_SHAPE + words[at + S_DIMS]])
+
+
+def slot_dtype(slot: int) -> dtype:
+    """The dtype of a slot."""
+    return DTYPES[store.slots[slot * SLOT_WORDS + S_DTYPE]]
+
+
+def result_type(operands: Sequence[Any]) -> dtype:
+    """The dtype in which operands (tensors and Python numbers) combine, by PyTorch's rules.
+
+    Tensors with dimensions decide; one without counts only when its category (bool, integer, floating) is
+    higher, and so does a number, which then brings its default dtype.
+    """
+    best: list[dtype | None] = [None, None, None]  # with dimensions, without, numbers
+    for x in operands:
+        if hasattr(x, "_slot"):
+            at = x._slot * SLOT_WORDS
+            words = store.slots
+            d = DTYPES[words[at + S_DTYPE]]
+            rank = 2 if words[at + S_FLAGS] & WRAPPED else (0 if words[at + S_DIMS] else 1)
+        else:
+            d = (DTYPES[0], DTYPES[3], get_default_dtype())[number_category(x)]
+            rank = 2
+        known = best[rank]
+        best[rank] = d if known is None else promote_types(known, d)
+    result: dtype | None = None
+    for d in best:
+        if d is not None and (result is None or category(d) > category(result)):
+            result = d
+    assert result is not None
+    return result
+
+
+def complete(op: Op, operands: Sequence[Any], words: array | None, into: int, status: int) -> int:
+    """Finish a call that the fast way could not: returns the slot, or raises."""
+    slots = [0 if x is None else x._slot for x in operands]
+    slots += [0] * (layout.MAX_OPERANDS - len(slots))
+    address, count = words.buffer_info() if words is not None else (0, 0)
+    held = list(operands)
+    while status < 0:
+        if status == layout.BAD_DTYPE:
+            cast = promoted(op, operands, into)
+            if all(a is b for a, b in zip(cast, held, strict=True)):
+                refuse_dtype(op, operands, into)
+            held = cast
+            slots[: len(held)] = [0 if x is None else x._slot for x in held]
+        elif not store.mend(status):
+            refuse(op, held, status, into, words)
+        status = entries.apply(CONTEXT, op.code, into, *slots, address, count)
+    return status
+
+
+def promoted(op: Op, operands: Sequence[Any], into: int) -> list[Any]:
+    """The operands cast to the dtypes in which the operation can run."""
+    free = [x for x, d in zip(operands, op.operand_dtypes, strict=True) if d == layout.SAME]
+    common = result_type([x for x in free if x is not None])
+    if common.code not in op.dtypes:
+        # integers enter a floating operation as the default floating dtype, bools an integer one as int64
+        default = get_default_dtype()
+        common = default if default.code in op.dtypes and not common.is_floating_point else common
+        if common.code not in op.dtypes and common.code == 0:
+            common = DTYPES[3]
+    if into and common.code != store.slots[into * SLOT_WORDS + S_DTYPE]:
+        target = slot_dtype(into)
+        if op.result == layout.SAME and category(common) > category(target):
+            raise RuntimeError(
+                f"{op.name}_: result type {common.name} can't be cast to the desired output type "
+                f"{target.name}; use the operation without the underscore, or convert the tensor first"
+            )
+        common = target
+    return [
+        x if x is None or d != layout.SAME or x.dtype is common else x.to(common)
+        for x, d in zip(operands, op.operand_dtypes, strict=True)
+    ]
+
+
+def refuse_dtype(op: Op, operands: Sequence[Any], into: int) -> NoReturn:
+    """No kernel fits the operands' dtypes."""
+    got = ", ".join(x.dtype.name for x in operands if x is not None)
+    wanted = []
+    for name, d in zip(op.operands, op.operand_dtypes, strict=True):
+        choice = op.dtypes if d == layout.SAME else (d,)
+        wanted.append(f"{name}: {' or '.join(DTYPES[c].name for c in choice)}")
+    where = f" into {slot_dtype(into).name}" if into else ""
+    raise RuntimeError(f"{op.name}: not implemented for ({got}){where}; expected {'; '.join(wanted)}")
+
+
+def refuse(op: Op, operands: Sequence[Any], status: int, into: int, words: array | None) -> NoReturn:
+    """Raise what a status means, naming the operation, what was expected and what came."""
+    shapes = [tuple(x.shape) for x in operands if x is not None]
+    if status == layout.OUT_OF_MEMORY:
+        raise_out_of_memory()
+    if status == layout.LEAF_IN_PLACE:
+        raise RuntimeError(
+            f"{op.name}_: a leaf Variable that requires grad is being used in an in-place operation; "
+            "do it under torch.no_grad(), or use the operation without the underscore"
+        )
+    if status == layout.BAD_SHAPE:
+        if op.kind == ARRAYS:
+            refuse_contraction(op, shapes)
+        refuse_broadcast(op.name, shapes, slot_shape(into) if into else None)
+    del words
+    raise RuntimeError(f"{op.name}: the engine refused the call (status {status}) for shapes {shapes}")
+
+
+def refuse_broadcast(name: str, shapes: list[tuple], target: tuple | None) -> NoReturn:
+    """The shapes do not broadcast together, or not to the tensor that is written into."""
+    dims = max(len(s) for s in shapes)
+    for back in range(1, dims + 1):
+        sizes = {s[-back] for s in shapes if len(s) >= back} - {1}
+        if len(sizes) > 1:
+            texts = " and ".join(str(s) for s in shapes)
+            a, b = sorted(sizes)[:2]
+            raise RuntimeError(
+                f"{name}: The size of tensor a ({_sized(shapes, back, a, b)[0]}) must match the size of tensor "
+                f"b ({_sized(shapes, back, a, b)[1]}) at non-singleton dimension {dims - back}: shapes {texts} "
+                "do not broadcast; sizes must be equal or 1, counted from the last dimension"
+            )
+    raise RuntimeError(
+        f"{name}_: output with shape {list(target or ())} doesn't match the broadcast shape "
+        f"of {' and '.join(str(s) for s in shapes)}; use the operation without the underscore"
+    )
+
+
+def _sized(shapes: list[tuple], back: int, a: int, b: int) -> tuple[int, int]:
+    found = [s[-back] for s in shapes if len(s) >= back and s[-back] != 1]
+    other = next((x for x in found if x != found[0]), b)
+    del a
+    return found[0], other
+
+
+def refuse_contraction(op: Op, shapes: list[tuple]) -> NoReturn:
+    """The shapes of a matrix product do not fit."""
+    texts = " @ ".join(str(s) for s in shapes[:2])
+    if op.name == "linear":
+        raise RuntimeError(
+            f"linear: mat1 and mat2 shapes cannot be multiplied: input {shapes[0]}, weight {shapes[1]}"
+            + (f", bias {shapes[2]}" if len(shapes) > 2 else "")
+            + "; expected input (..., in), weight (out, in), bias (out,)"
+        )
+    raise RuntimeError(
+        f"{op.name}: mat1 and mat2 shapes cannot be multiplied: inner sizes differ: {texts}; "
+        "the last size of the first must equal the last but one of the second, and batch sizes must match"
+    )
+
+
+def call(op: Op, operands: Sequence[Tensor | None], floats: Sequence[float] = (), into: int = 0) -> int:
+    """Run an elementwise operation, or an array operation with a shape rule; returns the slot."""
+    words = array("q", array("d", floats).tobytes()) if floats else None
+    return call_words(op, operands, words, into)
+
+
+def call_words(op: Op, operands: Sequence[Tensor | None], words: array | None, into: int = 0) -> int:
+    """`call` with the attribute words given."""
+    slots = [0 if x is None else x._slot for x in operands]
+    slots += [0] * (layout.MAX_OPERANDS - len(slots))
+    address, count = words.buffer_info() if words is not None else (0, 0)
+    slot = entries.apply(CONTEXT, op.code, into, *slots, address, count)
+    return slot if slot >= 0 else complete(op, operands, words, into, slot)
+
+
+_reduce_words: dict[tuple[int, int], array] = {}
+
+
+def reduce(op: Op, x: Tensor, mask: int, keep: bool) -> int:
+    """Run a reduction over the dimensions whose bits are set; returns the slot."""
+    words = _reduce_words.get((mask, keep))
+    if words is None:
+        words = _reduce_words[mask, keep] = array("q", (mask, int(keep)))
+    address, count = words.buffer_info()
+    slot = entries.apply(CONTEXT, op.code, 0, x._slot, 0, 0, 0, address, count)
+    return slot if slot >= 0 else complete(op, (x,), words, 0, slot)
+
+
+def view(kind: int, x: Tensor, words: array, what: str) -> int:
+    """Make a view; returns its slot, or NOT_VIEWABLE."""
+    address, count = words.buffer_info()
+    while True:
+        slot = entries.make_view(CONTEXT, kind, x._slot, address, count)
+        if slot >= 0 or slot == layout.NOT_VIEWABLE:
+            return slot
+        if not store.mend(slot):
+            raise RuntimeError(f"{what}: the engine refused the view (status {slot}) of {tuple(x.shape)}")
+
+
+def arrays(
+    op: Op,
+    operands: Sequence[Tensor | None],
+    outputs: Sequence[tuple[dtype, Sequence[int]]],
+    words: Sequence[int] = (),
+    into: int = 0,
+) -> list[int]:
+    """Run an array operation whose output shapes are known; returns the output slots.
+
+    Operands must already have the dtypes that the operation declares. Float attributes travel by their bits.
+    """
+    ids = array("q", [0 if x is None else x._slot for x in operands])
+    shapes = array("q")
+    for d, shape in outputs:
+        shapes.extend((d.code, len(shape), *shape))
+        shapes.extend([0] * (layout.MAX_DIMS - len(shape)))
+    attributes = array("q", words)
+    main = next(
+        (x for x, d in zip(operands, _dtypes_of(op, operands), strict=True) if x is not None and d < 0), None
+    )
+    key = main.dtype.code if main is not None else outputs[0][0].code
+    while True:
+        slot = entries.apply_arrays(
+            CONTEXT, op.code, key, into, len(ids), ids.buffer_info()[0], len(outputs),
+            shapes.buffer_info()[0], *attributes.buffer_info(),
+        )  # fmt: skip
+        if slot >= 0:
+            return [slot, *shapes[2 + layout.MAX_DIMS :: 2 + layout.MAX_DIMS]]
+        if not store.mend(slot):
+            refuse(op, operands, slot, into, None)
+
+
+def _dtypes_of(op: Op, operands: Sequence[Any]) -> Sequence[int]:
+    return [-1] * len(operands) if op.operands == ("*",) else op.operand_dtypes
+
+
+def demand(entry: str, *args: int) -> int:
+    """Call an entry that can only ask for table space; returns its result."""
+    while True:
+        result = getattr(entries, entry)(CONTEXT, *args)
+        if result >= 0:
+            return result
+        if not store.mend(result):
+            if result == layout.OUT_OF_MEMORY:
+                raise_out_of_memory()
+            raise RuntimeError(f"{entry}: the engine refused the call (status {result})")

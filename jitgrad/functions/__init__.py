@@ -1,0 +1,1 @@
+"""Functions on tensors, with PyTorch's names. Importing this package attaches the methods of `Tensor`."""
