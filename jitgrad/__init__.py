@@ -1,0 +1,44 @@
+"""jitgrad: tape-based automatic differentiation for small models on a CPU, with PyTorch's front.
+
+``import jitgrad as torch`` runs ordinary PyTorch scripts within scope. Importing compiles nothing: kernels are
+compiled when they are first used, once per machine.
+"""
+
+from . import autograd, cuda, functions, nn, optim, utils
+from ._tensor import Tensor
+from .autograd import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from .dtypes import (
+    Size,
+    bool_,
+    device,
+    dtype,
+    float32,
+    float64,
+    get_default_dtype,
+    int32,
+    int64,
+    promote_types,
+    set_default_dtype,
+    uint8,
+)
+from .functions import *  # noqa: F403
+from .printing import set_printoptions
+from .show import show_tape
+from .threads import get_num_threads, set_num_threads
+
+__version__ = "0.1.0"
+
+bool = bool_
+float = float32
+double = float64
+int = int32
+long = int64
+FloatTensor = Tensor
+is_tensor = lambda value: isinstance(value, Tensor)  # noqa: E731

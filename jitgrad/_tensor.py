@@ -245,7 +245,8 @@ class Tensor:
 
     def detach_(self) -> Tensor:
         """Drop this tensor's history."""
-        self._become(demand("detach", self._slot))
+        if not self.is_leaf:
+            self._become(demand("detach", self._slot))
         return self
 
     def is_inference(self) -> bool:
@@ -259,14 +260,9 @@ class Tensor:
 
     @data.setter
     def data(self, value: Tensor) -> None:
-        requires_grad = self.requires_grad and self.is_leaf
-        gradient = self._word(S_GRAD)
-        slot = demand("detach", value._slot)
-        if gradient:
-            entries.set_grad(CONTEXT, slot, gradient)
-        self._become(slot)
-        if requires_grad:
-            self.requires_grad_()
+        if not isinstance(value, Tensor):
+            raise TypeError(f"data: expected a Tensor, got {type(value).__name__}")
+        entries.adopt(CONTEXT, self._slot, value._slot)
 
     def _become(self, slot: int) -> None:
         """Point this handle at another slot, whose handle it takes over."""

@@ -113,11 +113,10 @@ def promoted(op: Op, operands: Sequence[Any], into: int) -> list[Any]:
     free = [x for x, d in zip(operands, op.operand_dtypes, strict=True) if d == layout.SAME]
     common = result_type([x for x in free if x is not None])
     if common.code not in op.dtypes:
-        # integers enter a floating operation as the default floating dtype, bools an integer one as int64
+        # integers and bools enter an operation on integers as int64, others as the default floating dtype
         default = get_default_dtype()
-        common = default if default.code in op.dtypes and not common.is_floating_point else common
-        if common.code not in op.dtypes and common.code == 0:
-            common = DTYPES[3]
+        if not common.is_floating_point:
+            common = DTYPES[3] if DTYPES[3].code in op.dtypes else default
     if into and common.code != store.slots[into * SLOT_WORDS + S_DTYPE]:
         target = slot_dtype(into)
         if op.result == layout.SAME and category(common) > category(target):
@@ -153,12 +152,27 @@ def refuse(op: Op, operands: Sequence[Any], status: int, into: int, words: array
             f"{op.name}_: a leaf Variable that requires grad is being used in an in-place operation; "
             "do it under torch.no_grad(), or use the operation without the underscore"
         )
+    if status == layout.VIEW_IN_PLACE:
+        raise RuntimeError(
+            f"{op.name}_: a view of another tensor is being modified in place while operations are recorded; "
+            "write through the base, as in base[index] = value, or use the operation without the underscore"
+        )
+    if status == layout.STALE_VIEW:
+        refuse_stale_view(op.name)
     if status == layout.BAD_SHAPE:
         if op.kind == ARRAYS:
             refuse_contraction(op, shapes)
         refuse_broadcast(op.name, shapes, slot_shape(into) if into else None)
     del words
     raise RuntimeError(f"{op.name}: the engine refused the call (status {status}) for shapes {shapes}")
+
+
+def refuse_stale_view(name: str) -> NoReturn:
+    """An operand is a view whose base has been overwritten in a recorded operation since."""
+    raise RuntimeError(
+        f"{name}: an operand is a view made before its base was modified in place; the view's history does not "
+        "contain that write. Make the view again after the write, or clone() it before"
+    )
 
 
 def refuse_broadcast(name: str, shapes: list[tuple], target: tuple | None) -> NoReturn:
@@ -230,13 +244,24 @@ def reduce(op: Op, x: Tensor, mask: int, keep: bool) -> int:
     return slot if slot >= 0 else complete(op, (x,), words, 0, slot)
 
 
+VIEW_CODE = 1 << 20  # rows of views carry a code from here on where others carry their operation
+VIEW_NAMES: list[str] = []
+_view_codes: dict[str, int] = {}
+
+
 def view(kind: int, x: Tensor, words: array, what: str) -> int:
-    """Make a view; returns its slot, or NOT_VIEWABLE."""
+    """Make a view, called `what` in ``grad_fn``; returns its slot, or NOT_VIEWABLE."""
     address, count = words.buffer_info()
+    code = _view_codes.get(what)
+    if code is None:
+        code = _view_codes[what] = VIEW_CODE + len(VIEW_NAMES)
+        VIEW_NAMES.append(what)
     while True:
-        slot = entries.make_view(CONTEXT, kind, x._slot, address, count)
+        slot = entries.make_view(CONTEXT, kind, code, x._slot, address, count)
         if slot >= 0 or slot == layout.NOT_VIEWABLE:
             return slot
+        if slot == layout.STALE_VIEW:
+            refuse_stale_view(what)
         if not store.mend(slot):
             raise RuntimeError(f"{what}: the engine refused the view (status {slot}) of {tuple(x.shape)}")
 

@@ -51,6 +51,7 @@ class Store:
         c["last_row"] = layout.NO_ROW
         c["free_storage"] = c["free_slot"] = -1
         c["pool_limit"] = POOL_LIMIT
+        self.freed_nodes = np.zeros(0, np.int64)
         self.grow_slots(FIRST_SLOTS)
         self.grow_storages(FIRST_SLOTS)
         self.grow_tape(FIRST_TAPE_WORDS)
@@ -102,6 +103,13 @@ class Store:
         self._tape = _larger(self._tape, words)
         self._context[0]["tape"] = self._tape.ctypes.data
         self._context[0]["tape_words"] = words
+
+    def keep_room_for_nodes(self, count: int) -> None:
+        """Make the list of freed rows of custom functions long enough for all that are alive."""
+        used = self.field("freed_node_count")
+        if count + used > len(self.freed_nodes):
+            self.freed_nodes = _larger(self.freed_nodes, 2 * (count + used) + 64)
+            self._context[0]["freed_nodes"] = self.freed_nodes.ctypes.data
 
     def drop_externals(self) -> None:
         """Let go of Python objects whose memory no tensor uses any more."""

@@ -49,6 +49,7 @@ LN10 = math.log(10)
 POSITIVE = {"low": 0.1, "high": 4.0}
 UNIT = {"low": -0.95, "high": 0.95}
 NONZERO = {"away": 0.2}
+POWER_BITS = 8  # exponents that matter: beyond them powers of 2 and more have long overflowed
 
 
 def sign_of(x):
@@ -61,15 +62,41 @@ def masked(mask, g):
     return where(mask, g, like(g, 0))
 
 
+def _is_mask(x):
+    """Whether `x` is a staged vector of truth values."""
+    dtype = getattr(x, "dtype", None)
+    return isinstance(dtype, int) and dtype < 0
+
+
+def plus(a, b):
+    """``a + b``; of truth values, whether either is set."""
+    return a | b if _is_mask(a) else a + b
+
+
+def times(a, b):
+    """``a * b``; of truth values, whether both are set."""
+    return a & b if _is_mask(a) else a * b
+
+
+def integer_power(base, exponent):
+    """``base ** exponent`` of integers by squaring; below zero the truncated quotient ``1 / base ** -exponent``."""
+    result, square, left = like(base, 1), base, exponent
+    for _ in range(POWER_BITS):
+        result = where((left & 1) != 0, result * square, result)
+        square, left = square * square, left >> 1
+    inverse = where(base == 1, like(base, 1), where(base == -1, 1 - 2 * (exponent & 1), like(base, 0)))
+    return where(exponent < 0, inverse, result)
+
+
 # arithmetic
-elementwise("add", lambda a, b: a + b, a=identity, b=identity, dtypes=NUMBERS, reference=np.add)
+elementwise("add", plus, a=identity, b=identity, dtypes=ALL, reference=np.add)
 elementwise("sub", lambda a, b: a - b, a=identity, b=lambda g: -g, dtypes=NUMBERS, reference=np.subtract)
 elementwise(
     "mul",
-    lambda a, b: a * b,
+    times,
     a=lambda b, g: g * b,
     b=lambda a, g: g * a,
-    dtypes=NUMBERS,
+    dtypes=ALL,
     reference=np.multiply,
 )
 elementwise(
@@ -113,6 +140,7 @@ elementwise(
     reference=np.power,
     samples={"a": POSITIVE},
 )
+elementwise("int_pow", integer_power, dtypes=INTEGERS, grad_name="Pow")
 elementwise("neg", lambda x: -x, x=lambda g: -g, dtypes=NUMBERS, reference=np.negative)
 elementwise(
     "abs",
@@ -123,13 +151,28 @@ elementwise(
     samples={"x": NONZERO},
 )
 elementwise("sign", sign_of, x=lambda g: like(g, 0), dtypes=NUMBERS, reference=np.sign)
-elementwise("square", lambda x: x * x, x=lambda x, g: 2 * x * g, dtypes=NUMBERS)
+elementwise("square", lambda x: x * x, x=lambda x, g: 2 * x * g, dtypes=NUMBERS, grad_name="Pow")
+elementwise("cube", lambda x: x * x * x, x=lambda x, g: 3 * (x * x) * g, dtypes=NUMBERS, grad_name="Pow")
 elementwise(
     "reciprocal",
     lambda x: 1 / x,
     x=lambda y, g: -g * (y * y),
     reference=np.reciprocal,
     samples={"x": NONZERO},
+)
+elementwise(
+    "overwrite",
+    lambda x, value: value,
+    x=lambda g: like(g, 0),
+    value=identity,
+    dtypes=ALL,
+    grad_name="Copy",
+)
+elementwise(
+    "scale_tied",
+    lambda x, count: x,
+    x=lambda count, g: g / count,
+    grad_name="Amax",
 )
 elementwise("copy", lambda x: like(x, x), x=identity, dtypes=ALL, grad_name="Clone")
 elementwise(

@@ -98,7 +98,7 @@ def where(mask: Any, a: Any, b: Any) -> Any:
 
     if isinstance(mask, Vec):
         return mask.select(a, b)
-    return mask.where(a, b) if hasattr(a, "_slot") else type(mask)._where(mask, a, b)
+    return type(mask)._where(mask, a, b)
 
 
 def like(x: Any, value: Any) -> Any:

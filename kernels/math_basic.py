@@ -25,12 +25,12 @@ def absolute(x: Vec) -> Vec:
 
 
 def sqrt(x: Vec) -> Vec:
-    """The square root, correctly rounded (0.5 ulp); nan below zero."""
+    """The square root, correctly rounded; nan below zero."""
     return x.scope.intrinsic("sqrt", x)
 
 
 def rsqrt(x: Vec) -> Vec:
-    """``1 / sqrt(x)``; error below 1.5 ulp."""
+    """``1 / sqrt(x)``; largest errors 1.5 and 1.5 ulp."""
     return 1 / sqrt(x)
 
 

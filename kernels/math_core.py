@@ -136,9 +136,8 @@ def scale(x: Vec, n: Vec) -> Vec:
 
     `x` must lie near one and `n` within one and a half times the exponent's range.
     """
-    wide = _scale_instruction(x, n)
-    if wide is not None:
-        return wide
+    if has_wide_instructions(x):
+        return wide_instruction("scalef", x, n)
     form = FORMATS[x.dtype]
     magic = form.magic + form.bias
     shifted = fma(n, 0.5, magic)
@@ -147,18 +146,28 @@ def scale(x: Vec, n: Vec) -> Vec:
     return x * first * power_of_two(rest)
 
 
-def _scale_instruction(x: Vec, n: Vec) -> Vec | None:
-    """The same by AVX-512's ``vscalef``, where there is one for so many lanes."""
-    lanes, kind = x.scope.lanes, "ps" if x.dtype == abi.FLOAT32 else "pd"
-    width = lanes * 8 * abi.ITEM_SIZES[x.dtype]
-    if host().vector_bytes != 64 or width not in (128, 256, 512):
-        return None
-    mask = ir.IntType(max(8, lanes))
-    args = [x.value, n.value, x.value, mask(-1)]
-    if width == 512:
+def has_wide_instructions(x: Vec) -> bool:
+    """Whether AVX-512 has instructions for as many lanes of this format."""
+    return host().vector_bytes == 64 and _width(x) in (128, 256, 512)
+
+
+def wide_instruction(name: str, x: Vec, second: Vec | int | None = None) -> Vec:
+    """One of AVX-512's instructions on the parts of floating-point numbers, by its LLVM name."""
+    mask = ir.IntType(max(8, x.scope.lanes))
+    args = [x.value, x.value, mask(-1)]
+    if isinstance(second, Vec):
+        args.insert(1, second.value)
+    elif second is not None:
+        args.insert(1, I32(second))
+    if _width(x) == 512:
         args.append(I32(4))  # round as the control register says
-    name = f"llvm.x86.avx512.mask.scalef.{kind}.{width}"
-    return Vec(x.scope, x.scope.call(name, x.value.type, args), x.dtype)
+    kind = "pd" if is_double(x) else "ps"
+    full_name = f"llvm.x86.avx512.mask.{name}.{kind}.{_width(x)}"
+    return Vec(x.scope, x.scope.call(full_name, x.value.type, args), x.dtype)
+
+
+def _width(x: Vec) -> int:
+    return x.scope.lanes * 8 * abi.ITEM_SIZES[x.dtype]
 
 
 # arithmetic without rounding errors -----------------------------------------------------------------

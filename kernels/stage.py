@@ -43,11 +43,16 @@ FLOAT_OF = {v: k for k, v in BITS_OF.items()}
 
 
 class Scope:
-    """Where instructions go: an LLVM builder and the number of lanes of its vectors."""
+    """Where instructions go: an LLVM builder and the number of lanes of its vectors.
 
-    def __init__(self, builder: ir.IRBuilder, lanes: int) -> None:
+    A scope with ``outer=True`` is that of values computed once, before the loops, such as attributes. Where
+    they meet an element they take the element's dtype, whatever the lanes.
+    """
+
+    def __init__(self, builder: ir.IRBuilder, lanes: int, outer: bool = False) -> None:
         self.b = builder
         self.lanes = lanes
+        self.outer = outer
 
     @property
     def scalar(self) -> Scope:
@@ -279,8 +284,8 @@ class Vec:
         if other.dtype != self.dtype:
             other = other.to(self.dtype)
         if other.scope.lanes != self.scope.lanes:
-            other = self.scope.splat(other.value, other.dtype)
-        return other
+            return self.scope.splat(other.value, other.dtype)
+        return Vec(self.scope, other.value, other.dtype)
 
     def _binary(self, other: Vec | float, floating: str, integer: str, swap: bool = False) -> Vec:
         a, b = _unify(self, other)
@@ -451,13 +456,15 @@ def _widen(b: ir.IRBuilder, source: Vec, dtype: int, extend: Any) -> Any:
 
 def _unify(a: Vec, b: Vec | float) -> tuple[Vec, Vec]:
     """Bring two operands to one dtype and lane count: the vector's dtype wins over a scalar's."""
-    if isinstance(b, Vec) and (
-        b.scope.lanes > a.scope.lanes or (b.scope.lanes == a.scope.lanes and b.dtype > a.dtype)
-    ):
+    if isinstance(b, Vec) and _strength(b) > _strength(a):
         return b.like(a), b
     if not isinstance(b, Vec) and isinstance(b, float) and not a.is_float:
         raise TypeError(f"a formula combines integer lanes with the number {b}; convert them first")
     return a, a.like(b)
+
+
+def _strength(x: Vec) -> tuple[int, bool, int]:
+    return x.scope.lanes, not x.scope.outer, x.dtype
 
 
 def _from_memory(scope: Scope, value: ir.Value, dtype: int) -> Vec:

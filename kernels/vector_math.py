@@ -1,10 +1,14 @@
 """Mathematical functions on staged vectors: everything that `kernels.formula` names, in one place.
 
-All are without branches, for float32 and float64 lanes of any number, and right at zeros of both signs,
-subnormal numbers, infinities and nan; results underflow gradually. Arguments of functions of two may also
-be plain numbers or scalar vectors. The largest errors stated in the functions' descriptions were measured
-on 2**26 float32 and 4 * 10**6 float64 arguments, in units in the last place, float32 before float64. They
-hold where multiply-add is one instruction; without it no error exceeds 3 ulp.
+All are written for float32 and float64 lanes of any number, and are right at zeros of both signs, subnormal
+numbers, infinities and nan; results underflow gradually. None branches on a value, but for the reduction of
+huge angles, which is jumped over while no lane needs it. Arguments of functions of two may also be plain
+numbers or scalar vectors.
+
+The largest errors stated in the functions' descriptions are in units in the last place, float32 first; they
+were measured on 2**26 random arguments in float32 and 3 * 10**6 in float64, half of them of any bit pattern
+and half from the range where the function is least accurate. They hold where multiply-add is one
+instruction; on a machine without it none exceeds 2.7 ulp (`erfc`: 7).
 """
 
 from .math_arc import arccos, arcsin, arctan, arctan2

@@ -7,6 +7,7 @@ sine(np.linspace(0, 1, 100, dtype=np.float32))
 from __future__ import annotations
 
 import ctypes
+import functools
 import itertools
 import os
 from collections.abc import Callable, Sequence
@@ -21,10 +22,11 @@ _CALL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _serial = itertools.count()
 
 
+@functools.cache
 def kernel(
     formula: Callable, *inputs: str, output: str | None = None, lanes: int | None = None
 ) -> Callable[..., np.ndarray]:
-    """Compile `formula` as a loop over contiguous arrays.
+    """Compile `formula` as a loop over contiguous arrays, once for the same arguments.
 
     Parameters
     ----------
@@ -83,3 +85,13 @@ def _build(name: str, formula: Callable, dtypes: Sequence[int], lanes: int):
             scope.store(result.to(dtypes[0]), places[0])
     b.ret_void()
     return module
+
+
+def assembly(formula: Callable, *inputs: str) -> str:
+    """The assembly of the loop that `kernel` would compile."""
+    from llvmlite import binding
+
+    dtypes = [abi.DTYPE_NAMES.index(name) for name in (inputs[0], *inputs)]
+    lanes = host().lanes(max(abi.ITEM_SIZES[d] for d in dtypes))
+    module = binding.parse_assembly(str(_build("assembly", formula, dtypes, lanes)))
+    return compiler.codegen()._tm.emit_assembly(module)

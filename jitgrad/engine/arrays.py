@@ -9,12 +9,14 @@ from .layout import (
     ENABLED,
     INFERENCE,
     INFERENCE_MODE,
+    IS_VIEW,
     LEAF_IN_PLACE,
     NEED_KERNEL,
     NO_ROW,
     OUT_OF_MEMORY,
     PYTHON,
     REQUIRES_GRAD,
+    VIEW_IN_PLACE,
 )
 from .memory import new_storage
 from .nests import finish_arrays, get_id, put_absent, put_array, put_id, run
@@ -27,11 +29,12 @@ from .record import (
     kernel_address,
     mode_of_thread,
     needed_values,
+    rewrite,
     room,
     wants_grad,
     write_row,
 )
-from .slots import alias, let_go, new_slot, set_contiguous
+from .slots import let_go, new_slot, set_contiguous
 from .tables import (
     op_at,
     slot_at,
@@ -92,12 +95,16 @@ def apply_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_cou
     if kernel == 0:
         return NEED_KERNEL
     mode = mode_of_thread(c)
-    record = mode == ENABLED and wants_grad(c, inputs, info.differentiable)
+    record = wants_grad(c, inputs, info.differentiable) if mode == ENABLED else 0
+    if record < 0:
+        return record
     if record and (kernel_address(c, op, 1, key) == 0 or kernel_address(c, c.add_op, 0, key) == 0):
         return NEED_KERNEL
     if into != 0:
         if mode == ENABLED and slot_at(c, into).flags & REQUIRES_GRAD and slot_at(c, into).row == NO_ROW:
             return LEAF_IN_PLACE
+        if record and slot_at(c, into).flags & IS_VIEW:
+            return VIEW_IN_PLACE
         if slot_at(c, into).dtype != load_word(shapes, 0):
             return BAD_DTYPE
     if not make_outputs(c, into, inputs, outputs, shapes):
@@ -117,8 +124,7 @@ def apply_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_cou
     if into != 0:
         storage_at(c, slot_at(c, into).storage).version += 1
         if record:
-            first = alias(c, into)
-            put_id(c, 0, first)
+            first = rewrite(c, into)
             slot_at(c, first).handles = 1
     if record:
         write_row(c, op, ARRAYS, inputs, outputs, needed_values(c, inputs, info), attrs, attr_count)

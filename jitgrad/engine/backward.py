@@ -136,7 +136,7 @@ def exclusive(c, slot):
 def give_cotangent(c, state, slot, cotangent):
     """Hand a cotangent (and its handle) to a slot, adding to one that is already there; 0 or a status."""
     record = slot_at(c, slot)
-    if record.row == FREED_ROW and state != 0:
+    if record.row <= FREED_ROW:
         release(c, cotangent)
         return FREED
     if record.cotangent == 0:
@@ -681,6 +681,18 @@ def mark_needed(c, first, last, mark):
                         slot_at(c, slot).flags &= ~NEEDED
         offset += load_word(row, T_WORDS)
     return 0
+
+
+@entry
+def take_cotangent(c, slot):
+    """Take the captured cotangent off a slot: its slot with the handle, or 0."""
+    record = slot_at(c, slot)
+    cotangent = record.cotangent
+    record.cotangent = 0
+    record.next = 0
+    record.flags &= ~(TOUCHED | CAPTURE)
+    let_go(c, slot)
+    return cotangent
 
 
 @entry

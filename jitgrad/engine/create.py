@@ -140,6 +140,7 @@ def external(c, address, dtype, dims, geometry, size):
     record.size_class = EXTERNAL
     record.refs = 0
     record.version = 0
+    record.history = 0
     record.next = 0
     s = new_slot(c, storage, address, dtype)
     slot = slot_at(c, s)

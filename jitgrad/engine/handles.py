@@ -1,6 +1,8 @@
 """What Python's tensor objects do to their slots: hold and release them, set flags and gradients."""
 
 from .jit import entry
+from .layout import CONTIGUOUS
+from .memory import drop_storage, hold_storage
 from .slots import let_go
 from .tables import slot_at
 
@@ -42,4 +44,23 @@ def set_grad(c, slot, gradient):
     if before != 0:
         slot_at(c, before).handles -= 1
         let_go(c, before)
+    return 0
+
+
+@entry
+def adopt(c, slot, source):
+    """Give a slot the values and geometry of another, keeping its flags, gradient and handles."""
+    record, other = slot_at(c, slot), slot_at(c, source)
+    hold_storage(c, other.storage)
+    if record.storage != 0:
+        drop_storage(c, record.storage)
+    record.storage = other.storage
+    record.address = other.address
+    record.dtype = other.dtype
+    record.dims = other.dims
+    record.numel = other.numel
+    for d in range(other.dims):
+        record.shape[d] = other.shape[d]
+        record.strides[d] = other.strides[d]
+    record.flags = (record.flags & ~CONTIGUOUS) | (other.flags & CONTIGUOUS)
     return 0

@@ -27,6 +27,7 @@ slot_dtype = np.dtype(
         ("grad", i8),  # slot of .grad, or 0
         ("cotangent", i8),  # slot of the gradient on its way during a walk, or 0
         ("next", i8),  # next free slot; during a walk, next leaf to receive its gradient
+        ("history", i8),  # the storage's history when the slot was made
         ("shape", i8, MAX_DIMS),
         ("strides", i8, MAX_DIMS),  # in elements
     ]
@@ -47,12 +48,13 @@ SLOT_WORDS = slot_dtype.itemsize // 8
     S_GRAD,
     S_COTANGENT,
     S_NEXT,
-) = range(14)
-S_SHAPE = 14
+    S_HISTORY,
+) = range(15)
+S_SHAPE = 15
 S_STRIDES = S_SHAPE + MAX_DIMS
 
 NO_ROW = -1
-FREED_ROW = -2
+FREED_ROW = -2  # this or less: the row is gone; FREED_ROW - op remembers which operation it was
 
 # slot flags
 REQUIRES_GRAD = 1
@@ -74,12 +76,11 @@ storage_dtype = np.dtype(
         ("size_class", i8),  # EXTERNAL when Python owns the memory
         ("refs", i8),  # slots that hold it
         ("version", i8),  # counts writes in place
+        ("history", i8),  # counts those that were recorded: views made before do not know of them
         ("next", i8),  # next free storage
     ]
 )
 EXTERNAL = -1
-STORAGE_WORDS = storage_dtype.itemsize // 8
-ST_ADDRESS, ST_BYTES, ST_CLASS, ST_REFS, ST_VERSION, ST_NEXT = range(6)
 
 # a row of the tape: header, then operands and outputs as (slot, saved version) pairs, then attributes
 T_OP, T_WORDS, T_PREV, T_INPUTS, T_OUTPUTS, T_LIVE, T_ATTRS, T_KIND = range(8)
@@ -133,6 +134,8 @@ context_dtype = np.dtype(
         ("detail", i8, 4),  # what went wrong, for the message
         ("walks", i8),  # walks under way: the tape must not move under them
         ("released", i8),  # first external storage that was let go, linked through storage.next
+        ("freed_nodes", i8),  # address of the list of Python's rows that went, room kept by Python
+        ("freed_node_count", i8),
         ("program", i8),  # a program being written, or 0
         ("free_blocks", i8, SIZE_CLASSES),
     ]
@@ -182,6 +185,7 @@ STALE = -10  # detail: row, operand, saved version, version now
 FREED = -11
 NEED_PYTHON = -12  # detail: row that Python must run
 NOT_VIEWABLE = -13
-EXPANDED_IN_PLACE = -14
+VIEW_IN_PLACE = -14  # a recorded write into a view
+STALE_VIEW = -15  # a view whose base was written in place, recorded, since
 
 ENABLED, DISABLED, INFERENCE_MODE = 0, 1, 2

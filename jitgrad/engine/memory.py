@@ -107,6 +107,7 @@ def new_storage(c, size):
     record.size_class = k
     record.refs = 0
     record.version = 0
+    record.history = 0
     record.next = 0
     return s
 

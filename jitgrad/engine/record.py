@@ -13,6 +13,7 @@ from .layout import (
     ENABLED,
     INFERENCE,
     INFERENCE_MODE,
+    IS_VIEW,
     LEAF_IN_PLACE,
     MAP,
     MAX_OPERANDS,
@@ -34,6 +35,7 @@ from .layout import (
     RULE_SCALAR,
     SAME,
     SAVED_BY_MAKER,
+    STALE_VIEW,
     T_ATTRS,
     T_INPUTS,
     T_KIND,
@@ -45,6 +47,7 @@ from .layout import (
     T_WORDS,
     USE_OUTPUT,
     VARIANTS,
+    VIEW_IN_PLACE,
 )
 from .memory import new_storage
 from .nests import (
@@ -133,12 +136,31 @@ def fresh(c, dtype, dims, numel):
 
 @jit
 def wants_grad(c, count, differentiable):
-    """Whether any of the first `count` listed operands asks for a gradient that the operation can give."""
+    """1 when one of the first `count` listed operands asks for a gradient that the operation can give.
+
+    STALE_VIEW when that operand is a view of a tensor that has been written in place since, in a recorded
+    operation: the view's history does not contain the write.
+    """
+    wanted = 0
     for k in range(count):
         slot = get_id(c, 1 + k)
-        if slot != 0 and slot_at(c, slot).flags & REQUIRES_GRAD and (differentiable >> k) & 1:
-            return True
-    return False
+        if slot != 0 and (differentiable >> k) & 1:
+            record = slot_at(c, slot)
+            if record.flags & REQUIRES_GRAD:
+                if record.flags & IS_VIEW and record.history != storage_at(c, record.storage).history:
+                    return STALE_VIEW
+                wanted = 1
+    return wanted
+
+
+@jit
+def rewrite(c, into):
+    """Give the tensor in slot `into`, just overwritten by a recorded operation, a slot of its own."""
+    storage = storage_at(c, slot_at(c, into).storage)
+    storage.history += 1
+    out = alias(c, into)
+    put_id(c, 0, out)
+    return out
 
 
 @jit
@@ -382,7 +404,9 @@ def apply(c, op, into, a, b, d, e, attrs, attr_count):
     if kernel == 0:
         return NEED_KERNEL
     mode = mode_of_thread(c)
-    record = mode == ENABLED and wants_grad(c, info.inputs, info.differentiable)
+    record = wants_grad(c, info.inputs, info.differentiable) if mode == ENABLED else 0
+    if record < 0:
+        return record
     wanted = dtype if info.output_dtype[0] == SAME else info.output_dtype[0]
     target = c.free_slot  # a free slot serves as the place where the shape is worked out
     status = output_shape(c, op, attrs, target)
@@ -408,8 +432,7 @@ def apply(c, op, into, a, b, d, e, attrs, attr_count):
     if into != 0:
         storage_at(c, slot_at(c, into).storage).version += 1
         if record:
-            out = alias(c, into)
-            put_id(c, 0, out)
+            out = rewrite(c, into)
     if record:
         saves = needed_values(c, info.inputs, info)
         write_row(c, op, info.kind, info.inputs, 1, saves, attrs, attr_count)
@@ -426,6 +449,8 @@ def write_target(c, into, shape_slot, dtype, mode, record):
     x, y = slot_at(c, into), slot_at(c, shape_slot)
     if mode == ENABLED and x.flags & REQUIRES_GRAD and x.row == NO_ROW:
         return LEAF_IN_PLACE
+    if record and x.flags & IS_VIEW:
+        return VIEW_IN_PLACE
     if x.dtype != dtype:
         return BAD_DTYPE
     if x.dims != y.dims:

@@ -14,8 +14,10 @@ from .layout import (
     NO_ROW,
     NOT_SAVED,
     ORPHAN,
+    PYTHON,
     SAVED_BY_MAKER,
     T_INPUTS,
+    T_KIND,
     T_LIVE,
     T_OP,
     T_OPERANDS,
@@ -28,9 +30,7 @@ from .pointers import (
     load_word,
     store_word,
 )
-from .tables import (
-    slot_at,
-)
+from .tables import slot_at, storage_at
 
 WORD = 8
 
@@ -54,6 +54,7 @@ def new_slot(c, storage, address, dtype):
     record.grad = 0
     record.cotangent = 0
     record.next = 0
+    record.history = storage_at(c, storage).history
     hold_storage(c, storage)
     return s
 
@@ -170,6 +171,11 @@ def unlink_row(c, offset, doomed):
     row = c.tape + offset * WORD
     inputs = load_word(row, T_INPUTS)
     outputs = load_word(row, T_OUTPUTS)
+    op = load_word(row, T_OP)
+    if load_word(row, T_KIND) == PYTHON:
+        store_word(c.freed_nodes, c.freed_node_count, op)
+        c.freed_node_count += 1
+        op = 0
     store_word(row, T_OP, DEAD_OP)
     store_word(row, T_LIVE, 0)
     c.dead_words += load_word(row, T_WORDS)
@@ -181,7 +187,7 @@ def unlink_row(c, offset, doomed):
         version = load_word(row, T_OPERANDS + 2 * k + 1)
         record = slot_at(c, slot)
         if k >= inputs and record.row == offset:
-            record.row = FREED_ROW
+            record.row = FREED_ROW - op
         if version != NOT_SAVED:
             record.saved -= 1
             if k >= inputs:

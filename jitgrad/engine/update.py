@@ -2,7 +2,7 @@
 
 from .handles import release
 from .jit import entry, jit
-from .layout import NEED_KERNEL
+from .layout import BAD_DTYPE, NEED_KERNEL
 from .nests import map_nest, put_id, run
 from .pointers import (
     float_word,
@@ -20,13 +20,15 @@ HYPER_ATTR = (1 << 15) + (1 << 13)  # words from the scratch record to the kerne
 
 
 @entry
-def update(c, kernel, plan, count, states, hyper):
+def update(c, kernel, dtype, plan, count, states, hyper):
     """Apply an update rule to every parameter that has a gradient.
 
     Parameters
     ----------
     kernel : int
         Address of the rule's kernel.
+    dtype : int
+        Dtype code that the plan was made for.
     plan : int
         Address of the plan: per parameter its slot, the slot of its step count (float64), and the slots
         of its `states` state tensors. A step slot of 0 means that the state has not been made yet.
@@ -46,29 +48,47 @@ def update(c, kernel, plan, count, states, hyper):
     width = 2 + states
     waiting = 0
     for k in range(count):
-        entry = plan + k * width * 8
-        if slot_at(c, load_word(entry, 0)).grad != 0 and load_word(entry, 1) == 0:
+        line = plan + k * width * 8
+        parameter = slot_at(c, load_word(line, 0))
+        if parameter.grad == 0:
+            continue
+        if load_word(line, 1) == 0:
             waiting += 1
+        elif not fits(c, line, states, dtype):
+            return BAD_DTYPE
     if waiting > 0:
         return waiting
     for k in range(count):
-        entry = plan + k * width * 8
-        if slot_at(c, load_word(entry, 0)).grad != 0:
-            update_one(c, kernel, entry, states, hyper)
+        line = plan + k * width * 8
+        if slot_at(c, load_word(line, 0)).grad != 0:
+            update_one(c, kernel, line, states, hyper)
     return 0
 
 
 @jit
-def update_one(c, kernel, entry, states, hyper):
+def fits(c, line, states, dtype):
+    """Whether parameter, gradient and states still have the dtype and size the plan was made for."""
+    parameter = slot_at(c, load_word(line, 0))
+    gradient = slot_at(c, parameter.grad)
+    if parameter.dtype != dtype or gradient.dtype != dtype or gradient.numel != parameter.numel:
+        return False
+    for k in range(states):
+        if slot_at(c, load_word(line, 2 + k)).numel != parameter.numel:
+            return False
+    return True
+
+
+@jit
+def update_one(c, kernel, line, states, hyper):
     """One parameter: count the step, then parameter and states are read and overwritten in one pass."""
-    parameter = load_word(entry, 0)
-    step = slot_at(c, load_word(entry, 1)).address
+    parameter = load_word(line, 0)
+    step = slot_at(c, load_word(line, 1)).address
     store_word(step, 0, float_word(word_float(load_word(step, 0)) + 1.0))
     put_id(c, 0, parameter)
     put_id(c, 1 + states, parameter)
     put_id(c, 2 + states, slot_at(c, parameter).grad)
     for k in range(states):
-        state = load_word(entry, 2 + k)
+        state = load_word(line, 2 + k)
         put_id(c, 1 + k, state)
         put_id(c, 3 + states + k, state)
         storage_at(c, slot_at(c, state).storage).version += 1

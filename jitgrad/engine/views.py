@@ -17,6 +17,7 @@ from .layout import (
     NOT_VIEWABLE,
     REQUIRES_GRAD,
     RESHAPE,
+    STALE_VIEW,
 )
 from .nests import put_id
 from .pointers import (
@@ -24,9 +25,7 @@ from .pointers import (
 )
 from .record import item_size, kernel_address, mode_of_thread, room, write_row
 from .slots import classify, let_go, new_slot, set_contiguous
-from .tables import (
-    slot_at,
-)
+from .tables import slot_at, storage_at
 
 DIM_WORDS = 4
 D_SIZE, D_FIRST, D_STEP, D_SECOND = range(4)
@@ -91,14 +90,19 @@ def reshape_strides(x, y, dims, shape):
 
 
 @entry
-def make_view(c, kind, x_slot, attrs, attr_count):
-    """A view of a slot, recorded; returns its slot with one handle, or a negative status."""
+def make_view(c, kind, name, x_slot, attrs, attr_count):
+    """A view of a slot, recorded; returns its slot with one handle, or a negative status.
+
+    `name` stands where other rows have their operation: a number by which Python knows the view's name.
+    """
     status = room(c, attr_count)
     if status != 0:
         return status
     x = slot_at(c, x_slot)
     mode = mode_of_thread(c)
     record = mode == ENABLED and x.flags & REQUIRES_GRAD != 0
+    if record and x.flags & IS_VIEW and x.history != storage_at(c, x.storage).history:
+        return STALE_VIEW
     if record and not walk_kernels(c, x.dtype):
         return NEED_KERNEL
     out = new_slot(c, x.storage, x.address, x.dtype)
@@ -118,7 +122,7 @@ def make_view(c, kind, x_slot, attrs, attr_count):
     if record:
         put_id(c, 0, out)
         put_id(c, 1, x_slot)
-        write_row(c, 0, kind, 1, 1, 0, attrs, attr_count)
+        write_row(c, name, kind, 1, 1, 0, attrs, attr_count)
     if mode == INFERENCE_MODE:
         y.flags |= INFERENCE
     return out

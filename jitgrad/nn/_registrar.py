@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from jitgrad._tensor import Tensor
 
-from ._registry import BUFFERS, KINDS, MODULES, PARAMETERS, Members, check_name, forget
+from ._registry import (
+    BUFFERS,
+    KINDS,
+    MODULES,
+    PARAMETERS,
+    Members,
+    check_name,
+    delete_plainly,
+    drop,
+    put,
+    set_plainly,
+)
 from .parameter import Buffer, Parameter
 
 if TYPE_CHECKING:
@@ -14,10 +25,13 @@ if TYPE_CHECKING:
 
 
 class Registrar:
-    """The base of `Module` that decides what an assigned, registered or deleted attribute is.
+    """The base of `Module` that decides what an assigned, registered or deleted attribute is."""
 
-    Every attribute lives in the instance's ``__dict__`` (see `_registry`), so reading needs no code here.
-    """
+    # None until Registrar.__init__ has run, so that assigning too early is noticed
+    _own_parameters: dict[str, Any] = None  # type: ignore[assignment]
+    _own_buffers: dict[str, Any] = None  # type: ignore[assignment]
+    _own_modules: dict[str, Any] = None  # type: ignore[assignment]
+    _transient: frozenset[str] = frozenset()  # names of the buffers that are not saved
 
     if TYPE_CHECKING:
 
@@ -25,81 +39,79 @@ class Registrar:
 
     def __init__(self) -> None:
         for kind in KINDS:
-            self.__dict__[kind] = {}
+            set_plainly(self, kind, {})
 
     @property
     def _parameters(self) -> Members:
-        return Members(self.__dict__, PARAMETERS)
+        return Members(self, PARAMETERS)
 
     @property
     def _buffers(self) -> Members:
-        return Members(self.__dict__, BUFFERS)
+        return Members(self, BUFFERS)
 
     @property
     def _modules(self) -> Members:
-        return Members(self.__dict__, MODULES)
+        return Members(self, MODULES)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        state = self.__dict__
         if isinstance(value, Parameter):
             self._assign(PARAMETERS, "parameters", name, value)
         elif isinstance(value, Registrar):
             self._assign(MODULES, "module", name, value)
         elif isinstance(value, Buffer):
-            self._assign(BUFFERS, "buffers", name, value, value.persistent)
-        elif PARAMETERS in state and (
-            name in state[PARAMETERS] or name in state[MODULES] or name in state[BUFFERS]
-        ):
-            self._reassign(name, value)
+            self._assign(BUFFERS, "buffers", name, value)
+            self._mark(name, value.persistent)
         else:
-            object.__setattr__(self, name, value)
+            kind = self._kind_of(name)
+            if kind is None:
+                set_plainly(self, name, value)
+            else:
+                _check_replacement(kind, name, value)
+                put(self, kind, name, value)
 
-    def _assign(self, kind: str, what: str, name: str, value: Any, flag: bool = True) -> None:
+    def _kind_of(self, name: str) -> str | None:
+        """Say which registry has a name."""
+        if self._own_parameters is None:
+            return None
+        if name in self._own_parameters:
+            return PARAMETERS
+        if name in self._own_modules:
+            return MODULES
+        return BUFFERS if name in self._own_buffers else None
+
+    def _assign(self, kind: str, what: str, name: str, value: Any) -> None:
         """Make ``value`` the member ``name`` of the given kind, whatever the name was before."""
-        state = self.__dict__
-        if kind not in state:
+        if self._own_parameters is None:
             raise AttributeError(f"cannot assign {what} before Module.__init__() call")
-        if name not in state[kind]:
+        before = self._kind_of(name)
+        if before is not kind:
             if kind is not MODULES:
                 check_name(what, name)
                 if hasattr(type(self), name):
                     raise KeyError(f"attribute '{name}' already exists")
             if kind is PARAMETERS:
                 _check_leaf(name, value)
-        forget(state, name, keep=kind)
-        state[kind][name] = flag
-        state[name] = value
+            if before is not None:
+                drop(self, before, name)
+        put(self, kind, name, value)
 
-    def _reassign(self, name: str, value: Any) -> None:
-        """Put a plain value where a member is: None everywhere, a Tensor where a buffer is."""
-        state = self.__dict__
-        if value is not None:
-            found = type(value).__name__
-            if name in state[PARAMETERS]:
-                raise TypeError(
-                    f"cannot assign '{found}' as parameter '{name}' (nn.Parameter or None expected)"
-                )
-            if name in state[MODULES]:
-                raise TypeError(
-                    f"cannot assign '{found}' as child module '{name}' (nn.Module or None expected)"
-                )
-            if not isinstance(value, Tensor):
-                raise TypeError(
-                    f"cannot assign '{found}' as buffer '{name}' (Tensor, nn.Buffer or None expected)"
-                )
-        state[name] = value
+    def _mark(self, name: str, persistent: bool) -> None:
+        """Note whether a buffer is saved."""
+        if persistent == (name in self._transient):
+            changed = self._transient - {name} if persistent else self._transient | {name}
+            set_plainly(self, "_transient", changed)
 
     def __delattr__(self, name: str) -> None:
-        object.__delattr__(self, name)
-        for kind in KINDS:
-            self.__dict__.get(kind, {}).pop(name, None)
+        kind = self._kind_of(name)
+        if kind is None:
+            delete_plainly(self, name)
+        else:
+            drop(self, kind, name)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A shallow copy must not share the registries: the two modules' members may part ways.
-        self.__dict__.update(state)
-        for kind in KINDS:
-            if kind in state:
-                self.__dict__[kind] = dict(state[kind])
+        for name, value in state.items():
+            set_plainly(self, name, dict(value) if name in KINDS else value)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Add a parameter, or reserve its name with None.
@@ -121,7 +133,7 @@ class Registrar:
                     "(nn.Parameter or None required)"
                 )
             _check_leaf(name, param)
-        self._enter(PARAMETERS, name, param)
+        put(self, PARAMETERS, name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is kept and saved with the module but not trained.
@@ -147,7 +159,8 @@ class Registrar:
             raise TypeError(
                 f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (Tensor or None required)"
             )
-        self._enter(BUFFERS, name, tensor, bool(persistent))
+        put(self, BUFFERS, name, tensor)
+        self._mark(name, bool(persistent))
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a child module, or reserve its name with None.
@@ -162,22 +175,33 @@ class Registrar:
         self._check_new(MODULES, "module", name)
         if module is not None and not isinstance(module, Registrar):
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
-        self._enter(MODULES, name, module)
+        put(self, MODULES, name, module)
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Do the same as `add_module`."""
         self.add_module(name, module)
 
     def _check_new(self, kind: str, what: str, name: str) -> None:
-        if kind not in self.__dict__:
+        if self._own_parameters is None:
             raise AttributeError(f"cannot assign {what} before Module.__init__() call")
         check_name(what, name)
-        if name not in self.__dict__[kind] and hasattr(self, name):
+        if name not in getattr(self, kind) and hasattr(self, name):
             raise KeyError(f"attribute '{name}' already exists")
 
-    def _enter(self, kind: str, name: str, value: Any, flag: bool = True) -> None:
-        self.__dict__[kind][name] = flag
-        self.__dict__[name] = value
+
+WANTED = {
+    PARAMETERS: ("parameter", "nn.Parameter or None"),
+    MODULES: ("child module", "nn.Module or None"),
+    BUFFERS: ("buffer", "Tensor, nn.Buffer or None"),
+}
+
+
+def _check_replacement(kind: str, name: str, value: Any) -> None:
+    """Refuse a plain value where a member is, except None, and a Tensor where a buffer is."""
+    if value is None or (kind is BUFFERS and isinstance(value, Tensor)):
+        return
+    what, wanted = WANTED[kind]
+    raise TypeError(f"cannot assign '{type(value).__name__}' as {what} '{name}' ({wanted} expected)")
 
 
 def _check_leaf(name: str, parameter: Parameter) -> None:

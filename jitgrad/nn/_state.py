@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 
-from ._registry import BUFFERS, PARAMETERS
 from .parameter import Parameter
 
 if TYPE_CHECKING:
@@ -40,9 +39,9 @@ class _Copy(NamedTuple):
 
 def own_state(module: Module) -> list[tuple[str, Tensor]]:
     """List a module's own parameters and persistent buffers, the children's left out."""
-    state = module.__dict__
-    names = [*state[PARAMETERS], *(name for name, kept in state[BUFFERS].items() if kept)]
-    return [(name, state[name]) for name in names if state[name] is not None]
+    members = list(module._own_parameters.items())
+    members += [pair for pair in module._own_buffers.items() if pair[0] not in module._transient]
+    return [pair for pair in members if pair[1] is not None]
 
 
 def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> IncompatibleKeys:

@@ -11,7 +11,7 @@ from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 
 from ._registrar import Registrar
-from ._registry import BUFFERS, MODULES, PARAMETERS
+from ._registry import BUFFERS, PARAMETERS, put, set_plainly
 from ._state import IncompatibleKeys, load, own_state
 from .parameter import Parameter
 
@@ -44,6 +44,7 @@ class Module(Registrar):
     """
 
     training: bool
+    _one_input = False  # whether __call__(x) is just forward(x), as `Sequential` wants to know
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give a subclass of a layer the general ``__call__`` back."""
@@ -51,10 +52,11 @@ class Module(Registrar):
         super().__init_subclass__(**kwargs)
         if "__call__" not in cls.__dict__ and cls.__call__ in _NARROW_CALLS:
             cls.__call__ = Module.__call__
+        cls._one_input = cls.__call__ is call_with_one
 
     def __init__(self) -> None:
         super().__init__()
-        self.__dict__["training"] = True
+        set_plainly(self, "training", True)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the module's output; every subclass defines its own."""
@@ -72,10 +74,8 @@ class Module(Registrar):
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
         """Yield the direct child modules with their names, each module once."""
-        state = self.__dict__
         seen = set()
-        for name in state[MODULES]:
-            child = state[name]
+        for name, child in self._own_modules.items():
             if child is not None and id(child) not in seen:
                 seen.add(id(child))
                 yield name, child
@@ -105,9 +105,7 @@ class Module(Registrar):
         if remove_duplicate:
             memo.add(id(self))
         yield prefix, self
-        state = self.__dict__
-        for name in state[MODULES]:
-            child = state[name]
+        for name, child in self._own_modules.items():
             if child is not None:
                 below = f"{prefix}.{name}" if prefix else name
                 yield from child.named_modules(memo, below, remove_duplicate)
@@ -143,9 +141,7 @@ class Module(Registrar):
         seen = set()
         whole = self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
         for path, module in whole if recurse else [(prefix, self)]:
-            state = module.__dict__
-            for name in state[kind]:
-                value = state[name]
+            for name, value in getattr(module, kind).items():
                 if value is None or id(value) in seen:
                     continue
                 if remove_duplicate:
@@ -187,9 +183,9 @@ class Module(Registrar):
         owner = self.get_submodule(path)
         if not hasattr(owner, name):
             raise AttributeError(f"{type(owner).__name__} has no attribute `{name}`")
-        if name not in owner.__dict__[kind]:
+        if name not in getattr(owner, kind):
             raise AttributeError(f"`{name}` is not {what}")
-        return owner.__dict__[name]
+        return getattr(owner, kind)[name]
 
     # ---------------------------------------------------------------- changing the whole tree
 
@@ -210,9 +206,10 @@ class Module(Registrar):
         """
         if not isinstance(mode, bool):
             raise ValueError(f"train: mode is expected to be boolean, got {mode!r}")
-        self.training = mode
-        for child in self.children():
-            child.train(mode)
+        set_plainly(self, "training", mode)
+        for child in self._own_modules.values():
+            if child is not None:
+                child.train(mode)
         return self
 
     def eval(self: Self) -> Self:
@@ -283,16 +280,15 @@ class Module(Registrar):
         if recurse:
             for child in self.children():
                 child._apply(fn)
-        state = self.__dict__
         with no_grad():
             for parameter in self._members(PARAMETERS, False):
                 grad = parameter.grad
                 parameter.grad = None
                 parameter.data = fn(parameter.data)
                 parameter.grad = None if grad is None else fn(grad)
-            for name in state[BUFFERS]:
-                if state[name] is not None:
-                    state[name] = fn(state[name])
+            for name, buffer in self._own_buffers.items():
+                if buffer is not None:
+                    put(self, BUFFERS, name, fn(buffer))
         return self
 
     # ---------------------------------------------------------------- saving and loading
@@ -319,7 +315,7 @@ class Module(Registrar):
         destination = OrderedDict() if destination is None else destination
         for name, value in own_state(self):
             destination[prefix + name] = value if keep_vars else value.detach()
-        for name, child in self._modules.items():
+        for name, child in self._own_modules.items():
             if child is not None:
                 child.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
         return destination
@@ -364,7 +360,7 @@ class Module(Registrar):
     def __repr__(self) -> str:
         extra = self.extra_repr()
         lines = extra.split("\n") if extra else []
-        children = [f"({name}): {_indented(repr(m))}" for name, m in self._modules.items()]
+        children = [f"({name}): {_indented(repr(m))}" for name, m in self._own_modules.items()]
         if len(lines) > 1 or children:
             body = "\n  " + "\n  ".join(lines + children) + "\n"
         else:
@@ -379,13 +375,16 @@ def _indented(text: str) -> str:
 def _gather(module: Module, kind: str, recurse: bool, found: dict[int, Any], visited: set[int]) -> None:
     """Collect members by identity, parents first, going round cycles."""
     visited.add(id(module))
-    state = module.__dict__
-    for name in state[kind]:
-        value = state[name]
+    for value in getattr(module, kind).values():
         if value is not None:
-            found.setdefault(id(value), value)
+            found[id(value)] = value
     if recurse:
-        for name in state[MODULES]:
-            child = state[name]
-            if child is not None and id(child) not in visited:
-                _gather(child, kind, recurse, found, visited)
+        for child in module._own_modules.values():
+            if child is None or id(child) in visited:
+                continue
+            if child._own_modules:
+                _gather(child, kind, True, found, visited)
+            else:  # most are layers without children; a call for each would double the time
+                for value in getattr(child, kind).values():
+                    if value is not None:
+                        found[id(value)] = value

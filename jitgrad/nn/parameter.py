@@ -6,11 +6,21 @@ from typing import Any
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
+from jitgrad.dispatch import demand
 
 
 def _rebuild(cls: type, data: Tensor, *options: Any) -> Tensor:
     """Make a parameter or buffer again from what ``__reduce_ex__`` wrote."""
     return cls(data, *options)
+
+
+def _alias(cls: type, data: Tensor, requires_grad: bool) -> Any:
+    """Make a leaf of a subclass on the memory of ``data``."""
+    made = Tensor.__new__(cls)
+    made._slot = demand("detach", data._slot)
+    if requires_grad:
+        made.requires_grad_()
+    return made
 
 
 def _checked(name: str, data: Tensor | None) -> Tensor:
@@ -44,7 +54,10 @@ class Parameter(Tensor):
 
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         """Wrap a tensor; see the class."""
-        return Tensor._make_subclass(cls, _checked("Parameter", data), requires_grad)
+        return _alias(cls, _checked("Parameter", data), requires_grad)
+
+    def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
+        """Everything is done in ``__new__``; this only accepts the same arguments."""
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
@@ -79,7 +92,7 @@ class Buffer(Tensor):
     def __new__(cls, data: Tensor | None = None, *, persistent: bool = True) -> Buffer:
         """Wrap a tensor; see the class."""
         data = _checked("Buffer", data)
-        buffer = Tensor._make_subclass(cls, data.detach(), data.requires_grad)
+        buffer = _alias(cls, data, data.requires_grad)
         buffer.persistent = persistent
         return buffer
 

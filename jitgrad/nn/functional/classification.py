@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 
@@ -44,7 +46,7 @@ def nll_loss(
     """
     reduction = chosen_reduction(size_average, reduce, reduction)
     _check_indices("nll_loss", input, target, weight)
-    return _index_loss(input, target, weight, ignore_index, reduction)
+    return _index_loss(input, _targets(target, ignore_index), weight, reduction)
 
 
 def cross_entropy(
@@ -106,10 +108,11 @@ def cross_entropy(
         return _soft_loss(input, target, weight, label_smoothing, reduction)
     _check_indices("cross_entropy", input, target, weight)
     log_probabilities = T.log_softmax(input, _class_dim(input))
-    loss = _index_loss(log_probabilities, target, weight, ignore_index, reduction)
+    targets = _targets(target, ignore_index)
+    loss = _index_loss(log_probabilities, targets, weight, reduction)
     if label_smoothing <= 0.0:
         return loss
-    uniform = _uniform_loss(log_probabilities, target, weight, ignore_index, reduction)
+    uniform = _uniform_loss(log_probabilities, targets, weight, reduction)
     share = label_smoothing / input.shape[_class_dim(input)]
     return (1.0 - label_smoothing) * loss + share * uniform
 
@@ -127,49 +130,50 @@ def _rows(input: Tensor) -> Tensor:
     return input.movedim(1, -1).reshape(-1, input.shape[1])
 
 
-def _index_loss(
-    log_probabilities: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
-) -> Tensor:
-    """Pick, weigh and reduce ``-log_probabilities[target]``."""
+class _Targets(NamedTuple):
+    """Class indices as one row, with 0 in place of those to ignore."""
+
+    flat: Tensor
+    ignored: Tensor
+    shape: tuple[int, ...]
+
+
+def _targets(target: Tensor, ignore_index: int) -> _Targets:
     flat = target.reshape(-1).long()
     ignored = flat == ignore_index
-    safe = flat.masked_fill(ignored, 0)
-    # masked_fill, not a product: an ignored row may hold inf or nan
-    loss = T.nll_gather(_rows(log_probabilities), safe).masked_fill(ignored, 0.0)
+    return _Targets(flat.masked_fill(ignored, 0), ignored, tuple(target.shape))
+
+
+def _index_loss(
+    log_probabilities: Tensor, targets: _Targets, weight: Tensor | None, reduction: str
+) -> Tensor:
+    """Pick, weigh and reduce ``-log_probabilities[target]``."""
+    loss = T.nll_gather(_rows(log_probabilities), targets.flat)
     if weight is not None:
-        factors = weight[safe].masked_fill(ignored, 0.0)
-        loss = loss * factors
-    if reduction == "none":
-        return loss.reshape(target.shape)
-    if reduction == "sum":
-        return loss.sum()
-    return loss.sum() / ((flat != ignore_index).sum() if weight is None else factors.sum())
+        loss = loss * weight[targets.flat]
+    return _reduced_by_class(loss, targets, weight, reduction)
 
 
 def _uniform_loss(
-    log_probabilities: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
+    log_probabilities: Tensor, targets: _Targets, weight: Tensor | None, reduction: str
 ) -> Tensor:
     """Compute C times the loss against the uniform distribution, for label smoothing."""
     rows = _rows(log_probabilities)
-    flat = target.reshape(-1).long()
-    ignored = flat == ignore_index
-    loss = -(rows if weight is None else rows * weight).sum(1).masked_fill(ignored, 0.0)
+    loss = -(rows if weight is None else rows * weight).sum(1)
+    return _reduced_by_class(loss, targets, weight, reduction)
+
+
+def _reduced_by_class(loss: Tensor, targets: _Targets, weight: Tensor | None, reduction: str) -> Tensor:
+    """Reduce one loss a target, the mean being weighted by the targets' classes."""
+    # filled, not multiplied by 0: an ignored row may hold inf or nan
+    loss = loss.masked_fill(targets.ignored, 0.0)
     if reduction == "none":
-        return loss.reshape(target.shape)
+        return loss.reshape(targets.shape)
     if reduction == "sum":
         return loss.sum()
     if weight is None:
-        return loss.sum() / (flat != ignore_index).sum()
-    factors = weight[flat.masked_fill(ignored, 0)].masked_fill(ignored, 0.0)
-    return loss.sum() / factors.sum()
+        return loss.sum() / (~targets.ignored).sum()
+    return loss.sum() / weight[targets.flat].masked_fill(targets.ignored, 0.0).sum()
 
 
 def _soft_loss(

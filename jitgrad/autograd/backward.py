@@ -1,0 +1,224 @@
+"""Walking the tape back from Python: seeds, the walk, and what it needs on its way."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from .._tensor import Tensor, wrap
+from ..dispatch import CONTEXT, demand
+from ..engine import layout
+from ..engine.entry import entries
+from ..engine.layout import S_FLAGS, S_NUMEL, S_ROW, SLOT_WORDS, T_PREV
+from ..store import raise_out_of_memory, store
+from .graph import describe_stale, run_python_row
+
+SECOND_TIME = (
+    "backward: Trying to backward through the graph a second time (or directly access saved tensors after they "
+    "have already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
+    "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time"
+)
+
+
+def seed_of(root: Tensor, gradient: Any) -> int:
+    """The slot of the cotangent with which a walk starts at `root`; its handle is the walk's."""
+    at = root._slot * SLOT_WORDS
+    if not store.slots[at + S_FLAGS] & layout.REQUIRES_GRAD:
+        raise RuntimeError(
+            "backward: element 0 of tensors does not require grad and does not have a grad_fn; set "
+            "requires_grad=True on a leaf it is computed from, and compute it outside no_grad"
+        )
+    if store.slots[at + S_ROW] <= layout.FREED_ROW:
+        raise RuntimeError(SECOND_TIME)
+    if gradient is None:
+        if store.slots[at + S_NUMEL] != 1:
+            raise RuntimeError(
+                f"backward: grad can be implicitly created only for scalar outputs, not for shape "
+                f"{tuple(root.shape)}; pass gradient= of that shape, or reduce to one element first"
+            )
+        return demand("ones_like", root._slot)
+    if not isinstance(gradient, Tensor):
+        raise TypeError(
+            f"backward: gradients can be either Tensors or None, but got {type(gradient).__name__}"
+        )
+    if gradient.shape != root.shape:
+        raise RuntimeError(
+            f"backward: Mismatch in shape: grad_output[0] has a shape of {gradient.shape} and output[0] has a "
+            f"shape of {root.shape}; the gradient must have the output's shape"
+        )
+    if gradient.dtype is not root.dtype:
+        gradient = gradient.to(root.dtype)  # type: ignore[attr-defined]
+    return entries.retain(CONTEXT, gradient._slot)
+
+
+def backward(root: Tensor, gradient: Any, retain_graph: bool | None, create_graph: bool, inputs: Any) -> None:
+    """`Tensor.backward`."""
+    if inputs is not None:
+        backward_many((root,), (gradient,), retain_graph, create_graph, inputs)
+        return
+    _no_create_graph("backward", create_graph)
+    seed = seed_of(root, gradient)
+    state = array("q", (layout.NO_ROW, 0, 0, bool(retain_graph), 0))
+    address = state.buffer_info()[0]
+    status = entries.begin_walk(CONTEXT, address, root._slot, seed)
+    if status != 0:
+        _go_on(state, address, status)
+
+
+def backward_many(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Accumulate the gradients of several tensors into their leaves; `torch.autograd.backward`.
+
+    Parameters
+    ----------
+    tensors : Tensor or sequence of Tensor
+        Where to start.
+    grad_tensors : sequence of Tensor or None
+        Their cotangents, of their shapes; None for tensors of one element.
+    retain_graph, create_graph, inputs
+        As for `Tensor.backward`.
+    """
+    roots, seeds = _roots_and_seeds(tensors, grad_tensors)
+    if inputs is not None:
+        chosen = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+        if not chosen:
+            raise RuntimeError("backward: inputs argument to backward() cannot be empty")
+        gradients = grad(roots, chosen, seeds, retain_graph, create_graph, allow_unused=True)
+        for x, g in zip(chosen, gradients, strict=True):
+            if g is not None:
+                x.grad = g if x.grad is None else x.grad + g  # type: ignore[operator]
+        return
+    _no_create_graph("backward", create_graph)
+    _walk_from(roots, seeds, array("q", (layout.NO_ROW, 0, 0, bool(retain_graph), 0)))
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradients of outputs with respect to inputs, without touching any ``.grad``.
+
+    Only rows on a path from an input to an output are walked.
+
+    Returns
+    -------
+    tuple of Tensor
+        One gradient an input, of its shape.
+
+    Raises
+    ------
+    RuntimeError
+        When an input was not used, unless `allow_unused`.
+    """
+    _no_create_graph("grad", create_graph)
+    if is_grads_batched:
+        raise RuntimeError("grad: is_grads_batched=True is not supported; call grad once for each cotangent")
+    roots, seeds = _roots_and_seeds(outputs, grad_outputs)
+    chosen = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    for x in chosen:
+        if not x.requires_grad:
+            raise RuntimeError("grad: One of the differentiated Tensors does not require grad")
+    rows = [root._word(S_ROW) for root in roots]
+    last = max(rows, default=layout.NO_ROW)
+    for x in chosen:
+        entries.set_flag(CONTEXT, x._slot, layout.CAPTURE, True)
+    if last >= 0:
+        entries.mark_needed(CONTEXT, 0, last, True)
+    found: dict[int, Tensor | None] = {}
+    try:
+        _walk_from(roots, seeds, array("q", (layout.NO_ROW, 0, 0, bool(retain_graph), 1)))
+    finally:
+        if last >= 0:
+            entries.mark_needed(CONTEXT, 0, min(last, store.field("tape_top") - 1), False)
+        for x in chosen:
+            if x._slot not in found:
+                slot = entries.take_cotangent(CONTEXT, x._slot)
+                found[x._slot] = wrap(slot) if slot else None
+    results = [found[x._slot] for x in chosen]
+    for k, (x, result) in enumerate(zip(chosen, results, strict=True)):
+        if result is None and materialize_grads:
+            results[k] = x.new_zeros(x.shape)  # type: ignore[attr-defined]
+        elif result is None and not allow_unused:
+            raise RuntimeError(
+                "grad: One of the differentiated Tensors appears to not have been used in the graph "
+                f"(input {k}). Set allow_unused=True if this is the desired behavior"
+            )
+    return tuple(results)
+
+
+def _no_create_graph(name: str, create_graph: bool) -> None:
+    if create_graph:
+        raise RuntimeError(
+            f"{name}: create_graph=True is not supported yet: the backward walk is not recorded"
+        )
+
+
+def _roots_and_seeds(tensors: Any, gradients: Any) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
+    roots = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+    if gradients is None:
+        return roots, (None,) * len(roots)
+    seeds = (gradients,) if isinstance(gradients, Tensor) else tuple(gradients)
+    if len(seeds) != len(roots):
+        raise RuntimeError(f"backward: got {len(roots)} tensors and {len(seeds)} gradients")
+    return roots, seeds
+
+
+def _walk_from(roots: Sequence[Tensor], gradients: Sequence[Any], state: array) -> None:
+    seeds: list[int] = []
+    try:
+        for root, gradient in zip(roots, gradients, strict=True):
+            seeds.append(seed_of(root, gradient))
+    except BaseException:
+        for seed in seeds:
+            entries.release(CONTEXT, seed)
+        raise
+    address = state.buffer_info()[0]
+    state[layout.W_CURSOR] = max((root._word(S_ROW) for root in roots), default=layout.NO_ROW)
+    for root, seed in zip(roots[:-1], seeds, strict=False):
+        entries.give_cotangent(CONTEXT, address, root._slot, seed)
+    if roots:
+        status = entries.begin_walk(CONTEXT, address, roots[-1]._slot, seeds[-1])
+        if status != 0:
+            _go_on(state, address, status)
+
+
+def _go_on(state: array, address: int, status: int) -> None:
+    """Continue a walk that stopped for Python, to its end or to an error."""
+    try:
+        while status != 0:
+            if status == layout.NEED_PYTHON:
+                offset = store.detail()[0]
+                previous = int(store.tape[offset + T_PREV])
+                run_python_row(address, offset, bool(state[layout.W_CAPTURE]))
+                entries.leave_row(CONTEXT, address, offset)
+                state[layout.W_CURSOR] = previous
+            elif not store.mend(status):
+                _raise(status)
+            status = entries.walk(CONTEXT, address)
+    except BaseException:
+        entries.abandon(CONTEXT, address)
+        raise
+    finally:
+        entries.end_walk(CONTEXT)
+
+
+def _raise(status: int) -> NoReturn:
+    if status == layout.FREED:
+        raise RuntimeError(SECOND_TIME)
+    if status == layout.STALE:
+        raise RuntimeError(describe_stale(store.detail()))
+    if status == layout.OUT_OF_MEMORY:
+        raise_out_of_memory()
+    raise RuntimeError(f"backward: the engine stopped with status {status}")

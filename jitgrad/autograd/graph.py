@@ -1,0 +1,166 @@
+"""The tape as a graph of nodes: names, edges, and rows that Python runs itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._tensor import Tensor, wrap
+from ..dispatch import CONTEXT, VIEW_CODE, VIEW_NAMES, slot_dtype, slot_shape
+from ..engine import layout
+from ..engine.entry import entries
+from ..engine.layout import (
+    S_FLAGS,
+    S_OUTPUT,
+    S_ROW,
+    SLOT_WORDS,
+    T_INPUTS,
+    T_KIND,
+    T_OP,
+    T_OPERANDS,
+    T_OUTPUTS,
+)
+from ..kernels import OPS
+from ..store import store
+
+python_nodes: dict[int, Any] = {}  # rows of custom functions: number on the tape -> the function's context
+
+
+class Node:
+    """A recorded operation, as ``tensor.grad_fn`` shows it.
+
+    Attributes
+    ----------
+    next_functions : tuple
+        For each operand that asks for a gradient, its node and which output of that node it is.
+    """
+
+    def __init__(self, output: Tensor) -> None:
+        self._output = output
+
+    def name(self) -> str:
+        """Name of the operation, for example ``AddBackward0``."""
+        return row_name(self._output._word(S_ROW))
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {hex(id(self))}>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Node):
+            return NotImplemented
+        a, b = self._output, other._output
+        return a._slot == b._slot or (a._word(S_ROW) == b._word(S_ROW) >= 0)
+
+    def __hash__(self) -> int:
+        row = self._output._word(S_ROW)
+        return hash(row if row >= 0 else self._output._slot)
+
+    @property
+    def next_functions(self) -> tuple[tuple[Any, int], ...]:
+        """Nodes of the operands, each with the number of its output."""
+        row = self._output._word(S_ROW)
+        if row < 0:
+            return ()
+        tape = store.tape
+        edges = []
+        for k in range(int(tape[row + T_INPUTS])):
+            slot = int(tape[row + T_OPERANDS + 2 * k])
+            words = store.slots
+            if not slot or not words[slot * SLOT_WORDS + S_FLAGS] & layout.REQUIRES_GRAD:
+                edges.append((None, 0))
+                continue
+            operand = wrap(entries.retain(CONTEXT, slot))
+            leaf = words[slot * SLOT_WORDS + S_ROW] == layout.NO_ROW
+            node = AccumulateGrad(operand) if leaf else Node(operand)
+            edges.append((node, words[slot * SLOT_WORDS + S_OUTPUT]))
+        return tuple(edges)
+
+
+class AccumulateGrad(Node):
+    """Where a gradient ends: it is added to ``variable.grad``."""
+
+    @property
+    def variable(self) -> Tensor:
+        """The leaf."""
+        return self._output
+
+    def name(self) -> str:
+        """The name PyTorch gives to these nodes."""
+        return "AccumulateGrad"
+
+    @property
+    def next_functions(self) -> tuple:
+        """Nothing comes before a leaf."""
+        return ()
+
+
+def node_of(tensor: Tensor) -> Node | None:
+    """The node that made a tensor, or None for a leaf."""
+    row = tensor._word(S_ROW)
+    if row == layout.NO_ROW:
+        return None
+    if row >= 0 and int(store.tape[row + T_KIND]) == layout.PYTHON:
+        return python_nodes[int(store.tape[row + T_OP])].as_node(tensor)
+    return Node(tensor)
+
+
+def row_name(row: int) -> str:
+    """PyTorch's name of the node of a row, or of a row that is gone (``FREED_ROW - op``)."""
+    if row <= layout.FREED_ROW:
+        code = layout.FREED_ROW - row
+    elif int(store.tape[row + T_KIND]) == layout.PYTHON:
+        return python_nodes[int(store.tape[row + T_OP])].name()
+    else:
+        code = int(store.tape[row + T_OP])
+    if code >= VIEW_CODE:
+        name = VIEW_NAMES[code - VIEW_CODE]
+        return "".join(part.capitalize() for part in name.split("_")) + "Backward0"
+    return f"{OPS[code].grad_name}Backward0"
+
+
+def describe_stale(detail: list[int]) -> str:
+    """The message for a saved value that was overwritten before the walk came back to it."""
+    offset, k, expected, found = detail
+    tape = store.tape
+    slot = int(tape[offset + T_OPERANDS + 2 * k])
+    inputs = int(tape[offset + T_INPUTS])
+    role = f"operand {k}" if k < inputs else f"output {k - inputs}"
+    kind = slot_dtype(slot).name
+    return (
+        "backward: one of the variables needed for gradient computation has been modified by an inplace "
+        f"operation: {role} of {row_name(offset)}, a {kind} tensor of shape {list(slot_shape(slot))}, is at "
+        f"version {found}; expected version {expected} instead. Use the out-of-place operation, or clone() "
+        "the tensor before changing it"
+    )
+
+
+def run_python_row(state: int, offset: int, capture: bool) -> None:
+    """Run the backward of a custom function's row and hand its results to the operands."""
+    tape = store.tape
+    inputs, outputs = int(tape[offset + T_INPUTS]), int(tape[offset + T_OUTPUTS])
+    slots = [int(tape[offset + T_OPERANDS + 2 * k]) for k in range(inputs + outputs)]
+    node = python_nodes[int(tape[offset + T_OP])]
+    cotangents = []
+    for slot in slots[inputs:]:
+        found = store.slots[slot * SLOT_WORDS + layout.S_COTANGENT] if slot else 0
+        cotangents.append(wrap(entries.retain(CONTEXT, found)) if found else None)
+    gradients = node.run_backward(cotangents)
+    for slot, gradient in zip(slots[:inputs], gradients, strict=True):
+        if gradient is None or not slot:
+            continue
+        flags = store.slots[slot * SLOT_WORDS + S_FLAGS]
+        if not flags & layout.REQUIRES_GRAD or (capture and not flags & (layout.NEEDED | layout.CAPTURE)):
+            continue
+        status = entries.give_cotangent(CONTEXT, state, slot, entries.retain(CONTEXT, gradient._slot))
+        if status == layout.FREED:
+            from .backward import SECOND_TIME
+
+            raise RuntimeError(SECOND_TIME)
+
+
+def drop_freed_nodes() -> None:
+    """Forget the contexts of custom functions whose rows are gone."""
+    count = store.field("freed_node_count")
+    if count:
+        for number in store.freed_nodes[:count]:
+            python_nodes.pop(int(number), None)
+        store.set_field("freed_node_count", 0)

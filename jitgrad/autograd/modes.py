@@ -1,0 +1,157 @@
+"""Grad mode: whether this thread records operations."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from ..dispatch import CONTEXT
+from ..engine.entry import entries
+from ..engine.layout import DISABLED, ENABLED, INFERENCE_MODE
+
+
+def _set_mode(mode: int) -> int:
+    before = entries.set_mode(CONTEXT, mode)
+    if before < 0:
+        raise RuntimeError("no_grad: too many threads have switched recording off at once (at most 64)")
+    return before
+
+
+def _mode() -> int:
+    before = _set_mode(ENABLED)
+    if before != ENABLED:
+        _set_mode(before)
+    return before
+
+
+class _Switch:
+    """A context manager and decorator that sets this thread's mode."""
+
+    _mode = ENABLED
+
+    def __new__(cls, function: Any = None, *args: Any) -> Any:
+        self = object.__new__(cls)
+        if callable(function) and not args:  # used as a decorator without parentheses
+            self.__init__()
+            return self(function)
+        return self
+
+    def __init__(self) -> None:
+        self._before: list[int] = []
+
+    def __enter__(self) -> Any:
+        before = _set_mode(self._mode)
+        self._before.append(before)
+        if before == INFERENCE_MODE and self._mode != INFERENCE_MODE:
+            _set_mode(before)  # nothing is recorded inside inference_mode
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        _set_mode(self._before.pop())
+
+    def clone(self) -> Any:
+        """A fresh switch of the same setting, for each call of a decorated function."""
+        return type(self)()
+
+    def __call__(self, function: Callable) -> Callable:
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def generator(*args: Any, **kwargs: Any) -> Any:
+                # the mode holds while the generator runs, not while it waits
+                with self.clone():
+                    inner = function(*args, **kwargs)
+                value = None
+                while True:
+                    try:
+                        with self.clone():
+                            item = inner.send(value)
+                    except StopIteration as stop:
+                        return stop.value
+                    value = yield item
+
+            return generator
+
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            with self.clone():
+                return function(*args, **kwargs)
+
+        return wrapper
+
+
+class no_grad(_Switch):
+    """Record nothing inside: a context manager and a decorator, with or without parentheses."""
+
+    _mode = DISABLED
+
+
+class enable_grad(_Switch):
+    """Record inside, also within ``no_grad``: a context manager and a decorator."""
+
+    _mode = ENABLED
+
+
+class inference_mode(_Switch):
+    """Record nothing, and mark what is made so that it can never be recorded later.
+
+    Parameters
+    ----------
+    mode : bool
+        False leaves inference mode inside.
+    """
+
+    def __init__(self, mode: bool = True) -> None:
+        super().__init__()
+        self._on = mode
+        self._mode = INFERENCE_MODE if mode else ENABLED
+
+    def __enter__(self) -> Any:
+        self._before.append(_set_mode(self._mode))
+        return self
+
+    def clone(self) -> Any:
+        """A fresh switch of the same setting."""
+        return inference_mode(self._on)
+
+
+class set_grad_enabled(_Switch):
+    """Switch recording on or off: takes effect at once, and ends with the ``with`` block if there is one."""
+
+    def __new__(cls, mode: bool) -> Any:
+        """Make the switch; a bool is no function to decorate."""
+        return object.__new__(cls)
+
+    def __init__(self, mode: bool) -> None:
+        super().__init__()
+        self._on = bool(mode)
+        self._mode = ENABLED if mode else DISABLED
+        self._first: int | None = _set_mode(self._mode)
+
+    def __enter__(self) -> Any:
+        before = self._first if self._first is not None else _set_mode(self._mode)
+        self._first = None
+        self._before.append(before)
+        return self
+
+    def clone(self) -> Any:
+        """A fresh switch of the same setting."""
+        return set_grad_enabled(self._on)
+
+    def __call__(self, function: Callable) -> Callable:
+        if self._first is not None:
+            _set_mode(self._first)  # used as a decorator: the setting is for the function only
+            self._first = None
+        return super().__call__(function)
+
+
+def is_grad_enabled() -> bool:
+    """Whether operations of this thread are recorded."""
+    return _mode() == ENABLED
+
+
+def is_inference_mode_enabled() -> bool:
+    """Whether this thread is in inference mode."""
+    return _mode() == INFERENCE_MODE

@@ -1,0 +1,19 @@
+"""``torch.cuda`` for scripts that ask: there is no CUDA device."""
+
+
+def is_available() -> bool:
+    """Whether a CUDA device can be used: never."""
+    return False
+
+
+def device_count() -> int:
+    """Number of CUDA devices: none."""
+    return 0
+
+
+def manual_seed(seed: int) -> None:
+    """Seed the (absent) device's generator: does nothing, as PyTorch without CUDA."""
+
+
+def manual_seed_all(seed: int) -> None:
+    """Seed all (absent) devices' generators: does nothing, as PyTorch without CUDA."""

@@ -1,0 +1,177 @@
+"""Makers of functions: from an operation's declaration to what a script calls."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from .._tensor import NUMBERS, Tensor, number_tensor
+from ..dispatch import CONTEXT, call, complete, result_type
+from ..dtypes import dtype, int64, number_category
+from ..engine.entry import entries
+from ..engine.layout import S_DTYPE, SLOT_WORDS
+from ..kernels import BY_NAME
+from ..kernels.abi import FLOAT32
+from ..store import store
+
+_new = Tensor.__new__
+CACHED_WORDS = 4096  # attribute lists kept ready; a script that varies them endlessly starts over
+
+
+def refuse_operand(name: str, value: Any, position: str = "input") -> NoReturn:
+    """An operand is not a tensor."""
+    raise TypeError(
+        f"{name}(): argument '{position}' must be Tensor, not {type(value).__name__}; "
+        "wrap the value with torch.tensor(...)"
+    )
+
+
+def tensor_of(value: Any, name: str, position: str = "input") -> Tensor:
+    """The value when it is a tensor; a TypeError otherwise."""
+    if isinstance(value, Tensor):
+        return value
+    refuse_operand(name, value, position)
+
+
+def is_floating(x: Tensor) -> bool:
+    """Whether a tensor holds floating-point numbers."""
+    return store.slots[x._slot * SLOT_WORDS + S_DTYPE] >= FLOAT32
+
+
+def dtype_code(x: Tensor) -> int:
+    """The code of a tensor's dtype."""
+    return store.slots[x._slot * SLOT_WORDS + S_DTYPE]
+
+
+def as_tensors(name: str, *values: Any) -> tuple[Tensor, ...]:
+    """Tensors from tensors and Python numbers; numbers take the dtype that the others decide."""
+    plain = [x.item() if isinstance(x, np.generic) else x for x in values]
+    for x in plain:
+        if not isinstance(x, (Tensor, *NUMBERS)):
+            refuse_operand(name, x, "other")
+    if all(isinstance(x, Tensor) for x in plain):
+        return tuple(plain)
+    common = result_type(plain)
+    return tuple(x if isinstance(x, Tensor) else number_tensor(x, common) for x in plain)
+
+
+def unary(name: str, op_name: str | None = None) -> Callable[[Tensor], Tensor]:
+    """The function of an operation with one operand and no attributes."""
+    op = BY_NAME[op_name or name]
+    code = op.code
+
+    def function(input: Tensor) -> Tensor:
+        try:
+            slot = entries.apply(CONTEXT, code, 0, input._slot, 0, 0, 0, 0, 0)
+        except AttributeError:
+            if isinstance(input, Tensor):
+                raise
+            refuse_operand(name, input)
+        if slot < 0:
+            slot = complete(op, (input,), None, 0, slot)
+        result = _new(Tensor)
+        result._slot = slot
+        return result
+
+    return _named(function, name, f"``{name}``, elementwise.")
+
+
+def unary_in_place(name: str, op_name: str | None = None) -> Callable[[Tensor], Tensor]:
+    """The form of `unary` that overwrites its operand."""
+    op = BY_NAME[op_name or name]
+    code = op.code
+
+    def function(self: Tensor) -> Tensor:
+        slot = self._slot
+        status = entries.apply(CONTEXT, code, slot, slot, 0, 0, 0, 0, 0)
+        if status < 0:
+            status = complete(op, (self,), None, slot, status)
+        self._become(status)
+        return self
+
+    return _named(function, name + "_", f"``{name}``, elementwise and in place.")
+
+
+_words: dict[tuple[float, ...], tuple[array, int, int]] = {}
+
+
+def float_words(values: tuple[float, ...]) -> tuple[array, int, int]:
+    """Attribute words for floats, with their address and count; kept, so that they can be used again."""
+    found = _words.get(values)
+    # 0.0 and -0.0 are one key but not one attribute
+    if found is None or 0.0 in values:
+        if len(_words) > CACHED_WORDS:
+            _words.clear()
+        words = array("q", array("d", values).tobytes())
+        found = _words[values] = (words, *words.buffer_info())
+    return found
+
+
+def apply_floats(op: Any, input: Tensor, values: tuple[float, ...], into: int = 0) -> int:
+    """Run an operation of one operand with float attributes; returns the slot."""
+    words, address, count = float_words(values)
+    try:
+        slot = entries.apply(CONTEXT, op.code, into, input._slot, 0, 0, 0, address, count)
+    except AttributeError:
+        refuse_operand(op.name, input)
+    return slot if slot >= 0 else complete(op, (input,), words, into, slot)
+
+
+def pointwise(name: str, defaults: Sequence[float] = ()) -> Callable[..., Tensor]:
+    """The function of an operation with tensors as operands, then float attributes with defaults."""
+    op = BY_NAME[name]
+    count = len(op.operands)
+    attributes = op.attributes
+    fixed = tuple(float(d) for d in defaults)
+
+    def function(*args: Any, **options: Any) -> Tensor:
+        operands, values = list(args[:count]), list(args[count:])
+        for operand in op.operands[len(operands) :]:
+            if operand not in options:
+                raise TypeError(f"{name}() missing argument '{operand}'; expected {', '.join(op.operands)}")
+            operands.append(options.pop(operand))
+        for attribute in attributes[len(values) :]:
+            at = len(values) - len(attributes) + len(fixed)
+            if attribute not in options and at < 0:
+                raise TypeError(f"{name}() missing argument '{attribute}'")
+            values.append(options.pop(attribute) if attribute in options else fixed[at])
+        if options or len(values) > len(attributes):
+            raise TypeError(f"{name}() got unexpected arguments; expected {', '.join(op.operands + attributes)}")
+        slot = call(op, as_tensors(name, *operands), [float(v) for v in values])
+        return _wrapped(slot)
+
+    return _named(function, name, f"``{name}``, elementwise.")
+
+
+def _wrapped(slot: int) -> Tensor:
+    result = _new(Tensor)
+    result._slot = slot
+    return result
+
+
+def _named(function: Callable, name: str, summary: str) -> Callable:
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = summary
+    return function
+
+
+def common_dtype(*values: Any) -> dtype:
+    """The dtype in which tensors and numbers combine."""
+    return result_type(values)
+
+
+def whole_number(value: Any, name: str, argument: str) -> int:
+    """An int from what a script may give where a whole number is expected."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name}(): argument '{argument}' must be int, not {type(value).__name__}")
+    return value.__index__()
+
+
+def promoted_number(x: Tensor, value: Any) -> dtype:
+    """The dtype in which a tensor combines with a Python number."""
+    if dtype_code(x) == 0 and number_category(value) == 1:
+        return int64
+    return result_type((x, value))

@@ -1,0 +1,133 @@
+"""Softmax and its logarithm along one dimension.
+
+The largest element is subtracted first, so no exponential overflows. NaN anywhere makes its whole line NaN.
+Attribute 0 is the dimension, counted from the front.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from llvmlite import ir
+
+from .formula import exp, log
+from .operands import Arrays, Line, each_line
+from .stage import Vec, new_kernel, new_module
+from .table import LIKE_FIRST, array_op
+
+
+def larger(a: Vec, b: Vec) -> Vec:
+    """The larger of two numbers; a nan in `b` is passed over (the exponentials will show it)."""
+    return (b > a).select(b, a)
+
+
+def add(a: Vec, b: Vec) -> Vec:
+    """The sum, as a fold takes it."""
+    return a + b
+
+
+def top_of(line: Line, x: int) -> Vec:
+    """The largest element of a line."""
+    return line.fold(-math.inf, larger, lambda i, mask: line.load(x, i, mask))
+
+
+def build_softmax(symbol: str, dtype: int) -> ir.Module:
+    """``y = exp(x - max) / sum``."""
+
+    def body(line: Line) -> None:
+        top = top_of(line, 0)
+
+        def grow(i, mask):
+            value = exp(line.load(0, i, mask) - top)
+            line.store(1, i, value, mask)
+            return value
+
+        total = line.fold(0.0, add, grow)
+        scale = 1.0 / total
+        line.each(lambda i, mask: line.store(1, i, line.load(1, i, mask) * scale, mask))
+
+    return _kernel(symbol, dtype, (0, 1), body)
+
+
+def build_softmax_backward(symbol: str, dtype: int) -> ir.Module:
+    """``gx = y * (g - sum(g * y))``; arrays x, y, g, gx."""
+
+    def body(line: Line) -> None:
+        total = line.fold(0.0, add, lambda i, mask: line.load(0, i, mask) * line.load(1, i, mask))
+
+        def write(i, mask):
+            y, g = line.load(0, i, mask), line.load(1, i, mask)
+            line.store(2, i, y * (g - total), mask)
+
+        line.each(write)
+
+    return _kernel(symbol, dtype, (1, 2, 3), body)
+
+
+def build_log_softmax(symbol: str, dtype: int) -> ir.Module:
+    """``y = x - max - log(sum(exp(x - max)))``."""
+
+    def body(line: Line) -> None:
+        top = top_of(line, 0)
+        total = line.fold(0.0, add, lambda i, mask: exp(line.load(0, i, mask) - top))
+        shift = log(total)
+        line.each(lambda i, mask: line.store(1, i, line.load(0, i, mask) - top - shift, mask))
+
+    return _kernel(symbol, dtype, (0, 1), body)
+
+
+def build_log_softmax_backward(symbol: str, dtype: int) -> ir.Module:
+    """``gx = g - exp(y) * sum(g)``; arrays x, y, g, gx."""
+
+    def body(line: Line) -> None:
+        total = line.fold(0.0, add, lambda i, mask: line.load(1, i, mask))
+
+        def write(i, mask):
+            y, g = line.load(0, i, mask), line.load(1, i, mask)
+            line.store(2, i, g - exp(y) * total, mask)
+
+        line.each(write)
+
+    return _kernel(symbol, dtype, (1, 2, 3), body)
+
+
+def _kernel(symbol: str, dtype: int, ks: tuple[int, ...], body) -> ir.Module:
+    module = new_module(symbol)
+    b, record, part, parts = new_kernel(module, symbol)
+    arrays = Arrays(b, record)
+    each_line(arrays, ks, [dtype] * len(ks), arrays.word(0), (part, parts), body)
+    b.ret_void()
+    return module
+
+
+def reference_softmax(x: np.ndarray, dim: int) -> np.ndarray:
+    """NumPy's softmax."""
+    e = np.exp(x - x.max(axis=dim, keepdims=True))
+    return e / e.sum(axis=dim, keepdims=True)
+
+
+def reference_log_softmax(x: np.ndarray, dim: int) -> np.ndarray:
+    """NumPy's log-softmax."""
+    shifted = x - x.max(axis=dim, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True))
+
+
+array_op(
+    "softmax",
+    ("x",),
+    build_softmax,
+    backward=build_softmax_backward,
+    gradients={"x": ("y",)},
+    rule=LIKE_FIRST,
+    reference=reference_softmax,
+)
+array_op(
+    "log_softmax",
+    ("x",),
+    build_log_softmax,
+    backward=build_log_softmax_backward,
+    gradients={"x": ("y",)},
+    rule=LIKE_FIRST,
+    reference=reference_log_softmax,
+)

@@ -1,0 +1,343 @@
+"""The mathematical functions on staged vectors: errors in ulp, special values, other targets."""
+
+from __future__ import annotations
+
+import math
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import kernel_harness
+import numpy as np
+import pytest
+from jitgrad.kernels import vector_math
+from jitgrad.kernels.host import host
+from kernel_harness import kernel
+
+EXTENDED = np.finfo(np.longdouble).nmant >= 63
+FLOATS = ("float32", "float64")
+
+
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def _softplus(x: np.ndarray) -> np.ndarray:
+    return np.where(x > 0, x, 0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _lift(f: Callable[[float], float]) -> Callable[[np.ndarray], np.ndarray]:
+    return np.vectorize(f, otypes=[float])
+
+
+class Case(NamedTuple):
+    """One function: its reference and the largest errors allowed, in ulp."""
+
+    name: str
+    reference: Callable
+    error32: float
+    error64: float
+    plain: float  # for both, without fused multiply-add
+    low: float  # the range that is sampled besides arbitrary bit patterns
+    high: float
+
+
+CASES = [
+    Case("sqrt", np.sqrt, 0.5, 0.5, 0.5, 0.0, 10.0),
+    Case("rsqrt", lambda x: 1 / np.sqrt(x), 1.5, 1.5, 1.5, 0.0, 10.0),
+    Case("exp", np.exp, 1.01, 1.0, 1.2, -80.0, 80.0),
+    Case("exp2", np.exp2, 0.9, 0.9, 1.2, -120.0, 120.0),
+    Case("expm1", np.expm1, 1.5, 1.95, 2.2, -3.0, 3.0),
+    Case("log", np.log, 0.95, 0.9, 1.5, 0.3, 3.0),
+    Case("log2", np.log2, 1.15, 1.1, 2.2, 0.3, 3.0),
+    Case("log10", np.log10, 1.1, 1.05, 2.2, 0.3, 3.0),
+    Case("log1p", np.log1p, 1.6, 1.4, 2.2, -0.8, 3.0),
+    Case("sin", np.sin, 1.8, 1.75, 2.1, -1e5, 1e5),
+    Case("cos", np.cos, 1.8, 1.75, 2.1, -1e5, 1e5),
+    Case("tan", np.tan, 2.0, 2.25, 2.3, -1e5, 1e5),
+    Case("arcsin", np.arcsin, 1.75, 1.65, 2.2, -1.0, 1.0),
+    Case("arccos", np.arccos, 1.2, 1.2, 2.2, -1.0, 1.0),
+    Case("arctan", np.arctan, 1.3, 1.25, 2.2, -5.0, 5.0),
+    Case("sinh", np.sinh, 1.5, 1.85, 2.4, -10.0, 10.0),
+    Case("cosh", np.cosh, 1.5, 1.5, 2.2, -10.0, 10.0),
+    Case("tanh", np.tanh, 1.1, 1.4, 2.2, -3.0, 3.0),
+    Case("sigmoid", _sigmoid, 1.0, 1.0, 2.4, -20.0, 20.0),
+    Case("softplus", _softplus, 1.8, 1.7, 2.5, -10.0, 10.0),
+]
+IDS = [c.name for c in CASES]
+
+SPECIAL = [0.0, 1.0, 0.5, 2.0, 3.0, 10.0, 100.0, 1e5, 1e9, 1e30, math.inf]
+
+
+def specials(dtype: str) -> np.ndarray:
+    """Zeros, infinities, nan, subnormal numbers and the ends of the range, of both signs."""
+    info = np.finfo(dtype)
+    edges = [info.tiny, info.max, info.smallest_subnormal, info.tiny * 0.75, info.eps, 1 - info.epsneg]
+    values = np.array([*SPECIAL, *edges], dtype)
+    return np.concatenate([values, -values, np.array([math.nan], dtype)])
+
+
+def samples(case: Case, dtype: str, count: int) -> np.ndarray:
+    """Arbitrary bit patterns, special values, and numbers from the case's range."""
+    rng = np.random.default_rng(7)
+    integer = np.dtype(dtype.replace("float", "int"))
+    info = np.iinfo(integer)
+    bits = rng.integers(info.min, info.max, count, dtype=integer).view(dtype)
+    return np.concatenate([specials(dtype), bits, rng.uniform(case.low, case.high, count).astype(dtype)])
+
+
+def worst_ulp(got: np.ndarray, exact: np.ndarray) -> float:
+    """The largest error of `got` in ulp of its dtype; `exact` has more precision. Nans must agree."""
+    info = np.finfo(got.dtype)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(exact))
+    keep = ~np.isnan(exact)
+    got, exact = got[keep].astype(exact.dtype), exact[keep]
+    top = np.ldexp(exact.dtype.type(1), info.maxexp)  # infinity counts as the next number after the last
+    got, exact = np.clip(got, -top, top), np.clip(exact, -top, top)
+    exponent = np.clip(np.frexp(exact)[1], info.minexp + 1, info.maxexp)
+    return float(np.max(np.abs(got - exact) / np.ldexp(exact.dtype.type(1), exponent - 1 - info.nmant)))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_ulp_bound(case: Case, dtype: str) -> None:
+    if dtype == "float64" and not EXTENDED:
+        pytest.skip("NumPy has no wider type than float64 here to compare with")
+    x = samples(case, dtype, 20_000)
+    got = kernel(getattr(vector_math, case.name), dtype)(x)
+    with np.errstate(all="ignore"):
+        exact = case.reference(x.astype(np.float64 if dtype == "float32" else np.longdouble))
+    bound = case.error32 if dtype == "float32" else case.error64
+    assert worst_ulp(got, exact) <= (bound if host().fma else case.plain)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_zeros_keep_their_sign(case: Case, dtype: str) -> None:
+    x = np.array([0.0, -0.0], dtype)
+    got = kernel(getattr(vector_math, case.name), dtype)(x)
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(np.signbit(got), np.signbit(case.reference(x)))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("case", CASES, ids=IDS)
+def test_one_lane_computes_what_many_lanes_do(case: Case, dtype: str) -> None:
+    x = samples(case, dtype, 300)
+    function = getattr(vector_math, case.name)
+    np.testing.assert_array_equal(kernel(function, dtype, lanes=1)(x), kernel(function, dtype)(x))
+
+
+@pytest.mark.parametrize("lanes", [2, 8, 64])
+@pytest.mark.parametrize("name", ["exp", "sin", "log", "floor"])
+def test_any_number_of_lanes(name: str, lanes: int) -> None:
+    x = np.random.default_rng(5).uniform(0, 1e7, 200).astype(np.float32)
+    function = getattr(vector_math, name)
+    got = kernel(function, "float32", lanes=lanes)(x)
+    np.testing.assert_array_equal(got, kernel(function, "float32")(x))
+
+
+@pytest.mark.parametrize("name", vector_math.__all__)
+def test_no_function_calls_a_library(name: str) -> None:
+    function = getattr(vector_math, name)
+    count = function.__code__.co_argcount
+    for dtype in FLOATS:
+        assert "call" not in kernel_harness.assembly(function, *[dtype] * count)
+
+
+@pytest.mark.parametrize(("name", "error32"), [("erf", 1.2), ("erfc", 4.3)])
+def test_error_functions_in_float32(name: str, error32: float) -> None:
+    case = Case(name, _lift(getattr(math, name)), error32, 0, error32 + 1, -4.0, 10.0)
+    x = samples(case, "float32", 20_000)
+    got = kernel(getattr(vector_math, name), "float32")(x)
+    with np.errstate(invalid="ignore"):  # some of the bit patterns are signalling nans
+        exact = case.reference(x.astype(float))
+    assert worst_ulp(got, exact) <= (error32 if host().fma else case.plain)
+
+
+@pytest.mark.parametrize(("name", "error64"), [("erf", 1.1), ("erfc", 6.0)])
+def test_error_functions_in_float64(name: str, error64: float) -> None:
+    mpmath = pytest.importorskip("mpmath")
+    if not EXTENDED:
+        pytest.skip("NumPy has no wider type than float64 here to compare with")
+    x = np.random.default_rng(3).uniform(-6, 20, 1500)
+    got = kernel(getattr(vector_math, name), "float64")(x)
+    exact = np.empty(x.shape, np.longdouble)
+    with mpmath.workdps(40):
+        for k, v in enumerate(x):
+            value = getattr(mpmath, name)(mpmath.mpf(float(v)))
+            high = float(value)
+            exact[k] = np.longdouble(high) + np.longdouble(float(value - high))
+    assert worst_ulp(got, exact) <= (error64 if host().fma else error64 + 1)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(("name", "bound"), [("power", 1.05), ("arctan2", 1.5)])
+def test_ulp_bound_of_two_arguments(name: str, bound: float, dtype: str) -> None:
+    if dtype == "float64" and not EXTENDED:
+        pytest.skip("NumPy has no wider type than float64 here to compare with")
+    rng = np.random.default_rng(11)
+    special = [m.ravel() for m in np.meshgrid(specials(dtype), specials(dtype))]
+    x = np.concatenate([special[0], rng.uniform(0, 10, 20_000), rng.uniform(0.99, 1.01, 20_000)])
+    y = np.concatenate([special[1], rng.uniform(-30, 30, 20_000), rng.uniform(-5e3, 5e3, 20_000)])
+    x, y = x.astype(dtype), y.astype(dtype)
+    got = kernel(getattr(vector_math, name), dtype, dtype)(x, y)
+    wide = np.float64 if dtype == "float32" else np.longdouble
+    with np.errstate(all="ignore"):
+        exact = getattr(np, name)(x.astype(wide), y.astype(wide))
+    assert worst_ulp(got, exact) <= (bound if host().fma else 2.7)
+    zero = got == 0
+    np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(exact[zero]))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_sine_of_huge_angles(dtype: str) -> None:
+    info = np.finfo(dtype)
+    x = np.concatenate([2.0 ** np.arange(20, info.maxexp - 1), np.pi * 2.0 ** np.arange(20, 120)]).astype(
+        dtype
+    )
+    for name in ("sin", "cos", "tan"):
+        got = kernel(getattr(vector_math, name), dtype)(x)
+        exact = np.array([getattr(math, name)(v) for v in x.astype(float)])
+        np.testing.assert_allclose(got, exact, rtol=4 * info.eps)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_results_underflow_gradually(dtype: str) -> None:
+    info = np.finfo(dtype)
+    x = np.linspace(np.log(info.smallest_subnormal), np.log(info.tiny), 200).astype(dtype)
+    got = kernel(vector_math.exp, dtype)(x)
+    np.testing.assert_allclose(got, np.exp(x.astype(float)), rtol=0, atol=info.smallest_subnormal)
+    assert np.count_nonzero(got) > 190
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    ("x", "y", "expected"),
+    [
+        (0.0, 0.0, 1.0),
+        (math.nan, 0.0, 1.0),
+        (1.0, math.nan, 1.0),
+        (-1.0, math.nan, math.nan),
+        (-1.0, math.inf, 1.0),
+        (-8.0, 1 / 3, math.nan),
+        (-2.0, 3.0, -8.0),
+        (-2.0, -2.0, 0.25),
+        (-0.0, 3.0, -0.0),
+        (-0.0, 2.0, 0.0),
+        (-0.0, -1.0, -math.inf),
+        (0.0, -2.0, math.inf),
+        (0.5, math.inf, 0.0),
+        (0.5, -math.inf, math.inf),
+        (-math.inf, 3.0, -math.inf),
+        (-math.inf, 0.5, math.inf),
+        (-math.inf, -3.0, -0.0),
+        (math.inf, -0.5, 0.0),
+    ],
+)
+def test_power_follows_c99(x: float, y: float, expected: float, dtype: str) -> None:
+    got = kernel(vector_math.power, dtype, dtype)(np.array([x], dtype), np.array([y], dtype))[0]
+    np.testing.assert_equal(float(got), expected)
+    assert math.isnan(expected) or math.copysign(1, got) == math.copysign(1, expected)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("exponent", [0, 1, 2, 3, 4, 0.5, -1, -2, 2.5, -0.5])
+def test_power_with_a_known_exponent(exponent: float, dtype: str) -> None:
+    x = np.array([0.3, 2.0, 7.5, 0.0, -0.0, math.inf, -math.inf, -3.0, 1e-20, 1e15], dtype)
+    got = kernel(lambda v: vector_math.power(v, exponent), dtype)(x)
+    with np.errstate(all="ignore"):
+        # an array of exponents: NumPy takes a scalar 1/2 for a square root, which differs at -infinity
+        expected = np.power(x.astype(float), np.full(x.shape, exponent)).astype(dtype)
+    np.testing.assert_allclose(got, expected, rtol=2 * np.finfo(dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_plain_numbers_stand_on_either_side(dtype: str) -> None:
+    x = np.array([0.25, 1.5, 3.0, -2.0, math.nan], dtype)
+    for name in ("power", "arctan2", "copysign", "minimum", "maximum", "floor_quotient"):
+        function = getattr(vector_math, name)
+        reference = {"floor_quotient": np.floor_divide}.get(name) or getattr(np, name)
+        tolerance = 2 * np.finfo(dtype).eps
+        with np.errstate(all="ignore"):
+            got = kernel(lambda v, f=function: f(v, 1.5), dtype)(x)
+            np.testing.assert_allclose(got, reference(x, np.dtype(dtype).type(1.5)), rtol=tolerance)
+            got = kernel(lambda v, f=function: f(1.5, v), dtype)(x)
+            np.testing.assert_allclose(got, reference(np.dtype(dtype).type(1.5), x), rtol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", ["minimum", "maximum", "copysign", "floor_quotient"])
+def test_exact_functions_of_two_arguments(name: str, dtype: str) -> None:
+    rng = np.random.default_rng(2)
+    special = [m.ravel() for m in np.meshgrid(specials(dtype), specials(dtype))]
+    x = np.concatenate([special[0], rng.uniform(-10, 10, 500)]).astype(dtype)
+    y = np.concatenate([special[1], rng.choice([0.1, -0.3, 0.7, 2.0], 500)]).astype(dtype)
+    reference = {"floor_quotient": np.floor_divide}.get(name) or getattr(np, name)
+    with np.errstate(all="ignore"):
+        expected = reference(x, y)
+    np.testing.assert_array_equal(kernel(getattr(vector_math, name), dtype, dtype)(x, y), expected)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("name", ["floor", "ceil", "trunc", "rint", "absolute"])
+def test_rounding_is_exact(name: str, dtype: str) -> None:
+    limit = 2.0 ** np.finfo(dtype).nmant
+    x = np.concatenate(
+        [specials(dtype), np.arange(-5, 5, 0.25), [limit - 0.5, 0.5 - limit, limit / 2 + 0.5, limit + 1]]
+    ).astype(dtype)
+    got, expected = kernel(getattr(vector_math, name), dtype)(x), getattr(np, name)(x)
+    np.testing.assert_array_equal(got, expected)
+    np.testing.assert_array_equal(np.signbit(got), np.signbit(np.where(np.isnan(x), got, expected)))
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_isnan_finds_nan_only(dtype: str) -> None:
+    x = specials(dtype)
+    np.testing.assert_array_equal(kernel(vector_math.isnan, dtype, output="bool")(x), np.isnan(x))
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
+def test_integer_lanes(dtype: str) -> None:
+    info, rng = np.iinfo(dtype), np.random.default_rng(4)
+    edges = np.array([0, 1, 2, 3, 7, info.max, info.max - 1, info.min, info.min + 1], dtype)
+    x, y = (m.ravel() for m in np.meshgrid(edges, edges))
+    x = np.concatenate([x, rng.integers(info.min, info.max, 100, dtype=dtype)])
+    y = np.concatenate([y, rng.integers(max(info.min, -20), 20, 100, dtype=dtype)])
+    exponent = rng.integers(0, 70, x.size).astype(dtype)
+    with np.errstate(all="ignore"):
+        for name, reference in [
+            ("minimum", np.minimum),
+            ("maximum", np.maximum),
+            ("floor_quotient", np.floor_divide),
+        ]:
+            np.testing.assert_array_equal(
+                kernel(getattr(vector_math, name), dtype, dtype)(x, y), reference(x, y)
+            )
+        powers = kernel(vector_math.power, dtype, dtype)(x, exponent)
+        np.testing.assert_array_equal(powers, np.power(x, exponent))
+        np.testing.assert_array_equal(kernel(lambda v: vector_math.power(v, 5), dtype)(x), x**5)
+        np.testing.assert_array_equal(kernel(vector_math.absolute, dtype)(x), np.abs(x))
+        np.testing.assert_array_equal(kernel(vector_math.floor, dtype)(x), x)
+        assert not kernel(vector_math.isnan, dtype, output="bool")(x).any()
+
+
+TARGETS = {
+    "avx2": ("haswell", "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+avx,+avx2,+fma,+bmi,+bmi2,+lzcnt,+popcnt"),
+    "baseline": ("x86-64", "+sse,+sse2"),
+}
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="targets of x86 only")
+@pytest.mark.skipif("NUMBA_CPU_NAME" in os.environ, reason="the target is chosen already")
+@pytest.mark.parametrize("target", TARGETS)
+def test_on_another_target(target: str) -> None:
+    cpu, features = TARGETS[target]
+    environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
+    choice = "ulp or in_float or library or exact or integer or huge or gradually or c99"
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", choice, __file__]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3000:]
