@@ -15,7 +15,7 @@ from llvmlite import ir
 
 from . import abi
 from .host import host
-from .stage import I32, I64, MASK, Vec, _unify
+from .stage import I32, I64, MASK, Scope, Vec, _unify
 
 Number = Vec | float
 
@@ -233,6 +233,32 @@ def rarely(mask: Vec, common: Sequence[Vec], rare: Callable[[], Sequence[Vec]]) 
         phi.add_incoming(usual.value, before)
         merged.append(Vec(scope, phi, usual.dtype))
     return merged
+
+
+def outlined(
+    name: str, body: Callable[..., Sequence[Vec]], args: Sequence[Vec], results: Sequence[int]
+) -> list[Vec]:
+    """``body(*args)`` as a call of a function of its own, written once for each number of lanes.
+
+    `name` must tell what `body` does, and `results` are the dtypes of what it returns. For long code on rare
+    paths, which a kernel would otherwise contain once in each of its loops.
+    """
+    scope = args[0].scope
+    name = f"{name}_{scope.lanes}"
+    kind = ir.LiteralStructType([scope.type(d) for d in results])
+    function = scope.b.module.globals.get(name)
+    if function is None:
+        function = ir.Function(scope.b.module, ir.FunctionType(kind, [a.value.type for a in args]), name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        inner = Scope(ir.IRBuilder(function.append_basic_block("entry")), scope.lanes)
+        values = [Vec(inner, v, a.dtype) for v, a in zip(function.args, args, strict=True)]
+        whole = ir.Constant(kind, ir.Undefined)
+        for k, result in enumerate(body(*values)):
+            whole = inner.b.insert_value(whole, result.value, k)
+        inner.b.ret(whole)
+    whole = scope.b.call(function, [a.value for a in args])
+    return [Vec(scope, scope.b.extract_value(whole, k), d) for k, d in enumerate(results)]
 
 
 def lookup(name: str, words: Sequence[int], index: Vec) -> Vec:

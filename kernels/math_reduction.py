@@ -20,6 +20,7 @@ from .math_core import (
     fma,
     lookup,
     magnitude,
+    outlined,
     rarely,
     sign_bits,
     toggle_sign,
@@ -64,7 +65,10 @@ def reduce_angle(x: Vec, halves: bool = False, quarter: bool = False) -> Reduced
     """
 
     def rare() -> Reduced:
-        return _narrow(_payne_hanek(x.to(abi.FLOAT64), halves, quarter), x.dtype)
+        name = f"reduce_huge_angle_{halves:d}{quarter:d}"
+        results = (abi.FLOAT64, abi.FLOAT64, abi.INT64)
+        wide = outlined(name, lambda v: _payne_hanek(v, halves, quarter), [x.to(abi.FLOAT64)], results)
+        return _narrow(Reduced(*wide), x.dtype)
 
     if host().fma:
         common = _subtract(x, halves, quarter)

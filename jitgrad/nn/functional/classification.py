@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
+from jitgrad.dtypes import int64, uint8
 
 from ._reduction import chosen_reduction, reduced
 
@@ -94,7 +95,7 @@ def cross_entropy(
         and reduce is None
         and input.ndim == 2
         and target.ndim == 1
-        and target.dtype == T.int64
+        and target.dtype == int64
         and input.shape[0] == target.shape[0]
     ):
         return T.cross_entropy_mean(input, target, ignore_index)
@@ -238,7 +239,7 @@ def _check_indices(name: str, input: Tensor, target: Tensor, weight: Tensor | No
         )
     elif shape != expected:
         raise RuntimeError(f"{name}: expected target size {expected}, got {shape}")
-    if target.dtype not in (T.int64, T.uint8):
+    if target.dtype not in (int64, uint8):
         raise RuntimeError(
             f"{name}: expected target dtype to be int64 or uint8, but got {target.dtype}; "
             "convert it with .long()"

@@ -1,0 +1,329 @@
+"""What stands between the brackets: from an index expression to a view and integer tensors."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+import warnings
+from array import array
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from .._tensor import Tensor, wrap
+from ..dispatch import CONTEXT, demand, refuse, view
+from ..dtypes import bool_, dtype, int64, uint8
+from ..engine import layout
+from ..engine.entry import entries
+from ..engine.layout import MAX_DIMS
+from ..kernels import BY_NAME
+from ..kernels.table import Op
+from ..store import store
+
+REPORTS = 64  # calls whose reports may be unread at once: one a thread is enough
+REPORT_WORDS = 4
+_reports = array("q", bytes(8 * REPORTS * REPORT_WORDS))
+_REPORTS_AT = _reports.buffer_info()[0]
+_turns = itertools.count()
+_PADDING = tuple((0,) * (MAX_DIMS - n) for n in range(MAX_DIMS + 1))
+
+NONZERO, COUNT_NONZERO = BY_NAME["nonzero"], BY_NAME["count_nonzero"]
+ALL_DIMS = [array("q", ((1 << n) - 1, 0)) for n in range(MAX_DIMS + 1)]
+
+
+def launch(
+    op: Op, operands: Sequence[Tensor], kind: dtype, shape: Sequence[int], words: Sequence[int], into: int = 0
+) -> int:
+    """Run an array operation whose kernel checks indices; returns the slot.
+
+    Parameters
+    ----------
+    operands : sequence of Tensor
+        The first decides which kernel runs.
+    kind, shape : dtype, sequence of int
+        Of the result.
+    words : sequence of int
+        Attribute words behind the first, which is where the kernel reports a bad index.
+
+    Raises
+    ------
+    IndexError
+        When an index is out of range; nothing has been written then.
+    """
+    turn = next(_turns) % REPORTS * REPORT_WORDS
+    _reports[turn] = 0
+    slot = run(op, operands, kind, shape, (_REPORTS_AT + turn * 8, *words), into)
+    if _reports[turn]:
+        _, dim, value, size = _reports[turn : turn + REPORT_WORDS]
+        if slot != into:
+            entries.release(CONTEXT, slot)
+        raise IndexError(f"{op.name}: index {value} is out of bounds for dimension {dim} with size {size}")
+    return slot
+
+
+def run(
+    op: Op, operands: Sequence[Tensor], kind: dtype, shape: Sequence[int], words: Sequence[int], into: int = 0
+) -> int:
+    """Run an array operation with one result; returns the slot."""
+    ids = array("q", [x._slot for x in operands])
+    result = array("q", (kind.code, len(shape), *shape, *_PADDING[len(shape)]))
+    attributes = array("q", words)
+    key = operands[0].dtype.code
+    while True:
+        slot = entries.apply_arrays(
+            CONTEXT, op.code, key, into, len(ids), ids.buffer_info()[0], 1, result.buffer_info()[0],
+            *attributes.buffer_info(),
+        )  # fmt: skip
+        if slot >= 0:
+            return slot
+        if not store.mend(slot):
+            refuse(op, operands, slot, into, None)
+
+
+def coordinates(mask: Tensor) -> list[Tensor]:
+    """Where a tensor is not zero: an int64 tensor of coordinates for each dimension."""
+    dims = mask.ndim
+    count = _count_nonzero(mask)
+    if dims == 1:
+        return [wrap(run(NONZERO, (mask,), int64, (count,), ()))]
+    table = wrap(run(NONZERO, (mask,), int64, (dims, count), ()))
+    return [wrap(view(layout.STRIDED_VIEW, table, array("q", (1, count, 1, 1, -1, k, 0)), "select")) for k in range(dims)]
+
+
+def _count_nonzero(mask: Tensor) -> int:
+    words = ALL_DIMS[mask.ndim]
+    total = demand("apply", COUNT_NONZERO.code, 0, mask._slot, 0, 0, 0, *words.buffer_info())
+    count = entries.read_int(CONTEXT, total)
+    entries.release(CONTEXT, total)
+    return count
+
+
+def expanded(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """`x` broadcast to a shape that it is known to fit, as a view."""
+    own = x.shape
+    pad = len(shape) - len(own)
+    words = [len(shape)]
+    for j, size in enumerate(shape):
+        d = j - pad
+        words += (size, d, 1, -1) if d >= 0 and own[d] == size else (size, -1, 1, -1)
+    return wrap(view(layout.STRIDED_VIEW, x, array("q", (*words, *(0,) * len(own))), "expand"))
+
+
+class Plan:
+    """An index expression against a shape.
+
+    Attributes
+    ----------
+    words : array
+        The basic part as words of a strided view; None when it changes nothing.
+    shape : list of int
+        Shape of that view.
+    points : list of (int, Tensor or bool)
+        The advanced part: dimension of the view (the first of several for a mask), and index.
+    """
+
+    __slots__ = ("points", "shape", "words")
+
+    def __init__(self, index: tuple, own: Sequence[int]) -> None:
+        items = [x if x is None or type(x) in _PLAIN else _normal(x) for x in index]
+        used = sum(map(_dims_used, items))
+        if used > len(own):
+            raise IndexError(f"too many indices for tensor of dimension {len(own)}: got {used}")
+        self.points: list[tuple[int, Any]] = []
+        self.shape: list[int] = []
+        self._words: list[int] = []
+        self._starts = [0] * len(own)
+        self._plain = True
+        d = 0
+        for item in items:
+            if item is Ellipsis:
+                stop = d + len(own) - used
+                used = len(own)  # a second one stands for nothing
+                for k in range(d, stop):
+                    self._dim(own[k], k, 1)
+                d = stop
+            else:
+                d = self._take(item, own, d)
+        for k in range(d, len(own)):
+            self._dim(own[k], k, 1)
+        if len(self.shape) > MAX_DIMS:
+            raise IndexError(f"index: the result has {len(self.shape)} dimensions; at most {MAX_DIMS} are supported")
+        self.words = None if self._plain else array("q", (len(self.shape), *self._words, *self._starts))
+
+    def _dim(self, size: int, first: int, step: int) -> None:
+        self.shape.append(size)
+        self._words += (size, first, step, -1)
+
+    def _take(self, item: Any, own: Sequence[int], d: int) -> int:
+        """One item of the index, at dimension `d`; returns the next dimension."""
+        kind = type(item)
+        if kind is int:
+            size = own[d]
+            if not -size <= item < size:
+                refuse_index(item, d, size)
+            self._starts[d] = item + size if item < 0 else item
+            self._plain = False
+            return d + 1
+        if kind is slice:
+            start, step, count = bounds(item, own[d])
+            self._starts[d] = start
+            self._plain = self._plain and count == own[d]
+            self._dim(count, d, step)
+            return d + 1
+        if item is None or kind is bool:
+            if kind is bool:
+                self.points.append((len(self.shape), item))
+            self._plain = False
+            self._dim(1, -1, 1)
+            return d
+        self.points.append((len(self.shape), item))
+        width = item.ndim if item.dtype is bool_ else 1
+        if item.dtype is bool_:
+            _check_mask(item, own, d)
+        for k in range(d, d + width):
+            self._dim(own[k], k, 1)
+        return d + width
+
+
+_PLAIN = frozenset((int, slice, type(Ellipsis), bool))
+
+
+def bounds(item: slice, size: int) -> tuple[int, int, int]:
+    """First index, step and number of indices of a slice."""
+    step = 1 if item.step is None else operator.index(item.step)
+    if step <= 0:
+        raise ValueError(f"slice step must be positive, got {step}; use flip() to reverse a dimension")
+    start, stop, _ = slice(item.start, item.stop, step).indices(size)
+    count = max(0, -((start - stop) // step))
+    return (start if count else 0), step, count
+
+
+def refuse_index(index: int, dim: int, size: int) -> NoReturn:
+    """A plain index is out of range."""
+    raise IndexError(f"index {index} is out of bounds for dimension {dim} with size {size}")
+
+
+def _normal(item: Any) -> Any:
+    """One item of an index as an int, slice, None, Ellipsis, bool, or a tensor of int64 or bool."""
+    if isinstance(item, Tensor):
+        return _normal_tensor(item)
+    if isinstance(item, (bool, np.bool_)):
+        return bool(item)
+    if hasattr(item, "__index__") and not isinstance(item, np.ndarray):
+        return operator.index(item)
+    if isinstance(item, (list, range, tuple, np.ndarray)):
+        return _normal_tensor(_tensor_of(item))
+    raise IndexError(
+        "only integers, slices (`:`), ellipsis (`...`), None and long or bool tensors, arrays or lists are valid "
+        f"indices; got {type(item).__name__}"
+    )
+
+
+def _tensor_of(item: Any) -> Tensor:
+    from .creation import tensor
+
+    if isinstance(item, list):
+        item = [x.numpy() if isinstance(x, Tensor) else x for x in item]
+    values = np.asarray(item)
+    if values.size == 0 and not isinstance(item, np.ndarray):
+        values = values.astype(np.int64)
+    return tensor(values if values.dtype.kind in "bu" and values.dtype.itemsize == 1 else _whole(values))
+
+
+def _whole(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind not in "iu":
+        raise IndexError(f"arrays used as indices must be of integer or bool type, got {values.dtype}")
+    return values.astype(np.int64, copy=False)
+
+
+def _normal_tensor(x: Tensor) -> Any:
+    kind = x.dtype
+    if kind.is_floating_point:
+        raise IndexError(
+            f"tensors used as indices must be long, int, byte or bool tensors; got {kind.name}: convert with .long()"
+        )
+    if kind is uint8:
+        warnings.warn(
+            "indexing with dtype torch.uint8 is deprecated, please use torch.bool for a mask or torch.long for indices",
+            UserWarning,
+            stacklevel=6,
+        )
+        x, kind = x.to(bool_), bool_
+    if not x.ndim:
+        return bool(x.item()) if kind is bool_ else int(x.item())
+    return x if kind is bool_ or kind is int64 else x.to(int64)
+
+
+def _dims_used(item: Any) -> int:
+    if item is None or item is Ellipsis or type(item) is bool:
+        return 0
+    return item.ndim if isinstance(item, Tensor) and item.dtype is bool_ else 1
+
+
+def _check_mask(mask: Tensor, own: Sequence[int], d: int) -> None:
+    for k, size in enumerate(mask.shape):
+        if size != own[d + k]:
+            raise IndexError(
+                f"The shape of the mask {list(mask.shape)} at index {k} does not match the shape of the indexed "
+                f"tensor {list(own)} at index {d + k}"
+            )
+
+
+class Points:
+    """The advanced part of an index: indexed dimensions, their index tensors, and the shapes around them.
+
+    Attributes
+    ----------
+    dims : list of int
+        Indexed dimensions.
+    indices : list of Tensor
+        One for each, int64, contiguous, all of one shape.
+    outer, inner : list of int
+        The other dimensions: those before the index tensors' dimensions in the result, and those after.
+    shape : tuple of int
+        Shape of the result.
+    """
+
+    __slots__ = ("dims", "indices", "inner", "outer", "shape")
+
+    def __init__(self, points: Sequence[tuple[int, Any]], own: Sequence[int]) -> None:
+        self.dims: list[int] = []
+        indices: list[Tensor] = []
+        for d, item in points:
+            if type(item) is bool:
+                found = [_tensor_of([0] if item else [])]
+            else:
+                found = coordinates(item) if item.dtype is bool_ else [item]
+            self.dims += range(d, d + len(found))
+            indices += found
+        shape = _common_shape(indices)
+        self.indices = [
+            (x if x.shape == shape else expanded(x, shape)) if x.is_contiguous() and x.shape == shape
+            else expanded(x, shape).contiguous()
+            for x in indices
+        ]  # fmt: skip
+        others = [d for d in range(len(own)) if d not in self.dims]
+        together = self.dims[-1] - self.dims[0] == len(self.dims) - 1
+        self.outer = [d for d in others if d < self.dims[0]] if together else []
+        self.inner = others[len(self.outer) :]
+        self.shape = (*(own[d] for d in self.outer), *shape, *(own[d] for d in self.inner))
+
+    def words(self, accumulate: bool = False) -> tuple[int, ...]:
+        """Attribute words of an index kernel, without the address of its report."""
+        sizes = (len(self.dims), len(self.outer), len(self.inner), int(accumulate))
+        return (*sizes, *self.dims, *self.outer, *self.inner)
+
+
+def _common_shape(indices: Sequence[Tensor]) -> tuple[int, ...]:
+    shape = tuple(indices[0].shape)
+    for x in indices[1:]:
+        if tuple(x.shape) != shape:
+            try:
+                shape = np.broadcast_shapes(shape, tuple(x.shape))
+            except ValueError:
+                shapes = ", ".join(str(list(y.shape)) for y in indices)
+                raise IndexError(
+                    f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}"
+                ) from None
+    return shape

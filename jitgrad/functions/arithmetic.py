@@ -1,0 +1,387 @@
+"""Arithmetic of two tensors, or of a tensor and a number: operators and their named functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .._tensor import NUMBERS, Tensor, as_operand, binary, wrap
+from ..dispatch import call, result_type
+from ..dtypes import category
+from ..kernels import BY_NAME
+from ._call import as_tensors, dtype_code, is_floating, refuse_operand, unary
+
+__all__ = ["add", "addcdiv", "addcmul", "div", "divide", "float_power", "floor_divide", "fmod", "lerp", "mul",
+           "multiply", "pow", "remainder", "rsub", "sub", "subtract", "true_divide"]  # fmt: skip
+
+Tensor.__add__, Tensor.__radd__, Tensor.__iadd__ = _add, _, _iadd = binary("add")
+Tensor.__mul__, Tensor.__rmul__, Tensor.__imul__ = _mul, _, _imul = binary("mul")
+Tensor.__truediv__, Tensor.__rtruediv__, Tensor.__itruediv__ = _div, _, _idiv = binary("div")
+_sub, _rsub, _isub = binary("sub")
+_floor, _rfloor, _ifloor = binary("floor_divide")
+_rem, _rrem, _irem = binary("remainder")
+_pow, _rpow, _ipow = binary("pow")
+_int_pow, _int_rpow, _int_ipow = binary("int_pow")
+_fmod = BY_NAME["fmod"]
+
+
+def _is_bool(value: Any) -> bool:
+    return value is True or value is False or (isinstance(value, Tensor) and dtype_code(value) == 0)
+
+
+def _no_bool(function: Callable) -> Callable:
+    """Refuse ``bool - bool``, which PyTorch leaves undefined."""
+
+    def checked(self: Tensor, other: Any) -> Tensor:
+        if dtype_code(self) == 0 and _is_bool(other):
+            raise RuntimeError(
+                "sub: Subtraction, the `-` operator, with two bool tensors is not supported; "
+                "use the `^` or logical_xor() operator instead"
+            )
+        return function(self, other)
+
+    checked.__name__ = function.__name__
+    return checked
+
+
+Tensor.__sub__, Tensor.__rsub__, Tensor.__isub__ = _no_bool(_sub), _no_bool(_rsub), _no_bool(_isub)
+
+
+def _whole(*values: Any) -> bool:
+    """Whether no value is floating point."""
+    return not any(
+        is_floating(v) if isinstance(v, Tensor) else isinstance(v, float | np.floating) for v in values
+    )
+
+
+def _check_divisor(name: str, value: Any) -> None:
+    zero = bool((value == 0).any()) if isinstance(value, Tensor) else value == 0
+    if zero:
+        raise RuntimeError(
+            f'{name}: "ZeroDivisionError": integer division by zero; '
+            "divide floating-point tensors, or mask the zeros first"
+        )
+
+
+def _guarded(name: str, forward: Callable, reflected: Callable, in_place: Callable) -> tuple[Callable, ...]:
+    """Check integer divisors before a kernel sees them."""
+
+    def checked(self: Tensor, other: Any) -> Tensor:
+        if not is_floating(self) and _whole(other):
+            _check_divisor(name, other)
+        return forward(self, other)
+
+    def checked_reflected(self: Tensor, other: Any) -> Tensor:
+        if not is_floating(self) and _whole(other):
+            _check_divisor(name, self)
+        return reflected(self, other)
+
+    def checked_in_place(self: Tensor, other: Any) -> Tensor:
+        if not is_floating(self) and _whole(other):
+            _check_divisor(name, other)
+        return in_place(self, other)
+
+    return checked, checked_reflected, checked_in_place
+
+
+Tensor.__floordiv__, Tensor.__rfloordiv__, Tensor.__ifloordiv__ = _guarded("floor_divide", _floor, _rfloor, _ifloor)
+Tensor.__mod__, Tensor.__rmod__, Tensor.__imod__ = _guarded("remainder", _rem, _rrem, _irem)
+
+
+# powers -------------------------------------------------------------------------------------------------
+
+_POWERS: dict[float, Callable[[Tensor], Tensor]] = {
+    2: unary("square"),
+    3: unary("cube"),
+    1: unary("copy"),
+}
+_FLOAT_POWERS: dict[float, Callable[[Tensor], Tensor]] = {
+    0.5: unary("sqrt"),
+    -0.5: unary("rsqrt"),
+    -1: unary("reciprocal"),
+}
+
+
+def _power(self: Tensor, exponent: Any) -> Tensor:
+    """``self ** exponent``; small constant exponents take cheaper ways."""
+    kind = type(exponent)
+    if kind is int or kind is float:
+        short = _POWERS.get(exponent)
+        if short is not None and dtype_code(self) and (kind is int or is_floating(self)):
+            return short(self)
+        if is_floating(self):
+            short = _FLOAT_POWERS.get(exponent)
+            return short(self) if short is not None else _pow(self, exponent)
+    if not is_floating(self) and _whole(exponent):
+        _check_exponent(exponent)
+        return _int_pow(self, exponent)
+    return _pow(self, exponent)
+
+
+def _check_exponent(exponent: Any) -> None:
+    if not isinstance(exponent, Tensor) and exponent < 0:
+        raise RuntimeError(
+            "pow: Integers to negative integer powers are not allowed; convert the tensor with .float() first"
+        )
+
+
+def _reflected_power(self: Tensor, base: Any) -> Tensor:
+    """``base ** self``."""
+    if isinstance(base, np.generic):
+        base = base.item()
+    return (_int_rpow if not is_floating(self) and _whole(base) else _rpow)(self, base)
+
+
+def _in_place_power(self: Tensor, exponent: Any) -> Tensor:
+    if not is_floating(self) and _whole(exponent):
+        _check_exponent(exponent)
+        return _int_ipow(self, exponent)
+    return _ipow(self, exponent)
+
+
+Tensor.__pow__, Tensor.__rpow__, Tensor.__ipow__ = _power, _reflected_power, _in_place_power
+
+
+# named functions ----------------------------------------------------------------------------------------
+
+
+def _operands(name: str, a: Any, b: Any) -> tuple[Any, Any]:
+    """Two operands of which at least one is a tensor, the first one if only one is."""
+    if isinstance(a, Tensor) and isinstance(b, (Tensor, *NUMBERS)):
+        return a, b
+    if not isinstance(a, (Tensor, *NUMBERS, np.generic)):
+        refuse_operand(name, a)
+    if not isinstance(a, Tensor) and not isinstance(b, Tensor):
+        refuse_operand(name, a)
+    if as_operand(b, name) is NotImplemented:
+        refuse_operand(name, b, "other")
+    return a, b
+
+
+def _scaled(other: Any, alpha: float, name: str, input: Any) -> Any:
+    if isinstance(alpha, float) and _whole(input, other):
+        raise RuntimeError(
+            f"{name}: For integral input tensors, argument alpha must not be a floating point number; got {alpha}"
+        )
+    return other * alpha
+
+
+def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
+    """``input + alpha * other``; of bool tensors the logical or."""
+    input, other = _operands("add", input, other)
+    return input + (other if alpha == 1 else _scaled(other, alpha, "add", input))
+
+
+def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
+    """``input - alpha * other``."""
+    input, other = _operands("sub", input, other)
+    return input - (other if alpha == 1 else _scaled(other, alpha, "sub", input))
+
+
+def rsub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
+    """``other - alpha * input``."""
+    return sub(other, input, alpha=alpha)
+
+
+def mul(input: Any, other: Any) -> Tensor:
+    """``input * other``; of bool tensors the logical and."""
+    input, other = _operands("mul", input, other)
+    return input * other
+
+
+def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """``input / other``.
+
+    Parameters
+    ----------
+    rounding_mode : {None, "trunc", "floor"}
+        Round the quotient towards zero or down; integers then stay integers.
+    """
+    input, other = _operands("div", input, other)
+    if rounding_mode is None:
+        return input / other
+    if rounding_mode == "floor":
+        return input // other
+    if rounding_mode != "trunc":
+        raise RuntimeError(
+            f"div: expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
+        )
+    if _whole(input, other):
+        return sub(input, fmod(input, other)) // other
+    return (input / other).trunc()
+
+
+def true_divide(input: Any, other: Any) -> Tensor:
+    """``input / other``; integers give floats."""
+    return div(input, other)
+
+
+def floor_divide(input: Any, other: Any) -> Tensor:
+    """``floor(input / other)``.
+
+    Raises
+    ------
+    RuntimeError
+        When integers are divided by zero.
+    """
+    input, other = _operands("floor_divide", input, other)
+    return input // other
+
+
+def remainder(input: Any, other: Any) -> Tensor:
+    """``input - floor(input / other) * other``: it has the divisor's sign."""
+    input, other = _operands("remainder", input, other)
+    return input % other
+
+
+def fmod(input: Any, other: Any) -> Tensor:
+    """``input - trunc(input / other) * other``: it has the dividend's sign."""
+    input, other = _operands("fmod", input, other)
+    a, b = as_tensors("fmod", input, other)
+    if not _whole(a, b):
+        return wrap(call(_fmod, (a, b)))
+    _check_divisor("fmod", b)
+    if not isinstance(other, Tensor):
+        other = other if other >= 0 else -other
+    # of magnitudes both remainders are the same
+    return (a.abs() % (b.abs() if b is other else other)) * a.sign()
+
+
+def pow(input: Any, exponent: Any) -> Tensor:
+    """``input ** exponent``; integers to integer powers stay integers."""
+    input, exponent = _operands("pow", input, exponent)
+    return input**exponent
+
+
+def float_power(input: Any, exponent: Any) -> Tensor:
+    """``input ** exponent`` in float64."""
+    input, exponent = _operands("float_power", input, exponent)
+    return (input.double() if isinstance(input, Tensor) else float(input)) ** (
+        exponent.double() if isinstance(exponent, Tensor) else float(exponent)
+    )
+
+
+multiply, divide, subtract = mul, div, sub
+
+
+def lerp(input: Tensor, end: Tensor, weight: Tensor | float) -> Tensor:
+    """``input + weight * (end - input)``."""
+    return wrap(call(BY_NAME["lerp"], as_tensors("lerp", input, end, weight)))
+
+
+def _with_value(name: str, input: Tensor, a: Tensor, b: Tensor, value: float) -> Tensor:
+    common = result_type((input, a, b))
+    if common.is_floating_point:
+        return wrap(call(BY_NAME[name], as_tensors(name, input, a, b), (float(value),)))
+    if name == "addcdiv":
+        raise RuntimeError(
+            "addcdiv: Integer division with addcdiv is no longer supported; convert the tensors with .float()"
+        )
+    return input + a * b * value
+
+
+def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """``input + value * tensor1 * tensor2``."""
+    return _with_value("addcmul", input, tensor1, tensor2, value)
+
+
+def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+    """``input + value * tensor1 / tensor2``."""
+    return _with_value("addcdiv", input, tensor1, tensor2, value)
+
+
+for _name in __all__:
+    if _name != "rsub":
+        setattr(Tensor, _name, globals()[_name])
+
+
+# in-place forms -----------------------------------------------------------------------------------------
+
+
+def _add_(self: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
+    """``self += alpha * other``."""
+    self += other if alpha == 1 else _scaled(other, alpha, "add_", self)
+    return self
+
+
+def _sub_(self: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
+    """``self -= alpha * other``."""
+    self -= other if alpha == 1 else _scaled(other, alpha, "sub_", self)
+    return self
+
+
+def _mul_(self: Tensor, other: Any) -> Tensor:
+    """``self *= other``."""
+    self *= other
+    return self
+
+
+def _div_(self: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """``self /= other``."""
+    if rounding_mode is not None:
+        return self.copy_(div(self, other, rounding_mode=rounding_mode))
+    self /= other
+    return self
+
+
+def _floor_divide_(self: Tensor, other: Any) -> Tensor:
+    """``self //= other``."""
+    self //= other
+    return self
+
+
+def _remainder_(self: Tensor, other: Any) -> Tensor:
+    """``self %= other``."""
+    self %= other
+    return self
+
+
+def _pow_(self: Tensor, exponent: Any) -> Tensor:
+    """``self **= exponent``."""
+    self **= exponent
+    return self
+
+
+def in_place_of(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The in-place form of a function that is not worth a kernel of its own: compute, then copy back."""
+
+    def run(self: Tensor, *args: Any, **options: Any) -> Tensor:
+        result = function(self, *args, **options)
+        if category(result.dtype) > category(self.dtype):
+            raise RuntimeError(
+                f"{function.__name__}_: result type {result.dtype.name} can't be cast to the desired output type "
+                f"{self.dtype.name}; use {function.__name__} without the underscore"
+            )
+        if result.shape != self.shape:
+            raise RuntimeError(
+                f"{function.__name__}_: output with shape {list(self.shape)} doesn't match the broadcast shape "
+                f"{list(result.shape)}; use {function.__name__} without the underscore"
+            )
+        return self.copy_(result)
+
+    run.__name__ = run.__qualname__ = function.__name__ + "_"
+    run.__doc__ = f"``{function.__name__}`` in place."
+    return run
+
+
+def _into(name: str) -> Callable[..., Tensor]:
+    """``lerp_``, ``addcmul_`` and ``addcdiv_``: the optimizer's and the moving average's own steps."""
+    op = BY_NAME[name]
+
+    def run(self: Tensor, a: Tensor, b: Any, *, value: float = 1) -> Tensor:
+        floats = (float(value),) if op.attributes else ()
+        self._become(call(op, as_tensors(name, self, a, b), floats, self._slot))
+        return self
+
+    run.__name__ = run.__qualname__ = name + "_"
+    run.__doc__ = f"``{name}`` in place."
+    return run
+
+
+Tensor.add_, Tensor.sub_, Tensor.mul_, Tensor.div_ = _add_, _sub_, _mul_, _div_
+Tensor.floor_divide_, Tensor.remainder_, Tensor.pow_ = _floor_divide_, _remainder_, _pow_
+Tensor.multiply_, Tensor.divide_, Tensor.subtract_, Tensor.true_divide_ = _mul_, _div_, _sub_, _div_
+Tensor.fmod_ = in_place_of(fmod)
+Tensor.lerp_, Tensor.addcmul_, Tensor.addcdiv_ = _into("lerp"), _into("addcmul"), _into("addcdiv")

@@ -1,0 +1,184 @@
+"""Bounds and choices: clamp, minimum, maximum, where, masked_fill."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .._tensor import Tensor, wrap
+from ..dispatch import call, result_type
+from ..dtypes import bool_
+from ..kernels import BY_NAME
+from ._call import apply_floats, as_tensors, dtype_code, is_floating, tensor_of
+from .arithmetic import in_place_of
+
+__all__ = ["clamp", "clamp_max", "clamp_min", "clip", "fmax", "fmin", "masked_fill", "maximum", "minimum",
+           "where"]  # fmt: skip
+
+_CLAMP, _WHERE, _MASKED_FILL = BY_NAME["clamp"], BY_NAME["where"], BY_NAME["masked_fill"]
+_MINIMUM, _MAXIMUM = BY_NAME["minimum"], BY_NAME["maximum"]
+
+
+def _extreme(name: str, op: Any, input: Tensor, other: Tensor) -> Tensor:
+    a, b = as_tensors(name, input, other)
+    if dtype_code(a) == 0 and dtype_code(b) == 0:
+        return a & b if op is _MINIMUM else a | b
+    return wrap(call(op, (a, b)))
+
+
+def minimum(input: Tensor, other: Tensor) -> Tensor:
+    """The smaller of two values; nan when either is. Where they tie, each gets half of the gradient."""
+    return _extreme("minimum", _MINIMUM, input, other)
+
+
+def maximum(input: Tensor, other: Tensor) -> Tensor:
+    """The larger of two values; nan when either is. Where they tie, each gets half of the gradient."""
+    return _extreme("maximum", _MAXIMUM, input, other)
+
+
+def fmin(input: Tensor, other: Tensor) -> Tensor:
+    """The smaller of two values; a nan gives way to the other."""
+    return where(other.isnan(), input, where(input.isnan(), other, minimum(input, other)))
+
+
+def fmax(input: Tensor, other: Tensor) -> Tensor:
+    """The larger of two values; a nan gives way to the other."""
+    return where(other.isnan(), input, where(input.isnan(), other, maximum(input, other)))
+
+
+def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """Values below `min` become `min`, values above `max` become `max`; bounds are numbers or tensors.
+
+    Raises
+    ------
+    RuntimeError
+        When neither bound is given.
+    """
+    x = tensor_of(input, "clamp")
+    if min is None and max is None:
+        raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
+    if is_floating(x) and not isinstance(min, Tensor) and not isinstance(max, Tensor):
+        return wrap(apply_floats(_CLAMP, x, _bounds(min, max)))
+    if min is not None:
+        x = maximum(x, _cast_for(x, min))
+    if max is not None:
+        x = minimum(x, _cast_for(x, max))
+    return x
+
+
+def _bounds(low: Any, high: Any) -> tuple[float, float]:
+    low = -math.inf if low is None else float(low)
+    high = math.inf if high is None else float(high)
+    # nan as a bound makes everything nan, and a lower bound above the upper one gives way to it
+    return low, high
+
+
+def _cast_for(x: Tensor, bound: Any) -> Any:
+    if not isinstance(bound, Tensor):
+        return bound
+    common = result_type((x, bound))
+    return bound if bound.dtype is common else bound.to(common)
+
+
+def clamp_min(input: Tensor, min: Any) -> Tensor:
+    """``clamp`` with a lower bound only."""
+    return clamp(input, min=min)
+
+
+def clamp_max(input: Tensor, max: Any) -> Tensor:
+    """``clamp`` with an upper bound only."""
+    return clamp(input, max=max)
+
+
+clip = clamp
+
+
+def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
+    """`input` where `condition` holds, else `other`; either may be a number.
+
+    With the condition alone, the indices of its true elements, one tensor a dimension.
+
+    Raises
+    ------
+    RuntimeError
+        When `condition` is not a bool tensor.
+    """
+    mask = tensor_of(condition, "where", "condition")
+    if input is None and other is None:
+        return mask.nonzero(as_tuple=True)  # type: ignore[attr-defined]
+    if input is None or other is None:
+        raise TypeError("where(): expected condition alone, or condition, input and other")
+    if dtype_code(mask) != 0:
+        raise RuntimeError(
+            f"where: expected condition to be a boolean tensor, but got a tensor with dtype {mask.dtype.name}; "
+            "compare it first, for example with != 0"
+        )
+    a, b = as_tensors("where", input, other)
+    return wrap(call(_WHERE, (mask, a, b)))
+
+
+def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
+    """This tensor where `condition` holds, else `other`."""
+    return where(condition, self, other)
+
+
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """`value`, a number or a tensor with one element, where `mask` holds."""
+    x, mask, filling = _masked(input, mask, value)
+    return wrap(call(_MASKED_FILL, (x, mask, filling)))
+
+
+def _masked(x: Tensor, mask: Tensor, value: Any) -> tuple[Tensor, Tensor, Tensor]:
+    tensor_of(x, "masked_fill")
+    if tensor_of(mask, "masked_fill", "mask").dtype is not bool_:
+        raise RuntimeError(
+            f"masked_fill: only supports boolean masks, but got mask with dtype {mask.dtype.name}; "
+            "compare it first, for example with != 0"
+        )
+    if isinstance(value, Tensor) and value.ndim:
+        raise RuntimeError(
+            "masked_fill: only supports a 0-dimensional value tensor, but got tensor with "
+            f"{value.ndim} dimension(s); use where for a tensor of values"
+        )
+    if isinstance(value, Tensor):
+        return x, mask, value.to(x.dtype)
+    from .._tensor import number_tensor
+
+    return x, mask, number_tensor(value, x.dtype)
+
+
+def _masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """``masked_fill`` in place."""
+    self._become(call(_MASKED_FILL, _masked(self, mask, value), (), self._slot))
+    return self
+
+
+def _clamp_(self: Tensor, min: Any = None, max: Any = None) -> Tensor:
+    """``clamp`` in place."""
+    if isinstance(min, Tensor) or isinstance(max, Tensor) or not is_floating(self):
+        return in_place_of(clamp)(self, min, max)
+    if min is None and max is None:
+        raise RuntimeError("clamp_: At least one of 'min' or 'max' must not be None")
+    self._become(apply_floats(_CLAMP, self, _bounds(min, max), self._slot))
+    return self
+
+
+def _staged_where(mask: Tensor, a: Any, b: Any) -> Tensor:
+    """How a kernel's formula chooses when it is given tensors."""
+    return where(mask, a, b)
+
+
+def _like(self: Tensor, value: Any) -> Tensor:
+    """How a kernel's formula makes a number of this tensor's dtype."""
+    return as_tensors("like", self, value)[1]
+
+
+for _name in __all__:
+    if _name != "where":
+        setattr(Tensor, _name, globals()[_name])
+Tensor.where = _where_method
+Tensor._where = staticmethod(_staged_where)
+Tensor._like = _like
+Tensor._fma = lambda self, b, c: self * b + c
+Tensor.masked_fill_, Tensor.clamp_, Tensor.clip_ = _masked_fill_, _clamp_, _clamp_
+Tensor.clamp_min_, Tensor.clamp_max_ = in_place_of(clamp_min), in_place_of(clamp_max)

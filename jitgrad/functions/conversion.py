@@ -1,0 +1,162 @@
+"""Copies and conversions: clone, contiguous, to and its short forms, and overwriting values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .._tensor import Tensor, number_tensor, wrap
+from ..dispatch import call
+from ..dtypes import bool_, check_device, device, dtype, float32, float64, int32, int64, to_dtype, uint8
+from ..engine.layout import CONTIGUOUS, S_DTYPE, S_FLAGS, SLOT_WORDS
+from ..kernels import BY_NAME
+from ..kernels.abi import DTYPE_NAMES
+from ..store import store
+from ._call import tensor_of, unary
+
+__all__ = ["clone"]
+
+_OVERWRITE = BY_NAME["overwrite"]
+_CASTS = [unary("to", f"to_{name}") for name in DTYPE_NAMES]
+_copy = unary("clone", "copy")
+
+
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
+    """A copy with memory of its own, differentiable."""
+    return _copy(input)
+
+
+def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
+    """The tensor itself when its elements lie in row-major order, else a copy that does."""
+    if store.slots[self._slot * SLOT_WORDS + S_FLAGS] & CONTIGUOUS:
+        return self
+    return _copy(self)
+
+
+def cast(x: Tensor, target: dtype, copy: bool = False) -> Tensor:
+    """The tensor in a dtype: itself when it has that dtype already, unless a copy is asked for."""
+    if store.slots[x._slot * SLOT_WORDS + S_DTYPE] == target.code:
+        return _copy(x) if copy else x
+    return _CASTS[target.code](x)
+
+
+def to(self: Tensor, *args: Any, **options: Any) -> Tensor:
+    """The tensor in another dtype, or itself when nothing changes.
+
+    Parameters
+    ----------
+    *args
+        Any of a dtype, a device (only the CPU exists), and a tensor whose dtype is wanted.
+    copy : bool
+        Copy even when nothing changes.
+    """
+    target, copy = None, options.pop("copy", False)
+    options.pop("non_blocking", None)
+    options.pop("memory_format", None)
+    values = [*args, options.pop("dtype", None), options.pop("other", None), options.pop("device", None)]
+    if options:
+        raise TypeError(f"to() got an unexpected keyword argument {next(iter(options))!r}")
+    for place, value in enumerate(values):
+        if isinstance(value, dtype):
+            target = value
+        elif isinstance(value, Tensor):
+            target = value.dtype
+        elif isinstance(value, str | device):
+            check_device(value)
+        elif isinstance(value, bool):
+            copy = copy or (value and place > 1)  # non_blocking, then copy, by position
+        elif value is not None:
+            target = to_dtype(value, "to")
+    if target is None:
+        return _copy(self) if copy else self
+    return cast(self, target, copy)
+
+
+def _short(target: dtype, name: str) -> Callable[..., Tensor]:
+    def run(self: Tensor, memory_format: Any = None) -> Tensor:
+        return cast(self, target)
+
+    run.__name__ = run.__qualname__ = name
+    run.__doc__ = f"The tensor as {target.name}."
+    return run
+
+
+def _unsupported(name: str) -> Callable[..., Tensor]:
+    def run(self: Tensor, *args: Any, **options: Any) -> Tensor:
+        raise RuntimeError(
+            f"{name}: jitgrad has no such dtype or device; it computes in float32, float64, int32, int64, uint8 "
+            "and bool on the CPU"
+        )
+
+    run.__name__ = run.__qualname__ = name
+    run.__doc__ = "Not available."
+    return run
+
+
+def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
+    """The tensor itself: it is on the CPU."""
+    return self
+
+
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """The tensor in the dtype of `other`."""
+    return cast(self, other.dtype)
+
+
+_TYPE_NAMES = {float32: "FloatTensor", float64: "DoubleTensor", int32: "IntTensor", int64: "LongTensor",
+               uint8: "ByteTensor", bool_: "BoolTensor"}  # fmt: skip
+
+
+def type_(self: Tensor, dtype: Any = None) -> Any:
+    """The name of the tensor's type, or the tensor in another dtype."""
+    if dtype is None:
+        return f"torch.{_TYPE_NAMES[self.dtype]}"
+    for known, name in _TYPE_NAMES.items():
+        if dtype == f"torch.{name}":
+            return cast(self, known)
+    return cast(self, to_dtype(dtype, "type"))
+
+
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Overwrite the values with those of `src`, broadcast and converted.
+
+    Raises
+    ------
+    RuntimeError
+        When the shape of `src` does not broadcast to this one.
+    """
+    source = cast(tensor_of(src, "copy_", "src"), self.dtype)
+    self._become(call(_OVERWRITE, (self, source), (), self._slot))
+    return self
+
+
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Overwrite all values with one number."""
+    if isinstance(value, Tensor):
+        if value.ndim:
+            raise RuntimeError(
+                f"fill_: only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions; "
+                "use copy_ for a tensor of values"
+            )
+        return copy_(self, value)
+    if isinstance(value, np.generic):
+        value = value.item()
+    number = number_tensor(value, self.dtype)
+    self._become(call(_OVERWRITE, (self, number), (), self._slot))
+    return self
+
+
+def zero_(self: Tensor) -> Tensor:
+    """Overwrite all values with zeros."""
+    return fill_(self, 0)
+
+
+Tensor.clone, Tensor.contiguous, Tensor.to, Tensor.cpu = clone, contiguous, to, cpu
+Tensor.type_as, Tensor.type, Tensor.copy_, Tensor.fill_, Tensor.zero_ = type_as, type_, copy_, fill_, zero_
+for _names, _target in (("float", float32), ("double", float64), ("int", int32), ("long", int64),
+                        ("bool", bool_), ("byte", uint8)):  # fmt: skip
+    setattr(Tensor, _names, _short(_target, _names))
+for _names in ("half", "bfloat16", "short", "char", "cuda"):
+    setattr(Tensor, _names, _unsupported(_names))

@@ -1,0 +1,203 @@
+"""Softmax, the losses that are one kernel, and what larger losses are made of."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any, NoReturn
+
+from .._tensor import Tensor, method, wrap
+from ..dispatch import CONTEXT, complete
+from ..dtypes import dtype, to_dtype
+from ..engine.entry import entries
+from ..engine.layout import S_DIMS, SLOT_WORDS
+from ..kernels import BY_NAME
+from ..kernels.table import Op
+from ..store import store
+
+__all__ = [
+    "cross_entropy_mean",
+    "log_softmax",
+    "mse_loss",
+    "nll_gather",
+    "softmax",
+]
+
+SOFTMAX, LOG_SOFTMAX = BY_NAME["softmax"], BY_NAME["log_softmax"]
+MSE, CROSS_ENTROPY, NLL = BY_NAME["mse_loss"], BY_NAME["cross_entropy_mean"], BY_NAME["nll_gather"]
+MSE_CODE, CROSS_ENTROPY_CODE, NLL_CODE = MSE.code, CROSS_ENTROPY.code, NLL.code
+
+# where kernels report what is wrong with their operands: what, and a number (see kernels/losses.py)
+_REPORT = array("q", (0, 0))
+_REPORT_ADDRESS = _REPORT.buffer_info()[0]
+BAD_TARGET = 2
+
+_REPORT_WORDS = array("q", (_REPORT_ADDRESS,))
+_REPORT_PLACE = _REPORT_WORDS.buffer_info()[0]
+
+_dim_words: dict[int, array] = {}
+_ignored_words: dict[int, tuple[array, int]] = {}
+
+
+def checked_dim(name: str, x: Tensor, dim: int) -> int:
+    """`dim` counted from the front; IndexError when `x` has no such dimension."""
+    dims = store.slots[x._slot * SLOT_WORDS + S_DIMS] or 1
+    if not -dims <= dim < dims:
+        raise IndexError(
+            f"{name}: Dimension out of range (expected to be in range of [{-dims}, {dims - 1}], but got {dim})"
+        )
+    return dim + dims if dim < 0 else dim
+
+
+def _along(op: Op, x: Tensor, dim: int, kind: Any) -> Tensor:
+    if kind is not None:
+        x = _converted(op.name, x, kind)
+    dim = checked_dim(op.name, x, dim)
+    words = _dim_words.get(dim)
+    if words is None:
+        words = _dim_words[dim] = array("q", (dim,))
+    slot = entries.apply(CONTEXT, op.code, 0, x._slot, 0, 0, 0, words.buffer_info()[0], 1)
+    return wrap(slot if slot >= 0 else complete(op, (x,), words, 0, slot))
+
+
+def _converted(name: str, x: Tensor, kind: Any) -> Tensor:
+    kind = to_dtype(kind, name)
+    return x if x.dtype is kind else x.to(kind)  # type: ignore[attr-defined]
+
+
+@method
+def softmax(input: Tensor, dim: int, dtype: dtype | None = None) -> Tensor:
+    """Return ``exp(x)`` divided by its sum along ``dim``.
+
+    Parameters
+    ----------
+    input : Tensor
+    dim : int
+        The dimension along which the result sums to 1.
+    dtype : dtype, optional
+        Convert the input to this first.
+
+    Raises
+    ------
+    IndexError
+        If the input has no such dimension.
+    """
+    return _along(SOFTMAX, input, dim, dtype)
+
+
+@method
+def log_softmax(input: Tensor, dim: int, dtype: dtype | None = None) -> Tensor:
+    """Return ``log(softmax(x))``, computed so that it never overflows; see `softmax`."""
+    return _along(LOG_SOFTMAX, input, dim, dtype)
+
+
+def mse_loss(input: Tensor, target: Tensor) -> Tensor:
+    """Return the mean of ``(input - target) ** 2``, in one kernel.
+
+    Parameters
+    ----------
+    input, target : Tensor, same shape
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes differ; see ``nn.functional.mse_loss`` for a loss that broadcasts.
+    """
+    slot = entries.apply(
+        CONTEXT, MSE_CODE, 0, input._slot, target._slot, 0, 0, _REPORT_PLACE, 1
+    )  # fmt: skip
+    if slot < 0:
+        slot = complete(MSE, (input, target), _REPORT_WORDS, 0, slot)
+    loss = wrap(slot)
+    if _REPORT[0]:
+        _refuse("mse_loss", input, target)
+    return loss
+
+
+def cross_entropy_mean(input: Tensor, target: Tensor, ignore_index: int = -100) -> Tensor:
+    """Return the mean cross-entropy of rows of logits and their classes, in one kernel.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C)
+        Logits.
+    target : Tensor of int64, shape (N,)
+        The class of each row.
+    ignore_index : int, default -100
+        Rows with this target count for nothing.
+
+    Raises
+    ------
+    IndexError
+        If a target is not a class.
+    RuntimeError
+        If the shapes or dtypes do not fit.
+    """
+    known = _ignored_words.get(ignore_index)
+    if known is None:
+        words = array("q", (ignore_index, _REPORT_ADDRESS))
+        known = _ignored_words[ignore_index] = words, words.buffer_info()[0]
+    slot = entries.apply(
+        CONTEXT, CROSS_ENTROPY_CODE, 0, input._slot, target._slot, 0, 0, known[1], 2
+    )  # fmt: skip
+    if slot < 0:
+        slot = complete(CROSS_ENTROPY, (input, target), known[0], 0, slot)
+    loss = wrap(slot)
+    if _REPORT[0]:
+        _refuse("cross_entropy", input, target)
+    return loss
+
+
+def nll_gather(input: Tensor, target: Tensor) -> Tensor:
+    """Return ``-input[n, target[n]]`` for every row.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C)
+        Logarithms of probabilities.
+    target : Tensor of int64, shape (N,)
+
+    Returns
+    -------
+    Tensor, shape (N,)
+
+    Raises
+    ------
+    IndexError
+        If a target is not a class.
+    RuntimeError
+        If the shapes do not fit.
+    """
+    if input.ndim != 2 or target.ndim != 1 or input.shape[0] != target.shape[0]:
+        _refuse_rows("nll_gather", input, target)
+    slot = entries.apply(
+        CONTEXT, NLL_CODE, 0, input._slot, target._slot, 0, 0, _REPORT_PLACE, 1
+    )  # fmt: skip
+    if slot < 0:
+        slot = complete(NLL, (input, target), _REPORT_WORDS, 0, slot)
+    losses = wrap(slot)
+    if _REPORT[0]:
+        _refuse("nll_loss", input, target)
+    return losses
+
+
+def _refuse(name: str, input: Tensor, target: Tensor) -> NoReturn:
+    what, value = _REPORT
+    _REPORT[0] = 0
+    if what == BAD_TARGET:
+        raise IndexError(
+            f"Target {value} is out of bounds. {name}: the input has {input.shape[1]} classes, so targets are "
+            f"0 to {input.shape[1] - 1}, or ignore_index"
+        )
+    if name == "mse_loss":
+        raise RuntimeError(
+            f"mse_loss: input and target must have one shape, got {tuple(input.shape)} and "
+            f"{tuple(target.shape)}"
+        )
+    _refuse_rows(name, input, target)
+
+
+def _refuse_rows(name: str, input: Tensor, target: Tensor) -> NoReturn:
+    raise RuntimeError(
+        f"{name}: expected input (N, C) and target (N,), got {tuple(input.shape)} and {tuple(target.shape)}"
+    )
+

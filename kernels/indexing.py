@@ -1,0 +1,89 @@
+"""Operations that read and write at indices: declared here, their loops are in `kernels.indexing_loops`.
+
+Indices are int64 and may be negative. Kernels check every index before they write anything, and report the
+first bad one at the address in attribute word 0; backward kernels do not read that word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import abi
+from .table import ALL, array_op, elementwise, identity
+
+_INDICES = tuple(f"i{k}" for k in range(abi.MAX_DIMS))
+_INTEGERS = dict.fromkeys(_INDICES, abi.INT64)
+
+
+def _loops(name: str) -> Callable[[str, int], Any]:
+    """The builder called `name`, imported when a kernel is built: it needs Numba."""
+
+    def build(symbol: str, dtype: int) -> Any:
+        from . import indexing_loops
+
+        return getattr(indexing_loops, name)(symbol, dtype)
+
+    return build
+
+
+def overwritten(x: Any, value: Any) -> Any:
+    """The value in place of `x`: with `x` as the target this is a copy that broadcasts."""
+    return value
+
+
+elementwise(
+    "overwrite",
+    overwritten,
+    x=lambda g: g * 0,
+    value=identity,
+    dtypes=ALL,
+    grad_name="Copy",
+)
+# the operands from the fourth on share one entry in the engine's table of what backward reads
+array_op(
+    "index",
+    ("x", *_INDICES),
+    _loops("index"),
+    backward=_loops("index_backward"),
+    gradients={"x": ("i0", "i1", "i2")},
+    operand_dtypes=_INTEGERS,
+    dtypes=ALL,
+)
+array_op(
+    "index_put",
+    ("x", "value", *_INDICES),
+    _loops("index_put"),
+    backward=_loops("index_put_backward"),
+    gradients={"x": ("i0", "i1"), "value": ("i0", "i1")},
+    operand_dtypes=_INTEGERS,
+    dtypes=ALL,
+)
+array_op(
+    "gather",
+    ("x", "index"),
+    _loops("gather"),
+    backward=_loops("gather_backward"),
+    gradients={"x": ("index",)},
+    operand_dtypes={"index": abi.INT64},
+    dtypes=ALL,
+)
+array_op(
+    "scatter",
+    ("x", "index", "source"),
+    _loops("scatter"),
+    backward=_loops("scatter_backward"),
+    gradients={"x": ("index",), "source": ("index",)},
+    operand_dtypes={"index": abi.INT64},
+    dtypes=ALL,
+)
+array_op(
+    "slice_put",
+    ("x", "value"),
+    _loops("slice_put"),
+    backward=_loops("slice_put_backward"),
+    gradients={"x": (), "value": ()},
+    dtypes=ALL,
+    grad_name="CopySlices",
+)
+array_op("nonzero", ("x",), _loops("nonzero"), result=abi.INT64, dtypes=ALL)

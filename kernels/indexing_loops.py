@@ -1,0 +1,488 @@
+"""The loops of indexing kernels, for Numba: one walk over index points serves reading, writing and adding.
+
+Every kernel here moves elements between a tensor, at places that indices name, and a flat side: the result of
+a read, the values of a write, or a gradient. MOVES say in which direction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import abi
+from .abi import (
+    ARRAY_ADDRESS,
+    ARRAY_DIMS,
+    ARRAY_DTYPE,
+    ARRAY_NUMEL,
+    ARRAY_SHAPE,
+    ARRAY_STRIDES,
+)
+from .plain import (
+    accessors,
+    attributes,
+    clear_bytes,
+    copy_bytes,
+    described,
+    helper,
+    place,
+    quotient,
+    set_word,
+    word,
+)
+
+READ, WRITE, ADD, CLEAR = range(4)
+DESCRIPTION = abi.ARRAY_WORDS * abi.WORD
+# attribute words of index kernels
+I_STATUS, I_INDICES, I_OUTER, I_INNER, I_ACCUMULATE, I_DIMS = range(6)
+# attribute words of kernels along one dimension
+L_STATUS, L_DIM, L_ACCUMULATE = range(3)
+# words of a report: whether an index is bad, then its dimension, value and the dimension's size
+REPORT_WORDS = 4
+
+
+@helper
+def report(status, dim, value, size):
+    """Tell Python that an index is out of range."""
+    set_word(status, 1, dim)
+    set_word(status, 2, value)
+    set_word(status, 3, size)
+    set_word(status, 0, 1)
+    return False
+
+
+@helper
+def step_of(array):
+    """1 for a row-major array without gaps, 0 for one element repeated, -1 for anything else."""
+    dense, constant = True, True
+    numel = 1
+    for back in range(word(array, ARRAY_DIMS)):
+        d = word(array, ARRAY_DIMS) - 1 - back
+        size = word(array, ARRAY_SHAPE + d)
+        if size != 1:
+            stride = word(array, ARRAY_STRIDES + d)
+            if stride != numel:
+                dense = False
+            if stride != 0:
+                constant = False
+            numel *= size
+    if dense:
+        return 1
+    return 0 if constant else -1
+
+
+@helper
+def listed_place(array, dims, count, flat):
+    """Like `place`, for the `count` dimensions listed at address `dims`."""
+    offset = 0
+    for back in range(count):
+        d = word(dims, count - 1 - back)
+        size = word(array, ARRAY_SHAPE + d)
+        rest = quotient(flat, size)
+        offset += (flat - rest * size) * word(array, ARRAY_STRIDES + d)
+        flat = rest
+    return offset
+
+
+@helper
+def listed_numel(array, dims, count):
+    """Number of points of the `count` dimensions listed at address `dims`."""
+    numel = 1
+    for k in range(count):
+        numel *= word(array, ARRAY_SHAPE + word(dims, k))
+    return numel
+
+
+@helper
+def check_points(tensor, indices, words):
+    """Whether every index of an index kernel is in range; reports the first that is not."""
+    for k in range(word(words, I_INDICES)):
+        d = word(words, I_DIMS + k)
+        size = word(tensor, ARRAY_SHAPE + d)
+        values = word(indices + k * DESCRIPTION, ARRAY_ADDRESS)
+        for b in range(word(indices, ARRAY_NUMEL)):
+            i = word(values, b)
+            if i < -size or i >= size:
+                return report(word(words, I_STATUS), d, i, size)
+    return True
+
+
+@helper
+def check_line(tensor, index, words):
+    """Whether every index of a kernel along one dimension is in range; reports the first that is not."""
+    d = word(words, L_DIM)
+    size = word(tensor, ARRAY_SHAPE + d)
+    values = word(index, ARRAY_ADDRESS)
+    dims = word(index, ARRAY_DIMS)
+    for flat in range(word(index, ARRAY_NUMEL)):
+        i = word(values, place(index, dims, flat))
+        if i < -size or i >= size:
+            return report(word(words, L_STATUS), d, i, size)
+    return True
+
+
+def loops(dtype: int) -> dict[str, Any]:
+    """The walks for elements of one dtype, by name."""
+    if dtype in _loops:
+        return _loops[dtype]
+    load, store = accessors(dtype)
+    item = abi.ITEM_SIZES[dtype]
+    boolean = dtype == abi.BOOL
+
+    @helper
+    def move(tensor, t, flat, f, step, count, mode):
+        """Move a run of `count` neighbours at `tensor` + t; the flat side steps by `step`."""
+        if mode == READ:
+            if count * item >= 32 and step == 1:
+                copy_bytes(flat + f * item, tensor + t * item, count * item)
+            else:
+                for j in range(count):
+                    store(flat, f + j * step, load(tensor, t + j))
+        elif mode == WRITE:
+            if count * item >= 32 and step == 1:
+                copy_bytes(tensor + t * item, flat + f * item, count * item)
+            else:
+                for j in range(count):
+                    store(tensor, t + j, load(flat, f + j * step))
+        elif mode == ADD:
+            for j in range(count):
+                total = load(tensor, t + j) + load(flat, f + j * step)
+                if boolean and total > 1:
+                    total = 1
+                store(tensor, t + j, total)
+        else:
+            clear_bytes(tensor + t * item, count * item)
+
+    @helper
+    def transfer(tensor, indices, words, flat, mode):
+        """Visit the points of index tensors; the flat side has their shape in place of the indexed dimensions."""
+        count = word(words, I_INDICES)
+        outer, inner = word(words, I_OUTER), word(words, I_INNER)
+        outer_dims = words + (I_DIMS + count) * 8
+        inner_dims = outer_dims + outer * 8
+        points = word(indices, ARRAY_NUMEL)
+        step = step_of(flat)
+        # trailing dimensions that lie close together move as one run
+        run = 1
+        while inner > 0 and step >= 0:
+            d = word(inner_dims, inner - 1)
+            size = word(tensor, ARRAY_SHAPE + d)
+            if size != 1 and word(tensor, ARRAY_STRIDES + d) != run:
+                break
+            run *= size
+            inner -= 1
+        if run == 0:
+            return
+        runs = listed_numel(tensor, inner_dims, inner)
+        address, flat_address = word(tensor, ARRAY_ADDRESS), word(flat, ARRAY_ADDRESS)
+        flat_dims = word(flat, ARRAY_DIMS)
+        position = 0
+        for o in range(listed_numel(tensor, outer_dims, outer)):
+            start = listed_place(tensor, outer_dims, outer, o)
+            for b in range(points):
+                t = start
+                for k in range(count):
+                    d = word(words, I_DIMS + k)
+                    i = word(word(indices + k * DESCRIPTION, ARRAY_ADDRESS), b)
+                    if i < 0:
+                        i += word(tensor, ARRAY_SHAPE + d)
+                    t += i * word(tensor, ARRAY_STRIDES + d)
+                for r in range(runs):
+                    f = position * step if step >= 0 else place(flat, flat_dims, position)
+                    inside = listed_place(tensor, inner_dims, inner, r) if inner > 0 else 0
+                    move(address, t + inside, flat_address, f, step, run, mode)
+                    position += run
+
+    @helper
+    def along(tensor, index, flat, words, mode):
+        """Visit, for each point of an index tensor, the tensor's element whose one coordinate it replaces."""
+        dim = word(words, L_DIM)
+        dims = word(index, ARRAY_DIMS)
+        numel = word(index, ARRAY_NUMEL)
+        if numel == 0:
+            return
+        last = word(index, ARRAY_SHAPE + dims - 1)
+        size, stride = word(tensor, ARRAY_SHAPE + dim), word(tensor, ARRAY_STRIDES + dim)
+        index_step = word(index, ARRAY_STRIDES + dims - 1)
+        flat_step = word(flat, ARRAY_STRIDES + dims - 1)
+        step = 0 if dim == dims - 1 else word(tensor, ARRAY_STRIDES + dims - 1)
+        indices = word(index, ARRAY_ADDRESS)
+        address, flat_address = word(tensor, ARRAY_ADDRESS), word(flat, ARRAY_ADDRESS)
+        for row in range(quotient(numel, last)):
+            x, f, t = 0, 0, 0
+            left = row
+            for back in range(dims - 1):
+                d = dims - 2 - back
+                width = word(index, ARRAY_SHAPE + d)
+                rest = quotient(left, width)
+                at = left - rest * width
+                left = rest
+                x += at * word(index, ARRAY_STRIDES + d)
+                f += at * word(flat, ARRAY_STRIDES + d)
+                if d != dim:
+                    t += at * word(tensor, ARRAY_STRIDES + d)
+            for j in range(last):
+                i = word(indices, x + j * index_step)
+                if i < 0:
+                    i += size
+                to, of = t + j * step + i * stride, f + j * flat_step
+                if mode == READ:
+                    store(flat_address, of, load(address, to))
+                elif mode == WRITE:
+                    store(address, to, load(flat_address, of))
+                elif mode == ADD:
+                    total = load(address, to) + load(flat_address, of)
+                    if boolean and total > 1:
+                        total = 1
+                    store(address, to, total)
+                else:
+                    clear_bytes(address + to * item, item)
+
+    @helper
+    def copy_all(target, source):
+        """Copy an array into another of the same shape."""
+        numel = word(target, ARRAY_NUMEL)
+        to, of = word(target, ARRAY_ADDRESS), word(source, ARRAY_ADDRESS)
+        if numel == 0 or to == of:
+            return
+        if step_of(target) == 1 and step_of(source) == 1:
+            copy_bytes(to, of, numel * item)
+            return
+        dims = word(target, ARRAY_DIMS)
+        last = word(target, ARRAY_SHAPE + dims - 1)
+        t_step, s_step = word(target, ARRAY_STRIDES + dims - 1), word(source, ARRAY_STRIDES + dims - 1)
+        for row in range(quotient(numel, last)):
+            t, s = place(target, dims - 1, row), place(source, dims - 1, row)
+            for j in range(last):
+                store(to, t + j * t_step, load(of, s + j * s_step))
+
+    @helper
+    def clear_all(target):
+        """Zero a row-major array."""
+        clear_bytes(word(target, ARRAY_ADDRESS), word(target, ARRAY_NUMEL) * item)
+
+    _loops[dtype] = {"transfer": transfer, "along": along, "copy_all": copy_all, "clear_all": clear_all}
+    return _loops[dtype]
+
+
+_loops: dict[int, dict[str, Any]] = {}
+
+
+def index(symbol: str, dtype: int) -> Any:
+    """``y = x[i0, i1, ...]``."""
+    transfer = loops(dtype)["transfer"]
+
+    def kernel(record, part, parts):
+        words = attributes(record)
+        x, indices = described(record, 0), described(record, 1)
+        if part == 0 and check_points(x, indices, words):
+            transfer(x, indices, words, described(record, 1 + word(words, I_INDICES)), READ)
+
+    return kernel
+
+
+def index_backward(symbol: str, dtype: int) -> Any:
+    """The cotangent, added where the elements came from."""
+    transfer, clear_all = loops(dtype)["transfer"], loops(dtype)["clear_all"]
+
+    def kernel(record, part, parts):
+        words = attributes(record)
+        count = word(words, I_INDICES)
+        gradient = described(record, count + 3)
+        if part == 0 and word(gradient, ARRAY_ADDRESS) != 0:
+            clear_all(gradient)
+            transfer(gradient, described(record, 1), words, described(record, count + 2), ADD)
+
+    return kernel
+
+
+def index_put(symbol: str, dtype: int) -> Any:
+    """``y = x`` with values written (or added) at ``[i0, i1, ...]``; `y` may be `x`."""
+    transfer, copy_all = loops(dtype)["transfer"], loops(dtype)["copy_all"]
+
+    def kernel(record, part, parts):
+        words = attributes(record)
+        x, values, indices = described(record, 0), described(record, 1), described(record, 2)
+        if part == 0 and check_points(x, indices, words):
+            y = described(record, 2 + word(words, I_INDICES))
+            copy_all(y, x)
+            transfer(y, indices, words, values, ADD if word(words, I_ACCUMULATE) else WRITE)
+
+    return kernel
+
+
+def index_put_backward(symbol: str, dtype: int) -> Any:
+    """To `x` the cotangent, less what was overwritten; to the values the cotangent where they went."""
+    transfer, copy_all = loops(dtype)["transfer"], loops(dtype)["copy_all"]
+
+    def kernel(record, part, parts):
+        words = attributes(record)
+        count = word(words, I_INDICES)
+        indices, g = described(record, 2), described(record, 3 + count)
+        to_x, to_values = described(record, 4 + count), described(record, 5 + count)
+        if part != 0:
+            return
+        if word(to_x, ARRAY_ADDRESS) != 0:
+            copy_all(to_x, g)
+            if word(words, I_ACCUMULATE) == 0:
+                transfer(to_x, indices, words, to_x, CLEAR)
+        if word(to_values, ARRAY_ADDRESS) != 0:
+            transfer(g, indices, words, to_values, READ)
+
+    return kernel
+
+
+def gather(symbol: str, dtype: int) -> Any:
+    """``y[.., j, ..] = x[.., index[.., j, ..], ..]``."""
+    along = loops(dtype)["along"]
+
+    def kernel(record, part, parts):
+        words = attributes(record)
+        x, index_ = described(record, 0), described(record, 1)
+        if part == 0 and check_line(x, index_, words):
+            along(x, index_, described(record, 2), words, READ)
+
+    return kernel
+
+
+def gather_backward(symbol: str, dtype: int) -> Any:
+    """The cotangent, added where the elements came from."""
+    along, clear_all = loops(dtype)["along"], loops(dtype)["clear_all"]
+
+    def kernel(record, part, parts):
+        gradient = described(record, 4)
+        if part == 0 and word(gradient, ARRAY_ADDRESS) != 0:
+            clear_all(gradient)
+            along(gradient, described(record, 1), described(record, 3), attributes(record), ADD)
+
+    return kernel
+
+
+def scatter(symbol: str, dtype: int) -> Any:
+    """``y = x`` with ``y[.., index[.., j, ..], ..]`` written or added; `y` may be `x`."""
+    along, copy_all = loops(dtype)["along"], loops(dtype)["copy_all"]
+
+    def kernel(record, part, parts):
+        words = attributes(record)
+        x, index_, y = described(record, 0), described(record, 1), described(record, 3)
+        if part == 0 and check_line(x, index_, words):
+            copy_all(y, x)
+            along(y, index_, described(record, 2), words, ADD if word(words, L_ACCUMULATE) else WRITE)
+
+    return kernel
+
+
+def scatter_backward(symbol: str, dtype: int) -> Any:
+    """To `x` the cotangent, less what was overwritten; to the source the cotangent where it went."""
+    walks = loops(dtype)
+    along, copy_all, clear_all = walks["along"], walks["copy_all"], walks["clear_all"]
+
+    def kernel(record, part, parts):
+        words = attributes(record)
+        index_, g = described(record, 1), described(record, 4)
+        to_x, to_source = described(record, 5), described(record, 7)
+        if part != 0:
+            return
+        if word(to_x, ARRAY_ADDRESS) != 0:
+            copy_all(to_x, g)
+            if word(words, L_ACCUMULATE) == 0:
+                along(to_x, index_, to_x, words, CLEAR)
+        if word(to_source, ARRAY_ADDRESS) != 0:
+            clear_all(to_source)
+            along(g, index_, to_source, words, READ)
+
+    return kernel
+
+
+@helper
+def window(array, words, region):
+    """Where the region that view words at `words` name lies in an array.
+
+    Writes a description (shape and strides) at address `region`, with the region's first element as address.
+    """
+    dims = word(words, 0)
+    numel = 1
+    for j in range(dims):
+        at = words + (1 + 4 * j) * 8
+        stride = word(array, ARRAY_STRIDES + word(at, 1)) * word(at, 2) if word(at, 1) >= 0 else 0
+        if word(at, 3) >= 0:
+            stride += word(array, ARRAY_STRIDES + word(at, 3))
+        set_word(region, ARRAY_SHAPE + j, word(at, 0))
+        set_word(region, ARRAY_STRIDES + j, stride)
+        numel *= word(at, 0)
+    offset = 0
+    for d in range(word(array, ARRAY_DIMS)):
+        offset += word(words, 1 + 4 * dims + d) * word(array, ARRAY_STRIDES + d)
+    set_word(region, ARRAY_DIMS, dims)
+    set_word(region, ARRAY_NUMEL, numel)
+    size = 1 if word(array, ARRAY_DTYPE) <= 1 else 4
+    if word(array, ARRAY_DTYPE) == abi.INT64 or word(array, ARRAY_DTYPE) == abi.FLOAT64:
+        size = 8
+    set_word(region, ARRAY_ADDRESS, word(array, ARRAY_ADDRESS) + offset * size)
+
+
+def slice_put(symbol: str, dtype: int) -> Any:
+    """``y = x`` with the region that view words name overwritten; `y` may be `x`."""
+    copy_all = loops(dtype)["copy_all"]
+
+    def kernel(record, part, parts):
+        x, values, y = described(record, 0), described(record, 1), described(record, 2)
+        if part == 0:
+            copy_all(y, x)
+            # the description of x is not needed any more: it makes room for the region's
+            window(y, attributes(record), x)
+            copy_all(x, values)
+
+    return kernel
+
+
+def slice_put_backward(symbol: str, dtype: int) -> Any:
+    """To `x` the cotangent outside the region; to the values the cotangent inside."""
+    copy_all = loops(dtype)["copy_all"]
+    store = accessors(dtype)[1]
+
+    def kernel(record, part, parts):
+        words = attributes(record)
+        region, g = described(record, 0), described(record, 3)
+        to_x, to_values = described(record, 4), described(record, 5)
+        if part != 0:
+            return
+        if word(to_values, ARRAY_ADDRESS) != 0:
+            window(g, words, region)
+            copy_all(to_values, region)
+        if word(to_x, ARRAY_ADDRESS) != 0:
+            copy_all(to_x, g)
+            window(to_x, words, region)
+            address, dims = word(region, ARRAY_ADDRESS), word(region, ARRAY_DIMS)
+            for flat in range(word(region, ARRAY_NUMEL)):
+                store(address, place(region, dims, flat), 0)
+
+    return kernel
+
+
+def nonzero(symbol: str, dtype: int) -> Any:
+    """The coordinates of elements that are not zero, one dimension after the other."""
+    load = accessors(dtype)[0]
+
+    def kernel(record, part, parts):
+        x, y = described(record, 0), described(record, 1)
+        if part != 0 or word(x, ARRAY_NUMEL) == 0:
+            return
+        dims = word(x, ARRAY_DIMS)
+        address, to = word(x, ARRAY_ADDRESS), word(y, ARRAY_ADDRESS)
+        last, step = word(x, ARRAY_SHAPE + dims - 1), word(x, ARRAY_STRIDES + dims - 1)
+        count = quotient(word(y, ARRAY_NUMEL), dims)
+        found = 0
+        for row in range(quotient(word(x, ARRAY_NUMEL), last)):
+            start = place(x, dims - 1, row)
+            for j in range(last):
+                if load(address, start + j * step) != 0 and found < count:
+                    set_word(to, (dims - 1) * count + found, j)
+                    left = row
+                    for back in range(dims - 1):
+                        d = dims - 2 - back
+                        rest = quotient(left, word(x, ARRAY_SHAPE + d))
+                        set_word(to, d * count + found, left - rest * word(x, ARRAY_SHAPE + d))
+                        left = rest
+                    found += 1
+
+    return kernel
