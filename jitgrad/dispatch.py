@@ -96,7 +96,7 @@ def complete(op: Op, operands: Sequence[Any], words: array | None, into: int, st
     address, count = words.buffer_info() if words is not None else (0, 0)
     held = list(operands)
     while status < 0:
-        if status == layout.BAD_DTYPE:
+        if status == layout.BAD_DTYPE or (status == layout.NEED_KERNEL and _lacks_kernel(op)):
             cast = promoted(op, operands, into)
             if all(a is b for a, b in zip(cast, held, strict=True)):
                 refuse_dtype(op, operands, into)
@@ -106,6 +106,12 @@ def complete(op: Op, operands: Sequence[Any], words: array | None, into: int, st
             refuse(op, held, status, into, words)
         status = entries.apply(CONTEXT, op.code, into, *slots, address, count)
     return status
+
+
+def _lacks_kernel(op: Op) -> bool:
+    """Whether the kernel that the engine asked for is one that the operation does not have."""
+    code, _variant, kind = store.detail()[:3]
+    return code == op.code and kind not in op.dtypes
 
 
 def promoted(op: Op, operands: Sequence[Any], into: int) -> list[Any]:

@@ -6,7 +6,8 @@ turn them into native code once per machine. Importing this package fills the ta
 
 from . import elementwise, activations, pointwise_losses, reductions  # noqa: I001
 from . import softmax, losses
-from . import indexing
+from . import movement, products, selection
+from . import indexing, scans, sorting
 from .table import BY_NAME, OPS
 
 ROLES = {"sum_op": "sum", "add_op": "add", "copy_op": "copy"}  # what the walk back needs by itself

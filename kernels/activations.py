@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .elementwise import masked
-from .formula import absolute, erf, exp, expm1, like, log1p, maximum, minimum, sigmoid, tanh, where
+from .formula import absolute, erfc, exp, expm1, like, maximum, minimum, sigmoid, softplus, tanh, where
 from .table import elementwise
 
 AWAY = {"x": {"away": 0.15}}
@@ -18,7 +18,7 @@ GELU_CUBIC = 0.044715
 
 
 def _normal_cdf(x):
-    return 0.5 * (1 + erf(x * math.sqrt(0.5)))
+    return 0.5 * erfc(x * -math.sqrt(0.5))
 
 
 def _normal_pdf(x):
@@ -36,13 +36,8 @@ def _gelu_tanh_gradient(x, g):
 
 
 def _mish_gradient(x, g):
-    t = tanh(softplus_of(x))
+    t = tanh(softplus(x))
     return g * (t + x * sigmoid(x) * (1 - t * t))
-
-
-def softplus_of(x):
-    """``log(1 + exp(x))`` without overflow."""
-    return maximum(x, like(x, 0)) + log1p(exp(-absolute(x)))
 
 
 elementwise("relu", lambda x: maximum(x, like(x, 0)), x=lambda y, g: masked(y > 0, g), samples=AWAY)
@@ -103,10 +98,10 @@ elementwise(
     lambda x: x * sigmoid(x),
     x=lambda x, g: g * sigmoid(x) * (1 + x * (1 - sigmoid(x))),
 )
-elementwise("mish", lambda x: x * tanh(softplus_of(x)), x=_mish_gradient)
+elementwise("mish", lambda x: x * tanh(softplus(x)), x=_mish_gradient)
 elementwise(
     "softplus",
-    lambda x, beta, threshold: where(x * beta > threshold, x, softplus_of(x * beta) / beta),
+    lambda x, beta, threshold: where(x * beta > threshold, x, softplus(x * beta) / beta),
     attributes=("beta", "threshold"),
     x=lambda x, g, beta, threshold: where(x * beta > threshold, g, g * sigmoid(x * beta)),
     samples={"beta": 1.5, "threshold": 20.0},
@@ -142,7 +137,7 @@ elementwise(
 )
 elementwise(
     "logsigmoid",
-    lambda x: minimum(x, like(x, 0)) - log1p(exp(-absolute(x))),
+    lambda x: -softplus(-x),
     x=lambda x, g: g * sigmoid(-x),
     grad_name="LogSigmoid",
 )

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import abi
-from .table import ALL, array_op, elementwise, identity
+from .table import ALL, array_op
 
 _INDICES = tuple(f"i{k}" for k in range(abi.MAX_DIMS))
 _INTEGERS = dict.fromkeys(_INDICES, abi.INT64)
@@ -27,19 +27,6 @@ def _loops(name: str) -> Callable[[str, int], Any]:
     return build
 
 
-def overwritten(x: Any, value: Any) -> Any:
-    """The value in place of `x`: with `x` as the target this is a copy that broadcasts."""
-    return value
-
-
-elementwise(
-    "overwrite",
-    overwritten,
-    x=lambda g: g * 0,
-    value=identity,
-    dtypes=ALL,
-    grad_name="Copy",
-)
 # the operands from the fourth on share one entry in the engine's table of what backward reads
 array_op(
     "index",

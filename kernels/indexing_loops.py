@@ -283,6 +283,7 @@ def index(symbol: str, dtype: int) -> Any:
 def index_backward(symbol: str, dtype: int) -> Any:
     """The cotangent, added where the elements came from."""
     transfer, clear_all = loops(dtype)["transfer"], loops(dtype)["clear_all"]
+    item = abi.ITEM_SIZES[dtype]
 
     def kernel(record, part, parts):
         words = attributes(record)
@@ -291,6 +292,10 @@ def index_backward(symbol: str, dtype: int) -> Any:
         if part == 0 and word(gradient, ARRAY_ADDRESS) != 0:
             clear_all(gradient)
             transfer(gradient, described(record, 1), words, described(record, count + 2), ADD)
+            row = word(words, I_ACCUMULATE) - 1  # of a padding index, which takes no gradient
+            if row >= 0:
+                bytes_ = quotient(word(gradient, ARRAY_NUMEL), word(gradient, ARRAY_SHAPE)) * item
+                clear_bytes(word(gradient, ARRAY_ADDRESS) + row * bytes_, bytes_)
 
     return kernel
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from .activations import softplus_of
 from .elementwise import masked, sign_of
-from .formula import absolute, like, log, log1p, maximum, sigmoid, where
+from .formula import absolute, like, log, log1p, maximum, sigmoid, softplus, where
 from .table import elementwise
 
 PROBABILITY = {"low": 0.05, "high": 0.95}
@@ -77,7 +76,7 @@ elementwise(
 )
 elementwise(
     "bce_with_logits",
-    lambda x, t: softplus_of(x) - x * t,
+    lambda x, t: softplus(x) - x * t,
     x=lambda x, t, g: g * (sigmoid(x) - t),
     t=lambda x, g: -g * x,
 )

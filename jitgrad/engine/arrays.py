@@ -31,6 +31,7 @@ from .record import (
     needed_values,
     rewrite,
     room,
+    walk_kernels,
     wants_grad,
     write_row,
 )
@@ -98,7 +99,7 @@ def apply_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_cou
     record = wants_grad(c, inputs, info.differentiable) if mode == ENABLED else 0
     if record < 0:
         return record
-    if record and (kernel_address(c, op, 1, key) == 0 or kernel_address(c, c.add_op, 0, key) == 0):
+    if record and (kernel_address(c, op, 1, key) == 0 or not walk_kernels(c, key)):
         return NEED_KERNEL
     if into != 0:
         if mode == ENABLED and slot_at(c, into).flags & REQUIRES_GRAD and slot_at(c, into).row == NO_ROW:

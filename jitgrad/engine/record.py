@@ -46,6 +46,7 @@ from .layout import (
     T_PREV,
     T_WORDS,
     USE_OUTPUT,
+    USE_PASS,
     VARIANTS,
     VIEW_IN_PLACE,
 )
@@ -224,19 +225,27 @@ def write_row(c, op, kind, inputs, outputs, saves, attrs, attr_count):
 
 
 @jit
+def walk_kernels(c, dtype):
+    """Whether the kernels that every walk over this dtype may need are compiled: sum, add and copy."""
+    return (
+        kernel_address(c, c.sum_op, 0, dtype) != 0
+        and kernel_address(c, c.add_op, 0, dtype) != 0
+        and kernel_address(c, c.copy_op, 0, dtype) != 0
+    )
+
+
+@jit
 def backward_kernels(c, op, dtype, inputs, differentiable, joint):
     """Whether the kernels that the walk back will need are compiled."""
     if joint:
-        return kernel_address(c, op, 1, dtype) != 0
+        return kernel_address(c, op, 1, dtype) != 0 and walk_kernels(c, dtype)
+    uses = op_at(c, op).uses
     for k in range(inputs):
         slot = get_id(c, 1 + k)
         if (differentiable >> k) & 1 and slot_at(c, slot).flags & REQUIRES_GRAD:
-            if kernel_address(c, op, 1 + k, dtype) == 0:
+            if uses[k] & USE_PASS == 0 and kernel_address(c, op, 1 + k, dtype) == 0:
                 return False
-            small = slot_at(c, slot).numel != slot_at(c, get_id(c, 0)).numel
-            if small and kernel_address(c, c.sum_op, 0, dtype) == 0:
-                return False
-    return kernel_address(c, c.add_op, 0, dtype) != 0
+    return walk_kernels(c, dtype)
 
 
 @jit

@@ -23,7 +23,7 @@ from .nests import put_id
 from .pointers import (
     load_word,
 )
-from .record import item_size, kernel_address, mode_of_thread, room, write_row
+from .record import item_size, mode_of_thread, room, walk_kernels, write_row
 from .slots import classify, let_go, new_slot, set_contiguous
 from .tables import slot_at, storage_at
 
@@ -126,16 +126,6 @@ def make_view(c, kind, name, x_slot, attrs, attr_count):
     if mode == INFERENCE_MODE:
         y.flags |= INFERENCE
     return out
-
-
-@jit
-def walk_kernels(c, dtype):
-    """Whether the kernels that carry gradients through a view are compiled."""
-    return (
-        kernel_address(c, c.sum_op, 0, dtype) != 0
-        and kernel_address(c, c.add_op, 0, dtype) != 0
-        and kernel_address(c, c.copy_op, 0, dtype) != 0
-    )
 
 
 @jit

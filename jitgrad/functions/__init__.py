@@ -1,1 +1,15 @@
 """Functions on tensors, with PyTorch's names. Importing this package attaches the methods of `Tensor`."""
+
+from ..dtypes import bool_, float32, float64, int32, int64, uint8
+from . import activation, arithmetic, bounds, comparison, conversion, creation, elementwise
+from .activation import *
+from .arithmetic import *
+from .bounds import *
+from .comparison import *
+from .conversion import *
+from .creation import *
+from .elementwise import *
+from . import indexing
+from .gathering import *
+from .losses import *
+from .products import *

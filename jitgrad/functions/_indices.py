@@ -88,7 +88,8 @@ def coordinates(mask: Tensor) -> list[Tensor]:
     if dims == 1:
         return [wrap(run(NONZERO, (mask,), int64, (count,), ()))]
     table = wrap(run(NONZERO, (mask,), int64, (dims, count), ()))
-    return [wrap(view(layout.STRIDED_VIEW, table, array("q", (1, count, 1, 1, -1, k, 0)), "select")) for k in range(dims)]
+    rows = [array("q", (1, count, 1, 1, -1, k, 0)) for k in range(dims)]
+    return [wrap(view(layout.STRIDED_VIEW, table, row, "select")) for row in rows]
 
 
 def _count_nonzero(mask: Tensor) -> int:
@@ -123,7 +124,7 @@ class Plan:
         The advanced part: dimension of the view (the first of several for a mask), and index.
     """
 
-    __slots__ = ("points", "shape", "words")
+    __slots__ = ("_plain", "_starts", "_words", "points", "shape", "words")
 
     def __init__(self, index: tuple, own: Sequence[int]) -> None:
         items = [x if x is None or type(x) in _PLAIN else _normal(x) for x in index]
@@ -298,21 +299,27 @@ class Points:
             self.dims += range(d, d + len(found))
             indices += found
         shape = _common_shape(indices)
-        self.indices = [
-            (x if x.shape == shape else expanded(x, shape)) if x.is_contiguous() and x.shape == shape
-            else expanded(x, shape).contiguous()
-            for x in indices
-        ]  # fmt: skip
+        self.indices = [_spread(x, shape) for x in indices]
         others = [d for d in range(len(own)) if d not in self.dims]
         together = self.dims[-1] - self.dims[0] == len(self.dims) - 1
         self.outer = [d for d in others if d < self.dims[0]] if together else []
         self.inner = others[len(self.outer) :]
         self.shape = (*(own[d] for d in self.outer), *shape, *(own[d] for d in self.inner))
 
-    def words(self, accumulate: bool = False) -> tuple[int, ...]:
-        """Attribute words of an index kernel, without the address of its report."""
-        sizes = (len(self.dims), len(self.outer), len(self.inner), int(accumulate))
+    def words(self, flag: int = 0) -> tuple[int, ...]:
+        """Attribute words of an index kernel, without the address of its report.
+
+        `flag` is 1 for a write that adds; for a read it is 1 + the row that takes no gradient, or 0.
+        """
+        sizes = (len(self.dims), len(self.outer), len(self.inner), flag)
         return (*sizes, *self.dims, *self.outer, *self.inner)
+
+
+def _spread(x: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """An index tensor broadcast to a shape and contiguous, as the kernels read it."""
+    if tuple(x.shape) != shape:
+        x = expanded(x, shape)
+    return x if x.is_contiguous() else x.contiguous()  # type: ignore[attr-defined]
 
 
 def _common_shape(indices: Sequence[Tensor]) -> tuple[int, ...]:

@@ -1,0 +1,149 @@
+"""The arguments of every command."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+from .errors import CommandError, unknown
+
+DATASETS = ("digits", "iris", "wine", "breast_cancer", "diabetes")
+OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam")
+MODELS = ("mlp", "linear")
+
+
+class Parser(argparse.ArgumentParser):
+    """Like argparse's, but an error is one line: no usage text before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Report `message` and stop."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _value(expected: str, convert: Callable[[str], Any], accept: Callable[[Any], bool]) -> Callable:
+    """A converter for argparse that names what it expected and what came."""
+
+    def read(text: str) -> Any:
+        try:
+            value = convert(text)
+        except ValueError:
+            value = None
+        if value is None or not accept(value):
+            raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
+        return value
+
+    return read
+
+
+positive_int = _value("a whole number above 0", int, lambda n: n > 0)
+seed_int = _value("a whole number from 0 to 2**63 - 1", int, lambda n: 0 <= n < 2**63)
+positive_float = _value("a number above 0", float, lambda v: v > 0 and math.isfinite(v))
+
+
+def _one_of(kind: str, known: tuple[str, ...]) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        name = text.lower().replace("-", "_")
+        if name not in known:
+            raise argparse.ArgumentTypeError(str(unknown(kind, text, known)))
+        return name
+
+    return read
+
+
+def hidden_sizes(text: str) -> tuple[str, tuple[int, ...] | None]:
+    """Read ``linear``, ``mlp`` or ``mlp:64-32`` into a kind and its hidden sizes (None: the data set's own)."""
+    kind, colon, sizes = text.partition(":")
+    if kind not in MODELS:
+        raise argparse.ArgumentTypeError(str(unknown("model", text, ("mlp", "mlp:SIZES", "linear"))))
+    if not colon:
+        return kind, None if kind == "mlp" else ()
+    numbers = sizes.split("-")
+    whole = all(n.isascii() and n.isdigit() and int(n) > 0 for n in numbers)
+    if kind != "mlp" or not whole:
+        raise argparse.ArgumentTypeError(
+            f"expected 'linear', 'mlp' or 'mlp:' and hidden sizes joined by '-' as in mlp:64-32, got {text!r}"
+        )
+    return kind, tuple(int(n) for n in numbers)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of ``jitgrad`` with all its commands."""
+    from .. import __version__
+
+    parser = Parser(prog="jitgrad", description="Small models on a CPU: train, examine, prepare.")
+    parser.add_argument("--version", action="version", version=f"jitgrad {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_train(commands)
+    doctor = commands.add_parser("doctor", help="show versions, CPU, cache; test the engine")
+    doctor.set_defaults(run=_run("doctor"))
+    warmup = commands.add_parser("warmup", help="compile the common kernels ahead")
+    warmup.set_defaults(run=_run("warmup"))
+    _add_cache(commands)
+    return parser
+
+
+def _add_train(commands: Any) -> None:
+    train = commands.add_parser(
+        "train",
+        help="train a model on one of scikit-learn's bundled data sets",
+        description="Train a model on one of scikit-learn's bundled data sets, test it on held-out rows, "
+        "and write weights.npz and curves.png. The learning rate falls along a cosine. Ctrl-C stops after "
+        "the current batch and keeps what was learnt.",
+    )
+    add = train.add_argument
+    add(
+        "dataset",
+        metavar="DATASET",
+        type=_one_of("data set", DATASETS),
+        help=f"one of {', '.join(DATASETS)} (diabetes is regression, the others are classification)",
+    )
+    add(
+        "--model",
+        type=hidden_sizes,
+        default=("mlp", None),
+        help="mlp (hidden sizes that suit the data set; the default), mlp:64-32 (these hidden sizes), or linear",
+    )
+    add("--epochs", type=positive_int, metavar="N", help="passes over the training rows")
+    add("--batch-size", type=positive_int, metavar="N", help="rows a step")
+    add("--lr", type=positive_float, metavar="RATE", help="first learning rate")
+    add(
+        "--optimizer",
+        type=_one_of("optimizer", OPTIMIZERS),
+        default="adam",
+        metavar="NAME",
+        help=f"one of {', '.join(OPTIMIZERS)}; adam by default",
+    )
+    add("--seed", type=seed_int, default=0, metavar="N", help="seed of the weights and of the order of rows")
+    add("--threads", type=positive_int, metavar="N", help="threads that may share a kernel")
+    add("--out", metavar="DIR", help="folder for the results; jitgrad-runs/DATASET by default")
+    add(
+        "--eager",
+        action="store_true",
+        help="run every operation from Python; in this version that is the only way to train, "
+        "so the flag changes nothing",
+    )
+    train.set_defaults(run=_run("train"))
+
+
+def _add_cache(commands: Any) -> None:
+    cache = commands.add_parser("cache", help="the compiled kernels kept on disk")
+    actions = cache.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions.add_parser("path", help="print the folder")
+    actions.add_parser("clear", help="delete the kernels")
+    cache.set_defaults(run=_run("cache_command"))
+
+
+def _run(module: str) -> Callable[[argparse.Namespace], int]:
+    """A command's ``run``, imported when it is called."""
+
+    def run(options: argparse.Namespace) -> int:
+        from importlib import import_module
+
+        return import_module(f".{module}", __package__).run(options)
+
+    return run
+
+
+__all__ = ["DATASETS", "MODELS", "OPTIMIZERS", "CommandError", "build_parser"]

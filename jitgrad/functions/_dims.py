@@ -1,0 +1,67 @@
+"""Dimensions as scripts name them: checked, and counted from the front."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from .._tensor import Tensor
+from ..engine.layout import S_DIMS, S_SHAPE, SLOT_WORDS
+from ..store import store
+
+ALL_DIMS = 255  # a mask of every dimension a tensor may have
+
+
+def refuse_dim(name: str, dim: int, dims: int) -> NoReturn:
+    """A dimension is out of range."""
+    low, high = (-dims, dims - 1) if dims else (-1, 0)
+    raise IndexError(
+        f"{name}: Dimension out of range (expected to be in range of [{low}, {high}], but got {dim})"
+    )
+
+
+def one_dim(dim: Any, dims: int, name: str) -> int:
+    """A dimension counted from the front; a tensor without dimensions takes 0 and -1."""
+    if isinstance(dim, bool) or not hasattr(dim, "__index__"):
+        raise TypeError(f"{name}(): argument 'dim' must be int, not {type(dim).__name__}")
+    dim = dim.__index__()
+    limit = dims or 1
+    if not -limit <= dim < limit:
+        refuse_dim(name, dim, dims)
+    return dim + limit if dim < 0 else dim
+
+
+def dim_mask(dim: Any, dims: int, name: str) -> int:
+    """The bits of one or several dimensions; None and an empty list mean all of them."""
+    if dim is None:
+        return ALL_DIMS
+    if hasattr(dim, "__index__"):
+        return 1 << one_dim(dim, dims, name) if dims else (one_dim(dim, dims, name), ALL_DIMS)[1]
+    mask = 0
+    for d in dim:
+        bit = 1 << one_dim(d, dims, name)
+        if mask & bit:
+            raise RuntimeError(f"{name}: dim {d} appears multiple times in the list of dims {list(dim)}")
+        mask |= bit
+    return mask or ALL_DIMS
+
+
+def dims_of(x: Tensor) -> int:
+    """Number of dimensions of a tensor."""
+    return store.slots[x._slot * SLOT_WORDS + S_DIMS]
+
+
+def shape_of(x: Tensor) -> tuple[int, ...]:
+    """The shape as a plain tuple."""
+    words, at = store.slots, x._slot * SLOT_WORDS
+    return tuple(words[at + S_SHAPE : at + S_SHAPE + words[at + S_DIMS]])
+
+
+def sizes(args: Sequence[Any], name: str) -> tuple[int, ...]:
+    """Sizes or dimensions from ``f(2, 3)`` or ``f((2, 3))``."""
+    if len(args) == 1 and not hasattr(args[0], "__index__"):
+        args = args[0]
+    try:
+        return tuple([size.__index__() for size in args])
+    except (AttributeError, TypeError):
+        raise TypeError(f"{name}(): expected ints or a tuple of ints, got {args!r}") from None

@@ -1,0 +1,479 @@
+"""Reading and writing at indices by name: gather, scatter, index_select, masked_select and their kin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .._tensor import NUMBERS, Tensor, method, wrap
+from ..dtypes import bool_, int64, uint8
+from ..kernels import BY_NAME
+from ._indices import Plan, Points, coordinates, expanded, launch
+from .indexing import as_value, read_points, recorded, refuse_leaf, write_points
+
+__all__ = [
+    "argwhere",
+    "embedding",
+    "gather",
+    "index_add",
+    "index_copy",
+    "index_fill",
+    "index_put",
+    "index_select",
+    "masked_scatter",
+    "masked_select",
+    "nonzero",
+    "one_hot",
+    "scatter",
+    "scatter_add",
+    "select_scatter",
+    "slice_scatter",
+    "take",
+    "take_along_dim",
+]
+
+GATHER, SCATTER = BY_NAME["gather"], BY_NAME["scatter"]
+
+
+def wrapped_dim(dim: Any, ndim: int, name: str) -> int:
+    """A dimension counted from the front."""
+    if isinstance(dim, bool) or not hasattr(dim, "__index__"):
+        raise TypeError(f"{name}(): argument 'dim' must be int, not {type(dim).__name__}")
+    dim = dim.__index__()
+    limit = max(ndim, 1)
+    if not -limit <= dim < limit:
+        raise IndexError(
+            f"{name}: Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {dim})"
+        )
+    return dim + limit if dim < 0 else dim
+
+
+def _long_index(index: Any, name: str) -> Tensor:
+    if not isinstance(index, Tensor):
+        raise TypeError(f"{name}(): argument 'index' must be Tensor, not {type(index).__name__}")
+    if index.dtype is int64:
+        return index
+    if index.dtype.is_floating_point or index.dtype is bool_ or index.dtype is uint8:
+        raise RuntimeError(f"{name}(): Expected dtype int64 for index, got {index.dtype.name}; convert it with .long()")
+    return index.to(int64)  # type: ignore[attr-defined]
+
+
+def _check_dims(name: str, x: Tensor, index: Tensor, what: str = "input") -> None:
+    if max(x.ndim, 1) != max(index.ndim, 1):
+        raise RuntimeError(
+            f"{name}(): Index tensor must have the same number of dimensions as {what} tensor: index has shape "
+            f"{tuple(index.shape)}, {what} {tuple(x.shape)}"
+        )
+
+
+def _check_sizes(name: str, x: Tensor, index: Tensor, dim: int, what: str) -> None:
+    sizes, own = index.shape, x.shape
+    for d, size in enumerate(sizes):
+        if d != dim and size > own[d]:
+            raise RuntimeError(
+                f"{name}(): Size does not match at dimension {d}: expected index {list(sizes)} to be no larger than "
+                f"{what} {list(own)}" + (f" apart from dimension {dim}" if dim >= 0 else "")
+            )
+
+
+def _lines(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors, those without dimensions as ones of one element."""
+    return tuple(x if x.ndim else x.reshape(1) for x in tensors)  # type: ignore[attr-defined]
+
+
+@method
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+    """Elements of `input` at `index` along `dim`; the result has the shape of `index`.
+
+    ``out[i][j] = input[index[i][j]][j]`` for ``dim=0``.
+    """
+    dim = wrapped_dim(dim, input.ndim, "gather")
+    index = _long_index(index, "gather")
+    _check_dims("gather", input, index)
+    shape = index.shape
+    if not shape or not input.ndim:
+        input, index = _lines(input, index)
+    _check_sizes("gather", input, index, dim, "self")
+    out = wrap(launch(GATHER, (input, index), input.dtype, index.shape, (dim,)))
+    return out if len(shape) == out.ndim else out.reshape(shape)  # type: ignore[attr-defined]
+
+
+def _scatter(name: str, x: Tensor, dim: int, index: Tensor, source: Any, add: bool, in_place: bool) -> Tensor:
+    dim = wrapped_dim(dim, x.ndim, name)
+    index = _long_index(index, name)
+    if isinstance(source, NUMBERS):
+        source = expanded(as_value(source, x.dtype, name), index.shape)
+    elif not isinstance(source, Tensor):
+        raise TypeError(f"{name}(): argument 'src' must be Tensor, not {type(source).__name__}")
+    if source.dtype is not x.dtype:
+        raise RuntimeError(
+            f"{name}(): Expected self.dtype to be equal to src.dtype, got {x.dtype.name} and {source.dtype.name}"
+        )
+    _check_dims(name, x, index)
+    _check_dims(name, source, index, "src")
+    if not index.numel():
+        return x if in_place else x.clone()  # type: ignore[attr-defined]
+    if not x.ndim or not index.ndim or not source.ndim:
+        line, index, source = _lines(x, index, source)
+        out = _scatter(name, line, dim, index, source, add, False).reshape(x.shape)  # type: ignore[attr-defined]
+        return x.copy_(out) if in_place else out  # type: ignore[attr-defined]
+    _check_sizes(name, x, index, dim, "self")
+    _check_sizes(name, source, index, -1, "src")
+    into = x._slot if in_place else 0
+    if in_place and recorded(x, source):
+        refuse_leaf(x, name)
+    slot = launch(SCATTER, (x, index, source), x.dtype, x.shape, (dim, int(add)), into)
+    if in_place:
+        x._become(slot)
+        return x
+    return wrap(slot)
+
+
+def _scatter_source(name: str, src: Any, value: Any, reduce: str | None) -> tuple[Any, bool]:
+    if reduce not in (None, "add"):
+        raise RuntimeError(f"{name}(): reduce={reduce!r} is not supported; expected None or 'add'")
+    if (src is None) == (value is None):
+        raise TypeError(f"{name}(): expected one of src and value")
+    return (value if src is None else src), reduce == "add"
+
+
+@method
+def scatter(
+    input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Tensor:
+    """`input` with the elements of `src` written at `index` along `dim`.
+
+    ``out[index[i][j]][j] = src[i][j]`` for ``dim=0``. Where an index repeats, the last write stays.
+    """
+    source, add = _scatter_source("scatter", src, value, reduce)
+    return _scatter("scatter", input, dim, index, source, add, False)
+
+
+@method
+def scatter_(
+    self: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
+) -> Tensor:
+    """`scatter` in place."""
+    source, add = _scatter_source("scatter_", src, value, reduce)
+    return _scatter("scatter_", self, dim, index, source, add, True)
+
+
+@method
+def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """`input` with the elements of `src` added at `index` along `dim`; repeated indices all count."""
+    return _scatter("scatter_add", input, dim, index, src, True, False)
+
+
+@method
+def scatter_add_(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
+    """`scatter_add` in place."""
+    return _scatter("scatter_add_", self, dim, index, src, True, True)
+
+
+def _line_points(name: str, x: Tensor, dim: int, index: Tensor) -> tuple[Tensor, Points]:
+    """The points of one index tensor (at most one dimension) along a dimension."""
+    dim = wrapped_dim(dim, x.ndim, name)
+    index = _long_index(index, name)
+    if index.ndim > 1:
+        raise IndexError(f"{name}(): Index is supposed to be a vector, got shape {tuple(index.shape)}")
+    index = index if index.ndim else index.reshape(1)  # type: ignore[attr-defined]
+    x = x if x.ndim else x.reshape(1)  # type: ignore[attr-defined]
+    return x, Points([(dim, index)], x.shape)
+
+
+@method
+def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+    """The slices of `input` along `dim` that `index` names, in its order."""
+    x, points = _line_points("index_select", input, dim, index)
+    out = read_points(x, points)
+    return out if input.ndim else out.reshape(())  # type: ignore[attr-defined]
+
+
+def _write_line(
+    name: str, x: Tensor, dim: int, index: Tensor, source: Any, accumulate: bool, in_place: bool
+) -> Tensor:
+    line, points = _line_points(name, x, dim, index)
+    if isinstance(source, Tensor):
+        if source.dtype is not x.dtype:
+            raise RuntimeError(
+                f"{name}(): self ({x.dtype.name}) and source ({source.dtype.name}) expected to have the same dtype"
+            )
+        if source.ndim and tuple(source.shape) != points.shape:
+            raise IndexError(
+                f"{name}(): source of shape {tuple(source.shape)} does not fit; expected {points.shape} for "
+                f"self {tuple(x.shape)}, dim {dim} and {points.indices[0].numel()} indices"
+            )
+    return _put(name, x, line, points, as_value(source, x.dtype, name), accumulate, in_place)
+
+
+def _put(
+    name: str, x: Tensor, line: Tensor, points: Points, value: Tensor, accumulate: bool, in_place: bool
+) -> Tensor:
+    """`x`, seen as `line` when it has no dimensions, with a value at points."""
+    if in_place and recorded(x, value):
+        refuse_leaf(x, name)
+    if line is not x:
+        out = wrap(write_points(line, points, value, accumulate, 0)).reshape(x.shape)  # type: ignore[attr-defined]
+        return x.copy_(out) if in_place else out  # type: ignore[attr-defined]
+    slot = write_points(x, points, value, accumulate, x._slot if in_place else 0)
+    if in_place:
+        x._become(slot)
+        return x
+    return wrap(slot)
+
+
+@method
+def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+    """`input` with ``alpha * source`` added to the slices that `index` names; repeated indices all count."""
+    return _write_line("index_add", input, dim, index, source if alpha == 1 else source * alpha, True, False)
+
+
+@method
+def index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
+    """`index_add` in place."""
+    return _write_line("index_add_", self, dim, index, source if alpha == 1 else source * alpha, True, True)
+
+
+@method
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """`input` with the slices that `index` names replaced by those of `source`."""
+    return _write_line("index_copy", input, dim, index, source, False, False)
+
+
+@method
+def index_copy_(self: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
+    """`index_copy` in place."""
+    return _write_line("index_copy_", self, dim, index, source, False, True)
+
+
+@method
+def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """`input` with the slices that `index` names filled with one number."""
+    return _write_line("index_fill", input, dim, index, _scalar("index_fill", value), False, False)
+
+
+@method
+def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
+    """`index_fill` in place."""
+    return _write_line("index_fill_", self, dim, index, _scalar("index_fill_", value), False, True)
+
+
+def _scalar(name: str, value: Any) -> Any:
+    if isinstance(value, Tensor) and value.ndim:
+        raise RuntimeError(f"{name}(): value must have no dimensions, got shape {tuple(value.shape)}")
+    return value
+
+
+def _index_put(name: str, x: Tensor, indices: Any, values: Any, accumulate: bool, in_place: bool) -> Tensor:
+    plan = Plan(tuple(indices), x.shape)
+    if plan.words is not None or not plan.points:
+        raise IndexError(f"{name}(): indices must be tensors of integers or masks, one a dimension from the first on")
+    if isinstance(values, Tensor) and values.dtype is not x.dtype:
+        raise RuntimeError(
+            f"{name}(): Index put requires the source and destination dtypes match, got {x.dtype.name} for the "
+            f"destination and {values.dtype.name} for the source"
+        )
+    return _put(name, x, x, Points(plan.points, plan.shape), as_value(values, x.dtype, name), accumulate, in_place)
+
+
+@method
+def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
+    """`input` with `values` written, or added with `accumulate`, at ``input[indices]``."""
+    return _index_put("index_put", input, indices, values, accumulate, False)
+
+
+@method
+def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
+    """`index_put` in place."""
+    return _index_put("index_put_", self, indices, values, accumulate, True)
+
+
+def _mask_of(name: str, mask: Any) -> Tensor:
+    if not isinstance(mask, Tensor):
+        raise TypeError(f"{name}(): argument 'mask' must be Tensor, not {type(mask).__name__}")
+    if mask.dtype is not bool_:
+        raise RuntimeError(f"{name}: expected BoolTensor for mask, got {mask.dtype.name}; use mask.bool()")
+    return mask
+
+
+def _broadcast(name: str, *tensors: Tensor) -> list[Tensor]:
+    import numpy as np
+
+    shapes = [tuple(x.shape) for x in tensors]
+    try:
+        shape = np.broadcast_shapes(*shapes)
+    except ValueError:
+        texts = " and ".join(map(str, shapes))
+        raise RuntimeError(f"{name}: shapes {texts} do not broadcast; sizes must be equal or 1") from None
+    return [x if tuple(x.shape) == shape else expanded(x, shape) for x in tensors]
+
+
+def _mask_points(mask: Tensor) -> Points:
+    return Points([(0, mask)], mask.shape)
+
+
+@method
+def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+    """The elements of `input` where `mask` is set, in one dimension; the two broadcast."""
+    x, mask = _broadcast("masked_select", input, _mask_of("masked_select", mask))
+    x, mask = _lines(x, mask)
+    return read_points(x, _mask_points(mask))
+
+
+def _masked_scatter(name: str, x: Tensor, mask: Tensor, source: Tensor, in_place: bool) -> Tensor:
+    if source.dtype is not x.dtype:
+        raise RuntimeError(
+            f"{name}: expected self and source to have same dtypes but got {x.dtype.name} and {source.dtype.name}"
+        )
+    like, mask = _broadcast(name, x, _mask_of(name, mask))
+    if in_place and like is not x:
+        raise RuntimeError(f"{name}: mask of shape {tuple(mask.shape)} does not broadcast to {tuple(x.shape)}")
+    line, mask = _lines(like, mask)
+    points = _mask_points(mask)
+    count = points.indices[0].numel()
+    if source.numel() < count:
+        raise RuntimeError(f"{name}: expected source to have at least {count} elements, got {source.numel()}")
+    values = source.reshape(-1)[:count]  # type: ignore[attr-defined]
+    return _put(name, like, line, points, values, False, in_place)
+
+
+@method
+def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """`input` with the first elements of `source`, in order, where `mask` is set."""
+    return _masked_scatter("masked_scatter", input, mask, source, False)
+
+
+@method
+def masked_scatter_(self: Tensor, mask: Tensor, source: Tensor) -> Tensor:
+    """`masked_scatter` in place."""
+    return _masked_scatter("masked_scatter_", self, mask, source, True)
+
+
+@method
+def take(input: Tensor, index: Tensor) -> Tensor:
+    """The elements of `input`, seen as one dimension, at `index`; the result has the shape of `index`."""
+    index = _long_index(index, "take")
+    flat = input.reshape(-1)  # type: ignore[attr-defined]
+    return read_points(flat, Points([(0, index)], flat.shape))
+
+
+@method
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+    """`gather` whose operands broadcast along the other dimensions; without `dim` on the flattened tensors."""
+    if dim is None:
+        return gather(input.reshape(-1), 0, indices.reshape(-1))  # type: ignore[attr-defined]
+    dim = wrapped_dim(dim, input.ndim, "take_along_dim")
+    if input.ndim != indices.ndim:
+        raise RuntimeError(
+            f"take_along_dim(): input and indices should have the same number of dimensions, but got "
+            f"{input.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
+        )
+    own, shape = list(input.shape), list(indices.shape)
+    for d in range(len(own)):
+        if d != dim and own[d] != shape[d]:
+            if 1 not in (own[d], shape[d]):
+                raise RuntimeError(
+                    f"take_along_dim(): shapes {tuple(input.shape)} and {tuple(indices.shape)} do not broadcast at "
+                    f"dimension {d}"
+                )
+            own[d] = shape[d] = max(own[d], shape[d]) if own[d] and shape[d] else 0
+    return gather(expanded(input, own), dim, expanded(indices, shape))
+
+
+@method
+def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
+    """Coordinates of the elements that are not zero: one row each, or a tensor for each dimension."""
+    from .creation import zeros
+
+    if not input.ndim:
+        line = coordinates(input.reshape(1))[0]  # type: ignore[attr-defined]
+        return (line,) if as_tuple else zeros((line.numel(), 0), dtype=int64)
+    found = coordinates(input)
+    if as_tuple:
+        return tuple(found)
+    from .shape import stack
+
+    return stack(found, 1)
+
+
+@method
+def argwhere(input: Tensor) -> Tensor:
+    """Coordinates of the elements that are not zero, one row each."""
+    return nonzero(input)
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """Int64 tensor with a new last dimension that is 1 at the class that `tensor` names and 0 elsewhere."""
+    from .creation import zeros
+
+    if not isinstance(tensor, Tensor) or tensor.dtype is not int64:
+        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor; convert it with .long()")
+    low, high = _range(tensor) if tensor.numel() else (0, -1)
+    if low < 0:
+        raise RuntimeError(f"one_hot: Class values must be non-negative, got {low}")
+    if num_classes <= 0:
+        if num_classes != -1 or high < 0:
+            raise RuntimeError(f"one_hot: cannot infer the number of classes, got num_classes={num_classes}")
+        num_classes = high + 1
+    if high >= num_classes:
+        raise RuntimeError(f"one_hot: Class values must be smaller than num_classes ({num_classes}), got {high}")
+    out = zeros((*tensor.shape, num_classes), dtype=int64)
+    if tensor.numel():
+        scatter_(out, -1, tensor.reshape((*tensor.shape, 1)), 1)  # type: ignore[attr-defined]
+    return out
+
+
+def _range(x: Tensor) -> tuple[int, int]:
+    values = x.numpy()
+    return int(values.min()), int(values.max())
+
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """Rows of `weight` (n, d) at `input`; row `padding_idx` gets no gradient."""
+    if max_norm is not None or scale_grad_by_freq or sparse:
+        raise NotImplementedError("embedding: max_norm, scale_grad_by_freq and sparse are not supported")
+    index = _long_index(input, "embedding")
+    if weight.ndim != 2:
+        raise RuntimeError(f"embedding: 'weight' must be 2-D, got shape {tuple(weight.shape)}")
+    rows = weight.shape[0]
+    if padding_idx is not None and not -rows <= padding_idx < rows:
+        raise AssertionError(f"embedding: padding_idx {padding_idx} must be within num_embeddings {rows}")
+    padding = -1 if padding_idx is None else padding_idx % rows
+    return read_points(weight, Points([(0, index)], weight.shape), padding)
+
+
+@method
+def slice_scatter(
+    input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> Tensor:
+    """`input` with the slice ``start:end:step`` of `dim` replaced by `src`."""
+    dim = wrapped_dim(dim, input.ndim, "slice_scatter")
+    return _region_put("slice_scatter", input, (*(slice(None),) * dim, slice(start, end, step)), src)
+
+
+@method
+def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
+    """`input` with the slice `index` of `dim` replaced by `src`."""
+    dim = wrapped_dim(dim, input.ndim, "select_scatter")
+    return _region_put("select_scatter", input, (*(slice(None),) * dim, index), src)
+
+
+def _region_put(name: str, x: Tensor, index: tuple, source: Tensor) -> Tensor:
+    from .indexing import SLICE_PUT, _whole_words, run
+
+    plan = Plan(index, x.shape)
+    if tuple(source.shape) != tuple(plan.shape):
+        raise RuntimeError(
+            f"{name}: expected src to have a size equal to the slice of self: {tuple(plan.shape)}, got "
+            f"{tuple(source.shape)}"
+        )
+    words = _whole_words(x.shape) if plan.words is None else plan.words
+    return wrap(run(SLICE_PUT, (x, as_value(source, x.dtype, name)), x.dtype, x.shape, words))

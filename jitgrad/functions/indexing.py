@@ -1,0 +1,234 @@
+"""Reading and writing with square brackets."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+import numpy as np
+
+from .._tensor import NUMBERS, Tensor, wrap
+from ..autograd.modes import is_grad_enabled
+from ..dispatch import CONTEXT, complete, view
+from ..dtypes import dtype
+from ..engine import layout
+from ..engine.entry import entries
+from ..engine.layout import S_DIMS, S_FLAGS, S_SHAPE, S_STORAGE, SLOT_WORDS
+from ..kernels import BY_NAME
+from ..store import store
+from ._indices import Plan, Points, bounds, expanded, launch, refuse_index, run
+
+__all__: list[str] = []
+
+INDEX, INDEX_PUT, SLICE_PUT, OVERWRITE = (
+    BY_NAME[name] for name in ("index", "index_put", "slice_put", "overwrite")
+)
+STRIDED_VIEW = layout.STRIDED_VIEW
+CACHED_WORDS = 4096  # views kept ready; a script that varies them endlessly starts over
+_new = Tensor.__new__
+_selects: dict[tuple, array] = {}
+_slices: dict[tuple, array] = {}
+
+
+def _remember(known: dict[tuple, array], key: tuple, words: array) -> array:
+    if len(known) >= CACHED_WORDS:
+        known.clear()
+    known[key] = words
+    return words
+
+
+def _select_words(shape: tuple[int, ...], index: int) -> array:
+    """The view that takes one index of the first dimension."""
+    if not shape:
+        raise IndexError(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` to convert a 0-dim tensor to a Python number"
+        )
+    size, rest = shape[0], shape[1:]
+    if not -size <= index < size:
+        refuse_index(index, 0, size)
+    words = [len(rest)]
+    for j, n in enumerate(rest):
+        words += (n, j + 1, 1, -1)
+    return array("q", (*words, index % size, *(0,) * len(rest)))
+
+
+def _slice_words(shape: tuple[int, ...], item: slice) -> array:
+    """The view that takes a slice of the first dimension."""
+    if not shape:
+        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
+    start, step, count = bounds(item, shape[0])
+    words = [len(shape), count, 0, step, -1]
+    for j, n in enumerate(shape[1:]):
+        words += (n, j + 1, 1, -1)
+    return array("q", (*words, start, *(0,) * (len(shape) - 1)))
+
+
+def _getitem(self: Tensor, index: Any) -> Tensor:
+    kind = type(index)
+    if kind is int:
+        slots = store.slots
+        at = self._slot * SLOT_WORDS + S_SHAPE
+        key = (index, *slots[at : at + slots[at - S_SHAPE + S_DIMS]])
+        words = _selects.get(key)
+        if words is None:
+            words = _remember(_selects, key, _select_words(key[1:], index))
+    elif kind is slice:
+        slots = store.slots
+        at = self._slot * SLOT_WORDS + S_SHAPE
+        shape = slots[at : at + slots[at - S_SHAPE + S_DIMS]]
+        key = (index.start, index.stop, index.step, *shape)
+        try:
+            words = _slices[key]
+        except (KeyError, TypeError):
+            words = _slice_words(tuple(shape), index)
+            if all(x is None or type(x) is int for x in key[:3]):
+                _remember(_slices, key, words)
+    else:
+        return _read(self, index)
+    result = _new(Tensor)
+    result._slot = view(STRIDED_VIEW, self, words, "slice" if kind is slice else "select")
+    return result
+
+
+def _items(index: Any) -> tuple:
+    return index if type(index) is tuple else (index,)
+
+
+def _read(self: Tensor, index: Any) -> Tensor:
+    """Any index expression."""
+    plan = Plan(_items(index), self.shape)
+    x = self
+    if plan.words is not None:
+        x = wrap(view(STRIDED_VIEW, self, plan.words, "slice"))
+    elif not plan.points:
+        return wrap(view(STRIDED_VIEW, self, _whole_words(self.shape), "alias"))
+    return read_points(x, Points(plan.points, plan.shape)) if plan.points else x
+
+
+def _whole_words(shape: tuple[int, ...]) -> array:
+    words = [len(shape)]
+    for j, n in enumerate(shape):
+        words += (n, j, 1, -1)
+    return array("q", (*words, *(0,) * len(shape)))
+
+
+def read_points(x: Tensor, points: Points, padding: int = -1) -> Tensor:
+    """The elements at the given points. Row `padding` of `x`, if any, takes no gradient."""
+    return wrap(launch(INDEX, (x, *points.indices), x.dtype, points.shape, points.words(padding + 1)))
+
+
+def write_points(x: Tensor, points: Points, value: Tensor, accumulate: bool, into: int) -> int:
+    """`x` with `value` (of its dtype) at the given points, as a slot; into `x` itself when `into` is its slot."""
+    value = _fitted(value, points.shape)
+    dims = value.stride()
+    if not value.is_contiguous() and any(dims):
+        value = value.contiguous()  # type: ignore[attr-defined]
+    operands = (x, value, *points.indices)
+    return launch(INDEX_PUT, operands, x.dtype, x.shape, points.words(int(accumulate)), into)
+
+
+def _fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A value broadcast to the shape of the place it is written to."""
+    own = tuple(value.shape)
+    if own == tuple(shape):
+        return value
+    extra = len(own) - len(shape)
+    if extra > 0 and all(n == 1 for n in own[:extra]):
+        value = value.reshape(own[extra:])  # type: ignore[attr-defined]
+        own = own[extra:]
+    pad = len(shape) - len(own)
+    if pad < 0 or any(n not in (1, shape[pad + k]) for k, n in enumerate(own)):
+        raise RuntimeError(
+            f"shape mismatch: value tensor of shape {list(own)} cannot be broadcast to indexing result of shape "
+            f"{list(shape)}"
+        )
+    return expanded(value, shape)
+
+
+def as_value(value: Any, kind: dtype, name: str) -> Tensor:
+    """What is to be written, as a tensor of dtype `kind`."""
+    from .creation import tensor
+
+    if isinstance(value, Tensor):
+        return value if value.dtype is kind else value.to(kind)  # type: ignore[attr-defined]
+    if isinstance(value, np.ndarray):
+        return tensor(value, dtype=kind)
+    if isinstance(value, np.generic):
+        value = value.item()
+    if not isinstance(value, NUMBERS):
+        raise TypeError(
+            f"{name}: can't assign a {type(value).__name__} to a torch tensor of {kind.name}; "
+            "expected a tensor, an array or a number"
+        )
+    return _number(value, kind)
+
+
+def _number(value: Any, kind: dtype) -> Tensor:
+    from .._tensor import number_tensor
+
+    if kind.is_floating_point:
+        return number_tensor(float(value), kind)
+    return number_tensor(int(bool(value) if kind.code == 0 else value), kind)
+
+
+def _setitem(self: Tensor, index: Any, value: Any) -> None:
+    plan = Plan(_items(index), self.shape)
+    if not isinstance(value, Tensor):
+        value = as_value(value, self.dtype, "__setitem__")
+    if store.slots[value._slot * SLOT_WORDS + S_STORAGE] == store.slots[self._slot * SLOT_WORDS + S_STORAGE]:
+        value = value.clone()  # type: ignore[attr-defined]
+    if value.dtype is not self.dtype:
+        value = value.to(self.dtype)  # type: ignore[attr-defined]
+    if recorded(self, value):
+        refuse_leaf(self, "__setitem__")
+        self._become(_write_recorded(self, plan, value))
+        return
+    target = self
+    if plan.words is not None:
+        target = wrap(view(STRIDED_VIEW, self, plan.words, "slice"))
+    if plan.points:
+        points = Points(plan.points, plan.shape)
+        write_points(target, points, value, False, target._slot)
+        return
+    if value.ndim > target.ndim:
+        value = _fitted(value, plan.shape)
+    slot = target._slot
+    status = entries.apply(CONTEXT, OVERWRITE.code, slot, slot, value._slot, 0, 0, 0, 0)
+    if status < 0:
+        if status == layout.BAD_SHAPE:
+            _fitted(value, plan.shape)
+        complete(OVERWRITE, (target, value), None, slot, status)
+
+
+def _write_recorded(self: Tensor, plan: Plan, value: Tensor) -> int:
+    """A write that gradients flow through: one operation on the whole of `self`; returns the slot."""
+    if plan.points:
+        points = Points(plan.points, plan.shape)
+        if plan.words is None:
+            return write_points(self, points, value, False, self._slot)
+        part = wrap(view(STRIDED_VIEW, self, plan.words, "slice"))
+        value = wrap(write_points(part, points, value, False, 0))
+    words = _whole_words(self.shape) if plan.words is None else plan.words
+    return run(SLICE_PUT, (self, _fitted(value, plan.shape)), self.dtype, self.shape, words, self._slot)
+
+
+def recorded(*operands: Tensor) -> bool:
+    """Whether an operation on these operands is recorded now."""
+    slots = store.slots
+    for x in operands:
+        if slots[x._slot * SLOT_WORDS + S_FLAGS] & layout.REQUIRES_GRAD:
+            return is_grad_enabled()
+    return False
+
+
+def refuse_leaf(x: Tensor, name: str) -> None:
+    """A recorded write into a leaf that requires grad is an error."""
+    if x.requires_grad and x.is_leaf:
+        raise RuntimeError(
+            f"{name}: a leaf Variable that requires grad is being used in an in-place operation; "
+            "do it under torch.no_grad(), or write into a clone()"
+        )
+
+
+Tensor.__getitem__ = _getitem  # type: ignore[attr-defined]
+Tensor.__setitem__ = _setitem  # type: ignore[attr-defined]

@@ -1,0 +1,327 @@
+"""Joining tensors, cutting them into parts, and repeating them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .._tensor import Tensor, wrap
+from ..dispatch import arrays, result_type
+from ..dtypes import int64
+from ..kernels import BY_NAME
+from ._call import tensor_of
+from ._dims import dims_of, one_dim, shape_of, sizes
+from .conversion import cast
+from .shape import _reshape, atleast_1d, atleast_2d, expand, movedim, narrow, select, unsqueeze
+
+__all__ = ["cat", "chunk", "column_stack", "concat", "concatenate", "dstack", "hstack", "meshgrid", "repeat_interleave",
+           "row_stack", "split", "split_with_sizes", "stack", "tensor_split", "tile", "unbind", "vsplit", "vstack",
+           "hsplit"]  # fmt: skip
+
+_CAT = BY_NAME["cat"]
+MOST_OPERANDS = 500  # what one call record has room for; longer lists are joined in rounds
+
+
+# joining ------------------------------------------------------------------------------------------------
+
+
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
+    """Tensors one after the other along a dimension; other sizes must be equal.
+
+    Raises
+    ------
+    RuntimeError
+        When the list is empty or shapes do not fit.
+    """
+    given = list(tensors)
+    if not given:
+        raise RuntimeError("cat: expected a non-empty list of Tensors")
+    for k, x in enumerate(given):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"cat: expected Tensor as element {k} in argument 0, but got {type(x).__name__}")
+    kind = result_type(given)
+    # an empty vector joins with anything, as it always did in PyTorch
+    shapes = [shape_of(x) for x in given]
+    parts = [cast(x, kind) for x, shape in zip(given, shapes, strict=True) if shape != (0,)]
+    shapes = [shape for shape in shapes if shape != (0,)]
+    if not parts:
+        return given[0].clone()  # type: ignore[attr-defined]
+    first = shapes[0]
+    if not first:
+        raise RuntimeError("cat: zero-dimensional tensor (at position 0) cannot be concatenated; use stack")
+    at = one_dim(dim, len(first), "cat")
+    total = 0
+    for k, shape in enumerate(shapes):
+        if len(shape) != len(first):
+            raise RuntimeError(
+                f"cat: Tensors must have same number of dimensions: got {len(first)} and {len(shape)}"
+            )
+        for d, size in enumerate(shape):
+            if d != at and size != first[d]:
+                raise RuntimeError(
+                    f"cat: Sizes of tensors must match except in dimension {at}. Expected size {first[d]} but got "
+                    f"size {size} for tensor number {k} in the list."
+                )
+        total += shape[at]
+    if len(parts) > MOST_OPERANDS:
+        groups = [parts[k : k + MOST_OPERANDS] for k in range(0, len(parts), MOST_OPERANDS)]
+        return cat([cat(group, at) for group in groups], at)
+    shape = (*first[:at], total, *first[at + 1 :])
+    return wrap(arrays(_CAT, parts, [(kind, shape)], (at,))[0])
+
+
+concat = concatenate = cat
+
+
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
+    """Tensors of one shape along a new dimension.
+
+    Raises
+    ------
+    RuntimeError
+        When the list is empty or shapes differ.
+    """
+    given = list(tensors)
+    if not given:
+        raise RuntimeError("stack: expects a non-empty TensorList")
+    for k, x in enumerate(given):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"stack: expected Tensor as element {k} in argument 0, but got {type(x).__name__}")
+    shape = shape_of(given[0])
+    for k, x in enumerate(given):
+        if shape_of(x) != shape:
+            raise RuntimeError(
+                f"stack: stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and "
+                f"{list(x.shape)} at entry {k}"
+            )
+    at = one_dim(dim, len(shape) + 1, "stack")
+    if shape and at == 0 and shape[0]:
+        # joined along their first dimension and cut again: one row instead of one for each tensor
+        return _reshape(cat(given, 0), (len(given), *shape), "stack")
+    return cat([unsqueeze(x, at) for x in given], at)
+
+
+def hstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors side by side: along the first dimension of vectors, else the second."""
+    given = [atleast_1d(x) for x in tensors]
+    return cat(given, 0 if given and dims_of(given[0]) == 1 else 1)
+
+
+def vstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors one below the other; vectors are rows."""
+    return cat([atleast_2d(x) for x in tensors], 0)
+
+
+row_stack = vstack
+
+
+def dstack(tensors: Sequence[Tensor]) -> Tensor:
+    """Tensors along the third dimension."""
+    from .shape import atleast_3d
+
+    return cat([atleast_3d(x) for x in tensors], 2)
+
+
+def column_stack(tensors: Sequence[Tensor]) -> Tensor:
+    """Vectors as the columns of a matrix; matrices side by side."""
+    return cat([_reshape(x, (x.numel(), 1), "reshape") if dims_of(x) < 2 else x for x in tensors], 1)
+
+
+# cutting ------------------------------------------------------------------------------------------------
+
+
+def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of every index of a dimension."""
+    shape = shape_of(tensor_of(input, "unbind"))
+    if not shape:
+        raise RuntimeError("unbind: cannot unbind a 0-dim tensor")
+    at = one_dim(dim, len(shape), "unbind")
+    return tuple(select(input, at, k) for k in range(shape[at]))
+
+
+def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of consecutive parts: of one size (the last may be smaller), or of the sizes given.
+
+    Raises
+    ------
+    RuntimeError
+        When sizes do not add up to the dimension's.
+    """
+    shape = shape_of(tensor_of(tensor, "split"))
+    if not shape:
+        raise RuntimeError("split: split expects at least a 1-dimensional tensor")
+    at = one_dim(dim, len(shape), "split")
+    size = shape[at]
+    if hasattr(split_size_or_sections, "__index__"):
+        each = split_size_or_sections.__index__()
+        if each < 0 or (each == 0 and size):
+            raise RuntimeError(f"split: split expects split_size be positive, but got split_size={each}")
+        lengths = [min(each, size - k) for k in range(0, size, each)] if size else [0]
+    else:
+        lengths = [int(s) for s in split_size_or_sections]
+        if sum(lengths) != size or min(lengths, default=0) < 0:
+            raise RuntimeError(
+                "split: split_with_sizes expects split_sizes to sum exactly to "
+                f"{size} (input tensor's size at dimension {at}), but got split_sizes={lengths}"
+            )
+    return _cut(tensor, at, lengths)
+
+
+def _cut(x: Tensor, dim: int, lengths: Sequence[int]) -> tuple[Tensor, ...]:
+    parts, start = [], 0
+    for length in lengths:
+        parts.append(narrow(x, dim, start, length))
+        start += length
+    return tuple(parts)
+
+
+def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
+    """`split` into parts of the given sizes."""
+    return split(input, list(split_sizes), dim)
+
+
+def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+    """At most so many views of consecutive parts of one size; the last may be smaller."""
+    shape = shape_of(tensor_of(input, "chunk"))
+    if chunks <= 0:
+        raise RuntimeError(f"chunk: chunk expects `chunks` to be greater than 0, got: {chunks}")
+    if not shape:
+        raise RuntimeError("chunk: chunk expects at least a 1-dimensional tensor")
+    at = one_dim(dim, len(shape), "chunk")
+    each = -(-shape[at] // chunks)
+    return split(input, each, at) if shape[at] else tuple(narrow(input, at, 0, 0) for _ in range(chunks))
+
+
+def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+    """Views of consecutive parts: so many of nearly one size, or cut before the given indices."""
+    shape = shape_of(tensor_of(input, "tensor_split"))
+    at = one_dim(dim, len(shape), "tensor_split")
+    size = shape[at]
+    if hasattr(indices_or_sections, "__index__"):
+        sections = indices_or_sections.__index__()
+        if sections <= 0:
+            raise RuntimeError(f"tensor_split: number of sections must be larger than 0, got {sections}")
+        small, more = divmod(size, sections)
+        return _cut(input, at, [small + (k < more) for k in range(sections)])
+    if isinstance(indices_or_sections, Tensor):
+        indices_or_sections = indices_or_sections.tolist()
+    parts, start = [], 0
+    for cut in [*indices_or_sections, size]:
+        stop = min(max(cut + size if cut < 0 else cut, 0), size)
+        parts.append(narrow(input, at, min(start, size), max(stop - start, 0)))
+        start = stop
+    return tuple(parts)
+
+
+def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+    """`tensor_split` along the second dimension, of vectors the first."""
+    return tensor_split(input, indices_or_sections, 0 if dims_of(input) == 1 else 1)
+
+
+def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
+    """`tensor_split` along the first dimension."""
+    return tensor_split(input, indices_or_sections, 0)
+
+
+# repeating ----------------------------------------------------------------------------------------------
+
+
+def repeat(self: Tensor, *repeats: Any) -> Tensor:
+    """The tensor so many times along each dimension; more numbers than dimensions add dimensions in front.
+
+    Raises
+    ------
+    RuntimeError
+        When there are fewer numbers than dimensions.
+    """
+    times, shape = sizes(repeats, "repeat"), shape_of(self)
+    if len(times) < len(shape):
+        raise RuntimeError(
+            "repeat: Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor: "
+            f"{len(times)} numbers for shape {shape}"
+        )
+    if min(times, default=0) < 0:
+        raise RuntimeError(f"repeat: Trying to create tensor with negative dimension: repeats {times}")
+    shape = (1,) * (len(times) - len(shape)) + shape
+    if all(n == 1 for n in times):
+        return expand(self, *shape).clone()  # type: ignore[attr-defined]
+    # (n, size) beside each other for every dimension that is repeated, expanded and copied once
+    apart: list[int] = []
+    wide: list[int] = []
+    for n, size in zip(times, shape, strict=True):
+        if n != 1:
+            apart.append(1)
+            wide.append(n)
+        apart.append(size)
+        wide.append(size)
+    result = tuple(n * size for n, size in zip(times, shape, strict=True))
+    return _reshape(expand(_reshape(self, tuple(apart), "reshape"), *wide).clone(), result, "repeat")  # type: ignore[attr-defined]
+
+
+def tile(input: Tensor, *dims: Any) -> Tensor:
+    """`repeat` that puts ones in front of too few numbers."""
+    times = sizes(dims, "tile")
+    return repeat(input, *(1,) * (dims_of(input) - len(times)), *times)
+
+
+def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None, *, output_size: Any = None) -> Tensor:
+    """Every index of a dimension so many times in a row; without `dim`, of the flattened tensor.
+
+    Raises
+    ------
+    RuntimeError
+        When a tensor of repeats does not have the dimension's size.
+    """
+    x = tensor_of(input, "repeat_interleave")
+    if dim is None:
+        x, dim = _reshape(x, (x.numel(),), "reshape"), 0
+    shape = shape_of(x)
+    at = one_dim(dim, len(shape), "repeat_interleave")
+    if isinstance(repeats, Tensor) and repeats.numel() == 1:
+        repeats = int(repeats.item())
+    if isinstance(repeats, int):
+        if repeats < 0:
+            raise RuntimeError(f"repeat_interleave: repeats can not be negative, got {repeats}")
+        wide = unsqueeze(x, at + 1).expand(*shape[: at + 1], repeats, *shape[at + 1 :])  # type: ignore[attr-defined]
+        return _reshape(wide, (*shape[:at], shape[at] * repeats, *shape[at + 1 :]), "repeat_interleave")
+    counts = [int(n) for n in (repeats.tolist() if isinstance(repeats, Tensor) else repeats)]
+    if len(counts) != shape[at]:
+        raise RuntimeError(
+            f"repeat_interleave: repeats must have the same size as input along dim, but got repeats.size(0) = "
+            f"{len(counts)} and input.size({at}) = {shape[at]}"
+        )
+    if min(counts, default=0) < 0:
+        raise RuntimeError(f"repeat_interleave: repeats can not be negative, got {min(counts)}")
+    from .creation import tensor
+
+    index = tensor([k for k, n in enumerate(counts) for _ in range(n)], dtype=int64)
+    return x.index_select(at, index)  # type: ignore[attr-defined]
+
+
+def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
+    """Coordinates of the grid that vectors span: one tensor for each, expanded without copies."""
+    if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
+        tensors = tuple(tensors[0])
+    if not tensors:
+        raise RuntimeError("meshgrid: expects a non-empty TensorList")
+    if indexing not in ("ij", "xy"):
+        raise RuntimeError(f"meshgrid: indexing must be one of 'xy' or 'ij', but received: {indexing!r}")
+    if any(dims_of(x) > 1 for x in tensors):
+        raise RuntimeError("meshgrid: Expected 0D or 1D tensors; flatten them first")
+    if len({x.dtype for x in tensors}) > 1:
+        raise RuntimeError("meshgrid: expects all tensors to have the same dtype")
+    count = len(tensors)
+    lengths = [x.numel() for x in tensors]
+    grids = tuple(
+        expand(_reshape(x, tuple(-1 if d == k else 1 for d in range(count)), "view"), *lengths)
+        for k, x in enumerate(tensors)
+    )
+    if indexing == "xy" and count > 1:
+        return tuple(movedim(g, 0, 1) for g in grids)
+    return grids
+
+
+for _name in ("chunk", "hsplit", "repeat_interleave", "split", "split_with_sizes", "tensor_split", "tile", "unbind",
+              "vsplit"):  # fmt: skip
+    setattr(Tensor, _name, globals()[_name])
+Tensor.repeat = repeat

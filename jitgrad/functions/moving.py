@@ -1,0 +1,192 @@
+"""Reversing, rolling and masking by position: flip, roll, rot90, tril, triu, diag."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._tensor import Tensor, wrap
+from ..dispatch import arrays
+from ..dtypes import bool_
+from ..kernels import BY_NAME
+from ._call import tensor_of
+from ._dims import dim_mask, dims_of, one_dim, shape_of
+from .bounds import where
+from .creation import from_array
+from .joining import cat
+from .shape import _reshape, diagonal, narrow, transpose
+
+__all__ = ["diag", "diag_embed", "diagflat", "flip", "fliplr", "flipud", "roll", "rot90", "tril", "tril_indices",
+           "triu", "triu_indices"]  # fmt: skip
+
+_FLIP = BY_NAME["flip"]
+
+
+def flip(input: Tensor, *dims: Any) -> Tensor:
+    """The given dimensions in reverse; a copy."""
+    shape = shape_of(tensor_of(input, "flip"))
+    named = dims[0] if len(dims) == 1 else dims
+    if not hasattr(named, "__index__") and not len(named):
+        return input.clone()  # type: ignore[attr-defined]
+    mask = dim_mask(named, len(shape), "flip")
+    return wrap(arrays(_FLIP, (input,), [(input.dtype, shape)], (mask,))[0])
+
+
+def fliplr(input: Tensor) -> Tensor:
+    """The second dimension in reverse."""
+    if dims_of(input) < 2:
+        raise RuntimeError("fliplr: Input must be >= 2-d.")
+    return flip(input, 1)
+
+
+def flipud(input: Tensor) -> Tensor:
+    """The first dimension in reverse."""
+    if dims_of(input) < 1:
+        raise RuntimeError("flipud: Input must be >= 1-d.")
+    return flip(input, 0)
+
+
+def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
+    """Elements shifted along dimensions; what leaves at the end comes in at the start.
+
+    Raises
+    ------
+    RuntimeError
+        When the numbers of shifts and dimensions differ.
+    """
+    shape = shape_of(tensor_of(input, "roll"))
+    steps = [shifts] if isinstance(shifts, int) else list(shifts)
+    if dims is None or (not isinstance(dims, int) and not len(dims)):
+        if len(steps) != 1:
+            raise RuntimeError(f"roll: shifts and dimensions must align. shifts: {len(steps)}, dims: 0")
+        flat = roll(_reshape(input, (input.numel(),), "reshape"), steps[0], 0)
+        return _reshape(flat, shape, "reshape")
+    where_to = [dims] if isinstance(dims, int) else list(dims)
+    if len(steps) != len(where_to):
+        raise RuntimeError(
+            f"roll: shifts and dimensions must align. shifts: {len(steps)}, dims: {len(where_to)}"
+        )
+    x = input
+    for step, dim in zip(steps, where_to, strict=True):
+        at = one_dim(dim, len(shape), "roll")
+        step = step % shape[at] if shape and shape[at] else 0
+        if step:
+            x = cat([narrow(x, at, shape[at] - step, step), narrow(x, at, 0, shape[at] - step)], at)
+    return input.clone() if x is input else x  # type: ignore[attr-defined]
+
+
+def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
+    """A quarter turn, `k` times, in the plane of two dimensions, from the first towards the second."""
+    count = dims_of(tensor_of(input, "rot90"))
+    if len(dims) != 2:
+        raise RuntimeError(f"rot90: expected total rotation dims == 2, but got dims = {len(dims)}")
+    first, second = (one_dim(d, count, "rot90") for d in dims)
+    if first == second:
+        raise RuntimeError("rot90: expected rotation dims to be different")
+    k %= 4
+    if k == 0:
+        return input.clone()  # type: ignore[attr-defined]
+    if k == 2:
+        return flip(input, (first, second))
+    if k == 1:
+        return transpose(flip(input, second), first, second).contiguous()  # type: ignore[attr-defined]
+    return flip(transpose(input, first, second), second)
+
+
+def _triangle(name: str, input: Tensor, keep: Any, diagonal: int) -> Tensor:
+    shape = shape_of(tensor_of(input, name))
+    if len(shape) < 2:
+        raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions, got shape {shape}")
+    rows, columns = np.ogrid[: shape[-2], : shape[-1]]
+    mask = from_array(keep(columns - rows, diagonal), bool_)
+    return where(mask, input, input._like(0))  # type: ignore[attr-defined]
+
+
+def tril(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Zeros above a diagonal of the last two dimensions."""
+    return _triangle("tril", input, np.less_equal, diagonal)
+
+
+def triu(input: Tensor, diagonal: int = 0) -> Tensor:
+    """Zeros below a diagonal of the last two dimensions."""
+    return _triangle("triu", input, np.greater_equal, diagonal)
+
+
+def _indices(pair: Any, dtype: Any) -> Tensor:
+    from ..dtypes import int64, to_dtype
+
+    kind = int64 if dtype is None else to_dtype(dtype, "tril_indices")
+    return from_array(np.stack(pair), kind)
+
+
+def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Row and column indices of the lower triangle of a matrix."""
+    return _indices(np.tril_indices(row, offset, col), dtype)
+
+
+def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
+    """Row and column indices of the upper triangle of a matrix."""
+    return _indices(np.triu_indices(row, offset, col), dtype)
+
+
+def diag(input: Tensor, diagonal: int = 0) -> Tensor:
+    """The diagonal of a matrix, or the matrix with a vector as its diagonal."""
+    dims = dims_of(tensor_of(input, "diag"))
+    if dims == 2:
+        return _diagonal(input, diagonal).contiguous().clone()  # type: ignore[attr-defined]
+    if dims != 1:
+        raise RuntimeError(f"diag: matrix or a vector expected, got {dims} dimension(s)")
+    return diag_embed(input, diagonal)
+
+
+_diagonal = diagonal
+
+
+def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
+    """Matrices with the last dimension as their diagonals."""
+    from .shape import movedim
+
+    shape = shape_of(tensor_of(input, "diag_embed"))
+    first, second = one_dim(dim1, len(shape) + 1, "diag_embed"), one_dim(dim2, len(shape) + 1, "diag_embed")
+    if first == second:
+        raise RuntimeError(f"diag_embed: diagonal dimensions cannot be identical {dim1}, {dim2}")
+    size = shape[-1] + (offset if offset >= 0 else -offset)
+    # rows of the result: the vector shifted to its column, zeros elsewhere
+    rows, columns = np.ogrid[:size, :size]
+    mask = from_array(columns - rows == offset, bool_)
+    x = input
+    ahead = size - shape[-1]
+    if ahead:
+        zeros = input.new_zeros((*shape[:-1], ahead))  # type: ignore[attr-defined]
+        # an element stands in its column above the diagonal, and there too below it
+        x = cat([zeros, input], -1) if offset > 0 else cat([input, zeros], -1)
+    matrix = where(mask, x.unsqueeze(-2), input._like(0))  # type: ignore[attr-defined]
+    if (first, second) == (len(shape) - 1, len(shape)):
+        return matrix
+    return movedim(matrix, (-2, -1), (first, second))
+
+
+def diagflat(input: Tensor, offset: int = 0) -> Tensor:
+    """The matrix with all elements of a tensor as its diagonal."""
+    return diag_embed(_reshape(input, (input.numel(),), "reshape"), offset)
+
+
+for _name in __all__:
+    if _name not in ("tril_indices", "triu_indices"):
+        setattr(Tensor, _name, globals()[_name])
+
+
+def _in_place(name: str) -> None:
+    function = globals()[name]
+
+    def run(self: Tensor, diagonal: int = 0) -> Tensor:
+        return self.copy_(function(self, diagonal))  # type: ignore[attr-defined]
+
+    run.__name__ = run.__qualname__ = name + "_"
+    run.__doc__ = f"``{name}`` in place."
+    setattr(Tensor, name + "_", run)
+
+
+_in_place("tril")
+_in_place("triu")

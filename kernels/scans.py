@@ -1,0 +1,50 @@
+"""Cumulative operations along one dimension: declared here, their loops are in `kernels.scan_loops`.
+
+Operands are contiguous and seen as (outer, n, inner); the attribute words are these three sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import abi
+from .table import ALL, FLOATS, array_op
+
+
+def _loops(name: str) -> Callable[[str, int], Any]:
+    """The builder called `name`, imported when a kernel is built: it needs Numba."""
+
+    def build(symbol: str, dtype: int) -> Any:
+        from . import scan_loops
+
+        return getattr(scan_loops, name)(symbol, dtype)
+
+    return build
+
+
+array_op(
+    "cumsum",
+    ("x",),
+    _loops("cumsum"),
+    backward=_loops("cumsum_backward"),
+    gradients={"x": ()},
+    dtypes=(abi.INT64, *FLOATS),
+)
+array_op(
+    "cumprod",
+    ("x",),
+    _loops("cumprod"),
+    backward=_loops("cumprod_backward"),
+    gradients={"x": ("x", "y")},
+    dtypes=(abi.INT64, *FLOATS),
+)
+array_op(
+    "logcumsumexp",
+    ("x",),
+    _loops("logcumsumexp"),
+    backward=_loops("logcumsumexp_backward"),
+    gradients={"x": ("x", "y")},
+)
+array_op("cummax_index", ("x",), _loops("cummax_index"), result=abi.INT64, dtypes=ALL)
+array_op("cummin_index", ("x",), _loops("cummin_index"), result=abi.INT64, dtypes=ALL)

@@ -1,0 +1,48 @@
+"""Operations along one dimension that choose or multiply: argmax, argmin, max and min with indices, prod."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from . import abi
+from .table import ALL, array_op
+
+# attribute word 0: the dimension
+
+
+def _loops(name: str, *options: Any) -> Callable[[str, int], Any]:
+    """The builder called `name`, imported when a kernel is built: it needs Numba."""
+
+    def build(symbol: str, dtype: int) -> Any:
+        from . import selection_loops
+
+        return getattr(selection_loops, name)(dtype, *options)
+
+    return build
+
+
+array_op("argmax", ("x",), _loops("argument", True), dtypes=ALL, result=abi.INT64, reference=np.argmax)
+array_op("argmin", ("x",), _loops("argument", False), dtypes=ALL, result=abi.INT64, reference=np.argmin)
+# output 0 is the indices: only the first output can be saved, and they are what the walk back reads
+for _name, _greatest in (("max", True), ("min", False)):
+    array_op(
+        f"{_name}_along",
+        ("x",),
+        _loops("extreme", _greatest),
+        backward=_loops("extreme_backward"),
+        gradients={"x": ("y",)},
+        dtypes=ALL,
+        outputs=2,
+        grad_name=_name.capitalize(),
+    )
+array_op(
+    "prod_along",
+    ("x",),
+    _loops("product"),
+    backward=_loops("product_backward"),
+    gradients={"x": ("x",)},
+    grad_name="Prod",
+)

@@ -1,0 +1,30 @@
+"""Order along one dimension: declared here, the loops are in `kernels.sorting_loops`.
+
+Only indices come from these kernels; values are gathered with them, which makes them differentiable. Operands
+are contiguous and seen as (outer, n, inner): the first three attribute words. Nan counts as the greatest value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import abi
+from .table import ALL, array_op
+
+
+def _loops(name: str) -> Callable[[str, int], Any]:
+    """The builder called `name`, imported when a kernel is built: it needs Numba."""
+
+    def build(symbol: str, dtype: int) -> Any:
+        from . import sorting_loops
+
+        return getattr(sorting_loops, name)(symbol, dtype)
+
+    return build
+
+
+# each has a second output: int64 working memory
+array_op("argsort", ("x",), _loops("argsort"), result=abi.INT64, outputs=2, dtypes=ALL)
+array_op("topk_index", ("x",), _loops("topk_index"), result=abi.INT64, outputs=2, dtypes=ALL)
+array_op("rank_index", ("x",), _loops("rank_index"), result=abi.INT64, outputs=2, dtypes=ALL)

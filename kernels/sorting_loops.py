@@ -1,0 +1,207 @@
+"""The loops of sorting kernels, for Numba.
+
+Elements become int64 keys in the order of their values, so that one radix sort (least significant byte first,
+stable) serves every dtype; bytes in which all keys agree are skipped. Short lines are sorted by insertion.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import abi
+from .abi import ARRAY_ADDRESS
+from .plain import accessors, attributes, bits, described, helper, set_word, word
+
+SHORT = 40  # up to this length insertion is quicker
+BUCKETS = 256
+KTH, MEDIAN, NANMEDIAN = range(3)
+_LARGEST = (1 << 63) - 1
+# per floating dtype: all bits but the sign, the bits of infinity, and the key of nan
+_FORMATS = {
+    abi.FLOAT32: (0x7FFFFFFF, 0x7F800000),
+    abi.FLOAT64: (0x7FFFFFFFFFFFFFFF, 0x7FF0000000000000),
+}
+_keys: dict[int, Any] = {}
+
+
+def key_of(dtype: int) -> Any:
+    """``key(address, index)``: an element as an integer of the same order; nan is the greatest."""
+    if dtype in _keys:
+        return _keys[dtype]
+    if dtype not in _FORMATS:
+        _keys[dtype] = accessors(dtype)[0]
+        return _keys[dtype]
+    load = bits(dtype)[0]
+    magnitude, infinity = _FORMATS[dtype]
+
+    @helper
+    def key(address, index):
+        pattern = load(address, index)
+        size = pattern & magnitude
+        if size > infinity:
+            return magnitude
+        return -size if pattern < 0 else size
+
+    _keys[dtype] = key
+    return key
+
+
+@helper
+def insertion(keys, indices, n):
+    """Sort a short line of keys, and indices with them."""
+    for k in range(1, n):
+        key, index = word(keys, k), word(indices, k)
+        j = k - 1
+        while j >= 0 and word(keys, j) > key:
+            set_word(keys, j + 1, word(keys, j))
+            set_word(indices, j + 1, word(indices, j))
+            j -= 1
+        set_word(keys, j + 1, key)
+        set_word(indices, j + 1, index)
+
+
+@helper
+def radix_pass(keys, indices, to_keys, to_indices, counts, n, shift, flip):
+    """One stable pass by the byte at `shift`; False when all keys agree in it and nothing was moved."""
+    for b in range(BUCKETS):
+        set_word(counts, b, 0)
+    for k in range(n):
+        b = ((word(keys, k) >> shift) & 255) ^ flip
+        set_word(counts, b, word(counts, b) + 1)
+    if word(counts, ((word(keys, 0) >> shift) & 255) ^ flip) == n:
+        return False
+    total = 0
+    for b in range(BUCKETS):
+        count = word(counts, b)
+        set_word(counts, b, total)
+        total += count
+    for k in range(n):
+        key = word(keys, k)
+        b = ((key >> shift) & 255) ^ flip
+        at = word(counts, b)
+        set_word(counts, b, at + 1)
+        set_word(to_keys, at, key)
+        set_word(to_indices, at, word(indices, k))
+    return True
+
+
+@helper
+def sort_line(work, n, key_bytes):
+    """Sort the `n` keys at `work` with the indices behind them; returns where the indices are."""
+    keys, indices = work, work + n * 8
+    if n <= SHORT:
+        insertion(keys, indices, n)
+        return indices
+    other_keys, other_indices, counts = work + n * 16, work + n * 24, work + n * 32
+    for b in range(key_bytes):
+        flip = 128 if b == key_bytes - 1 else 0
+        if radix_pass(keys, indices, other_keys, other_indices, counts, n, 8 * b, flip):
+            keys, other_keys = other_keys, keys
+            indices, other_indices = other_indices, indices
+    return indices
+
+
+def work_words(n: int) -> int:
+    """Words of working memory that sorting a line of `n` elements needs."""
+    return 4 * n + BUCKETS
+
+
+# bytes in which keys differ; keys of unsigned dtypes need one more than the elements have, for the sign
+_KEY_BYTES = {abi.BOOL: 2, abi.UINT8: 2, abi.INT32: 4, abi.INT64: 8, abi.FLOAT32: 4, abi.FLOAT64: 8}
+
+
+def argsort(symbol: str, dtype: int) -> Any:
+    """Indices that sort each line; attribute 3: descending."""
+    key = key_of(dtype)
+    key_bytes = _KEY_BYTES[dtype]
+
+    def kernel(record, part, parts):
+        words = attributes(record)
+        outer, n, inner, descending = word(words, 0), word(words, 1), word(words, 2), word(words, 3)
+        x, y = word(described(record, 0), ARRAY_ADDRESS), word(described(record, 1), ARRAY_ADDRESS)
+        work = word(described(record, 2), ARRAY_ADDRESS)
+        if part != 0:
+            return
+        for o in range(outer):
+            for i in range(inner):
+                start = o * n * inner + i
+                for k in range(n):
+                    value = key(x, start + k * inner)
+                    set_word(work, k, ~value if descending else value)
+                    set_word(work, n + k, k)
+                sorted_ = sort_line(work, n, key_bytes)
+                for k in range(n):
+                    set_word(y, start + k * inner, word(sorted_, k))
+
+    return kernel
+
+
+def topk_index(symbol: str, dtype: int) -> Any:
+    """Indices of the first `k` in order of each line; attributes 3 and 4: whether of the greatest, and `k`."""
+    key = key_of(dtype)
+
+    def kernel(record, part, parts):
+        words = attributes(record)
+        outer, n, inner = word(words, 0), word(words, 1), word(words, 2)
+        largest, count = word(words, 3), word(words, 4)
+        x, y = word(described(record, 0), ARRAY_ADDRESS), word(described(record, 1), ARRAY_ADDRESS)
+        keys = word(described(record, 2), ARRAY_ADDRESS)
+        indices = keys + count * 8
+        if part != 0 or count == 0:
+            return
+        for o in range(outer):
+            for i in range(inner):
+                found = 0
+                for k in range(n):
+                    value = key(x, (o * n + k) * inner + i)
+                    if largest:
+                        value = ~value
+                    if found == count and value >= word(keys, count - 1):
+                        continue
+                    j = found - 1 if found < count else count - 2
+                    while j >= 0 and word(keys, j) > value:
+                        set_word(keys, j + 1, word(keys, j))
+                        set_word(indices, j + 1, word(indices, j))
+                        j -= 1
+                    set_word(keys, j + 1, value)
+                    set_word(indices, j + 1, k)
+                    found += found < count
+                for k in range(count):
+                    set_word(y, (o * count + k) * inner + i, word(indices, k))
+
+    return kernel
+
+
+def rank_index(symbol: str, dtype: int) -> Any:
+    """Index of the element of one rank in each line; attributes 3 and 4: KTH, MEDIAN or NANMEDIAN, and the rank."""
+    key = key_of(dtype)
+    key_bytes = _KEY_BYTES[dtype]
+    nan = _FORMATS[dtype][0] if dtype in _FORMATS else _LARGEST
+    floating = dtype in _FORMATS
+
+    def kernel(record, part, parts):
+        words = attributes(record)
+        outer, n, inner = word(words, 0), word(words, 1), word(words, 2)
+        mode, rank = word(words, 3), word(words, 4)
+        x, y = word(described(record, 0), ARRAY_ADDRESS), word(described(record, 1), ARRAY_ADDRESS)
+        work = word(described(record, 2), ARRAY_ADDRESS)
+        if part != 0:
+            return
+        for o in range(outer):
+            for i in range(inner):
+                numbers = 0  # that are not nan
+                for k in range(n):
+                    value = key(x, (o * n + k) * inner + i)
+                    set_word(work, k, value)
+                    set_word(work, n + k, k)
+                    if not floating or value != nan:
+                        numbers += 1
+                sorted_ = sort_line(work, n, key_bytes)
+                at = rank
+                if mode != KTH:
+                    at = (numbers - 1) >> 1 if numbers > 0 else 0
+                    if mode == MEDIAN and numbers < n:
+                        at = numbers  # the first nan
+                set_word(y, o * inner + i, word(sorted_, at))
+
+    return kernel
