@@ -10,7 +10,7 @@ from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT, demand
 from ..engine import layout
 from ..engine.entry import entries
-from ..engine.layout import S_FLAGS, S_NUMEL, S_ROW, SLOT_WORDS, T_PREV
+from ..engine.layout import S_FLAGS, S_NUMEL, S_ROW, SLOT_WORDS
 from ..store import raise_out_of_memory, store
 from .graph import describe_stale, run_python_row
 
@@ -37,7 +37,7 @@ def seed_of(root: Tensor, gradient: Any) -> int:
                 f"backward: grad can be implicitly created only for scalar outputs, not for shape "
                 f"{tuple(root.shape)}; pass gradient= of that shape, or reduce to one element first"
             )
-        return demand("ones_like", root._slot)
+        return demand("ones", root._slot)
     if not isinstance(gradient, Tensor):
         raise TypeError(
             f"backward: gradients can be either Tensors or None, but got {type(gradient).__name__}"
@@ -54,16 +54,17 @@ def seed_of(root: Tensor, gradient: Any) -> int:
 
 def backward(root: Tensor, gradient: Any, retain_graph: bool | None, create_graph: bool, inputs: Any) -> None:
     """`Tensor.backward`."""
-    if inputs is not None:
-        backward_many((root,), (gradient,), retain_graph, create_graph, inputs)
-        return
-    _no_create_graph("backward", create_graph)
-    seed = seed_of(root, gradient)
-    state = array("q", (layout.NO_ROW, 0, 0, bool(retain_graph), 0))
-    address = state.buffer_info()[0]
-    status = entries.begin_walk(CONTEXT, address, root._slot, seed)
-    if status != 0:
-        _go_on(state, address, status)
+    if gradient is None and inputs is None and not create_graph:
+        state = entries.backward(CONTEXT, root._slot, bool(retain_graph))
+        if state == 0:
+            return
+        if state > 0:
+            try:
+                _go_on(state, store.field("walk_status"), False)
+            finally:
+                entries.free_state(CONTEXT, state)
+            return
+    backward_many((root,), None if gradient is None else (gradient,), retain_graph, create_graph, inputs)
 
 
 def backward_many(
@@ -186,24 +187,26 @@ def _walk_from(roots: Sequence[Tensor], gradients: Sequence[Any], state: array) 
         raise
     address = state.buffer_info()[0]
     state[layout.W_CURSOR] = max((root._word(S_ROW) for root in roots), default=layout.NO_ROW)
-    for root, seed in zip(roots[:-1], seeds, strict=False):
-        entries.give_cotangent(CONTEXT, address, root._slot, seed)
+    for root, seed in zip(roots, seeds, strict=True):
+        status = layout.NEED_KERNEL
+        while status == layout.NEED_KERNEL:
+            status = entries.give_cotangent(CONTEXT, address, root._slot, seed)
+            if status == layout.NEED_KERNEL:
+                store.mend(status)
     if roots:
-        status = entries.begin_walk(CONTEXT, address, roots[-1]._slot, seeds[-1])
+        status = entries.begin_walk(CONTEXT, address, roots[0]._slot, 0)
         if status != 0:
-            _go_on(state, address, status)
+            _go_on(address, status, bool(state[layout.W_CAPTURE]))
 
 
-def _go_on(state: array, address: int, status: int) -> None:
+def _go_on(address: int, status: int, capture: bool) -> None:
     """Continue a walk that stopped for Python, to its end or to an error."""
     try:
         while status != 0:
             if status == layout.NEED_PYTHON:
                 offset = store.detail()[0]
-                previous = int(store.tape[offset + T_PREV])
-                run_python_row(address, offset, bool(state[layout.W_CAPTURE]))
+                run_python_row(address, offset, capture)
                 entries.leave_row(CONTEXT, address, offset)
-                state[layout.W_CURSOR] = previous
             elif not store.mend(status):
                 _raise(status)
             status = entries.walk(CONTEXT, address)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from .errors import CommandError, unknown
+from .errors import unknown
 
 DATASETS = ("digits", "iris", "wine", "breast_cancer", "diabetes")
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam")
@@ -53,7 +53,10 @@ def _one_of(kind: str, known: tuple[str, ...]) -> Callable[[str], str]:
 
 
 def hidden_sizes(text: str) -> tuple[str, tuple[int, ...] | None]:
-    """Read ``linear``, ``mlp`` or ``mlp:64-32`` into a kind and its hidden sizes (None: the data set's own)."""
+    """Read ``linear``, ``mlp`` or ``mlp:64-32`` into a kind and its hidden sizes.
+
+    Sizes that are not given are None: the data set's own.
+    """
     kind, colon, sizes = text.partition(":")
     if kind not in MODELS:
         raise argparse.ArgumentTypeError(str(unknown("model", text, ("mlp", "mlp:SIZES", "linear"))))
@@ -103,7 +106,7 @@ def _add_train(commands: Any) -> None:
         "--model",
         type=hidden_sizes,
         default=("mlp", None),
-        help="mlp (hidden sizes that suit the data set; the default), mlp:64-32 (these hidden sizes), or linear",
+        help="mlp (hidden sizes that suit the data set; the default), mlp:64-32 (these sizes), or linear",
     )
     add("--epochs", type=positive_int, metavar="N", help="passes over the training rows")
     add("--batch-size", type=positive_int, metavar="N", help="rows a step")
@@ -144,6 +147,3 @@ def _run(module: str) -> Callable[[argparse.Namespace], int]:
         return import_module(f".{module}", __package__).run(options)
 
     return run
-
-
-__all__ = ["DATASETS", "MODELS", "OPTIMIZERS", "CommandError", "build_parser"]

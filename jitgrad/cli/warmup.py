@@ -17,9 +17,9 @@ from .models import build_model, build_optimizer
 from .parser import OPTIMIZERS
 
 ACTIVATIONS = (
-    "ReLU LeakyReLU PReLU ELU SELU CELU GELU SiLU Mish Softplus Softsign Tanh Sigmoid LogSigmoid Hardtanh "
-    "ReLU6 Hardswish Hardsigmoid"
-).split()
+    *("ReLU", "LeakyReLU", "PReLU", "ELU", "SELU", "CELU", "GELU", "SiLU", "Mish", "Softplus", "Softsign"),
+    *("Tanh", "Sigmoid", "LogSigmoid", "Hardtanh", "ReLU6", "Hardswish", "Hardsigmoid"),
+)
 ROWS, WIDTH, CLASSES = 5, 8, 3
 
 Job = tuple[str, Callable[[], Any]]

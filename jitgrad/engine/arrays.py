@@ -169,6 +169,13 @@ def link(c, op, inputs, ids, outputs, outs, saves):
     if status != 0:
         return status
     for k in range(inputs):
+        slot = load_word(ids, k)
+        if slot_at(c, slot).flags & REQUIRES_GRAD and not walk_kernels(c, slot_at(c, slot).dtype):
+            return NEED_KERNEL
+    for k in range(outputs):
+        if not walk_kernels(c, slot_at(c, load_word(outs, k)).dtype):
+            return NEED_KERNEL
+    for k in range(inputs):
         put_id(c, 1 + k, load_word(ids, k))
     for k in range(outputs):
         put_id(c, 0 if k == 0 else inputs + k, load_word(outs, k))

@@ -8,17 +8,19 @@ table space; its state is in the caller's hands, so it goes on from there, and w
 Gradients of leaves are handed over at the very end: a walk that fails leaves every ``.grad`` as it was.
 """
 
-from ..kernels.abi import A_ARRAYS, ARRAY_ADDRESS, ARRAY_WORDS
+from ..kernels.abi import A_ARRAYS, ARRAY_ADDRESS, ARRAY_WORDS, FLOAT32
 from .handles import release
 from .jit import entry, jit
 from .layout import (
     ARRAYS,
+    BAD_SHAPE,
     CAPTURE,
     CONTIGUOUS,
     DEAD_OP,
     FREED,
     FREED_ROW,
     MAP,
+    NEED_KERNEL,
     NEED_PYTHON,
     NEEDED,
     NO_ROW,
@@ -48,8 +50,9 @@ from .layout import (
     W_LEAVES,
     W_PENDING,
     W_RETAIN,
+    WALK_WORDS,
 )
-from .memory import new_storage
+from .memory import give_block, new_storage, take_block
 from .nests import (
     finish_arrays,
     map_nest,
@@ -66,7 +69,7 @@ from .pointers import (
     store_float32,
     store_word,
 )
-from .record import item_size, kernel_address, room
+from .record import item_size, kernel_address, room, same_shape, walk_kernels
 from .slots import alias, drain, let_go, new_slot, set_contiguous, settle, trim, unlink_row
 from .tables import (
     op_at,
@@ -134,7 +137,10 @@ def exclusive(c, slot):
 
 @entry
 def give_cotangent(c, state, slot, cotangent):
-    """Hand a cotangent (and its handle) to a slot, adding to one that is already there; 0 or a status."""
+    """Hand a cotangent (and its handle) to a slot, adding to one that is already there; 0 or a status.
+
+    NEED_KERNEL leaves everything as it was; it comes for roots only, since rows had their kernels when recorded.
+    """
     record = slot_at(c, slot)
     if record.row <= FREED_ROW:
         release(c, cotangent)
@@ -148,6 +154,8 @@ def give_cotangent(c, state, slot, cotangent):
             record.next = load_word(state, W_LEAVES)
             store_word(state, W_LEAVES, slot)
         return 0
+    if not walk_kernels(c, record.dtype):
+        return NEED_KERNEL
     if not exclusive(c, record.cotangent):
         # what is there may be seen elsewhere: add into a copy
         own = copy_of(c, record.cotangent)
@@ -208,17 +216,6 @@ def sum_to(c, source, slot):
         run(c)
     release(c, source)
     return out
-
-
-@jit
-def same_shape(x, y):
-    """Whether two slots have one shape."""
-    if x.dims != y.dims:
-        return False
-    for d in range(x.dims):
-        if x.shape[d] != y.shape[d]:
-            return False
-    return True
 
 
 @jit
@@ -531,6 +528,7 @@ def reached(c, state, row):
 def leave_row(c, state, offset):
     """After a row has been walked: settle its outputs' cotangents, and free it unless it is retained."""
     row = c.tape + offset * WORD
+    store_word(state, W_CURSOR, load_word(row, T_PREV))
     inputs = load_word(row, T_INPUTS)
     outputs = load_word(row, T_OUTPUTS)
     doomed = NO_ROW
@@ -589,10 +587,13 @@ def walk(c, state):
         if offset < 0:
             break
         row = c.tape + offset * WORD
-        previous = load_word(row, T_PREV)
-        if load_word(row, T_OP) != DEAD_OP:
+        if load_word(row, T_OP) == DEAD_OP:
+            store_word(state, W_CURSOR, load_word(row, T_PREV))
+        else:
             count = reached(c, state, row)
-            if count > 0:
+            if count <= 0:
+                store_word(state, W_CURSOR, load_word(row, T_PREV))
+            else:
                 status = room(c, 0)
                 if status == 0:
                     kind = load_word(row, T_KIND)
@@ -601,7 +602,6 @@ def walk(c, state):
                     c.detail[0] = offset
                     return status
                 leave_row(c, state, offset)
-        store_word(state, W_CURSOR, previous)
     if load_word(state, W_CAPTURE):
         return 0
     return hand_over(c, state)
@@ -609,11 +609,14 @@ def walk(c, state):
 
 @jit
 def hand_over(c, state):
-    """Give the leaves their gradients."""
+    """Give the leaves their gradients; 0 or a status, after NEED_KERNEL with the rest still to be given."""
     leaf = load_word(state, W_LEAVES)
     status = 0
     while leaf != 0:
         record = slot_at(c, leaf)
+        if not walk_kernels(c, record.dtype):
+            store_word(state, W_LEAVES, leaf)
+            return NEED_KERNEL
         following = record.next
         cotangent = record.cotangent
         record.cotangent = 0
@@ -707,11 +710,15 @@ def end_walk(c):
 def begin_walk(c, state, slot, seed):
     """Start a walk at a slot, with the cotangent in slot `seed` (its handle is given up), and go.
 
+    A seed of 0 means that the roots have their cotangents already.
+
     Returns what `walk` returns; after 0 the walk is over, otherwise it goes on or is abandoned.
     """
     c.walks += 1
     store_word(state, W_CURSOR, max(load_word(state, W_CURSOR), slot_at(c, slot).row))
-    status = give_cotangent(c, state, slot, seed)
+    status = 0
+    if seed != 0:
+        status = give_cotangent(c, state, slot, seed)
     if status == 0:
         status = walk(c, state)
     if status == 0:
@@ -719,20 +726,61 @@ def begin_walk(c, state, slot, seed):
     return status
 
 
-@entry
+@jit
 def ones_like(c, slot):
-    """A contiguous slot of ones of the same shape and floating dtype; one handle."""
+    """A contiguous slot of ones of the same shape and floating dtype, with one handle; 0 without memory."""
+    out = zeros_or_empty_like(c, slot, slot_at(c, slot).dtype, False)
+    if out != 0:
+        record = slot_at(c, out)
+        for k in range(record.numel):
+            if record.dtype == FLOAT32:
+                store_float32(record.address + 4 * k, 1.0)
+            else:
+                store_word(record.address, k, float_word(1.0))
+    return out
+
+
+@entry
+def ones(c, slot):
+    """`ones_like` for Python."""
     status = room(c, 0)
     if status != 0:
         return status
-    out = zeros_or_empty_like(c, slot, slot_at(c, slot).dtype, False)
-    if out == 0:
+    out = ones_like(c, slot)
+    return out if out != 0 else OUT_OF_MEMORY
+
+
+@entry
+def backward(c, slot, retain):
+    """The whole of ``loss.backward()`` for a loss of one element, when nothing is in the way.
+
+    Returns 0 when it is done, or a negative status with nothing changed. A walk that stops for Python returns
+    the address of its state, a block that `free_state` takes back; the context keeps the status.
+    """
+    record = slot_at(c, slot)
+    if record.flags & REQUIRES_GRAD == 0 or record.numel != 1 or record.row <= FREED_ROW:
+        return BAD_SHAPE
+    status = room(c, 0)
+    if status != 0:
+        return status
+    seed = ones_like(c, slot)
+    state = take_block(c, 0)
+    if seed == 0 or state == 0:
         return OUT_OF_MEMORY
-    record = slot_at(c, out)
-    size = item_size(record.dtype)
-    for k in range(record.numel):
-        if size == 4:
-            store_float32(record.address + 4 * k, 1.0)
-        else:
-            store_word(record.address, k, float_word(1.0))
-    return out
+    for k in range(WALK_WORDS):
+        store_word(state, k, 0)
+    store_word(state, W_CURSOR, NO_ROW)
+    store_word(state, W_RETAIN, retain)
+    status = begin_walk(c, state, slot, seed)
+    if status != 0:
+        c.walk_status = status
+        return state
+    give_block(c, state, 0)
+    return 0
+
+
+@entry
+def free_state(c, state):
+    """Take back the state of a walk that `backward` began."""
+    give_block(c, state, 0)
+    return 0

@@ -132,6 +132,7 @@ context_dtype = np.dtype(
         ("add_op", i8),
         ("copy_op", i8),
         ("detail", i8, 4),  # what went wrong, for the message
+        ("walk_status", i8),  # why the walk that `backward` began has stopped
         ("walks", i8),  # walks under way: the tape must not move under them
         ("released", i8),  # first external storage that was let go, linked through storage.next
         ("freed_nodes", i8),  # address of the list of Python's rows that went, room kept by Python

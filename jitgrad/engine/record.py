@@ -301,11 +301,26 @@ def reduced_shape(c, x_slot, mask, keep, target):
 
 
 @jit
+def same_shape(x, y):
+    """Whether two slots have one shape."""
+    if x.dims != y.dims:
+        return False
+    for d in range(x.dims):
+        if x.shape[d] != y.shape[d]:
+            return False
+    return True
+
+
+@jit
 def ruled_shape(c, rule, target):
     """Write the shape of an ARRAYS operation's only output by its rule; 0 or BAD_SHAPE."""
     x, out = slot_at(c, get_id(c, 1)), slot_at(c, target)
     if rule == RULE_SCALAR:
         out.dims = 0
+        t = slot_at(c, get_id(c, 2))
+        # two operands of one dtype are compared element by element
+        if get_id(c, 2) != 0 and t.dtype == x.dtype and not same_shape(t, x):
+            return BAD_SHAPE
         return 0
     out.dims = x.dims
     for d in range(x.dims):

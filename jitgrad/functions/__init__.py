@@ -11,5 +11,7 @@ from .creation import *
 from .elementwise import *
 from . import indexing
 from .gathering import *
+from .scans import *
+from .sorting import *
 from .losses import *
 from .products import *

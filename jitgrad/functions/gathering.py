@@ -8,6 +8,7 @@ from typing import Any
 from .._tensor import NUMBERS, Tensor, method, wrap
 from ..dtypes import bool_, int64, uint8
 from ..kernels import BY_NAME
+from ._dims import one_dim
 from ._indices import Plan, Points, coordinates, expanded, launch
 from .indexing import as_value, read_points, recorded, refuse_leaf, write_points
 
@@ -33,19 +34,6 @@ __all__ = [
 ]
 
 GATHER, SCATTER = BY_NAME["gather"], BY_NAME["scatter"]
-
-
-def wrapped_dim(dim: Any, ndim: int, name: str) -> int:
-    """A dimension counted from the front."""
-    if isinstance(dim, bool) or not hasattr(dim, "__index__"):
-        raise TypeError(f"{name}(): argument 'dim' must be int, not {type(dim).__name__}")
-    dim = dim.__index__()
-    limit = max(ndim, 1)
-    if not -limit <= dim < limit:
-        raise IndexError(
-            f"{name}: Dimension out of range (expected to be in range of [{-limit}, {limit - 1}], but got {dim})"
-        )
-    return dim + limit if dim < 0 else dim
 
 
 def _long_index(index: Any, name: str) -> Tensor:
@@ -87,7 +75,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
 
     ``out[i][j] = input[index[i][j]][j]`` for ``dim=0``.
     """
-    dim = wrapped_dim(dim, input.ndim, "gather")
+    dim = one_dim(dim, input.ndim, "gather")
     index = _long_index(index, "gather")
     _check_dims("gather", input, index)
     shape = index.shape
@@ -99,7 +87,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
 
 
 def _scatter(name: str, x: Tensor, dim: int, index: Tensor, source: Any, add: bool, in_place: bool) -> Tensor:
-    dim = wrapped_dim(dim, x.ndim, name)
+    dim = one_dim(dim, x.ndim, name)
     index = _long_index(index, name)
     if isinstance(source, NUMBERS):
         source = expanded(as_value(source, x.dtype, name), index.shape)
@@ -172,7 +160,7 @@ def scatter_add_(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
 
 def _line_points(name: str, x: Tensor, dim: int, index: Tensor) -> tuple[Tensor, Points]:
     """The points of one index tensor (at most one dimension) along a dimension."""
-    dim = wrapped_dim(dim, x.ndim, name)
+    dim = one_dim(dim, x.ndim, name)
     index = _long_index(index, name)
     if index.ndim > 1:
         raise IndexError(f"{name}(): Index is supposed to be a vector, got shape {tuple(index.shape)}")
@@ -362,7 +350,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """`gather` whose operands broadcast along the other dimensions; without `dim` on the flattened tensors."""
     if dim is None:
         return gather(input.reshape(-1), 0, indices.reshape(-1))  # type: ignore[attr-defined]
-    dim = wrapped_dim(dim, input.ndim, "take_along_dim")
+    dim = one_dim(dim, input.ndim, "take_along_dim")
     if input.ndim != indices.ndim:
         raise RuntimeError(
             f"take_along_dim(): input and indices should have the same number of dimensions, but got "
@@ -391,7 +379,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     found = coordinates(input)
     if as_tuple:
         return tuple(found)
-    from .shape import stack
+    from . import stack
 
     return stack(found, 1)
 
@@ -455,14 +443,14 @@ def slice_scatter(
     input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Tensor:
     """`input` with the slice ``start:end:step`` of `dim` replaced by `src`."""
-    dim = wrapped_dim(dim, input.ndim, "slice_scatter")
+    dim = one_dim(dim, input.ndim, "slice_scatter")
     return _region_put("slice_scatter", input, (*(slice(None),) * dim, slice(start, end, step)), src)
 
 
 @method
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     """`input` with the slice `index` of `dim` replaced by `src`."""
-    dim = wrapped_dim(dim, input.ndim, "select_scatter")
+    dim = one_dim(dim, input.ndim, "select_scatter")
     return _region_put("select_scatter", input, (*(slice(None),) * dim, index), src)
 
 

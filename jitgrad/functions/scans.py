@@ -1,0 +1,128 @@
+"""Cumulative sums, products and extremes along a dimension."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from .._tensor import Tensor, method, wrap
+from ..dtypes import dtype, int64
+from ..kernels import BY_NAME
+from ..kernels.table import Op
+from ._dims import one_dim
+from ._indices import run
+from .gathering import gather
+
+__all__ = ["cummax", "cummin", "cumprod", "cumsum", "diff", "logcumsumexp"]
+
+CUMSUM, CUMPROD, LOGCUMSUMEXP, CUMMAX, CUMMIN = (
+    BY_NAME[name] for name in ("cumsum", "cumprod", "logcumsumexp", "cummax_index", "cummin_index")
+)
+
+
+class cummax_result(NamedTuple):
+    """Values, and where they came from."""
+
+    values: Tensor
+    indices: Tensor
+
+
+class cummin_result(NamedTuple):
+    """Values, and where they came from."""
+
+    values: Tensor
+    indices: Tensor
+
+
+def line_words(shape: Sequence[int], dim: int) -> tuple[int, int, int]:
+    """A shape as (outer, n, inner) around a dimension."""
+    return math.prod(shape[:dim]), shape[dim] if shape else 1, math.prod(shape[dim + 1 :])
+
+
+def _scan(op: Op, name: str, x: Tensor, dim: Any, kind: dtype | None) -> Tensor:
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
+    dim = one_dim(dim, x.ndim, name)
+    own = x.dtype
+    if kind is None and not own.is_floating_point:
+        kind = int64
+    if kind is not None and kind is not own:
+        x = x.to(kind)  # type: ignore[attr-defined]
+        if x.dtype.code not in op.dtypes:
+            return _scan(op, name, x, dim, int64).to(kind)  # type: ignore[attr-defined]
+    x = x.contiguous()  # type: ignore[attr-defined]
+    return wrap(run(op, (x,), x.dtype, x.shape, line_words(x.shape, dim)))
+
+
+@method
+def cumsum(input: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
+    """Sums of the elements up to each, along `dim`; integers are summed as int64."""
+    return _scan(CUMSUM, "cumsum", input, dim, dtype)
+
+
+@method
+def cumprod(input: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
+    """Products of the elements up to each, along `dim`; integers are multiplied as int64."""
+    return _scan(CUMPROD, "cumprod", input, dim, dtype)
+
+
+@method
+def logcumsumexp(input: Tensor, dim: int) -> Tensor:
+    """Logarithms of the cumulative sums of exponentials, along `dim`."""
+    if not input.dtype.is_floating_point:
+        raise RuntimeError(f"logcumsumexp: expected a floating dtype, got {input.dtype.name}; use .float()")
+    return _scan(LOGCUMSUMEXP, "logcumsumexp", input, dim, None)
+
+
+def _in_place(name: str, function: Any) -> None:
+    def in_place(self: Tensor, dim: int) -> Tensor:
+        return self.copy_(function(self, dim))  # type: ignore[attr-defined]
+
+    in_place.__name__ = in_place.__qualname__ = name + "_"
+    in_place.__doc__ = f"`{name}` in place."
+    method(in_place)
+
+
+_in_place("cumsum", cumsum)
+_in_place("cumprod", cumprod)
+
+
+def _extreme(op: Op, name: str, x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    dim = one_dim(dim, x.ndim, name)
+    plain = x.detach().contiguous()  # type: ignore[attr-defined]
+    indices = wrap(run(op, (plain,), int64, x.shape, line_words(x.shape, dim)))
+    return gather(x, dim, indices), indices
+
+
+@method
+def cummax(input: Tensor, dim: int) -> cummax_result:
+    """The greatest element up to each along `dim`, and its index: the last of equal ones."""
+    return cummax_result(*_extreme(CUMMAX, "cummax", input, dim))
+
+
+@method
+def cummin(input: Tensor, dim: int) -> cummin_result:
+    """The least element up to each along `dim`, and its index: the last of equal ones."""
+    return cummin_result(*_extreme(CUMMIN, "cummin", input, dim))
+
+
+@method
+def diff(
+    input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None
+) -> Tensor:
+    """Differences of neighbours along `dim`, taken `n` times."""
+    from . import cat
+
+    if not input.ndim:
+        raise RuntimeError("diff expects input to be at least one-dimensional")
+    if n < 0:
+        raise RuntimeError(f"diff: order must be non-negative but got {n}")
+    dim = one_dim(dim, input.ndim, "diff")
+    parts = [x for x in (prepend, input, append) if x is not None]
+    x = cat(parts, dim) if len(parts) > 1 else input
+    before = (slice(None),) * dim
+    for _ in range(n):
+        late, early = x[(*before, slice(1, None))], x[(*before, slice(None, -1))]  # type: ignore[index]
+        x = late ^ early if x.dtype.code == 0 else late - early  # type: ignore[operator]
+    return x
