@@ -210,7 +210,7 @@ def _sized(shapes: list[tuple], back: int, a: int, b: int) -> tuple[int, int]:
 def refuse_contraction(op: Op, shapes: list[tuple]) -> NoReturn:
     """The shapes of a matrix product do not fit."""
     texts = " @ ".join(str(s) for s in shapes[:2])
-    if op.name == "linear":
+    if op.rule == layout.RULE_LINEAR:
         raise RuntimeError(
             f"linear: mat1 and mat2 shapes cannot be multiplied: input {shapes[0]}, weight {shapes[1]}"
             + (f", bias {shapes[2]}" if len(shapes) > 2 else "")

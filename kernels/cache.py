@@ -72,7 +72,7 @@ def generation(group: str) -> str:
 
 def folder(name: str) -> Path:
     """The folder of the current generation for the object called `name`."""
-    return root() / generation("engine" if name == "engine" else "kernels")
+    return root() / generation("engine" if name.startswith("engine") else "kernels")
 
 
 def load(name: str) -> Any:

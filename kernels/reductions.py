@@ -8,7 +8,7 @@ import numpy as np
 
 from . import abi
 from .elementwise import sign_of
-from .formula import absolute, like, maximum, minimum
+from .formula import absolute, like, maximum, minimum, where
 from .table import ALL, BY_NAME, FLOATS, reduction
 
 LARGEST = {abi.INT64: np.iinfo(np.int64).max}
@@ -29,6 +29,11 @@ def _lowest(dtype):
 
 def _highest(dtype):
     return LARGEST.get(dtype, math.inf)
+
+
+def _to_extremes(x, y, g):
+    """The cotangent at every element that is the extreme; the caller divides it by their number."""
+    return where(x == y, g, like(g, 0))
 
 
 reduction(
@@ -58,6 +63,7 @@ reduction(
     "amax",
     initial=_lowest,
     combine=lambda a, b: maximum(a, b),
+    gradient=_to_extremes,
     dtypes=ALL,
     reference=np.max,
 )
@@ -65,6 +71,7 @@ reduction(
     "amin",
     initial=_highest,
     combine=lambda a, b: minimum(a, b),
+    gradient=_to_extremes,
     dtypes=ALL,
     reference=np.min,
 )

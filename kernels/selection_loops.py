@@ -1,7 +1,6 @@
 """The loops behind `kernels.selection`, compiled by Numba.
 
-Every kernel works on the lines of an operand along one dimension; the outputs have size 1 there, and so the
-same offsets apart from that dimension.
+Every kernel works on the lines of an operand along one dimension, which the outputs have with size 1, or lack.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from collections.abc import Callable
 
 from numba import njit
 
-from .abi import FLOAT32, INT64
+from .abi import INT64, ITEM_SIZES
 from .plain import (
     accessors,
     address_of,
@@ -31,6 +30,12 @@ def lines_of(record, k, dim):
         if d != dim:
             lines *= size_of(record, k, d)
     return lines
+
+
+@njit
+def result_offset(record, k, dim, line, dims):
+    """Offset into array `k`, a result for every line of an operand with `dims` dimensions."""
+    return offset_without(record, k, dim if dims_of(record, k) == dims else -1, line)
 
 
 def _finder(dtype: int, greatest: bool) -> Callable:
@@ -54,14 +59,11 @@ def _finder(dtype: int, greatest: bool) -> Callable:
     return find
 
 
-_ITEM = {0: 1, 1: 1, 2: 4, 3: 8, 4: 4, 5: 8}
-
-
 def argument(dtype: int, greatest: bool) -> Callable:
     """The index of the greatest or smallest element of every line."""
     find = _finder(dtype, greatest)
     _load, store = accessors(INT64)
-    item = _ITEM[dtype]
+    item = ITEM_SIZES[dtype]
 
     def kernel(record, part, parts):
         dim = attribute(record, 0)
@@ -70,7 +72,7 @@ def argument(dtype: int, greatest: bool) -> Callable:
         for line in range(begin, end):
             at = x + offset_without(record, 0, dim, line) * item
             place = find(at, stride_of(record, 0, dim), size_of(record, 0, dim))
-            store(y, offset_without(record, 1, dim, line), place)
+            store(y, result_offset(record, 1, dim, line, dims_of(record, 0)), place)
 
     return kernel
 
@@ -80,7 +82,7 @@ def extreme(dtype: int, greatest: bool) -> Callable:
     find = _finder(dtype, greatest)
     load, store = accessors(dtype)
     _load, store_index = accessors(INT64)
-    item = _ITEM[dtype]
+    item = ITEM_SIZES[dtype]
 
     def kernel(record, part, parts):
         dim = attribute(record, 0)
@@ -90,8 +92,8 @@ def extreme(dtype: int, greatest: bool) -> Callable:
         for line in range(begin, end):
             at = x + offset_without(record, 0, dim, line) * item
             place = find(at, step, size_of(record, 0, dim))
-            store_index(indices, offset_without(record, 1, dim, line), place)
-            store(values, offset_without(record, 2, dim, line), load(at, place * step))
+            store_index(indices, result_offset(record, 1, dim, line, dims_of(record, 0)), place)
+            store(values, result_offset(record, 2, dim, line, dims_of(record, 0)), load(at, place * step))
 
     return kernel
 
@@ -107,14 +109,13 @@ def extreme_backward(dtype: int) -> Callable:
         begin, end = share_of(lines_of(record, 5, dim), part, parts)
         indices, g, out = address_of(record, 1), address_of(record, 4), address_of(record, 5)
         count, step = size_of(record, 5, dim), stride_of(record, 5, dim)
-        zero = load(out, 0) * 0 if dtype < FLOAT32 else 0.0
         for line in range(begin, end):
             at = offset_without(record, 5, dim, line)
             for j in range(count):
-                store(out, at + j * step, zero)
+                store(out, at + j * step, 0.0)
             if g != 0:
-                place = load_index(indices, offset_without(record, 1, dim, line))
-                store(out, at + place * step, load(g, offset_without(record, 4, dim, line)))
+                place = load_index(indices, result_offset(record, 1, dim, line, dims_of(record, 5)))
+                store(out, at + place * step, load(g, result_offset(record, 4, dim, line, dims_of(record, 5))))
 
     return kernel
 
@@ -133,7 +134,7 @@ def product(dtype: int) -> Callable:
             total = 1.0
             for j in range(count):
                 total *= load(x, at + j * step)
-            store(y, offset_without(record, 1, dim, line), total)
+            store(y, result_offset(record, 1, dim, line, dims_of(record, 0)), total)
 
     return kernel
 
@@ -155,7 +156,7 @@ def product_backward(dtype: int) -> Callable:
             for j in range(count):
                 store(out, place + j * to, before)
                 before *= load(x, at + j * step)
-            after = float(load(g, offset_without(record, 2, dim, line)))
+            after = float(load(g, result_offset(record, 2, dim, line, dims_of(record, 3))))
             for back in range(count):
                 j = count - 1 - back
                 store(out, place + j * to, load(out, place + j * to) * after)

@@ -12,8 +12,15 @@ from typing import Any
 from ..kernels import compiler
 
 
-def _signatures() -> dict[str, tuple[Any, Any]]:
-    """Every entry's dispatcher and signature."""
+# entries that a plain training step does not need: they are compiled apart, so that it starts sooner
+LATER = frozenset(
+    "abandon adopt apply_arrays begin_walk end_walk free_state give_cotangent leave_row link mark_needed ones "
+    "take_cotangent walk".split()
+)
+
+
+def _signatures(later: bool) -> dict[str, tuple[Any, Any]]:
+    """The dispatcher and signature of every entry of one of the two groups."""
     from numba import types
 
     from . import arrays, backward, create, handles, record, update, views
@@ -24,7 +31,7 @@ def _signatures() -> dict[str, tuple[Any, Any]]:
     for module in modules:
         for name, dispatcher in vars(module).items():
             options = getattr(dispatcher, "targetoptions", None)
-            if options is None or options.get("no_cpython_wrapper"):
+            if options is None or options.get("no_cpython_wrapper") or (name in LATER) != later:
                 continue
             python = dispatcher.py_func
             names = python.__code__.co_varnames[1 : python.__code__.co_argcount]
@@ -35,12 +42,14 @@ def _signatures() -> dict[str, tuple[Any, Any]]:
 
 
 class Entries:
-    """The entries as attributes. The first one that is asked for brings them all."""
+    """The entries as attributes. The first one that is asked for brings its whole group."""
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
             raise AttributeError(name)
-        self.__dict__.update(compiler.entry_points("engine", _signatures))
+        later = name in LATER
+        group = "engine.later" if later else "engine"
+        self.__dict__.update(compiler.entry_points(group, lambda: _signatures(later)))
         if name not in self.__dict__:
             raise AttributeError(f"the engine has no entry {name!r}")
         return self.__dict__[name]

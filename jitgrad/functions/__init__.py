@@ -2,6 +2,7 @@
 
 from ..dtypes import bool_, float32, float64, int32, int64, uint8
 from . import activation, arithmetic, bounds, comparison, conversion, creation, elementwise
+from . import joining, moving, reduce, shape
 from .activation import *
 from .arithmetic import *
 from .bounds import *
@@ -9,6 +10,10 @@ from .comparison import *
 from .conversion import *
 from .creation import *
 from .elementwise import *
+from .joining import *
+from .moving import *
+from .reduce import *
+from .shape import *
 from . import indexing
 from .gathering import *
 from .scans import *

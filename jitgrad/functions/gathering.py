@@ -379,7 +379,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     found = coordinates(input)
     if as_tuple:
         return tuple(found)
-    from . import stack
+    from .joining import stack
 
     return stack(found, 1)
 

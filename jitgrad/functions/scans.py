@@ -112,15 +112,17 @@ def diff(
     input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None
 ) -> Tensor:
     """Differences of neighbours along `dim`, taken `n` times."""
-    from . import cat
-
     if not input.ndim:
         raise RuntimeError("diff expects input to be at least one-dimensional")
     if n < 0:
         raise RuntimeError(f"diff: order must be non-negative but got {n}")
     dim = one_dim(dim, input.ndim, "diff")
     parts = [x for x in (prepend, input, append) if x is not None]
-    x = cat(parts, dim) if len(parts) > 1 else input
+    x = input
+    if len(parts) > 1:
+        from .joining import cat
+
+        x = cat(parts, dim)
     before = (slice(None),) * dim
     for _ in range(n):
         late, early = x[(*before, slice(1, None))], x[(*before, slice(None, -1))]  # type: ignore[index]

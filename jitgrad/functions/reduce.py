@@ -1,0 +1,410 @@
+"""Sums, means, extremes and norms over all elements or some dimensions."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable
+from typing import Any
+
+from .._tensor import Tensor, wrap
+from ..dispatch import CONTEXT, arrays, call, complete
+from ..dispatch import reduce as run_reduction
+from ..dtypes import int64, to_dtype
+from ..engine.entry import entries
+from ..engine.layout import S_NUMEL, SLOT_WORDS
+from ..kernels import BY_NAME
+from ..kernels.table import Op
+from ..store import store
+from ._call import dtype_code, is_floating, refuse_operand, tensor_of
+from ._dims import ALL_DIMS, dim_mask, dims_of, one_dim, shape_of
+from ._pairs import pair
+from .bounds import maximum, minimum
+from .conversion import cast
+from .shape import _reshape, flatten
+
+__all__ = ["all", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero", "logsumexp", "max", "mean",
+           "min", "nanmean", "nansum", "norm", "prod", "std", "std_mean", "sum", "var", "var_mean"]  # fmt: skip
+
+_SUM, _MEAN, _PROD, _AMAX, _AMIN, _ANY, _ALL, _COUNT, _SQUARES, _ABSOLUTES = (
+    BY_NAME[name]
+    for name in ("sum", "mean", "prod", "amax", "amin", "any", "all", "count_nonzero", "sum_of_squares",
+                 "sum_of_absolutes")
+)  # fmt: skip
+_PROD_ALONG, _TIED = BY_NAME["prod_along"], BY_NAME["scale_tied"]
+_ARGMAX, _ARGMIN = BY_NAME["argmax"], BY_NAME["argmin"]
+_EXTREME = {True: BY_NAME["max_along"], False: BY_NAME["min_along"]}
+_Max, _Min = pair("max"), pair("min")
+_VarMean, _StdMean = pair("var_mean", ("var", "mean")), pair("std_mean", ("std", "mean"))
+_AMinMax = pair("aminmax", ("min", "max"))
+
+_EVERYTHING = array("q", (ALL_DIMS, 0))
+_EVERYTHING_AT = _EVERYTHING.buffer_info()[0]
+_FLOAT32 = 4
+
+
+def _numel(x: Tensor) -> int:
+    return store.slots[x._slot * SLOT_WORDS + S_NUMEL]
+
+
+def _reduced(op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    return wrap(run_reduction(op, input, dim_mask(dim, dims_of(input), op.name), keepdim))
+
+
+def _whole(op: Op, input: Tensor) -> Tensor:
+    """The reduction of all elements: the hottest form."""
+    slot = entries.apply(CONTEXT, op.code, 0, input._slot, 0, 0, 0, _EVERYTHING_AT, 2)
+    if slot < 0:
+        slot = complete(op, (input,), _EVERYTHING, 0, slot)
+    return wrap(slot)
+
+
+def _converted(input: Tensor, dtype: Any, name: str) -> Tensor:
+    return input if dtype is None else cast(input, to_dtype(dtype, name))
+
+
+# sums and products --------------------------------------------------------------------------------------
+
+
+def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None) -> Tensor:
+    """The sum over all elements or some dimensions; integers and bools give int64.
+
+    Parameters
+    ----------
+    dim : int or tuple of int, optional
+        Dimensions to sum over; all when left out.
+    keepdim : bool
+        Keep them with size 1.
+    dtype : dtype, optional
+        Convert to this before summing.
+    """
+    x = tensor_of(input, "sum")
+    if dtype is not None:
+        x = _converted(x, dtype, "sum")
+    if dim is None and axis is None and not keepdim:
+        return _whole(_SUM, x)
+    return _reduced(_SUM, x, axis if dim is None else dim, keepdim)
+
+
+def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None) -> Tensor:
+    """The mean over all elements or some dimensions; of nothing it is nan.
+
+    Raises
+    ------
+    RuntimeError
+        When the tensor is not floating point and no `dtype` is given.
+    """
+    x = tensor_of(input, "mean")
+    if dtype is not None:
+        x = _converted(x, dtype, "mean")
+    if dtype_code(x) < _FLOAT32:
+        raise RuntimeError(
+            "mean: mean(): could not infer output dtype. Input dtype must be either a floating point or complex "
+            f"dtype. Got: {x.dtype.name}; use .float() or dtype="
+        )
+    if dim is None and axis is None and not keepdim:
+        return _whole(_MEAN, x)
+    return _reduced(_MEAN, x, axis if dim is None else dim, keepdim)
+
+
+def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The product of all elements or along one dimension; integers and bools give int64."""
+    x = _converted(tensor_of(input, "prod"), dtype, "prod")
+    if not x.requires_grad:
+        if dim is not None:
+            one_dim(dim, dims_of(x), "prod")
+        return _reduced(_PROD, x, dim, keepdim)
+    if dim is None:
+        made = wrap(arrays(_PROD_ALONG, (_reshape(x, (_numel(x),), "reshape"),), [(x.dtype, ())], (0,))[0])
+        return _reshape(made, (1,) * dims_of(x), "reshape") if keepdim else made
+    x, shape, at = _line(x, dim, keepdim, "prod")
+    return wrap(arrays(_PROD_ALONG, (x,), [(x.dtype, shape)], (at,))[0])
+
+
+def _line(x: Tensor, dim: Any, keepdim: bool, name: str) -> tuple[Tensor, tuple[int, ...], int]:
+    """A tensor with dimensions, the result's shape and the dimension, for kernels along one dimension."""
+    shape = shape_of(x)
+    at = one_dim(dim, len(shape), name)
+    if not shape:
+        return _reshape(x, (1,), "reshape"), (), 0
+    return x, (*shape[:at], *((1,) if keepdim else ()), *shape[at + 1 :]), at
+
+
+def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The sum without nan."""
+    x = _converted(tensor_of(input, "nansum"), dtype, "nansum")
+    return sum(x.masked_fill(x.isnan(), 0) if is_floating(x) else x, dim, keepdim)  # type: ignore[attr-defined]
+
+
+def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The mean without nan."""
+    x = _converted(tensor_of(input, "nanmean"), dtype, "nanmean")
+    return nansum(x, dim, keepdim) / sum(~x.isnan(), dim, keepdim)  # type: ignore[attr-defined]
+
+
+def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
+    """How many elements are not zero."""
+    return _reduced(_COUNT, tensor_of(input, "count_nonzero"), dim, False)
+
+
+def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Whether any element is not zero."""
+    return _reduced(_ANY, tensor_of(input, "any"), dim, keepdim)
+
+
+def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+    """Whether no element is zero."""
+    return _reduced(_ALL, tensor_of(input, "all"), dim, keepdim)
+
+
+# variance -----------------------------------------------------------------------------------------------
+
+
+def _moments(
+    name: str, input: Tensor, dim: Any, unbiased: Any, correction: Any, keepdim: bool
+) -> tuple[Tensor, Tensor]:
+    x = tensor_of(input, name)
+    if isinstance(dim, bool):  # var(input, unbiased)
+        dim, unbiased = None, dim
+    if dtype_code(x) < _FLOAT32:
+        raise RuntimeError(
+            f"{name}: std and var only support floating point dtypes, got {x.dtype.name}; use .float()"
+        )
+    if correction is None:
+        correction = 1 if unbiased is None else int(bool(unbiased))
+    dims = dims_of(x)
+    mask = dim_mask(dim, dims, name)
+    count = math.prod(size for d, size in enumerate(shape_of(x)) if mask >> d & 1)
+    center = wrap(run_reduction(_MEAN, x, mask, True))
+    total = wrap(run_reduction(_SQUARES, x - center, mask, keepdim))
+    left = count - correction
+    variance = total / (left if left > 0 else 0)
+    return variance, center if keepdim else _dropped(center, mask, dims)
+
+
+def _dropped(x: Tensor, mask: int, dims: int) -> Tensor:
+    return _reshape(x, tuple(s for d, s in enumerate(shape_of(x)) if not mask >> d & 1), "reshape") if dims else x
+
+
+def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
+        correction: Any = None) -> Tensor:  # fmt: skip
+    """The variance; sums of squares are divided by the count less `correction` (default 1)."""
+    return _moments("var", input, dim, unbiased, correction, keepdim)[0]
+
+
+def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
+        correction: Any = None) -> Tensor:  # fmt: skip
+    """The standard deviation: the root of `var`."""
+    return _root(_moments("std", input, dim, unbiased, correction, keepdim)[0])
+
+
+def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
+             correction: Any = None) -> Any:  # fmt: skip
+    """The variance and the mean."""
+    return _VarMean(*_moments("var_mean", input, dim, unbiased, correction, keepdim))
+
+
+def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
+             correction: Any = None) -> Any:  # fmt: skip
+    """The standard deviation and the mean."""
+    variance, center = _moments("std_mean", input, dim, unbiased, correction, keepdim)
+    return _StdMean(_root(variance), center)
+
+
+def _root(x: Tensor) -> Tensor:
+    """The square root, with gradient 0 at 0 as PyTorch's norms and deviations have."""
+    if not x.requires_grad:
+        return x.sqrt()  # type: ignore[attr-defined]
+    zero = x.detach() == 0
+    if not bool(any(zero)):
+        return x.sqrt()  # type: ignore[attr-defined]
+    return x.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)  # type: ignore[attr-defined]
+
+
+# extremes -----------------------------------------------------------------------------------------------
+
+
+def _nonempty(x: Tensor, mask: int, name: str) -> None:
+    if _numel(x):
+        return
+    for d, size in enumerate(shape_of(x)):
+        if mask >> d & 1 and size == 0:
+            raise IndexError(
+                f"{name}: Expected reduction dim {d} to have non-zero size, got shape {tuple(x.shape)}; "
+                "there is no extreme of nothing"
+            )
+
+
+def _ties(op: Op, input: Tensor, mask: int, keepdim: bool) -> Tensor:
+    """An extreme whose gradient is shared evenly by the elements that have it."""
+    y = wrap(run_reduction(op, input, mask, keepdim))
+    if not y.requires_grad:
+        return y
+    plain = input.detach()
+    kept = y.detach() if keepdim else wrap(run_reduction(op, plain, mask, True))
+    count = cast(wrap(run_reduction(_COUNT, plain == kept, mask, keepdim)), y.dtype)
+    return wrap(call(_TIED, (y, count)))
+
+
+def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+    """The greatest values; elements that tie share the gradient evenly.
+
+    Raises
+    ------
+    IndexError
+        When a dimension has no elements.
+    """
+    return _amost("amax", _AMAX, input, dim, keepdim)
+
+
+def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+    """The smallest values; elements that tie share the gradient evenly.
+
+    Raises
+    ------
+    IndexError
+        When a dimension has no elements.
+    """
+    return _amost("amin", _AMIN, input, dim, keepdim)
+
+
+def _amost(name: str, op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    x = tensor_of(input, name)
+    mask = dim_mask(dim, dims_of(x), name)
+    _nonempty(x, mask, name)
+    return _ties(op, x, mask, keepdim)
+
+
+def aminmax(input: Tensor, *, dim: Any = None, keepdim: bool = False) -> Any:
+    """The smallest and the greatest value."""
+    named = () if dim is None else dim
+    return _AMinMax(amin(input, named, keepdim), amax(input, named, keepdim))
+
+
+def _extreme(name: str, greatest: bool) -> Callable[..., Any]:
+    op, along = (_AMAX if greatest else _AMIN), _EXTREME[greatest]
+    elementwise, result = (maximum, _Max) if greatest else (minimum, _Min)
+
+    def function(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, axis: Any = None) -> Any:
+        x = tensor_of(input, name)
+        if isinstance(dim, Tensor):
+            dim, other = None, dim
+        if other is not None:
+            return elementwise(x, other)
+        dim = axis if dim is None else dim
+        if dim is None:
+            if not _numel(x):
+                raise RuntimeError(
+                    f"{name}: {name}(): Expected reduction dim to be specified for input.numel() == 0. "
+                    "Specify the reduction dim with the 'dim' argument."
+                )
+            return _ties(op, x, ALL_DIMS, False)
+        at = one_dim(dim, dims_of(x), name)
+        _nonempty(x, 1 << at, name)
+        x, shape, at = _line(x, at, keepdim, name)
+        indices, values = arrays(along, (x,), [(int64, shape), (x.dtype, shape)], (at,))
+        return result(wrap(values), wrap(indices))
+
+    function.__name__ = function.__qualname__ = name
+    extreme = "greatest" if greatest else "smallest"
+    function.__doc__ = f"""The {extreme} element; along `dim` its values and indices; of two tensors elementwise.
+
+    Parameters
+    ----------
+    dim : int or Tensor, optional
+        A dimension, or the second tensor.
+
+    Raises
+    ------
+    RuntimeError, IndexError
+        When there are no elements to choose from.
+    """
+    return function
+
+
+max, min = _extreme("max", True), _extreme("min", False)
+
+
+def _argument(name: str, op: Op) -> Callable[..., Tensor]:
+    def function(input: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None) -> Tensor:
+        x = tensor_of(input, name).detach()
+        dim = axis if dim is None else dim
+        if dim is None:
+            if not _numel(x):
+                raise IndexError(
+                    f"{name}: {name}(): Expected reduction dim to be specified for input.numel() == 0. "
+                    "Specify the reduction dim with the 'dim' argument."
+                )
+            made = wrap(arrays(op, (flatten(x),), [(int64, ())], (0,))[0])
+            return _reshape(made, (1,) * dims_of(x), "reshape") if keepdim else made
+        at = one_dim(dim, dims_of(x), name)
+        _nonempty(x, 1 << at, name)
+        x, shape, at = _line(x, at, keepdim, name)
+        return wrap(arrays(op, (x,), [(int64, shape)], (at,))[0])
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = f"The index of the {'greatest' if op is _ARGMAX else 'smallest'} element (the first, if many)."
+    return function
+
+
+argmax, argmin = _argument("argmax", _ARGMAX), _argument("argmin", _ARGMIN)
+
+
+# norms --------------------------------------------------------------------------------------------------
+
+
+def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None,
+         dtype: Any = None) -> Tensor:  # fmt: skip
+    """The p-norm of all elements or along dimensions: ``(sum |x| ** p) ** (1 / p)``.
+
+    Parameters
+    ----------
+    p : float or {"fro"}
+        2 (the default), 1, any other number, inf (greatest magnitude), -inf (smallest), 0 (count of nonzeros).
+
+    Raises
+    ------
+    RuntimeError
+        When the tensor is not floating point.
+    """
+    if not isinstance(input, Tensor):
+        refuse_operand("norm", input)
+    x = _converted(input, dtype, "norm")
+    if not is_floating(x):
+        raise RuntimeError(
+            f"norm: Expected a floating point tensor as input. Got {x.dtype.name}; use .float() or dtype="
+        )
+    mask = dim_mask(dim, dims_of(x), "norm")
+    order = 2.0 if p is None or p == "fro" else float(p)
+    if order == 2:
+        return _root(wrap(run_reduction(_SQUARES, x, mask, keepdim)))
+    if order == 1:
+        return wrap(run_reduction(_ABSOLUTES, x, mask, keepdim))
+    if order == 0:
+        return cast(wrap(run_reduction(_SUM, cast(x != 0, x.dtype), mask, keepdim)), x.dtype)
+    magnitude = x.abs()  # type: ignore[attr-defined]
+    if math.isinf(order):
+        _nonempty(x, mask, "norm")
+        return _ties(_AMAX if order > 0 else _AMIN, magnitude, mask, keepdim)
+    return wrap(run_reduction(_SUM, magnitude**order, mask, keepdim)) ** (1 / order)
+
+
+def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+    """``log(sum(exp(x)))`` along dimensions, without overflow."""
+    x = tensor_of(input, "logsumexp")
+    if not is_floating(x):
+        x = x.float()  # type: ignore[attr-defined]
+    dims = dims_of(x)
+    mask = dim_mask(dim, dims, "logsumexp")
+    if not _numel(x):
+        return wrap(run_reduction(_SUM, x.exp(), mask, keepdim)).log()  # type: ignore[attr-defined]
+    top = wrap(run_reduction(_AMAX, x.detach(), mask, True))
+    # an infinite maximum is the answer itself, and would make nan of the difference
+    top = top.masked_fill(top.abs() == math.inf, 0)  # type: ignore[attr-defined]
+    total = wrap(run_reduction(_SUM, (x - top).exp(), mask, True)).log() + top  # type: ignore[attr-defined]
+    return total if keepdim else _dropped(total, mask, dims)
+
+
+for _name in __all__:
+    if _name not in ("var_mean", "std_mean"):
+        setattr(Tensor, _name, globals()[_name])
