@@ -405,8 +405,9 @@ def _parameter_type() -> type:
 def _rebuild(kind: type, values: np.ndarray, requires_grad: bool, attributes: dict | None) -> Tensor:
     from .functions.creation import tensor
 
+    source = tensor(values)  # held by a name until the new handle is counted
     made = kind.__new__(kind)
-    made._slot = entries.retain(CONTEXT, tensor(values)._slot)
+    made._slot = entries.retain(CONTEXT, source._slot)
     if requires_grad:
         made.requires_grad_()
     if attributes:

@@ -1,8 +1,8 @@
 """The interpreter's twin in plain Python and NumPy: slow, short, and what tests compare the engine with.
 
-It reads the engine's own tables (the tape, the slots, the values that rows have kept) and walks them back with
-the gradient formulas of the op table, called on NumPy arrays. It shares no code with the compiled walk and
-writes to nothing, so both can be run on one graph, in any order.
+It reads the engine's own tables (the tape, the slots, the values that rows have kept) and walks them back
+with the gradient formulas of the op table, called on NumPy arrays. It shares no code with the compiled walk
+and writes to nothing, so both can be run on one graph, in any order.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .kernels.table import Op, parameters
 from .store import store
 
 Array = np.ndarray
-Vjp = Callable[[list[Any], list[Any], list[Any], list[int]], Sequence[Any]]
+Vjp = Callable[[list[Any], list[Any], list[Any], list[int], list[tuple]], Sequence[Any]]
 
 
 def leaf_gradients(
@@ -49,8 +49,9 @@ def leaf_gradients(
     cotangents : array or sequence of arrays, optional
         One for each root, of its shape; ones if not given.
     vjps : mapping, optional
-        For operations on whole arrays, by name: ``vjp(operands, outputs, cotangents, words)`` gives one
-        gradient an operand, or None. What a row has not kept is None among the operands and outputs.
+        For operations on whole arrays, by name: ``vjp(operands, outputs, cotangents, words, shapes)`` gives
+        one gradient an operand, or None. What a row has not kept is None among the operands and outputs;
+        `shapes` are the operands'.
     wide : bool
         Compute in float64 whatever the tensors' dtypes, so that the result is the better of the two.
 
@@ -163,10 +164,8 @@ class _Walk:
     def formula(self, op: Op, gradient: Callable, row: _Row, known: dict[str, Any]) -> Array:
         """Call a gradient formula with the values it names."""
         for name in parameters(gradient):
-            if name == "y":
-                known["y"] = self.value(row, row.inputs)
-            elif name not in known:
-                known[name] = self.value(row, op.operands.index(name))
+            if name not in known:
+                known[name] = self.value(row, row.inputs if name == "y" else op.operands.index(name))
         with np.errstate(all="ignore"):
             return gradient(*(known[name] for name in parameters(gradient)))
 
@@ -194,7 +193,10 @@ class _Walk:
             None if row.versions[k] == layout.NOT_SAVED else self.value(row, k) for k in range(len(row.slots))
         ]
         cotangents = [self.cotangents.get(slot) for slot in row.outputs]
-        gradients = self.vjps[name](values[: row.inputs], values[row.inputs :], cotangents, row.words)
+        shapes = [shape_of(slot) for slot in row.operands]
+        gradients = self.vjps[name](
+            values[: row.inputs], values[row.inputs :], cotangents, row.words, shapes
+        )
         for slot, gradient in zip(row.operands, gradients, strict=True):
             if gradient is not None and slot and asks(slot):
                 self.give(slot, np.reshape(gradient, shape_of(slot)))

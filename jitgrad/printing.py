@@ -171,11 +171,9 @@ class _Format:
         self.scientific = bool(
             spread or greatest > GREATEST_PLAIN or (not self.whole and smallest < SMALLEST_PLAIN)
         )
-        # the width is that of the form the values ask for, even when sci_mode then asks for the other
-        texts = [self._plain(v) for v in usual.tolist()]
-        self.width = max(1, *map(len, texts))
         if _Options.sci_mode is not None:
             self.scientific = _Options.sci_mode
+        self.width = max(1, *(len(self._plain(v)) for v in usual.tolist()))
 
     def _plain(self, value: float) -> str:
         if self.scientific:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 _SOURCES = Path(__file__).parent
+DIGEST = 16  # bytes at the start of each file that tell whether the rest is whole
 
 
 def enabled() -> bool:
@@ -80,9 +81,16 @@ def load(name: str) -> Any:
     if not enabled():
         return None
     try:
-        return pickle.loads((folder(name) / f"{name}.kernel").read_bytes())
-    except (OSError, pickle.UnpicklingError, EOFError, ValueError, AttributeError):
+        data = (folder(name) / f"{name}.kernel").read_bytes()
+    except OSError:
         return None
+    digest, content = data[:DIGEST], data[DIGEST:]
+    # a damaged file is not an error either, but its code must not run: it is as good as none
+    return pickle.loads(content) if _digest(content) == digest else None
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=DIGEST).digest()
 
 
 def save(name: str, value: Any) -> None:
@@ -91,7 +99,7 @@ def save(name: str, value: Any) -> None:
         return
     from numba.core.serialize import dumps
 
-    target = folder(name)
+    target, content = folder(name), dumps(value)
     try:
         target.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=target, prefix=f".{name}.")
@@ -99,7 +107,7 @@ def save(name: str, value: Any) -> None:
         return
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(dumps(value))
+            file.write(_digest(content) + content)
         os.replace(temporary, target / f"{name}.kernel")
     except OSError:
         Path(temporary).unlink(missing_ok=True)

@@ -201,10 +201,20 @@ def kernel(name: str, build: Callable[[], Any]) -> int:
             state = (wrapper, library.serialize_using_object_code())
             cache.save(name, state)
         else:
+            _start_numba_runtime()
             library = codegen().unserialize_library(state[1])
         _libraries.append(library)
         _loaded[name] = library.get_pointer_to_function(state[0])
         return _loaded[name]
+
+
+@functools.cache
+def _start_numba_runtime() -> None:
+    """Make known the symbols of Numba's runtime, which compiling would have done: cached code may name them."""
+    from numba.core.registry import cpu_target
+    from numba.core.runtime import rtsys
+
+    rtsys.initialize(cpu_target.target_context)
 
 
 def _compile_python(python: Callable) -> tuple[Any, str]:

@@ -179,6 +179,7 @@ elementwise(
     "copysign",
     lambda a, b: copysign(a, b),
     a=lambda a, y, g: g * sign_of(a) * sign_of(y),
+    b=lambda g: like(g, 0),
     reference=np.copysign,
     samples={"a": NONZERO, "b": NONZERO},
 )

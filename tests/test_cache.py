@@ -237,7 +237,7 @@ def test_a_change_of_cpu_leads_to_another_generation(tmp_path, variables):
 def test_another_version_of_a_dependency_leads_to_another_generation(tmp_path, package):
     here = generations(tmp_path / "cache")
     lines = GENERATIONS.strip().splitlines()
-    lines.insert(2, f"import {package}; {package}.__version__ += '.other'")
+    lines.insert(2, f"import numba, {package}; {package}.__version__ += '.other'")
     engine, kernel = run("\n".join(lines), tmp_path / "cache").split()
     assert engine != here[0] and kernel != here[1]
 

@@ -20,3 +20,6 @@ from .scans import *
 from .sorting import *
 from .losses import *
 from .products import *
+from .einsum import *
+from .generator import *
+from .random import *

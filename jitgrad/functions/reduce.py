@@ -10,7 +10,7 @@ from typing import Any
 from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT, arrays, call, complete
 from ..dispatch import reduce as run_reduction
-from ..dtypes import int64, to_dtype
+from ..dtypes import int64, to_dtype, uint8
 from ..engine.entry import entries
 from ..engine.layout import S_NUMEL, SLOT_WORDS
 from ..kernels import BY_NAME
@@ -148,13 +148,18 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
 
 
 def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Whether any element is not zero."""
-    return _reduced(_ANY, tensor_of(input, "any"), dim, keepdim)
+    """Whether any element is not zero: bool, but uint8 of uint8."""
+    return _truth(_ANY, input, dim, keepdim)
 
 
 def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
-    """Whether no element is zero."""
-    return _reduced(_ALL, tensor_of(input, "all"), dim, keepdim)
+    """Whether no element is zero: bool, but uint8 of uint8."""
+    return _truth(_ALL, input, dim, keepdim)
+
+
+def _truth(op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    made = _reduced(op, tensor_of(input, op.name), dim, keepdim)
+    return cast(made, uint8) if dtype_code(input) == uint8.code else made
 
 
 # variance -----------------------------------------------------------------------------------------------
@@ -327,7 +332,9 @@ max, min = _extreme("max", True), _extreme("min", False)
 
 def _argument(name: str, op: Op) -> Callable[..., Tensor]:
     def function(input: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None) -> Tensor:
-        x = tensor_of(input, name).detach()
+        x = tensor_of(input, name)
+        if dtype_code(x) == 0:
+            raise RuntimeError(f"{name}: {name}(): does not support bool input; convert it with .int() first")
         dim = axis if dim is None else dim
         if dim is None:
             if not _numel(x):

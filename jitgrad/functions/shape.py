@@ -76,9 +76,9 @@ def _reshape_words(shape: tuple[int, ...], target: tuple[int, ...], name: str) -
 
 def _reshape(x: Tensor, target: tuple[int, ...], name: str) -> Tensor:
     words = _reshape_words(shape_of(x), target, name)
-    slot = make_view(layout.RESHAPE, x, words, name)
+    slot = make_view(layout.RESHAPE, x, words, "view")
     if slot == layout.NOT_VIEWABLE:
-        slot = make_view(layout.RESHAPE, x.clone(), words, name)  # type: ignore[attr-defined]
+        slot = make_view(layout.RESHAPE, x.clone(), words, "_unsafe_view")  # type: ignore[attr-defined]
     return wrap(slot)
 
 

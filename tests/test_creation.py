@@ -1,0 +1,171 @@
+import numpy as np
+import pytest
+
+import jitgrad as torch
+
+
+@pytest.mark.parametrize(
+    ("data", "dtype", "expected"),
+    [
+        (1.5, torch.float32, 1.5),
+        (3, torch.int64, 3),
+        (True, torch.bool, True),
+        ([1.0, 2.0], torch.float32, [1.0, 2.0]),
+        ([1, 2], torch.int64, [1, 2]),
+        ([1, 2.5], torch.float32, [1.0, 2.5]),
+        ([True, False], torch.bool, [True, False]),
+        ([[1, 2], [3, 4]], torch.int64, [[1, 2], [3, 4]]),
+        ((1, (2))[:1], torch.int64, [1]),
+        (range(3), torch.int64, [0, 1, 2]),
+        ([], torch.float32, []),
+        (np.arange(3.0), torch.float64, [0.0, 1.0, 2.0]),
+        (np.arange(3, dtype=np.int32), torch.int32, [0, 1, 2]),
+        (np.float32(2), torch.float32, 2.0),
+        ([np.float64(1), np.float64(2)], torch.float64, [1.0, 2.0]),
+        ([torch.tensor(1.0), torch.tensor(2.0)], torch.float32, [1.0, 2.0]),
+    ],
+)
+def test_tensor_infers_shape_and_dtype(data, dtype, expected):
+    made = torch.tensor(data)
+    assert made.dtype is dtype
+    assert made.tolist() == expected
+
+
+def test_tensor_converts_to_the_dtype_asked_for():
+    assert torch.tensor([1.7, 2.2], dtype=torch.int64).tolist() == [1, 2]
+    assert torch.tensor([1, 0], dtype=torch.bool).tolist() == [True, False]
+    assert torch.tensor(3, dtype=torch.float64).dtype is torch.float64
+
+
+def test_tensor_copies_and_from_numpy_shares():
+    values = np.arange(4.0)
+    copied, shared = torch.tensor(values), torch.from_numpy(values)
+    values[0] = 9
+    assert copied[0].item() == 0
+    assert shared[0].item() == 9
+    shared += 1
+    assert values.tolist() == [10, 2, 3, 4]
+
+
+def test_from_numpy_keeps_strides_and_the_array_alive():
+    def lend():
+        return torch.from_numpy(np.arange(6.0).reshape(2, 3).T)
+
+    lent = lend()
+    assert lent.stride() == (1, 3)
+    assert lent.tolist() == [[0, 3], [1, 4], [2, 5]]
+
+
+def test_many_lent_arrays_are_given_back():
+    from jitgrad.store import store
+
+    for _ in range(500):
+        torch.from_numpy(np.zeros(3))
+    assert len(store.externals) < 300
+
+
+def test_as_tensor_shares_where_it_can():
+    values = np.zeros(2, np.float32)
+    shared = torch.as_tensor(values)
+    values[1] = 5
+    assert shared.tolist() == [0, 5]
+    assert torch.as_tensor(shared) is shared
+    assert torch.as_tensor([1, 2]).dtype is torch.int64
+    assert torch.as_tensor(values, dtype=torch.float64).dtype is torch.float64
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: torch.zeros(2, 3), np.zeros((2, 3), np.float32)),
+        (lambda: torch.zeros((2, 3), dtype=torch.int64), np.zeros((2, 3), np.int64)),
+        (lambda: torch.zeros(()), np.zeros((), np.float32)),
+        (lambda: torch.zeros(0, 4), np.zeros((0, 4), np.float32)),
+        (lambda: torch.ones([2], dtype=torch.bool), np.ones(2, bool)),
+        (lambda: torch.full((2, 2), 7), np.full((2, 2), 7, np.int64)),
+        (lambda: torch.full((2,), 0.5), np.full(2, 0.5, np.float32)),
+        (lambda: torch.full((2,), True), np.full(2, True)),
+        (lambda: torch.full((2,), 7, dtype=torch.float64), np.full(2, 7.0)),
+        (lambda: torch.eye(2, 3), np.eye(2, 3, dtype=np.float32)),
+        (lambda: torch.arange(5), np.arange(5)),
+        (lambda: torch.arange(1, 2, 0.25), np.arange(1, 2, 0.25, dtype=np.float32)),
+        (lambda: torch.arange(5, 0, -2), np.arange(5, 0, -2)),
+        (lambda: torch.arange(3, dtype=torch.float32), np.arange(3, dtype=np.float32)),
+        (lambda: torch.arange(start=1, end=4), np.arange(1, 4)),
+        (lambda: torch.linspace(0, 1, 5), np.linspace(0, 1, 5, dtype=np.float32)),
+        (lambda: torch.linspace(3, -3, 4, dtype=torch.float64), np.linspace(3, -3, 4)),
+        (lambda: torch.linspace(2, 3, 1), np.full(1, 2, np.float32)),
+        (lambda: torch.scalar_tensor(4), np.float32(4)),
+        (lambda: torch.zeros_like(torch.tensor([1, 2])), np.zeros(2, np.int64)),
+        (lambda: torch.ones_like(torch.zeros(2, 1)), np.ones((2, 1), np.float32)),
+        (lambda: torch.full_like(torch.zeros(2), 3), np.full(2, 3, np.float32)),
+        (lambda: torch.zeros_like(torch.zeros(2), dtype=torch.bool), np.zeros(2, bool)),
+        (lambda: torch.tensor([1.0]).double().new_zeros(2), np.zeros(2)),
+        (lambda: torch.tensor([1]).new_ones((2, 2)), np.ones((2, 2), np.int64)),
+        (lambda: torch.tensor([1]).new_full((2,), 5), np.full(2, 5)),
+        (lambda: torch.tensor([1.0]).new_tensor([1, 2]), np.array([1, 2], np.float32)),
+    ],
+)
+def test_filled_tensors_and_ranges(make, expected):
+    made = make()
+    assert made.dtype.numpy == expected.dtype
+    np.testing.assert_array_equal(made.numpy(), expected)
+
+
+def test_empty_has_a_shape_and_no_promise_of_values():
+    assert torch.empty(3, 2).shape == (3, 2)
+    assert torch.empty_like(torch.zeros(2, dtype=torch.int32)).dtype is torch.int32
+    assert torch.tensor([1.0]).new_empty(4).shape == (4,)
+
+
+@pytest.mark.parametrize("make", [torch.zeros, torch.ones, torch.empty])
+def test_new_tensors_can_ask_for_gradients(make):
+    made = make(2, requires_grad=True)
+    assert made.requires_grad
+    assert made.is_leaf
+
+
+def test_the_default_dtype_decides_for_floats():
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.zeros(1).dtype is torch.float64
+        assert torch.tensor(1.5).dtype is torch.float64
+        assert torch.tensor([1.5]).dtype is torch.float64
+        assert (torch.tensor([1]) / 2).dtype is torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: torch.tensor([[1, 2], [3]]), ValueError, "expected sequence of length 2"),
+        (lambda: torch.tensor(["a"]), ValueError, "too many dimensions 'str'"),
+        (lambda: torch.tensor([None]), RuntimeError, "Could not infer dtype of NoneType"),
+        (lambda: torch.tensor([1], requires_grad=True), RuntimeError, "floating point"),
+        (lambda: torch.tensor([1.0], device="cuda"), RuntimeError, "not available"),
+        (lambda: torch.zeros(2, device="cuda:0"), RuntimeError, "not available"),
+        (lambda: torch.zeros(-1), RuntimeError, "negative dimension"),
+        (lambda: torch.zeros(1.5), TypeError, "ints"),
+        (lambda: torch.zeros(*[1] * 9), RuntimeError, "at most 8"),
+        (lambda: torch.zeros(2, dtype="float8"), TypeError, "expected a dtype"),
+        (lambda: torch.arange(0, 3, 0), RuntimeError, "step must be nonzero"),
+        (lambda: torch.arange(0, 3, -1), RuntimeError, "inconsistent with step sign"),
+        (lambda: torch.linspace(0, 1, -1), RuntimeError, "non-negative"),
+        (lambda: torch.eye(-1), RuntimeError, "greater or equal to 0"),
+        (lambda: torch.from_numpy([1]), TypeError, "expected np.ndarray"),
+        (lambda: torch.from_numpy(np.arange(3)[::-1]), ValueError, "negative"),
+        (lambda: torch.from_numpy(np.array(["a"])), TypeError, "can't convert"),
+        (lambda: torch.zeros_like([1]), TypeError, "must be Tensor"),
+    ],
+)
+def test_bad_arguments_are_refused(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_a_read_only_array_is_lent_with_a_warning():
+    values = np.arange(3.0)
+    values.flags.writeable = False
+    with pytest.warns(UserWarning, match="not writable"):
+        assert torch.from_numpy(values).tolist() == [0, 1, 2]
