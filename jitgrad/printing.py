@@ -59,7 +59,9 @@ def set_printoptions(
     """
     if profile is not None:
         if profile not in _PROFILES:
-            raise ValueError(f"set_printoptions: profile must be one of {', '.join(_PROFILES)}; got {profile!r}")
+            raise ValueError(
+                f"set_printoptions: profile must be one of {', '.join(_PROFILES)}; got {profile!r}"
+            )
         for name, value in _PROFILES[profile].items():
             setattr(_Options, name, value)
     given = {"precision": precision, "threshold": threshold, "edgeitems": edgeitems, "linewidth": linewidth}

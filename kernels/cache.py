@@ -13,11 +13,13 @@ import os
 import pickle
 import sys
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 _SOURCES = Path(__file__).parent
+_IMPORTED = time.time()
 DIGEST = 16  # bytes at the start of each file that tell whether the rest is whole
 
 
@@ -47,7 +49,7 @@ def source_files(group: str) -> list[Path]:
     """
     if group != "engine":
         return sorted(_SOURCES.glob("*.py"))
-    shared = [_SOURCES / name for name in ("abi.py", "compiler.py")]
+    shared = [_SOURCES / name for name in ("abi.py", "compiler.py", "wrapper.py")]
     package = sys.modules["jitgrad"].__file__
     assert package is not None
     return shared + sorted((Path(package).parent / "engine").glob("*.py"))
@@ -71,14 +73,29 @@ def generation(group: str) -> str:
     return f"{group}-{digest.hexdigest()[:20]}"
 
 
+@cache
+def edited(group: str) -> bool:
+    """Whether a source file changed after this process had read it: its hash would name other code."""
+    now = time.time()
+    return any(_IMPORTED < path.stat().st_mtime <= now for path in source_files(group))
+
+
+def _group(name: str) -> str:
+    return "engine" if name.startswith("engine") else "kernels"
+
+
+def _usable(name: str) -> bool:
+    return enabled() and not edited(_group(name))
+
+
 def folder(name: str) -> Path:
     """The folder of the current generation for the object called `name`."""
-    return root() / generation("engine" if name.startswith("engine") else "kernels")
+    return root() / generation(_group(name))
 
 
 def load(name: str) -> Any:
     """The stored object called `name`, or None when there is none that can be read."""
-    if not enabled():
+    if not _usable(name):
         return None
     try:
         data = (folder(name) / f"{name}.kernel").read_bytes()
@@ -95,7 +112,7 @@ def _digest(content: bytes) -> bytes:
 
 def save(name: str, value: Any) -> None:
     """Store `value` under `name`; a cache that cannot be written is not an error."""
-    if not enabled():
+    if not _usable(name):
         return
     from numba.core.serialize import dumps
 

@@ -8,9 +8,7 @@ Kernels that are ordinary scalar code (sorting, gathering) are Python functions 
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
-import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +18,6 @@ if TYPE_CHECKING:
     from llvmlite import ir
 
 _loaded: dict[str, Any] = {}  # addresses and compile results by name
-_libraries: list[Any] = []  # Numba's libraries, whose code lives as long as they do
 
 
 @functools.cache
@@ -92,11 +89,13 @@ def entry_points(name: str, functions: Callable[[], dict[str, tuple[Any, Any]]])
     """Compile Numba dispatchers, each for one signature, together; returns what Python calls, by name.
 
     Numba types and lowers them one by one, but they are linked, optimised and turned into machine code as
-    one module. Left to itself Numba would do that for every helper, and again for everything that calls it:
-    that took 30 s for the engine, this takes a quarter.
+    one module: left to itself Numba would do that for every helper, and again for everything that calls it.
+    Python reaches them through wrappers of our own (`kernels.wrapper`).
     """
     from llvmlite import binding
     from numba.core.compiler_lock import global_compiler_lock
+
+    from .wrapper import builtin
 
     with global_compiler_lock:
         if name in _loaded:
@@ -105,27 +104,20 @@ def entry_points(name: str, functions: Callable[[], dict[str, tuple[Any, Any]]])
         if state is None:
             state = _link(functions())
             cache.save(name, state)
-        code, wrappers = state
+        code, symbols = state
         _engine().add_object_file(binding.ObjectFileRef.from_data(code))
         _engine().finalize_object()
-        _loaded[name] = {key: _python_entry(key, *symbols) for key, symbols in wrappers.items()}
+        _loaded[name] = {
+            key: builtin(key, _engine().get_function_address(symbol)) for key, symbol in symbols.items()
+        }
         return _loaded[name]
 
 
-def _python_entry(name: str, wrapper: str, environment_symbol: str) -> Callable:
-    """The Python callable behind a wrapper. Numba's wrappers want an environment, though ours is empty."""
-    from numba._dynfunc import Environment, make_function
-
-    environment = Environment({})
-    cell = _engine().get_global_value_address(environment_symbol)
-    ctypes.c_void_p.from_address(cell).value = id(environment)
-    address = _engine().get_function_address(wrapper)
-    return make_function(sys.modules[__name__], name, name, address, environment, (environment,))
-
-
-def _link(functions: dict[str, tuple[Any, Any]]) -> tuple[bytes, dict[str, tuple[str, str]]]:
-    """One object file for all the functions, and per function its wrapper and environment symbols."""
+def _link(functions: dict[str, tuple[Any, Any]]) -> tuple[bytes, dict[str, str]]:
+    """One object file for all the functions, and the symbol of each one's Python wrapper."""
     from llvmlite import binding
+
+    from .wrapper import write_wrapper
 
     results = {}
     with _parts_only():
@@ -134,18 +126,18 @@ def _link(functions: dict[str, tuple[Any, Any]]) -> tuple[bytes, dict[str, tuple
             results[key] = dispatcher.overloads[signature.args]
     whole = binding.parse_assembly("")
     seen: set[int] = set()
-    for result in results.values():
+    symbols = {}
+    for key, result in results.items():
         _link_library(whole, result.library, seen)
-    wrappers = {
-        key: (r.fndesc.llvm_cpython_wrapper_name, r.target_context.get_env_name(r.fndesc))
-        for key, r in results.items()
-    }
+        symbols[key] = f"jg_python.{key}"
+        module = write_wrapper(symbols[key], result.fndesc.llvm_func_name, result.signature)
+        whole.link_in(binding.parse_assembly(str(module)))
     whole.verify()
-    exported = {wrapper for wrapper, _environment in wrappers.values()}
+    exported = set(symbols.values())
     for function in whole.functions:
         if not function.is_declaration and function.name not in exported:
             function.linkage = "internal"
-    return _machine_code(whole), wrappers
+    return _machine_code(whole), symbols
 
 
 def _link_library(whole: Any, library: Any, seen: set[int]) -> None:
@@ -185,41 +177,31 @@ def kernel(name: str, build: Callable[[], Any]) -> int:
 
     A Python function takes the record's address, part and parts; Numba compiles it.
     """
-    from numba.core.compiler_lock import global_compiler_lock
 
-    with global_compiler_lock:
-        if name in _loaded:
-            return _loaded[name]
-        state = cache.load(name)
-        if isinstance(state, bytes):
-            return native(name, build)
-        if state is None:
-            built = build()
-            if not callable(built):
-                return native(name, lambda: built)
-            library, wrapper = _compile_python(built)
-            state = (wrapper, library.serialize_using_object_code())
-            cache.save(name, state)
-        else:
-            _start_numba_runtime()
-            library = codegen().unserialize_library(state[1])
-        _libraries.append(library)
-        _loaded[name] = library.get_pointer_to_function(state[0])
-        return _loaded[name]
+    def module() -> Any:
+        built = build()
+        return _python_module(name, built) if callable(built) else built
+
+    return native(name, module)
 
 
-@functools.cache
-def _start_numba_runtime() -> None:
-    """Make known the symbols of Numba's runtime, which compiling would have done: cached code may name them."""
-    from numba.core.registry import cpu_target
-    from numba.core.runtime import rtsys
+def _python_module(name: str, python: Callable) -> Any:
+    """The module of a kernel written in Python, with all it calls, in which only `name` can be seen.
 
-    rtsys.initialize(cpu_target.target_context)
-
-
-def _compile_python(python: Callable) -> tuple[Any, str]:
-    """Numba's library for a kernel written in Python, and the name of its C entry in it."""
+    Numba's own names for functions are unique within a process only: two cached kernels may carry the same
+    name for different helpers, and one would call the other's.
+    """
+    from llvmlite import binding
     from numba import cfunc
 
-    compiled = cfunc("void(int64, int64, int64)", error_model="numpy")(python)
-    return compiled._library, compiled._wrapper_name
+    with _parts_only():
+        compiled = cfunc("void(int64, int64, int64)", error_model="numpy")(python)
+    whole = binding.parse_assembly("")
+    _link_library(whole, compiled._library, set())
+    for function in whole.functions:
+        if not function.is_declaration:
+            if function.name == compiled._wrapper_name:
+                function.name = name
+            else:
+                function.linkage = "internal"
+    return whole

@@ -35,5 +35,7 @@ def _flip_backward(symbol: str, dtype: int) -> Any:
     return flip_backward(dtype)
 
 
-array_op("cat", ("*",), _cat, backward=_cat_backward, gradients={"*": ()}, dtypes=ALL, reference=np.concatenate)
+array_op(
+    "cat", ("*",), _cat, backward=_cat_backward, gradients={"*": ()}, dtypes=ALL, reference=np.concatenate
+)
 array_op("flip", ("x",), _flip, backward=_flip_backward, gradients={"x": ()}, dtypes=ALL, reference=np.flip)

@@ -98,6 +98,7 @@ class Nest:
         with self.scope.loop(I64(0), count) as k:
             d = b.sub(b.sub(last, I64(1)), k)
             size, left = self.size(d), b.load(rest)
+            size = b.select(b.icmp_signed("==", size, I64(0)), I64(1), size)  # no point, but no trap either
             digit = b.urem(left, size)
             b.store(b.udiv(left, size), rest)
             b.store(digit, self._cell(index, d))

@@ -115,7 +115,9 @@ def extreme_backward(dtype: int) -> Callable:
                 store(out, at + j * step, 0.0)
             if g != 0:
                 place = load_index(indices, result_offset(record, 1, dim, line, dims_of(record, 5)))
-                store(out, at + place * step, load(g, result_offset(record, 4, dim, line, dims_of(record, 5))))
+                store(
+                    out, at + place * step, load(g, result_offset(record, 4, dim, line, dims_of(record, 5)))
+                )
 
     return kernel
 

@@ -27,7 +27,16 @@ MADE_BY_TOOLS = {
     *("build", "dist", "jitgrad.egg-info", "jitgrad-runs"),
     *("PKG-INFO", "setup.cfg"),  # in an unpacked sdist
 }
-HEAVY = ("sklearn", "matplotlib", "tqdm", "torch", "scipy", "pandas", "llvmlite.binding", "numba.core.compiler")
+HEAVY = (
+    "sklearn",
+    "matplotlib",
+    "tqdm",
+    "torch",
+    "scipy",
+    "pandas",
+    "llvmlite.binding",
+    "numba.core.compiler",
+)
 
 INSTRUCTIONS = {"trunc"}  # LLVM's, which an operation happens to share its name with
 
@@ -113,8 +122,12 @@ def test_importing_loads_nothing_heavy_and_compiles_nothing(tmp_path):
     )
     environment = {**os.environ, "JITGRAD_CACHE_DIR": str(tmp_path / "cache")}
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, cwd=tmp_path, check=False
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=tmp_path,
+        check=False,
     )
     assert (done.stdout, done.stderr) == ("[]\n0\n", "")
     assert not (tmp_path / "cache").exists()
-

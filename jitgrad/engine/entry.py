@@ -1,7 +1,6 @@
 """The compiled calls that Python makes, compiled together (or read from the cache) at the first of them.
 
-Every entry takes the context's address and integers (floats where annotated), and returns likewise. Python calls the compiled
-function's own wrapper: that costs half of what a trip through Numba's dispatcher does.
+Every entry takes the context's address and integers (floats where annotated), and returns likewise.
 """
 
 from __future__ import annotations
@@ -30,8 +29,7 @@ def _signatures(later: bool) -> dict[str, tuple[Any, Any]]:
     found = {}
     for module in modules:
         for name, dispatcher in vars(module).items():
-            options = getattr(dispatcher, "targetoptions", None)
-            if options is None or options.get("no_cpython_wrapper") or (name in LATER) != later:
+            if not getattr(dispatcher, "called_from_python", False) or (name in LATER) != later:
                 continue
             python = dispatcher.py_func
             names = python.__code__.co_varnames[1 : python.__code__.co_argcount]

@@ -44,9 +44,14 @@ class _Pipeline(CompilerBase):
         return [passes]
 
 
-def _dispatcher(function, **options):
+def jit(function):
+    """Compile a function of the engine for compiled code to call."""
     dispatcher = njit(
-        function, error_model="numpy", no_cfunc_wrapper=True, pipeline_class=_Pipeline, **options
+        function,
+        error_model="numpy",
+        no_cpython_wrapper=True,
+        no_cfunc_wrapper=True,
+        pipeline_class=_Pipeline,
     )
     resolve = dispatcher.get_call_template
 
@@ -57,11 +62,8 @@ def _dispatcher(function, **options):
     return dispatcher
 
 
-def jit(function):
-    """Compile a function that only compiled code calls."""
-    return _dispatcher(function, no_cpython_wrapper=True)
-
-
 def entry(function):
-    """Compile a function that Python calls too: its first argument is the context, the others integers."""
-    return _dispatcher(function)
+    """Compile a function that Python calls too: its first argument is the context, the others numbers."""
+    dispatcher = jit(function)
+    dispatcher.called_from_python = True
+    return dispatcher

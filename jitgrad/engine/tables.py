@@ -11,7 +11,7 @@ from numba.core.datamodel import models
 from numba.core.datamodel.registry import register_default
 from numba.core.imputils import lower_getattr_generic, lower_setattr_generic
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
-from numba.extending import NativeValue, intrinsic, unbox
+from numba.extending import intrinsic
 
 from .layout import context_dtype, op_dtype, slot_dtype, storage_dtype
 
@@ -60,11 +60,6 @@ def _set_field(context, builder, signature, args, field):
 
 
 CONTEXT = Row("Context", context_dtype)
-
-
-@unbox(Row)
-def _from_address(row, address, boxing):
-    return NativeValue(boxing.pyapi.long_as_longlong(address))
 
 
 def _entries(name, table, layout):

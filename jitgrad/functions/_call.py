@@ -139,7 +139,9 @@ def pointwise(name: str, defaults: Sequence[float] = ()) -> Callable[..., Tensor
                 raise TypeError(f"{name}() missing argument '{attribute}'")
             values.append(options.pop(attribute) if attribute in options else fixed[at])
         if options or len(values) > len(attributes):
-            raise TypeError(f"{name}() got unexpected arguments; expected {', '.join(op.operands + attributes)}")
+            raise TypeError(
+                f"{name}() got unexpected arguments; expected {', '.join(op.operands + attributes)}"
+            )
         slot = call(op, as_tensors(name, *operands), [float(v) for v in values])
         return _wrapped(slot)
 

@@ -86,7 +86,9 @@ def _guarded(name: str, forward: Callable, reflected: Callable, in_place: Callab
     return checked, checked_reflected, checked_in_place
 
 
-Tensor.__floordiv__, Tensor.__rfloordiv__, Tensor.__ifloordiv__ = _guarded("floor_divide", _floor, _rfloor, _ifloor)
+Tensor.__floordiv__, Tensor.__rfloordiv__, Tensor.__ifloordiv__ = _guarded(
+    "floor_divide", _floor, _rfloor, _ifloor
+)
 Tensor.__mod__, Tensor.__rmod__, Tensor.__imod__ = _guarded("remainder", _rem, _rrem, _irem)
 
 

@@ -69,7 +69,11 @@ def _logical(name: str) -> Callable[..., Tensor]:
     return function
 
 
-logical_and, logical_or, logical_xor = _logical("logical_and"), _logical("logical_or"), _logical("logical_xor")
+logical_and, logical_or, logical_xor = (
+    _logical("logical_and"),
+    _logical("logical_or"),
+    _logical("logical_xor"),
+)
 
 
 def isclose(

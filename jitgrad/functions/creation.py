@@ -60,9 +60,7 @@ def sizes_of(args: Sequence[Any], name: str) -> tuple[int, ...]:
     try:
         return tuple([size.__index__() for size in args])
     except (AttributeError, TypeError):
-        raise TypeError(
-            f"{name}(): argument 'size' must be a tuple of ints, got {args!r}"
-        ) from None
+        raise TypeError(f"{name}(): argument 'size' must be a tuple of ints, got {args!r}") from None
 
 
 def make_empty(shape: tuple[int, ...], kind: dtype, zero: bool = False) -> Tensor:
@@ -184,7 +182,9 @@ def _refuse_values(data: Any, values: np.ndarray) -> None:
         raise RuntimeError("tensor: Overflow when unpacking long: an integer does not fit into int64")
     if isinstance(bad, str):
         raise ValueError(f"tensor: too many dimensions 'str': expected numbers, got {bad!r}")
-    raise RuntimeError(f"tensor: Could not infer dtype of {type(bad).__name__}: expected numbers, got {bad!r}")
+    raise RuntimeError(
+        f"tensor: Could not infer dtype of {type(bad).__name__}: expected numbers, got {bad!r}"
+    )
 
 
 _lent = 0
@@ -293,7 +293,9 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     """A tensor with `fill_value` everywhere; its type decides the dtype unless one is given."""
     value = fill_value.item() if isinstance(fill_value, np.generic | Tensor) else fill_value
     if dtype is None:
-        kind = bool_ if isinstance(value, bool) else (int64 if isinstance(value, int) else get_default_dtype())
+        kind = (
+            bool_ if isinstance(value, bool) else (int64 if isinstance(value, int) else get_default_dtype())
+        )
     else:
         kind = to_dtype(dtype, "full")
     return _finish(make_full(sizes_of((size,), "full"), value, kind), requires_grad, device)

@@ -65,7 +65,9 @@ def neg(input: Tensor) -> Tensor:
         For a bool tensor.
     """
     _refuse_bool(
-        "neg", input, "Negation, the `-` operator, on a bool tensor is not supported; use `~` or logical_not()"
+        "neg",
+        input,
+        "Negation, the `-` operator, on a bool tensor is not supported; use `~` or logical_not()",
     )
     return _neg(input)
 

@@ -86,7 +86,9 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor
         raise RuntimeError("stack: expects a non-empty TensorList")
     for k, x in enumerate(given):
         if not isinstance(x, Tensor):
-            raise TypeError(f"stack: expected Tensor as element {k} in argument 0, but got {type(x).__name__}")
+            raise TypeError(
+                f"stack: expected Tensor as element {k} in argument 0, but got {type(x).__name__}"
+            )
     shape = shape_of(given[0])
     for k, x in enumerate(given):
         if shape_of(x) != shape:
@@ -264,7 +266,9 @@ def tile(input: Tensor, *dims: Any) -> Tensor:
     return repeat(input, *(1,) * (dims_of(input) - len(times)), *times)
 
 
-def repeat_interleave(input: Tensor, repeats: Any, dim: int | None = None, *, output_size: Any = None) -> Tensor:
+def repeat_interleave(
+    input: Tensor, repeats: Any, dim: int | None = None, *, output_size: Any = None
+) -> Tensor:
     """Every index of a dimension so many times in a row; without `dim`, of the flattened tensor.
 
     Raises

@@ -55,9 +55,13 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     RuntimeError
         If the shapes or dtypes do not fit.
     """
-    slot = entries.apply(
-        CONTEXT, LINEAR_CODE, 0, input._slot, weight._slot, 0 if bias is None else bias._slot, 0, 0, 0
-    )
+    try:
+        slot = entries.apply(
+            CONTEXT, LINEAR_CODE, 0, input._slot, weight._slot, 0 if bias is None else bias._slot, 0, 0, 0
+        )
+    except AttributeError:
+        same_dtype("linear", input, weight, bias)
+        raise
     if slot < 0:
         return _linear_slowly(input, weight, bias, slot)
     result = _new(Tensor)
@@ -93,7 +97,11 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     RuntimeError
         If an operand has no dimension, or the sizes or dtypes do not fit.
     """
-    slot = entries.apply(CONTEXT, MATMUL_CODE, 0, input._slot, other._slot, 0, 0, 0, 0)
+    try:
+        slot = entries.apply(CONTEXT, MATMUL_CODE, 0, input._slot, other._slot, 0, 0, 0, 0)
+    except AttributeError:
+        same_dtype("matmul", input, other)
+        raise
     if slot < 0:
         return _matmul_slowly(input, other, slot)
     result = _new(Tensor)
@@ -193,7 +201,7 @@ def _reflected_matmul(self: Tensor, other: Any) -> Any:
     return NotImplemented if value is None else matmul(value, self)
 
 
-Tensor.__matmul__ = matmul_operator = _matmul_operator  # type: ignore[attr-defined]
+Tensor.__matmul__ = _matmul_operator  # type: ignore[attr-defined]
 Tensor.__rmatmul__ = _reflected_matmul  # type: ignore[attr-defined]
 
 

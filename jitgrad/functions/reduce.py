@@ -66,7 +66,9 @@ def _converted(input: Tensor, dtype: Any, name: str) -> Tensor:
 # sums and products --------------------------------------------------------------------------------------
 
 
-def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None) -> Tensor:
+def sum(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None
+) -> Tensor:
     """The sum over all elements or some dimensions; integers and bools give int64.
 
     Parameters
@@ -86,7 +88,9 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     return _reduced(_SUM, x, axis if dim is None else dim, keepdim)
 
 
-def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None) -> Tensor:
+def mean(
+    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None
+) -> Tensor:
     """The mean over all elements or some dimensions; of nothing it is nan.
 
     Raises
@@ -188,7 +192,11 @@ def _moments(
 
 
 def _dropped(x: Tensor, mask: int, dims: int) -> Tensor:
-    return _reshape(x, tuple(s for d, s in enumerate(shape_of(x)) if not mask >> d & 1), "reshape") if dims else x
+    return (
+        _reshape(x, tuple(s for d, s in enumerate(shape_of(x)) if not mask >> d & 1), "reshape")
+        if dims
+        else x
+    )
 
 
 def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
@@ -290,7 +298,9 @@ def _extreme(name: str, greatest: bool) -> Callable[..., Any]:
     op, along = (_AMAX if greatest else _AMIN), _EXTREME[greatest]
     elementwise, result = (maximum, _Max) if greatest else (minimum, _Min)
 
-    def function(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, axis: Any = None) -> Any:
+    def function(
+        input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, axis: Any = None
+    ) -> Any:
         x = tensor_of(input, name)
         if isinstance(dim, Tensor):
             dim, other = None, dim
@@ -350,7 +360,9 @@ def _argument(name: str, op: Op) -> Callable[..., Tensor]:
         return wrap(arrays(op, (x,), [(int64, shape)], (at,))[0])
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"The index of the {'greatest' if op is _ARGMAX else 'smallest'} element (the first, if many)."
+    function.__doc__ = (
+        f"The index of the {'greatest' if op is _ARGMAX else 'smallest'} element (the first, if many)."
+    )
     return function
 
 

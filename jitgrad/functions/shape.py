@@ -271,7 +271,9 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
         return input.view(())
     return _strided(
         input,
-        _transpose_words(shape, one_dim(dim0, len(shape), "transpose"), one_dim(dim1, len(shape), "transpose")),
+        _transpose_words(
+            shape, one_dim(dim0, len(shape), "transpose"), one_dim(dim1, len(shape), "transpose")
+        ),
         "transpose",
     )
 
@@ -300,7 +302,9 @@ def t(input: Tensor) -> Tensor:
 def _reversed_dims(self: Tensor) -> Tensor:
     """The dimensions in reverse order."""
     shape = shape_of(self)
-    return _strided(self, _permute_words(shape, tuple(range(len(shape)))[::-1]), "permute" if len(shape) != 2 else "t")
+    return _strided(
+        self, _permute_words(shape, tuple(range(len(shape)))[::-1]), "permute" if len(shape) != 2 else "t"
+    )
 
 
 def _matrix_transpose(self: Tensor) -> Tensor:
@@ -536,7 +540,11 @@ for _name in __all__:
         setattr(Tensor, _name, globals()[_name])
 Tensor.view, Tensor.view_as, Tensor.reshape_as = view, view_as, reshape_as
 Tensor.expand, Tensor.expand_as, Tensor.unfold = expand, expand_as, unfold
-Tensor.T, Tensor.mT, Tensor.H = property(_reversed_dims), property(_matrix_transpose), property(_matrix_transpose)
+Tensor.T, Tensor.mT, Tensor.H = (
+    property(_reversed_dims),
+    property(_matrix_transpose),
+    property(_matrix_transpose),
+)
 
 
 def _in_place(name: str, function: Any) -> None:
