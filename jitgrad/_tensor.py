@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .dispatch import CONTEXT, call_words, complete, demand, result_type
+from .dispatch import CONTEXT, call_words, demand, result_type
 from .dtypes import CPU, DTYPES, Size, category, device, dtype, float32, number_category
 from .engine import layout
 from .engine.entry import entries
@@ -51,12 +51,6 @@ class Tensor:
 
         made = tensor([] if data is None else data, dtype=float32)
         self._slot = entries.retain(CONTEXT, made._slot)
-
-    def __del__(self, entries: Any = entries, context: int = CONTEXT) -> None:
-        try:
-            entries.release(context, self._slot)
-        except AttributeError:  # an exception in __init__ left it without a slot
-            pass
 
     # what the tables say ----------------------------------------------------------------------------
 
@@ -415,6 +409,16 @@ def _rebuild(kind: type, values: np.ndarray, requires_grad: bool, attributes: di
     return made
 
 
+def _install_finalizer(finalize: Callable) -> None:
+    # Looking up __del__ on a dying tensor calls `finalize` from C; what it returns, Python then calls in vain.
+    # A method would cost a Python frame for every tensor that goes.
+    Tensor.__del__ = property(finalize)  # type: ignore[attr-defined]
+
+
+entries.context = CONTEXT
+entries.handle_type = Tensor
+entries.finalizer = _install_finalizer
+
 _new = Tensor.__new__
 
 
@@ -443,7 +447,8 @@ def number_tensor(value: Any, kind: dtype) -> Tensor:
 def mixed_binary(op: Op, a: Any, b: Any, into: int, status: int) -> int:
     """A binary operation that the fast way refused, with at most one Python number among its operands."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
-        return complete(op, (a, b), None, into, status)
+        # `b` may be a NumPy array's tensor, for which nothing has been tried yet
+        return call_words(op, (a, b), None, into)
     tensor, number = (a, b) if isinstance(a, Tensor) else (b, a)
     above = number_category(number) > category(tensor.dtype)
     number = number_tensor(number, result_type((number,)) if above else tensor.dtype)
@@ -471,22 +476,20 @@ def binary(name: str) -> tuple[Callable, Callable, Callable]:
 
     def forward(self: Tensor, other: Any) -> Tensor:
         kind = type(other)
-        if kind is float:
-            slot = entries.apply_number(CONTEXT, code, 0, self._slot, other, 0, 2, 0)
+        if kind is Tensor:
+            result = entries.binary(code, self, other)
+        elif kind is float:
+            result = entries.with_number(code, self, other, 0, 2, 0)
         elif kind is int:
-            slot = entries.apply_number(CONTEXT, code, 0, self._slot, other, other, 1, 0)
+            result = entries.with_number(code, self, other, other, 1, 0)
         elif isinstance(other, Tensor):
-            slot = entries.apply(CONTEXT, code, 0, self._slot, other._slot, 0, 0, 0, 0)
+            result = entries.binary(code, self, other)
         else:
             other = as_operand(other, name)
             if other is NotImplemented:
                 return NotImplemented
-            slot = layout.BAD_DTYPE
-        if slot < 0:
-            slot = mixed_binary(op, self, other, 0, slot)
-        result = _new(Tensor)
-        result._slot = slot
-        return result
+            result = layout.BAD_DTYPE
+        return wrap(mixed_binary(op, self, other, 0, result)) if type(result) is int else result
 
     def reflected(self: Tensor, other: Any) -> Tensor:
         other = as_operand(other, name)

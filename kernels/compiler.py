@@ -85,8 +85,16 @@ def symbol(name: str, build: Callable[[], ir.Module]) -> None:
     binding.add_symbol(name, native(name, build))
 
 
-def entry_points(name: str, functions: Callable[[], dict[str, tuple[Any, Any]]]) -> dict[str, Callable]:
-    """Compile Numba dispatchers, each for one signature, together; returns what Python calls, by name.
+def entry_points(
+    name: str,
+    functions: Callable[[], dict[str, tuple[Any, Any, Any]]],
+    context: int,
+    handle_type: type,
+) -> dict[str, Callable]:
+    """Compile Numba dispatchers together; returns what Python calls, by name.
+
+    For each, `functions` gives the dispatcher, its signature, and what the wrapper converts. `context` and
+    `handle_type` are what wrappers with handles use.
 
     Numba types and lowers them one by one, but they are linked, optimised and turned into machine code as
     one module: left to itself Numba would do that for every helper, and again for everything that calls it.
@@ -95,7 +103,7 @@ def entry_points(name: str, functions: Callable[[], dict[str, tuple[Any, Any]]])
     from llvmlite import binding
     from numba.core.compiler_lock import global_compiler_lock
 
-    from .wrapper import builtin
+    from .wrapper import builtin, connect
 
     with global_compiler_lock:
         if name in _loaded:
@@ -107,13 +115,14 @@ def entry_points(name: str, functions: Callable[[], dict[str, tuple[Any, Any]]])
         code, symbols = state
         _engine().add_object_file(binding.ObjectFileRef.from_data(code))
         _engine().finalize_object()
+        connect(_engine().get_global_value_address, context, handle_type)
         _loaded[name] = {
             key: builtin(key, _engine().get_function_address(symbol)) for key, symbol in symbols.items()
         }
         return _loaded[name]
 
 
-def _link(functions: dict[str, tuple[Any, Any]]) -> tuple[bytes, dict[str, str]]:
+def _link(functions: dict[str, tuple[Any, Any, Any]]) -> tuple[bytes, dict[str, str]]:
     """One object file for all the functions, and the symbol of each one's Python wrapper."""
     from llvmlite import binding
 
@@ -121,7 +130,7 @@ def _link(functions: dict[str, tuple[Any, Any]]) -> tuple[bytes, dict[str, str]]
 
     results = {}
     with _parts_only():
-        for key, (dispatcher, signature) in functions.items():
+        for key, (dispatcher, signature, _kinds) in functions.items():
             dispatcher.compile(signature)
             results[key] = dispatcher.overloads[signature.args]
     whole = binding.parse_assembly("")
@@ -130,7 +139,7 @@ def _link(functions: dict[str, tuple[Any, Any]]) -> tuple[bytes, dict[str, str]]
     for key, result in results.items():
         _link_library(whole, result.library, seen)
         symbols[key] = f"jg_python.{key}"
-        module = write_wrapper(symbols[key], result.fndesc.llvm_func_name, result.signature)
+        module = write_wrapper(symbols[key], result.fndesc.llvm_func_name, functions[key][2])
         whole.link_in(binding.parse_assembly(str(module)))
     whole.verify()
     exported = set(symbols.values())

@@ -79,7 +79,7 @@ def times(a, b):
 
 
 def integer_power(base, exponent):
-    """``base ** exponent`` of integers by squaring; below zero the truncated quotient ``1 / base ** -exponent``."""
+    """``base ** exponent`` of integers by squaring; below zero ``1 / base ** -exponent``, truncated."""
     result, square, left = like(base, 1), base, exponent
     for _ in range(POWER_BITS):
         result = where((left & 1) != 0, result * square, result)

@@ -2,8 +2,8 @@
 
 A kernel cannot raise. What only the data can tell (a target that is no class) it reports in a cell of memory
 whose address is an attribute, and makes the result NaN, so that it shows also where nobody looks at the cell.
-Sums over elements are taken in float32 or float64 lanes by blocks, and over blocks in float64; one thread takes
-all of a sum, so the result does not depend on the number of threads. The gradients are shared out.
+Sums over elements are taken in float32 or float64 lanes by blocks, and over blocks in float64; one thread
+takes all of a sum, so the result does not depend on the number of threads. The gradients are shared out.
 
 Cross-entropy reads the logits again on the way back instead of keeping a softmax: for rows of ten classes
 that costs less than storing and loading it would through a second output.
@@ -27,6 +27,7 @@ from .stage import F64, I64, Scope, Vec, new_kernel, new_module
 from .table import DROP_LAST, SCALAR, array_op
 
 BLOCK_VECTORS = 512  # vectors summed before their total goes into the float64 sum
+LARGE_PRODUCT = 2.0**900  # a factor of up to 2**64 more still fits into a float64
 CHAINS = 4  # sums side by side: one addition waits for the one before it, four do not
 
 # what a kernel may report in its cell
@@ -252,9 +253,7 @@ def _forms(arrays: Arrays, dtype: int, write) -> None:
     b = arrays.b
     lanes = host().lanes(abi.ITEM_SIZES[dtype])
     classes = arrays.size(0, 1)
-    near = b.or_(
-        b.icmp_signed("==", arrays.stride(0, 1), I64(1)), b.icmp_signed("<=", classes, I64(1))
-    )
+    near = b.or_(b.icmp_signed("==", arrays.stride(0, 1), I64(1)), b.icmp_signed("<=", classes, I64(1)))
     with b.if_else(near) as (unit, far):
         with unit:
             write(Scope(b, lanes), "unit")
@@ -283,8 +282,9 @@ def build_cross_entropy(symbol: str, dtype: int) -> ir.Module:
         b.ret_void()
     rows = arrays.size(0, 0)
     targets = _Targets(arrays, 1, arrays.word(0), arrays.size(0, 1))
-    total, count = one.variable(F64), one.variable(I64)
+    total, product, count = one.variable(F64), one.variable(F64), one.variable(I64)
     b.store(F64(0.0), total)
+    b.store(F64(1.0), product)
     b.store(I64(0), count)
 
     def write(scope: Scope, form: str) -> None:
@@ -295,25 +295,39 @@ def build_cross_entropy(symbol: str, dtype: int) -> ir.Module:
                 with b.if_else(targets.valid(target)) as (good, bad):
                     with good:
                         line = _logit_row(arrays, (0,), dtype, row, scope, form)
-                        _accumulate(b, total, _row_loss(line, target))
+                        _add_row(line, target, total, product)
                     with bad:
                         report.write(BAD_TARGET, target)
                         b.store(F64(math.nan), total)
 
     _forms(arrays, dtype, write)
+    _take_logarithm(one, product, total)
     mean = b.fdiv(b.load(total), b.sitofp(b.load(count), F64))
     one.store(Vec(one, mean, abi.FLOAT64).to(dtype), out)
     b.ret_void()
     return module
 
 
-def _row_loss(line: Line, target: ir.Value) -> Vec:
+def _add_row(line: Line, target: ir.Value, total: ir.Value, product: ir.Value) -> None:
+    """Add a row's loss to `total`, less the logarithm of the factor that goes into `product`.
+
+    A logarithm of a product is a sum of logarithms: one serves many rows. Each factor, a sum of exponentials
+    of which the largest is 1, is from 1 to the number of classes, so many fit into a float64.
+    """
     one, b = line.scope.scalar, line.b
     top = top_of(line, 0)
-    total = line.fold(0.0, add, lambda i, mask: exp(line.load(0, i, mask) - top))
+    factor = line.first(line.fold(0.0, add, lambda i, mask: exp(line.load(0, i, mask) - top)))
     place = one.at(line.pointers[0], b.mul(target, line.strides[0]))
-    shifted = one.load(place, line.dtypes[0]) - line.first(top)
-    return log(line.first(total)) - shifted
+    _accumulate(b, total, line.first(top) - one.load(place, line.dtypes[0]))
+    grown = b.fmul(b.load(product), factor.to(abi.FLOAT64).value)
+    b.store(grown, product)
+    with b.if_then(b.fcmp_ordered(">", grown, F64(LARGE_PRODUCT))):
+        _take_logarithm(one, product, total)
+
+
+def _take_logarithm(one: Scope, product: ir.Value, total: ir.Value) -> None:
+    _accumulate(one.b, total, log(Vec(one, one.b.load(product), abi.FLOAT64)))
+    one.b.store(F64(1.0), product)
 
 
 def build_cross_entropy_backward(symbol: str, dtype: int) -> ir.Module:

@@ -81,7 +81,7 @@ class Arrays:
         return Vec(self.scope, self.b.bitcast(self.word(index), F64), abi.FLOAT64)
 
     def offset(self, ks: Sequence[int], dims: ir.Value, skip: ir.Value, point: ir.Value) -> list[ir.Value]:
-        """Offsets in elements of arrays `ks` (of one shape) at row-major index `point`, without dim `skip`."""
+        """Offsets of arrays `ks` (of one shape) at row-major index `point`, without dimension `skip`."""
         b, one = self.b, self.scope
         rest = one.variable(I64)
         sums = [one.variable(I64) for _ in ks]
@@ -290,15 +290,14 @@ def each_line(
             mask = scope.tail_mask(b.sub(width, first))
             body(Line(scope, size, pointers, strides, dtypes, "across", mask))
 
-    with b.if_then(b.not_(empty)):
-        with b.if_else(b.and_(along, all_one(strides))) as (unit, other):
-            with unit:
-                rows("unit", lanes)
-            with other:
-                beside = b.and_(b.not_(along), all_one(ends))
-                with b.if_else(beside) as (across, far):
-                    with across:
-                        columns()
-                    with far:
-                        # without gather instructions a vector of scattered elements only costs
-                        rows("far", lanes if host().vector_bytes == 64 else 1)
+    with b.if_then(b.not_(empty)), b.if_else(b.and_(along, all_one(strides))) as (unit, other):
+        with unit:
+            rows("unit", lanes)
+        with other:
+            beside = b.and_(b.not_(along), all_one(ends))
+            with b.if_else(beside) as (across, far):
+                with across:
+                    columns()
+                with far:
+                    # without gather instructions a vector of scattered elements only costs
+                    rows("far", lanes if host().vector_bytes == 64 else 1)

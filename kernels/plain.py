@@ -1,8 +1,8 @@
 """Help for kernels written as ordinary Python loops, which Numba compiles.
 
 They are for work that is scalar by nature: choosing, gathering, sorting, moving. A kernel gets the address of
-its record (see `kernels.abi`) and reads everything from there. This module imports Numba, so import it where a
-kernel is built, not at the top of a module that `import jitgrad` reaches.
+its record (see `kernels.abi`) and reads everything from there. This module imports Numba, so import it where
+a kernel is built, not at the top of a module that `import jitgrad` reaches.
 """
 
 from __future__ import annotations

@@ -293,7 +293,7 @@ def build_matmul_backward(symbol: str, dtype: int) -> ir.Module:
 
 
 def _batched(p: Products, ks: tuple[int, int, int], sizes, turned: tuple[bool, bool], threads) -> None:
-    """Array ``ks[2]`` = product of the other two over all batches; one without a batch of its own is a sum."""
+    """Array ``ks[2]`` = product of the other two, batch by batch; without batches of its own, their sum."""
     b, arrays, one = p.b, p.arrays, p.arrays.scope
     base = [p.matrix(k) for k in ks]
     base = [x.turned if t else x for x, t in zip(base, (*turned, False), strict=True)]
@@ -302,9 +302,7 @@ def _batched(p: Products, ks: tuple[int, int, int], sizes, turned: tuple[bool, b
     with b.if_else(b.or_(single, fold)) as (once, many):
         with once:
             plain = (*sizes, *base)
-            chosen = [
-                _select(b, fold, x, y) for x, y in zip((*folded[0], *folded[1]), plain, strict=True)
-            ]
+            chosen = [_select(b, fold, x, y) for x, y in zip((*folded[0], *folded[1]), plain, strict=True)]
             p.multiply(tuple(chosen[:3]), tuple(chosen[3:]), threads)  # type: ignore[arg-type]
         with many:
             batch = one.variable(I64)
@@ -318,9 +316,7 @@ def _batched(p: Products, ks: tuple[int, int, int], sizes, turned: tuple[bool, b
             count = b.load(batch)
             nothing = b.icmp_signed("==", area, I64(0))
             own_count = b.udiv(arrays.numel(ks[2]), b.select(nothing, I64(1), area))
-            enough = b.and_(
-                b.icmp_signed("==", own_count, count), b.icmp_signed(">=", count, threads[1])
-            )
+            enough = b.and_(b.icmp_signed("==", own_count, count), b.icmp_signed(">=", count, threads[1]))
             begin, end = share(one, count, *threads, 1)
             begin, end = b.select(enough, begin, I64(0)), b.select(enough, end, count)
             part = b.select(enough, I64(0), threads[0])

@@ -1,10 +1,11 @@
-"""Random numbers from a counter: Philox-4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy
-as 1, 2, 3", SC 2011), written in the staged language, and the kernels that draw from it.
+"""Random numbers from a counter, and the kernels that draw from it.
 
-A generator's state is four 64-bit words in memory: key, counter, and two for the kernels' own use. Kernels read
-it when they run and leave the counter behind the numbers they took, so a replayed program draws fresh numbers
-every time. Each block of 64 words of random bits is a function of the key and the block's number alone: the
-stream depends neither on the vector width nor on the number of threads. It is not PyTorch's stream.
+The generator is Philox-4x32-10 (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2, 3",
+SC 2011). A generator's state is four 64-bit words in memory: key, counter, and two for the kernels' own use.
+Kernels read it when they run and leave the counter behind the numbers they took, so a replayed program draws
+fresh numbers every time. Each block of 64 words of random bits is a function of the key and the block's
+number alone: the stream depends neither on the vector width nor on the number of threads. It is not
+PyTorch's stream.
 
 Threads that share a kernel all read the counter; the last one to have read it moves it on.
 """
@@ -22,7 +23,7 @@ from .host import host
 from .math_core import fma
 from .math_trig import SINE
 from .nest import share
-from .operands import Arrays
+from .operands import Arrays, Line, each_line
 from .stage import I32, I64, MASK, Scope, Vec, new_kernel, new_module
 from .table import ALL, FLOATS, array_op
 
@@ -138,10 +139,8 @@ def normals(words: Words, dtype: int) -> list[Vec]:
 
 def high_product(x: Vec, y: Vec) -> Vec:
     """The upper 64 bits of the product of unsigned 64-bit lanes, by halves."""
-    b, scope = x.scope.b, x.scope
     mask = (1 << 32) - 1
     x_low, x_high, y_low, y_high = x & mask, x.logical_shift(32), y & mask, y.logical_shift(32)
-    del b, scope
     low = x_low * y_low
     middle = x_high * y_low + low.logical_shift(32)
     other = x_low * y_high + (middle & mask)
@@ -170,8 +169,7 @@ class State:
     def advance(self, groups: ir.Value) -> None:
         """Move the counter on, when every thread has read it."""
         b = self.b
-        part, parts = self.threads
-        del part
+        _part, parts = self.threads
         after = b.add(self.counter, groups)
         place = self.scope.at(self.words, S_COUNTER)
         with b.if_else(b.icmp_signed("==", parts, I64(1))) as (alone, together):
@@ -299,12 +297,14 @@ def _one(like: Vec) -> Vec:
 
 STATE = {"state": abi.INT64}
 
-array_op(
-    "random_uniform", ("state",), _builder(_float_width, _uniform), dtypes=FLOATS, operand_dtypes=STATE
-)
+array_op("random_uniform", ("state",), _builder(_float_width, _uniform), dtypes=FLOATS, operand_dtypes=STATE)
 array_op("random_normal", ("state",), _builder(_float_width, _normal), dtypes=FLOATS, operand_dtypes=STATE)
 array_op(
-    "random_exponential", ("state",), _builder(_float_width, _exponential), dtypes=FLOATS, operand_dtypes=STATE
+    "random_exponential",
+    ("state",),
+    _builder(_float_width, _exponential),
+    dtypes=FLOATS,
+    operand_dtypes=STATE,
 )
 array_op(
     "random_integers", ("state",), _builder(lambda dtype: 2, _integers), dtypes=ALL, operand_dtypes=STATE
@@ -320,8 +320,8 @@ array_op(
 def build_permutation(symbol: str, dtype: int) -> ir.Module:
     """A random order of 0 .. n - 1 (Fisher and Yates); arrays state, y.
 
-    Each step needs the one before, so one thread does it all; its numbers are splitmix64 (Steele, Lea and Flood,
-    2014) of the step, started from the generator.
+    Each step needs the one before, so one thread does it all; its numbers are splitmix64 (Steele, Lea and
+    Flood, 2014) of the step, started from the generator.
     """
     module = new_module(symbol)
     b, record, part, parts = new_kernel(module, symbol)
@@ -382,8 +382,6 @@ def build_dropout(symbol: str, dtype: int) -> ir.Module:
 
 def build_dropout_backward(symbol: str, dtype: int) -> ir.Module:
     """``gx = g * scale`` where kept; arrays x, state, kept, y, -, g, gx, -."""
-    from .operands import each_line
-
     module = new_module(symbol)
     b, record, part, parts = new_kernel(module, symbol)
     arrays = Arrays(b, record)
@@ -392,7 +390,7 @@ def build_dropout_backward(symbol: str, dtype: int) -> ir.Module:
     last = b.sub(dims, I64(1))
     last = b.select(b.icmp_signed("<", last, I64(0)), I64(0), last)
 
-    def body(line) -> None:
+    def body(line: Line) -> None:
         def write(i, mask):
             keep, g = line.load(0, i, mask), line.load(1, i, mask)
             line.store(2, i, keep.select(g * line.whole(scale), line.scope.constant(dtype, 0.0)), mask)

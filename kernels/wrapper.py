@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 
@@ -43,38 +43,111 @@ def builtin(name: str, address: int) -> Callable[..., Any]:
     return make(ctypes.addressof(definition), None, None)
 
 
-def write_wrapper(symbol: str, native: str, signature: Any) -> ir.Module:
-    """The wrapper of the function that Numba calls `native`: 64-bit words and float64 in, one of them out.
+class Handle:
+    """Annotation of an entry's parameter or result: a Python object that carries a slot in one field.
+
+    An entry with such a parameter takes no context from Python. A negative result comes back as an int.
+    """
+
+
+class Kinds(NamedTuple):
+    """What a wrapper converts: for each parameter after the context, and the result, int, float or Handle."""
+
+    parameters: tuple[type, ...]
+    result: type | None
+
+    @property
+    def implicit_context(self) -> bool:
+        """Whether the wrapper supplies the context itself."""
+        return Handle in self.parameters
+
+
+# what a wrapper reads at run time, set by `connect`: where handles keep their slot is part of the code
+CONTEXT_CELL, TYPE_CELL, NOTHING_CELL = "jg_context", "jg_handle_type", "jg_nothing"
+
+
+def handle_offset() -> int:
+    """Where an object whose class has one slot attribute keeps it, in bytes from the object's address."""
+
+    class Probe:
+        __slots__ = ("__dict__", "__weakref__", "field")
+
+    probe, marker = Probe(), object()
+    probe.field = marker
+    words = (ctypes.c_void_p * (Probe.__basicsize__ // 8)).from_address(id(probe))
+    return 8 * list(words).index(id(marker))
+
+
+def write_wrapper(symbol: str, native: str, kinds: Kinds) -> ir.Module:
+    """The wrapper of the function that Numba calls `native`.
 
     A wrong number of arguments, or one that does not convert, raises TypeError.
     """
     module = new_module(symbol)
-    kinds = [F64 if str(t) == "float64" else I64 for t in signature.args]
-    result = F64 if str(signature.return_type) == "float64" else I64
+    types = [F64 if k is float else I64 for k in kinds.parameters]
+    result = F64 if kinds.result is float else I64
     # Numba's convention: where the result goes, where an exception would, the arguments; returns a status
-    body_type = ir.FunctionType(I32, [result.as_pointer(), POINTER, *kinds])
+    body_type = ir.FunctionType(I32, [result.as_pointer(), POINTER, I64, *types])
     body = ir.Function(module, body_type, native)
     wrapper_type = ir.FunctionType(POINTER, [POINTER, POINTER.as_pointer(), I64])
     wrapper = ir.Function(module, wrapper_type, symbol)
     b = ir.IRBuilder(wrapper.append_basic_block("entry"))
     _self, arguments, count = wrapper.args
-    with b.if_then(b.icmp_unsigned("!=", count, I64(len(kinds))), likely=False):
-        bad = _outside(module, "PyErr_BadArgument", ir.IntType(32), [])
-        b.call(bad, [])
+    first = 0 if kinds.implicit_context else 1
+    with b.if_then(b.icmp_unsigned("!=", count, I64(len(types) + first)), likely=False):
+        b.call(_outside(module, "PyErr_BadArgument", I32, []), [])
         b.ret(ir.Constant(POINTER, None))
-    values = [_convert(b, b.load(b.gep(arguments, [I64(k)])), kind) for k, kind in enumerate(kinds)]
+    if kinds.implicit_context:
+        context = b.load(_cell(module, CONTEXT_CELL, I64))
+    else:
+        context = _convert(b, b.load(arguments), int)
+    values = [
+        _convert(b, b.load(b.gep(arguments, [I64(first + k)])), kind)
+        for k, kind in enumerate(kinds.parameters)
+    ]
     place, error = b.alloca(result), b.alloca(POINTER)
-    b.call(body, [place, b.bitcast(error, POINTER), *values])
-    name = "PyFloat_FromDouble" if result is F64 else "PyLong_FromLongLong"
-    b.ret(b.call(_outside(module, name, POINTER, [result]), [b.load(place)]))
+    b.call(body, [place, b.bitcast(error, POINTER), context, *values])
+    _return(b, b.load(place), kinds.result)
     return module
 
 
-def _convert(b: ir.IRBuilder, argument: ir.Value, kind: ir.Type) -> ir.Value:
-    name = "PyFloat_AsDouble" if kind is F64 else "PyLong_AsLongLong"
-    value = b.call(_outside(b.module, name, kind, [POINTER]), [argument])
-    failed = ir.Constant(kind, -1)
-    is_failed = b.fcmp_ordered("==", value, failed) if kind is F64 else b.icmp_signed("==", value, failed)
+def _cell(module: ir.Module, name: str, kind: ir.Type) -> ir.GlobalVariable:
+    if name in module.globals:
+        return module.globals[name]
+    cell = ir.GlobalVariable(module, kind, name)
+    cell.linkage = "common"  # one cell however many wrappers name it
+    cell.initializer = ir.Constant(kind, None if isinstance(kind, ir.PointerType) else 0)
+    return cell
+
+
+def _field(b: ir.IRBuilder, handle: ir.Value) -> ir.Value:
+    return b.bitcast(b.gep(handle, [I64(handle_offset())]), POINTER.as_pointer())
+
+
+def _return(b: ir.IRBuilder, value: ir.Value, kind: type | None) -> None:
+    if kind is None:
+        nothing = b.load(_cell(b.module, NOTHING_CELL, POINTER))
+        b.call(_outside(b.module, "Py_IncRef", ir.VoidType(), [POINTER]), [nothing])
+        b.ret(nothing)
+        return
+    name = "PyFloat_FromDouble" if kind is float else "PyLong_FromLongLong"
+    number = b.call(_outside(b.module, name, POINTER, [value.type]), [value])
+    if kind is Handle:
+        with b.if_then(b.icmp_signed(">=", value, I64(0)), likely=True):
+            allocate = _outside(b.module, "PyType_GenericAlloc", POINTER, [POINTER, I64])
+            handle = b.call(allocate, [b.load(_cell(b.module, TYPE_CELL, POINTER)), I64(0)])
+            b.store(number, _field(b, handle))
+            b.ret(handle)
+    b.ret(number)
+
+
+def _convert(b: ir.IRBuilder, argument: ir.Value, kind: type) -> ir.Value:
+    if kind is Handle:
+        return _slot_of(b, argument)
+    name, llvm = ("PyFloat_AsDouble", F64) if kind is float else ("PyLong_AsLongLong", I64)
+    value = b.call(_outside(b.module, name, llvm, [POINTER]), [argument])
+    failed = ir.Constant(llvm, -1)
+    is_failed = b.fcmp_ordered("==", value, failed) if kind is float else b.icmp_signed("==", value, failed)
     with b.if_then(is_failed, likely=False):
         # -1 is also an honest value: only a pending exception tells
         pending = b.call(_outside(b.module, "PyErr_Occurred", POINTER, []), [])
@@ -83,7 +156,33 @@ def _convert(b: ir.IRBuilder, argument: ir.Value, kind: ir.Type) -> ir.Value:
     return value
 
 
+def _slot_of(b: ir.IRBuilder, handle: ir.Value) -> ir.Value:
+    """The slot in a handle; 0 in one that never got any."""
+    number = b.load(_field(b, handle))
+    before = b.block
+    with b.if_then(b.icmp_unsigned("!=", number, ir.Constant(POINTER, None)), likely=True):
+        slot = b.call(_outside(b.module, "PyLong_AsLongLong", I64, [POINTER]), [number])
+        inside = b.block
+    phi = b.phi(I64)
+    phi.add_incoming(slot, inside)
+    phi.add_incoming(I64(0), before)
+    return phi
+
+
 def _outside(module: ir.Module, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:
     if name in module.globals:
         return module.globals[name]
     return ir.Function(module, ir.FunctionType(result, arguments), name)
+
+
+def _nothing() -> None:
+    """What a finalizer that has already done its work gives Python to call."""
+
+
+def connect(address_of: Callable[[str], int], context: int, handle_type: type) -> None:
+    """Fill the cells of freshly loaded wrappers."""
+    values = {CONTEXT_CELL: context, TYPE_CELL: id(handle_type), NOTHING_CELL: id(_nothing)}
+    for name, value in values.items():
+        cell = address_of(name)
+        if cell:
+            ctypes.c_int64.from_address(cell).value = value

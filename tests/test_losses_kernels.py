@@ -7,11 +7,11 @@ from array import array
 import numpy as np
 import pytest
 from gradients import check_gradients
-from jitgrad import functions as T
-from jitgrad.kernels import BY_NAME, abi
 from kernel_records import run
 
 import jitgrad as torch
+from jitgrad import functions as T
+from jitgrad.kernels import BY_NAME, abi
 
 RTOL = {np.float32: 2e-6, np.float64: 1e-13}
 

@@ -318,12 +318,12 @@ def test_reduction_gradient_equals_central_differences(op, dtype, layout):
 
 # special values -------------------------------------------------------------------------------------------
 
-SPECIAL = [0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5, 2.5, -2.5, 0.49999997, 8388607.5, -8388609.0, 1e30, -1e30,
-           1e-40, -1e-40, np.inf, -np.inf, np.nan]  # fmt: skip
-UNARY_EXACT = ["floor", "ceil", "trunc", "round", "abs", "neg", "sign", "isnan", "isinf", "isfinite", "logical_not",
-               "copy", "sqrt", "relu", "reciprocal", "square"]  # fmt: skip
-BINARY_EXACT = ["eq", "ne", "lt", "le", "gt", "ge", "minimum", "maximum", "add", "sub", "mul", "div", "copysign",
-                "logical_and", "logical_or", "logical_xor"]  # fmt: skip
+SPECIAL = [0.0, -0.0, 0.5, -0.5, 1.0, -1.0, 1.5, -1.5, 2.5, -2.5, 0.49999997, 8388607.5, -8388609.0, 1e30,
+           -1e30, 1e-40, -1e-40, np.inf, -np.inf, np.nan]  # fmt: skip
+UNARY_EXACT = ["floor", "ceil", "trunc", "round", "abs", "neg", "sign", "isnan", "isinf", "isfinite",
+               "logical_not", "copy", "sqrt", "relu", "reciprocal", "square"]  # fmt: skip
+BINARY_EXACT = ["eq", "ne", "lt", "le", "gt", "ge", "minimum", "maximum", "add", "sub", "mul", "div",
+                "copysign", "logical_and", "logical_or", "logical_xor"]  # fmt: skip
 
 
 def same_bits(found, expected):

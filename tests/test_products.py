@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 import pytest
 from gradients import check_gradients
-from jitgrad.kernels import abi
 from kernel_records import run
 
 import jitgrad as torch
+from jitgrad.kernels import abi
 
 RTOL = {np.float32: 1e-5, np.float64: 1e-12}
 
@@ -90,7 +90,10 @@ def test_linear_and_gradients(rows, features, with_bias):
 
 
 LINEAR_VIEWS = {
-    "rows that do not merge": (lambda x, w, b: torch.nn.functional.linear(x.transpose(0, 1), w, b), (3, 2, 4)),
+    "rows that do not merge": (
+        lambda x, w, b: torch.nn.functional.linear(x.transpose(0, 1), w, b),
+        (3, 2, 4),
+    ),
     "cotangent that does not merge": (
         lambda x, w, b: torch.nn.functional.linear(x, w, b).transpose(0, 1).contiguous().exp(),
         (3, 2, 4),

@@ -313,7 +313,7 @@ GRADIENTS = {
     "where": (lambda x, y: torch.where(x > 0, x * x, y) + x.masked_fill(x < 0, 2.0), A, POSITIVE),
     "lerp": (lambda x, y: torch.lerp(x, y, 0.3) + torch.lerp(x, y, x), A, POSITIVE),
     "fused": (lambda x, y: torch.addcmul(x, x, y, value=2) + torch.addcdiv(x, x, y, value=-1), A, POSITIVE),
-    "atan2": (lambda x, y: torch.atan2(x, y), A, POSITIVE),
+    "atan2": (torch.atan2, A, POSITIVE),
     "gelu": (lambda x, y: torch.gelu(x) + torch.gelu(y, approximate="tanh"), A, POSITIVE),
     "add alpha": (lambda x, y: torch.add(x, y, alpha=3).sub(y, alpha=0.5), A, POSITIVE),
     "nan_to_num": (lambda x, y: (x / y).nan_to_num(), A, POSITIVE),

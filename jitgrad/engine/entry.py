@@ -10,22 +10,21 @@ from typing import Any
 
 from ..kernels import compiler
 
-
 # entries that a plain training step does not need: they are compiled apart, so that it starts sooner
 LATER = frozenset(
-    "abandon adopt apply_arrays begin_walk end_walk free_state give_cotangent leave_row link mark_needed ones "
-    "take_cotangent walk".split()
+    ["abandon", "adopt", "apply_arrays", "begin_walk", "end_walk", "free_state", "give_cotangent", "leave_row", "link", "mark_needed", "ones", "take_cotangent", "walk"]
 )
 
 
-def _signatures(later: bool) -> dict[str, tuple[Any, Any]]:
-    """The dispatcher and signature of every entry of one of the two groups."""
+def _signatures(later: bool) -> dict[str, tuple[Any, Any, Any]]:
+    """The dispatcher, signature and wrapper kinds of every entry of one of the two groups."""
     from numba import types
 
-    from . import arrays, backward, create, handles, record, update, views
+    from ..kernels.wrapper import Kinds
+    from . import arrays, backward, create, handles, hot, record, update, views
     from .tables import CONTEXT
 
-    modules = (arrays, backward, create, handles, record, update, views)
+    modules = (arrays, backward, create, handles, hot, record, update, views)
     found = {}
     for module in modules:
         for name, dispatcher in vars(module).items():
@@ -33,21 +32,30 @@ def _signatures(later: bool) -> dict[str, tuple[Any, Any]]:
                 continue
             python = dispatcher.py_func
             names = python.__code__.co_varnames[1 : python.__code__.co_argcount]
-            floating = [python.__annotations__.get(n) is float for n in (*names, "return")]
-            *arguments, result = (types.float64 if f else types.int64 for f in floating)
-            found[name] = (dispatcher, result(CONTEXT, *arguments))
+            notes = python.__annotations__
+            kinds = Kinds(tuple(notes.get(n, int) for n in names), notes.get("return", int))
+            arguments = (types.float64 if k is float else types.int64 for k in kinds.parameters)
+            result = types.float64 if kinds.result is float else types.int64
+            found[name] = (dispatcher, result(CONTEXT, *arguments), kinds)
     return found
 
 
 class Entries:
     """The entries as attributes. The first one that is asked for brings its whole group."""
 
+    context = 0  # the context's address and the class of handles, set before the first use
+    handle_type: type = object
+    finalizer: Callable[[Callable], None] | None = None  # told of the entry that ends a handle's life
+
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
             raise AttributeError(name)
         later = name in LATER
         group = "engine.later" if later else "engine"
-        self.__dict__.update(compiler.entry_points(group, lambda: _signatures(later)))
+        found = compiler.entry_points(group, lambda: _signatures(later), self.context, self.handle_type)
+        self.__dict__.update(found)
+        if not later and self.finalizer is not None:
+            self.finalizer(found["finalize"])
         if name not in self.__dict__:
             raise AttributeError(f"the engine has no entry {name!r}")
         return self.__dict__[name]

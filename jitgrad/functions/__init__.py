@@ -1,8 +1,6 @@
 """Functions on tensors, with PyTorch's names. Importing this package attaches the methods of `Tensor`."""
 
 from ..dtypes import bool_, float32, float64, int32, int64, uint8
-from . import activation, arithmetic, bounds, comparison, conversion, creation, elementwise
-from . import joining, moving, reduce, shape
 from .activation import *
 from .arithmetic import *
 from .bounds import *
@@ -10,10 +8,14 @@ from .comparison import *
 from .conversion import *
 from .creation import *
 from .elementwise import *
+from .expansion import *
 from .joining import *
 from .moving import *
+from .norms import *
+from .ranges import *
 from .reduce import *
 from .shape import *
+from .slicing import *
 from . import indexing
 from .gathering import *
 from .scans import *

@@ -165,7 +165,8 @@ def _operands(name: str, a: Any, b: Any) -> tuple[Any, Any]:
 def _scaled(other: Any, alpha: float, name: str, input: Any) -> Any:
     if isinstance(alpha, float) and _whole(input, other):
         raise RuntimeError(
-            f"{name}: For integral input tensors, argument alpha must not be a floating point number; got {alpha}"
+            f"{name}: For integral input tensors, argument alpha must not be a floating point number; "
+            f"got {alpha}"
         )
     return other * alpha
 
@@ -353,13 +354,13 @@ def in_place_of(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
         result = function(self, *args, **options)
         if category(result.dtype) > category(self.dtype):
             raise RuntimeError(
-                f"{function.__name__}_: result type {result.dtype.name} can't be cast to the desired output type "
-                f"{self.dtype.name}; use {function.__name__} without the underscore"
+                f"{function.__name__}_: result type {result.dtype.name} can't be cast to the desired output "
+                f"type {self.dtype.name}; use {function.__name__} without the underscore"
             )
         if result.shape != self.shape:
             raise RuntimeError(
-                f"{function.__name__}_: output with shape {list(self.shape)} doesn't match the broadcast shape "
-                f"{list(result.shape)}; use {function.__name__} without the underscore"
+                f"{function.__name__}_: output with shape {list(self.shape)} doesn't match the broadcast "
+                f"shape {list(result.shape)}; use {function.__name__} without the underscore"
             )
         return self.copy_(result)
 

@@ -110,15 +110,15 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
         raise TypeError("where(): expected condition alone, or condition, input and other")
     if dtype_code(mask) != 0:
         raise RuntimeError(
-            f"where: expected condition to be a boolean tensor, but got a tensor with dtype {mask.dtype.name}; "
-            "compare it first, for example with != 0"
+            f"where: expected condition to be a boolean tensor, but got a tensor with dtype "
+            f"{mask.dtype.name}; compare it first, for example with != 0"
         )
     a, b = as_tensors("where", input, other)
     return wrap(call(_WHERE, (mask, a, b)))
 
 
 def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
-    """This tensor where `condition` holds, else `other`."""
+    """The tensor where `condition` holds, else `other`."""
     return where(condition, self, other)
 
 

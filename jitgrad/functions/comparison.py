@@ -53,7 +53,7 @@ bitwise_left_shift = _attach("left_shift", "lshift", in_place=True)
 bitwise_right_shift = _attach("right_shift", "rshift", in_place=True)
 bitwise_not = unary("bitwise_not")
 Tensor.__invert__ = bitwise_not
-Tensor.__hash__ = lambda self: id(self)
+Tensor.__hash__ = id
 
 logical_not = unary("logical_not")
 
@@ -117,8 +117,8 @@ def equal(input: Tensor, other: Tensor) -> bool:
 
 for _name in __all__:
     setattr(Tensor, _name, globals()[_name])
-for _name in ("bitwise_and", "bitwise_or", "bitwise_xor", "logical_and", "logical_or", "logical_xor", "eq", "ne",
-              "lt", "le", "gt", "ge", "bitwise_left_shift", "bitwise_right_shift"):  # fmt: skip
+for _name in ("bitwise_and", "bitwise_or", "bitwise_xor", "logical_and", "logical_or", "logical_xor", "eq",
+              "ne", "lt", "le", "gt", "ge", "bitwise_left_shift", "bitwise_right_shift"):  # fmt: skip
     setattr(Tensor, _name + "_", in_place_of(globals()[_name]))
 for _name in ("bitwise_not", "logical_not"):
     setattr(Tensor, _name + "_", in_place_of(globals()[_name]))

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._tensor import Tensor, number_tensor, wrap
+from .._tensor import Tensor, number_tensor
 from ..dispatch import call
 from ..dtypes import bool_, check_device, device, dtype, float32, float64, int32, int64, to_dtype, uint8
 from ..engine.layout import CONTIGUOUS, S_DTYPE, S_FLAGS, SLOT_WORDS
@@ -86,8 +86,8 @@ def _short(target: dtype, name: str) -> Callable[..., Tensor]:
 def _unsupported(name: str) -> Callable[..., Tensor]:
     def run(self: Tensor, *args: Any, **options: Any) -> Tensor:
         raise RuntimeError(
-            f"{name}: jitgrad has no such dtype or device; it computes in float32, float64, int32, int64, uint8 "
-            "and bool on the CPU"
+            f"{name}: jitgrad has no such dtype or device; it computes in float32, float64, int32, int64, "
+            "uint8 and bool on the CPU"
         )
 
     run.__name__ = run.__qualname__ = name

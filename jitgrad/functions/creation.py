@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import math
 import warnings
 from array import array
 from collections.abc import Callable, Sequence
@@ -30,9 +29,8 @@ from ..kernels import BY_NAME
 from ..kernels.abi import MAX_DIMS
 from ..store import store
 
-__all__ = ["arange", "as_tensor", "asarray", "empty", "empty_like", "eye", "from_numpy", "full", "full_like",
-           "linspace", "logspace", "ones", "ones_like", "scalar_tensor", "tensor", "zeros",
-           "zeros_like"]  # fmt: skip
+__all__ = ["as_tensor", "asarray", "empty", "empty_like", "from_numpy", "full", "full_like", "ones",
+           "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like"]  # fmt: skip
 
 _OVERWRITE = BY_NAME["overwrite"]
 DROP_EVERY = 64  # arrays lent to the engine between two looks for those it has given back
@@ -70,13 +68,13 @@ def make_empty(shape: tuple[int, ...], kind: dtype, zero: bool = False) -> Tenso
     return wrap(slot if slot >= 0 else demand("empty", kind.code, len(shape), address, zero))
 
 
-def _finish(made: Tensor, requires_grad: bool, device: Any = None) -> Tensor:
+def finish(made: Tensor, requires_grad: bool, device: Any = None) -> Tensor:
     if device is not None:
         check_device(device)
     return made.requires_grad_() if requires_grad else made
 
 
-def _dtype(value: Any, name: str) -> dtype:
+def dtype_or_default(value: Any, name: str) -> dtype:
     return get_default_dtype() if value is None else to_dtype(value, name)
 
 
@@ -122,15 +120,15 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     if kind is float or kind is int or kind is bool:
         default = get_default_dtype() if kind is float else (int64 if kind is int else bool_)
         made = from_number(data, default if dtype is None else to_dtype(dtype, "tensor"))
-        return _finish(made, requires_grad, device)
+        return finish(made, requires_grad, device)
     if isinstance(data, Tensor):
         made = data.detach().clone()  # type: ignore[attr-defined]
         if dtype is not None:
             made = made.to(to_dtype(dtype, "tensor"))
-        return _finish(made, requires_grad, device)
+        return finish(made, requires_grad, device)
     values = data if isinstance(data, np.ndarray | np.generic) else _array_of(data)
     known = numpy_to_dtype(values.dtype, "tensor") if dtype is None else to_dtype(dtype, "tensor")
-    return _finish(from_array(np.asarray(values), known), requires_grad, device)
+    return finish(from_array(np.asarray(values), known), requires_grad, device)
 
 
 def _array_of(data: Any) -> np.ndarray:
@@ -215,7 +213,8 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
         )
     if any(s % size for s in ndarray.strides) or ndarray.ctypes.data % size:
         raise ValueError(
-            "from_numpy: given numpy array strides not a multiple of the element byte size; copy the array first"
+            "from_numpy: given numpy array strides not a multiple of the element byte size; "
+            "copy the array first"
         )
     if not ndarray.flags.writeable:
         warnings.warn(
@@ -251,12 +250,12 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
             requires_grad: bool = False) -> Tensor:  # fmt: skip
     """`as_tensor`, or `tensor` when a copy is asked for."""
     make = tensor if copy else as_tensor
-    return _finish(make(obj, dtype=dtype, device=device), requires_grad)
+    return finish(make(obj, dtype=dtype, device=device), requires_grad)
 
 
 def scalar_tensor(s: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
     """A number as a tensor without dimensions, of the default dtype."""
-    return _finish(from_number(s, _dtype(dtype, "scalar_tensor")), requires_grad, device)
+    return finish(from_number(s, dtype_or_default(dtype, "scalar_tensor")), requires_grad, device)
 
 
 # filled -------------------------------------------------------------------------------------------------
@@ -273,19 +272,25 @@ def make_full(shape: tuple[int, ...], value: Any, kind: dtype) -> Tensor:
 def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
           layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:  # fmt: skip
     """A tensor whose values are whatever the memory holds."""
-    return _finish(make_empty(sizes_of(size, "empty"), _dtype(dtype, "empty")), requires_grad, device)
+    return finish(
+        make_empty(sizes_of(size, "empty"), dtype_or_default(dtype, "empty")), requires_grad, device
+    )
 
 
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
           layout: Any = None, pin_memory: bool = False) -> Tensor:  # fmt: skip
     """A tensor of zeros."""
-    return _finish(make_empty(sizes_of(size, "zeros"), _dtype(dtype, "zeros"), True), requires_grad, device)
+    return finish(
+        make_empty(sizes_of(size, "zeros"), dtype_or_default(dtype, "zeros"), True), requires_grad, device
+    )
 
 
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
          layout: Any = None, pin_memory: bool = False) -> Tensor:  # fmt: skip
     """A tensor of ones."""
-    return _finish(make_full(sizes_of(size, "ones"), 1, _dtype(dtype, "ones")), requires_grad, device)
+    return finish(
+        make_full(sizes_of(size, "ones"), 1, dtype_or_default(dtype, "ones")), requires_grad, device
+    )
 
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
@@ -298,7 +303,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
         )
     else:
         kind = to_dtype(dtype, "full")
-    return _finish(make_full(sizes_of((size,), "full"), value, kind), requires_grad, device)
+    return finish(make_full(sizes_of((size,), "full"), value, kind), requires_grad, device)
 
 
 def _like(make: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
@@ -307,7 +312,7 @@ def _like(make: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
         if not isinstance(input, Tensor):
             raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
         kind = input.dtype if dtype is None else to_dtype(dtype, name)
-        return _finish(make(input.shape, kind, *args, **named), requires_grad, device)
+        return finish(make(input.shape, kind, *args, **named), requires_grad, device)
 
     run.__name__ = run.__qualname__ = name
     run.__doc__ = f"``{name.removesuffix('_like')}`` with the shape and dtype of `input`."
@@ -316,93 +321,8 @@ def _like(make: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
 
 zeros_like = _like(lambda shape, kind: make_empty(shape, kind, True), "zeros_like")
 ones_like = _like(lambda shape, kind: make_full(shape, 1, kind), "ones_like")
-empty_like = _like(lambda shape, kind: make_empty(shape, kind), "empty_like")
+empty_like = _like(make_empty, "empty_like")
 full_like = _like(lambda shape, kind, fill_value: make_full(shape, fill_value, kind), "full_like")
-
-
-# ranges -------------------------------------------------------------------------------------------------
-
-
-def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
-           layout: Any = None, pin_memory: bool = False, **named: Any) -> Tensor:  # fmt: skip
-    """Numbers from `start` (default 0) up to but not including `end`, `step` (default 1) apart.
-
-    Raises
-    ------
-    RuntimeError
-        When the step is zero or leads away from the end.
-    """
-    start, end, step = 0, None, 1
-    if len(bounds) == 1:
-        end = bounds[0]
-    elif bounds:
-        start, end, step = (*bounds, 1)[:3]
-    start, end, step = named.pop("start", start), named.pop("end", end), named.pop("step", step)
-    if end is None or named or len(bounds) > 3:
-        raise TypeError("arange(): expected (end), (start, end) or (start, end, step)")
-    start, end, step = (x.item() if isinstance(x, np.generic | Tensor) else x for x in (start, end, step))
-    if step == 0:
-        raise RuntimeError("arange: step must be nonzero")
-    if (end - start) * step < 0:
-        raise RuntimeError(
-            "arange: upper bound and lower bound inconsistent with step sign: "
-            f"start {start}, end {end}, step {step}"
-        )
-    whole = all(isinstance(x, int) for x in (start, end, step))
-    kind = (int64 if whole else get_default_dtype()) if dtype is None else to_dtype(dtype, "arange")
-    if whole:
-        values = np.arange(start, end, step, dtype=np.int64)
-    else:
-        if not all(math.isfinite(x) for x in (start, end)):
-            raise RuntimeError(f"arange: unsupported range: {start} -> {end}")
-        values = start + step * np.arange(math.ceil((end - start) / step), dtype=np.float64)
-    return _finish(from_array(values, kind), requires_grad, device)
-
-
-def linspace(start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None,
-             requires_grad: bool = False, out: Any = None, layout: Any = None) -> Tensor:  # fmt: skip
-    """So many numbers evenly spaced from `start` to `end`, both included.
-
-    Raises
-    ------
-    RuntimeError
-        When `steps` is negative.
-    """
-    if steps < 0:
-        raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
-    kind = _dtype(dtype, "linspace")
-    start, end = float(start), float(end)
-    # counted from the nearer end, so that both ends are exact
-    index = np.arange(steps, dtype=np.float64)
-    step = (end - start) / (steps - 1) if steps > 1 else 0.0
-    values = np.where(index < steps / 2, start + step * index, end - step * (steps - 1 - index))
-    if steps == 1:
-        values[:] = start
-    return _finish(from_array(values, kind), requires_grad, device)
-
-
-def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None,
-             device: Any = None, requires_grad: bool = False) -> Tensor:  # fmt: skip
-    """``base`` to the powers that `linspace` gives."""
-    powers = linspace(start, end, steps, dtype=np.float64)
-    values = float(base) ** powers.numpy()
-    return _finish(from_array(values, _dtype(dtype, "logspace")), requires_grad, device)
-
-
-def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-        out: Any = None, layout: Any = None) -> Tensor:  # fmt: skip
-    """Ones on the diagonal, zeros elsewhere.
-
-    Raises
-    ------
-    RuntimeError
-        When a size is negative.
-    """
-    columns = n if m is None else m
-    if n < 0 or columns < 0:
-        raise RuntimeError(f"eye: sizes must be greater or equal to 0, got {n} and {columns}")
-    kind = _dtype(dtype, "eye")
-    return _finish(from_array(np.eye(n, columns, dtype=kind.numpy), kind), requires_grad, device)
 
 
 # methods: new tensors in the dtype of another -----------------------------------------------------------

@@ -80,7 +80,7 @@ def _parsed(equation: str, operands: Sequence[Any]) -> tuple[list[list[str]], li
         elif named != x.ndim:
             _refuse(
                 equation,
-                f"the number of subscripts in {side!r} ({named}) must match the operand's {x.ndim} dimensions",
+                f"number of subscripts in {side!r} ({named}) must match its operand's {x.ndim} dimensions",
             )
     terms = []
     for side, x in zip(sides, operands, strict=True):
@@ -92,7 +92,7 @@ def _parsed(equation: str, operands: Sequence[Any]) -> tuple[list[list[str]], li
         known = {c for term in terms for c in term}
         for c in result:
             if c not in known or result.count(c) > 1:
-                _refuse(equation, f"the output subscript {c!r} must occur in an operand, and once in the output")
+                _refuse(equation, f"output subscript {c!r} must occur in an operand, and once in the output")
         return terms, result
     flat = [c for term in terms for c in term if c[0] != "."]
     return terms, every + sorted(c for c in set(flat) if flat.count(c) == 1)

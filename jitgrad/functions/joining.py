@@ -12,11 +12,13 @@ from ..kernels import BY_NAME
 from ._call import tensor_of
 from ._dims import dims_of, one_dim, shape_of, sizes
 from .conversion import cast
-from .shape import _reshape, atleast_1d, atleast_2d, expand, movedim, narrow, select, unsqueeze
+from .expansion import expand
+from .shape import _reshape, atleast_1d, atleast_2d, movedim, unsqueeze
+from .slicing import narrow, select
 
-__all__ = ["cat", "chunk", "column_stack", "concat", "concatenate", "dstack", "hstack", "meshgrid", "repeat_interleave",
-           "row_stack", "split", "split_with_sizes", "stack", "tensor_split", "tile", "unbind", "vsplit", "vstack",
-           "hsplit"]  # fmt: skip
+__all__ = ["cat", "chunk", "column_stack", "concat", "concatenate", "dstack", "hsplit", "hstack", "meshgrid",
+           "repeat_interleave", "row_stack", "split", "split_with_sizes", "stack", "tensor_split", "tile",
+           "unbind", "vsplit", "vstack"]  # fmt: skip
 
 _CAT = BY_NAME["cat"]
 MOST_OPERANDS = 500  # what one call record has room for; longer lists are joined in rounds
@@ -59,8 +61,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
         for d, size in enumerate(shape):
             if d != at and size != first[d]:
                 raise RuntimeError(
-                    f"cat: Sizes of tensors must match except in dimension {at}. Expected size {first[d]} but got "
-                    f"size {size} for tensor number {k} in the list."
+                    f"cat: Sizes of tensors must match except in dimension {at}. Expected size {first[d]} "
+                    f"but got size {size} for tensor number {k} in the list."
                 )
         total += shape[at]
     if len(parts) > MOST_OPERANDS:
@@ -239,8 +241,8 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
     times, shape = sizes(repeats, "repeat"), shape_of(self)
     if len(times) < len(shape):
         raise RuntimeError(
-            "repeat: Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor: "
-            f"{len(times)} numbers for shape {shape}"
+            "repeat: Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+            f"tensor: {len(times)} numbers for shape {shape}"
         )
     if min(times, default=0) < 0:
         raise RuntimeError(f"repeat: Trying to create tensor with negative dimension: repeats {times}")
@@ -291,8 +293,8 @@ def repeat_interleave(
     counts = [int(n) for n in (repeats.tolist() if isinstance(repeats, Tensor) else repeats)]
     if len(counts) != shape[at]:
         raise RuntimeError(
-            f"repeat_interleave: repeats must have the same size as input along dim, but got repeats.size(0) = "
-            f"{len(counts)} and input.size({at}) = {shape[at]}"
+            f"repeat_interleave: repeats must have the same size as input along dim, but got "
+            f"repeats.size(0) = {len(counts)} and input.size({at}) = {shape[at]}"
         )
     if min(counts, default=0) < 0:
         raise RuntimeError(f"repeat_interleave: repeats can not be negative, got {min(counts)}")
@@ -325,7 +327,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     return grids
 
 
-for _name in ("chunk", "hsplit", "repeat_interleave", "split", "split_with_sizes", "tensor_split", "tile", "unbind",
-              "vsplit"):  # fmt: skip
+for _name in ("chunk", "hsplit", "repeat_interleave", "split", "split_with_sizes", "tensor_split", "tile",
+              "unbind", "vsplit"):  # fmt: skip
     setattr(Tensor, _name, globals()[_name])
 Tensor.repeat = repeat

@@ -43,7 +43,8 @@ def checked_dim(name: str, x: Tensor, dim: int) -> int:
     dims = store.slots[x._slot * SLOT_WORDS + S_DIMS] or 1
     if not -dims <= dim < dims:
         raise IndexError(
-            f"{name}: Dimension out of range (expected to be in range of [{-dims}, {dims - 1}], but got {dim})"
+            f"{name}: Dimension out of range (expected to be in range of [{-dims}, {dims - 1}], "
+            f"but got {dim})"
         )
     return dim + dims if dim < 0 else dim
 
@@ -185,8 +186,8 @@ def _refuse(name: str, input: Tensor, target: Tensor) -> NoReturn:
     _REPORT[0] = 0
     if what == BAD_TARGET:
         raise IndexError(
-            f"Target {value} is out of bounds. {name}: the input has {input.shape[1]} classes, so targets are "
-            f"0 to {input.shape[1] - 1}, or ignore_index"
+            f"Target {value} is out of bounds. {name}: the input has {input.shape[1]} classes, so a target "
+            f"is from 0 to {input.shape[1] - 1}, or ignore_index"
         )
     if name == "mse_loss":
         raise RuntimeError(
@@ -200,4 +201,3 @@ def _refuse_rows(name: str, input: Tensor, target: Tensor) -> NoReturn:
     raise RuntimeError(
         f"{name}: expected input (N, C) and target (N,), got {tuple(input.shape)} and {tuple(target.shape)}"
     )
-

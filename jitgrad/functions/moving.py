@@ -15,7 +15,8 @@ from ._dims import dim_mask, dims_of, one_dim, shape_of
 from .bounds import where
 from .creation import from_array
 from .joining import cat
-from .shape import _reshape, diagonal, narrow, transpose
+from .shape import _reshape, transpose
+from .slicing import diagonal, narrow
 
 __all__ = ["diag", "diag_embed", "diagflat", "flip", "fliplr", "flipud", "roll", "rot90", "tril", "tril_indices",
            "triu", "triu_indices"]  # fmt: skip

@@ -145,8 +145,8 @@ def _with_one_batch(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     batch = _broadcast(left, right)
     if batch is None:
         raise RuntimeError(
-            f"matmul: batch sizes do not broadcast: {tuple(a.shape)} @ {tuple(b.shape)}; sizes before the last "
-            "two must be equal or 1, counted from the back"
+            f"matmul: batch sizes do not broadcast: {tuple(a.shape)} @ {tuple(b.shape)}; sizes before "
+            "the last two must be equal or 1, counted from the back"
         )
     # missing leading dimensions are the kernel's own business; only sizes of one are expanded
     own_left, own_right = batch[len(batch) - len(left) :], batch[len(batch) - len(right) :]
@@ -226,8 +226,9 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     batch, _rows, depth = input.shape
     if tuple(mat2.shape[:2]) != (batch, depth):
         raise RuntimeError(
-            f"bmm: Expected size for first two dimensions of batch2 tensor to be: [{batch}, {depth}] but got: "
-            f"[{mat2.shape[0]}, {mat2.shape[1]}]; operands are {tuple(input.shape)} and {tuple(mat2.shape)}"
+            f"bmm: Expected size for first two dimensions of batch2 tensor to be: [{batch}, {depth}] but "
+            f"got: [{mat2.shape[0]}, {mat2.shape[1]}]; operands are {tuple(input.shape)} and "
+            f"{tuple(mat2.shape)}"
         )
     return matmul(input, mat2)
 
@@ -239,8 +240,8 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
         _refuse_dims("mv", "expected a matrix and a vector", input, vec)
     if input.shape[1] != vec.shape[0]:
         raise RuntimeError(
-            f"mv: size mismatch, got mat {tuple(input.shape)}, vec {tuple(vec.shape)}; the matrix must have as "
-            "many columns as the vector has elements"
+            f"mv: size mismatch, got mat {tuple(input.shape)}, vec {tuple(vec.shape)}; the matrix must have "
+            "as many columns as the vector has elements"
         )
     return matmul(input, vec)
 
@@ -256,7 +257,8 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """
     same_dtype("dot", input, tensor)
     if input.ndim != 1 or tensor.ndim != 1:
-        _refuse_dims("dot", f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors", input, tensor)
+        got = f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors"
+        _refuse_dims("dot", got, input, tensor)
     if input.shape != tensor.shape:
         _refuse_dot(input, tensor)
     return (input * tensor).sum()
@@ -265,8 +267,8 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
 def _refuse_dot(a: Tensor, b: Tensor) -> NoReturn:
     m, n = a.shape[0], b.shape[0]
     raise RuntimeError(
-        f"dot: inconsistent tensor size, expected tensor [{m}] and src [{n}] to have the same number of elements, "
-        f"but got {m} and {n} elements respectively"
+        f"dot: inconsistent tensor size, expected tensor [{m}] and src [{n}] to have the same number of "
+        f"elements, but got {m} and {n} elements respectively"
     )
 
 
@@ -310,8 +312,8 @@ def _scaled_sum(input: Tensor, product: Tensor, beta: float, alpha: float) -> Te
 def _check_fits(name: str, input: Tensor, product: Tensor) -> None:
     if _broadcast(tuple(input.shape), tuple(product.shape)) != tuple(product.shape):
         raise RuntimeError(
-            f"{name}: the expanded size of the tensor must match: input {tuple(input.shape)} cannot be expanded "
-            f"to the product's shape {tuple(product.shape)}"
+            f"{name}: the expanded size of the tensor must match: input {tuple(input.shape)} cannot be "
+            f"expanded to the product's shape {tuple(product.shape)}"
         )
 
 
@@ -340,17 +342,13 @@ def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: f
 
 
 @method
-def baddbmm(
-    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
-) -> Tensor:
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return ``beta * input + alpha * (batch1 @ batch2)`` for batches of matrices."""
     return _added("baddbmm", input, bmm(batch1, batch2), beta, alpha)
 
 
 @method
-def addbmm(
-    input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1
-) -> Tensor:
+def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return ``beta * input + alpha * (batch1 @ batch2).sum(0)``."""
     return _added("addbmm", input, bmm(batch1, batch2).sum(0), beta, alpha)
 
@@ -373,8 +371,8 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     for i, j in zip(first, second, strict=True):
         if a.shape[i] != b.shape[j]:
             raise RuntimeError(
-                f"tensordot: contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and "
-                f"second has size {b.shape[j]} in dim {j}"
+                f"tensordot: contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} "
+                f"and second has size {b.shape[j]} in dim {j}"
             )
     rest_a = [d for d in range(a.ndim) if d not in first]
     rest_b = [d for d in range(b.ndim) if d not in second]
@@ -399,7 +397,7 @@ def _paired_dims(a: Tensor, b: Tensor, dims: Any) -> tuple[list[int], list[int]]
     if isinstance(dims, int):
         if not 0 <= dims <= min(a.ndim, b.ndim):
             raise RuntimeError(
-                f"tensordot: expects dims >= 0 and at most the operands' {min(a.ndim, b.ndim)}, but got dims={dims}"
+                f"tensordot: expects dims >= 0 and at most {min(a.ndim, b.ndim)}, but got dims={dims}"
             )
         return list(range(a.ndim - dims, a.ndim)), list(range(dims))
     first, second = ([d] if isinstance(d, int) else list(d) for d in dims)

@@ -1,7 +1,7 @@
 """Random tensors: uniform, normal and integer numbers, permutations, draws and dropout.
 
-Kernels read the generator's state from memory when they run and move it on, so a compiled step that is replayed
-draws fresh numbers each time. Numbers differ from PyTorch's for the same seed; see `Generator`.
+Kernels read the generator's state from memory when they run and move it on, so a compiled step that is
+replayed draws fresh numbers each time. Numbers differ from PyTorch's for the same seed; see `Generator`.
 """
 
 from __future__ import annotations
@@ -123,7 +123,9 @@ def _overwritten(x: Tensor, op: Op, generator: Generator | None, words: array) -
 def _floating(name: str, value: Any) -> dtype:
     kind = get_default_dtype() if value is None else to_dtype(value, name)
     if not kind.is_floating_point:
-        raise RuntimeError(f"{name}: expected a floating-point dtype, got {kind.name}; use randint for integers")
+        raise RuntimeError(
+            f"{name}: expected a floating-point dtype, got {kind.name}; use randint for integers"
+        )
     return kind
 
 
@@ -155,7 +157,9 @@ def rand(
     """
     if device is not None:
         check_device(device)
-    return _made(UNIFORM, generator, _floating("rand", dtype), sizes_of(size, "rand"), UNIT_WORDS, requires_grad)
+    return _made(
+        UNIFORM, generator, _floating("rand", dtype), sizes_of(size, "rand"), UNIT_WORDS, requires_grad
+    )
 
 
 def randn(
@@ -212,7 +216,9 @@ def randint(
 
 def _range_words(name: str, low: int, high: int) -> array:
     if low >= high:
-        raise RuntimeError(f"{name}: random_ expects 'from' to be less than 'to', but got from={low} >= to={high}")
+        raise RuntimeError(
+            f"{name}: random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
+        )
     count = (high - low) % WORD_RANGE
     return array("q", (low, count - WORD_RANGE if count >= WORD_RANGE >> 1 else count))
 
@@ -344,7 +350,14 @@ def _check_std(name: str, std: float) -> None:
 
 
 @method
-def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Generator | None = None, **named: float) -> Tensor:  # fmt: skip # noqa: E501
+def uniform_(
+    self: Tensor,
+    from_: float = 0.0,
+    to: float = 1.0,
+    *,
+    generator: Generator | None = None,
+    **named: float,  # "from" is not a name in Python
+) -> Tensor:
     """Fill with uniform numbers from [from, to), in place.
 
     Raises
@@ -364,7 +377,9 @@ def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Ge
 
 
 @method
-def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None) -> Tensor:
+def normal_(
+    self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
     """Fill with normal numbers, in place.
 
     Raises
@@ -558,7 +573,9 @@ def _dropout_words(p: float) -> array:
     return array("q", (_threshold("dropout", p), float_bits(scale)))
 
 
-def dropout(input: Tensor, p: float = 0.5, training: bool = True, *, generator: Generator | None = None) -> Tensor:
+def dropout(
+    input: Tensor, p: float = 0.5, training: bool = True, *, generator: Generator | None = None
+) -> Tensor:
     """Zero every element with probability ``p`` and divide the others by ``1 - p``.
 
     Parameters

@@ -16,15 +16,15 @@ from ..engine.layout import S_NUMEL, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ..store import store
-from ._call import dtype_code, is_floating, refuse_operand, tensor_of
+from ._call import dtype_code, is_floating, tensor_of
 from ._dims import ALL_DIMS, dim_mask, dims_of, one_dim, shape_of
 from ._pairs import pair
 from .bounds import maximum, minimum
 from .conversion import cast
 from .shape import _reshape, flatten
 
-__all__ = ["all", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero", "logsumexp", "max", "mean",
-           "min", "nanmean", "nansum", "norm", "prod", "std", "std_mean", "sum", "var", "var_mean"]  # fmt: skip
+__all__ = ["all", "amax", "amin", "aminmax", "any", "argmax", "argmin", "count_nonzero", "max", "mean", "min",
+           "nanmean", "nansum", "prod", "std", "std_mean", "sum", "var", "var_mean"]  # fmt: skip
 
 _SUM, _MEAN, _PROD, _AMAX, _AMIN, _ANY, _ALL, _COUNT, _SQUARES, _ABSOLUTES = (
     BY_NAME[name]
@@ -59,7 +59,7 @@ def _whole(op: Op, input: Tensor) -> Tensor:
     return wrap(slot)
 
 
-def _converted(input: Tensor, dtype: Any, name: str) -> Tensor:
+def converted(input: Tensor, dtype: Any, name: str) -> Tensor:
     return input if dtype is None else cast(input, to_dtype(dtype, name))
 
 
@@ -82,7 +82,7 @@ def sum(
     """
     x = tensor_of(input, "sum")
     if dtype is not None:
-        x = _converted(x, dtype, "sum")
+        x = converted(x, dtype, "sum")
     if dim is None and axis is None and not keepdim:
         return _whole(_SUM, x)
     return _reduced(_SUM, x, axis if dim is None else dim, keepdim)
@@ -100,11 +100,11 @@ def mean(
     """
     x = tensor_of(input, "mean")
     if dtype is not None:
-        x = _converted(x, dtype, "mean")
+        x = converted(x, dtype, "mean")
     if dtype_code(x) < _FLOAT32:
         raise RuntimeError(
-            "mean: mean(): could not infer output dtype. Input dtype must be either a floating point or complex "
-            f"dtype. Got: {x.dtype.name}; use .float() or dtype="
+            "mean: mean(): could not infer output dtype. Input dtype must be either a floating point or "
+            f"complex dtype. Got: {x.dtype.name}; use .float() or dtype="
         )
     if dim is None and axis is None and not keepdim:
         return _whole(_MEAN, x)
@@ -113,7 +113,7 @@ def mean(
 
 def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The product of all elements or along one dimension; integers and bools give int64."""
-    x = _converted(tensor_of(input, "prod"), dtype, "prod")
+    x = converted(tensor_of(input, "prod"), dtype, "prod")
     if not x.requires_grad:
         if dim is not None:
             one_dim(dim, dims_of(x), "prod")
@@ -136,13 +136,13 @@ def _line(x: Tensor, dim: Any, keepdim: bool, name: str) -> tuple[Tensor, tuple[
 
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum without nan."""
-    x = _converted(tensor_of(input, "nansum"), dtype, "nansum")
+    x = converted(tensor_of(input, "nansum"), dtype, "nansum")
     return sum(x.masked_fill(x.isnan(), 0) if is_floating(x) else x, dim, keepdim)  # type: ignore[attr-defined]
 
 
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The mean without nan."""
-    x = _converted(tensor_of(input, "nanmean"), dtype, "nanmean")
+    x = converted(tensor_of(input, "nanmean"), dtype, "nanmean")
     return nansum(x, dim, keepdim) / sum(~x.isnan(), dim, keepdim)  # type: ignore[attr-defined]
 
 
@@ -188,10 +188,10 @@ def _moments(
     total = wrap(run_reduction(_SQUARES, x - center, mask, keepdim))
     left = count - correction
     variance = total / (left if left > 0 else 0)
-    return variance, center if keepdim else _dropped(center, mask, dims)
+    return variance, center if keepdim else dropped(center, mask, dims)
 
 
-def _dropped(x: Tensor, mask: int, dims: int) -> Tensor:
+def dropped(x: Tensor, mask: int, dims: int) -> Tensor:
     return (
         _reshape(x, tuple(s for d, s in enumerate(shape_of(x)) if not mask >> d & 1), "reshape")
         if dims
@@ -208,7 +208,7 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
 def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
         correction: Any = None) -> Tensor:  # fmt: skip
     """The standard deviation: the root of `var`."""
-    return _root(_moments("std", input, dim, unbiased, correction, keepdim)[0])
+    return square_root(_moments("std", input, dim, unbiased, correction, keepdim)[0])
 
 
 def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
@@ -221,10 +221,10 @@ def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool
              correction: Any = None) -> Any:  # fmt: skip
     """The standard deviation and the mean."""
     variance, center = _moments("std_mean", input, dim, unbiased, correction, keepdim)
-    return _StdMean(_root(variance), center)
+    return _StdMean(square_root(variance), center)
 
 
-def _root(x: Tensor) -> Tensor:
+def square_root(x: Tensor) -> Tensor:
     """The square root, with gradient 0 at 0 as PyTorch's norms and deviations have."""
     if not x.requires_grad:
         return x.sqrt()  # type: ignore[attr-defined]
@@ -237,7 +237,7 @@ def _root(x: Tensor) -> Tensor:
 # extremes -----------------------------------------------------------------------------------------------
 
 
-def _nonempty(x: Tensor, mask: int, name: str) -> None:
+def refuse_empty(x: Tensor, mask: int, name: str) -> None:
     if _numel(x):
         return
     for d, size in enumerate(shape_of(x)):
@@ -248,7 +248,7 @@ def _nonempty(x: Tensor, mask: int, name: str) -> None:
             )
 
 
-def _ties(op: Op, input: Tensor, mask: int, keepdim: bool) -> Tensor:
+def extreme_with_ties(op: Op, input: Tensor, mask: int, keepdim: bool) -> Tensor:
     """An extreme whose gradient is shared evenly by the elements that have it."""
     y = wrap(run_reduction(op, input, mask, keepdim))
     if not y.requires_grad:
@@ -284,8 +284,8 @@ def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
 def _amost(name: str, op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
     x = tensor_of(input, name)
     mask = dim_mask(dim, dims_of(x), name)
-    _nonempty(x, mask, name)
-    return _ties(op, x, mask, keepdim)
+    refuse_empty(x, mask, name)
+    return extreme_with_ties(op, x, mask, keepdim)
 
 
 def aminmax(input: Tensor, *, dim: Any = None, keepdim: bool = False) -> Any:
@@ -313,16 +313,16 @@ def _extreme(name: str, greatest: bool) -> Callable[..., Any]:
                     f"{name}: {name}(): Expected reduction dim to be specified for input.numel() == 0. "
                     "Specify the reduction dim with the 'dim' argument."
                 )
-            return _ties(op, x, ALL_DIMS, False)
+            return extreme_with_ties(op, x, ALL_DIMS, False)
         at = one_dim(dim, dims_of(x), name)
-        _nonempty(x, 1 << at, name)
+        refuse_empty(x, 1 << at, name)
         x, shape, at = _line(x, at, keepdim, name)
         indices, values = arrays(along, (x,), [(int64, shape), (x.dtype, shape)], (at,))
         return result(wrap(values), wrap(indices))
 
     function.__name__ = function.__qualname__ = name
     extreme = "greatest" if greatest else "smallest"
-    function.__doc__ = f"""The {extreme} element; along `dim` its values and indices; of two tensors elementwise.
+    function.__doc__ = f"""The {extreme} element; along `dim` values and indices; of two tensors elementwise.
 
     Parameters
     ----------
@@ -355,7 +355,7 @@ def _argument(name: str, op: Op) -> Callable[..., Tensor]:
             made = wrap(arrays(op, (flatten(x),), [(int64, ())], (0,))[0])
             return _reshape(made, (1,) * dims_of(x), "reshape") if keepdim else made
         at = one_dim(dim, dims_of(x), name)
-        _nonempty(x, 1 << at, name)
+        refuse_empty(x, 1 << at, name)
         x, shape, at = _line(x, at, keepdim, name)
         return wrap(arrays(op, (x,), [(int64, shape)], (at,))[0])
 
@@ -367,61 +367,6 @@ def _argument(name: str, op: Op) -> Callable[..., Tensor]:
 
 
 argmax, argmin = _argument("argmax", _ARGMAX), _argument("argmin", _ARGMIN)
-
-
-# norms --------------------------------------------------------------------------------------------------
-
-
-def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None,
-         dtype: Any = None) -> Tensor:  # fmt: skip
-    """The p-norm of all elements or along dimensions: ``(sum |x| ** p) ** (1 / p)``.
-
-    Parameters
-    ----------
-    p : float or {"fro"}
-        2 (the default), 1, any other number, inf (greatest magnitude), -inf (smallest), 0 (count of nonzeros).
-
-    Raises
-    ------
-    RuntimeError
-        When the tensor is not floating point.
-    """
-    if not isinstance(input, Tensor):
-        refuse_operand("norm", input)
-    x = _converted(input, dtype, "norm")
-    if not is_floating(x):
-        raise RuntimeError(
-            f"norm: Expected a floating point tensor as input. Got {x.dtype.name}; use .float() or dtype="
-        )
-    mask = dim_mask(dim, dims_of(x), "norm")
-    order = 2.0 if p is None or p == "fro" else float(p)
-    if order == 2:
-        return _root(wrap(run_reduction(_SQUARES, x, mask, keepdim)))
-    if order == 1:
-        return wrap(run_reduction(_ABSOLUTES, x, mask, keepdim))
-    if order == 0:
-        return cast(wrap(run_reduction(_SUM, cast(x != 0, x.dtype), mask, keepdim)), x.dtype)
-    magnitude = x.abs()  # type: ignore[attr-defined]
-    if math.isinf(order):
-        _nonempty(x, mask, "norm")
-        return _ties(_AMAX if order > 0 else _AMIN, magnitude, mask, keepdim)
-    return wrap(run_reduction(_SUM, magnitude**order, mask, keepdim)) ** (1 / order)
-
-
-def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
-    """``log(sum(exp(x)))`` along dimensions, without overflow."""
-    x = tensor_of(input, "logsumexp")
-    if not is_floating(x):
-        x = x.float()  # type: ignore[attr-defined]
-    dims = dims_of(x)
-    mask = dim_mask(dim, dims, "logsumexp")
-    if not _numel(x):
-        return wrap(run_reduction(_SUM, x.exp(), mask, keepdim)).log()  # type: ignore[attr-defined]
-    top = wrap(run_reduction(_AMAX, x.detach(), mask, True))
-    # an infinite maximum is the answer itself, and would make nan of the difference
-    top = top.masked_fill(top.abs() == math.inf, 0)  # type: ignore[attr-defined]
-    total = wrap(run_reduction(_SUM, (x - top).exp(), mask, True)).log() + top  # type: ignore[attr-defined]
-    return total if keepdim else _dropped(total, mask, dims)
 
 
 for _name in __all__:

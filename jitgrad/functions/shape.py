@@ -13,11 +13,10 @@ from ..dispatch import view as make_view
 from ..engine import layout
 from ..kernels.abi import MAX_DIMS
 from ._call import tensor_of
-from ._dims import dims_of, one_dim, refuse_dim, shape_of, sizes
+from ._dims import dims_of, one_dim, shape_of, sizes
 
-__all__ = ["adjoint", "atleast_1d", "atleast_2d", "atleast_3d", "broadcast_shapes", "broadcast_tensors",
-           "broadcast_to", "diagonal", "flatten", "movedim", "moveaxis", "narrow", "permute", "ravel", "reshape",
-           "select", "squeeze", "swapaxes", "swapdims", "t", "transpose", "unflatten", "unsqueeze"]  # fmt: skip
+__all__ = ["adjoint", "atleast_1d", "atleast_2d", "atleast_3d", "flatten", "moveaxis", "movedim", "permute",
+           "ravel", "reshape", "squeeze", "swapaxes", "swapdims", "t", "transpose", "unflatten", "unsqueeze"]  # fmt: skip
 
 _STRIDED = layout.STRIDED_VIEW
 NONE = -1  # an output dimension along no input dimension
@@ -26,7 +25,7 @@ NONE = -1  # an output dimension along no input dimension
 # the words of a view: per output dimension (size, input dimension, step, second input dimension) ------------
 
 
-def _words(columns: Sequence[tuple[int, int, int, int]], start: Sequence[int], name: str) -> array:
+def view_words(columns: Sequence[tuple[int, int, int, int]], start: Sequence[int], name: str) -> array:
     if len(columns) > MAX_DIMS:
         raise RuntimeError(f"{name}: a tensor has at most {MAX_DIMS} dimensions, got {len(columns)}")
     words = array("q", (len(columns),))
@@ -36,11 +35,11 @@ def _words(columns: Sequence[tuple[int, int, int, int]], start: Sequence[int], n
     return words
 
 
-def _plain(shape: Sequence[int]) -> list[tuple[int, int, int, int]]:
+def plain_columns(shape: Sequence[int]) -> list[tuple[int, int, int, int]]:
     return [(size, d, 1, NONE) for d, size in enumerate(shape)]
 
 
-def _strided(x: Tensor, words: array, name: str) -> Tensor:
+def strided_view(x: Tensor, words: array, name: str) -> Tensor:
     return wrap(make_view(_STRIDED, x, words, name))
 
 
@@ -114,8 +113,8 @@ def view(self: Tensor, *shape: Any) -> Tensor:
     slot = make_view(layout.RESHAPE, self, _reshape_words(shape_of(self), target, "view"), "view")
     if slot == layout.NOT_VIEWABLE:
         raise RuntimeError(
-            "view: view size is not compatible with input tensor's size and stride (at least one dimension spans "
-            f"across two contiguous subspaces): {list(self.shape)} with strides {list(self.stride())} as "
+            "view: view size is not compatible with input tensor's size and stride (at least one dimension "
+            f"spans across two contiguous subspaces): {list(self.shape)} with strides {list(self.stride())} as "
             f"{list(target)}. Use .reshape(...) instead."
         )
     return wrap(slot)
@@ -170,8 +169,8 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
             parts = tuple(shape[at] // known if s == -1 else s for s in parts)
     if math.prod(parts) != shape[at]:
         raise RuntimeError(
-            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {at} ({shape[at]}) "
-            "in the input tensor"
+            f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {at} "
+            f"({shape[at]}) in the input tensor"
         )
     return _reshape(input, (*shape[:at], *parts, *shape[at + 1 :]), "unflatten")
 
@@ -188,26 +187,28 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
         dropped = {one_dim(dim, len(shape), "squeeze")}
     else:
         dropped = {one_dim(d, len(shape), "squeeze") for d in dim}
-    return _strided(input, _squeeze_words(shape, frozenset(dropped)), "squeeze")
+    return strided_view(input, _squeeze_words(shape, frozenset(dropped)), "squeeze")
 
 
 @lru_cache(4096)
 def _squeeze_words(shape: tuple[int, ...], dropped: frozenset[int]) -> array:
-    columns = [c for d, c in enumerate(_plain(shape)) if shape[d] != 1 or d not in dropped]
-    return _words(columns, [0] * len(shape), "squeeze")
+    columns = [c for d, c in enumerate(plain_columns(shape)) if shape[d] != 1 or d not in dropped]
+    return view_words(columns, [0] * len(shape), "squeeze")
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new dimension of size 1 at `dim`."""
     shape = shape_of(tensor_of(input, "unsqueeze"))
-    return _strided(input, _unsqueeze_words(shape, one_dim(dim, len(shape) + 1, "unsqueeze")), "unsqueeze")
+    return strided_view(
+        input, _unsqueeze_words(shape, one_dim(dim, len(shape) + 1, "unsqueeze")), "unsqueeze"
+    )
 
 
 @lru_cache(4096)
 def _unsqueeze_words(shape: tuple[int, ...], dim: int) -> array:
-    columns = _plain(shape)
+    columns = plain_columns(shape)
     columns.insert(dim, (1, NONE, 0, NONE))
-    return _words(columns, [0] * len(shape), "unsqueeze")
+    return view_words(columns, [0] * len(shape), "unsqueeze")
 
 
 def _at_least(dims: int, name: str) -> Any:
@@ -239,7 +240,7 @@ atleast_3d = _at_least(3, "atleast_3d")
 
 @lru_cache(4096)
 def _permute_words(shape: tuple[int, ...], order: tuple[int, ...]) -> array:
-    return _words([(shape[d], d, 1, NONE) for d in order], [0] * len(shape), "permute")
+    return view_words([(shape[d], d, 1, NONE) for d in order], [0] * len(shape), "permute")
 
 
 def permute(input: Tensor, *dims: Any) -> Tensor:
@@ -255,12 +256,12 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     order = tuple(one_dim(d, len(shape), "permute") for d in named)
     if len(order) != len(shape):
         raise RuntimeError(
-            "permute: number of dimensions in the tensor input does not match the length of the desired ordering "
-            f"of dimensions i.e. input.dim() = {len(shape)} is not equal to len(dims) = {len(order)}"
+            "permute: number of dimensions in the tensor input does not match the length of the desired "
+            f"ordering of dimensions i.e. input.dim() = {len(shape)} is not equal to len(dims) = {len(order)}"
         )
     if len(set(order)) != len(order):
         raise RuntimeError(f"permute: duplicate dims are not allowed, got {list(named)}")
-    return _strided(input, _permute_words(shape, order), "permute")
+    return strided_view(input, _permute_words(shape, order), "permute")
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
@@ -269,7 +270,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     if not shape:
         one_dim(dim0, 0, "transpose"), one_dim(dim1, 0, "transpose")
         return input.view(())
-    return _strided(
+    return strided_view(
         input,
         _transpose_words(
             shape, one_dim(dim0, len(shape), "transpose"), one_dim(dim1, len(shape), "transpose")
@@ -293,16 +294,17 @@ def t(input: Tensor) -> Tensor:
     shape = shape_of(tensor_of(input, "t"))
     if len(shape) > 2:
         raise RuntimeError(
-            f"t: t() expects a tensor with <= 2 dimensions, but self is {len(shape)}D; use .mT or transpose(-2, -1)"
+            f"t: t() expects a tensor with <= 2 dimensions, but self is {len(shape)}D; "
+            "use .mT or transpose(-2, -1)"
         )
     order = tuple(range(len(shape)))[::-1]
-    return _strided(input, _permute_words(shape, order), "t")
+    return strided_view(input, _permute_words(shape, order), "t")
 
 
 def _reversed_dims(self: Tensor) -> Tensor:
     """The dimensions in reverse order."""
     shape = shape_of(self)
-    return _strided(
+    return strided_view(
         self, _permute_words(shape, tuple(range(len(shape)))[::-1]), "permute" if len(shape) != 2 else "t"
     )
 
@@ -311,7 +313,8 @@ def _matrix_transpose(self: Tensor) -> Tensor:
     """The last two dimensions exchanged."""
     if dims_of(self) < 2:
         raise RuntimeError(
-            f"mT: tensor.mT is only supported on matrices or batches of matrices. Got {dims_of(self)}-D tensor."
+            "mT: tensor.mT is only supported on matrices or batches of matrices. "
+            f"Got {dims_of(self)}-D tensor."
         )
     return transpose(self, -2, -1)
 
@@ -328,8 +331,8 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     targets = [destination] if isinstance(destination, int) else list(destination)
     if len(sources) != len(targets):
         raise RuntimeError(
-            f"movedim: Invalid source or destination dims: source ({sources} dims) should contain the same number "
-            f"of dims as destination ({targets} dims)"
+            f"movedim: Invalid source or destination dims: source ({sources} dims) should contain the same "
+            f"number of dims as destination ({targets} dims)"
         )
     sources = [one_dim(d, dims, "movedim") for d in sources]
     targets = [one_dim(d, dims, "movedim") for d in targets]
@@ -343,203 +346,10 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
 moveaxis = movedim
 
 
-# expansion ----------------------------------------------------------------------------------------------
-
-
-@lru_cache(4096)
-def _expand_words(shape: tuple[int, ...], target: tuple[int, ...], name: str) -> array:
-    ahead = len(target) - len(shape)
-    if ahead < 0:
-        raise RuntimeError(
-            f"{name}: the number of sizes provided ({len(target)}) must be greater or equal to the number of "
-            f"dimensions in the tensor ({len(shape)})"
-        )
-    columns = []
-    for d, size in enumerate(target):
-        own = shape[d - ahead] if d >= ahead else None
-        if size == -1 and own is not None:
-            size = own
-        if size < 0:
-            raise RuntimeError(
-                f"{name}: The expanded size of the tensor ({size}) isn't allowed in a leading, non-existing "
-                f"dimension {d}"
-            )
-        if own is not None and own == size:
-            columns.append((size, d - ahead, 1, NONE))
-        elif own is None or own == 1:
-            columns.append((size, NONE, 0, NONE))
-        else:
-            raise RuntimeError(
-                f"{name}: The expanded size of the tensor ({size}) must match the existing size ({own}) at "
-                f"non-singleton dimension {d}.  Target sizes: {list(target)}.  Tensor sizes: {list(shape)}"
-            )
-    return _words(columns, [0] * len(shape), name)
-
-
-def expand(self: Tensor, *size: Any) -> Tensor:
-    """Dimensions of size 1 repeated without a copy; -1 keeps a size.
-
-    Raises
-    ------
-    RuntimeError
-        When a dimension of another size would have to change.
-    """
-    target = sizes(size, "expand")
-    return _strided(self, _expand_words(shape_of(self), target, "expand"), "expand")
-
-
-def expand_as(self: Tensor, other: Tensor) -> Tensor:
-    """`expand` to the shape of `other`."""
-    return expand(self, *other.shape)
-
-
-def broadcast_to(input: Tensor, size: Any) -> Tensor:
-    """`expand` as a function."""
-    return expand(tensor_of(input, "broadcast_to"), *size)
-
-
-def broadcast_shapes(*shapes: Any) -> Any:
-    """The shape to which shapes broadcast together."""
-    from ..dtypes import Size
-
-    plain = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
-    out: list[int] = []
-    for back in range(1, max((len(s) for s in plain), default=0) + 1):
-        found = {s[-back] for s in plain if len(s) >= back} - {1}
-        if len(found) > 1:
-            raise RuntimeError(
-                "broadcast_shapes: Shape mismatch: objects cannot be broadcast to a single shape: "
-                f"{' and '.join(map(str, plain))}"
-            )
-        out.insert(0, found.pop() if found else 1)
-    return Size(out)
-
-
-def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
-    """Tensors expanded to their common shape."""
-    if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
-        tensors = tuple(tensors[0])
-    shape = broadcast_shapes(*(x.shape for x in tensors))
-    return tuple(x if x.shape == shape else expand(x, *shape) for x in tensors)
-
-
-# parts --------------------------------------------------------------------------------------------------
-
-
-def window(x: Tensor, dim: int, start: int, length: int, step: int, name: str) -> Tensor:
-    """`length` indices of one dimension, `step` apart, from `start`; all checked by the caller."""
-    return _strided(x, _window_words(shape_of(x), dim, start, length, step), name)
-
-
-@lru_cache(4096)
-def _window_words(shape: tuple[int, ...], dim: int, start: int, length: int, step: int) -> array:
-    columns = _plain(shape)
-    columns[dim] = (length, dim, step, NONE)
-    begin = [0] * len(shape)
-    begin[dim] = start if length else 0
-    return _words(columns, begin, "slice")
-
-
-def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
-    """`length` indices of one dimension from `start`.
-
-    Raises
-    ------
-    RuntimeError
-        When they do not all exist.
-    """
-    shape = shape_of(tensor_of(input, "narrow"))
-    if not shape:
-        raise RuntimeError("narrow: narrow() cannot be applied to a 0-dim tensor.")
-    at = one_dim(dim, len(shape), "narrow")
-    first, size = int(start), shape[at]
-    if not -size <= first <= size:
-        raise IndexError(
-            f"narrow: start out of range (expected to be in range of [{-size}, {size}], but got {first})"
-        )
-    first = first + size if first < 0 else first
-    if length < 0 or first + length > size:
-        raise RuntimeError(
-            f"narrow: start ({first}) + length ({length}) exceeds dimension size ({size}) of dimension {at}"
-        )
-    return window(input, at, first, length, 1, "slice")
-
-
-def select(input: Tensor, dim: int, index: int) -> Tensor:
-    """One index of a dimension, without that dimension."""
-    shape = shape_of(tensor_of(input, "select"))
-    if not shape:
-        raise IndexError("select: select() cannot be applied to a 0-dim tensor.")
-    at = one_dim(dim, len(shape), "select")
-    size = shape[at]
-    if not -size <= index < size:
-        raise IndexError(f"select: index {index} is out of bounds for dimension {at} with size {size}")
-    return _strided(input, _select_words(shape, at, index + size if index < 0 else index), "select")
-
-
-@lru_cache(4096)
-def _select_words(shape: tuple[int, ...], dim: int, index: int) -> array:
-    columns = _plain(shape)
-    del columns[dim]
-    begin = [0] * len(shape)
-    begin[dim] = index
-    return _words(columns, begin, "select")
-
-
-def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """The diagonal of two dimensions as the last dimension."""
-    shape = shape_of(tensor_of(input, "diagonal"))
-    if len(shape) < 2:
-        refuse_dim("diagonal", dim2, len(shape))
-    first, second = one_dim(dim1, len(shape), "diagonal"), one_dim(dim2, len(shape), "diagonal")
-    if first == second:
-        raise RuntimeError(f"diagonal: diagonal dimensions cannot be identical {dim1}, {dim2}")
-    below, right = max(-offset, 0), max(offset, 0)
-    length = max(min(shape[first] - below, shape[second] - right), 0)
-    columns = [c for d, c in enumerate(_plain(shape)) if d not in (first, second)]
-    columns.append((length, first, 1, second))
-    begin = [0] * len(shape)
-    if length:
-        begin[first], begin[second] = below, right
-    return _strided(input, _words(columns, begin, "diagonal"), "diagonal")
-
-
-def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """Every window of `size` along a dimension, `step` apart; the windows' elements are the last dimension.
-
-    Raises
-    ------
-    RuntimeError
-        When a window is larger than the dimension.
-    """
-    shape = shape_of(self)
-    at = one_dim(dimension, len(shape), "unfold")
-    if size > shape[at] or size < 0 or step <= 0:
-        raise RuntimeError(
-            f"unfold: maximum size for tensor at dimension {at} is {shape[at]} but size is {size} and step {step}"
-        )
-    count = (shape[at] - size) // step + 1
-    if is_overlapping(size, step):
-        pieces = [narrow(self, at, k * step, size) for k in range(count)]
-        from .joining import stack
-
-        return movedim(stack(pieces, at), at + 1, -1)
-    columns = _plain(shape)
-    columns[at] = (count, at, step, NONE)
-    columns.append((size, at, 1, NONE))
-    return _strided(self, _words(columns, [0] * len(shape), "unfold"), "unfold")
-
-
-def is_overlapping(size: int, step: int) -> bool:
-    """Whether windows of `size`, `step` apart, share elements."""
-    return size > step
-
-
 for _name in __all__:
-    if _name not in ("atleast_1d", "atleast_2d", "atleast_3d", "broadcast_shapes", "broadcast_tensors"):
+    if _name not in ("atleast_1d", "atleast_2d", "atleast_3d"):
         setattr(Tensor, _name, globals()[_name])
 Tensor.view, Tensor.view_as, Tensor.reshape_as = view, view_as, reshape_as
-Tensor.expand, Tensor.expand_as, Tensor.unfold = expand, expand_as, unfold
 Tensor.T, Tensor.mT, Tensor.H = (
     property(_reversed_dims),
     property(_matrix_transpose),

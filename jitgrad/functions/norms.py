@@ -1,0 +1,76 @@
+"""Norms, and the logarithm of a sum of exponentials."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from .._tensor import Tensor, wrap
+from ..dispatch import reduce as run_reduction
+from ..kernels import BY_NAME
+from ._call import is_floating, refuse_operand, tensor_of
+from ._dims import dim_mask, dims_of
+from .conversion import cast
+from .reduce import converted, dropped, extreme_with_ties, refuse_empty, square_root
+
+__all__ = ["logsumexp", "norm"]  # fmt: skip
+
+_SUM, _AMAX, _AMIN, _SQUARES, _ABSOLUTES = (
+    BY_NAME[name] for name in ("sum", "amax", "amin", "sum_of_squares", "sum_of_absolutes")
+)
+
+
+def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None,
+         dtype: Any = None) -> Tensor:  # fmt: skip
+    """The p-norm of all elements or along dimensions: ``(sum |x| ** p) ** (1 / p)``.
+
+    Parameters
+    ----------
+    p : float or {"fro"}
+        2 (the default), 1, any other number, inf (greatest magnitude), -inf (smallest) or
+        0 (count of nonzeros).
+
+    Raises
+    ------
+    RuntimeError
+        When the tensor is not floating point.
+    """
+    if not isinstance(input, Tensor):
+        refuse_operand("norm", input)
+    x = converted(input, dtype, "norm")
+    if not is_floating(x):
+        raise RuntimeError(
+            f"norm: Expected a floating point tensor as input. Got {x.dtype.name}; use .float() or dtype="
+        )
+    mask = dim_mask(dim, dims_of(x), "norm")
+    order = 2.0 if p is None or p == "fro" else float(p)
+    if order == 2:
+        return square_root(wrap(run_reduction(_SQUARES, x, mask, keepdim)))
+    if order == 1:
+        return wrap(run_reduction(_ABSOLUTES, x, mask, keepdim))
+    if order == 0:
+        return cast(wrap(run_reduction(_SUM, cast(x != 0, x.dtype), mask, keepdim)), x.dtype)
+    magnitude = x.abs()  # type: ignore[attr-defined]
+    if math.isinf(order):
+        refuse_empty(x, mask, "norm")
+        return extreme_with_ties(_AMAX if order > 0 else _AMIN, magnitude, mask, keepdim)
+    return wrap(run_reduction(_SUM, magnitude**order, mask, keepdim)) ** (1 / order)
+
+
+def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+    """``log(sum(exp(x)))`` along dimensions, without overflow."""
+    x = tensor_of(input, "logsumexp")
+    if not is_floating(x):
+        x = x.float()  # type: ignore[attr-defined]
+    dims = dims_of(x)
+    mask = dim_mask(dim, dims, "logsumexp")
+    if not x.numel():
+        return wrap(run_reduction(_SUM, x.exp(), mask, keepdim)).log()  # type: ignore[attr-defined]
+    top = wrap(run_reduction(_AMAX, x.detach(), mask, True))
+    # an infinite maximum is the answer itself, and would make nan of the difference
+    top = top.masked_fill(top.abs() == math.inf, 0)  # type: ignore[attr-defined]
+    total = wrap(run_reduction(_SUM, (x - top).exp(), mask, True)).log() + top  # type: ignore[attr-defined]
+    return total if keepdim else dropped(total, mask, dims)
+
+
+Tensor.norm, Tensor.logsumexp = norm, logsumexp

@@ -1,0 +1,96 @@
+"""Numbers in a row, and the identity matrix."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .._tensor import Tensor
+from ..dtypes import get_default_dtype, int64, to_dtype
+from .creation import dtype_or_default, finish, from_array
+
+__all__ = ["arange", "eye", "linspace", "logspace"]  # fmt: skip
+
+
+def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
+           layout: Any = None, pin_memory: bool = False, **named: Any) -> Tensor:  # fmt: skip
+    """Numbers from `start` (default 0) up to but not including `end`, `step` (default 1) apart.
+
+    Raises
+    ------
+    RuntimeError
+        When the step is zero or leads away from the end.
+    """
+    start, end, step = 0, None, 1
+    if len(bounds) == 1:
+        end = bounds[0]
+    elif bounds:
+        start, end, step = (*bounds, 1)[:3]
+    start, end, step = named.pop("start", start), named.pop("end", end), named.pop("step", step)
+    if end is None or named or len(bounds) > 3:
+        raise TypeError("arange(): expected (end), (start, end) or (start, end, step)")
+    start, end, step = (x.item() if isinstance(x, np.generic | Tensor) else x for x in (start, end, step))
+    if step == 0:
+        raise RuntimeError("arange: step must be nonzero")
+    if (end - start) * step < 0:
+        raise RuntimeError(
+            "arange: upper bound and lower bound inconsistent with step sign: "
+            f"start {start}, end {end}, step {step}"
+        )
+    whole = all(isinstance(x, int) for x in (start, end, step))
+    kind = (int64 if whole else get_default_dtype()) if dtype is None else to_dtype(dtype, "arange")
+    if whole:
+        values = np.arange(start, end, step, dtype=np.int64)
+    else:
+        if not all(math.isfinite(x) for x in (start, end)):
+            raise RuntimeError(f"arange: unsupported range: {start} -> {end}")
+        values = start + step * np.arange(math.ceil((end - start) / step), dtype=np.float64)
+    return finish(from_array(values, kind), requires_grad, device)
+
+
+def linspace(start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None,
+             requires_grad: bool = False, out: Any = None, layout: Any = None) -> Tensor:  # fmt: skip
+    """So many numbers evenly spaced from `start` to `end`, both included.
+
+    Raises
+    ------
+    RuntimeError
+        When `steps` is negative.
+    """
+    if steps < 0:
+        raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
+    kind = dtype_or_default(dtype, "linspace")
+    start, end = float(start), float(end)
+    # counted from the nearer end, so that both ends are exact
+    index = np.arange(steps, dtype=np.float64)
+    step = (end - start) / (steps - 1) if steps > 1 else 0.0
+    values = np.where(index < steps / 2, start + step * index, end - step * (steps - 1 - index))
+    if steps == 1:
+        values[:] = start
+    return finish(from_array(values, kind), requires_grad, device)
+
+
+def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None,
+             device: Any = None, requires_grad: bool = False) -> Tensor:  # fmt: skip
+    """``base`` to the powers that `linspace` gives."""
+    powers = linspace(start, end, steps, dtype=np.float64)
+    values = float(base) ** powers.numpy()
+    return finish(from_array(values, dtype_or_default(dtype, "logspace")), requires_grad, device)
+
+
+def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+        out: Any = None, layout: Any = None) -> Tensor:  # fmt: skip
+    """Ones on the diagonal, zeros elsewhere.
+
+    Raises
+    ------
+    RuntimeError
+        When a size is negative.
+    """
+    columns = n if m is None else m
+    if n < 0 or columns < 0:
+        raise RuntimeError(f"eye: sizes must be greater or equal to 0, got {n} and {columns}")
+    kind = dtype_or_default(dtype, "eye")
+    return finish(from_array(np.eye(n, columns, dtype=kind.numpy), kind), requires_grad, device)

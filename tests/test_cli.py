@@ -1,0 +1,361 @@
+"""The commands: what they print, what they write, and how they refuse."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import jitgrad
+from jitgrad.cli import doctor, main, train, warmup
+from jitgrad.cli.datasets import RECIPES, load
+from jitgrad.kernels import cache
+
+pytest.importorskip("sklearn")
+pytest.importorskip("matplotlib")
+pytest.importorskip("tqdm")
+
+
+@pytest.fixture
+def command(capsys):
+    """Run a command in this process; gives its exit code, standard output and standard error."""
+
+    def run(*arguments):
+        capsys.readouterr()
+        try:
+            code = main([str(a) for a in arguments])
+        except SystemExit as stop:
+            code = stop.code
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+@pytest.fixture(autouse=True)
+def same_threads():
+    before = jitgrad.get_num_threads()
+    yield
+    jitgrad.set_num_threads(before)
+
+
+def accuracy(output):
+    return float(re.search(r"^test accuracy: ([\d.]+) %", output, re.M)[1])
+
+
+def weights(folder):
+    with np.load(folder / "weights.npz") as archive:
+        return dict(archive)
+
+
+# train: results --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_digits_reaches_97_percent_of_rows_never_seen(command, tmp_path, seed):
+    code, output, _ = command("train", "digits", "--seed", seed, "--out", tmp_path)
+    assert code == 0
+    assert accuracy(output) >= 97.0
+
+
+@pytest.mark.parametrize(("dataset", "least"), [("iris", 90.0), ("wine", 94.0), ("breast_cancer", 94.0)])
+def test_the_other_classifiers_learn(command, tmp_path, dataset, least):
+    code, output, _ = command("train", dataset, "--out", tmp_path)
+    assert code == 0
+    assert accuracy(output) >= least
+
+
+def test_the_regression_learns(command, tmp_path):
+    code, output, _ = command("train", "diabetes", "--out", tmp_path)
+    assert code == 0
+    assert float(re.search(r"^test R²: (-?[\d.]+)", output, re.M)[1]) >= 0.4
+
+
+def test_the_weights_alone_give_the_accuracy_that_was_printed(command, tmp_path):
+    _, output, _ = command("train", "digits", "--epochs", 2, "--model", "mlp:24-12", "--out", tmp_path)
+    w = weights(tmp_path)
+    assert [v.shape for v in w.values()] == [(24, 64), (24,), (12, 24), (12,), (10, 12), (10,)]
+    split = load("digits")
+    h = split.x_test
+    for layer in ("0", "2", "4"):
+        h = h @ w[f"{layer}.weight"].T + w[f"{layer}.bias"]
+        h = np.maximum(h, 0) if layer != "4" else h
+    right = 100 * (h.argmax(1) == split.y_test).mean()
+    assert accuracy(output) == pytest.approx(right, abs=0.01)
+
+
+def test_the_picture_shows_two_panels(command, tmp_path):
+    from matplotlib.image import imread
+
+    command("train", "iris", "--epochs", 2, "--out", tmp_path)
+    picture = imread(tmp_path / "curves.png")
+    height, width = picture.shape[:2]
+    assert width > 800 and height > 300
+    for half in (picture[:, : width // 2], picture[:, width // 2 :]):
+        colours = {tuple(c) for c in np.round(255 * half[..., :3].reshape(-1, 3)).astype(int)}
+        assert {(0x1F, 0x6F, 0xB4), (0xD1, 0x60, 0x1F)} <= colours  # both curves are in it
+
+
+def test_the_bar_shows_loss_and_accuracy(command, tmp_path):
+    _, _, errors = command("train", "iris", "--epochs", 3, "--out", tmp_path)
+    assert re.search(r"epoch 3/3: 100%.*loss \d\.\d+, acc \d\.\d+, test acc \d\.\d+", errors)
+
+
+def test_the_default_folder_is_named_after_the_data_set(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command("train", "iris", "--epochs", 1)[0] == 0
+    written = {p.name for p in (tmp_path / "jitgrad-runs" / "iris").iterdir()}
+    assert written == {"weights.npz", "curves.png"}
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit_with_any_number_of_threads(command, tmp_path):
+    for name, options in {"a": (), "b": ("--threads", 2), "c": ("--eager",), "d": ("--seed", 1)}.items():
+        command("train", "wine", "--epochs", 2, "--threads", 1, "--out", tmp_path / name, *options)
+    a, b, c, d = (weights(tmp_path / name) for name in "abcd")
+    for name, value in a.items():
+        assert value.tobytes() == b[name].tobytes() == c[name].tobytes()
+        assert value.tobytes() != d[name].tobytes()
+
+
+@pytest.mark.parametrize(
+    "optimizer", ["adamw", "sgd", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam"]
+)
+def test_every_optimizer_trains(command, tmp_path, optimizer):
+    code, output, _ = command("train", "wine", "--optimizer", optimizer, "--out", tmp_path)
+    assert code == 0
+    assert accuracy(output) >= 85.0
+
+
+def test_a_linear_model_has_one_layer(command, tmp_path):
+    assert command("train", "iris", "--model", "linear", "--epochs", 1, "--out", tmp_path)[0] == 0
+    assert {k: v.shape for k, v in weights(tmp_path).items()} == {"0.weight": (3, 4), "0.bias": (3,)}
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_a_data_set_is_split_without_overlap_and_standardised_by_its_training_rows(name):
+    split = load(name)
+    rows = len(split.x_train) + len(split.x_test)
+    assert len(split.x_test) == pytest.approx(0.2 * rows, abs=5)
+    assert split.x_train.dtype == split.x_test.dtype == np.float32
+    np.testing.assert_allclose(split.x_train.mean(axis=0, dtype=float), 0, atol=1e-5)
+    assert split.x_train.std() == pytest.approx(1, abs=0.02)
+    if split.classes:
+        shares = [np.bincount(y, minlength=split.classes) / len(y) for y in (split.y_train, split.y_test)]
+        np.testing.assert_allclose(*shares, atol=0.02)
+
+
+# train: refusals and interruptions -------------------------------------------------------------------------
+
+REFUSED = [
+    (("train", "digit"), "'digits'"),
+    (("train", "mnist"), "choose from digits, iris, wine, breast_cancer, diabetes"),
+    (("train",), "DATASET"),
+    (("train", "iris", "--epochs", "0"), "--epochs: expected a whole number above 0, got '0'"),
+    (("train", "iris", "--epochs", "2.5"), "got '2.5'"),
+    (("train", "iris", "--batch-size", "-4"), "got '-4'"),
+    (("train", "iris", "--lr", "fast"), "--lr: expected a number above 0, got 'fast'"),
+    (("train", "iris", "--lr", "nan"), "got 'nan'"),
+    (("train", "iris", "--lr", "inf"), "got 'inf'"),
+    (("train", "iris", "--seed", "-1"), "got '-1'"),
+    (("train", "iris", "--threads", "0"), "got '0'"),
+    (("train", "iris", "--optimizer", "adm"), "did you mean 'adam'?"),
+    (("train", "iris", "--model", "cnn"), "choose from mlp, mlp:SIZES, linear"),
+    (("train", "iris", "--model", "mlp:64-x"), "mlp:64-32"),
+    (("train", "iris", "--model", "mlp:0"), "mlp:64-32"),
+    (("train", "iris", "--model", "mlp:"), "mlp:64-32"),
+    (("train", "iris", "--model", "linear:3"), "mlp:64-32"),
+    (("train", "iris", "--out", "/proc/jitgrad-run"), "--out"),
+    (("train", "iris", "--colour"), "--colour"),
+    (("fly",), "'train', 'doctor', 'warmup', 'cache'"),
+    ((), "COMMAND"),
+    (("cache",), "ACTION"),
+    (("cache", "burn"), "'path', 'clear'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"), REFUSED, ids=lambda a: " ".join(a) if isinstance(a, tuple) else ""
+)
+def test_a_wrong_request_is_one_line_and_exit_code_2(command, arguments, says):
+    code, output, errors = command(*arguments)
+    assert (code, output) == (2, "")
+    assert errors.startswith("jitgrad") and errors.endswith("\n") and errors.count("\n") == 1
+    assert says in errors
+
+
+def test_a_folder_whose_place_a_file_takes_is_refused_before_training(command, tmp_path):
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        code, output, errors = command("train", "iris", "--out", folder)
+        assert (code, output, errors.count("\n")) == (2, "", 1)
+        assert str(folder) in errors and "--out" in errors
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [("tqdm", "tqdm"), ("matplotlib", "matplotlib"), ("sklearn.datasets", "scikit-learn")],
+)
+def test_a_missing_extra_is_named_with_the_command_that_installs_it(
+    command, tmp_path, monkeypatch, module, package
+):
+    monkeypatch.setitem(sys.modules, module, None)
+    code, output, errors = command("train", "iris", "--out", tmp_path)
+    assert (code, output, errors.count("\n")) == (2, "", 1)
+    assert package in errors and 'pip install "jitgrad[demo]"' in errors
+
+
+def test_a_loss_that_is_no_number_stops_with_a_way_out(command, tmp_path):
+    code, _, errors = command("train", "diabetes", "--optimizer", "sgd", "--lr", 1e6, "--out", tmp_path)
+    assert code == 1
+    assert "use a lower --lr" in errors.splitlines()[-1]
+
+
+def interrupt_after(monkeypatch, steps):
+    """Press Ctrl-C during each training step from number `steps` on."""
+    step, count = train.Progress.step, 0
+
+    def counted(self):
+        nonlocal count
+        step(self)
+        count += 1
+        if count >= steps:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(train.Progress, "step", counted)
+
+
+def test_an_interrupt_keeps_what_was_learnt(command, tmp_path, monkeypatch):
+    interrupt_after(monkeypatch, 10)
+    code, output, errors = command("train", "wine", "--batch-size", 20, "--epochs", 1000, "--out", tmp_path)
+    assert code == 130
+    assert "interrupted in epoch 2 of 1000" in errors  # 8 batches an epoch
+    assert "test accuracy" in output
+    assert {p.name for p in tmp_path.iterdir()} == {"weights.npz", "curves.png"}
+    assert all(np.isfinite(v).all() for v in weights(tmp_path).values())
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_before_training_is_one_line(command, tmp_path, monkeypatch):
+    def interrupted(options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(train, "run", interrupted)
+    assert command("train", "wine") == (130, "", "jitgrad train: interrupted\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+def test_an_interrupted_process_ends_with_130_and_its_files(tmp_path):
+    process = subprocess.Popen(
+        [
+            sys.executable,
+            "-u",
+            "-m",
+            "jitgrad",
+            "train",
+            "iris",
+            "--epochs",
+            "1000000",
+            "--out",
+            tmp_path / "out",
+        ],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+    )
+    with process:
+        seen = b""
+        while b"epoch" not in seen and process.poll() is None:
+            seen += process.stderr.read1(4096)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"weights.npz", "curves.png"}
+
+
+# the other commands ----------------------------------------------------------------------------------------
+
+
+def test_the_doctor_reports_and_finds_the_engine_sound(command):
+    code, output, errors = command("doctor")
+    assert (code, errors) == (0, "")
+    for part in ("jitgrad ", "numba ", "vectors ", "threads ", str(cache.root()), "GF/s", "NumPy"):
+        assert part in output
+    assert output.count(" ok: ") == len(doctor.SELF_TESTS) and "FAILED" not in output
+
+
+def test_the_doctor_says_when_the_engine_is_wrong(command, monkeypatch):
+    def broken():
+        raise RuntimeError("no kernel")
+
+    monkeypatch.setattr(doctor, "SELF_TESTS", (("gradient", broken), ("matmul", lambda: (False, "3 != 4"))))
+    code, output, errors = command("doctor")
+    assert code == 1
+    assert "gradient       FAILED: RuntimeError: no kernel" in output and "FAILED: 3 != 4" in output
+    assert errors.count("\n") == 1 and "cache clear" in errors
+
+
+def test_warm_up_has_work_for_every_optimizer_loss_and_activation():
+    names = [name for name, _ in warmup.jobs()]
+    assert len(set(names)) == len(names)
+    assert {f"optimizer {n}" for n in warmup.OPTIMIZERS} <= set(names)
+    losses = {n for n in dir(jitgrad.nn.functional) if n.endswith("_loss") or n == "cross_entropy"}
+    assert {f"loss {n}" for n in losses} <= set(names)
+
+
+def test_warm_up_fills_the_cache_and_then_finds_everything_there(command):
+    code, output, errors = command("warmup")
+    assert code == 0
+    assert re.match(r"compiled \d+ kernels in [\d.]+ s; the cache is ", output)
+    assert "100%" in errors
+    assert command("warmup")[1].startswith("compiled 0 kernels")
+
+
+def test_warm_up_works_without_the_progress_bar(command, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tqdm", None)
+    monkeypatch.setattr(warmup, "jobs", lambda: iter([("one job", lambda: None)]))
+    code, output, errors = command("warmup")
+    assert (code, errors) == (0, "")
+    assert output.startswith("one job\ncompiled ")
+
+
+def test_warm_up_with_the_cache_off_is_refused(command, monkeypatch):
+    monkeypatch.setenv("JITGRAD_CACHE", "off")
+    code, output, errors = command("warmup")
+    assert (code, output, errors.count("\n")) == (2, "", 1)
+
+
+def test_the_cache_is_shown_and_cleared(command, monkeypatch, tmp_path):
+    monkeypatch.setenv("JITGRAD_CACHE_DIR", str(tmp_path))
+    assert command("cache", "path") == (0, f"{tmp_path}\n", "")
+    (tmp_path / "kernels-1").mkdir()
+    (tmp_path / "kernels-1" / "a.kernel").touch()
+    assert command("cache", "clear") == (0, f"deleted 1 compiled kernels from {tmp_path}\n", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_version_is_printed(command):
+    assert command("--version") == (0, f"jitgrad {jitgrad.__version__}\n", "")
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("train", "--help"), ("cache", "--help")])
+def test_help_is_given(command, arguments):
+    code, output, errors = command(*arguments)
+    assert (code, errors) == (0, "") and "usage: jitgrad" in output
+
+
+def test_help_says_that_training_is_eager(command):
+    assert "the only way to train" in " ".join(command("train", "--help")[1].split())
+
+
+def test_the_module_runs_as_the_command(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "jitgrad", "--version"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"jitgrad {jitgrad.__version__}\n", "")

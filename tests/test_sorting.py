@@ -1,0 +1,181 @@
+"""sort, topk, medians, unique values and search: values, order of equals, nan, gradients."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from index_cases import check_gradients
+
+import jitgrad as torch
+
+RANDOM = np.random.default_rng(5)
+A = RANDOM.standard_normal((3, 7, 4))
+KINDS = ["bool", "uint8", "int32", "int64", "float32", "float64"]
+
+
+def numbers(kind, n):
+    """Numbers of a dtype with many equal ones and both signs."""
+    if kind == "bool":
+        return RANDOM.integers(0, 2, n).astype(bool)
+    low, high = (0, 256) if kind == "uint8" else (-(10**6), 10**6)
+    a = RANDOM.integers(low, high, n)
+    a[::3] = a[0]
+    return a.astype(kind) / (7 if kind.startswith("float") else 1)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 39, 40, 41, 700])
+@pytest.mark.parametrize("kind", KINDS)
+def test_sort_is_stable_and_right_for_every_dtype(kind, n):
+    a = numbers(kind, n).astype(kind)
+    values, indices = torch.sort(torch.tensor(a), stable=True)
+    np.testing.assert_array_equal(values.numpy(), np.sort(a))
+    np.testing.assert_array_equal(indices.numpy(), np.argsort(a, kind="stable"))
+    values, indices = torch.sort(torch.tensor(a), descending=True)
+    np.testing.assert_array_equal(values.numpy(), np.sort(a)[::-1])
+    order = n - 1 - np.argsort(a[::-1], kind="stable")[::-1]
+    np.testing.assert_array_equal(indices.numpy(), order)
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2, -1])
+def test_sort_along_a_dimension(dim):
+    x = torch.tensor(A)
+    result = x.sort(dim)
+    np.testing.assert_array_equal(result.values.numpy(), np.sort(A, dim))
+    np.testing.assert_array_equal(x.argsort(dim).numpy(), np.argsort(A, dim))
+    np.testing.assert_array_equal(x.transpose(0, 2).sort(dim).values.numpy(), np.sort(A.T, dim))
+    check_gradients(lambda x: torch.sort(x, dim, descending=True)[0], A)
+    np.testing.assert_array_equal(torch.msort(x).numpy(), np.sort(A, 0))
+
+
+def test_nan_is_the_greatest_and_zeros_are_equal():
+    a = np.array([1, np.nan, -np.inf, np.inf, -0.0, 0.0, np.nan], np.float32)
+    assert torch.tensor(a).argsort().tolist() == [2, 4, 5, 0, 3, 1, 6]
+    assert torch.tensor(a).argsort(descending=True).tolist() == [1, 6, 3, 0, 4, 5, 2]
+    assert torch.tensor(a).topk(3).indices.tolist() == [1, 6, 3]
+
+
+def test_extreme_integers():
+    a = np.array([0, np.iinfo(np.int64).max, np.iinfo(np.int64).min, -1] * 20)
+    np.testing.assert_array_equal(torch.tensor(a).sort().values.numpy(), np.sort(a))
+    np.testing.assert_array_equal(torch.tensor(a).sort(descending=True).values.numpy(), np.sort(a)[::-1])
+
+
+@pytest.mark.parametrize("largest", [True, False])
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_topk(dim, largest):
+    a = RANDOM.permutation(80 * 3 * 2).reshape(80, 3, 2).astype(float) if dim == 0 else A
+    for k in (0, 1, 2) if dim else (1, 5, 64, 65, 80):
+        result = torch.topk(torch.tensor(a), k, dim, largest=largest)
+        order = np.sort(a, dim) if not largest else np.flip(np.sort(a, dim), dim)
+        np.testing.assert_array_equal(result.values.numpy(), np.take(order, range(k), dim))
+        np.testing.assert_array_equal(np.take_along_axis(a, result.indices.numpy(), dim), result.values.numpy())
+    check_gradients(lambda x: x.topk(2, dim, largest)[0], A)
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_kthvalue_and_median(dim):
+    x, ordered = torch.tensor(A), np.sort(A, dim)
+    values, indices = torch.kthvalue(x, 2, dim)
+    np.testing.assert_array_equal(values.numpy(), np.take(ordered, 1, dim))
+    values, indices = torch.median(x, dim, keepdim=True)
+    middle = (A.shape[dim] - 1) // 2
+    np.testing.assert_array_equal(values.numpy(), np.take(ordered, [middle], dim))
+    np.testing.assert_array_equal(np.take_along_axis(A, indices.numpy(), dim), values.numpy())
+    check_gradients(lambda x: x.median(dim)[0], A)
+    check_gradients(lambda x: x.median(), A)
+    check_gradients(lambda x: x.kthvalue(3, dim)[0], A)
+
+
+def test_medians_with_nan():
+    x = torch.tensor([[3.0, np.nan, 1.0, 2.0], [np.nan] * 4, [4.0, 1.0, 3.0, 2.0]])
+    np.testing.assert_array_equal(x.median(1).values.numpy(), [np.nan, np.nan, 2])
+    assert x.median(1).indices.tolist() == [1, 0, 3]
+    np.testing.assert_array_equal(x.nanmedian(1).values.numpy(), [2, np.nan, 2])
+    assert np.isnan(x.median().item())
+    assert x.nanmedian().item() == 2.0
+
+
+def test_mode():
+    values, indices = torch.mode(torch.tensor([[1, 2, 2, 1], [3, 3, 1, 0]]))
+    assert values.tolist() == [1, 3]
+    assert indices.tolist() == [3, 1]
+    assert torch.mode(torch.tensor([[1.0, 2.0], [1.0, 3.0]]), 0, keepdim=True).values.tolist() == [[1.0, 2.0]]
+
+
+def test_unique():
+    x = torch.tensor([[3, 1], [1, 2]])
+    values, inverse, counts = torch.unique(x, return_inverse=True, return_counts=True)
+    assert (values.tolist(), inverse.tolist(), counts.tolist()) == ([1, 2, 3], [[2, 0], [0, 1]], [2, 1, 1])
+    rows, inverse = torch.tensor([[1, 2], [0, 1], [1, 2]]).unique(dim=0, return_inverse=True)
+    assert (rows.tolist(), inverse.tolist()) == ([[0, 1], [1, 2]], [1, 0, 1])
+    assert len(torch.unique(torch.tensor([np.nan, np.nan]))) == 2
+
+
+def test_unique_consecutive():
+    values, inverse, counts = torch.unique_consecutive(
+        torch.tensor([1, 1, 2, 2, 1]), return_inverse=True, return_counts=True
+    )
+    assert (values.tolist(), inverse.tolist(), counts.tolist()) == ([1, 2, 1], [0, 0, 1, 1, 2], [2, 2, 1])
+    assert torch.tensor([[1, 1, 2], [3, 3, 4]]).unique_consecutive(dim=1).tolist() == [[1, 2], [3, 4]]
+    assert torch.tensor([], dtype=torch.int64).unique_consecutive().tolist() == []
+
+
+def test_searchsorted_and_bucketize():
+    edges = torch.tensor([1, 3, 5, 7])
+    values = torch.tensor([[3, 6], [0, 9]])
+    assert torch.searchsorted(edges, values).tolist() == [[1, 3], [0, 4]]
+    assert torch.searchsorted(edges, values, right=True).tolist() == [[2, 3], [0, 4]]
+    assert torch.searchsorted(edges, 3, side="right").item() == 2
+    rows = torch.tensor([[1, 3, 5], [2, 4, 6]])
+    assert torch.searchsorted(rows, values).tolist() == [[1, 3], [0, 3]]
+    assert torch.searchsorted(torch.tensor([5, 1, 3]), 4, sorter=torch.tensor([1, 2, 0])).item() == 2
+    found = torch.bucketize(torch.tensor([2.5, 3.0]), torch.tensor([1.0, 3.0]), out_int32=True)
+    assert found.tolist() == [1, 1]
+    assert found.dtype is torch.int32
+
+
+def test_bincount_and_histc():
+    x = torch.tensor([1, 1, 3])
+    assert torch.bincount(x).tolist() == [0, 2, 0, 1]
+    assert x.bincount(minlength=5).tolist() == [0, 2, 0, 1, 0]
+    assert torch.bincount(x, torch.tensor([0.5, 1.0, 2.0])).tolist() == [0.0, 1.5, 0.0, 2.0]
+    assert torch.bincount(torch.tensor([], dtype=torch.int64)).tolist() == []
+    assert torch.histc(torch.tensor([1.0, 2.0, 1.0]), bins=4, min=0, max=3).tolist() == [0, 2, 1, 0]
+    assert torch.histc(torch.tensor([1.0, 1.0]), bins=2).tolist() == [0, 2]
+
+
+def test_operands_without_dimensions():
+    x = torch.tensor(2.0)
+    assert x.sort().values.item() == 2.0
+    assert x.topk(1).indices.item() == 0
+    assert x.median().item() == 2.0
+    assert x.kthvalue(1).values.item() == 2.0
+
+
+X = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
+BAD = {
+    "sort dim": (lambda: X.sort(2), IndexError, "sort: Dimension out of range"),
+    "topk k": (lambda: X.topk(3), RuntimeError, "topk: selected index k out of range"),
+    "kthvalue 0": (lambda: X.kthvalue(0), RuntimeError, "selected number k out of range"),
+    "kthvalue 3": (lambda: X.kthvalue(3), RuntimeError, "selected number k out of range"),
+    "median of nothing": (lambda: torch.zeros(2, 0).median(1), IndexError, "non-zero size"),
+    "searchsorted side": (lambda: torch.searchsorted(X[0], X, side="top"), RuntimeError, "'left' or 'right'"),
+    "searchsorted opposites": (
+        lambda: torch.searchsorted(X[0], X, side="left", right=True),
+        RuntimeError,
+        "set to opposites",
+    ),
+    "searchsorted shapes": (lambda: torch.searchsorted(X, torch.zeros(3, 2)), RuntimeError, "must match"),
+    "bucketize matrix": (lambda: torch.bucketize(X, X), RuntimeError, "must be 1 dimension"),
+    "bincount float": (lambda: torch.bincount(X[0]), RuntimeError, "non-negative integral"),
+    "bincount negative": (lambda: torch.bincount(torch.tensor([-1])), RuntimeError, "non-negative"),
+    "histc bins": (lambda: torch.histc(X, 0), RuntimeError, "bins must be > 0"),
+    "histc range": (lambda: torch.histc(X, 3, 2, 1), RuntimeError, "max must be larger than min"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_arguments_are_refused(name):
+    call, error, message = BAD[name]
+    with pytest.raises(error, match=message):
+        call()
