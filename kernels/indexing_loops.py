@@ -113,8 +113,9 @@ def check_line(tensor, index, words):
     size = word(tensor, ARRAY_SHAPE + d)
     values = word(index, ARRAY_ADDRESS)
     dims = word(index, ARRAY_DIMS)
+    step = step_of(index)
     for flat in range(word(index, ARRAY_NUMEL)):
-        i = word(values, place(index, dims, flat))
+        i = word(values, flat * step if step >= 0 else place(index, dims, flat))
         if i < -size or i >= size:
             return report(word(words, L_STATUS), d, i, size)
     return True

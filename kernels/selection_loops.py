@@ -1,6 +1,6 @@
 """The loops behind `kernels.selection`, compiled by Numba.
 
-Every kernel works on the lines of an operand along one dimension. The outputs have it with size 1, or lack it.
+Every kernel works on the lines of an operand along one dimension. Outputs have it with size 1, or lack it.
 """
 
 from __future__ import annotations

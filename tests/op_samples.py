@@ -152,8 +152,8 @@ def _huber(d, delta):
 
 
 def _integer_power(base, exponent):
-    kind = np.result_type(base)
-    return np.vectorize(lambda a, b: int(a) ** int(b), otypes=[object])(base, exponent).astype(kind)
+    powers = np.vectorize(lambda a, b: int(a) ** int(b), otypes=[np.int64])(base, exponent)
+    return powers.astype(np.result_type(base))  # wraps around
 
 
 SELU = 1.0507009873554805, 1.6732632423543772  # scale, alpha: Klambauer et al., 2017

@@ -10,7 +10,7 @@ import jitgrad as torch
 
 RANDOM = np.random.default_rng(3)
 A = RANDOM.standard_normal((4, 5, 3))
-LINE = torch.tensor([3, 0, -1])  # distinct rows of the first two dimensions
+LINE = torch.tensor([3, 0, -3])  # distinct rows of the first two dimensions
 GATHER = {
     0: torch.tensor([[[0, 1, 2]], [[3, 1, -1]]]),
     1: torch.tensor([[[0, 4, 2]], [[-1, 1, 0]]]),

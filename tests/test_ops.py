@@ -177,9 +177,11 @@ def check_gradients(op, dtype, arrays, tensors, where):
         size = summed_to(np.abs(parts), arrays[k].shape) + 1
         assert tuple(gradient.shape) == expected.shape, where
         error = np.abs(gradient.numpy() - expected) / size
-        assert (error <= GRADIENT_TOLERANCE[dtype]).all(), (
-            f"{where}: gradient of {op.operands[k]} is off by {error.max()}"
+        # a cotangent may have less precision than the gradient
+        coarsest = max(
+            GRADIENT_TOLERANCE[dtype], GRADIENT_TOLERANCE[abi.DTYPE_NAMES.index(result.dtype.name)]
         )
+        assert (error <= coarsest).all(), f"{where}: gradient of {op.operands[k]} is off by {error.max()}"
 
 
 @pytest.mark.parametrize(("op", "dtype"), differentiable(MAPS))

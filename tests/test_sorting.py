@@ -19,7 +19,7 @@ def numbers(kind, n):
         return RANDOM.integers(0, 2, n).astype(bool)
     low, high = (0, 256) if kind == "uint8" else (-(10**6), 10**6)
     a = RANDOM.integers(low, high, n)
-    a[::3] = a[0]
+    a[::3] = a[0] if n else 0
     return a.astype(kind) / (7 if kind.startswith("float") else 1)
 
 

@@ -16,32 +16,37 @@ from ..dispatch import CONTEXT, demand, refuse, view
 from ..dtypes import bool_, dtype, int64, uint8
 from ..engine import layout
 from ..engine.entry import entries
-from ..engine.layout import MAX_DIMS
+from ..engine.layout import CONTIGUOUS, MAX_DIMS, S_DTYPE, S_FLAGS, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ..store import store
+from ._dims import shape_of
 
 REPORTS = 64  # calls whose reports may be unread at once: one a thread is enough
 REPORT_WORDS = 4
+OUTPUT_WORDS = 2 + MAX_DIMS  # of a result's description: dtype, dimensions, shape
 _reports = array("q", bytes(8 * REPORTS * REPORT_WORDS))
 _REPORTS_AT = _reports.buffer_info()[0]
 _turns = itertools.count()
 _PADDING = tuple((0,) * (MAX_DIMS - n) for n in range(MAX_DIMS + 1))
+
+ROW_WORDS = 4096  # attribute lists kept ready
+_new = Tensor.__new__
 
 NONZERO, COUNT_NONZERO = BY_NAME["nonzero"], BY_NAME["count_nonzero"]
 ALL_DIMS = [array("q", ((1 << n) - 1, 0)) for n in range(MAX_DIMS + 1)]
 
 
 def launch(
-    op: Op, operands: Sequence[Tensor], kind: dtype, shape: Sequence[int], words: Sequence[int], into: int = 0
+    op: Op, operands: Sequence[Tensor], shape: Sequence[int], words: Sequence[int], into: int = 0
 ) -> int:
-    """Run an array operation whose kernel checks indices; returns the slot.
+    """Run an array operation whose kernel checks indices; returns the slot of the result.
 
     Parameters
     ----------
     operands : sequence of Tensor
-        The first decides which kernel runs.
-    kind, shape : dtype, sequence of int
+        The first decides which kernel runs, and the result's dtype.
+    shape : sequence of int
         Of the result.
     words : sequence of int
         Attribute words behind the first, which is where the kernel reports a bad index.
@@ -53,7 +58,8 @@ def launch(
     """
     turn = next(_turns) % REPORTS * REPORT_WORDS
     _reports[turn] = 0
-    slot = run(op, operands, kind, shape, (_REPORTS_AT + turn * 8, *words), into)
+    key = store.slots[operands[0]._slot * SLOT_WORDS + S_DTYPE]
+    slot = _run(op, operands, key, shape, (_REPORTS_AT + turn * 8, *words), into, key)
     if _reports[turn]:
         _, dim, value, size = _reports[turn : turn + REPORT_WORDS]
         if slot != into:
@@ -65,20 +71,59 @@ def launch(
 def run(
     op: Op, operands: Sequence[Tensor], kind: dtype, shape: Sequence[int], words: Sequence[int], into: int = 0
 ) -> int:
-    """Run an array operation with one result; returns the slot."""
-    ids = array("q", [x._slot for x in operands])
-    result = array("q", (kind.code, len(shape), *shape, *_PADDING[len(shape)]))
-    attributes = array("q", words)
-    key = operands[0].dtype.code
+    """Run an array operation with one result of dtype `kind`; returns the slot."""
+    key = store.slots[operands[0]._slot * SLOT_WORDS + S_DTYPE]
+    return _run(op, operands, kind.code, shape, words, into, key)
+
+
+def _run(
+    op: Op, operands: Sequence[Tensor], kind: int, shape: Sequence[int], words: Sequence[int], into: int, key: int
+) -> int:
+    count, dims = len(operands), len(shape)
+    # operand slots, the description of the result, and the attributes share one block
+    block = array("q", (*[x._slot for x in operands], kind, dims, *shape, *_PADDING[dims], *words))
+    at, total = block.buffer_info()
+    result = at + 8 * count
+    attributes = result + 8 * OUTPUT_WORDS
     while True:
         slot = entries.apply_arrays(
-            CONTEXT, op.code, key, into, len(ids), ids.buffer_info()[0], 1, result.buffer_info()[0],
-            *attributes.buffer_info(),
-        )  # fmt: skip
+            CONTEXT, op.code, key, into, count, at, 1, result, attributes, total - count - OUTPUT_WORDS
+        )
         if slot >= 0:
             return slot
         if not store.mend(slot):
             refuse(op, operands, slot, into, None)
+
+
+def is_dense(x: Tensor) -> bool:
+    """Whether a tensor is contiguous."""
+    return bool(store.slots[x._slot * SLOT_WORDS + S_FLAGS] & CONTIGUOUS)
+
+
+_row_words: dict[tuple[int, int, int], tuple[int, ...]] = {}
+
+
+def row_words(dims: int, dim: int, flag: int = 0) -> tuple[int, ...]:
+    """Attribute words for one index tensor along dimension `dim` of `dims`; see `Points.words`."""
+    words = _row_words.get((dims, dim, flag))
+    if words is None:
+        words = (1, dim, dims - dim - 1, flag, dim, *(d for d in range(dims) if d != dim))
+        if len(_row_words) < ROW_WORDS:
+            _row_words[dims, dim, flag] = words
+    return words
+
+
+def read_rows(op: Op, x: Tensor, dim: int, index: Tensor, padding: int = -1) -> Tensor:
+    """The slices of `x` along `dim` at an int64 index tensor; row `padding`, if any, takes no gradient."""
+    if not is_dense(index):
+        index = index.contiguous()  # type: ignore[attr-defined]
+    own = shape_of(x)
+    shape = (*own[:dim], *shape_of(index), *own[dim + 1 :])
+    if len(shape) > MAX_DIMS:
+        raise IndexError(f"index: the result has {len(shape)} dimensions; at most {MAX_DIMS} are supported")
+    result = _new(Tensor)
+    result._slot = launch(op, (x, index), shape, row_words(len(own), dim, padding + 1))
+    return result
 
 
 def coordinates(mask: Tensor) -> list[Tensor]:
@@ -102,7 +147,7 @@ def _count_nonzero(mask: Tensor) -> int:
 
 def expanded(x: Tensor, shape: Sequence[int]) -> Tensor:
     """`x` broadcast to a shape that it is known to fit, as a view."""
-    own = x.shape
+    own = shape_of(x)
     pad = len(shape) - len(own)
     words = [len(shape)]
     for j, size in enumerate(shape):
@@ -305,6 +350,8 @@ class Points:
         self.outer = [d for d in others if d < self.dims[0]] if together else []
         self.inner = others[len(self.outer) :]
         self.shape = (*(own[d] for d in self.outer), *shape, *(own[d] for d in self.inner))
+        if len(self.shape) > MAX_DIMS:
+            raise IndexError(f"index: the result has {len(self.shape)} dimensions; at most {MAX_DIMS} are supported")
 
     def words(self, flag: int = 0) -> tuple[int, ...]:
         """Attribute words of an index kernel, without the address of its report.
@@ -317,17 +364,17 @@ class Points:
 
 def _spread(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """An index tensor broadcast to a shape and contiguous, as the kernels read it."""
-    if tuple(x.shape) != shape:
+    if shape_of(x) != shape:
         x = expanded(x, shape)
-    return x if x.is_contiguous() else x.contiguous()  # type: ignore[attr-defined]
+    return x if is_dense(x) else x.contiguous()  # type: ignore[attr-defined]
 
 
 def _common_shape(indices: Sequence[Tensor]) -> tuple[int, ...]:
-    shape = tuple(indices[0].shape)
+    shape = shape_of(indices[0])
     for x in indices[1:]:
-        if tuple(x.shape) != shape:
+        if shape_of(x) != shape:
             try:
-                shape = np.broadcast_shapes(shape, tuple(x.shape))
+                shape = np.broadcast_shapes(shape, shape_of(x))
             except ValueError:
                 shapes = ", ".join(str(list(y.shape)) for y in indices)
                 raise IndexError(

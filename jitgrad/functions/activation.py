@@ -9,9 +9,10 @@ from .._tensor import Tensor, wrap
 from ..kernels import BY_NAME
 from ._call import apply_floats, pointwise, unary, unary_in_place
 
-__all__ = ["absolute_error", "bce", "bce_with_logits", "celu", "elu", "gelu", "hardsigmoid", "hardswish",
-           "hardtanh", "huber", "kl_div_pointwise", "leaky_relu", "logsigmoid", "mish", "prelu", "relu", "relu6",
-           "selu", "silu", "smooth_l1", "softplus", "softsign", "squared_error", "threshold"]  # fmt: skip
+__all__ = ["absolute_error", "bce", "bce_with_logits", "celu", "elu", "gelu", "hardsigmoid",
+           "hardswish", "hardtanh", "huber", "kl_div_pointwise", "leaky_relu", "logsigmoid",
+           "mish", "prelu", "relu", "relu6", "selu", "silu", "smooth_l1", "softplus", "softsign",
+           "squared_error", "threshold"]  # fmt: skip
 
 relu = unary("relu")
 relu6 = unary("relu6")

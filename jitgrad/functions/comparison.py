@@ -11,10 +11,10 @@ from ..kernels import BY_NAME
 from ._call import as_tensors, is_floating, refuse_operand, tensor_of, unary
 from .arithmetic import in_place_of
 
-__all__ = ["allclose", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or", "bitwise_right_shift",
-           "bitwise_xor", "eq", "equal", "ge", "greater", "greater_equal", "gt", "isclose", "le", "less",
-           "less_equal", "logical_and", "logical_not", "logical_or", "logical_xor", "lt", "ne",
-           "not_equal"]  # fmt: skip
+__all__ = ["allclose", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or",
+           "bitwise_right_shift", "bitwise_xor", "eq", "equal", "ge", "greater", "greater_equal",
+           "gt", "isclose", "le", "less", "less_equal", "logical_and", "logical_not",
+           "logical_or", "logical_xor", "lt", "ne", "not_equal"]  # fmt: skip
 
 
 def _attach(name: str, special: str, *, in_place: bool = False) -> Callable[..., Tensor]:
@@ -53,7 +53,6 @@ bitwise_left_shift = _attach("left_shift", "lshift", in_place=True)
 bitwise_right_shift = _attach("right_shift", "rshift", in_place=True)
 bitwise_not = unary("bitwise_not")
 Tensor.__invert__ = bitwise_not
-Tensor.__hash__ = id
 
 logical_not = unary("logical_not")
 

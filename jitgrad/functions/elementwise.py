@@ -9,11 +9,12 @@ from ..dispatch import call
 from ..kernels import BY_NAME
 from ._call import apply_floats, as_tensors, dtype_code, is_floating, tensor_of, unary, unary_in_place
 
-__all__ = ["abs", "absolute", "acos", "arccos", "arcsin", "arctan", "asin", "atan", "atan2", "ceil",
-           "copysign", "cos", "cosh", "deg2rad", "erf", "erfc", "exp", "exp2", "expm1", "fix", "floor", "frac",
-           "isfinite", "isinf", "isnan", "log", "log10", "log1p", "log2", "logit", "nan_to_num", "neg",
-           "negative", "positive", "rad2deg", "reciprocal", "round", "rsqrt", "sigmoid", "sign", "sin", "sinh",
-           "sqrt", "square", "tan", "tanh", "trunc"]  # fmt: skip
+__all__ = ["abs", "absolute", "acos", "arccos", "arcsin", "arctan", "asin", "atan", "atan2",
+           "ceil", "copysign", "cos", "cosh", "deg2rad", "erf", "erfc", "exp", "exp2", "expm1",
+           "fix", "floor", "frac", "isfinite", "isinf", "isnan", "log", "log1p", "log2", "log10",
+           "logit", "nan_to_num", "neg", "negative", "positive", "rad2deg", "reciprocal",
+           "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "tan", "tanh",
+           "trunc"]  # fmt: skip
 
 exp = unary("exp")
 exp2 = unary("exp2")
@@ -187,8 +188,8 @@ for _name in __all__:
     setattr(Tensor, _name, globals()[_name])
 
 IN_PLACE = ["abs", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "square",
-            "reciprocal", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "sigmoid", "erf",
-            "neg", "sign", "floor", "ceil", "trunc", "round"]  # fmt: skip
+            "reciprocal", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "sigmoid",
+            "erf", "neg", "sign", "floor", "ceil", "trunc", "round"]  # fmt: skip
 for _name in IN_PLACE:
     setattr(Tensor, _name + "_", unary_in_place(_name))
 

@@ -7,10 +7,13 @@ from typing import Any
 
 from .._tensor import NUMBERS, Tensor, method, wrap
 from ..dtypes import bool_, int64, uint8
+from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
-from ._dims import one_dim
-from ._indices import Plan, Points, coordinates, expanded, launch
-from .indexing import as_value, read_points, recorded, refuse_leaf, write_points
+from ..kernels.abi import INT64
+from ..store import store
+from ._dims import dims_of, one_dim, shape_of
+from ._indices import Plan, Points, coordinates, expanded, launch, read_rows
+from .indexing import INDEX, as_value, read_points, recorded, refuse_leaf, write_points
 
 __all__ = [
     "argwhere",
@@ -33,13 +36,14 @@ __all__ = [
     "take_along_dim",
 ]
 
+_new = Tensor.__new__
 GATHER, SCATTER = BY_NAME["gather"], BY_NAME["scatter"]
 
 
 def _long_index(index: Any, name: str) -> Tensor:
     if not isinstance(index, Tensor):
         raise TypeError(f"{name}(): argument 'index' must be Tensor, not {type(index).__name__}")
-    if index.dtype is int64:
+    if store.slots[index._slot * SLOT_WORDS + S_DTYPE] == INT64:
         return index
     if index.dtype.is_floating_point or index.dtype is bool_ or index.dtype is uint8:
         raise RuntimeError(f"{name}(): Expected dtype int64 for index, got {index.dtype.name}; convert it with .long()")
@@ -75,15 +79,19 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
 
     ``out[i][j] = input[index[i][j]][j]`` for ``dim=0``.
     """
-    dim = one_dim(dim, input.ndim, "gather")
-    index = _long_index(index, "gather")
-    _check_dims("gather", input, index)
-    shape = index.shape
-    if not shape or not input.ndim:
-        input, index = _lines(input, index)
-    _check_sizes("gather", input, index, dim, "self")
-    out = wrap(launch(GATHER, (input, index), input.dtype, index.shape, (dim,)))
-    return out if len(shape) == out.ndim else out.reshape(shape)  # type: ignore[attr-defined]
+    own, index = shape_of(input), _long_index(index, "gather")
+    dim = one_dim(dim, len(own), "gather")
+    shape = shape_of(index)
+    if len(shape) != len(own) or not shape:
+        _check_dims("gather", input, index)
+        out = wrap(launch(GATHER, _lines(input, index), shape or (1,), (0,)))
+        return out if shape else out.reshape(())  # type: ignore[attr-defined]
+    for d, size in enumerate(shape):
+        if size > own[d] and d != dim:
+            _check_sizes("gather", input, index, dim, "self")
+    result = _new(Tensor)
+    result._slot = launch(GATHER, (input, index), shape, (dim,))
+    return result
 
 
 def _scatter(name: str, x: Tensor, dim: int, index: Tensor, source: Any, add: bool, in_place: bool) -> Tensor:
@@ -110,7 +118,7 @@ def _scatter(name: str, x: Tensor, dim: int, index: Tensor, source: Any, add: bo
     into = x._slot if in_place else 0
     if in_place and recorded(x, source):
         refuse_leaf(x, name)
-    slot = launch(SCATTER, (x, index, source), x.dtype, x.shape, (dim, int(add)), into)
+    slot = launch(SCATTER, (x, index, source), shape_of(x), (dim, int(add)), into)
     if in_place:
         x._become(slot)
         return x
@@ -172,9 +180,14 @@ def _line_points(name: str, x: Tensor, dim: int, index: Tensor) -> tuple[Tensor,
 @method
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices of `input` along `dim` that `index` names, in its order."""
+    index = _long_index(index, "index_select")
+    dims = dims_of(input)
+    dim = one_dim(dim, dims, "index_select")
+    if dims and dims_of(index) == 1:
+        return read_rows(INDEX, input, dim, index)
     x, points = _line_points("index_select", input, dim, index)
     out = read_points(x, points)
-    return out if input.ndim else out.reshape(())  # type: ignore[attr-defined]
+    return out if dims else out.reshape(())  # type: ignore[attr-defined]
 
 
 def _write_line(
@@ -435,7 +448,9 @@ def embedding(
     if padding_idx is not None and not -rows <= padding_idx < rows:
         raise AssertionError(f"embedding: padding_idx {padding_idx} must be within num_embeddings {rows}")
     padding = -1 if padding_idx is None else padding_idx % rows
-    return read_points(weight, Points([(0, index)], weight.shape), padding)
+    if not dims_of(index):
+        return read_points(weight, Points([(0, index)], weight.shape), padding)
+    return read_rows(INDEX, weight, 0, index, padding)
 
 
 @method

@@ -13,10 +13,12 @@ from ..dispatch import CONTEXT, complete, view
 from ..dtypes import dtype
 from ..engine import layout
 from ..engine.entry import entries
-from ..engine.layout import S_DIMS, S_FLAGS, S_SHAPE, S_STORAGE, SLOT_WORDS
+from ..engine.layout import S_DIMS, S_DTYPE, S_FLAGS, S_SHAPE, S_STORAGE, SLOT_WORDS
 from ..kernels import BY_NAME
+from ..kernels.abi import INT64
 from ..store import store
-from ._indices import Plan, Points, bounds, expanded, launch, refuse_index, run
+from ._dims import shape_of
+from ._indices import Plan, Points, bounds, expanded, is_dense, launch, read_rows, refuse_index, run
 
 __all__: list[str] = []
 
@@ -96,7 +98,12 @@ def _items(index: Any) -> tuple:
 
 def _read(self: Tensor, index: Any) -> Tensor:
     """Any index expression."""
-    plan = Plan(_items(index), self.shape)
+    if isinstance(index, Tensor):
+        slots = store.slots
+        at = index._slot * SLOT_WORDS
+        if slots[at + S_DTYPE] == INT64 and slots[at + S_DIMS] and slots[self._slot * SLOT_WORDS + S_DIMS]:
+            return read_rows(INDEX, self, 0, index)
+    plan = Plan(_items(index), shape_of(self))
     x = self
     if plan.words is not None:
         x = wrap(view(STRIDED_VIEW, self, plan.words, "slice"))
@@ -114,22 +121,21 @@ def _whole_words(shape: tuple[int, ...]) -> array:
 
 def read_points(x: Tensor, points: Points, padding: int = -1) -> Tensor:
     """The elements at the given points. Row `padding` of `x`, if any, takes no gradient."""
-    return wrap(launch(INDEX, (x, *points.indices), x.dtype, points.shape, points.words(padding + 1)))
+    return wrap(launch(INDEX, (x, *points.indices), points.shape, points.words(padding + 1)))
 
 
 def write_points(x: Tensor, points: Points, value: Tensor, accumulate: bool, into: int) -> int:
     """`x` with `value` (of its dtype) at the given points, as a slot; into `x` itself when `into` is its slot."""
     value = _fitted(value, points.shape)
-    dims = value.stride()
-    if not value.is_contiguous() and any(dims):
+    if not is_dense(value) and any(value.stride()):
         value = value.contiguous()  # type: ignore[attr-defined]
     operands = (x, value, *points.indices)
-    return launch(INDEX_PUT, operands, x.dtype, x.shape, points.words(int(accumulate)), into)
+    return launch(INDEX_PUT, operands, shape_of(x), points.words(int(accumulate)), into)
 
 
 def _fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
     """A value broadcast to the shape of the place it is written to."""
-    own = tuple(value.shape)
+    own = shape_of(value)
     if own == tuple(shape):
         return value
     extra = len(own) - len(shape)
@@ -172,7 +178,7 @@ def _number(value: Any, kind: dtype) -> Tensor:
 
 
 def _setitem(self: Tensor, index: Any, value: Any) -> None:
-    plan = Plan(_items(index), self.shape)
+    plan = Plan(_items(index), shape_of(self))
     if not isinstance(value, Tensor):
         value = as_value(value, self.dtype, "__setitem__")
     if store.slots[value._slot * SLOT_WORDS + S_STORAGE] == store.slots[self._slot * SLOT_WORDS + S_STORAGE]:

@@ -18,8 +18,8 @@ from .joining import cat
 from .shape import _reshape, transpose
 from .slicing import diagonal, narrow
 
-__all__ = ["diag", "diag_embed", "diagflat", "flip", "fliplr", "flipud", "roll", "rot90", "tril", "tril_indices",
-           "triu", "triu_indices"]  # fmt: skip
+__all__ = ["diag", "diag_embed", "diagflat", "flip", "fliplr", "flipud", "roll", "rot90", "tril",
+           "tril_indices", "triu", "triu_indices"]  # fmt: skip
 
 _FLIP = BY_NAME["flip"]
 

@@ -15,8 +15,9 @@ from ..kernels.abi import MAX_DIMS
 from ._call import tensor_of
 from ._dims import dims_of, one_dim, shape_of, sizes
 
-__all__ = ["adjoint", "atleast_1d", "atleast_2d", "atleast_3d", "flatten", "moveaxis", "movedim", "permute",
-           "ravel", "reshape", "squeeze", "swapaxes", "swapdims", "t", "transpose", "unflatten", "unsqueeze"]  # fmt: skip
+__all__ = ["adjoint", "atleast_1d", "atleast_2d", "atleast_3d", "flatten", "moveaxis", "movedim",
+           "permute", "ravel", "reshape", "squeeze", "swapaxes", "swapdims", "t", "transpose",
+           "unflatten", "unsqueeze"]  # fmt: skip
 
 _STRIDED = layout.STRIDED_VIEW
 NONE = -1  # an output dimension along no input dimension
@@ -114,8 +115,8 @@ def view(self: Tensor, *shape: Any) -> Tensor:
     if slot == layout.NOT_VIEWABLE:
         raise RuntimeError(
             "view: view size is not compatible with input tensor's size and stride (at least one dimension "
-            f"spans across two contiguous subspaces): {list(self.shape)} with strides {list(self.stride())} as "
-            f"{list(target)}. Use .reshape(...) instead."
+            f"spans across two contiguous subspaces): {list(self.shape)} with strides "
+            f"{list(self.stride())} as {list(target)}. Use .reshape(...) instead."
         )
     return wrap(slot)
 
