@@ -114,10 +114,18 @@ def _lacks_kernel(op: Op) -> bool:
     return code == op.code and kind not in op.dtypes
 
 
+NOT_OF_BOOLS = {
+    "sub": "Subtraction, the `-` operator, with two bool tensors is not supported; "
+    "use the `^` or logical_xor() operator instead",
+}
+
+
 def promoted(op: Op, operands: Sequence[Any], into: int) -> list[Any]:
     """The operands cast to the dtypes in which the operation can run."""
     free = [x for x, d in zip(operands, op.operand_dtypes, strict=True) if d == layout.SAME]
     common = result_type([x for x in free if x is not None])
+    if common.code == 0 and op.name in NOT_OF_BOOLS:
+        raise RuntimeError(f"{op.name}: {NOT_OF_BOOLS[op.name]}")
     if common.code not in op.dtypes:
         # integers and bools enter an operation on integers as int64, others as the default floating dtype
         default = get_default_dtype()

@@ -154,12 +154,50 @@ def loops(dtype: int) -> dict[str, Any]:
             clear_bytes(tensor + t * item, count * item)
 
     @helper
+    def single(tensor, t, flat, f, mode):
+        """Move one element."""
+        if mode == READ:
+            store(flat, f, load(tensor, t))
+        elif mode == WRITE:
+            store(tensor, t, load(flat, f))
+        elif mode == ADD:
+            total = load(tensor, t) + load(flat, f)
+            if boolean and total > 1:
+                total = 1
+            store(tensor, t, total)
+        else:
+            clear_bytes(tensor + t * item, item)
+
+    @helper
+    def elements(tensor, indices, words, outer_dims, flat, mode):
+        """`transfer` for one index tensor along the last dimension: nothing but single elements."""
+        outer, points = word(words, I_OUTER), word(indices, ARRAY_NUMEL)
+        values, step = word(indices, ARRAY_ADDRESS), step_of(flat)
+        d = word(words, I_DIMS)
+        size, stride = word(tensor, ARRAY_SHAPE + d), word(tensor, ARRAY_STRIDES + d)
+        address, flat_address = word(tensor, ARRAY_ADDRESS), word(flat, ARRAY_ADDRESS)
+        flat_dims = word(flat, ARRAY_DIMS)
+        position = 0
+        for o in range(listed_numel(tensor, outer_dims, outer)):
+            start = listed_place(tensor, outer_dims, outer, o)
+            for b in range(points):
+                i = word(values, b)
+                if i < 0:
+                    i += size
+                f = position * step if step >= 0 else place(flat, flat_dims, position)
+                single(address, start + i * stride, flat_address, f, mode)
+                position += 1
+
+    @helper
     def transfer(tensor, indices, words, flat, mode):
         """Visit the points of index tensors; the flat side has their shape in place of the indexed dimensions."""
         count = word(words, I_INDICES)
         outer, inner = word(words, I_OUTER), word(words, I_INNER)
         outer_dims = words + (I_DIMS + count) * 8
         inner_dims = outer_dims + outer * 8
+        if count == 1 and inner == 0:
+            elements(tensor, indices, words, outer_dims, flat, mode)
+            return
         points = word(indices, ARRAY_NUMEL)
         step = step_of(flat)
         # trailing dimensions that lie close together move as one run
@@ -226,17 +264,7 @@ def loops(dtype: int) -> dict[str, Any]:
                 if i < 0:
                     i += size
                 to, of = t + j * step + i * stride, f + j * flat_step
-                if mode == READ:
-                    store(flat_address, of, load(address, to))
-                elif mode == WRITE:
-                    store(address, to, load(flat_address, of))
-                elif mode == ADD:
-                    total = load(address, to) + load(flat_address, of)
-                    if boolean and total > 1:
-                        total = 1
-                    store(address, to, total)
-                else:
-                    clear_bytes(address + to * item, item)
+                single(address, to, flat_address, of, mode)
 
     @helper
     def copy_all(target, source):

@@ -8,16 +8,14 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .._tensor import NUMBERS, Tensor, number_tensor
+from .._tensor import NUMBERS, Tensor, number_tensor, wrap
 from ..dispatch import CONTEXT, call, complete, result_type
-from ..dtypes import dtype, int64, number_category
 from ..engine.entry import entries
 from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import FLOAT32
 from ..store import store
 
-_new = Tensor.__new__
 CACHED_WORDS = 4096  # attribute lists kept ready; a script that varies them endlessly starts over
 
 
@@ -64,17 +62,11 @@ def unary(name: str, op_name: str | None = None) -> Callable[[Tensor], Tensor]:
     code = op.code
 
     def function(input: Tensor) -> Tensor:
-        try:
-            slot = entries.apply(CONTEXT, code, 0, input._slot, 0, 0, 0, 0, 0)
-        except AttributeError:
-            if isinstance(input, Tensor):
-                raise
+        # the entry reads the slot out of the handle without a look at what it was given
+        if type(input) is not Tensor and not isinstance(input, Tensor):
             refuse_operand(name, input)
-        if slot < 0:
-            slot = complete(op, (input,), None, 0, slot)
-        result = _new(Tensor)
-        result._slot = slot
-        return result
+        result = entries.unary(code, input)
+        return wrap(complete(op, (input,), None, 0, result)) if type(result) is int else result
 
     return _named(function, name, f"``{name}``, elementwise.")
 
@@ -101,11 +93,11 @@ _words: dict[tuple[float, ...], tuple[array, int, int]] = {}
 def float_words(values: tuple[float, ...]) -> tuple[array, int, int]:
     """Attribute words for floats, with their address and count; kept, so that they can be used again."""
     found = _words.get(values)
-    # 0.0 and -0.0 are one key but not one attribute
-    if found is None or 0.0 in values:
+    if found is None:
         if len(_words) > CACHED_WORDS:
             _words.clear()
-        words = array("q", array("d", values).tobytes())
+        # 0.0 and -0.0 are one key, so let both be 0.0
+        words = array("q", array("d", [v + 0.0 for v in values]).tobytes())
         found = _words[values] = (words, *words.buffer_info())
     return found
 
@@ -142,38 +134,12 @@ def pointwise(name: str, defaults: Sequence[float] = ()) -> Callable[..., Tensor
             raise TypeError(
                 f"{name}() got unexpected arguments; expected {', '.join(op.operands + attributes)}"
             )
-        slot = call(op, as_tensors(name, *operands), [float(v) for v in values])
-        return _wrapped(slot)
+        return wrap(call(op, as_tensors(name, *operands), [float(v) for v in values]))
 
     return _named(function, name, f"``{name}``, elementwise.")
-
-
-def _wrapped(slot: int) -> Tensor:
-    result = _new(Tensor)
-    result._slot = slot
-    return result
 
 
 def _named(function: Callable, name: str, summary: str) -> Callable:
     function.__name__ = function.__qualname__ = name
     function.__doc__ = summary
     return function
-
-
-def common_dtype(*values: Any) -> dtype:
-    """The dtype in which tensors and numbers combine."""
-    return result_type(values)
-
-
-def whole_number(value: Any, name: str, argument: str) -> int:
-    """An int from what a script may give where a whole number is expected."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name}(): argument '{argument}' must be int, not {type(value).__name__}")
-    return value.__index__()
-
-
-def promoted_number(x: Tensor, value: Any) -> dtype:
-    """The dtype in which a tensor combines with a Python number."""
-    if dtype_code(x) == 0 and number_category(value) == 1:
-        return int64
-    return result_type((x, value))

@@ -27,26 +27,7 @@ _int_pow, _int_rpow, _int_ipow = binary("int_pow")
 _fmod = BY_NAME["fmod"]
 
 
-def _is_bool(value: Any) -> bool:
-    return value is True or value is False or (isinstance(value, Tensor) and dtype_code(value) == 0)
-
-
-def _no_bool(function: Callable) -> Callable:
-    """Refuse ``bool - bool``, which PyTorch leaves undefined."""
-
-    def checked(self: Tensor, other: Any) -> Tensor:
-        if dtype_code(self) == 0 and _is_bool(other):
-            raise RuntimeError(
-                "sub: Subtraction, the `-` operator, with two bool tensors is not supported; "
-                "use the `^` or logical_xor() operator instead"
-            )
-        return function(self, other)
-
-    checked.__name__ = function.__name__
-    return checked
-
-
-Tensor.__sub__, Tensor.__rsub__, Tensor.__isub__ = _no_bool(_sub), _no_bool(_rsub), _no_bool(_isub)
+Tensor.__sub__, Tensor.__rsub__, Tensor.__isub__ = _sub, _rsub, _isub
 
 
 def _whole(*values: Any) -> bool:

@@ -126,13 +126,13 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         if dtype is not None:
             made = made.to(to_dtype(dtype, "tensor"))
         return finish(made, requires_grad, device)
-    values = data if isinstance(data, np.ndarray | np.generic) else _array_of(data)
+    values = data if isinstance(data, np.ndarray | np.generic) else _array_of(data, dtype is None)
     known = numpy_to_dtype(values.dtype, "tensor") if dtype is None else to_dtype(dtype, "tensor")
     return finish(from_array(np.asarray(values), known), requires_grad, device)
 
 
-def _array_of(data: Any) -> np.ndarray:
-    """An array from nested sequences, in the dtype that PyTorch would infer."""
+def _array_of(data: Any, infer: bool) -> np.ndarray:
+    """An array from nested sequences; with `infer`, floats have the default dtype, as in PyTorch."""
     if hasattr(data, "__array__"):
         return np.asarray(data)
     first = data
@@ -147,7 +147,7 @@ def _array_of(data: Any) -> np.ndarray:
         raise
     if values.dtype.kind not in "fiub":
         _refuse_values(data, values)
-    if not isinstance(first, np.ndarray | np.generic) and values.dtype == np.float64:
+    if infer and not isinstance(first, np.ndarray | np.generic) and values.dtype == np.float64:
         return values.astype(get_default_dtype().numpy, copy=False)
     if not isinstance(first, np.ndarray | np.generic) and values.dtype.kind == "u":
         raise RuntimeError("tensor: Overflow when unpacking long: an integer does not fit into int64")

@@ -65,28 +65,29 @@ def _slice_words(shape: tuple[int, ...], item: slice) -> array:
     return array("q", (*words, start, *(0,) * (len(shape) - 1)))
 
 
+def _first_words(self: Tensor, index: Any, kind: type) -> array:
+    """The view that an int or a slice takes of the first dimension."""
+    slots = store.slots
+    at = self._slot * SLOT_WORDS + S_SHAPE
+    shape = slots[at : at + slots[at - S_SHAPE + S_DIMS]]
+    if kind is int:
+        key = (index, *shape)
+        words = _selects.get(key)
+        return words if words is not None else _remember(_selects, key, _select_words(key[1:], index))
+    key = (index.start, index.stop, index.step, *shape)
+    try:
+        return _slices[key]
+    except (KeyError, TypeError):
+        words = _slice_words(tuple(shape), index)
+        # True and 1.0 would find the words of 1
+        return _remember(_slices, key, words) if all(x is None or type(x) is int for x in key[:3]) else words
+
+
 def _getitem(self: Tensor, index: Any) -> Tensor:
     kind = type(index)
-    if kind is int:
-        slots = store.slots
-        at = self._slot * SLOT_WORDS + S_SHAPE
-        key = (index, *slots[at : at + slots[at - S_SHAPE + S_DIMS]])
-        words = _selects.get(key)
-        if words is None:
-            words = _remember(_selects, key, _select_words(key[1:], index))
-    elif kind is slice:
-        slots = store.slots
-        at = self._slot * SLOT_WORDS + S_SHAPE
-        shape = slots[at : at + slots[at - S_SHAPE + S_DIMS]]
-        key = (index.start, index.stop, index.step, *shape)
-        try:
-            words = _slices[key]
-        except (KeyError, TypeError):
-            words = _slice_words(tuple(shape), index)
-            if all(x is None or type(x) is int for x in key[:3]):
-                _remember(_slices, key, words)
-    else:
+    if kind is not int and kind is not slice:
         return _read(self, index)
+    words = _first_words(self, index, kind)
     result = _new(Tensor)
     result._slot = view(STRIDED_VIEW, self, words, "slice" if kind is slice else "select")
     return result
@@ -178,6 +179,11 @@ def _number(value: Any, kind: dtype) -> Tensor:
 
 
 def _setitem(self: Tensor, index: Any, value: Any) -> None:
+    kind = type(index)
+    if (kind is int or kind is slice) and type(value) in NUMBERS and not recorded(self):
+        target = wrap(view(STRIDED_VIEW, self, _first_words(self, index, kind), "slice"))
+        _fill(target, value)
+        return
     plan = Plan(_items(index), shape_of(self))
     if not isinstance(value, Tensor):
         value = as_value(value, self.dtype, "__setitem__")
@@ -204,6 +210,20 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         if status == layout.BAD_SHAPE:
             _fitted(value, plan.shape)
         complete(OVERWRITE, (target, value), None, slot, status)
+
+
+def _fill(target: Tensor, value: Any) -> None:
+    """Overwrite every element with a number, converted to the tensor's dtype."""
+    slot = target._slot
+    code = store.slots[slot * SLOT_WORDS + S_DTYPE]
+    whole = 0 if code > INT64 else int(bool(value) if code == 0 else value)
+    while True:
+        status = entries.apply_number(CONTEXT, OVERWRITE.code, slot, slot, float(value), whole, 0, 0)
+        if status >= 0:
+            return
+        if not store.mend(status):
+            complete(OVERWRITE, (target, as_value(value, target.dtype, "__setitem__")), None, slot, status)
+            return
 
 
 def _write_recorded(self: Tensor, plan: Plan, value: Tensor) -> int:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._tensor import Tensor, wrap
-from ..dispatch import arrays, result_type
+from ..dispatch import result_type
 from ..dtypes import int64
 from ..kernels import BY_NAME
+from ._arrays import run_arrays
 from ._call import tensor_of
 from ._dims import dims_of, one_dim, shape_of, sizes
 from .conversion import cast
@@ -69,7 +70,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
         groups = [parts[k : k + MOST_OPERANDS] for k in range(0, len(parts), MOST_OPERANDS)]
         return cat([cat(group, at) for group in groups], at)
     shape = (*first[:at], total, *first[at + 1 :])
-    return wrap(arrays(_CAT, parts, [(kind, shape)], (at,))[0])
+    return wrap(run_arrays(_CAT, parts, [(kind, shape)], (at,))[0])
 
 
 concat = concatenate = cat

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from .._tensor import Tensor, wrap
-from ..dispatch import arrays
 from ..dtypes import bool_
 from ..kernels import BY_NAME
+from ._arrays import run_arrays
 from ._call import tensor_of
 from ._dims import dim_mask, dims_of, one_dim, shape_of
 from .bounds import where
@@ -31,7 +31,7 @@ def flip(input: Tensor, *dims: Any) -> Tensor:
     if not hasattr(named, "__index__") and not len(named):
         return input.clone()  # type: ignore[attr-defined]
     mask = dim_mask(named, len(shape), "flip")
-    return wrap(arrays(_FLIP, (input,), [(input.dtype, shape)], (mask,))[0])
+    return wrap(run_arrays(_FLIP, (input,), [(input.dtype, shape)], (mask,))[0])
 
 
 def fliplr(input: Tensor) -> Tensor:

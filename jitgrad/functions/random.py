@@ -543,21 +543,15 @@ def _check_weights(weights: Any, num_samples: int, replacement: bool) -> None:
 
 
 def _drawn_again(weights: Any, num_samples: int, generator: Generator | None) -> Tensor:
-    from .sorting import searchsorted
+    from . import arange, searchsorted
 
     totals = weights.cumsum(-1)
     places = rand(*weights.shape[:-1], num_samples, generator=generator, dtype=weights.dtype)
     places = places * totals[..., -1:]
     found = searchsorted(totals, places, right=True)
     # a place may round up to the total itself: the last positive weight takes it
-    last = (weights > 0).to(int64) * _numbers(weights.shape[-1])
+    last = (weights > 0).to(int64) * arange(weights.shape[-1])
     return found.minimum(last.amax(-1, keepdim=True))
-
-
-def _numbers(n: int) -> Tensor:
-    from .creation import arange
-
-    return arange(n)
 
 
 _dropout_ids = array("q", (0, 0))

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, arrays, call, complete
+from ..dispatch import CONTEXT, call, complete
 from ..dispatch import reduce as run_reduction
 from ..dtypes import int64, to_dtype, uint8
 from ..engine.entry import entries
-from ..engine.layout import S_NUMEL, SLOT_WORDS
+from ..engine.layout import S_DIMS, S_NUMEL, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ..store import store
+from ._arrays import run_arrays
 from ._call import dtype_code, is_floating, tensor_of
 from ._dims import ALL_DIMS, dim_mask, dims_of, one_dim, shape_of
 from ._pairs import pair
@@ -41,22 +42,27 @@ _AMinMax = pair("aminmax", ("min", "max"))
 _EVERYTHING = array("q", (ALL_DIMS, 0))
 _EVERYTHING_AT = _EVERYTHING.buffer_info()[0]
 _FLOAT32 = 4
+_SUM_CODE, _MEAN_CODE = _SUM.code, _MEAN.code
 
 
 def _numel(x: Tensor) -> int:
     return store.slots[x._slot * SLOT_WORDS + S_NUMEL]
 
 
+_places: dict[tuple[Any, int, bool], tuple[array, int]] = {}  # attribute words by dim, dims, keepdim
+
+
 def _reduced(op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
-    return wrap(run_reduction(op, input, dim_mask(dim, dims_of(input), op.name), keepdim))
-
-
-def _whole(op: Op, input: Tensor) -> Tensor:
-    """The reduction of all elements: the hottest form."""
-    slot = entries.apply(CONTEXT, op.code, 0, input._slot, 0, 0, 0, _EVERYTHING_AT, 2)
-    if slot < 0:
-        slot = complete(op, (input,), _EVERYTHING, 0, slot)
-    return wrap(slot)
+    kind = type(dim)
+    if kind is not int and kind is not tuple:
+        return wrap(run_reduction(op, input, dim_mask(dim, dims_of(input), op.name), keepdim))
+    dims = store.slots[input._slot * SLOT_WORDS + S_DIMS]
+    place = _places.get((dim, dims, keepdim))
+    if place is None:
+        words = array("q", (dim_mask(dim, dims, op.name), bool(keepdim)))
+        place = _places[dim, dims, keepdim] = (words, words.buffer_info()[0])
+    slot = entries.apply(CONTEXT, op.code, 0, input._slot, 0, 0, 0, place[1], 2)
+    return wrap(slot if slot >= 0 else complete(op, (input,), place[0], 0, slot))
 
 
 def converted(input: Tensor, dtype: Any, name: str) -> Tensor:
@@ -80,11 +86,12 @@ def sum(
     dtype : dtype, optional
         Convert to this before summing.
     """
-    x = tensor_of(input, "sum")
+    x = input if type(input) is Tensor else tensor_of(input, "sum")
     if dtype is not None:
         x = converted(x, dtype, "sum")
     if dim is None and axis is None and not keepdim:
-        return _whole(_SUM, x)
+        slot = entries.apply(CONTEXT, _SUM_CODE, 0, x._slot, 0, 0, 0, _EVERYTHING_AT, 2)
+        return wrap(slot if slot >= 0 else complete(_SUM, (x,), _EVERYTHING, 0, slot))
     return _reduced(_SUM, x, axis if dim is None else dim, keepdim)
 
 
@@ -98,17 +105,26 @@ def mean(
     RuntimeError
         When the tensor is not floating point and no `dtype` is given.
     """
-    x = tensor_of(input, "mean")
+    x = input if type(input) is Tensor else tensor_of(input, "mean")
     if dtype is not None:
         x = converted(x, dtype, "mean")
+    if dim is None and axis is None and not keepdim:
+        slot = entries.apply(CONTEXT, _MEAN_CODE, 0, x._slot, 0, 0, 0, _EVERYTHING_AT, 2)
+        if slot < 0:
+            _refuse_integers(x)
+            slot = complete(_MEAN, (x,), _EVERYTHING, 0, slot)
+        return wrap(slot)
+    if dtype_code(x) < _FLOAT32:
+        _refuse_integers(x)
+    return _reduced(_MEAN, x, axis if dim is None else dim, keepdim)
+
+
+def _refuse_integers(x: Tensor) -> None:
     if dtype_code(x) < _FLOAT32:
         raise RuntimeError(
-            "mean: mean(): could not infer output dtype. Input dtype must be either a floating point or "
-            f"complex dtype. Got: {x.dtype.name}; use .float() or dtype="
+            "mean: could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
+            f"Got: {x.dtype.name}; use .float() or dtype="
         )
-    if dim is None and axis is None and not keepdim:
-        return _whole(_MEAN, x)
-    return _reduced(_MEAN, x, axis if dim is None else dim, keepdim)
 
 
 def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -119,10 +135,12 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
             one_dim(dim, dims_of(x), "prod")
         return _reduced(_PROD, x, dim, keepdim)
     if dim is None:
-        made = wrap(arrays(_PROD_ALONG, (_reshape(x, (_numel(x),), "reshape"),), [(x.dtype, ())], (0,))[0])
+        made = wrap(
+            run_arrays(_PROD_ALONG, (_reshape(x, (_numel(x),), "reshape"),), [(x.dtype, ())], (0,))[0]
+        )
         return _reshape(made, (1,) * dims_of(x), "reshape") if keepdim else made
     x, shape, at = _line(x, dim, keepdim, "prod")
-    return wrap(arrays(_PROD_ALONG, (x,), [(x.dtype, shape)], (at,))[0])
+    return wrap(run_arrays(_PROD_ALONG, (x,), [(x.dtype, shape)], (at,))[0])
 
 
 def _line(x: Tensor, dim: Any, keepdim: bool, name: str) -> tuple[Tensor, tuple[int, ...], int]:
@@ -317,7 +335,7 @@ def _extreme(name: str, greatest: bool) -> Callable[..., Any]:
         at = one_dim(dim, dims_of(x), name)
         refuse_empty(x, 1 << at, name)
         x, shape, at = _line(x, at, keepdim, name)
-        indices, values = arrays(along, (x,), [(int64, shape), (x.dtype, shape)], (at,))
+        indices, values = run_arrays(along, (x,), [(int64, shape), (x.dtype, shape)], (at,))
         return result(wrap(values), wrap(indices))
 
     function.__name__ = function.__qualname__ = name
@@ -352,12 +370,12 @@ def _argument(name: str, op: Op) -> Callable[..., Tensor]:
                     f"{name}: {name}(): Expected reduction dim to be specified for input.numel() == 0. "
                     "Specify the reduction dim with the 'dim' argument."
                 )
-            made = wrap(arrays(op, (flatten(x),), [(int64, ())], (0,))[0])
+            made = wrap(run_arrays(op, (flatten(x),), [(int64, ())], (0,))[0])
             return _reshape(made, (1,) * dims_of(x), "reshape") if keepdim else made
         at = one_dim(dim, dims_of(x), name)
         refuse_empty(x, 1 << at, name)
         x, shape, at = _line(x, at, keepdim, name)
-        return wrap(arrays(op, (x,), [(int64, shape)], (at,))[0])
+        return wrap(run_arrays(op, (x,), [(int64, shape)], (at,))[0])
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (
