@@ -211,6 +211,15 @@ elementwise(
 
 # powers and exponentials
 elementwise("sqrt", lambda x: sqrt(x), x=lambda y, g: g / (2 * y), samples={"x": POSITIVE})
+# of sums of squares: the gradient is 0 where the root is, as in PyTorch's norms and deviations
+elementwise(
+    "root",
+    lambda x: sqrt(x),
+    x=lambda y, g: where(y == 0, like(g, 0), g / (2 * y)),
+    reference=np.sqrt,
+    samples={"x": POSITIVE},
+    grad_name="LinalgVectorNorm",
+)
 elementwise("rsqrt", lambda x: 1 / sqrt(x), x=lambda y, g: -0.5 * g * (y * y * y), samples={"x": POSITIVE})
 elementwise("exp", lambda x: exp(x), x=lambda y, g: g * y)
 elementwise("exp2", lambda x: exp2(x), x=lambda y, g: g * y * LN2)

@@ -1,4 +1,4 @@
-"""The loops of cumulative kernels, for Numba. Sums and products run in float64 whatever the dtype, as PyTorch's."""
+"""The loops of cumulative kernels, for Numba. Sums and products of floats run in float64, as PyTorch's do."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from .abi import ARRAY_ADDRESS, FLOAT32
-from .indexing_loops import loops
+from .index_walks import loops
 from .plain import accessors, attributes, described, word
 
 
@@ -99,7 +99,7 @@ def cumsum_backward(symbol: str, dtype: int) -> Any:
 
 
 def cumprod_backward(symbol: str, dtype: int) -> Any:
-    """``dx[k] = y[k - 1] s[k]`` with ``s[k] = g[k] + x[k + 1] s[k + 1]``: exact also where factors are zero."""
+    """``dx[k] = y[k - 1] s[k]``, ``s[k] = g[k] + x[k + 1] s[k + 1]``: right also where factors are zero."""
     load, store = accessors(dtype)
     copy_all = loops(dtype)["copy_all"]
 

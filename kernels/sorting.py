@@ -1,7 +1,7 @@
 """Order along one dimension: declared here, the loops are in `kernels.sorting_loops`.
 
 Only indices come from these kernels; values are gathered with them, which makes them differentiable. Operands
-are contiguous and seen as (outer, n, inner): the first three attribute words. Nan counts as the greatest value.
+are contiguous and seen as (outer, n, inner): the first three attribute words. Nan is the greatest value.
 """
 
 from __future__ import annotations

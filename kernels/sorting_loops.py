@@ -137,7 +137,7 @@ def argsort(symbol: str, dtype: int) -> Any:
 
 
 def topk_index(symbol: str, dtype: int) -> Any:
-    """Indices of the first `k` in order of each line; attributes 3 and 4: whether of the greatest, and `k`."""
+    """Indices of the first `k` in order of each line; attributes 3, 4: greatest first or least, `k`."""
     key = key_of(dtype)
 
     def kernel(record, part, parts):
@@ -173,7 +173,7 @@ def topk_index(symbol: str, dtype: int) -> Any:
 
 
 def rank_index(symbol: str, dtype: int) -> Any:
-    """Index of the element of one rank in each line; attributes 3 and 4: KTH, MEDIAN or NANMEDIAN, and the rank."""
+    """Index of one element in order of each line; attributes 3, 4: KTH, MEDIAN or NANMEDIAN, its rank."""
     key = key_of(dtype)
     key_bytes = _KEY_BYTES[dtype]
     nan = _FORMATS[dtype][0] if dtype in _FORMATS else _LARGEST

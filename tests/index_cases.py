@@ -87,4 +87,6 @@ def check_gradients(function: Callable, *arrays: Any) -> None:
     cotangent = np.random.default_rng(7).standard_normal(tuple(out.shape))
     out.backward(torch.tensor(cotangent))
     for k, x in enumerate(tensors):
-        np.testing.assert_allclose(x.grad.numpy(), numerical(function, plain, k, cotangent), rtol=1e-5, atol=1e-7)
+        np.testing.assert_allclose(
+            x.grad.numpy(), numerical(function, plain, k, cotangent), rtol=1e-5, atol=1e-7
+        )

@@ -75,7 +75,9 @@ def test_scatter_of_a_number_and_repeated_indices():
     index = torch.tensor([0, 1, 0, 0])
     assert torch.zeros(2).scatter_add(0, index, torch.tensor([1.0, 2.0, 3.0, 4.0])).tolist() == [8.0, 2.0]
     assert torch.zeros(2).scatter(0, index, torch.tensor([1.0, 2.0, 3.0, 4.0])).tolist() == [4.0, 2.0]
-    counted = torch.zeros(2, dtype=torch.int64).scatter_(0, index, torch.ones(4, dtype=torch.int64), reduce="add")
+    counted = torch.zeros(2, dtype=torch.int64).scatter_(
+        0, index, torch.ones(4, dtype=torch.int64), reduce="add"
+    )
     assert counted.tolist() == [3, 1]
 
 
@@ -179,7 +181,9 @@ def test_slice_scatter_and_select_scatter():
     values = RANDOM.standard_normal((4, 2, 3))
     want = A.copy()
     want[:, 1:5:2] = values
-    np.testing.assert_array_equal(torch.slice_scatter(torch.tensor(A), torch.tensor(values), 1, 1, 5, 2).numpy(), want)
+    np.testing.assert_array_equal(
+        torch.slice_scatter(torch.tensor(A), torch.tensor(values), 1, 1, 5, 2).numpy(), want
+    )
     check_gradients(lambda x, v: torch.slice_scatter(x, v, 1, 1, 5, 2), A, values)
     check_gradients(lambda x, v: torch.select_scatter(x, v, 2, -1), A, values[:, 0].repeat(2, 1)[:, :5])
 
@@ -195,23 +199,39 @@ def test_operands_without_dimensions():
 
 X, I2 = torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.int64)
 BAD = {
-    "gather out of range": (lambda: X.gather(1, I2 + 3), IndexError, "index 3 is out of bounds for dimension 1"),
+    "gather out of range": (
+        lambda: X.gather(1, I2 + 3),
+        IndexError,
+        "index 3 is out of bounds for dimension 1",
+    ),
     "gather below range": (lambda: X.gather(1, I2 - 4), IndexError, "index -4 is out of bounds"),
     "gather dim": (lambda: X.gather(2, I2), IndexError, "Dimension out of range"),
     "gather dims": (lambda: X.gather(0, I2[0]), RuntimeError, "same number of dimensions"),
-    "gather size": (lambda: X.gather(0, torch.zeros(2, 4, dtype=torch.int64)), RuntimeError, "Size does not match"),
+    "gather size": (
+        lambda: X.gather(0, torch.zeros(2, 4, dtype=torch.int64)),
+        RuntimeError,
+        "Size does not match",
+    ),
     "gather float index": (lambda: X.gather(0, X), RuntimeError, "Expected dtype int64 for index"),
     "scatter dtype": (lambda: X.scatter(0, I2, I2), RuntimeError, "self.dtype to be equal to src.dtype"),
     "scatter out of range": (lambda: X.scatter_(0, I2 + 2, 1.0), IndexError, "index 2 is out of bounds"),
     "scatter reduce": (lambda: X.scatter(0, I2, X, reduce="mean"), RuntimeError, "not supported"),
     "scatter nothing": (lambda: X.scatter(0, I2), TypeError, "expected one of src and value"),
     "index_select matrix": (lambda: X.index_select(0, I2), IndexError, "supposed to be a vector"),
-    "index_select out of range": (lambda: X.index_select(0, I2[0] + 5), IndexError, "index 5 is out of bounds"),
+    "index_select out of range": (
+        lambda: X.index_select(0, I2[0] + 5),
+        IndexError,
+        "index 5 is out of bounds",
+    ),
     "index_add shape": (lambda: X.index_add(0, I2[0], X), IndexError, "does not fit"),
     "index_add dtype": (lambda: X.index_add(0, I2[0], I2), RuntimeError, "same dtype"),
     "index_put dtype": (lambda: X.index_put((I2[0],), I2), RuntimeError, "dtypes match"),
     "mask dtype": (lambda: X.masked_select(I2), RuntimeError, "expected BoolTensor"),
-    "mask shape": (lambda: X.masked_select(torch.ones(4, dtype=torch.bool)), RuntimeError, "do not broadcast"),
+    "mask shape": (
+        lambda: X.masked_select(torch.ones(4, dtype=torch.bool)),
+        RuntimeError,
+        "do not broadcast",
+    ),
     "masked_scatter short": (
         lambda: X.masked_scatter(torch.ones(2, 3, dtype=torch.bool), torch.zeros(4)),
         RuntimeError,
@@ -220,7 +240,11 @@ BAD = {
     "one_hot float": (lambda: torch.functions.one_hot(X), RuntimeError, "index tensor of type LongTensor"),
     "one_hot negative": (lambda: torch.functions.one_hot(I2 - 1), RuntimeError, "non-negative"),
     "one_hot small": (lambda: torch.functions.one_hot(I2 + 3, 2), RuntimeError, "smaller than num_classes"),
-    "embedding out of range": (lambda: torch.functions.embedding(I2 + 2, X), IndexError, "index 2 is out of bounds"),
+    "embedding out of range": (
+        lambda: torch.functions.embedding(I2 + 2, X),
+        IndexError,
+        "index 2 is out of bounds",
+    ),
 }
 
 

@@ -40,7 +40,9 @@ def cases(draw, repeats=True):
             items.append(draw(st.integers(-shape[d], shape[d] - 1)))
         elif kind == "array":
             own = tuple(draw(st.sampled_from([1, n])) for n in lengths)
-            values = st.lists(st.integers(-shape[d], shape[d] - 1), min_size=int(np.prod(own)), max_size=int(np.prod(own)))
+            values = st.lists(
+                st.integers(-shape[d], shape[d] - 1), min_size=int(np.prod(own)), max_size=int(np.prod(own))
+            )
             items.append(np.array(draw(values), np.int64).reshape(own))
         else:
             if any(isinstance(x, np.ndarray) for x in items):

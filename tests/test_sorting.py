@@ -68,7 +68,9 @@ def test_topk(dim, largest):
         result = torch.topk(torch.tensor(a), k, dim, largest=largest)
         order = np.sort(a, dim) if not largest else np.flip(np.sort(a, dim), dim)
         np.testing.assert_array_equal(result.values.numpy(), np.take(order, range(k), dim))
-        np.testing.assert_array_equal(np.take_along_axis(a, result.indices.numpy(), dim), result.values.numpy())
+        np.testing.assert_array_equal(
+            np.take_along_axis(a, result.indices.numpy(), dim), result.values.numpy()
+        )
     check_gradients(lambda x: x.topk(2, dim, largest)[0], A)
 
 

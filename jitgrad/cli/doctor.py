@@ -126,6 +126,7 @@ def _gradient() -> tuple[bool, str]:
     gw = x.T @ ((2 * (h @ v) @ v.T) * (1 - h * h))
     tw, tv = (jitgrad.tensor(a, requires_grad=True) for a in (w, v))
     ((jitgrad.tensor(x) @ tw).tanh() @ tv).square().sum().backward()
+    assert tw.grad is not None and tv.grad is not None
     error = max(abs(tw.grad.numpy() - gw).max(), abs(tv.grad.numpy() - gv).max())
     return bool(error < 1e-12), f"gradients of a network differ from NumPy's by at most {error:.1e}"
 

@@ -18,6 +18,7 @@ from .shape import *
 from .slicing import *
 from . import indexing
 from .gathering import *
+from .masking import *
 from .scans import *
 from .sorting import *
 from .losses import *

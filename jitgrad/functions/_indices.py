@@ -77,7 +77,13 @@ def run(
 
 
 def _run(
-    op: Op, operands: Sequence[Tensor], kind: int, shape: Sequence[int], words: Sequence[int], into: int, key: int
+    op: Op,
+    operands: Sequence[Tensor],
+    kind: int,
+    shape: Sequence[int],
+    words: Sequence[int],
+    into: int,
+    key: int,
 ) -> int:
     count, dims = len(operands), len(shape)
     # operand slots, the description of the result, and the attributes share one block
@@ -194,7 +200,9 @@ class Plan:
         for k in range(d, len(own)):
             self._dim(own[k], k, 1)
         if len(self.shape) > MAX_DIMS:
-            raise IndexError(f"index: the result has {len(self.shape)} dimensions; at most {MAX_DIMS} are supported")
+            raise IndexError(
+                f"index: the result has {len(self.shape)} dimensions; at most {MAX_DIMS} are supported"
+            )
         self.words = None if self._plain else array("q", (len(self.shape), *self._words, *self._starts))
 
     def _dim(self, size: int, first: int, step: int) -> None:
@@ -261,7 +269,8 @@ def _normal(item: Any) -> Any:
     if isinstance(item, (list, range, tuple, np.ndarray)):
         return _normal_tensor(_tensor_of(item))
     raise IndexError(
-        "only integers, slices (`:`), ellipsis (`...`), None and long or bool tensors, arrays or lists are valid "
+        "only integers, slices (`:`), ellipsis (`...`), None and long or bool tensors, arrays or "
+        "lists are valid "
         f"indices; got {type(item).__name__}"
     )
 
@@ -287,11 +296,13 @@ def _normal_tensor(x: Tensor) -> Any:
     kind = x.dtype
     if kind.is_floating_point:
         raise IndexError(
-            f"tensors used as indices must be long, int, byte or bool tensors; got {kind.name}: convert with .long()"
+            f"tensors used as indices must be long, int, byte or bool tensors; got {kind.name}: "
+            "convert with .long()"
         )
     if kind is uint8:
         warnings.warn(
-            "indexing with dtype torch.uint8 is deprecated, please use torch.bool for a mask or torch.long for indices",
+            "indexing with dtype torch.uint8 is deprecated, please use torch.bool for a mask or "
+            "torch.long for indices",
             UserWarning,
             stacklevel=6,
         )
@@ -311,7 +322,8 @@ def _check_mask(mask: Tensor, own: Sequence[int], d: int) -> None:
     for k, size in enumerate(mask.shape):
         if size != own[d + k]:
             raise IndexError(
-                f"The shape of the mask {list(mask.shape)} at index {k} does not match the shape of the indexed "
+                f"The shape of the mask {list(mask.shape)} at index {k} does not match the shape of "
+                "the indexed "
                 f"tensor {list(own)} at index {d + k}"
             )
 
@@ -351,7 +363,9 @@ class Points:
         self.inner = others[len(self.outer) :]
         self.shape = (*(own[d] for d in self.outer), *shape, *(own[d] for d in self.inner))
         if len(self.shape) > MAX_DIMS:
-            raise IndexError(f"index: the result has {len(self.shape)} dimensions; at most {MAX_DIMS} are supported")
+            raise IndexError(
+                f"index: the result has {len(self.shape)} dimensions; at most {MAX_DIMS} are supported"
+            )
 
     def words(self, flag: int = 0) -> tuple[int, ...]:
         """Attribute words of an index kernel, without the address of its report.

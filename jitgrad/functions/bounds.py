@@ -8,6 +8,7 @@ from typing import Any
 from .._tensor import Tensor, wrap
 from ..dispatch import call, result_type
 from ..dtypes import bool_
+from ..engine.entry import entries
 from ..kernels import BY_NAME
 from ._call import apply_floats, as_tensors, dtype_code, is_floating, tensor_of
 from .arithmetic import in_place_of
@@ -20,6 +21,10 @@ _MINIMUM, _MAXIMUM = BY_NAME["minimum"], BY_NAME["maximum"]
 
 
 def _extreme(name: str, op: Any, input: Tensor, other: Tensor) -> Tensor:
+    if isinstance(input, Tensor) and isinstance(other, Tensor):
+        result = entries.binary(op.code, input, other)
+        if type(result) is not int:
+            return result
     a, b = as_tensors(name, input, other)
     if dtype_code(a) == 0 and dtype_code(b) == 0:
         return a & b if op is _MINIMUM else a | b
@@ -103,6 +108,10 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     RuntimeError
         When `condition` is not a bool tensor.
     """
+    if isinstance(input, Tensor) and isinstance(other, Tensor) and isinstance(condition, Tensor):
+        result = entries.ternary(_WHERE.code, condition, input, other)
+        if type(result) is not int:
+            return result
     mask = tensor_of(condition, "where", "condition")
     if input is None and other is None:
         return mask.nonzero(as_tuple=True)  # type: ignore[attr-defined]

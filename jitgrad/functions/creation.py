@@ -85,7 +85,9 @@ def from_array(values: np.ndarray, kind: dtype) -> Tensor:
     """A tensor with a copy of an array's values."""
     values = np.ascontiguousarray(values, kind.numpy).reshape(values.shape)
     made = make_empty(values.shape, kind)
-    ctypes.memmove(store.slots[made._slot * SLOT_WORDS + S_ADDRESS], values.ctypes.data, values.nbytes)
+    ctypes.memmove(
+        store.slots[made._slot * SLOT_WORDS + S_ADDRESS], values.__array_interface__["data"][0], values.nbytes
+    )
     return made
 
 

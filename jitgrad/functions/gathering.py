@@ -12,28 +12,18 @@ from ..kernels import BY_NAME
 from ..kernels.abi import INT64
 from ..store import store
 from ._dims import dims_of, one_dim, shape_of
-from ._indices import Plan, Points, coordinates, expanded, launch, read_rows
+from ._indices import Plan, Points, expanded, launch, read_rows
 from .indexing import INDEX, as_value, read_points, recorded, refuse_leaf, write_points
 
 __all__ = [
-    "argwhere",
-    "embedding",
     "gather",
     "index_add",
     "index_copy",
     "index_fill",
     "index_put",
     "index_select",
-    "masked_scatter",
-    "masked_select",
-    "nonzero",
-    "one_hot",
     "scatter",
     "scatter_add",
-    "select_scatter",
-    "slice_scatter",
-    "take",
-    "take_along_dim",
 ]
 
 _new = Tensor.__new__
@@ -46,14 +36,17 @@ def _long_index(index: Any, name: str) -> Tensor:
     if store.slots[index._slot * SLOT_WORDS + S_DTYPE] == INT64:
         return index
     if index.dtype.is_floating_point or index.dtype is bool_ or index.dtype is uint8:
-        raise RuntimeError(f"{name}(): Expected dtype int64 for index, got {index.dtype.name}; convert it with .long()")
+        raise RuntimeError(
+            f"{name}(): Expected dtype int64 for index, got {index.dtype.name}; convert it with .long()"
+        )
     return index.to(int64)  # type: ignore[attr-defined]
 
 
 def _check_dims(name: str, x: Tensor, index: Tensor, what: str = "input") -> None:
     if max(x.ndim, 1) != max(index.ndim, 1):
         raise RuntimeError(
-            f"{name}(): Index tensor must have the same number of dimensions as {what} tensor: index has shape "
+            f"{name}(): Index tensor must have the same number of dimensions as {what} tensor: index "
+            "has shape "
             f"{tuple(index.shape)}, {what} {tuple(x.shape)}"
         )
 
@@ -63,7 +56,8 @@ def _check_sizes(name: str, x: Tensor, index: Tensor, dim: int, what: str) -> No
     for d, size in enumerate(sizes):
         if d != dim and size > own[d]:
             raise RuntimeError(
-                f"{name}(): Size does not match at dimension {d}: expected index {list(sizes)} to be no larger than "
+                f"{name}(): Size does not match at dimension {d}: expected index {list(sizes)} to be "
+                "no larger than "
                 f"{what} {list(own)}" + (f" apart from dimension {dim}" if dim >= 0 else "")
             )
 
@@ -103,7 +97,8 @@ def _scatter(name: str, x: Tensor, dim: int, index: Tensor, source: Any, add: bo
         raise TypeError(f"{name}(): argument 'src' must be Tensor, not {type(source).__name__}")
     if source.dtype is not x.dtype:
         raise RuntimeError(
-            f"{name}(): Expected self.dtype to be equal to src.dtype, got {x.dtype.name} and {source.dtype.name}"
+            f"{name}(): Expected self.dtype to be equal to src.dtype, got {x.dtype.name} and "
+            f"{source.dtype.name}"
         )
     _check_dims(name, x, index)
     _check_dims(name, source, index, "src")
@@ -197,7 +192,8 @@ def _write_line(
     if isinstance(source, Tensor):
         if source.dtype is not x.dtype:
             raise RuntimeError(
-                f"{name}(): self ({x.dtype.name}) and source ({source.dtype.name}) expected to have the same dtype"
+                f"{name}(): self ({x.dtype.name}) and source ({source.dtype.name}) expected to have "
+                "the same dtype"
             )
         if source.ndim and tuple(source.shape) != points.shape:
             raise IndexError(
@@ -268,13 +264,18 @@ def _scalar(name: str, value: Any) -> Any:
 def _index_put(name: str, x: Tensor, indices: Any, values: Any, accumulate: bool, in_place: bool) -> Tensor:
     plan = Plan(tuple(indices), x.shape)
     if plan.words is not None or not plan.points:
-        raise IndexError(f"{name}(): indices must be tensors of integers or masks, one a dimension from the first on")
+        raise IndexError(
+            f"{name}(): indices must be tensors of integers or masks, one a dimension from the first on"
+        )
     if isinstance(values, Tensor) and values.dtype is not x.dtype:
         raise RuntimeError(
-            f"{name}(): Index put requires the source and destination dtypes match, got {x.dtype.name} for the "
+            f"{name}(): Index put requires the source and destination dtypes match, got "
+            f"{x.dtype.name} for the "
             f"destination and {values.dtype.name} for the source"
         )
-    return _put(name, x, x, Points(plan.points, plan.shape), as_value(values, x.dtype, name), accumulate, in_place)
+    return _put(
+        name, x, x, Points(plan.points, plan.shape), as_value(values, x.dtype, name), accumulate, in_place
+    )
 
 
 @method
@@ -287,196 +288,3 @@ def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumula
 def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
     """`index_put` in place."""
     return _index_put("index_put_", self, indices, values, accumulate, True)
-
-
-def _mask_of(name: str, mask: Any) -> Tensor:
-    if not isinstance(mask, Tensor):
-        raise TypeError(f"{name}(): argument 'mask' must be Tensor, not {type(mask).__name__}")
-    if mask.dtype is not bool_:
-        raise RuntimeError(f"{name}: expected BoolTensor for mask, got {mask.dtype.name}; use mask.bool()")
-    return mask
-
-
-def _broadcast(name: str, *tensors: Tensor) -> list[Tensor]:
-    import numpy as np
-
-    shapes = [tuple(x.shape) for x in tensors]
-    try:
-        shape = np.broadcast_shapes(*shapes)
-    except ValueError:
-        texts = " and ".join(map(str, shapes))
-        raise RuntimeError(f"{name}: shapes {texts} do not broadcast; sizes must be equal or 1") from None
-    return [x if tuple(x.shape) == shape else expanded(x, shape) for x in tensors]
-
-
-def _mask_points(mask: Tensor) -> Points:
-    return Points([(0, mask)], mask.shape)
-
-
-@method
-def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements of `input` where `mask` is set, in one dimension; the two broadcast."""
-    x, mask = _broadcast("masked_select", input, _mask_of("masked_select", mask))
-    x, mask = _lines(x, mask)
-    return read_points(x, _mask_points(mask))
-
-
-def _masked_scatter(name: str, x: Tensor, mask: Tensor, source: Tensor, in_place: bool) -> Tensor:
-    if source.dtype is not x.dtype:
-        raise RuntimeError(
-            f"{name}: expected self and source to have same dtypes but got {x.dtype.name} and {source.dtype.name}"
-        )
-    like, mask = _broadcast(name, x, _mask_of(name, mask))
-    if in_place and like is not x:
-        raise RuntimeError(f"{name}: mask of shape {tuple(mask.shape)} does not broadcast to {tuple(x.shape)}")
-    line, mask = _lines(like, mask)
-    points = _mask_points(mask)
-    count = points.indices[0].numel()
-    if source.numel() < count:
-        raise RuntimeError(f"{name}: expected source to have at least {count} elements, got {source.numel()}")
-    values = source.reshape(-1)[:count]  # type: ignore[attr-defined]
-    return _put(name, like, line, points, values, False, in_place)
-
-
-@method
-def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """`input` with the first elements of `source`, in order, where `mask` is set."""
-    return _masked_scatter("masked_scatter", input, mask, source, False)
-
-
-@method
-def masked_scatter_(self: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """`masked_scatter` in place."""
-    return _masked_scatter("masked_scatter_", self, mask, source, True)
-
-
-@method
-def take(input: Tensor, index: Tensor) -> Tensor:
-    """The elements of `input`, seen as one dimension, at `index`; the result has the shape of `index`."""
-    index = _long_index(index, "take")
-    flat = input.reshape(-1)  # type: ignore[attr-defined]
-    return read_points(flat, Points([(0, index)], flat.shape))
-
-
-@method
-def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """`gather` whose operands broadcast along the other dimensions; without `dim` on the flattened tensors."""
-    if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1))  # type: ignore[attr-defined]
-    dim = one_dim(dim, input.ndim, "take_along_dim")
-    if input.ndim != indices.ndim:
-        raise RuntimeError(
-            f"take_along_dim(): input and indices should have the same number of dimensions, but got "
-            f"{input.ndim} dimensions for input, and {indices.ndim} dimensions for indices"
-        )
-    own, shape = list(input.shape), list(indices.shape)
-    for d in range(len(own)):
-        if d != dim and own[d] != shape[d]:
-            if 1 not in (own[d], shape[d]):
-                raise RuntimeError(
-                    f"take_along_dim(): shapes {tuple(input.shape)} and {tuple(indices.shape)} do not broadcast at "
-                    f"dimension {d}"
-                )
-            own[d] = shape[d] = max(own[d], shape[d]) if own[d] and shape[d] else 0
-    return gather(expanded(input, own), dim, expanded(indices, shape))
-
-
-@method
-def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
-    """Coordinates of the elements that are not zero: one row each, or a tensor for each dimension."""
-    from .creation import zeros
-
-    if not input.ndim:
-        line = coordinates(input.reshape(1))[0]  # type: ignore[attr-defined]
-        return (line,) if as_tuple else zeros((line.numel(), 0), dtype=int64)
-    found = coordinates(input)
-    if as_tuple:
-        return tuple(found)
-    from .joining import stack
-
-    return stack(found, 1)
-
-
-@method
-def argwhere(input: Tensor) -> Tensor:
-    """Coordinates of the elements that are not zero, one row each."""
-    return nonzero(input)
-
-
-def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """Int64 tensor with a new last dimension that is 1 at the class that `tensor` names and 0 elsewhere."""
-    from .creation import zeros
-
-    if not isinstance(tensor, Tensor) or tensor.dtype is not int64:
-        raise RuntimeError("one_hot is only applicable to index tensor of type LongTensor; convert it with .long()")
-    low, high = _range(tensor) if tensor.numel() else (0, -1)
-    if low < 0:
-        raise RuntimeError(f"one_hot: Class values must be non-negative, got {low}")
-    if num_classes <= 0:
-        if num_classes != -1 or high < 0:
-            raise RuntimeError(f"one_hot: cannot infer the number of classes, got num_classes={num_classes}")
-        num_classes = high + 1
-    if high >= num_classes:
-        raise RuntimeError(f"one_hot: Class values must be smaller than num_classes ({num_classes}), got {high}")
-    out = zeros((*tensor.shape, num_classes), dtype=int64)
-    if tensor.numel():
-        scatter_(out, -1, tensor.reshape((*tensor.shape, 1)), 1)  # type: ignore[attr-defined]
-    return out
-
-
-def _range(x: Tensor) -> tuple[int, int]:
-    values = x.numpy()
-    return int(values.min()), int(values.max())
-
-
-def embedding(
-    input: Tensor,
-    weight: Tensor,
-    padding_idx: int | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2.0,
-    scale_grad_by_freq: bool = False,
-    sparse: bool = False,
-) -> Tensor:
-    """Rows of `weight` (n, d) at `input`; row `padding_idx` gets no gradient."""
-    if max_norm is not None or scale_grad_by_freq or sparse:
-        raise NotImplementedError("embedding: max_norm, scale_grad_by_freq and sparse are not supported")
-    index = _long_index(input, "embedding")
-    if weight.ndim != 2:
-        raise RuntimeError(f"embedding: 'weight' must be 2-D, got shape {tuple(weight.shape)}")
-    rows = weight.shape[0]
-    if padding_idx is not None and not -rows <= padding_idx < rows:
-        raise AssertionError(f"embedding: padding_idx {padding_idx} must be within num_embeddings {rows}")
-    padding = -1 if padding_idx is None else padding_idx % rows
-    if not dims_of(index):
-        return read_points(weight, Points([(0, index)], weight.shape), padding)
-    return read_rows(INDEX, weight, 0, index, padding)
-
-
-@method
-def slice_scatter(
-    input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
-) -> Tensor:
-    """`input` with the slice ``start:end:step`` of `dim` replaced by `src`."""
-    dim = one_dim(dim, input.ndim, "slice_scatter")
-    return _region_put("slice_scatter", input, (*(slice(None),) * dim, slice(start, end, step)), src)
-
-
-@method
-def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
-    """`input` with the slice `index` of `dim` replaced by `src`."""
-    dim = one_dim(dim, input.ndim, "select_scatter")
-    return _region_put("select_scatter", input, (*(slice(None),) * dim, index), src)
-
-
-def _region_put(name: str, x: Tensor, index: tuple, source: Tensor) -> Tensor:
-    from .indexing import SLICE_PUT, _whole_words, run
-
-    plan = Plan(index, x.shape)
-    if tuple(source.shape) != tuple(plan.shape):
-        raise RuntimeError(
-            f"{name}: expected src to have a size equal to the slice of self: {tuple(plan.shape)}, got "
-            f"{tuple(source.shape)}"
-        )
-    words = _whole_words(x.shape) if plan.words is None else plan.words
-    return wrap(run(SLICE_PUT, (x, as_value(source, x.dtype, name)), x.dtype, x.shape, words))

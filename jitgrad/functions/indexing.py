@@ -43,7 +43,8 @@ def _select_words(shape: tuple[int, ...], index: int) -> array:
     """The view that takes one index of the first dimension."""
     if not shape:
         raise IndexError(
-            "invalid index of a 0-dim tensor. Use `tensor.item()` to convert a 0-dim tensor to a Python number"
+            "invalid index of a 0-dim tensor. Use `tensor.item()` to convert a 0-dim tensor to a "
+            "Python number"
         )
     size, rest = shape[0], shape[1:]
     if not -size <= index < size:
@@ -126,7 +127,7 @@ def read_points(x: Tensor, points: Points, padding: int = -1) -> Tensor:
 
 
 def write_points(x: Tensor, points: Points, value: Tensor, accumulate: bool, into: int) -> int:
-    """`x` with `value` (of its dtype) at the given points, as a slot; into `x` itself when `into` is its slot."""
+    """`x` with `value` (of its dtype) at the given points, as a slot; `into` is the slot of `x`, or 0."""
     value = _fitted(value, points.shape)
     if not is_dense(value) and any(value.stride()):
         value = value.contiguous()  # type: ignore[attr-defined]
@@ -146,7 +147,8 @@ def _fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
     pad = len(shape) - len(own)
     if pad < 0 or any(n not in (1, shape[pad + k]) for k, n in enumerate(own)):
         raise RuntimeError(
-            f"shape mismatch: value tensor of shape {list(own)} cannot be broadcast to indexing result of shape "
+            f"shape mismatch: value tensor of shape {list(own)} cannot be broadcast to indexing "
+            "result of shape "
             f"{list(shape)}"
         )
     return expanded(value, shape)

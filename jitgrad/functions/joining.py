@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from .._tensor import Tensor, wrap
 from ..dispatch import result_type
-from ..dtypes import int64
+from ..dtypes import DTYPES, int64
 from ..kernels import BY_NAME
 from ._arrays import run_arrays
-from ._call import tensor_of
+from ._call import dtype_code, tensor_of
 from ._dims import dims_of, one_dim, shape_of, sizes
 from .conversion import cast
 from .expansion import expand
@@ -36,41 +36,55 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
     RuntimeError
         When the list is empty or shapes do not fit.
     """
-    given = list(tensors)
-    if not given:
+    parts = list(tensors)
+    if not parts:
         raise RuntimeError("cat: expected a non-empty list of Tensors")
-    for k, x in enumerate(given):
+    for k, x in enumerate(parts):
         if not isinstance(x, Tensor):
             raise TypeError(f"cat: expected Tensor as element {k} in argument 0, but got {type(x).__name__}")
-    kind = result_type(given)
-    # an empty vector joins with anything, as it always did in PyTorch
-    shapes = [shape_of(x) for x in given]
-    parts = [cast(x, kind) for x, shape in zip(given, shapes, strict=True) if shape != (0,)]
-    shapes = [shape for shape in shapes if shape != (0,)]
-    if not parts:
-        return given[0].clone()  # type: ignore[attr-defined]
-    first = shapes[0]
-    if not first:
+    code = dtype_code(parts[0])
+    if any(dtype_code(x) != code for x in parts):
+        kind = result_type(parts)
+        parts = [cast(x, kind) for x in parts]
+        code = kind.code
+    shapes = [shape_of(x) for x in parts]
+    if (0,) in shapes:
+        # an empty vector joins with anything, as it always did in PyTorch
+        first = parts[0]
+        parts = [x for x, shape in zip(parts, shapes, strict=True) if shape != (0,)]
+        shapes = [shape for shape in shapes if shape != (0,)]
+        if not parts:
+            return first.clone()  # type: ignore[attr-defined]
+    first_shape = shapes[0]
+    if not first_shape:
         raise RuntimeError("cat: zero-dimensional tensor (at position 0) cannot be concatenated; use stack")
-    at = one_dim(dim, len(first), "cat")
+    at = one_dim(dim, len(first_shape), "cat")
+    before, after = first_shape[:at], first_shape[at + 1 :]
     total = 0
-    for k, shape in enumerate(shapes):
-        if len(shape) != len(first):
-            raise RuntimeError(
-                f"cat: Tensors must have same number of dimensions: got {len(first)} and {len(shape)}"
-            )
-        for d, size in enumerate(shape):
-            if d != at and size != first[d]:
-                raise RuntimeError(
-                    f"cat: Sizes of tensors must match except in dimension {at}. Expected size {first[d]} "
-                    f"but got size {size} for tensor number {k} in the list."
-                )
+    for shape in shapes:
+        if shape[:at] != before or shape[at + 1 :] != after:
+            _refuse_cat(shapes, at)
         total += shape[at]
     if len(parts) > MOST_OPERANDS:
         groups = [parts[k : k + MOST_OPERANDS] for k in range(0, len(parts), MOST_OPERANDS)]
         return cat([cat(group, at) for group in groups], at)
-    shape = (*first[:at], total, *first[at + 1 :])
-    return wrap(run_arrays(_CAT, parts, [(kind, shape)], (at,))[0])
+    return wrap(run_arrays(_CAT, parts, [(DTYPES[code], (*before, total, *after))], (at,))[0])
+
+
+def _refuse_cat(shapes: list[tuple[int, ...]], at: int) -> NoReturn:
+    first = shapes[0]
+    k, shape = next(
+        (k, s) for k, s in enumerate(shapes) if s[:at] != first[:at] or s[at + 1 :] != first[at + 1 :]
+    )
+    if len(shape) != len(first):
+        raise RuntimeError(
+            f"cat: Tensors must have same number of dimensions: got {len(first)} and {len(shape)}"
+        )
+    d = next(d for d, size in enumerate(shape) if d != at and size != first[d])
+    raise RuntimeError(
+        f"cat: Sizes of tensors must match except in dimension {at}. Expected size {first[d]} but got size "
+        f"{shape[d]} for tensor number {k} in the list."
+    )
 
 
 concat = concatenate = cat

@@ -17,7 +17,7 @@ from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ..store import store
 from ._arrays import run_arrays
-from ._call import dtype_code, is_floating, tensor_of
+from ._call import dtype_code, is_floating, tensor_of, unary
 from ._dims import ALL_DIMS, dim_mask, dims_of, one_dim, shape_of
 from ._pairs import pair
 from .bounds import maximum, minimum
@@ -122,8 +122,8 @@ def mean(
 def _refuse_integers(x: Tensor) -> None:
     if dtype_code(x) < _FLOAT32:
         raise RuntimeError(
-            "mean: could not infer output dtype. Input dtype must be either a floating point or complex dtype. "
-            f"Got: {x.dtype.name}; use .float() or dtype="
+            "mean: could not infer output dtype. Input dtype must be either a floating point or complex "
+            f"dtype. Got: {x.dtype.name}; use .float() or dtype="
         )
 
 
@@ -189,7 +189,8 @@ def _truth(op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
 
 def _moments(
     name: str, input: Tensor, dim: Any, unbiased: Any, correction: Any, keepdim: bool
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, int]:
+    """The variance, the mean with all dimensions kept, and the mask of the reduced ones."""
     x = tensor_of(input, name)
     if isinstance(dim, bool):  # var(input, unbiased)
         dim, unbiased = None, dim
@@ -205,8 +206,7 @@ def _moments(
     center = wrap(run_reduction(_MEAN, x, mask, True))
     total = wrap(run_reduction(_SQUARES, x - center, mask, keepdim))
     left = count - correction
-    variance = total / (left if left > 0 else 0)
-    return variance, center if keepdim else dropped(center, mask, dims)
+    return total / (left if left > 0 else 0), center, mask
 
 
 def dropped(x: Tensor, mask: int, dims: int) -> Tensor:
@@ -232,24 +232,18 @@ def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
 def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
              correction: Any = None) -> Any:  # fmt: skip
     """The variance and the mean."""
-    return _VarMean(*_moments("var_mean", input, dim, unbiased, correction, keepdim))
+    variance, center, mask = _moments("var_mean", input, dim, unbiased, correction, keepdim)
+    return _VarMean(variance, center if keepdim else dropped(center, mask, dims_of(input)))
 
 
 def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
              correction: Any = None) -> Any:  # fmt: skip
     """The standard deviation and the mean."""
-    variance, center = _moments("std_mean", input, dim, unbiased, correction, keepdim)
-    return _StdMean(square_root(variance), center)
+    variance, center, mask = _moments("std_mean", input, dim, unbiased, correction, keepdim)
+    return _StdMean(square_root(variance), center if keepdim else dropped(center, mask, dims_of(input)))
 
 
-def square_root(x: Tensor) -> Tensor:
-    """The square root, with gradient 0 at 0 as PyTorch's norms and deviations have."""
-    if not x.requires_grad:
-        return x.sqrt()  # type: ignore[attr-defined]
-    zero = x.detach() == 0
-    if not bool(any(zero)):
-        return x.sqrt()  # type: ignore[attr-defined]
-    return x.masked_fill(zero, 1).sqrt().masked_fill(zero, 0)  # type: ignore[attr-defined]
+square_root = unary("root")  # its gradient is 0 at 0
 
 
 # extremes -----------------------------------------------------------------------------------------------

@@ -38,10 +38,13 @@ SORT_WORDS = 256  # of working memory, beside four a line's element: see kernels
 FEW = 64  # up to here keeping the best so far beats sorting everything
 
 
+class _Pair(NamedTuple):
+    values: Tensor
+    indices: Tensor
+
+
 def _result(name: str) -> Any:
-    made = NamedTuple(name, [("values", Tensor), ("indices", Tensor)])
-    made.__doc__ = "Values, and where they came from."
-    return made
+    return type(name, (_Pair,), {"__slots__": (), "__doc__": "Values, and where they came from."})
 
 
 sort_result, topk_result, kthvalue_result = _result("sort"), _result("topk"), _result("kthvalue")
@@ -67,7 +70,7 @@ def _order(x: Tensor, dim: int, descending: bool) -> Tensor:
 
 @method
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> sort_result:
-    """Values in order along `dim`, and their indices. Nan counts as the greatest; the order is always stable."""
+    """Values in order along `dim`, and their indices. Nan is the greatest; equal ones keep their order."""
     dim = one_dim(dim, input.ndim, "sort")
     indices = _order(input, dim, descending)
     return sort_result(gather(input, dim, indices), indices)
@@ -117,7 +120,9 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> kth
     """The `k`-th smallest element (from 1) along `dim`, and its index."""
     size = input.shape[one_dim(dim, input.ndim, "kthvalue")] if input.ndim else 1
     if not 1 <= k <= size:
-        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}: k={k}, size {size}")
+        raise RuntimeError(
+            f"kthvalue(): selected number k out of range for dimension {dim}: k={k}, size {size}"
+        )
     return kthvalue_result(*_ranked("kthvalue", input, dim, keepdim, KTH, k - 1))
 
 
@@ -226,7 +231,7 @@ def searchsorted(
     side: str | None = None,
     sorter: Tensor | None = None,
 ) -> Tensor:
-    """Where values belong in sorted sequences: the first place that keeps the order, or the last with `right`.
+    """Where values belong in sorted sequences: the first place that keeps the order; with `right` the last.
 
     Parameters
     ----------
@@ -242,7 +247,9 @@ def searchsorted(
     if side not in (None, "left", "right"):
         raise RuntimeError(f"searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
-        raise RuntimeError("searchsorted(): side and right can't be set to opposites, got side='left' and right=True")
+        raise RuntimeError(
+            "searchsorted(): side and right can't be set to opposites, got side='left' and right=True"
+        )
     which = "right" if right or side == "right" else "left"
     sequences, values = _values(sorted_sequence), _values(input)
     if sorter is not None:
@@ -252,7 +259,8 @@ def searchsorted(
         return tensor(np.asarray(np.searchsorted(sequences, values, which)).astype(kind))
     if not isinstance(input, Tensor) or sequences.shape[:-1] != values.shape[:-1]:
         raise RuntimeError(
-            f"searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions must match: "
+            "searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions "
+            "must match: "
             f"sequences {sequences.shape}, values {values.shape}"
         )
     found = np.empty(values.shape, kind)
@@ -265,7 +273,9 @@ def searchsorted(
 def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """For each value the number of boundaries below it (or, with `right`, not above it)."""
     if boundaries.ndim != 1:
-        raise RuntimeError(f"bucketize(): boundaries must be 1 dimension, got shape {tuple(boundaries.shape)}")
+        raise RuntimeError(
+            f"bucketize(): boundaries must be 1 dimension, got shape {tuple(boundaries.shape)}"
+        )
     return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
@@ -276,7 +286,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
 
     if input.ndim != 1 or input.dtype.is_floating_point:
         raise RuntimeError(
-            f"bincount: only supports 1-d non-negative integral inputs, got {input.dtype.name} {tuple(input.shape)}"
+            f"bincount: only supports 1-d non-negative integral inputs, got {input.dtype.name} "
+            f"{tuple(input.shape)}"
         )
     if minlength < 0:
         raise RuntimeError(f"bincount: minlength should be >= 0, got {minlength}")
@@ -287,7 +298,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         return tensor(np.bincount(values, minlength=minlength).astype(np.int64))
     if tuple(weights.shape) != tuple(input.shape):
         raise RuntimeError(
-            f"bincount: weights should be 1-d and have the same length as input, got {tuple(weights.shape)} and "
+            "bincount: weights should be 1-d and have the same length as input, got "
+            f"{tuple(weights.shape)} and "
             f"{tuple(input.shape)}"
         )
     kind = weights.dtype if weights.dtype in (DTYPES[4],) else DTYPES[5]
@@ -296,7 +308,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
 
 @method
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
-    """Counts of elements in `bins` equal parts of ``[min, max]``, or of the elements' range when both are equal."""
+    """Counts of elements in `bins` equal parts of ``[min, max]``; of their own range when both are equal."""
     from .creation import tensor
 
     if not input.dtype.is_floating_point:

@@ -1,0 +1,321 @@
+"""The walks of indexing kernels, for Numba: one walk over index points serves reading, writing and adding.
+
+Every kernel moves elements between a tensor, at places that indices name, and a flat side: the result of
+a read, the values of a write, or a gradient. MOVES say in which direction.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import abi
+from .abi import (
+    ARRAY_ADDRESS,
+    ARRAY_DIMS,
+    ARRAY_DTYPE,
+    ARRAY_NUMEL,
+    ARRAY_SHAPE,
+    ARRAY_STRIDES,
+)
+from .plain import (
+    accessors,
+    clear_bytes,
+    copy_bytes,
+    helper,
+    place,
+    quotient,
+    set_word,
+    word,
+)
+
+READ, WRITE, ADD, CLEAR = range(4)
+DESCRIPTION = abi.ARRAY_WORDS * abi.WORD
+# attribute words of index kernels
+I_STATUS, I_INDICES, I_OUTER, I_INNER, I_ACCUMULATE, I_DIMS = range(6)
+# attribute words of kernels along one dimension
+L_STATUS, L_DIM, L_ACCUMULATE = range(3)
+# words of a report: whether an index is bad, then its dimension, value and the dimension's size
+REPORT_WORDS = 4
+
+
+@helper
+def report(status, dim, value, size):
+    """Tell Python that an index is out of range."""
+    set_word(status, 1, dim)
+    set_word(status, 2, value)
+    set_word(status, 3, size)
+    set_word(status, 0, 1)
+    return False
+
+
+@helper
+def step_of(array):
+    """1 for a row-major array without gaps, 0 for one element repeated, -1 for anything else."""
+    dense, constant = True, True
+    numel = 1
+    for back in range(word(array, ARRAY_DIMS)):
+        d = word(array, ARRAY_DIMS) - 1 - back
+        size = word(array, ARRAY_SHAPE + d)
+        if size != 1:
+            stride = word(array, ARRAY_STRIDES + d)
+            if stride != numel:
+                dense = False
+            if stride != 0:
+                constant = False
+            numel *= size
+    if dense:
+        return 1
+    return 0 if constant else -1
+
+
+@helper
+def listed_place(array, dims, count, flat):
+    """Like `place`, for the `count` dimensions listed at address `dims`."""
+    offset = 0
+    for back in range(count):
+        d = word(dims, count - 1 - back)
+        size = word(array, ARRAY_SHAPE + d)
+        rest = quotient(flat, size)
+        offset += (flat - rest * size) * word(array, ARRAY_STRIDES + d)
+        flat = rest
+    return offset
+
+
+@helper
+def listed_numel(array, dims, count):
+    """Number of points of the `count` dimensions listed at address `dims`."""
+    numel = 1
+    for k in range(count):
+        numel *= word(array, ARRAY_SHAPE + word(dims, k))
+    return numel
+
+
+@helper
+def check_points(tensor, indices, words):
+    """Whether every index of an index kernel is in range; reports the first that is not."""
+    for k in range(word(words, I_INDICES)):
+        d = word(words, I_DIMS + k)
+        size = word(tensor, ARRAY_SHAPE + d)
+        values = word(indices + k * DESCRIPTION, ARRAY_ADDRESS)
+        for b in range(word(indices, ARRAY_NUMEL)):
+            i = word(values, b)
+            if i < -size or i >= size:
+                return report(word(words, I_STATUS), d, i, size)
+    return True
+
+
+@helper
+def check_line(tensor, index, words):
+    """Whether every index of a kernel along one dimension is in range; reports the first that is not."""
+    d = word(words, L_DIM)
+    size = word(tensor, ARRAY_SHAPE + d)
+    values = word(index, ARRAY_ADDRESS)
+    dims = word(index, ARRAY_DIMS)
+    step = step_of(index)
+    for flat in range(word(index, ARRAY_NUMEL)):
+        i = word(values, flat * step if step >= 0 else place(index, dims, flat))
+        if i < -size or i >= size:
+            return report(word(words, L_STATUS), d, i, size)
+    return True
+
+
+def loops(dtype: int) -> dict[str, Any]:
+    """The walks for elements of one dtype, by name."""
+    if dtype in _loops:
+        return _loops[dtype]
+    load, store = accessors(dtype)
+    item = abi.ITEM_SIZES[dtype]
+    boolean = dtype == abi.BOOL
+
+    @helper
+    def move(tensor, t, flat, f, step, count, mode):
+        """Move a run of `count` neighbours at `tensor` + t; the flat side steps by `step`."""
+        if mode == READ:
+            if count * item >= 32 and step == 1:
+                copy_bytes(flat + f * item, tensor + t * item, count * item)
+            else:
+                for j in range(count):
+                    store(flat, f + j * step, load(tensor, t + j))
+        elif mode == WRITE:
+            if count * item >= 32 and step == 1:
+                copy_bytes(tensor + t * item, flat + f * item, count * item)
+            else:
+                for j in range(count):
+                    store(tensor, t + j, load(flat, f + j * step))
+        elif mode == ADD:
+            for j in range(count):
+                total = load(tensor, t + j) + load(flat, f + j * step)
+                if boolean and total > 1:
+                    total = 1
+                store(tensor, t + j, total)
+        else:
+            clear_bytes(tensor + t * item, count * item)
+
+    @helper
+    def single(tensor, t, flat, f, mode):
+        """Move one element."""
+        if mode == READ:
+            store(flat, f, load(tensor, t))
+        elif mode == WRITE:
+            store(tensor, t, load(flat, f))
+        elif mode == ADD:
+            total = load(tensor, t) + load(flat, f)
+            if boolean and total > 1:
+                total = 1
+            store(tensor, t, total)
+        else:
+            clear_bytes(tensor + t * item, item)
+
+    @helper
+    def elements(tensor, indices, words, outer_dims, flat, mode):
+        """`transfer` for one index tensor along the last dimension: nothing but single elements."""
+        outer, points = word(words, I_OUTER), word(indices, ARRAY_NUMEL)
+        values, step = word(indices, ARRAY_ADDRESS), step_of(flat)
+        d = word(words, I_DIMS)
+        size, stride = word(tensor, ARRAY_SHAPE + d), word(tensor, ARRAY_STRIDES + d)
+        address, flat_address = word(tensor, ARRAY_ADDRESS), word(flat, ARRAY_ADDRESS)
+        flat_dims = word(flat, ARRAY_DIMS)
+        position = 0
+        for o in range(listed_numel(tensor, outer_dims, outer)):
+            start = listed_place(tensor, outer_dims, outer, o)
+            for b in range(points):
+                i = word(values, b)
+                if i < 0:
+                    i += size
+                f = position * step if step >= 0 else place(flat, flat_dims, position)
+                single(address, start + i * stride, flat_address, f, mode)
+                position += 1
+
+    @helper
+    def transfer(tensor, indices, words, flat, mode):
+        """Visit the points of index tensors; on the flat side their shape replaces the indexed dimensions."""
+        count = word(words, I_INDICES)
+        outer, inner = word(words, I_OUTER), word(words, I_INNER)
+        outer_dims = words + (I_DIMS + count) * 8
+        inner_dims = outer_dims + outer * 8
+        if count == 1 and inner == 0:
+            elements(tensor, indices, words, outer_dims, flat, mode)
+            return
+        points = word(indices, ARRAY_NUMEL)
+        step = step_of(flat)
+        # trailing dimensions that lie close together move as one run
+        run = 1
+        while inner > 0 and step >= 0:
+            d = word(inner_dims, inner - 1)
+            size = word(tensor, ARRAY_SHAPE + d)
+            if size != 1 and word(tensor, ARRAY_STRIDES + d) != run:
+                break
+            run *= size
+            inner -= 1
+        if run == 0:
+            return
+        runs = listed_numel(tensor, inner_dims, inner)
+        address, flat_address = word(tensor, ARRAY_ADDRESS), word(flat, ARRAY_ADDRESS)
+        flat_dims = word(flat, ARRAY_DIMS)
+        position = 0
+        for o in range(listed_numel(tensor, outer_dims, outer)):
+            start = listed_place(tensor, outer_dims, outer, o)
+            for b in range(points):
+                t = start
+                for k in range(count):
+                    d = word(words, I_DIMS + k)
+                    i = word(word(indices + k * DESCRIPTION, ARRAY_ADDRESS), b)
+                    if i < 0:
+                        i += word(tensor, ARRAY_SHAPE + d)
+                    t += i * word(tensor, ARRAY_STRIDES + d)
+                for r in range(runs):
+                    f = position * step if step >= 0 else place(flat, flat_dims, position)
+                    inside = listed_place(tensor, inner_dims, inner, r) if inner > 0 else 0
+                    move(address, t + inside, flat_address, f, step, run, mode)
+                    position += run
+
+    @helper
+    def along(tensor, index, flat, words, mode):
+        """Visit, for each point of an index tensor, the tensor's element whose one coordinate it replaces."""
+        dim = word(words, L_DIM)
+        dims = word(index, ARRAY_DIMS)
+        numel = word(index, ARRAY_NUMEL)
+        if numel == 0:
+            return
+        last = word(index, ARRAY_SHAPE + dims - 1)
+        size, stride = word(tensor, ARRAY_SHAPE + dim), word(tensor, ARRAY_STRIDES + dim)
+        index_step = word(index, ARRAY_STRIDES + dims - 1)
+        flat_step = word(flat, ARRAY_STRIDES + dims - 1)
+        step = 0 if dim == dims - 1 else word(tensor, ARRAY_STRIDES + dims - 1)
+        indices = word(index, ARRAY_ADDRESS)
+        address, flat_address = word(tensor, ARRAY_ADDRESS), word(flat, ARRAY_ADDRESS)
+        for row in range(quotient(numel, last)):
+            x, f, t = 0, 0, 0
+            left = row
+            for back in range(dims - 1):
+                d = dims - 2 - back
+                width = word(index, ARRAY_SHAPE + d)
+                rest = quotient(left, width)
+                at = left - rest * width
+                left = rest
+                x += at * word(index, ARRAY_STRIDES + d)
+                f += at * word(flat, ARRAY_STRIDES + d)
+                if d != dim:
+                    t += at * word(tensor, ARRAY_STRIDES + d)
+            for j in range(last):
+                i = word(indices, x + j * index_step)
+                if i < 0:
+                    i += size
+                to, of = t + j * step + i * stride, f + j * flat_step
+                single(address, to, flat_address, of, mode)
+
+    @helper
+    def copy_all(target, source):
+        """Copy an array into another of the same shape."""
+        numel = word(target, ARRAY_NUMEL)
+        to, of = word(target, ARRAY_ADDRESS), word(source, ARRAY_ADDRESS)
+        if numel == 0 or to == of:
+            return
+        if step_of(target) == 1 and step_of(source) == 1:
+            copy_bytes(to, of, numel * item)
+            return
+        dims = word(target, ARRAY_DIMS)
+        last = word(target, ARRAY_SHAPE + dims - 1)
+        t_step, s_step = word(target, ARRAY_STRIDES + dims - 1), word(source, ARRAY_STRIDES + dims - 1)
+        for row in range(quotient(numel, last)):
+            t, s = place(target, dims - 1, row), place(source, dims - 1, row)
+            for j in range(last):
+                store(to, t + j * t_step, load(of, s + j * s_step))
+
+    @helper
+    def clear_all(target):
+        """Zero a row-major array."""
+        clear_bytes(word(target, ARRAY_ADDRESS), word(target, ARRAY_NUMEL) * item)
+
+    _loops[dtype] = {"transfer": transfer, "along": along, "copy_all": copy_all, "clear_all": clear_all}
+    return _loops[dtype]
+
+
+_loops: dict[int, dict[str, Any]] = {}
+
+
+@helper
+def window(array, words, region):
+    """Where the region that view words at `words` name lies in an array.
+
+    Writes a description (shape and strides) at address `region`, with the region's first element as address.
+    """
+    dims = word(words, 0)
+    numel = 1
+    for j in range(dims):
+        at = words + (1 + 4 * j) * 8
+        stride = word(array, ARRAY_STRIDES + word(at, 1)) * word(at, 2) if word(at, 1) >= 0 else 0
+        if word(at, 3) >= 0:
+            stride += word(array, ARRAY_STRIDES + word(at, 3))
+        set_word(region, ARRAY_SHAPE + j, word(at, 0))
+        set_word(region, ARRAY_STRIDES + j, stride)
+        numel *= word(at, 0)
+    offset = 0
+    for d in range(word(array, ARRAY_DIMS)):
+        offset += word(words, 1 + 4 * dims + d) * word(array, ARRAY_STRIDES + d)
+    set_word(region, ARRAY_DIMS, dims)
+    set_word(region, ARRAY_NUMEL, numel)
+    size = 1 if word(array, ARRAY_DTYPE) <= 1 else 4
+    if word(array, ARRAY_DTYPE) == abi.INT64 or word(array, ARRAY_DTYPE) == abi.FLOAT64:
+        size = 8
+    set_word(region, ARRAY_ADDRESS, word(array, ARRAY_ADDRESS) + offset * size)

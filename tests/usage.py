@@ -1,0 +1,32 @@
+"""What the engine's tables hold, for tests of memory and lifetime."""
+
+from __future__ import annotations
+
+import gc
+from typing import NamedTuple
+
+from jitgrad.autograd.graph import drop_freed_nodes, python_nodes
+from jitgrad.store import store
+
+
+class Usage(NamedTuple):
+    """Live entries of the tables."""
+
+    slots: int
+    rows: int
+    words: int  # of the tape, without the gaps that dead rows leave
+    bytes: int
+    nodes: int  # custom functions on the tape
+
+
+def usage() -> Usage:
+    gc.collect()
+    drop_freed_nodes()
+    field = store.field
+    return Usage(
+        slots=field("slot_count") - field("free_slots"),
+        rows=field("live_rows"),
+        words=field("tape_top") - field("dead_words"),
+        bytes=field("bytes"),
+        nodes=len(python_nodes),
+    )
