@@ -6,6 +6,7 @@ them there. Most methods are ordinary functions of `jitgrad.functions`, attached
 
 from __future__ import annotations
 
+import atexit
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -413,6 +414,8 @@ def _install_finalizer(finalize: Callable) -> None:
     # Looking up __del__ on a dying tensor calls `finalize` from C; what it returns, Python then calls in vain.
     # A method would cost a Python frame for every tensor that goes.
     Tensor.__del__ = property(finalize)  # type: ignore[attr-defined]
+    # at the end of the process the compiled code and the tables go before the last tensors do
+    atexit.register(delattr, Tensor, "__del__")
 
 
 entries.context = CONTEXT

@@ -102,10 +102,19 @@ def complete(op: Op, operands: Sequence[Any], words: array | None, into: int, st
                 refuse_dtype(op, operands, into)
             held = cast
             slots[: len(held)] = [0 if x is None else x._slot for x in held]
+        elif status == layout.COPY_OPERANDS:
+            held = spared(held)
+            slots[: len(held)] = [0 if x is None else x._slot for x in held]
         elif not store.mend(status):
             refuse(op, held, status, into, words)
         status = entries.apply(CONTEXT, op.code, into, *slots, address, count)
     return status
+
+
+def spared(operands: Sequence[Any]) -> list[Any]:
+    """The operands with copies of those that the engine found a write in place would spoil."""
+    bits = store.detail()[0]
+    return [x.clone() if (bits >> k) & 1 else x for k, x in enumerate(operands)]
 
 
 def _lacks_kernel(op: Op) -> bool:
@@ -114,18 +123,12 @@ def _lacks_kernel(op: Op) -> bool:
     return code == op.code and kind not in op.dtypes
 
 
-NOT_OF_BOOLS = {
-    "sub": "Subtraction, the `-` operator, with two bool tensors is not supported; "
-    "use the `^` or logical_xor() operator instead",
-}
-
-
 def promoted(op: Op, operands: Sequence[Any], into: int) -> list[Any]:
     """The operands cast to the dtypes in which the operation can run."""
     free = [x for x, d in zip(operands, op.operand_dtypes, strict=True) if d == layout.SAME]
     common = result_type([x for x in free if x is not None])
-    if common.code == 0 and op.name in NOT_OF_BOOLS:
-        raise RuntimeError(f"{op.name}: {NOT_OF_BOOLS[op.name]}")
+    if common.code == 0 and op.bool_error:
+        raise RuntimeError(f"{op.name}: {op.bool_error}")
     if common.code not in op.dtypes:
         # integers and bools enter an operation on integers as int64, others as the default floating dtype
         default = get_default_dtype()
@@ -220,7 +223,7 @@ def refuse_contraction(op: Op, shapes: list[tuple]) -> NoReturn:
     texts = " @ ".join(str(s) for s in shapes[:2])
     if op.rule == layout.RULE_LINEAR:
         raise RuntimeError(
-            f"linear: mat1 and mat2 shapes cannot be multiplied: input {shapes[0]}, weight {shapes[1]}"
+            f"{op.name}: mat1 and mat2 shapes cannot be multiplied: input {shapes[0]}, weight {shapes[1]}"
             + (f", bias {shapes[2]}" if len(shapes) > 2 else "")
             + "; expected input (..., in), weight (out, in), bias (out,)"
         )
@@ -308,6 +311,8 @@ def arrays(
         )  # fmt: skip
         if slot >= 0:
             return [slot, *shapes[2 + layout.MAX_DIMS :: 2 + layout.MAX_DIMS]]
+        if slot == layout.COPY_OPERANDS:
+            return arrays(op, spared(operands), outputs, words, into)
         if not store.mend(slot):
             refuse(op, operands, slot, into, None)
 

@@ -194,9 +194,7 @@ class _Walk:
         ]
         cotangents = [self.cotangents.get(slot) for slot in row.outputs]
         shapes = [shape_of(slot) for slot in row.operands]
-        gradients = self.vjps[name](
-            values[: row.inputs], values[row.inputs :], cotangents, row.words, shapes
-        )
+        gradients = self.vjps[name](values[: row.inputs], values[row.inputs :], cotangents, row.words, shapes)
         for slot, gradient in zip(row.operands, gradients, strict=True):
             if gradient is not None and slot and asks(slot):
                 self.give(slot, np.reshape(gradient, shape_of(slot)))

@@ -90,7 +90,16 @@ def integer_power(base, exponent):
 
 # arithmetic
 elementwise("add", plus, a=identity, b=identity, dtypes=ALL, reference=np.add)
-elementwise("sub", lambda a, b: a - b, a=identity, b=lambda g: -g, dtypes=NUMBERS, reference=np.subtract)
+elementwise(
+    "sub",
+    lambda a, b: a - b,
+    a=identity,
+    b=lambda g: -g,
+    dtypes=NUMBERS,
+    reference=np.subtract,
+    bool_error="Subtraction, the `-` operator, with two bool tensors is not supported; "
+    "use the `^` or logical_xor() operator instead",
+)
 elementwise(
     "mul",
     times,

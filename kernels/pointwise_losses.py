@@ -8,7 +8,7 @@ from .table import elementwise
 
 PROBABILITY = {"low": 0.05, "high": 0.95}
 LOG_FLOOR = -100.0  # PyTorch keeps the logarithms of binary cross-entropy above this
-BCE_EPSILON = 1e-12
+BCE_EPSILON = 9.999999960041972e-13  # 1e-12 in float32, as in PyTorch, also for float64
 
 
 def _log_floored(p):

@@ -88,6 +88,7 @@ class Op:
     combine: Callable | None = None
     initial: Callable | None = None
     requires: tuple[Callable[[int], None], ...] = ()
+    bool_error: str = ""  # why it refuses bools, when it does and integers are fine
 
     @property
     def main(self) -> int:
@@ -142,6 +143,7 @@ def elementwise(
     reference: Callable | None = None,
     samples: dict[str, Any] | None = None,
     grad_name: str = "",
+    bool_error: str = "",
     **gradients: Callable,
 ) -> Op:
     """Declare an elementwise operation; keyword arguments by operand name are its gradients."""
@@ -164,6 +166,7 @@ def elementwise(
         reference=reference,
         samples=samples or {},
         grad_name=grad_name or _camel(name),
+        bool_error=bool_error,
     )
 
 

@@ -59,9 +59,17 @@ def results(lib, call, tensors, parameters, dtype):
     return [output.detach().numpy(), *gradients]
 
 
-def assert_same(found, expected, dtype):
+# At the edge of a logarithm PyTorch's gradient of the target is inf or nan; ours is that of the floored value
+EDGE_TARGETS = {"bce hard", "kl zeros"}
+# PyTorch computes this one in float64 with a float32 constant
+ROUNDED_CONSTANT = {"Hardsigmoid"}
+
+
+def assert_same(found, expected, dtype, label=""):
     assert len(found) == len(expected)
     rtol, atol = (2e-5, 2e-6) if dtype == "float32" else (1e-10, 1e-12)
+    if label.split("(")[0] in ROUNDED_CONSTANT:
+        rtol = max(rtol, 1e-7)
     for ours, theirs in zip(found, expected, strict=True):
         assert (ours is None) == (theirs is None)
         if theirs is not None:
@@ -98,7 +106,7 @@ def test_layer_gives_the_same_output_and_gradients(label, dtype):
     ours, theirs = (
         run_module(lib, build, arrays, dtype, state, leaf_copies=label in IN_PLACE) for lib in LIBRARIES
     )
-    assert_same(ours, theirs, dtype)
+    assert_same(ours, theirs, dtype, label)
 
 
 @pytest.mark.parametrize("label", [*LAYERS, *IN_PLACE])
@@ -132,7 +140,7 @@ def loss_case(label, reduction):
 def test_loss_gives_the_same_output_and_gradients(label, reduction, dtype):
     name, build, makers = loss_case(label, reduction)
     arrays = arrays_of(label, makers)
-    constants = 1 if name in CONSTANT_TARGETS else 0
+    constants = 1 if name in CONSTANT_TARGETS or label in EDGE_TARGETS else 0
     found = []
     for lib in LIBRARIES:
         module = build(lib.nn, getattr(lib, dtype))

@@ -39,6 +39,8 @@ import jitgrad
 x = jitgrad.tensor([0.5, -1.0, 2.0], requires_grad=True)
 (x * x + x.tanh() * 0.0).sum().backward()
 assert x.grad.tolist() == [1.0, -2.0, 4.0], x.grad
+cycle = [x]
+cycle.append(cycle)  # so that a tensor dies at the very end of the process, after the modules
 print(len(made))
 """
 )

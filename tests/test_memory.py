@@ -38,7 +38,7 @@ def test_intermediates_that_nobody_reads_are_freed_at_once():
 
 
 def test_backward_frees_values_as_it_passes_them():
-    """The peak of a walk is the values of the forward pass and a few gradients, not twice the forward pass."""
+    """The peak of a walk is the values of the forward pass and a few gradients."""
     count, size = 50, 10_000
     x = torch.ones(size, requires_grad=True)
     y = x

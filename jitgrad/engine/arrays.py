@@ -6,6 +6,7 @@ from .layout import (
     ARRAYS,
     BAD_DTYPE,
     CONTIGUOUS,
+    COPY_OPERANDS,
     ENABLED,
     INFERENCE,
     INFERENCE_MODE,
@@ -29,6 +30,7 @@ from .record import (
     kernel_address,
     mode_of_thread,
     needed_values,
+    overwritten,
     rewrite,
     room,
     walk_kernels,
@@ -108,6 +110,8 @@ def apply_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_cou
             return VIEW_IN_PLACE
         if slot_at(c, into).dtype != load_word(shapes, 0):
             return BAD_DTYPE
+        if overwritten(c, into, inputs, needed_values(c, inputs, info) if record else 0):
+            return COPY_OPERANDS
     if not make_outputs(c, into, inputs, outputs, shapes):
         return OUT_OF_MEMORY
     for k in range(inputs):

@@ -139,10 +139,10 @@ def exclusive(c, slot):
 def give_cotangent(c, state, slot, cotangent):
     """Hand a cotangent (and its handle) to a slot, adding to one that is already there; 0 or a status.
 
-    NEED_KERNEL leaves everything as it was; it comes for roots only, since rows had their kernels when recorded.
+    NEED_KERNEL leaves everything as it was; it comes for roots only: rows had their kernels when recorded.
     """
     record = slot_at(c, slot)
-    if record.row <= FREED_ROW:
+    if record.row <= FREED_ROW and record.flags & CAPTURE == 0:
         release(c, cotangent)
         return FREED
     if record.cotangent == 0:
@@ -520,8 +520,22 @@ def reached(c, state, row):
                 leads = True
     if count > 0 and not leads:
         store_word(state, W_PENDING, load_word(state, W_PENDING) - count)
+        drop_cotangents(c, row)
         return -1
     return count
+
+
+@jit
+def drop_cotangents(c, row):
+    """Take off a row's outputs what leads nowhere, but for what was asked for."""
+    inputs = load_word(row, T_INPUTS)
+    for k in range(inputs, inputs + load_word(row, T_OUTPUTS)):
+        slot = operand(row, k)
+        if slot != 0 and slot_at(c, slot).cotangent != 0 and slot_at(c, slot).flags & CAPTURE == 0:
+            cotangent = slot_at(c, slot).cotangent
+            slot_at(c, slot).cotangent = 0
+            release(c, cotangent)
+            let_go(c, slot)
 
 
 @entry
@@ -603,7 +617,7 @@ def walk(c, state):
                     return status
                 leave_row(c, state, offset)
     if load_word(state, W_CAPTURE):
-        return 0
+        return drop_leaves(c, state)
     return hand_over(c, state)
 
 
@@ -628,6 +642,25 @@ def hand_over(c, state):
         leaf = following
     store_word(state, W_LEAVES, 0)
     return status
+
+
+@jit
+def drop_leaves(c, state):
+    """Take the cotangents off leaves that nobody asked for (a root can be one); the others stay."""
+    leaf = load_word(state, W_LEAVES)
+    while leaf != 0:
+        record = slot_at(c, leaf)
+        following = record.next
+        if record.flags & CAPTURE == 0:
+            cotangent = record.cotangent
+            record.cotangent = 0
+            record.next = 0
+            record.flags &= ~TOUCHED
+            release(c, cotangent)
+            let_go(c, leaf)
+        leaf = following
+    store_word(state, W_LEAVES, 0)
+    return 0
 
 
 @entry

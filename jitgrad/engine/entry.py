@@ -12,7 +12,21 @@ from ..kernels import compiler
 
 # entries that a plain training step does not need: they are compiled apart, so that it starts sooner
 LATER = frozenset(
-    ["abandon", "adopt", "apply_arrays", "begin_walk", "end_walk", "free_state", "give_cotangent", "leave_row", "link", "mark_needed", "ones", "take_cotangent", "walk"]
+    [
+        "abandon",
+        "adopt",
+        "apply_arrays",
+        "begin_walk",
+        "end_walk",
+        "free_state",
+        "give_cotangent",
+        "leave_row",
+        "link",
+        "mark_needed",
+        "ones",
+        "take_cotangent",
+        "walk",
+    ]
 )
 
 

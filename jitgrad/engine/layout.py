@@ -188,5 +188,6 @@ NEED_PYTHON = -12  # detail: row that Python must run
 NOT_VIEWABLE = -13
 VIEW_IN_PLACE = -14  # a recorded write into a view
 STALE_VIEW = -15  # a view whose base was written in place, recorded, since
+COPY_OPERANDS = -16  # detail: operands, as bits, whose values the write would change while they are needed
 
 ENABLED, DISABLED, INFERENCE_MODE = 0, 1, 2

@@ -10,6 +10,7 @@ from .layout import (
     BAD_DTYPE,
     BAD_SHAPE,
     CONTIGUOUS,
+    COPY_OPERANDS,
     ENABLED,
     INFERENCE,
     INFERENCE_MODE,
@@ -441,6 +442,9 @@ def apply(c, op, into, a, b, d, e, attrs, attr_count):
         out = write_target(c, into, target, wanted, mode, record)
         if out < 0:
             return out
+        saves = needed_values(c, info.inputs, info) if record else 0
+        if overwritten(c, into, info.inputs, saves):
+            return COPY_OPERANDS
     else:
         out = target
     put_id(c, 0, out)
@@ -465,6 +469,36 @@ def apply(c, op, into, a, b, d, e, attrs, attr_count):
     if into == 0 or record:
         slot_at(c, out).handles = 1
     return out
+
+
+@jit
+def overwritten(c, into, inputs, saves):
+    """Operands, as bits, that a write into slot `into` would spoil; also left as detail.
+
+    These are operands that share its memory and are kept for the walk back, or that read it at other places
+    than where the same element of the result goes.
+    """
+    x = slot_at(c, into)
+    bits = 0
+    for k in range(inputs):
+        slot = get_id(c, 1 + k)
+        if slot != 0 and slot_at(c, slot).storage == x.storage:
+            kept = (saves >> min(k, MAX_OPERANDS - 1)) & 1
+            if kept or not same_place(x, slot_at(c, slot)):
+                bits |= 1 << k
+    c.detail[0] = bits
+    return bits
+
+
+@jit
+def same_place(x, y):
+    """Whether two slots show the same elements of one storage in the same order."""
+    if x.address != y.address or x.dims != y.dims:
+        return False
+    for d in range(x.dims):
+        if x.shape[d] != y.shape[d] or (x.strides[d] != y.strides[d] and x.shape[d] != 1):
+            return False
+    return True
 
 
 @jit

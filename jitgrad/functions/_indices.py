@@ -12,11 +12,11 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, demand, refuse, view
+from ..dispatch import CONTEXT, demand, refuse, spared, view
 from ..dtypes import bool_, dtype, int64, uint8
 from ..engine import layout
 from ..engine.entry import entries
-from ..engine.layout import CONTIGUOUS, MAX_DIMS, S_DTYPE, S_FLAGS, SLOT_WORDS
+from ..engine.layout import CONTIGUOUS, COPY_OPERANDS, MAX_DIMS, S_DTYPE, S_FLAGS, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ..store import store
@@ -97,6 +97,8 @@ def _run(
         )
         if slot >= 0:
             return slot
+        if slot == COPY_OPERANDS:
+            return _run(op, spared(operands), kind, shape, words, into, key)
         if not store.mend(slot):
             refuse(op, operands, slot, into, None)
 

@@ -47,7 +47,8 @@ def cast_state(param: Tensor, value: Any, key: str = "") -> Any:
     if isinstance(value, Tensor):
         value = value.detach().clone()
     elif hasattr(value, "__array__"):
-        value = T.tensor(np.array(value.detach() if hasattr(value, "detach") else value))
+        # another library's tensors give their values by .numpy(), arrays are their own values
+        value = T.tensor(value.detach().numpy() if hasattr(value, "detach") else np.array(value))
     else:
         return value
     if key == "step" or not (value.is_floating_point() and param.is_floating_point()):

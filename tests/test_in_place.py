@@ -1,0 +1,172 @@
+"""Writes in place: into the graph, over values that are still needed, and over their own operands."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from usage import usage
+
+import jitgrad as torch
+
+STALE = "modified by an inplace operation"
+STEP = 1e-6
+
+
+def slope(function, values):
+    """Central differences of ``function(tensor).sum()``, element by element."""
+    result = np.empty_like(values)
+    for k in range(values.size):
+        ends = []
+        for step in (STEP, -STEP):
+            moved = values.copy()
+            moved.flat[k] += step
+            with torch.no_grad():
+                ends.append(function(torch.tensor(moved)).sum().item())
+        result.flat[k] = (ends[0] - ends[1]) / (2 * STEP)
+    return result
+
+
+def sine(y):
+    return y.mul_(2).add_(0.5).sin_()
+
+
+WRITES = {
+    "mul_ by itself": lambda x: (y := x * 1).mul_(y),
+    "mul_ by another": lambda x: (x * 1).mul_(x.exp()),
+    "div_ by another": lambda x: (x * 1).div_(x.exp()),
+    "div_ itself": lambda x: (y := x * 1).div_(y),
+    "pow_": lambda x: (x * 1).pow_(3.0),
+    "sin_": lambda x: (x * 1).sin_(),
+    "exp_": lambda x: (x * 1).exp_(),
+    "tanh_ then mul_": lambda x: (x * 1).tanh_().mul_(3),
+    "sqrt_": lambda x: (x * 1).sqrt_(),
+    "chain": lambda x: sine(x * 1),
+    "relu_": lambda x: (x - 1).relu_(),
+    "clamp_": lambda x: (x * 1).clamp_(0.8, 1.2),
+    "mul_ by its first row": lambda x: (y := x * 1).mul_(y[0]),
+    "addcmul_": lambda x: (y := x * 1).addcmul_(y, x),
+    "lerp_": lambda x: (y := x * 1).lerp_(x * x, 0.3),
+    "masked_fill_": lambda x: (x * 2).masked_fill_(x > 1, 7.0).mul(x),
+    "copy_": lambda x: (x * 2).copy_(x * x),
+    "fill_": lambda x: (x * 2).fill_(3.0).mul(x),
+    "zero_": lambda x: (x * 2).zero_().add(x),
+    "setitem of a row": lambda x: set_item(x * 2, 0, (x * x)[1]),
+    "setitem from itself": lambda x: set_item(y := x * 2, slice(1, None), y[:-1]),
+    "setitem of a mask": lambda x: set_item(x * 2, x.detach() > 1, 0.5),
+}
+
+
+def set_item(y, index, value):
+    y[index] = value
+    return y * y
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_gradient_through_a_write(name):
+    values = np.random.default_rng(3).uniform(0.5, 1.5, (3, 4))
+    x = torch.tensor(values, requires_grad=True)
+    WRITES[name](x).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), slope(WRITES[name], values), rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_write_without_recording_gives_the_same_values(name):
+    values = np.random.default_rng(4).uniform(0.5, 1.5, (3, 4))
+    recorded = WRITES[name](torch.tensor(values, requires_grad=True))
+    with torch.no_grad():
+        plain = WRITES[name](torch.tensor(values))
+    np.testing.assert_array_equal(plain.numpy(), recorded.detach().numpy())
+
+
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        (lambda x: x.mul_(x[1]), lambda v: v * v[1]),
+        (lambda x: x.sub_(x[:1]), lambda v: v - v[:1]),
+        (lambda x: x[1:].add_(x[:-1]), lambda v: v[1:] + v[:-1]),
+        (lambda x: x[:-1].add_(x[1:]), lambda v: v[:-1] + v[1:]),
+        (lambda x: x.view(20, 50).add_(x.view(50, 20).t()), lambda v: v.reshape(20, 50) + v.reshape(50, 20).T),
+        (lambda x: x.copy_(x.flip(0)), lambda v: v[::-1]),
+        (lambda x: x[3:].copy_(x[:-3]), lambda v: v[:-3]),
+    ],
+    ids=["element", "slice", "forward", "backward", "transposed", "flip", "copy"],
+)  # fmt: skip
+def test_write_over_its_own_operand_reads_the_values_from_before(write, expected):
+    values = np.random.default_rng(0).standard_normal(1000)
+    x = torch.tensor(values)
+    np.testing.assert_array_equal(write(x).numpy(), expected(values))
+
+
+def test_slice_assigned_from_an_overlapping_slice_of_itself():
+    values = np.arange(1000.0)
+    x = torch.tensor(values)
+    x[1:] = x[:-1]
+    np.testing.assert_array_equal(x.numpy(), np.concatenate([[0.0], values[:-1]]))
+    x = torch.tensor(values)
+    x[:-1] = x[1:]
+    np.testing.assert_array_equal(x.numpy(), np.concatenate([values[1:], [999.0]]))
+
+
+def test_write_returns_the_tensor_itself_and_counts_a_version():
+    x = torch.ones(3)
+    for k, write in enumerate((x.add_, x.mul_, x.sub_, x.div_), start=1):
+        assert write(2) is x
+        assert x._version == k
+    x += 1
+    assert x._version == 5
+
+
+def test_row_kept_before_the_write_is_stale_even_if_the_write_copies():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 1
+    kept = y.sin()
+    y.mul_(y)  # keeps a copy of y for itself, not for the sine
+    with pytest.raises(RuntimeError, match=STALE):
+        kept.sum().backward()
+    y.sum().backward()
+    assert x.grad.tolist() == [2.0, 4.0]
+
+
+def test_copies_for_the_walk_back_are_freed_with_the_graph():
+    x = torch.ones(1000, requires_grad=True)
+    before = usage()
+    y = x * 1
+    y.sin_()
+    y.mul_(y)
+    del y
+    assert usage() == before
+
+
+def test_write_of_a_shape_that_does_not_fit_changes_nothing():
+    x = torch.tensor([1.0, 2.0])
+    with pytest.raises(RuntimeError, match="doesn't match the broadcast shape"):
+        x.add_(torch.ones(3, 2))
+    assert x.tolist() == [1.0, 2.0]
+    assert x._version == 0
+
+
+def test_write_that_would_need_a_wider_dtype_is_refused():
+    x = torch.tensor([1, 2])
+    with pytest.raises(
+        RuntimeError, match="result type float32 can't be cast to the desired output type int64"
+    ):
+        x.add_(0.5)
+    assert x.tolist() == [1, 2]
+
+
+def test_view_of_a_leaf_is_not_written():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    with pytest.raises(RuntimeError, match="a view of"):
+        x[0].mul_(5)
+    assert x.tolist() == [1.0, 2.0]
+
+
+def test_use_of_a_view_made_before_a_recorded_write_is_refused_not_wrong():
+    x = torch.tensor([1.0, 2.0], requires_grad=True)
+    y = x * 2
+    view = y[0]
+    y.mul_(x)
+    with pytest.raises(RuntimeError, match="a view made before its base was modified in place"):
+        view * 3
+    (y[0] * 3).backward()
+    assert x.grad.tolist() == [12.0, 0.0]
