@@ -1,0 +1,451 @@
+"""Custom functions: operations whose forward and backward are Python."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from usage import usage
+
+import jitgrad as torch
+from jitgrad.autograd import Function
+
+
+def leaf(*values, dtype=torch.float32):
+    return torch.tensor(values, dtype=dtype, requires_grad=True)
+
+
+class Square(Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * x
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return 2 * x * g
+
+
+class Split(Function):
+    """Two operands, three outputs, one of them a constant."""
+
+    @staticmethod
+    def forward(ctx, a, b, scale):
+        ctx.scale = scale
+        ctx.save_for_backward(a, b)
+        total, product, largest = a + b, a * b * scale, (a > b).float()
+        ctx.mark_non_differentiable(largest)
+        return total, product, largest
+
+    @staticmethod
+    def backward(ctx, g_total, g_product, g_largest):
+        a, b = ctx.saved_tensors
+        return g_total + g_product * b * ctx.scale, g_total + g_product * a * ctx.scale, None
+
+
+def test_one_operand_one_output():
+    x = leaf(1.0, 3.0)
+    y = Square.apply(x)
+    assert y.tolist() == [1.0, 9.0]
+    assert y.requires_grad
+    assert type(y.grad_fn).__name__ == "SquareBackward" or "SquareBackward" in y.grad_fn.name()
+    (y * torch.tensor([1.0, 10.0])).sum().backward()
+    assert x.grad.tolist() == [2.0, 60.0]
+
+
+def test_several_operands_and_outputs():
+    a, b = leaf(1.0, 5.0), leaf(2.0, 3.0)
+    total, product, largest = Split.apply(a, b, 10.0)
+    assert total.requires_grad
+    assert product.requires_grad
+    assert not largest.requires_grad
+    assert largest.tolist() == [0.0, 1.0]
+    (total * torch.tensor([1.0, 2.0]) + product).sum().backward()
+    assert a.grad.tolist() == [21.0, 32.0]
+    assert b.grad.tolist() == [11.0, 52.0]
+
+
+def test_outputs_that_are_not_used_have_zero_cotangents():
+    a, b = leaf(1.0, 5.0), leaf(2.0, 3.0)
+    product = Split.apply(a, b, 1.0)[1]
+    product.sum().backward()
+    assert a.grad.tolist() == [2.0, 3.0]
+
+
+def test_outputs_that_are_not_used_come_as_none_when_asked():
+    seen = []
+
+    class Two(Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.set_materialize_grads(False)
+            return x + 1, x * 2
+
+        @staticmethod
+        def backward(ctx, g, h):
+            seen.append((g, h))
+            return h * 2
+
+    x = leaf(1.0)
+    Two.apply(x)[1].backward()
+    assert seen[0][0] is None
+    assert seen[0][1].item() == 1.0
+    assert x.grad.item() == 2.0
+
+
+def test_needs_input_grad_follows_the_arguments():
+    seen = []
+
+    class Look(Function):
+        @staticmethod
+        def forward(ctx, a, number, b):
+            return a + b
+
+        @staticmethod
+        def backward(ctx, g):
+            seen.append(ctx.needs_input_grad)
+            return g, None, None
+
+    Look.apply(leaf(1.0), 3, torch.tensor([2.0])).backward()
+    assert seen == [(True, False, False)]
+
+
+def test_none_is_no_gradient():
+    class Cut(Function):
+        @staticmethod
+        def forward(ctx, a, b):
+            return a + b
+
+        @staticmethod
+        def backward(ctx, g):
+            return None, g
+
+    a, b = leaf(1.0), leaf(2.0)
+    Cut.apply(a * 2, b).backward()
+    assert a.grad is None
+    assert b.grad.item() == 1.0
+
+
+def test_nothing_is_recorded_inside_forward_or_without_gradients():
+    modes = []
+
+    class Look(Function):
+        @staticmethod
+        def forward(ctx, x):
+            modes.append(torch.is_grad_enabled())
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            modes.append(torch.is_grad_enabled())
+            return g * 2
+
+    x = leaf(1.0)
+    Look.apply(x).backward()
+    assert modes == [False, False]
+    assert torch.is_grad_enabled()
+    assert not Look.apply(x.detach()).requires_grad
+    with torch.no_grad():
+        assert not Look.apply(x).requires_grad
+
+
+def test_functions_in_the_middle_of_a_graph_and_repeatedly():
+    x = leaf(0.5, 1.5)
+    y = Square.apply(Square.apply(x.sin()) + x)
+    y.sum().backward()
+    v = np.array([0.5, 1.5])
+    inner = np.sin(v) ** 2 + v
+    np.testing.assert_allclose(x.grad.numpy(), 2 * inner * (2 * np.sin(v) * np.cos(v) + 1), rtol=1e-5)
+
+
+def test_retained_graph_runs_backward_again():
+    x = leaf(3.0)
+    y = Square.apply(x)
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.item() == 12.0
+    with pytest.raises(RuntimeError, match="a second time"):
+        y.backward()
+
+
+def test_nested_backward_inside_backward():
+    class Checkpoint(Function):
+        """Compute again in backward what forward did not keep."""
+
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return (x.sin() * x).exp()
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            again = x.detach().requires_grad_()
+            with torch.enable_grad():
+                y = (again.sin() * again).exp()
+            y.backward(g)
+            return again.grad
+
+    x = leaf(0.3, 0.7)
+    outer = Checkpoint.apply(x * 2) * 3
+    outer.sum().backward()
+    plain = leaf(0.3, 0.7)
+    ((plain * 2).sin() * (plain * 2)).exp().mul(3).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), plain.grad.numpy(), rtol=1e-6)
+
+
+def test_nested_backward_into_a_leaf_that_the_outer_walk_uses_too():
+    w = leaf(2.0)
+
+    class Inner(Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * w
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            with torch.enable_grad():
+                (x.detach() * w).backward(g)
+            return g * w.detach()
+
+    x = leaf(5.0)
+    (Inner.apply(x) + w * 100).backward()
+    assert x.grad.item() == 2.0
+    assert w.grad.item() == 105.0
+
+
+def test_nested_grad_inside_grad():
+    class Inner(Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x.exp()
+
+        @staticmethod
+        def backward(ctx, g):
+            again = ctx.saved_tensors[0].detach().requires_grad_()
+            with torch.enable_grad():
+                y = again.exp()
+            return torch.autograd.grad(y, again, g)[0]
+
+    x = leaf(0.5)
+    h = x * 2
+    (gx, gh) = torch.autograd.grad(Inner.apply(h) * h, [x, h])
+    expected = np.exp(1.0) * 1.0 + np.exp(1.0)
+    assert gh.item() == pytest.approx(expected, rel=1e-6)
+    assert gx.item() == pytest.approx(2 * expected, rel=1e-6)
+
+
+def test_mark_dirty_changes_an_argument_in_place():
+    class Double(Function):
+        @staticmethod
+        def forward(ctx, x):
+            x.mul_(2)
+            ctx.mark_dirty(x)
+            return x
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+    x = leaf(1.0, 2.0)
+    h = x * 3
+    y = Double.apply(h)
+    assert y is h
+    assert h.tolist() == [6.0, 12.0]
+    h.sum().backward()
+    assert x.grad.tolist() == [6.0, 6.0]
+
+
+def test_argument_returned_unchanged_is_a_new_value_in_the_graph():
+    class Same(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 10
+
+    x = leaf(1.0)
+    y = Same.apply(x)
+    assert y is not x
+    y.backward()
+    assert x.grad.item() == 10.0
+
+
+def test_setup_context_apart_from_forward():
+    class Cube(Function):
+        @staticmethod
+        def forward(x):
+            return x**3
+
+        @staticmethod
+        def setup_context(ctx, inputs, output):
+            ctx.save_for_backward(*inputs)
+
+        @staticmethod
+        def backward(ctx, g):
+            (x,) = ctx.saved_tensors
+            return 3 * x * x * g
+
+    x = leaf(2.0)
+    Cube.apply(x).backward()
+    assert x.grad.item() == 12.0
+
+
+def returning(*gradients):
+    """A function of two operands whose backward returns what is given."""
+
+    class Fixed(Function):
+        @staticmethod
+        def forward(ctx, a, b):
+            return a + b
+
+        @staticmethod
+        def backward(ctx, g):
+            return gradients if len(gradients) != 1 else gradients[0]
+
+    return Fixed
+
+
+@pytest.mark.parametrize(
+    ("gradients", "error", "message"),
+    [
+        ((torch.ones(2),), RuntimeError, r"incorrect number of gradients \(expected 2, got 1\)"),
+        ((torch.ones(2),) * 3, RuntimeError, r"incorrect number of gradients \(expected 2, got 3\)"),
+        (
+            (torch.ones(3), None),
+            RuntimeError,
+            r"invalid gradient at index 0 - got \[3\] but expected .*\[2\]",
+        ),
+        ((None, torch.ones(2, 2)), RuntimeError, r"invalid gradient at index 1 - got \[2, 2\]"),
+        ((1.0, None), TypeError, r"expected Variable or None \(got float\)"),
+    ],
+)
+def test_wrong_gradients_are_refused_and_leave_no_trace(gradients, error, message):
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    y = returning(*gradients).apply(a, b) * 2 + a * 3
+    before = usage()
+    for _ in range(2):
+        with pytest.raises(error, match=message):
+            y.sum().backward(retain_graph=True)
+    assert usage() == before
+    assert a.grad is None
+    assert b.grad is None
+
+
+def test_gradients_beyond_the_arguments_may_be_none():
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    returning(torch.ones(2), torch.ones(2), None).apply(a, b).sum().backward()
+    assert a.grad.tolist() == [1.0, 1.0]
+
+
+def test_gradients_are_cast_to_the_dtype_of_the_argument():
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    returning(torch.ones(2, dtype=torch.float64), None).apply(a, b).sum().backward()
+    assert a.grad.dtype is torch.float32
+
+
+def test_exception_in_backward_passes_through_and_the_graph_survives():
+    class Bad(Function):
+        broken = True
+
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            if Bad.broken:
+                raise ZeroDivisionError("on purpose")
+            return g * 2
+
+    x, w = leaf(1.0), leaf(5.0)
+    y = Bad.apply(x) * 3 + w.exp()
+    before = usage()
+    with pytest.raises(ZeroDivisionError, match="on purpose"):
+        y.backward(retain_graph=True)
+    assert usage() == before
+    assert x.grad is None
+    assert w.grad is None
+    Bad.broken = False
+    y.backward()
+    assert x.grad.item() == 6.0
+    assert w.grad.item() == pytest.approx(np.exp(5.0), rel=1e-6)
+
+
+def test_exception_in_forward_records_nothing():
+    class Bad(Function):
+        @staticmethod
+        def forward(ctx, x):
+            raise ZeroDivisionError("on purpose")
+
+    x = leaf(1.0)
+    before = usage()
+    with pytest.raises(ZeroDivisionError):
+        Bad.apply(x)
+    assert usage() == before
+    assert torch.is_grad_enabled()
+
+
+def test_missing_forward_and_backward_are_named():
+    class Half(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+    with pytest.raises(NotImplementedError, match="must implement the forward function"):
+        Function.apply(leaf(1.0))
+    y = Half.apply(leaf(1.0))
+    with pytest.raises(NotImplementedError, match="must implement either the backward"):
+        y.backward()
+
+
+def test_saved_tensor_changed_in_place_is_stale():
+    x = leaf(1.0, 2.0)
+    h = x * 2
+    y = Square.apply(h)
+    h.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation.*SquareBackward"):
+        y.sum().backward()
+
+
+def test_gradient_that_is_the_cotangent_itself_is_not_shared():
+    class Pass(Function):
+        @staticmethod
+        def forward(ctx, a, b):
+            return a + b
+
+        @staticmethod
+        def backward(ctx, g):
+            return g, g
+
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    seed = torch.ones(2)
+    Pass.apply(a, b).backward(seed)
+    a.grad.mul_(7)
+    assert b.grad.tolist() == [1.0, 1.0]
+    assert seed.tolist() == [1.0, 1.0]
+
+
+def test_contexts_are_freed_with_their_rows():
+    x = leaf(1.0, 2.0)
+    before = usage()
+    ys = [Square.apply(x) for _ in range(50)]
+    assert usage().nodes == before.nodes + 50
+    ys[0].sum().backward()
+    del ys
+    x.grad = None
+    assert usage() == before
+    for _ in range(1000):
+        Square.apply(x)
+    assert usage() == before
+
+
+def test_name_of_a_freed_custom_function_is_not_another_operation():
+    y = Square.apply(leaf(1.0))
+    y.backward()
+    assert "Add" not in repr(y)
