@@ -6,8 +6,9 @@ import itertools
 from array import array
 from typing import Any
 
-from .._tensor import Tensor
-from ..dispatch import demand
+from .._tensor import Tensor, wrap
+from ..dispatch import CONTEXT, demand
+from ..engine.entry import entries
 from ..store import store
 from .graph import Node, drop_freed_nodes, python_nodes
 from .modes import is_grad_enabled, no_grad
@@ -34,7 +35,8 @@ class FunctionCtx:
         self._constant: tuple[Tensor, ...] = ()
         self._dirty: tuple[Tensor, ...] = ()
         self._materialize = True
-        self._shapes: list[tuple] = []
+        self._recorded: list[bool] = []  # for each output, whether it has a place on the tape
+        self._shapes: list[tuple | None] = []  # for each output that is a tensor, shape and dtype
         self._positions: list[int] = []
         self._arguments = 0
 
@@ -76,13 +78,7 @@ class FunctionCtx:
 
     def run_backward(self, cotangents: list[Tensor | None]) -> list[Tensor | None]:
         """Call the user's backward and check what it returns; one gradient for each recorded operand."""
-        if self._materialize:
-            from ..functions.creation import zeros
-
-            cotangents = [
-                zeros(*shape, dtype=kind) if g is None else g
-                for g, (shape, kind) in zip(cotangents, self._shapes, strict=True)
-            ]
+        cotangents = self._for_every_output(cotangents)
         with no_grad():
             result = self._function.backward(self, *cotangents)
         results = list(result) if isinstance(result, tuple) else [result]
@@ -95,6 +91,19 @@ class FunctionCtx:
                 "there is none"
             )
         return [self._checked(results[k], k) for k in self._positions]
+
+    def _for_every_output(self, recorded: list[Tensor | None]) -> list[Tensor | None]:
+        """Cotangents of the recorded outputs among those of all that forward returned."""
+        waiting = iter(recorded)
+        cotangents = [next(waiting) if is_recorded else None for is_recorded in self._recorded]
+        if self._materialize:
+            from ..functions.creation import zeros
+
+            for k, (g, form) in enumerate(zip(cotangents, self._shapes, strict=True)):
+                if g is None and form is not None:
+                    shape, kind = form
+                    cotangents[k] = zeros(shape, dtype=kind)
+        return cotangents
 
     def _checked(self, gradient: Any, k: int) -> Tensor | None:
         if gradient is None:
@@ -167,7 +176,10 @@ def _record(context: FunctionCtx, args: tuple, tensors: list[int], output: Any) 
     constant = {id(t) for t in context._constant}
     dirty = {id(t) for t in context._dirty}
     operands = [args[k] for k in tensors]
+    _check_dirty(context, operands)
     ids = array("q", [t._slot for t in operands])
+    # an argument that was changed in place gets a new slot below: hold the old one until the row does
+    held = [wrap(entries.retain(CONTEXT, slot)) for slot in ids]
     fresh: list[Any] = []
     for t in outputs:
         if isinstance(t, Tensor) and id(t) not in constant and t.dtype.is_floating_point:
@@ -189,12 +201,23 @@ def _record(context: FunctionCtx, args: tuple, tensors: list[int], output: Any) 
         store.keep_room_for_nodes(len(python_nodes))
         outs = array("q", [t._slot for t in recorded])
         demand("link", number, len(ids), ids.buffer_info()[0], len(outs), outs.buffer_info()[0], 0)
+    del held
     context._positions = tensors
     context._arguments = len(args)
     context._inputs = {k: (tuple(args[k].shape), args[k].dtype) for k in tensors}
-    context._shapes = [(tuple(t.shape), t.dtype) for t in recorded]
+    context._recorded = [any(t is r for r in recorded) for t in fresh]
+    context._shapes = [(tuple(t.shape), t.dtype) if isinstance(t, Tensor) else None for t in fresh]
     context._versions = tuple(0 if t is None else t._version for t in context._saved)
     return tuple(fresh) if isinstance(output, tuple) else fresh[0]
+
+
+def _check_dirty(context: FunctionCtx, operands: list[Tensor]) -> None:
+    for t in context._dirty:
+        if t.is_leaf and t.requires_grad and any(t is a for a in operands):
+            raise RuntimeError(
+                f"{context.name()}: a leaf Variable that requires grad has been used in an in-place operation; "
+                "give the function a clone()"
+            )
 
 
 def once_differentiable(backward: Any) -> Any:

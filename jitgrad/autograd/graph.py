@@ -111,6 +111,8 @@ def row_name(row: int) -> str:
         return python_nodes[int(store.tape[row + T_OP])].name()
     else:
         code = int(store.tape[row + T_OP])
+    if code == layout.FREED_PYTHON:
+        return "FunctionBackward"
     if code >= VIEW_CODE:
         name = VIEW_NAMES[code - VIEW_CODE]
         return "".join(part.capitalize() for part in name.split("_")) + "Backward0"

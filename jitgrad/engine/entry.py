@@ -35,10 +35,10 @@ def _signatures(later: bool) -> dict[str, tuple[Any, Any, Any]]:
     from numba import types
 
     from ..kernels.wrapper import Kinds
-    from . import arrays, backward, create, handles, hot, record, update, views
+    from . import arrays, backward, cotangents, create, handles, hot, record, update, views
     from .tables import CONTEXT
 
-    modules = (arrays, backward, create, handles, hot, record, update, views)
+    modules = (arrays, backward, cotangents, create, handles, hot, record, update, views)
     found = {}
     for module in modules:
         for name, dispatcher in vars(module).items():

@@ -54,6 +54,7 @@ S_SHAPE = 15
 S_STRIDES = S_SHAPE + MAX_DIMS
 
 NO_ROW = -1
+FREED_PYTHON = (1 << 20) - 1  # stands for the operation of a freed row that Python ran
 FREED_ROW = -2  # this or less: the row is gone; FREED_ROW - op remembers which operation it was
 
 # slot flags

@@ -4,7 +4,10 @@ A call either does everything or returns a negative status and has changed nothi
 can (compiles the kernel, grows a table, promotes dtypes) and calls again, or raises.
 """
 
-from .jit import entry, jit
+from .jit import (
+    entry,
+    jit,
+)
 from .layout import (
     ARRAYS,
     BAD_DTYPE,
@@ -29,11 +32,7 @@ from .layout import (
     OUT_OF_MEMORY,
     REDUCE,
     REQUIRES_GRAD,
-    RULE_LINEAR,
     RULE_MATMUL,
-    RULE_ROWS,
-    RULE_SAME,
-    RULE_SCALAR,
     SAME,
     SAVED_BY_MAKER,
     STALE_VIEW,
@@ -51,7 +50,9 @@ from .layout import (
     VARIANTS,
     VIEW_IN_PLACE,
 )
-from .memory import new_storage
+from .memory import (
+    new_storage,
+)
 from .nests import (
     finish_arrays,
     get_id,
@@ -67,7 +68,15 @@ from .pointers import (
     store_word,
     thread_ident,
 )
-from .slots import alias, compact, new_slot, set_contiguous
+from .shapes import (
+    output_shape,
+)
+from .slots import (
+    alias,
+    compact,
+    new_slot,
+    set_contiguous,
+)
 from .tables import (
     op_at,
     slot_at,
@@ -123,17 +132,6 @@ def item_size(dtype):
     if dtype <= 1:
         return 1
     return 4 if dtype == 2 or dtype == 4 else 8
-
-
-@jit
-def fresh(c, dtype, dims, numel):
-    """A slot with a storage of its own for `numel` elements; the caller writes the shape. 0: no memory."""
-    storage = new_storage(c, numel * item_size(dtype))
-    if storage == 0:
-        return 0
-    s = new_slot(c, storage, storage_at(c, storage).address, dtype)
-    slot_at(c, s).dims = dims
-    return s
 
 
 @jit
@@ -262,109 +260,6 @@ def check_dtypes(c, op):
         if slot_at(c, slot).dtype != (main if wanted == SAME else wanted):
             return BAD_DTYPE
     return main
-
-
-@jit
-def broadcast_shape(c, inputs, target):
-    """Write the operands' common shape into slot `target`; 0 or BAD_SHAPE."""
-    out = slot_at(c, target)
-    dims = 0
-    for k in range(inputs):
-        dims = max(dims, slot_at(c, get_id(c, 1 + k)).dims)
-    out.dims = dims
-    for d in range(dims):
-        size = 1
-        for k in range(inputs):
-            x = slot_at(c, get_id(c, 1 + k))
-            own = d - (dims - x.dims)
-            if own >= 0 and x.shape[own] != 1:
-                if size != 1 and size != x.shape[own]:
-                    return BAD_SHAPE
-                size = x.shape[own]
-        out.shape[d] = size
-    return 0
-
-
-@jit
-def reduced_shape(c, x_slot, mask, keep, target):
-    """Write the shape of a reduction into slot `target`."""
-    x, out = slot_at(c, x_slot), slot_at(c, target)
-    dims = 0
-    for d in range(x.dims):
-        if (mask >> d) & 1:
-            if keep:
-                out.shape[dims] = 1
-                dims += 1
-        else:
-            out.shape[dims] = x.shape[d]
-            dims += 1
-    out.dims = dims
-
-
-@jit
-def same_shape(x, y):
-    """Whether two slots have one shape."""
-    if x.dims != y.dims:
-        return False
-    for d in range(x.dims):
-        if x.shape[d] != y.shape[d]:
-            return False
-    return True
-
-
-@jit
-def ruled_shape(c, rule, target):
-    """Write the shape of an ARRAYS operation's only output by its rule; 0 or BAD_SHAPE."""
-    x, out = slot_at(c, get_id(c, 1)), slot_at(c, target)
-    if rule == RULE_SCALAR:
-        out.dims = 0
-        t = slot_at(c, get_id(c, 2))
-        # two operands of one dtype are compared element by element
-        if get_id(c, 2) != 0 and t.dtype == x.dtype and not same_shape(t, x):
-            return BAD_SHAPE
-        return 0
-    out.dims = x.dims
-    for d in range(x.dims):
-        out.shape[d] = x.shape[d]
-    if rule == RULE_SAME:
-        return 0
-    if rule == RULE_ROWS:
-        out.dims = x.dims - 1
-        return 0 if x.dims > 0 else BAD_SHAPE
-    w = slot_at(c, get_id(c, 2))
-    if rule == RULE_LINEAR:
-        if x.dims < 1 or w.dims != 2 or w.shape[1] != x.shape[x.dims - 1]:
-            return BAD_SHAPE
-        out.shape[x.dims - 1] = w.shape[0]
-        bias = get_id(c, 3)
-        if bias != 0 and (slot_at(c, bias).dims != 1 or slot_at(c, bias).shape[0] != w.shape[0]):
-            return BAD_SHAPE
-        return 0
-    if x.dims < 2 or w.dims < 2 or w.shape[w.dims - 2] != x.shape[x.dims - 1]:
-        return BAD_SHAPE
-    out.dims = max(x.dims, w.dims)
-    for d in range(out.dims - 2):
-        i, j = d - (out.dims - x.dims), d - (out.dims - w.dims)
-        a = x.shape[i] if i >= 0 else 1
-        b = w.shape[j] if j >= 0 else 1
-        if i >= 0 and j >= 0 and a != b:
-            return BAD_SHAPE  # sizes 1 are expanded by the caller
-        out.shape[d] = a if i >= 0 else b
-    out.shape[out.dims - 2] = x.shape[x.dims - 2]
-    out.shape[out.dims - 1] = w.shape[w.dims - 1]
-    return 0
-
-
-@jit
-def output_shape(c, op, attrs, target):
-    """Write the output's shape into slot `target`; 0 or BAD_SHAPE."""
-    info = op_at(c, op)
-    if info.kind == MAP:
-        return broadcast_shape(c, info.inputs, target)
-    if info.kind == REDUCE:
-        reduced_shape(c, get_id(c, 1), load_word(attrs, 0), load_word(attrs, 1), target)
-        return 0
-    return ruled_shape(c, info.rule, target)
 
 
 @jit

@@ -10,7 +10,9 @@ from .jit import jit
 from .layout import (
     CONTIGUOUS,
     DEAD_OP,
+    FREED_PYTHON,
     FREED_ROW,
+    NEEDED,
     NO_ROW,
     NOT_SAVED,
     ORPHAN,
@@ -175,7 +177,7 @@ def unlink_row(c, offset, doomed):
     if load_word(row, T_KIND) == PYTHON:
         store_word(c.freed_nodes, c.freed_node_count, op)
         c.freed_node_count += 1
-        op = 0
+        op = FREED_PYTHON
     store_word(row, T_OP, DEAD_OP)
     store_word(row, T_LIVE, 0)
     c.dead_words += load_word(row, T_WORDS)
@@ -188,6 +190,7 @@ def unlink_row(c, offset, doomed):
         record = slot_at(c, slot)
         if k >= inputs and record.row == offset:
             record.row = FREED_ROW - op
+            record.flags &= ~NEEDED
         if version != NOT_SAVED:
             record.saved -= 1
             if k >= inputs:
