@@ -8,6 +8,7 @@ module to use: PyTorch, or jitgrad. Data and parameters are made with NumPy, so 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def _training_step(model: Any, loss_function: Any, optimizer: Any, x: Any, y: An
 def _mlp(torch: Any, sizes: tuple[int, ...], activation: str) -> Any:
     nn = torch.nn
     layers: list[Any] = []
-    for k, (a, b) in enumerate(zip(sizes, sizes[1:], strict=False)):
+    for k, (a, b) in enumerate(pairwise(sizes)):
         if k:
             layers.append(getattr(nn, activation)())
         layers.append(nn.Linear(a, b))

@@ -28,7 +28,7 @@ from .dtypes import (
     set_default_dtype,
     uint8,
 )
-from .functions import *  # noqa: F403
+from .functions import *
 from .printing import set_printoptions
 from .show import show_tape
 from .threads import get_num_threads, set_num_threads

@@ -4,7 +4,7 @@
 turn them into native code once per machine. Importing this package fills the table.
 """
 
-from . import elementwise, activations, pointwise_losses, reductions  # noqa: I001
+from . import elementwise, activations, pointwise_losses, reductions
 from . import softmax, losses, random
 from . import movement, products, selection
 from . import indexing, scans, sorting

@@ -24,7 +24,7 @@ from llvmlite import ir
 from . import abi, compiler
 from .gemm_tiles import ACCUMULATE, DEPTH, FAR, NEAR, Plan, build_rows, define, plan, stack_buffer
 from .gemm_transposed import build_copy, build_dots
-from .stage import ELEMENT, I64, VOID, Scope, Vec, new_module
+from .stage import I64, VOID, Scope, new_module
 
 SIGNATURE = "M N K A rsA csA B rsB csB C rsC csC bias flags part parts"
 NAMES = {abi.FLOAT32: "jg_gemm_f32", abi.FLOAT64: "jg_gemm_f64"}
@@ -110,7 +110,7 @@ def _build_run(module: ir.Module, p: Plan) -> ir.Function:
     b, a = define(module, "run", RUN, "alwaysinline")
     num, item = _Numbers(b), p.item
     with b.if_then(_has(b, a["flags"], DOTS)):
-        b.call(dots, [a[key] for key in "M N K A rsA B csB C rsC bias flags".split()])
+        b.call(dots, [a[key] for key in ["M", "N", "K", "A", "rsA", "B", "csB", "C", "rsC", "bias", "flags"]])
         b.ret_void()
     copies = _has(b, a["flags"], COPY)
     panel = COPY_BYTES // item // DEPTH // (2 * p.lanes) * 2 * p.lanes
@@ -145,7 +145,7 @@ def _build_run(module: ir.Module, p: Plan) -> ir.Function:
             "bias": b.select(biased, num.advance(a["bias"], n, I64(1), item), I64(0)),
             "flags": b.select(first, a["flags"], b.or_(kept, I64(ACCUMULATE))),
         }
-        names = "M N K A rsA csA B rsB C rsC bias flags".split()
+        names = ["M", "N", "K", "A", "rsA", "csA", "B", "rsB", "C", "rsC", "bias", "flags"]
         b.call(rows, [part.get(key, a[key]) for key in names])
     b.ret_void()
     return b.function

@@ -112,9 +112,10 @@ class _Body:
         moves = [b.icmp_signed("!=", s, I64(0)) for s in strides]
 
         def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
-            loads = []
-            for s in range(self.outputs, len(bases)):
-                loads.append(self._load_or_repeat(scope, bases[s], i, moves[s], dtypes[s], mask))
+            loads = [
+                self._load_or_repeat(scope, bases[s], i, moves[s], dtypes[s], mask)
+                for s in range(self.outputs, len(bases))
+            ]
             for r, p in zip(self._apply(scope, loads), bases, strict=False):
                 scope.store(r, scope.at(p, i), mask)
 

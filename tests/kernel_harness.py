@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from unittest import mock
 
 import numpy as np
+
 from jitgrad.kernels import abi, compiler
 from jitgrad.kernels.host import host
 from jitgrad.kernels.stage import I64, Scope, new_kernel, new_module

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+
 from jitgrad.kernels import abi, table, updates  # noqa: F401
 
 HYPER = {

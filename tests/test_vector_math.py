@@ -14,9 +14,10 @@ from typing import NamedTuple
 import kernel_harness
 import numpy as np
 import pytest
+from kernel_harness import kernel
+
 from jitgrad.kernels import vector_math
 from jitgrad.kernels.host import host
-from kernel_harness import kernel
 
 EXTENDED = np.finfo(np.longdouble).nmant >= 63
 FLOATS = ("float32", "float64")

@@ -13,6 +13,7 @@ from ..engine.entry import entries
 from ..engine.layout import S_FLAGS, S_NUMEL, S_ROW, SLOT_WORDS
 from ..store import raise_out_of_memory, store
 from .graph import describe_stale, run_python_row
+from .turns import apart, standing, stopped
 
 SECOND_TIME = (
     "backward: Trying to backward through the graph a second time (or directly access saved tensors after they "
@@ -54,7 +55,7 @@ def seed_of(root: Tensor, gradient: Any) -> int:
 
 def backward(root: Tensor, gradient: Any, retain_graph: bool | None, create_graph: bool, inputs: Any) -> None:
     """`Tensor.backward`."""
-    if gradient is None and inputs is None and not create_graph:
+    if gradient is None and inputs is None and not create_graph and not standing.walks:
         state = entries.backward(CONTEXT, root._slot, bool(retain_graph))
         if state == 0:
             return
@@ -96,7 +97,12 @@ def backward_many(
                 x.grad = g if x.grad is None else x.grad + g  # type: ignore[operator]
         return
     _no_create_graph("backward", create_graph)
-    _walk_from(roots, seeds, array("q", (layout.NO_ROW, 0, 0, bool(retain_graph), 0)))
+    state = array("q", (layout.NO_ROW, 0, 0, bool(retain_graph), 0))
+    if standing.walks:
+        with apart():
+            _walk_from(roots, seeds, state)
+    else:
+        _walk_from(roots, seeds, state)
 
 
 def grad(
@@ -131,22 +137,8 @@ def grad(
     for x in chosen:
         if not x.requires_grad:
             raise RuntimeError("grad: One of the differentiated Tensors does not require grad")
-    rows = [root._word(S_ROW) for root in roots]
-    last = max(rows, default=layout.NO_ROW)
-    for x in chosen:
-        entries.set_flag(CONTEXT, x._slot, layout.CAPTURE, True)
-    if last >= 0:
-        entries.mark_needed(CONTEXT, 0, last, True)
-    found: dict[int, Tensor | None] = {}
-    try:
-        _walk_from(roots, seeds, array("q", (layout.NO_ROW, 0, 0, bool(retain_graph), 1)))
-    finally:
-        if last >= 0:
-            entries.mark_needed(CONTEXT, 0, min(last, store.field("tape_top") - 1), False)
-        for x in chosen:
-            if x._slot not in found:
-                slot = entries.take_cotangent(CONTEXT, x._slot)
-                found[x._slot] = wrap(slot) if slot else None
+    with apart():
+        found = _capture(roots, seeds, chosen, bool(retain_graph))
     results = [found[x._slot] for x in chosen]
     for k, (x, result) in enumerate(zip(chosen, results, strict=True)):
         if result is None and materialize_grads:
@@ -157,6 +149,28 @@ def grad(
                 f"(input {k}). Set allow_unused=True if this is the desired behavior"
             )
     return tuple(results)
+
+
+def _capture(
+    roots: Sequence[Tensor], seeds: Sequence[Any], chosen: Sequence[Tensor], retain: bool
+) -> dict[int, Tensor | None]:
+    """Walk back to the chosen tensors only; their gradients by slot."""
+    last = max((root._word(S_ROW) for root in roots), default=layout.NO_ROW)
+    for x in chosen:
+        entries.set_flag(CONTEXT, x._slot, layout.CAPTURE, True)
+    if last >= 0:
+        entries.mark_needed(CONTEXT, 0, last, True)
+    found: dict[int, Tensor | None] = {}
+    try:
+        _walk_from(roots, seeds, array("q", (layout.NO_ROW, 0, 0, retain, 1)))
+    finally:
+        if last >= 0:
+            entries.mark_needed(CONTEXT, 0, min(last, store.field("tape_top") - 1), False)
+        for x in chosen:
+            if x._slot not in found:
+                slot = entries.take_cotangent(CONTEXT, x._slot)
+                found[x._slot] = wrap(slot) if slot else None
+    return found
 
 
 def _no_create_graph(name: str, create_graph: bool) -> None:
@@ -201,6 +215,11 @@ def _walk_from(roots: Sequence[Tensor], gradients: Sequence[Any], state: array) 
 
 def _go_on(address: int, status: int, capture: bool) -> None:
     """Continue a walk that stopped for Python, to its end or to an error."""
+    with stopped():
+        _finish(address, status, capture)
+
+
+def _finish(address: int, status: int, capture: bool) -> None:
     try:
         while status != 0:
             if status == layout.NEED_PYTHON:

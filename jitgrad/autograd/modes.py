@@ -141,6 +141,7 @@ class set_grad_enabled(_Switch):
         return set_grad_enabled(self._on)
 
     def __call__(self, function: Callable) -> Callable:
+        """Decorate a function: the setting holds while it runs, and no longer now."""
         if self._first is not None:
             _set_mode(self._first)  # used as a decorator: the setting is for the function only
             self._first = None

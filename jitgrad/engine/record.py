@@ -241,9 +241,9 @@ def backward_kernels(c, op, dtype, inputs, differentiable, joint):
     uses = op_at(c, op).uses
     for k in range(inputs):
         slot = get_id(c, 1 + k)
-        if (differentiable >> k) & 1 and slot_at(c, slot).flags & REQUIRES_GRAD:
-            if uses[k] & USE_PASS == 0 and kernel_address(c, op, 1 + k, dtype) == 0:
-                return False
+        wanted = (differentiable >> k) & 1 and slot_at(c, slot).flags & REQUIRES_GRAD
+        if wanted and uses[k] & USE_PASS == 0 and kernel_address(c, op, 1 + k, dtype) == 0:
+            return False
     return walk_kernels(c, dtype)
 
 

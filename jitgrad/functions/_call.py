@@ -8,12 +8,13 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .._tensor import NUMBERS, Tensor, number_tensor, wrap
+from .._tensor import NUMBERS, Tensor, wrap
 from ..dispatch import CONTEXT, call, complete, result_type
 from ..engine.entry import entries
 from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import FLOAT32
+from ..operators import number_tensor
 from ..store import store
 
 CACHED_WORDS = 4096  # attribute lists kept ready; a script that varies them endlessly starts over

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .._tensor import NUMBERS, Tensor, as_operand, binary, wrap
+from .._tensor import NUMBERS, Tensor, wrap
 from ..dispatch import call, result_type
 from ..dtypes import category
 from ..kernels import BY_NAME
+from ..operators import as_operand, binary
 from ._call import as_tensors, dtype_code, is_floating, refuse_operand, unary
 
 __all__ = ["add", "addcdiv", "addcmul", "div", "divide", "float_power", "floor_divide", "fmod", "lerp", "mul",

@@ -151,7 +151,7 @@ def _masked(x: Tensor, mask: Tensor, value: Any) -> tuple[Tensor, Tensor, Tensor
         )
     if isinstance(value, Tensor):
         return x, mask, value.to(x.dtype)
-    from .._tensor import number_tensor
+    from ..operators import number_tensor
 
     return x, mask, number_tensor(value, x.dtype)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .._tensor import Tensor, binary, wrap
+from .._tensor import Tensor, wrap
 from ..dispatch import call
 from ..kernels import BY_NAME
+from ..operators import binary
 from ._call import as_tensors, is_floating, refuse_operand, tensor_of, unary
 from .arithmetic import in_place_of
 

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from .._tensor import Tensor, number_tensor
+from .._tensor import Tensor
 from ..dispatch import call
 from ..dtypes import bool_, check_device, device, dtype, float32, float64, int32, int64, to_dtype, uint8
 from ..engine.layout import CONTIGUOUS, S_DTYPE, S_FLAGS, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import DTYPE_NAMES
+from ..operators import number_tensor
 from ..store import store
 from ._call import tensor_of, unary
 

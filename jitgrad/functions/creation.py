@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .._tensor import Tensor, number_tensor, wrap
+from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT, call, demand
 from ..dtypes import (
     BY_NUMPY,
@@ -27,6 +27,7 @@ from ..engine.entry import entries
 from ..engine.layout import S_ADDRESS, SLOT_WORDS, WRAPPED
 from ..kernels import BY_NAME
 from ..kernels.abi import MAX_DIMS
+from ..operators import number_tensor
 from ..store import store
 
 __all__ = ["as_tensor", "asarray", "empty", "empty_like", "from_numpy", "full", "full_like", "ones",

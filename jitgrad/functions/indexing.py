@@ -173,7 +173,7 @@ def as_value(value: Any, kind: dtype, name: str) -> Tensor:
 
 
 def _number(value: Any, kind: dtype) -> Tensor:
-    from .._tensor import number_tensor
+    from ..operators import number_tensor
 
     if kind.is_floating_point:
         return number_tensor(float(value), kind)

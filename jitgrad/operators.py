@@ -1,0 +1,99 @@
+"""Binary operators: the hottest way into the engine, and what may stand beside a tensor in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ._tensor import NUMBERS, Tensor, wrap
+from .dispatch import CONTEXT, call_words, demand, result_type
+from .dtypes import category, dtype, number_category
+from .engine import layout
+from .engine.entry import entries
+from .kernels import BY_NAME
+from .kernels.table import Op
+
+
+def number_tensor(value: Any, kind: dtype) -> Tensor:
+    """A Python number as a tensor that takes no part in deciding dtypes."""
+    floating = kind.is_floating_point
+    return wrap(demand("number", kind.code, float(value), 0 if floating else int(value)))
+
+
+def mixed_binary(op: Op, a: Any, b: Any, into: int, status: int) -> int:
+    """A binary operation that the fast way refused, with at most one Python number among its operands."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        # `b` may be a NumPy array's tensor, for which nothing has been tried yet
+        return call_words(op, (a, b), None, into)
+    tensor, number = (a, b) if isinstance(a, Tensor) else (b, a)
+    above = number_category(number) > category(tensor.dtype)
+    number = number_tensor(number, result_type((number,)) if above else tensor.dtype)
+    operands = (tensor, number) if tensor is a else (number, tensor)
+    return call_words(op, operands, None, into)
+
+
+def as_operand(value: Any, op: str) -> Any:
+    """A Tensor or a Python number from what a script may put beside an operator, or NotImplemented."""
+    if isinstance(value, (Tensor, *NUMBERS)):
+        return value
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        from .functions.creation import from_numpy
+
+        return from_numpy(value)
+    return NotImplemented
+
+
+def binary(name: str) -> tuple[Callable, Callable, Callable]:
+    """The forward, reflected and in-place form of a binary operation of the table."""
+    op = BY_NAME[name]
+    code = op.code
+
+    def forward(self: Tensor, other: Any) -> Tensor:
+        kind = type(other)
+        if kind is Tensor:
+            result = entries.binary(code, self, other)
+        elif kind is float:
+            result = entries.with_number(code, self, other, 0, 2, 0)
+        elif kind is int:
+            result = entries.with_number(code, self, other, other, 1, 0)
+        elif isinstance(other, Tensor):
+            result = entries.binary(code, self, other)
+        else:
+            other = as_operand(other, name)
+            if other is NotImplemented:
+                return NotImplemented
+            result = layout.BAD_DTYPE
+        return wrap(mixed_binary(op, self, other, 0, result)) if type(result) is int else result
+
+    def reflected(self: Tensor, other: Any) -> Tensor:
+        other = as_operand(other, name)
+        if other is NotImplemented:
+            return NotImplemented
+        if isinstance(other, Tensor):
+            return forward(other, self)
+        kind = number_category(other)
+        whole = int(other) if kind < 2 else 0
+        slot = entries.apply_number(CONTEXT, code, 0, self._slot, other, whole, kind, 1)
+        return wrap(slot if slot >= 0 else mixed_binary(op, other, self, 0, slot))
+
+    def in_place(self: Tensor, other: Any) -> Tensor:
+        operand = as_operand(other, name)
+        if operand is NotImplemented:
+            return NotImplemented
+        status = layout.BAD_DTYPE
+        if isinstance(operand, Tensor):
+            status = entries.apply(CONTEXT, code, self._slot, self._slot, operand._slot, 0, 0, 0, 0)
+        elif number_category(operand) == 2:
+            status = entries.apply_number(CONTEXT, code, self._slot, self._slot, operand, 0, 2, 0)
+        if status < 0:
+            status = mixed_binary(op, self, operand, self._slot, status)
+        self._become(status)
+        return self
+
+    for function, prefix in ((forward, ""), (reflected, "r"), (in_place, "i")):
+        function.__name__ = f"__{prefix}{name}__"
+    return forward, reflected, in_place
