@@ -196,30 +196,6 @@ class Tensor:
 
         return node_of(self)
 
-    def backward(
-        self,
-        gradient: Tensor | None = None,
-        retain_graph: bool | None = None,
-        create_graph: bool = False,
-        inputs: Any = None,
-    ) -> None:
-        """Accumulate the gradient of this tensor into the leaves it was made from.
-
-        Parameters
-        ----------
-        gradient : Tensor, optional
-            Gradient with respect to this tensor, of its shape; may be left out for one element.
-        retain_graph : bool
-            Keep the rows, so that backward can run again.
-        create_graph : bool
-            Record the backward pass itself.
-        inputs : sequence of Tensor
-            Accumulate into these leaves only.
-        """
-        from .autograd.backward import backward
-
-        backward(self, gradient, retain_graph, create_graph, inputs)
-
     def retain_grad(self) -> None:
         """Keep the gradient of a tensor that is not a leaf in ``.grad``."""
         if not self.requires_grad:

@@ -5,6 +5,7 @@ import pickle
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ def start(code, folder, **variables):
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
-        cwd=Path(folder).parent if Path(folder).parent.is_dir() else None,
+        cwd=tempfile.gettempdir(),
     )
 
 

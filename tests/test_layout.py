@@ -113,6 +113,19 @@ def test_every_module_can_be_imported(name):
     assert importlib.import_module(name).__doc__, f"{name} has no docstring"
 
 
+@pytest.mark.skipif(not (ROOT / "kernels").is_dir(), reason="needs a source tree")
+def test_a_source_tree_can_be_imported_as_it_lies():
+    code = "import jitgrad, jitgrad.kernels.gemm as g; print(jitgrad.kernels.__file__); print(g.__name__)"
+    # -S: no site-packages, so what is installed there cannot help
+    numpy_and_numba = os.pathsep.join(p for p in sys.path if p.endswith("site-packages"))
+    code = f"import sys; sys.path += {numpy_and_numba.split(os.pathsep)!r}; {code}"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert done.stderr == ""
+    assert done.stdout.split() == [str(ROOT / "kernels" / "__init__.py"), "jitgrad.kernels.gemm"]
+
+
 def test_importing_loads_nothing_heavy_and_compiles_nothing(tmp_path):
     code = (
         "import sys, jitgrad\n"

@@ -6,7 +6,7 @@ from array import array
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from .._tensor import Tensor, wrap
+from .._tensor import Tensor, method, wrap
 from ..dispatch import CONTEXT, demand
 from ..engine import layout
 from ..engine.entry import entries
@@ -53,10 +53,29 @@ def seed_of(root: Tensor, gradient: Any) -> int:
     return entries.retain(CONTEXT, gradient._slot)
 
 
-def backward(root: Tensor, gradient: Any, retain_graph: bool | None, create_graph: bool, inputs: Any) -> None:
-    """`Tensor.backward`."""
+@method
+def backward(
+    self: Tensor,
+    gradient: Tensor | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    inputs: Any = None,
+) -> None:
+    """Accumulate the gradient of this tensor into the leaves it was made from.
+
+    Parameters
+    ----------
+    gradient : Tensor, optional
+        Gradient with respect to this tensor, of its shape; may be left out for one element.
+    retain_graph : bool
+        Keep the rows, so that backward can run again.
+    create_graph : bool
+        Record the backward pass itself.
+    inputs : sequence of Tensor
+        Accumulate into these leaves only.
+    """
     if gradient is None and inputs is None and not create_graph and not standing.walks:
-        state = entries.backward(CONTEXT, root._slot, bool(retain_graph))
+        state = entries.backward(CONTEXT, self._slot, bool(retain_graph))
         if state == 0:
             return
         if state > 0:
@@ -65,7 +84,7 @@ def backward(root: Tensor, gradient: Any, retain_graph: bool | None, create_grap
             finally:
                 entries.free_state(CONTEXT, state)
             return
-    backward_many((root,), None if gradient is None else (gradient,), retain_graph, create_graph, inputs)
+    backward_many((self,), None if gradient is None else (gradient,), retain_graph, create_graph, inputs)
 
 
 def backward_many(

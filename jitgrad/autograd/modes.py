@@ -61,16 +61,25 @@ class _Switch:
             @functools.wraps(function)
             def generator(*args: Any, **kwargs: Any) -> Any:
                 # the mode holds while the generator runs, not while it waits
-                with self.clone():
-                    inner = function(*args, **kwargs)
-                value = None
-                while True:
-                    try:
-                        with self.clone():
-                            item = inner.send(value)
-                    except StopIteration as stop:
-                        return stop.value
-                    value = yield item
+                inner = function(*args, **kwargs)
+                try:
+                    with self.clone():
+                        item = inner.send(None)
+                    while True:
+                        try:
+                            value = yield item
+                        except GeneratorExit:
+                            with self.clone():
+                                inner.close()
+                            raise
+                        except BaseException as error:
+                            with self.clone():
+                                item = inner.throw(error)
+                        else:
+                            with self.clone():
+                                item = inner.send(value)
+                except StopIteration as stop:
+                    return stop.value
 
             return generator
 

@@ -49,11 +49,9 @@ def apart() -> Iterator[None]:
             yield
             return
         table = store.slot_table
-        waiting = np.flatnonzero((table["flags"] & MARKS) | table["cotangent"])
-        # free slots keep old flags; those of slots in use are what counts
-        waiting = waiting[
-            table["storage"][waiting] + table["links"][waiting] + table["cotangent"][waiting] > 0
-        ]
+        # free slots keep their old flags: only slots in use count
+        used = (table["storage"] > 0) | (table["links"] > 0) | (table["cotangent"] > 0)
+        waiting = np.flatnonzero(used & ((table["flags"] & MARKS != 0) | (table["cotangent"] > 0)))
         before = {name: table[name][waiting] for name in ("flags", "cotangent", "next")}
         table["flags"][waiting] &= ~MARKS
         table["cotangent"][waiting] = table["next"][waiting] = 0

@@ -16,6 +16,7 @@ from ..store import store
 
 __all__ = [
     "cross_entropy_mean",
+    "fused_mse_loss",
     "log_softmax",
     "mse_loss",
     "nll_gather",
@@ -112,6 +113,16 @@ def mse_loss(input: Tensor, target: Tensor) -> Tensor:
     if _REPORT[0]:
         _refuse("mse_loss", input, target)
     return loss
+
+
+def fused_mse_loss(input: Tensor, target: Tensor) -> Tensor | None:
+    """`mse_loss` where shapes and dtypes are equal, else None: the engine looks, so that Python need not."""
+    while True:
+        slot = entries.apply(CONTEXT, MSE_CODE, 0, input._slot, target._slot, 0, 0, _REPORT_PLACE, 1)
+        if slot >= 0:
+            return wrap(slot)
+        if not store.mend(slot):
+            return None
 
 
 def cross_entropy_mean(input: Tensor, target: Tensor, ignore_index: int = -100) -> Tensor:

@@ -53,15 +53,10 @@ def mse_loss(
     ValueError
         If the reduction is unknown or the weights have another shape than the input.
     """
-    if (
-        reduction == "mean"
-        and weight is None
-        and size_average is None
-        and reduce is None
-        and input.shape == target.shape
-        and input.dtype == target.dtype
-    ):
-        return T.mse_loss(input, target)
+    if reduction == "mean" and weight is None and size_average is None and reduce is None:
+        loss = T.fused_mse_loss(input, target)
+        if loss is not None:
+            return loss
     reduction = chosen_reduction(size_average, reduce, reduction)
     _check_sizes(input, target, weight)
     return reduced_with_weight(T.squared_error(input, target), weight, reduction)
