@@ -4,7 +4,7 @@
 compiled when they are first used, once per machine.
 """
 
-from . import _source  # noqa: I001  (first: it may tell Python where jitgrad.kernels lies)
+from . import _source  # first: in a source tree it tells Python where jitgrad.kernels lies
 from . import autograd, cuda, functions, nn, optim, utils
 from ._tensor import Tensor
 from .autograd import (
