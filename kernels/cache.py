@@ -49,7 +49,7 @@ def source_files(group: str) -> list[Path]:
     """
     if group != "engine":
         return sorted(_SOURCES.glob("*.py"))
-    shared = [_SOURCES / name for name in ("abi.py", "compiler.py", "wrapper.py")]
+    shared = [_SOURCES / name for name in ("abi.py", "compiler.py", "lean.py", "wrapper.py")]
     package = sys.modules["jitgrad"].__file__
     assert package is not None
     return shared + sorted((Path(package).parent / "engine").glob("*.py"))

@@ -10,18 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.core import cgutils
-from numba.core.compiler import CompilerBase
-from numba.core.compiler_machinery import PassManager
-from numba.core.typed_passes import (
-    AnnotateTypes,
-    NativeLowering,
-    NoPythonBackend,
-    NopythonTypeInference,
-    PreLowerStripPhis,
-)
-from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
 from numba.extending import intrinsic
 
 from . import abi
@@ -35,46 +25,7 @@ from .abi import (
     ARRAY_WORDS,
     R_ATTRS,
 )
-
-
-class _Pipeline(CompilerBase):
-    """Numba's passes, less those for arrays, closures, generators and context managers."""
-
-    def define_pipelines(self) -> list[PassManager]:
-        passes = PassManager("jitgrad kernels")
-        for step in (
-            TranslateByteCode,
-            FixupArgs,
-            IRProcessing,
-            ReconstructSSA,
-            NopythonTypeInference,
-            AnnotateTypes,
-            PreLowerStripPhis,
-            NativeLowering,
-            NoPythonBackend,
-        ):
-            passes.add_pass(step, step.__doc__ or step.__name__)
-        passes.finalize()
-        return [passes]
-
-
-def helper(function: Any) -> Any:
-    """Compile a function that kernels call; it takes and returns numbers."""
-    dispatcher = njit(
-        function,
-        error_model="numpy",
-        no_cpython_wrapper=True,
-        no_cfunc_wrapper=True,
-        pipeline_class=_Pipeline,
-    )
-    resolve = dispatcher.get_call_template
-
-    def without_constants(args: Any, kws: Any) -> Any:
-        # Numba would compile it anew for every constant that it is called with
-        return resolve(tuple(types.unliteral(a) for a in args), kws)
-
-    dispatcher.get_call_template = without_constants
-    return dispatcher
+from .lean import jit as helper
 
 
 @intrinsic

@@ -1,69 +1,13 @@
-"""How the engine's functions are compiled: `jit` for helpers, `entry` for those that Python calls.
+"""How the engine's functions are compiled: `jit` for helpers, `entry` for those that Python calls too."""
 
-Numba would compile a function anew for every constant it is called with (``put_id(c, 0, s)``, ``put_id(c, 1, s)``)
-and run passes that only arrays and closures need. Neither serves the engine; without both it compiles in a
-third of the time.
-"""
-
-from numba import njit, types
-from numba.core.compiler import CompilerBase
-from numba.core.compiler_machinery import PassManager
-from numba.core.typed_passes import (
-    AnnotateTypes,
-    NativeLowering,
-    NoPythonBackend,
-    NopythonTypeInference,
-    PreLowerStripPhis,
-)
-from numba.core.untyped_passes import (
-    FixupArgs,
-    IRProcessing,
-    ReconstructSSA,
-    TranslateByteCode,
-)
-
-
-class _Pipeline(CompilerBase):
-    """Numba's passes, less those for arrays, closures, generators and context managers."""
-
-    def define_pipelines(self):
-        passes = PassManager("jitgrad engine")
-        for step in (
-            TranslateByteCode,
-            FixupArgs,
-            IRProcessing,
-            ReconstructSSA,
-            NopythonTypeInference,
-            AnnotateTypes,
-            PreLowerStripPhis,
-            NativeLowering,
-            NoPythonBackend,
-        ):
-            passes.add_pass(step, step.__doc__ or step.__name__)
-        passes.finalize()
-        return [passes]
-
-
-def jit(function):
-    """Compile a function of the engine for compiled code to call."""
-    dispatcher = njit(
-        function,
-        error_model="numpy",
-        no_cpython_wrapper=True,
-        no_cfunc_wrapper=True,
-        pipeline_class=_Pipeline,
-    )
-    resolve = dispatcher.get_call_template
-
-    def without_constants(args, kws):
-        return resolve(tuple(types.unliteral(a) for a in args), kws)
-
-    dispatcher.get_call_template = without_constants
-    return dispatcher
+from ..kernels.lean import jit
 
 
 def entry(function):
-    """Compile a function that Python calls too: its first argument is the context, the others numbers."""
+    """Compile a function whose first argument is the context and whose others are numbers or handles."""
     dispatcher = jit(function)
     dispatcher.called_from_python = True
     return dispatcher
+
+
+__all__ = ["entry", "jit"]
