@@ -19,7 +19,7 @@ PACKAGE = Path(jitgrad.__file__).parent
 KERNELS = Path(kernels.__file__).parent
 
 TOP_LEVEL = {
-    *(".ci", ".gitignore", "LICENSE", "MANIFEST.in", "README.md", "pyproject.toml"),
+    *(".ci", ".gitignore", "LICENSE", "README.md", "pyproject.toml"),
     *("benchmarks", "jitgrad", "kernels", "tests"),
 }
 MADE_BY_TOOLS = {
