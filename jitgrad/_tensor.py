@@ -152,7 +152,7 @@ class Tensor:
                 "requires_grad_: you can only change requires_grad flags of leaf variables; "
                 "use detach() to get a tensor without history"
             )
-        if requires_grad and self._word(S_FLAGS) & layout.INFERENCE:
+        if requires_grad and self._word(S_FLAGS) & layout.INFERENCE and not _in_inference_mode():
             raise RuntimeError(
                 "requires_grad_: setting requires_grad=True on an inference tensor outside InferenceMode "
                 "is not allowed; clone() it first"
@@ -363,6 +363,12 @@ class _Memory:
             "data": (tensor.data_ptr(), False),
             "version": 3,
         }
+
+
+def _in_inference_mode() -> bool:
+    from .autograd.modes import is_inference_mode_enabled
+
+    return is_inference_mode_enabled()
 
 
 def _parameter_type() -> type:

@@ -114,7 +114,7 @@ def complete(op: Op, operands: Sequence[Any], words: array | None, into: int, st
 def spared(operands: Sequence[Any]) -> list[Any]:
     """The operands with copies of those that the engine found a write in place would spoil."""
     bits = store.detail()[0]
-    return [x.clone() if (bits >> k) & 1 else x for k, x in enumerate(operands)]
+    return [x.clone() if x is not None and (bits >> k) & 1 else x for k, x in enumerate(operands)]
 
 
 def _lacks_kernel(op: Op) -> bool:

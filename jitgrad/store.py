@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .engine import layout
+from .engine.entry import entries
 from .engine.layout import (
     context_dtype,
     op_dtype,
@@ -18,6 +19,8 @@ from .engine.layout import (
 SCRATCH_WORDS = 1 << 16
 FIRST_SLOTS = 1 << 12
 FIRST_TAPE_WORDS = 1 << 16
+RESERVED_SLOTS = 1 << 20  # entries for which there is address space; beyond them the tables move
+RESERVED_TAPE_WORDS = 1 << 25
 OP_CAPACITY = 1024
 POOL_LIMIT = 1 << 31  # bytes of free large blocks kept for reuse
 
@@ -33,13 +36,14 @@ class Store:
         The slot table as 64-bit words, for quick reads of single fields.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int = RESERVED_SLOTS, tape_words: int = RESERVED_TAPE_WORDS) -> None:
+        # memory of zeros costs nothing until it is used, and a table that never moves needs no care
         self._context = np.zeros(1, context_dtype)
         self.context: int = self._context.ctypes.data
-        self._slots = np.zeros(0, slot_dtype)
-        self._storages = np.zeros(0, storage_dtype)
-        self._tape = np.zeros(0, np.int64)
-        self.slots: memoryview = memoryview(b"")
+        self._slots = np.zeros(slots, slot_dtype)
+        self._storages = np.zeros(slots, storage_dtype)
+        self._tape = np.zeros(tape_words, np.int64)
+        self.slots: memoryview = memoryview(self._slots.view(np.int64))
         self._scratch = np.zeros(SCRATCH_WORDS, np.int64)
         self.ops = np.zeros(OP_CAPACITY, op_dtype)
         self.kernels = np.zeros((OP_CAPACITY, layout.VARIANTS, layout.N_DTYPES), np.int64)
@@ -49,12 +53,17 @@ class Store:
         c["ops"] = self.ops.ctypes.data
         c["kernels"] = self.kernels.ctypes.data
         c["last_row"] = layout.NO_ROW
-        c["free_storage"] = c["free_slot"] = -1
         c["pool_limit"] = POOL_LIMIT
         self.freed_nodes = np.zeros(0, np.int64)
-        self.grow_slots(FIRST_SLOTS)
-        self.grow_storages(FIRST_SLOTS)
-        self.grow_tape(FIRST_TAPE_WORDS)
+        first = min(FIRST_SLOTS, slots)
+        for table, name in ((self._slots, "slot"), (self._storages, "storage")):
+            _chain(table, first)
+            c[f"{name}s"] = table.ctypes.data
+            c[f"{name}_count"] = first
+            c[f"free_{name}"] = 1
+        c["free_slots"] = first - 1
+        c["tape"] = self._tape.ctypes.data
+        c["tape_words"] = min(FIRST_TAPE_WORDS, tape_words)
 
     def field(self, name: str) -> int:
         """A field of the context."""
@@ -80,49 +89,44 @@ class Store:
         return self._tape[: self.field("tape_top")]
 
     def grow_slots(self, count: int) -> None:
-        """Make room for `count` slots in all. Slot 0 stands for none."""
-        old = len(self._slots)
-        self._slots = _larger(self._slots, count)
-        _chain(self._slots, old, self._context[0], "free_slot")
-        c = self._context[0]
-        c["slots"] = self._slots.ctypes.data
-        c["slot_count"] = count
-        c["free_slots"] += count - max(old, 1)
-        self.slots = memoryview(self._slots.view(np.int64))
+        """Make room for `count` slots in all."""
+        if count > len(self._slots):
+            longer = np.zeros(2 * count, slot_dtype)
+            entries.move_slots(self.context, longer.ctypes.data, len(self._slots) * layout.SLOT_WORDS)
+            self._slots, self.slots = longer, memoryview(longer.view(np.int64))
+        entries.add_slots(self.context, count)
 
     def grow_storages(self, count: int) -> None:
-        """Make room for `count` storages in all. Storage 0 stands for none."""
-        old = len(self._storages)
-        self._storages = _larger(self._storages, count)
-        _chain(self._storages, old, self._context[0], "free_storage")
-        self._context[0]["storages"] = self._storages.ctypes.data
-        self._context[0]["storage_count"] = count
+        """Make room for `count` storages in all."""
+        if count > len(self._storages):
+            longer = np.zeros(2 * count, storage_dtype)
+            words = len(self._storages) * storage_dtype.itemsize // 8
+            entries.move_storages(self.context, longer.ctypes.data, words)
+            self._storages = longer
+        entries.add_storages(self.context, count)
 
     def grow_tape(self, words: int) -> None:
         """Make room for `words` words of tape in all."""
-        self._tape = _larger(self._tape, words)
-        self._context[0]["tape"] = self._tape.ctypes.data
-        self._context[0]["tape_words"] = words
+        if words <= len(self._tape):
+            self._context[0]["tape_words"] = words
+            return
+        longer = np.zeros(words, np.int64)
+        entries.move_tape(self.context, longer.ctypes.data, words)
+        self._tape = longer
 
     def keep_room_for_nodes(self, count: int) -> None:
         """Make the list of freed rows of custom functions long enough for all that are alive."""
         used = self.field("freed_node_count")
         if count + used > len(self.freed_nodes):
-            self.freed_nodes = _larger(self.freed_nodes, 2 * (count + used) + 64)
-            self._context[0]["freed_nodes"] = self.freed_nodes.ctypes.data
+            longer = np.zeros(2 * (count + used) + 64, np.int64)
+            entries.move_nodes(self.context, longer.ctypes.data)
+            self.freed_nodes = longer
 
     def drop_externals(self) -> None:
         """Let go of Python objects whose memory no tensor uses any more."""
-        c = self._context[0]
-        storage = int(c["released"])
-        c["released"] = 0
-        while storage:
-            record = self._storages[storage]
-            following = int(record["next"])
+        while storage := entries.take_released(self.context):
             self.externals.pop(storage, None)
-            record["next"] = c["free_storage"]
-            c["free_storage"] = storage
-            storage = following
+            entries.recycle(self.context, storage)
 
     def mend(self, status: int) -> bool:
         """Give a compiled call what it asked for; True when calling again makes sense."""
@@ -132,11 +136,11 @@ class Store:
             op, variant, dtype = (int(x) for x in self._context[0]["detail"][:3])
             self.kernels[op, variant, dtype] = table.compile_kernel(op, variant, dtype)
         elif status == layout.NEED_SLOTS:
-            self.grow_slots(2 * len(self._slots))
+            self.grow_slots(2 * self.field("slot_count"))
         elif status == layout.NEED_STORAGES:
-            self.grow_storages(2 * len(self._storages))
+            self.grow_storages(2 * self.field("storage_count"))
         elif status == layout.NEED_TAPE:
-            self.grow_tape(2 * len(self._tape))
+            self.grow_tape(2 * self.field("tape_words"))
         else:
             return False
         return True
@@ -146,19 +150,10 @@ class Store:
         return [int(x) for x in self._context[0]["detail"]]
 
 
-def _larger(table: np.ndarray, count: int) -> np.ndarray:
-    # zeros come from the system lazily: room that is not used yet costs no memory
-    grown = np.zeros(count, table.dtype)
-    grown[: len(table)] = table
-    return grown
-
-
-def _chain(table: np.ndarray, old: int, context: Any, head: str) -> None:
-    """Put the new entries of a table on its free list, lowest first."""
-    first = max(old, 1)
-    table["next"][first:-1] = np.arange(first + 1, len(table))
-    table["next"][-1] = context[head]
-    context[head] = first
+def _chain(table: np.ndarray, count: int) -> None:
+    """Make entries 1 .. count - 1 of a new table its free list; entry 0 stands for none."""
+    table["next"][1 : count - 1] = np.arange(2, count)
+    table["next"][count - 1] = -1
 
 
 def raise_out_of_memory() -> NoReturn:

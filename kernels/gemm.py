@@ -32,6 +32,13 @@ NAMES = {abi.FLOAT32: "jg_gemm_f32", abi.FLOAT64: "jg_gemm_f64"}
 COPY_BYTES = 256 << 10  # a block of B copied straight; it lives on the stack
 SCRATCH = 32  # rows and columns of the block through which C is stored with other strides
 
+DOT_ROWS = 6  # dot products serve at most this many rows
+LARGE_BYTES = 700 << 10  # a block of B that is copied although it lies straight,
+COPY_ROWS = 24  # when it serves more rows than this
+NEAR_BYTES = 400 << 10  # a transposed A whose strips are copied,
+NEAR_COLUMNS = 127  # when they serve more columns than this
+FAR_BYTES = 256 << 10  # a C that is fetched ahead
+
 # how `run` goes about it, decided by the entry from the whole shape
 DOTS, COPY = 1 << 16, 1 << 17
 
@@ -114,7 +121,7 @@ def _build_run(module: ir.Module, p: Plan) -> ir.Function:
         b.ret_void()
     copies = _has(b, a["flags"], COPY)
     panel = COPY_BYTES // item // DEPTH // (2 * p.lanes) * 2 * p.lanes
-    buffer = stack_buffer(b, p, DEPTH * panel)
+    buffer = stack_buffer(b, p, DEPTH * (panel + p.lanes))
     kept = b.and_(a["flags"], I64(~ACCUMULATE))
 
     def depth(left: ir.Value) -> ir.Value:
@@ -131,8 +138,10 @@ def _build_run(module: ir.Module, p: Plan) -> ir.Function:
         _blocks_of(b, a["N"], width) as (n, columns),
     ):
         block = num.advance(num.advance(a["B"], n, a["csB"], item), k, a["rsB"], item)
+        # an odd number of vectors: with an even one the rows would meet in a few sets of the cache
+        pitch = b.mul(b.or_(num.ceil_div(columns, p.lanes), I64(1)), I64(p.lanes))
         with b.if_then(copies):
-            b.call(copy, [turns, columns, block, a["rsB"], a["csB"], buffer, I64(panel)])
+            b.call(copy, [turns, columns, block, a["rsB"], a["csB"], buffer, pitch])
         first = num.equal(k, 0)
         biased = num.all(first, b.icmp_signed("!=", a["bias"], I64(0)))
         part = {
@@ -140,7 +149,7 @@ def _build_run(module: ir.Module, p: Plan) -> ir.Function:
             "K": turns,
             "A": num.advance(a["A"], k, a["csA"], item),
             "B": b.select(copies, buffer, block),
-            "rsB": b.select(copies, I64(panel), a["rsB"]),
+            "rsB": b.select(copies, pitch, a["rsB"]),
             "C": num.advance(a["C"], n, I64(1), item),
             "bias": b.select(biased, num.advance(a["bias"], n, I64(1), item), I64(0)),
             "flags": b.select(first, a["flags"], b.or_(kept, I64(ACCUMULATE))),
@@ -287,25 +296,26 @@ def _manner(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> ir.Value:
     dots = num.all(
         num.equal(a["rsB"], 1),
         apart,
-        b.icmp_signed("<=", a["M"], I64(p.thin)),
+        b.icmp_signed("<=", a["M"], I64(DOT_ROWS)),
         num.equal(a["csA"], 1),
     )
-    size = b.mul(a["K"], a["N"])
-    large = num.all(num.above(size, LARGE_BYTES // p.item), num.above(a["M"], COPY_ROWS))
+    # B as it lies, unless a block of it falls out of the cache before the next rows come
+    block = b.mul(num.smaller(a["K"], I64(DEPTH)), a["N"])
+    large = num.all(num.above(block, LARGE_BYTES // p.item), num.above(a["M"], COPY_ROWS))
     copies = num.any(b.icmp_signed("!=", a["csB"], I64(1)), large)
-    block = num.all(num.above(b.mul(a["M"], a["K"]), NEAR_BYTES // p.item), num.above(a["N"], NEAR_COLUMNS))
-    near = num.all(block, num.equal(a["rsA"], 1))
-    copies = b.select(copies, I64(COPY), I64(0))
-    far = num.above(b.mul(a["M"], a["N"]), FAR_BYTES // p.item)
-    copies = b.or_(copies, b.select(far, I64(FAR), I64(0)))
-    return b.select(dots, I64(DOTS), b.or_(copies, b.select(near, I64(NEAR), I64(0))))
-
-
-LARGE_BYTES = 128 << 10
-COPY_ROWS = 64
-NEAR_BYTES = 400 << 10
-NEAR_COLUMNS = 127
-FAR_BYTES = 32 << 10
+    # one column of A is spread over as many pages as k is long
+    near = num.all(
+        num.equal(a["rsA"], 1),
+        num.above(b.mul(a["M"], a["K"]), NEAR_BYTES // p.item),
+        num.above(a["N"], NEAR_COLUMNS),
+    )
+    far = num.all(
+        num.above(a["K"], DEPTH), num.above(b.mul(a["M"], a["N"]), FAR_BYTES // p.item)
+    )
+    flags: ir.Value = I64(0)
+    for condition, flag in ((copies, COPY), (near, NEAR), (far, FAR)):
+        flags = b.or_(flags, b.select(condition, I64(flag), I64(0)))
+    return b.select(dots, I64(DOTS), flags)
 
 
 def _take_share(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> None:

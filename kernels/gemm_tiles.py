@@ -181,6 +181,8 @@ def build_rows(module: ir.Module, p: Plan, copy: ir.Function) -> ir.Function:
     addresses = [at_strip]
     while len(addresses) < p.bases:
         addresses.append(b.add(addresses[-1], group_step))
+    # many full strips in a row are one call
+    many = num_strips(b, p, rows, limit, a["flags"])
     tail = [out if key == "C" else a[key] for key in STRIP_TAIL.split()]
     joined = b.append_basic_block("joined")
     switch = b.switch(entry, joined)
@@ -188,9 +190,10 @@ def build_rows(module: ir.Module, p: Plan, copy: ir.Function) -> ir.Function:
         block = b.append_basic_block(f"rows{m}")
         switch.add_case(I64(m), block)
         b.position_at_end(block)
-        b.call(strip, [a["N"], a["K"], *addresses, *tail])
+        b.call(strip, [many, a["N"], a["K"], *addresses, *tail])
         b.branch(joined)
     b.position_at_end(joined)
+    entry = b.mul(entry, many)
     b.store(b.sub(rows, entry), left)
     b.store(b.add(address, b.mul(entry, byte_step)), at_a)
     b.store(b.add(out, b.mul(entry, b.mul(a["rsC"], I64(p.item)))), at_c)
@@ -198,6 +201,13 @@ def build_rows(module: ir.Module, p: Plan, copy: ir.Function) -> ir.Function:
     b.position_at_end(done)
     b.ret_void()
     return b.function
+
+
+def num_strips(b, p, rows, limit, flags):
+    short = b.icmp_signed("<", rows, I64(limit))
+    near = b.icmp_signed("!=", b.and_(flags, I64(NEAR)), I64(0))
+    count = b.add(b.udiv(b.sub(rows, I64(limit)), I64(p.largest)), I64(1))
+    return b.select(b.or_(short, near), I64(1), count)
 
 
 def _bring_near(
@@ -260,6 +270,17 @@ class _Strip:
         self.far = b.icmp_signed("!=", b.and_(a["flags"], I64(FAR)), I64(0))
 
     def write(self) -> None:
+        b, a, item = self.b, self.a, I64(self.p.item)
+        arg_a = [a[f"A{j}"] for j in range(len(self.bases))]
+        arg_c = a["C"]
+        with self.one.loop(I64(0), a["count"]) as i:
+            r = b.mul(b.mul(i, I64(self.m)), item)
+            self.bases = [self.one.pointer(b.add(x, b.mul(r, a["rsA"])), self.p.dtype) for x in arg_a]
+            a["C"] = b.add(arg_c, b.mul(r, a["rsC"]))
+            self.columns_loop()
+        b.ret_void()
+
+    def columns_loop(self) -> None:
         p = self.p
         wide = Scope(self.b, p.lanes)
         column: ir.Value = I64(0)
@@ -273,7 +294,6 @@ class _Strip:
         if not p.masked:
             with self.one.loop(column, self.columns) as j:
                 self._tile(self.one, 1, j)
-        self.b.ret_void()
 
     def _tile(self, s: Scope, w: int, j: ir.Value) -> None:
         b, a, m = self.b, self.a, self.m
@@ -372,7 +392,7 @@ class _Strip:
 
 def _strip(module: ir.Module, p: Plan, m: int) -> ir.Function:
     addresses = " ".join(f"A{j}" for j in range(p.bases))
-    b, a = define(module, f"strip{m}", f"N K {addresses} {STRIP_TAIL}")
+    b, a = define(module, f"strip{m}", f"count N K {addresses} {STRIP_TAIL}")
     _Strip(b, p, m, a).write()
     return b.function
 

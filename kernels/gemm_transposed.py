@@ -26,14 +26,14 @@ def shuffle(x: Vec, y: Vec, lanes: list[int]) -> Vec:
 def build_copy(module: ir.Module, p: Plan) -> ir.Function:
     """``copy(K, N, B, rsB, csB, to, pitch)``: K rows and N columns of B, row-major with `pitch`.
 
-    Up to a vector less one of further rows and columns of the target are overwritten.
+    Up to a vector less one of further columns of the target are overwritten.
     """
     b, a = define(module, "copy", "K N B rsB csB to pitch")
     one = Scope(b, 1)
-    transposed = b.icmp_signed("==", a["rsB"], I64(1))
-    if not p.masked:
-        # without masks a block must not read past the end of B's columns
-        transposed = b.and_(transposed, b.icmp_signed(">=", a["K"], I64(p.lanes)))
+    transposed = b.and_(
+        b.icmp_signed("==", a["rsB"], I64(1)),
+        b.icmp_signed(">=", a["K"], I64(16 // p.item)),
+    )
     straight = b.icmp_signed("==", a["csB"], I64(1))
     with b.if_else(straight) as (rows, other):
         with rows:
@@ -74,67 +74,60 @@ def _copy_rows(s: Scope, p: Plan, a: dict[str, ir.Value]) -> None:
 
 
 def _copy_blocks(s: Scope, p: Plan, a: dict[str, ir.Value]) -> None:
-    """Transpose square blocks of one vector by one vector."""
-    b, lanes = s.b, p.lanes
+    """Transpose blocks of one vector of columns by 16 bytes of k."""
+    b, few = s.b, 16 // p.item
     source, target = s.pointer(a["B"], p.dtype), s.pointer(a["to"], p.dtype)
-    with s.loop(I64(0), a["N"], lanes) as n:
-        column = s.at(source, b.mul(n, a["csB"]))
-        left = b.sub(a["N"], n)
-        with s.loop(I64(0), a["K"], lanes) as i:
-            mask, k = None, i
-            if p.masked:
-                mask = s.tail_mask(b.sub(a["K"], i))
-            else:
-                # the last block moves back over the one before, so as not to read past the end
-                last = b.sub(a["K"], I64(lanes))
-                k = b.select(b.icmp_signed("<", i, last), i, last)
-            place, rows = s.at(column, k), []
-            for j in range(lanes):
-                rows.append(s.load(place, p.dtype, mask))
-                # beyond the last column the same one is read again, for lanes that nobody uses
-                more = b.icmp_signed(">", left, I64(j + 1))
-                place = s.at(place, b.select(more, a["csB"], I64(0)))
+    last = b.sub(a["K"], I64(few))
+    with s.loop(I64(0), a["N"], p.lanes) as n:
+        place, left, columns = s.at(source, b.mul(n, a["csB"])), b.sub(a["N"], n), []
+        for j in range(p.lanes):
+            columns.append(place)
+            # beyond the last column the same one is read again, for lanes that nobody uses
+            more = b.icmp_signed(">", left, I64(j + 1))
+            place = s.at(place, b.select(more, a["csB"], I64(0)))
+        with s.loop(I64(0), a["K"], few) as i:
+            # the last block moves back over the one before, so as not to read past the end
+            k = b.select(b.icmp_signed("<", i, last), i, last)
             out = s.at(s.at(target, b.mul(k, a["pitch"])), n)
-            for x in transpose(rows):
+            quarter = Scope(b, few)
+            pieces = [quarter.load(s.at(q, k), p.dtype) for q in columns]
+            for x in _transpose(pieces):
                 s.store(x, out)
                 out = s.at(out, a["pitch"])
 
 
-def transpose(rows: list[Vec]) -> list[Vec]:
-    """Transpose a square block held in registers, one vector a row."""
-    lanes = len(rows)
-    span = 1
-    if rows[0].value.type.element == ir.FloatType() and lanes >= 4:
-        rows = _transpose_quads(rows)
-        span = 4
-    while span < lanes:
-        # swap the off-diagonal corners of each square of 2 * span
-        result = list(rows)
-        for i in range(lanes):
-            if not i & span:
-                x, y = rows[i], rows[i + span]
-                low = [l if not l & span else lanes + l - span for l in range(lanes)]
-                high = [l + span if not l & span else lanes + l for l in range(lanes)]
-                result[i], result[i + span] = shuffle(x, y, low), shuffle(x, y, high)
-        rows, span = result, 2 * span
-    return rows
+def _transpose(pieces: list[Vec]) -> list[Vec]:
+    """Turn 16-byte columns, one for each lane of a vector, into rows.
 
+    Columns that lie as far apart as the lanes of 16 bytes share a vector, so that all that follows stays
+    within each 16 bytes of it, which every machine does fast.
+    """
+    few, lanes = pieces[0].scope.lanes, len(pieces)
+    rows = [_concatenate(pieces[i::few]) for i in range(few)]
+    squares = range(0, lanes, few)
 
-def _transpose_quads(rows: list[Vec]) -> list[Vec]:
-    """Transpose each 4 by 4 square, with the interleaving instructions that every machine has."""
-    lanes = len(rows)
-    quads = range(0, lanes, 4)
-    even = [q + l for q in quads for l in (0, lanes, 1, lanes + 1)]
-    odd = [q + l for q in quads for l in (2, lanes + 2, 3, lanes + 3)]
-    low = [q + l for q in quads for l in (0, 1, lanes, lanes + 1)]
-    high = [q + l for q in quads for l in (2, 3, lanes + 2, lanes + 3)]
+    def within(*order: int) -> list[int]:
+        return [q + (l if l < few else lanes + l - few) for q in squares for l in order]
+
+    if few == 2:
+        return [shuffle(*rows, within(0, 2)), shuffle(*rows, within(1, 3))]
     result = []
-    for i in range(0, lanes, 4):
-        w, x, y, z = rows[i : i + 4]
-        for pick in (even, odd):
-            top, bottom = shuffle(w, x, pick), shuffle(y, z, pick)
-            result += [shuffle(top, bottom, low), shuffle(top, bottom, high)]
+    for order in ((0, 4, 1, 5), (2, 6, 3, 7)):
+        top, bottom = (shuffle(rows[i], rows[i + 1], within(*order)) for i in (0, 2))
+        result += [shuffle(top, bottom, within(*half)) for half in ((0, 1, 4, 5), (2, 3, 6, 7))]
     return result
+
+
+def _concatenate(parts: list[Vec]) -> Vec:
+    while len(parts) > 1:
+        lanes = 2 * parts[0].scope.lanes
+        wide = Scope(parts[0].scope.b, lanes)
+        joined = [
+            shuffle(x, y, list(range(lanes)))
+            for x, y in zip(parts[::2], parts[1::2], strict=True)
+        ]
+        parts = [Vec(wide, v.value, v.dtype) for v in joined]
+    return parts[0]
 
 
 # dot products -------------------------------------------------------------------------------------

@@ -295,6 +295,33 @@ def test_grad_at_a_tensor_whose_own_history_is_freed():
     assert gy.item() == 3.0
 
 
+def test_tensors_marked_by_an_earlier_grad_are_forgotten():
+    x, w = leaf(2.0), leaf(3.0)
+    y = x * x
+    torch.autograd.grad(y * 3, x)  # frees y's history
+    (g,) = torch.autograd.grad(y * w, w)
+    assert g.item() == 4.0
+
+
+def test_failed_grad_leaves_no_cotangent_behind():
+    x, w = leaf(2.0), leaf(3.0)
+    y = x * 2
+    with pytest.raises(RuntimeError, match="not have been used"):
+        torch.autograd.grad(y, w, retain_graph=True)
+    y.backward()
+    assert x.grad.item() == 2.0
+
+
+def test_grad_of_a_leaf_root_that_was_not_asked_for():
+    x, w = leaf(2.0), leaf(3.0)
+    before = usage()
+    (g,) = torch.autograd.grad([w, x * 5], [x])
+    assert g.item() == 5.0
+    del g
+    assert usage() == before
+    assert w.grad is None
+
+
 def test_grad_of_an_input_given_twice():
     x = leaf(2.0)
     a, b = torch.autograd.grad(x * x, [x, x])

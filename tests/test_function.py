@@ -238,6 +238,60 @@ def test_nested_grad_inside_grad():
     assert gx.item() == pytest.approx(2 * expected, rel=1e-6)
 
 
+def test_nested_backward_is_in_grad_when_it_returns():
+    w, seen = leaf(2.0), []
+
+    class Inner(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            with torch.enable_grad():
+                (w * 7).backward()
+            seen.append(w.grad.item())
+            return g
+
+    (Inner.apply(w * 1) + w * 100).backward()
+    assert seen == [7.0]
+    assert w.grad.item() == 108.0
+
+
+def test_backward_nested_in_grad_stays_out_of_it():
+    w = leaf(2.0)
+
+    class Inner(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 3
+
+        @staticmethod
+        def backward(ctx, g):
+            with torch.enable_grad():
+                (w * 7).backward()
+            return g * 3
+
+    (g,) = torch.autograd.grad(Inner.apply(w * w) + w * 100, w)
+    assert g.item() == 112.0
+    assert w.grad.item() == 7.0
+
+
+def test_mark_dirty_of_a_leaf_is_refused():
+    class Zero(Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.mark_dirty(x)
+            return x
+
+        @staticmethod
+        def backward(ctx, g):
+            return g
+
+    with pytest.raises(RuntimeError, match="a leaf Variable that requires grad"):
+        Zero.apply(leaf(1.0))
+
+
 def test_mark_dirty_changes_an_argument_in_place():
     class Double(Function):
         @staticmethod
@@ -409,7 +463,7 @@ def test_saved_tensor_changed_in_place_is_stale():
     h = x * 2
     y = Square.apply(h)
     h.add_(1)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation.*SquareBackward"):
+    with pytest.raises(RuntimeError, match=r"modified by an inplace operation.*SquareBackward"):
         y.sum().backward()
 
 

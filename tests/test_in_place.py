@@ -158,7 +158,7 @@ def test_write_of_a_shape_that_does_not_fit_changes_nothing():
 
 def test_write_that_would_need_a_wider_dtype_is_refused():
     x = torch.tensor([1, 2])
-    with pytest.raises(RuntimeError, match="result type float32 can't be cast to .* type int64"):
+    with pytest.raises(RuntimeError, match=r"result type float32 can't be cast to .* type int64"):
         x.add_(0.5)
     assert x.tolist() == [1, 2]
 

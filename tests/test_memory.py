@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import gc
 import weakref
+from array import array
 
 import numpy as np
 import pytest
 from usage import usage
 
 import jitgrad as torch
-from jitgrad.store import store
+from jitgrad.engine import layout
+from jitgrad.engine.entry import entries
+from jitgrad.store import Store, store
 
 BLOCK = 64  # bytes of the smallest block
 
@@ -254,6 +257,31 @@ def test_tables_grow_while_thousands_of_graphs_are_alive():
     del graphs
     x.grad = None
     assert usage() == before
+
+
+def test_tables_move_when_their_address_space_is_used_up():
+    small = Store(slots=128, tape_words=1024)
+    shape = array("q", (3,))
+
+    def empty():
+        while True:
+            slot = entries.empty(small.context, 5, 1, shape.buffer_info()[0], 1)
+            if slot > 0:
+                return slot
+            assert small.mend(slot)
+
+    made = [empty() for _ in range(5000)]
+    assert len(set(made)) == 5000
+    assert small.field("slot_count") - small.field("free_slots") == 5001  # slot 0 stands for none
+    assert len(small.slot_table) >= 5001
+    for slot in made:
+        assert small.slot_table[slot]["shape"][0] == 3
+        assert small.slots[slot * layout.SLOT_WORDS + layout.S_DTYPE] == 5
+        entries.release(small.context, slot)
+    assert small.field("bytes") == 0
+    words = small.field("tape_words")
+    small.grow_tape(4 * words)
+    assert small.field("tape_words") == 4 * words
 
 
 def test_free_entries_of_the_slot_table_are_what_they_say():

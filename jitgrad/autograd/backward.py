@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from array import array
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -13,7 +14,7 @@ from ..engine.entry import entries
 from ..engine.layout import S_FLAGS, S_NUMEL, S_ROW, SLOT_WORDS
 from ..store import raise_out_of_memory, store
 from .graph import describe_stale, run_python_row
-from .turns import apart, standing, stopped
+from .turns import own_turn, turn
 
 SECOND_TIME = (
     "backward: Trying to backward through the graph a second time (or directly access saved tensors after they "
@@ -74,13 +75,13 @@ def backward(
     inputs : sequence of Tensor
         Accumulate into these leaves only.
     """
-    if gradient is None and inputs is None and not create_graph and not standing.walks:
+    if gradient is None and inputs is None and not create_graph:
         state = entries.backward(CONTEXT, self._slot, bool(retain_graph))
         if state == 0:
             return
         if state > 0:
             try:
-                _go_on(state, store.field("walk_status"), False)
+                _go_on(state, _state_word(state, layout.W_STATUS), False)
             finally:
                 entries.free_state(CONTEXT, state)
             return
@@ -116,11 +117,8 @@ def backward_many(
                 x.grad = g if x.grad is None else x.grad + g  # type: ignore[operator]
         return
     _no_create_graph("backward", create_graph)
-    state = array("q", (layout.NO_ROW, 0, 0, bool(retain_graph), 0))
-    if standing.walks:
-        with apart():
-            _walk_from(roots, seeds, state)
-    else:
+    state = array("q", (layout.NO_ROW, 0, 0, bool(retain_graph), 0, 0))
+    with own_turn():
         _walk_from(roots, seeds, state)
 
 
@@ -156,7 +154,7 @@ def grad(
     for x in chosen:
         if not x.requires_grad:
             raise RuntimeError("grad: One of the differentiated Tensors does not require grad")
-    with apart():
+    with own_turn():
         found = _capture(roots, seeds, chosen, bool(retain_graph))
     results = [found[x._slot] for x in chosen]
     for k, (x, result) in enumerate(zip(chosen, results, strict=True)):
@@ -181,7 +179,7 @@ def _capture(
         entries.mark_needed(CONTEXT, 0, last, True)
     found: dict[int, Tensor | None] = {}
     try:
-        _walk_from(roots, seeds, array("q", (layout.NO_ROW, 0, 0, retain, 1)))
+        _walk_from(roots, seeds, array("q", (layout.NO_ROW, 0, 0, retain, 1, 0)))
     finally:
         if last >= 0:
             entries.mark_needed(CONTEXT, 0, min(last, store.field("tape_top") - 1), False)
@@ -232,9 +230,14 @@ def _walk_from(roots: Sequence[Tensor], gradients: Sequence[Any], state: array) 
             _go_on(address, status, bool(state[layout.W_CAPTURE]))
 
 
+def _state_word(address: int, word: int) -> int:
+    """A word of a walk's state."""
+    return ctypes.c_int64.from_address(address + 8 * word).value
+
+
 def _go_on(address: int, status: int, capture: bool) -> None:
     """Continue a walk that stopped for Python, to its end or to an error."""
-    with stopped():
+    with turn:
         _finish(address, status, capture)
 
 
@@ -242,7 +245,9 @@ def _finish(address: int, status: int, capture: bool) -> None:
     try:
         while status != 0:
             if status == layout.NEED_PYTHON:
-                offset = store.detail()[0]
+                offset = _state_word(address, layout.W_CURSOR)
+                if store.tape[offset + layout.T_OP] == layout.DEAD_OP:
+                    raise RuntimeError(SECOND_TIME)  # a walk in between has freed it
                 run_python_row(address, offset, capture)
                 entries.leave_row(CONTEXT, address, offset)
             elif not store.mend(status):

@@ -161,8 +161,5 @@ def run_python_row(state: int, offset: int, capture: bool) -> None:
 
 def drop_freed_nodes() -> None:
     """Forget the contexts of custom functions whose rows are gone."""
-    count = store.field("freed_node_count")
-    if count:
-        for number in store.freed_nodes[:count]:
-            python_nodes.pop(int(number), None)
-        store.set_field("freed_node_count", 0)
+    while (number := entries.take_freed_node(CONTEXT)) >= 0:
+        python_nodes.pop(number, None)

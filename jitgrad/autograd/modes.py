@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,22 @@ from ..engine.entry import entries
 from ..engine.layout import DISABLED, ENABLED, INFERENCE_MODE
 
 
+class _ThreadEnd:
+    """Lives as long as a thread that has switched recording off, and switches it on again at the end.
+
+    The engine knows threads by their number, and the system gives the number of one that ended to another.
+    """
+
+    def __del__(self) -> None:
+        entries.set_mode(CONTEXT, ENABLED)
+
+
+_thread = threading.local()
+
+
 def _set_mode(mode: int) -> int:
+    if mode != ENABLED and not hasattr(_thread, "end"):
+        _thread.end = _ThreadEnd()
     before = entries.set_mode(CONTEXT, mode)
     if before < 0:
         raise RuntimeError("no_grad: too many threads have switched recording off at once (at most 64)")

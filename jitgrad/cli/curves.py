@@ -28,7 +28,8 @@ def save_curves(history: History, title: str, path: Path) -> None:
     left, right = figure.subplots(1, 2)
     _panel(left, history.train_loss, history.test_loss, history.loss_label)
     _panel(right, history.train_metric, history.test_metric, history.metric_label)
-    if all(v > 0 for v in (*history.train_loss, *history.test_loss)):
+    losses = history.train_loss + history.test_loss
+    if max(losses) > 10 * min(losses) > 0:
         left.set_yscale("log")
     figure.savefig(path, dpi=120)
 

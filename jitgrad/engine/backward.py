@@ -62,6 +62,7 @@ from .layout import (
     W_LEAVES,
     W_PENDING,
     W_RETAIN,
+    W_STATUS,
     WALK_WORDS,
 )
 from .memory import (
@@ -86,7 +87,6 @@ from .slots import (
     drain,
     let_go,
     settle,
-    trim,
     unlink_row,
 )
 from .tables import (
@@ -94,6 +94,7 @@ from .tables import (
     slot_at,
     storage_at,
 )
+from .turns import end_walk
 
 WORD = 8
 GRADIENTS = (1 << 15) + (1 << 14)  # words from the scratch record to the gradients of one row
@@ -343,14 +344,6 @@ def mark_needed(c, first, last, mark):
 
 
 @entry
-def end_walk(c):
-    """The walk that held the tape still is over."""
-    c.walks -= 1
-    trim(c)
-    return 0
-
-
-@entry
 def begin_walk(c, state, slot, seed):
     """Start a walk at a slot, with the cotangent in slot `seed` (its handle is given up), and go.
 
@@ -374,11 +367,12 @@ def begin_walk(c, state, slot, seed):
 def backward(c, slot, retain):
     """The whole of ``loss.backward()`` for a loss of one element, when nothing is in the way.
 
-    Returns 0 when it is done, or a negative status with nothing changed. A walk that stops for Python returns
-    the address of its state, a block that `free_state` takes back; the context keeps the status.
+    Returns 0 when it is done, or a negative status with nothing changed, also while another walk is under
+    way. A walk that stops for Python returns the address of its state, a block that `free_state` takes back;
+    it holds the status.
     """
     record = slot_at(c, slot)
-    if record.flags & REQUIRES_GRAD == 0 or record.numel != 1 or record.row <= FREED_ROW:
+    if record.flags & REQUIRES_GRAD == 0 or record.numel != 1 or record.row <= FREED_ROW or c.walks > 0:
         return BAD_SHAPE
     status = room(c, 0)
     if status != 0:
@@ -393,7 +387,7 @@ def backward(c, slot, retain):
     store_word(state, W_RETAIN, retain)
     status = begin_walk(c, state, slot, seed)
     if status != 0:
-        c.walk_status = status
+        store_word(state, W_STATUS, status)
         return state
     give_block(c, state, 0)
     return 0

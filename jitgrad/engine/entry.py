@@ -5,6 +5,7 @@ Every entry takes the context's address and integers (floats where annotated), a
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -14,17 +15,29 @@ from ..kernels import compiler
 LATER = frozenset(
     [
         "abandon",
+        "add_slots",
+        "add_storages",
         "adopt",
         "apply_arrays",
         "begin_walk",
         "end_walk",
         "free_state",
         "give_cotangent",
+        "hold_tape",
         "leave_row",
         "link",
         "mark_needed",
+        "move_nodes",
+        "move_slots",
+        "move_storages",
+        "move_tape",
         "ones",
+        "put_back",
+        "recycle",
+        "set_aside",
         "take_cotangent",
+        "take_freed_node",
+        "take_released",
         "walk",
     ]
 )
@@ -35,10 +48,10 @@ def _signatures(later: bool) -> dict[str, tuple[Any, Any, Any]]:
     from numba import types
 
     from ..kernels.wrapper import Kinds
-    from . import arrays, backward, cotangents, create, handles, hot, record, update, views
+    from . import arrays, backward, cotangents, create, growth, handles, hot, record, turns, update, views
     from .tables import CONTEXT
 
-    modules = (arrays, backward, cotangents, create, handles, hot, record, update, views)
+    modules = (arrays, backward, cotangents, create, growth, handles, hot, record, turns, update, views)
     found = {}
     for module in modules:
         for name, dispatcher in vars(module).items():
@@ -64,15 +77,20 @@ class Entries:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
             raise AttributeError(name)
-        later = name in LATER
+        with _loading:
+            if name not in self.__dict__:
+                self._load(name in LATER)
+        if name not in self.__dict__:
+            raise AttributeError(f"the engine has no entry {name!r}")
+        return self.__dict__[name]
+
+    def _load(self, later: bool) -> None:
         group = "engine.later" if later else "engine"
         found = compiler.entry_points(group, lambda: _signatures(later), self.context, self.handle_type)
         self.__dict__.update(found)
         if not later and self.finalizer is not None:
             self.finalizer(found["finalize"])
-        if name not in self.__dict__:
-            raise AttributeError(f"the engine has no entry {name!r}")
-        return self.__dict__[name]
 
 
+_loading = threading.RLock()
 entries = Entries()

@@ -90,8 +90,9 @@ NOT_SAVED = -1  # in place of a version: the value is not needed, only the slot'
 DEAD_OP = -1
 
 # the state of one walk back, so that it can stop for Python and go on
-W_CURSOR, W_PENDING, W_LEAVES, W_RETAIN, W_CAPTURE = range(5)
-WALK_WORDS = 5
+W_CURSOR, W_PENDING, W_LEAVES, W_RETAIN, W_CAPTURE, W_STATUS = range(6)
+WALK_WORDS = 6
+LINE_WORDS = 4  # of what is set aside for each slot: slot, flags, cotangent, next leaf
 
 # kinds of rows
 MAP, REDUCE, ARRAYS, STRIDED_VIEW, RESHAPE, PYTHON, CAST = range(7)
@@ -133,7 +134,6 @@ context_dtype = np.dtype(
         ("add_op", i8),
         ("copy_op", i8),
         ("detail", i8, 4),  # what went wrong, for the message
-        ("walk_status", i8),  # why the walk that `backward` began has stopped
         ("walks", i8),  # walks under way: the tape must not move under them
         ("released", i8),  # first external storage that was let go, linked through storage.next
         ("freed_nodes", i8),  # address of the list of Python's rows that went, room kept by Python
