@@ -395,7 +395,12 @@ def _install_finalizer(finalize: Callable) -> None:
     # A method would cost a Python frame for every tensor that goes.
     Tensor.__del__ = property(finalize)  # type: ignore[attr-defined]
     # at the end of the process the compiled code and the tables go before the last tensors do
-    atexit.register(delattr, Tensor, "__del__")
+    atexit.register(_remove_finalizer)
+
+
+def _remove_finalizer() -> None:
+    if "__del__" in vars(Tensor):
+        del Tensor.__del__
 
 
 entries.context = CONTEXT

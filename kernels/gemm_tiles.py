@@ -165,72 +165,88 @@ def build_rows(module: ir.Module, p: Plan, copy: ir.Function) -> ir.Function:
     b.cbranch(b.icmp_signed(">", rows, I64(0)), choose, done)
     b.position_at_end(choose)
     short = b.icmp_signed("<", rows, I64(limit))
-    entry = b.load(b.gep(table, [I64(0), b.select(short, rows, I64(0))]))
-    byte_step = b.mul(a["rsA"], I64(p.item))
-    with b.if_then(b.icmp_signed("!=", b.and_(a["flags"], I64(NEAR)), I64(0))):
-        near = _bring_near(b, p, copy, a, entry, address)
-        inside = b.block
-    strip_a = []
-    for x, y in zip(near, (address, a["rsA"], a["csA"]), strict=True):
-        phi = b.phi(I64)
-        phi.add_incoming(x, inside)
-        phi.add_incoming(y, choose)
-        strip_a.append(phi)
-    at_strip, a["rsA"], a["csA"] = strip_a
-    group_step = b.mul(a["rsA"], I64(p.item * ROWS_A_BASE))
-    addresses = [at_strip]
-    while len(addresses) < p.bases:
-        addresses.append(b.add(addresses[-1], group_step))
-    # many full strips in a row are one call
-    many = num_strips(b, p, rows, limit, a["flags"])
-    tail = [out if key == "C" else a[key] for key in STRIP_TAIL.split()]
+    size = b.load(b.gep(table, [I64(0), b.select(short, rows, I64(0))]))
+    near = b.icmp_signed("!=", b.and_(a["flags"], I64(NEAR)), I64(0))
+    full = b.add(b.udiv(b.sub(rows, I64(limit)), I64(p.largest)), I64(1))
+    count = b.select(b.or_(short, near), I64(1), full)
+    strip_a = _strip_of_a(b, p, copy, a, size, address, near)
+    tail = {**a, **strip_a, "C": out}
+    addresses = _base_addresses(b, p, strip_a)
     joined = b.append_basic_block("joined")
-    switch = b.switch(entry, joined)
+    switch = b.switch(size, joined)
     for m, strip in strips.items():
         block = b.append_basic_block(f"rows{m}")
         switch.add_case(I64(m), block)
         b.position_at_end(block)
-        b.call(strip, [many, a["N"], a["K"], *addresses, *tail])
+        b.call(
+            strip, [count, a["N"], a["K"], *addresses, *(tail[k] for k in STRIP_TAIL.split())]
+        )
         b.branch(joined)
     b.position_at_end(joined)
-    entry = b.mul(entry, many)
-    b.store(b.sub(rows, entry), left)
-    b.store(b.add(address, b.mul(entry, byte_step)), at_a)
-    b.store(b.add(out, b.mul(entry, b.mul(a["rsC"], I64(p.item)))), at_c)
+    taken = b.mul(size, count)
+    b.store(b.sub(rows, taken), left)
+    moved = b.mul(taken, I64(p.item))
+    b.store(b.add(address, b.mul(moved, a["rsA"])), at_a)
+    b.store(b.add(out, b.mul(moved, a["rsC"])), at_c)
     b.branch(head)
     b.position_at_end(done)
     b.ret_void()
     return b.function
 
 
-def num_strips(b, p, rows, limit, flags):
-    short = b.icmp_signed("<", rows, I64(limit))
-    near = b.icmp_signed("!=", b.and_(flags, I64(NEAR)), I64(0))
-    count = b.add(b.udiv(b.sub(rows, I64(limit)), I64(p.largest)), I64(1))
-    return b.select(b.or_(short, near), I64(1), count)
+def _cut_table(module: ir.Module, p: Plan) -> tuple[ir.GlobalVariable, int]:
+    """For every number of rows below the limit the next strip; entry 0 is for all larger numbers."""
+    limit = p.largest + 2 * p.sizes[0] + p.thin + 1
+    values = cuts(p.sizes, limit)
+    values[: p.thin + 1] = range(p.thin + 1)
+    values[0] = p.largest
+    table = ir.GlobalVariable(module, ir.ArrayType(I64, limit), "cuts")
+    table.linkage, table.global_constant = "internal", True
+    table.initializer = ir.Constant(table.value_type, values)
+    return table, limit
 
 
-def _bring_near(
+def _strip_of_a(
     b: ir.IRBuilder,
     p: Plan,
     copy: ir.Function,
     a: dict[str, ir.Value],
-    rows: ir.Value,
+    size: ir.Value,
     address: ir.Value,
-) -> tuple[ir.Value, ir.Value, ir.Value]:
-    """Copy a strip of A to the stack, the way it lies; gives its address and strides."""
+    near: ir.Value,
+) -> dict[str, ir.Value]:
+    """The strip's address and strides, after copying it to the stack, the way it lies, if `near`."""
     height = -(-p.largest // p.lanes) * p.lanes
     pitch = DEPTH + p.lanes  # not a power of two: the rows must not meet in the cache
-    to = stack_buffer(b, p, max(height * DEPTH, p.largest * pitch))
-    across = b.icmp_signed("==", a["rsA"], I64(1))
+    lies = {"A": address, "rsA": a["rsA"], "csA": a["csA"]}
+    before = b.block
+    with b.if_then(near):
+        to = stack_buffer(b, p, max(height * DEPTH, p.largest * pitch))
+        across = b.icmp_signed("==", a["rsA"], I64(1))
 
-    def pick(x: ir.Value, y: ir.Value) -> ir.Value:
-        return b.select(across, x, y)
+        def pick(x: ir.Value, y: ir.Value) -> ir.Value:
+            return b.select(across, x, y)
 
-    step = pick(a["csA"], a["rsA"])
-    gap = pick(I64(height), I64(pitch))
-    b.call(copy, [pick(a["K"], rows), pick(rows, a["K"]), address, step, I64(1), to, gap])
-    return to, pick(I64(1), I64(pitch)), pick(I64(height), I64(1))
+        extent = [pick(a["K"], size), pick(size, a["K"])]
+        step, gap = pick(a["csA"], a["rsA"]), pick(I64(height), I64(pitch))
+        b.call(copy, [*extent, address, step, I64(1), to, gap])
+        copied = {"A": to, "rsA": pick(I64(1), I64(pitch)), "csA": pick(I64(height), I64(1))}
+        inside = b.block
+    result = {}
+    for key, value in lies.items():
+        phi = b.phi(I64)
+        phi.add_incoming(value, before)
+        phi.add_incoming(copied[key], inside)
+        result[key] = phi
+    return result
+
+
+def _base_addresses(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> list[ir.Value]:
+    step = b.mul(a["rsA"], I64(p.item * ROWS_A_BASE))
+    addresses = [a["A"]]
+    while len(addresses) < p.bases:
+        addresses.append(b.add(addresses[-1], step))
+    return addresses
 
 
 def stack_buffer(b: ir.IRBuilder, p: Plan, elements: int) -> ir.Value:
@@ -254,35 +270,33 @@ def _cut_table(module: ir.Module, p: Plan) -> tuple[ir.GlobalVariable, int]:
 
 
 class _Strip:
-    """Writes one strip function."""
+    """Writes one strip function: `count` times `m` rows."""
 
     def __init__(self, b: ir.IRBuilder, p: Plan, m: int, a: dict[str, ir.Value]) -> None:
         self.b, self.p, self.m, self.a = b, p, m, a
-        one = Scope(b, 1)
-        self.one = one
+        self.one = Scope(b, 1)
         self.columns, self.depth = a["N"], a["K"]
-        self.bases = [one.pointer(a[f"A{j}"], p.dtype) for j in range(-(-m // ROWS_A_BASE))]
-        twice = b.shl(a["rsA"], I64(1))
-        self.row_steps = (I64(0), a["rsA"], twice)
+        self.row_steps = (I64(0), a["rsA"], b.shl(a["rsA"], I64(1)))
         self.has_bias = b.icmp_signed("!=", a["bias"], I64(0))
-        accumulate = b.and_(a["flags"], I64(ACCUMULATE))
-        self.accumulate = b.icmp_signed("!=", accumulate, I64(0))
-        self.far = b.icmp_signed("!=", b.and_(a["flags"], I64(FAR)), I64(0))
+        self.accumulate, self.far = (
+            b.icmp_signed("!=", b.and_(a["flags"], I64(bit)), I64(0)) for bit in (ACCUMULATE, FAR)
+        )
+        self.bases: list[ir.Value] = []  # rows of A, every ROWS_A_BASE-th
+        self.out = a["C"]  # the strip's first row of C
 
     def write(self) -> None:
-        b, a, item = self.b, self.a, I64(self.p.item)
-        arg_a = [a[f"A{j}"] for j in range(len(self.bases))]
-        arg_c = a["C"]
-        with self.one.loop(I64(0), a["count"]) as i:
-            r = b.mul(b.mul(i, I64(self.m)), item)
-            self.bases = [self.one.pointer(b.add(x, b.mul(r, a["rsA"])), self.p.dtype) for x in arg_a]
-            a["C"] = b.add(arg_c, b.mul(r, a["rsC"]))
-            self.columns_loop()
+        b, a, one, dtype = self.b, self.a, self.one, self.p.dtype
+        bases = [one.pointer(a[f"A{j}"], dtype) for j in range(-(-self.m // ROWS_A_BASE))]
+        out = one.pointer(a["C"], dtype)
+        with one.loop(I64(0), a["count"]) as i:
+            row = b.mul(i, I64(self.m))
+            self.bases = [one.at(q, b.mul(row, a["rsA"])) for q in bases]
+            self.out = one.at(out, b.mul(row, a["rsC"]))
+            self._columns()
         b.ret_void()
 
-    def columns_loop(self) -> None:
-        p = self.p
-        wide = Scope(self.b, p.lanes)
+    def _columns(self) -> None:
+        p, wide = self.p, Scope(self.b, self.p.lanes)
         column: ir.Value = I64(0)
         for w in p.widths(self.m):
             # a masked tile also takes a column count that ends within its last vector
@@ -303,7 +317,7 @@ class _Strip:
             masks[-1] = s.tail_mask(b.sub(self.columns, last))
         start = self._start(s, w, j, masks)
         places = self._places(s, w, j)
-        if s.lanes > 1:
+        if m == self.p.largest and w > 1:
             with b.if_then(self.far):
                 for q in places:
                     fetch(s, q)
@@ -372,8 +386,7 @@ class _Strip:
 
     def _places(self, s: Scope, w: int, j: ir.Value) -> list[ir.Value]:
         """Where the tile's vectors go, row by row."""
-        row = s.at(s.pointer(self.a["C"], self.p.dtype), j)
-        places = []
+        row, places = s.at(self.out, j), []
         for _ in range(self.m):
             places += [s.at(row, v * s.lanes) for v in range(w)]
             row = s.at(row, self.a["rsC"])

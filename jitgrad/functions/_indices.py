@@ -16,7 +16,7 @@ from ..dispatch import CONTEXT, demand, refuse, spared, view
 from ..dtypes import bool_, dtype, int64, uint8
 from ..engine import layout
 from ..engine.entry import entries
-from ..engine.layout import CONTIGUOUS, COPY_OPERANDS, MAX_DIMS, S_DTYPE, S_FLAGS, SLOT_WORDS
+from ..engine.layout import CONTIGUOUS, COPY_OPERANDS, MAX_DIMS, S_DTYPE, S_FLAGS, S_STORAGE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ..store import store
@@ -64,6 +64,8 @@ def launch(
         _, dim, value, size = _reports[turn : turn + REPORT_WORDS]
         if slot != into:
             entries.release(CONTEXT, slot)
+        if into:  # the kernel wrote nothing, so the write that was counted did not happen
+            store.storage_table["version"][store.slots[into * SLOT_WORDS + S_STORAGE]] -= 1
         raise IndexError(f"{op.name}: index {value} is out of bounds for dimension {dim} with size {size}")
     return slot
 
