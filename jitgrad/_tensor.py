@@ -270,11 +270,19 @@ class Tensor:
         """The elements as nested lists of Python numbers."""
         return np.asarray(_Memory(self)).tolist()
 
+    def _number(self) -> Any:
+        if self._word(S_NUMEL) != 1:
+            raise ValueError(
+                f"only one element tensors can be converted to Python scalars; got {self.numel()} elements of "
+                f"shape {tuple(self.shape)}. Use tolist(), or reduce it first"
+            )
+        return self.item()
+
     def __float__(self) -> float:
-        return float(self.item())
+        return float(self._number())
 
     def __int__(self) -> int:
-        return int(self.item())
+        return int(self._number())
 
     def __index__(self) -> int:
         if self.dtype.is_floating_point or self.numel() != 1:
@@ -282,7 +290,7 @@ class Tensor:
         return int(self.item())
 
     def __complex__(self) -> complex:
-        return complex(self.item())
+        return complex(self._number())
 
     def __bool__(self) -> bool:
         if self._word(S_NUMEL) != 1:

@@ -309,9 +309,7 @@ def _manner(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> ir.Value:
         num.above(b.mul(a["M"], a["K"]), NEAR_BYTES // p.item),
         num.above(a["N"], NEAR_COLUMNS),
     )
-    far = num.all(
-        num.above(a["K"], DEPTH), num.above(b.mul(a["M"], a["N"]), FAR_BYTES // p.item)
-    )
+    far = num.all(num.above(a["K"], DEPTH), num.above(b.mul(a["M"], a["N"]), FAR_BYTES // p.item))
     flags: ir.Value = I64(0)
     for condition, flag in ((copies, COPY), (near, NEAR), (far, FAR)):
         flags = b.or_(flags, b.select(condition, I64(flag), I64(0)))

@@ -178,9 +178,7 @@ def build_rows(module: ir.Module, p: Plan, copy: ir.Function) -> ir.Function:
         block = b.append_basic_block(f"rows{m}")
         switch.add_case(I64(m), block)
         b.position_at_end(block)
-        b.call(
-            strip, [count, a["N"], a["K"], *addresses, *(tail[k] for k in STRIP_TAIL.split())]
-        )
+        b.call(strip, [count, a["N"], a["K"], *addresses, *(tail[k] for k in STRIP_TAIL.split())])
         b.branch(joined)
     b.position_at_end(joined)
     taken = b.mul(size, count)

@@ -122,10 +122,7 @@ def _concatenate(parts: list[Vec]) -> Vec:
     while len(parts) > 1:
         lanes = 2 * parts[0].scope.lanes
         wide = Scope(parts[0].scope.b, lanes)
-        joined = [
-            shuffle(x, y, list(range(lanes)))
-            for x, y in zip(parts[::2], parts[1::2], strict=True)
-        ]
+        joined = [shuffle(x, y, list(range(lanes))) for x, y in zip(parts[::2], parts[1::2], strict=True)]
         parts = [Vec(wide, v.value, v.dtype) for v in joined]
     return parts[0]
 

@@ -160,6 +160,7 @@ def abandon(c, state):
                     cotangent = slot_at(c, slot).cotangent
                     slot_at(c, slot).cotangent = 0
                     release(c, cotangent)
+                    let_go(c, slot)  # it may have been all that kept the slot, and so the row
         offset = previous
     leaf = load_word(state, W_LEAVES)
     while leaf != 0:

@@ -33,6 +33,8 @@ __all__ = [
 
 LINEAR, MATMUL = BY_NAME["linear"], BY_NAME["matmul"]
 LINEAR_CODE, MATMUL_CODE = LINEAR.code, MATMUL.code
+# a kernel that is not compiled yet is missed before shapes are looked at
+UNSURE = (layout.BAD_SHAPE, layout.NEED_KERNEL)
 
 _new = Tensor.__new__
 
@@ -74,10 +76,10 @@ def _linear_slowly(input: Tensor, weight: Tensor, bias: Tensor | None, status: i
     if not input.is_floating_point():
         product = linear(input.to(float64), weight.to(float64), None if bias is None else bias.to(float64))
         return product.to(input.dtype)
-    if weight.ndim == 1 and status == layout.BAD_SHAPE:
+    if weight.ndim == 1 and status in UNSURE:
         product = matmul(input, weight)
         return product if bias is None else product + bias
-    if bias is not None and bias.ndim != 1 and weight.ndim == 2 and status == layout.BAD_SHAPE:
+    if bias is not None and bias.ndim != 1 and weight.ndim == 2 and status in UNSURE:
         return linear(input, weight) + bias  # PyTorch lets such a bias broadcast
     return wrap(complete(LINEAR, (input, weight, bias), None, 0, status))
 
@@ -103,13 +105,13 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         same_dtype("matmul", input, other)
         raise
     if slot < 0:
-        return _matmul_slowly(input, other, slot)
+        return _matmul_slowly(input, other)
     result = _new(Tensor)
     result._slot = slot
     return result
 
 
-def _matmul_slowly(a: Tensor, b: Tensor, status: int) -> Tensor:
+def _matmul_slowly(a: Tensor, b: Tensor) -> Tensor:
     same_dtype("matmul", a, b)
     if not a.is_floating_point():
         return matmul(a.to(float64), b.to(float64)).to(a.dtype)
@@ -119,7 +121,7 @@ def _matmul_slowly(a: Tensor, b: Tensor, status: int) -> Tensor:
         )
     if a.ndim == 1 or b.ndim == 1:
         return _vector_product(a, b)
-    if status == layout.BAD_SHAPE:
+    if a.shape[:-2] != b.shape[:-2]:
         a, b = _with_one_batch(a, b)
     return wrap(call(MATMUL, (a, b)))
 
