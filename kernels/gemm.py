@@ -4,9 +4,9 @@
 
 (all 64-bit integers) computes ``C[m, n] = sum_k A[m, k] B[k, n]``, plus ``bias[n]`` when `bias` is not 0,
 plus the old ``C[m, n]`` with ACCUMULATE in `flags`. Addresses are integers; strides count elements and may be
-anything. K may be 0. With ``parts > 1`` each call computes its share of C, and C is bitwise the same for
-any number of parts. The order of the sums is told in `gemm_tiles` and `gemm_transposed`; beyond DEPTH terms
-they are summed in blocks. NaN and infinity propagate: no term is skipped.
+anything, but C must not overlap the rest. K may be 0. With ``parts > 1`` each call computes its share of C,
+and C is bitwise the same for any number of parts. The order of the sums is told in `gemm_tiles` and
+`gemm_transposed`; beyond DEPTH terms they are summed in blocks. NaN and infinity propagate: no term is skipped.
 
 The entry looks at the shape once. It may exchange the operands (``C.T = B.T A.T``) so that vectors lie along
 the longer or the contiguous side, picks dot products, a copy of B or B as it lies, takes the part's share, and
@@ -17,14 +17,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from llvmlite import ir
 
 from . import abi, compiler
 from .gemm_tiles import ACCUMULATE, DEPTH, FAR, NEAR, Plan, build_rows, define, plan, stack_buffer
 from .gemm_transposed import build_copy, build_dots
-from .stage import I64, VOID, Scope, new_module
+from .stage import I64, VOID, Scope, Vec, new_module
+
+Formula = Callable[[Vec], Vec]
 
 SIGNATURE = "M N K A rsA csA B rsB csB C rsC csC bias flags part parts"
 NAMES = {abi.FLOAT32: "jg_gemm_f32", abi.FLOAT64: "jg_gemm_f64"}
@@ -38,6 +39,8 @@ COPY_ROWS = 24  # when it serves more rows than this
 NEAR_BYTES = 400 << 10  # a transposed A whose strips are copied,
 NEAR_COLUMNS = 127  # when they serve more columns than this
 FAR_BYTES = 256 << 10  # a C that is fetched ahead
+
+EPILOGUE_SHIFT = 8  # where the number of a formula for the end stands in the flags
 
 # how `run` goes about it, decided by the entry from the whole shape
 DOTS, COPY = 1 << 16, 1 << 17
@@ -53,13 +56,22 @@ def call(s: Scope, dtype: int, arguments: Mapping[str, ir.Value]) -> None:
     s.call(NAMES[dtype], VOID, [arguments[key] for key in SIGNATURE.split()])
 
 
-def build(dtype: int) -> ir.Module:
-    """The module that holds the matrix multiply of `dtype`."""
+def build(dtype: int, epilogues: Mapping[int, Formula] | None = None) -> ir.Module:
+    """The module that holds the matrix multiply of `dtype`.
+
+    Parameters
+    ----------
+    dtype : int
+        FLOAT32 or FLOAT64.
+    epilogues : mapping, optional
+        Formulas that may be applied to C at the end, each a function of a staged vector, by their number
+        (1 to 255) in bits EPILOGUE_SHIFT and up of a call's `flags`.
+    """
     p = plan(dtype)
     module = new_module(NAMES[dtype])
     run = _build_run(module, p)
     blocks = _build_blocks(module, p, run)
-    _build_entry(module, p, run, blocks)
+    _build_entry(module, p, run, blocks, epilogues or {})
     return module
 
 
@@ -232,16 +244,12 @@ def _build_blocks(module: ir.Module, p: Plan, run: ir.Function) -> ir.Function:
 # the entry ----------------------------------------------------------------------------------------
 
 
-class _Shape(NamedTuple):
-    """The operands after the exchange, by the names of `SIGNATURE`."""
-
-    values: dict[str, ir.Value]
-    lone_bias: ir.Value  # the product became a row, so one bias belongs to all of it
-
-
-def _build_entry(module: ir.Module, p: Plan, run: ir.Function, blocks: ir.Function) -> None:
+def _build_entry(
+    module: ir.Module, p: Plan, run: ir.Function, blocks: ir.Function, epilogues: Mapping[int, Formula]
+) -> None:
     b, a = define(module, NAMES[p.dtype], SIGNATURE, inline="")
-    num = _Numbers(b)
+    s, num = Scope(b, 1), _Numbers(b)
+    chosen = b.and_(b.lshr(a["flags"], I64(EPILOGUE_SHIFT)), I64(255))
     nothing = num.any(b.icmp_signed("<=", a["M"], I64(0)), b.icmp_signed("<=", a["N"], I64(0)))
     with b.if_then(nothing):
         b.ret_void()
@@ -257,7 +265,11 @@ def _build_entry(module: ir.Module, p: Plan, run: ir.Function, blocks: ir.Functi
         with strided:
             b.call(blocks, [a[key] for key in RUN.split()] + [a["csC"]])
     with b.if_then(b.icmp_signed("!=", lone_bias, I64(0))):
-        _add_lone_bias(Scope(b, 1), p, a, lone_bias)
+        term = s.load(s.pointer(lone_bias, p.dtype), p.dtype)
+        _change(s, p, a, lambda x: x + x.like(term))
+    for number, formula in epilogues.items():
+        with b.if_then(num.equal(chosen, number)):
+            _change(s, p, a, formula)
     b.ret_void()
 
 
@@ -358,13 +370,14 @@ def _edge(
     return _Numbers(b).smaller(edge, total)
 
 
-def _add_lone_bias(s: Scope, p: Plan, a: dict[str, ir.Value], bias: ir.Value) -> None:
-    """Add one number to the row that was computed."""
-    value = s.load(s.pointer(bias, p.dtype), p.dtype)
-    target = s.pointer(a["C"], p.dtype)
-    wide = Scope(s.b, p.lanes)
-    whole = s.b.and_(a["N"], I64(-p.lanes))
-    for scope, start, stop in ((wide, I64(0), whole), (s, whole, a["N"])):
-        with scope.loop(start, stop, scope.lanes) as n:
-            place = scope.at(target, n)
-            scope.store(scope.load(place, p.dtype) + scope.splat(value.value, p.dtype), place)
+def _change(s: Scope, p: Plan, a: dict[str, ir.Value], formula: Formula) -> None:
+    """Replace every element of C by a formula of it."""
+    b, target = s.b, s.pointer(a["C"], p.dtype)
+    # C that does not lie straight is changed element by element
+    whole = b.select(b.icmp_signed("==", a["csC"], I64(1)), b.and_(a["N"], I64(-p.lanes)), I64(0))
+    with s.loop(I64(0), a["M"]) as m:
+        row = s.at(target, b.mul(m, a["rsC"]))
+        for scope, start, stop in ((Scope(b, p.lanes), I64(0), whole), (s, whole, a["N"])):
+            with scope.loop(start, stop, scope.lanes) as n:
+                place = scope.at(row, b.mul(n, a["csC"]))
+                scope.store(formula(scope.load(place, p.dtype)), place)
