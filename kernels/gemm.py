@@ -21,7 +21,8 @@ from contextlib import contextmanager
 from llvmlite import ir
 
 from . import abi, compiler
-from .gemm_tiles import ACCUMULATE, DEPTH, FAR, NEAR, Plan, build_rows, define, plan, stack_buffer
+from .gemm_plan import Plan, plan
+from .gemm_tiles import ACCUMULATE, DEPTH, FAR, NEAR, build_rows, define, stack_buffer
 from .gemm_transposed import build_copy, build_dots
 from .stage import I64, VOID, Scope, Vec, new_module
 

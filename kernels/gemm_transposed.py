@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from .gemm_tiles import ACCUMULATE, Plan, broadcast, define, multiply_add
+from .gemm_plan import Plan
+from .gemm_tiles import ACCUMULATE, broadcast, define, multiply_add
 from .stage import I32, I64, Scope, Vec
 
 
