@@ -317,7 +317,7 @@ def compile_kernel(code: int, variant: int, dtype: int) -> int:
         build = op.forward if variant == 0 else op.backward
         assert build is not None
         return compiler.kernel(symbol, lambda: build(symbol, dtype))
-    return compiler.native(symbol, lambda: _loop_module(op, symbol, variant, dtype))
+    return compiler.native(symbol, lambda: _loop_module(op, symbol, variant, dtype), light=True)
 
 
 def _loop_module(op: Op, symbol: str, variant: int, dtype: int) -> Any:
@@ -350,4 +350,4 @@ def compile_update(name: str, dtype: int) -> int:
 
     rule = UPDATES[name]
     symbol = f"update.{name}.{abi.DTYPE_NAMES[dtype]}"
-    return compiler.native(symbol, lambda: build_update(symbol, rule, dtype))
+    return compiler.native(symbol, lambda: build_update(symbol, rule, dtype), light=True)

@@ -18,7 +18,6 @@ LATER = frozenset(
         "add_slots",
         "add_storages",
         "adopt",
-        "apply_arrays",
         "begin_walk",
         "end_walk",
         "free_state",
