@@ -31,6 +31,7 @@ from .dtypes import (
 )
 from .functions import *
 from .printing import set_printoptions
+from .program import compile
 from .show import show_tape
 from .threads import get_num_threads, set_num_threads
 

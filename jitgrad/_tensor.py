@@ -169,6 +169,8 @@ class Tensor:
     def grad(self) -> Tensor | None:
         """The gradient that backward passes have accumulated here, or None."""
         slot = self._word(S_GRAD)
+        if store.recording is not None:
+            entries.note_gradient(CONTEXT, layout.GRAD_READ, self._slot)
         return wrap(entries.retain(CONTEXT, slot)) if slot else None
 
     @grad.setter
@@ -248,6 +250,8 @@ class Tensor:
                 f"item: a Tensor with {self.numel()} elements cannot be converted to Scalar; shape "
                 f"{tuple(self.shape)}, expected one element. Use tolist(), or reduce it first"
             )
+        if store.recording is not None:
+            store.recording.read("item")
         code = self._word(S_DTYPE)
         if code >= float32.code:
             return entries.read_float(CONTEXT, self._slot)
@@ -362,6 +366,8 @@ class _Memory:
     """What NumPy needs to see a tensor's memory; it keeps the tensor, and so the memory, alive."""
 
     def __init__(self, tensor: Tensor) -> None:
+        if store.recording is not None:
+            store.recording.read("numpy")
         self.tensor = tensor
         kind = tensor.dtype
         self.__array_interface__ = {

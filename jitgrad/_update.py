@@ -97,9 +97,10 @@ class UpdatePlan:
         if status == layout.NEED_KERNEL:
             self._kernel = compile_update(self.rule.name, self._code)
         elif status > 0:
-            for k, p in enumerate(self.params):
-                if self._states[k] is None and p.grad is not None:
-                    self._make(k)
+            with store.outside_recording():
+                for k, p in enumerate(self.params):
+                    if self._states[k] is None and p.grad is not None:
+                        self._make(k)
         elif not store.mend(status):
             raise RuntimeError(f"{self.rule.name}: the engine refused the step (status {status})")
         self.step()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -47,6 +49,9 @@ class Store:
         self._scratch = np.zeros(SCRATCH_WORDS, np.int64)
         self.ops = np.zeros(OP_CAPACITY, op_dtype)
         self.kernels = np.zeros((OP_CAPACITY, layout.VARIANTS, layout.N_DTYPES), np.int64)
+        self.recording: Any = None  # the program being recorded (see program/recording.py), or None
+        self._words = memoryview(self._context.view(np.int64))
+        self._structure = context_dtype.fields["structure"][1] // 8  # type: ignore[index]
         self.externals: dict[int, Any] = {}  # storage -> the object that owns its memory
         c = self._context[0]
         c["scratch"] = self._scratch.ctypes.data
@@ -72,6 +77,29 @@ class Store:
     def set_field(self, name: str, value: int) -> None:
         """Set a field of the context."""
         self._context[0][name] = value
+
+    @property
+    def structure(self) -> int:
+        """Counts changes of modules and optimizers on which recorded programs may depend."""
+        return self._words[self._structure]
+
+    def structure_changed(self) -> None:
+        """A module, an optimizer or the like is no longer what programs were recorded with."""
+        self._words[self._structure] += 1
+
+    @contextlib.contextmanager
+    def outside_recording(self) -> Iterator[None]:
+        """Do something once that is no part of the program being recorded, such as making lasting state."""
+        recording, self.recording = self.recording, None
+        thread = self.field("recorder")
+        if recording is not None:
+            self.set_field("recorder", 0)
+        try:
+            yield
+        finally:
+            if recording is not None:
+                self.set_field("recorder", thread)
+                self.recording = recording
 
     @property
     def slot_table(self) -> np.ndarray:

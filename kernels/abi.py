@@ -39,6 +39,7 @@ NEST_CONTIGUOUS = 0  # every stream steps by one element
 NEST_BROADCAST = 1  # every input stream steps by one or zero, every output by one
 NEST_STRIDED = 2  # anything else
 ARRAYS = 3
+PLAIN = 4  # words as the kernel says, see kernels/program_rows.py
 
 # nest: sizes, then per stream an address and strides in elements, outermost dimension first
 N_SIZES = 8

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from llvmlite import ir
 
 _loaded: dict[str, Any] = {}  # addresses and compile results by name
+_names: dict[int, str] = {}  # names by address
 
 
 @functools.cache
@@ -86,6 +87,13 @@ def native(name: str, build: Callable[[], ir.Module], light: bool = False) -> in
             _engine().finalize_object()
             _loaded[name] = _engine().get_function_address(name)
         return _loaded[name]
+
+
+def name_of(address: int) -> str:
+    """The name of the kernel at an address."""
+    if address not in _names:
+        _names.update({at: name for name, at in _loaded.items() if isinstance(at, int)})
+    return _names[address]
 
 
 def symbol(name: str, build: Callable[[], ir.Module]) -> None:

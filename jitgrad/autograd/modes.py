@@ -35,7 +35,8 @@ def _set_mode(mode: int) -> int:
     return before
 
 
-def _mode() -> int:
+def current_mode() -> int:
+    """This thread's mode: ENABLED, DISABLED or INFERENCE_MODE."""
     before = _set_mode(ENABLED)
     if before != ENABLED:
         _set_mode(before)
@@ -175,9 +176,9 @@ class set_grad_enabled(_Switch):
 
 def is_grad_enabled() -> bool:
     """Whether operations of this thread are recorded."""
-    return _mode() == ENABLED
+    return current_mode() == ENABLED
 
 
 def is_inference_mode_enabled() -> bool:
     """Whether this thread is in inference mode."""
-    return _mode() == INFERENCE_MODE
+    return current_mode() == INFERENCE_MODE

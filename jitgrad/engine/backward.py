@@ -47,6 +47,7 @@ from .layout import (
     REQUIRES_GRAD,
     RETAIN_GRAD,
     RULE_MATMUL,
+    SPOILED_OUTSIDE,
     STALE,
     T_ATTRS,
     T_INPUTS,
@@ -67,6 +68,7 @@ from .layout import (
 )
 from .memory import (
     give_block,
+    recording_here,
     take_block,
 )
 from .nests import (
@@ -287,6 +289,8 @@ def walk(c, state):
             if count <= 0:
                 store_word(state, W_CURSOR, load_word(row, T_PREV))
             else:
+                if offset < c.first_row and recording_here(c):
+                    c.spoiled = SPOILED_OUTSIDE
                 status = room(c, 0)
                 if status == 0:
                     kind = load_word(row, T_KIND)

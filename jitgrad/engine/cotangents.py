@@ -19,6 +19,7 @@ from .layout import (
     DEAD_OP,
     FREED,
     FREED_ROW,
+    GRAD_READ,
     NEED_KERNEL,
     NEEDED,
     OUT_OF_MEMORY,
@@ -41,6 +42,7 @@ from .record import (
     room,
     walk_kernels,
 )
+from .recording import note
 from .slots import (
     let_go,
 )
@@ -106,6 +108,7 @@ def wanted(c, state, slot):
 def keep_gradient(c, slot, cotangent):
     """Add a complete cotangent (with its handle) to a slot's .grad; False without memory."""
     record = slot_at(c, slot)
+    note(c, GRAD_READ, slot)
     if record.grad != 0:
         add_into(c, record.grad, cotangent)
         storage_at(c, slot_at(c, record.grad).storage).version += 1

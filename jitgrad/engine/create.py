@@ -11,7 +11,7 @@ from .layout import (
     OUT_OF_MEMORY,
     WRAPPED,
 )
-from .memory import new_storage
+from .memory import new_storage, recording_here
 from .pointers import (
     float_word,
     load_byte,
@@ -26,6 +26,7 @@ from .pointers import (
     word_float,
 )
 from .record import apply, item_size, mode_of_thread, room
+from .recording import keep_constant, keep_zeros
 from .slots import alias, classify, let_go, new_slot, set_contiguous
 from .tables import (
     slot_at,
@@ -56,6 +57,7 @@ def empty(c, dtype, dims, shape, zero):
     record.handles = 1
     if zero:
         memset(address, 0, size)
+        keep_zeros(c, storage)
     if mode_of_thread(c) == INFERENCE_MODE:
         record.flags |= INFERENCE
     return s
@@ -93,6 +95,7 @@ def number(c, dtype, value: float, whole):
     record.flags = CONTIGUOUS | WRAPPED
     record.handles = 1
     store_number(address, dtype, value, whole)
+    keep_constant(c, storage)
     return s
 
 
@@ -142,6 +145,8 @@ def external(c, address, dtype, dims, geometry, size):
     record.version = 0
     record.history = 0
     record.next = 0
+    record.owner = c.recording if recording_here(c) else 0
+    record.pinned = 0
     s = new_slot(c, storage, address, dtype)
     slot = slot_at(c, s)
     slot.dims = dims

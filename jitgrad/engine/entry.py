@@ -12,8 +12,8 @@ from typing import Any
 from ..kernels import compiler
 
 # entries that a plain training step does not need: they are compiled apart, so that it starts sooner
-LATER = frozenset(
-    [
+GROUPS = {
+    "later": [
         "abandon",
         "add_slots",
         "add_storages",
@@ -38,23 +38,57 @@ LATER = frozenset(
         "take_freed_node",
         "take_released",
         "walk",
-    ]
-)
+    ],
+    "program": [
+        "begin_recording",
+        "call",
+        "call_one",
+        "call_two",
+        "call_three",
+        "complete",
+        "end_recording",
+        "give_blocks",
+        "prepare",
+        "replay_here",
+    ],
+}
+_GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
+MAIN = "main"
 
 
-def _signatures(later: bool) -> dict[str, tuple[Any, Any, Any]]:
-    """The dispatcher, signature and wrapper kinds of every entry of one of the two groups."""
+def group_of(name: str) -> str:
+    """The group with which an entry is compiled."""
+    return _GROUP_OF.get(name, MAIN)
+
+
+def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
+    """The dispatcher, signature and wrapper kinds of every entry of a group."""
     from numba import types
 
     from ..kernels.wrapper import Kinds
-    from . import arrays, backward, cotangents, create, growth, handles, hot, record, turns, update, views
+    from . import (
+        arrays,
+        backward,
+        cotangents,
+        create,
+        growth,
+        handles,
+        hot,
+        record,
+        recording,
+        replay,
+        turns,
+        update,
+        views,
+    )
     from .tables import CONTEXT
 
-    modules = (arrays, backward, cotangents, create, growth, handles, hot, record, turns, update, views)
+    modules = (arrays, backward, cotangents, create, growth, handles, hot, record, recording, replay, turns,
+               update, views)  # fmt: skip
     found = {}
     for module in modules:
         for name, dispatcher in vars(module).items():
-            if not getattr(dispatcher, "called_from_python", False) or (name in LATER) != later:
+            if not getattr(dispatcher, "called_from_python", False) or group_of(name) != group:
                 continue
             python = dispatcher.py_func
             names = python.__code__.co_varnames[1 : python.__code__.co_argcount]
@@ -78,16 +112,17 @@ class Entries:
             raise AttributeError(name)
         with _loading:
             if name not in self.__dict__:
-                self._load(name in LATER)
+                self._load(group_of(name))
         if name not in self.__dict__:
             raise AttributeError(f"the engine has no entry {name!r}")
         return self.__dict__[name]
 
-    def _load(self, later: bool) -> None:
-        group = "engine.later" if later else "engine"
-        found = compiler.entry_points(group, lambda: _signatures(later), self.context, self.handle_type)
+    def _load(self, group: str) -> None:
+        found = compiler.entry_points(
+            f"engine.{group}", lambda: _signatures(group), self.context, self.handle_type
+        )
         self.__dict__.update(found)
-        if not later and self.finalizer is not None:
+        if group == MAIN and self.finalizer is not None:
             self.finalizer(found["finalize"])
 
 

@@ -44,6 +44,7 @@ from .record import (
     item_size,
     kernel_address,
 )
+from .recording import keep_constant, keep_zeros
 from .shapes import same_shape
 from .slots import (
     alias,
@@ -86,6 +87,7 @@ def zeros_or_empty_like(c, slot, dtype, zero):
     y.handles = 1
     if zero:
         memset(address, 0, size)
+        keep_zeros(c, storage)
     return s
 
 
@@ -348,4 +350,5 @@ def ones_like(c, slot):
                 store_float32(record.address + 4 * k, 1.0)
             else:
                 store_word(record.address, k, float_word(1.0))
+        keep_constant(c, record.storage)
     return out

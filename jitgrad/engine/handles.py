@@ -1,8 +1,9 @@
 """What Python's tensor objects do to their slots: hold and release them, set flags and gradients."""
 
 from .jit import entry
-from .layout import CONTIGUOUS
+from .layout import CONTIGUOUS, GRAD_SET
 from .memory import drop_storage, hold_storage
+from .recording import note
 from .slots import let_go
 from .tables import slot_at
 
@@ -39,6 +40,7 @@ def set_grad(c, slot, gradient):
     record = slot_at(c, slot)
     if gradient != 0:
         slot_at(c, gradient).handles += 1
+    note(c, GRAD_SET, slot)
     before = record.grad
     record.grad = gradient
     if before != 0:

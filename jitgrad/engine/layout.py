@@ -79,6 +79,8 @@ storage_dtype = np.dtype(
         ("version", i8),  # counts writes in place
         ("history", i8),  # counts those that were recorded: views made before do not know of them
         ("next", i8),  # next free storage
+        ("owner", i8),  # the program whose memory this is, or 0
+        ("pinned", i8),  # its block is not used again while that program is recorded
     ]
 )
 EXTERNAL = -1
@@ -138,10 +140,69 @@ context_dtype = np.dtype(
         ("released", i8),  # first external storage that was let go, linked through storage.next
         ("freed_nodes", i8),  # address of the list of Python's rows that went, room kept by Python
         ("freed_node_count", i8),
-        ("program", i8),  # a program being written, or 0
         ("free_blocks", i8, SIZE_CLASSES),
+        # a program being recorded (see engine/recording.py)
+        ("recording", i8),  # its number, or 0
+        ("recorder", i8),  # the thread that records
+        ("first_row", i8),  # where the tape stood when the recording began
+        ("records", i8),  # the call records that ran so far
+        ("log_words", i8),
+        ("log_room", i8),
+        ("events", i8),  # what happened to gradients, as (event, slot) pairs
+        ("event_count", i8),
+        ("event_room", i8),
+        ("blocks", i8),  # blocks of memory that the program has taken, as (address, class) pairs
+        ("block_count", i8),
+        ("block_room", i8),
+        ("spoiled", i8),  # a SPOILED_ reason why the program cannot be replayed, or 0
+        ("copy_kernel", i8),  # copies bytes
+        ("clear_kernel", i8),  # sets bytes to zero
+        ("count_kernel", i8),  # adds one to counters
+        ("recorded_blocks", i8, SIZE_CLASSES),  # free blocks among the program's own
+        ("structure", i8),  # counts changes of modules and optimizers that a program may depend on
     ]
 )
+
+# a program: call records to replay, and what must hold before and be done after. Addresses are of 64-bit words
+program_dtype = np.dtype(
+    [
+        ("table", i8),  # SEGMENT_WORDS for each segment
+        ("segments", i8),
+        ("mode", i8),  # the recording mode in which it was recorded
+        ("structure", i8),  # the context's `structure` for which the guards of Python are known to hold
+        ("arity", i8),  # tensors among the arguments
+        ("arguments", i8),  # ARGUMENT_WORDS each
+        ("guards", i8),  # tensors from outside that it uses, GUARD_WORDS each
+        ("guard_count", i8),
+        ("patches", i8),  # where records hold the address of an argument, PATCH_WORDS each
+        ("patch_count", i8),
+        ("checks", i8),  # class indices among the arguments, CHECK_WORDS each
+        ("check_count", i8),
+        ("results", i8),  # RESULT_WORDS each
+        ("result_count", i8),
+        ("gradients", i8),  # leaves and the gradients they have in the end, GRADIENT_WORDS each
+        ("gradient_count", i8),
+        ("written", i8),  # storages from outside that it writes
+        ("written_count", i8),
+    ]
+)
+SEGMENT_BEGIN, SEGMENT_END, SEGMENT_PARTS = range(3)
+SEGMENT_WORDS = 4
+A_DTYPE, A_FLAGS, A_WRITTEN, A_DIMS = range(4)
+A_SHAPE = 4
+ARGUMENT_WORDS = A_SHAPE + 2 * MAX_DIMS
+G_SLOT, G_ADDRESS, G_DTYPE, G_NUMEL, G_FLAGS, G_GRAD = range(6)
+GUARD_WORDS = 6
+ANY_GRADIENT = -1  # as G_GRAD: the program does not depend on the gradient it finds
+PATCH_ARGUMENT, PATCH_PLACE, PATCH_OFFSET = range(3)
+PATCH_WORDS = 3
+CHECK_ARGUMENT, CHECK_CLASSES, CHECK_IGNORED = range(3)
+CHECK_WORDS = 3
+RESULT_SOURCE, RESULT_DTYPE, RESULT_DIMS, RESULT_SHAPE = range(4)
+RESULT_WORDS = 3 + MAX_DIMS
+GRADIENT_LEAF, GRADIENT_SLOT, GRADIENT_OWN = range(3)
+GRADIENT_WORDS = 3
+GUARDED_FLAGS = REQUIRES_GRAD
 
 # operation table, as compiled code sees it
 MAX_OUTPUTS = 4
@@ -189,6 +250,12 @@ NEED_PYTHON = -12  # detail: row that Python must run
 NOT_VIEWABLE = -13
 VIEW_IN_PLACE = -14  # a recorded write into a view
 STALE_VIEW = -15  # a view whose base was written in place, recorded, since
+OTHER_PROGRAM = -17  # what a program was recorded for does not hold
+BAD_CLASS = -18  # a class index out of range
 COPY_OPERANDS = -16  # detail: operands, as bits, whose values the write would change while they are needed
 
 ENABLED, DISABLED, INFERENCE_MODE = 0, 1, 2
+
+# what a recording notes about the gradient of a leaf: whether the step depends on what it was before
+GRAD_READ, GRAD_SET = range(2)
+SPOILED_OUTSIDE, SPOILED_MEMORY = 1, 2  # a walk over rows from before the recording; no memory for the log

@@ -6,12 +6,14 @@ the system; large ones do when more than the pool's limit lies free.
 """
 
 from .jit import jit
-from .layout import EXTERNAL
+from .layout import EXTERNAL, SPOILED_MEMORY
 from .pointers import (
     aligned_alloc,
     free,
     load_word,
+    realloc,
     store_word,
+    thread_ident,
 )
 from .tables import (
     slot_at,
@@ -90,13 +92,57 @@ def give_block(c, block, k):
 
 
 @jit
+def recording_here(c):
+    """Whether this thread is recording a program."""
+    return c.recording != 0 and thread_ident() == c.recorder
+
+
+@jit
+def longer(c, buffer, words):
+    """A buffer with room for `words` words in place of `buffer`, or 0: then the recording is spoiled."""
+    moved = realloc(buffer, words * 8)
+    if moved == 0:
+        c.spoiled = SPOILED_MEMORY
+    return moved
+
+
+@jit
+def take_recorded(c, k):
+    """A block of class `k` that stays with the program being recorded; 0 without memory.
+
+    Blocks that the recorded step frees are used again within it: its own reuse is the program's memory plan.
+    """
+    block = c.recorded_blocks[k]
+    if block != 0:
+        c.recorded_blocks[k] = load_word(block, 0)
+        return block
+    if c.block_count == c.block_room:
+        moved = longer(c, c.blocks, 4 * c.block_room)
+        if moved == 0:
+            return 0
+        c.blocks = moved
+        c.block_room *= 2
+    block = take_block(c, k)
+    if block != 0:
+        store_word(c.blocks, 2 * c.block_count, block)
+        store_word(c.blocks, 2 * c.block_count + 1, k)
+        c.block_count += 1
+    return block
+
+
+@jit
 def new_storage(c, size):
     """A storage of at least `size` bytes with no holder yet, or 0 when out of memory.
 
     The caller has made sure that a free storage record exists.
     """
     k = size_class(size)
-    block = take_block(c, k)
+    owner = 0
+    if recording_here(c):
+        owner = c.recording
+        block = take_recorded(c, k)
+    else:
+        block = take_block(c, k)
     if block == 0:
         return 0
     s = c.free_storage
@@ -109,6 +155,8 @@ def new_storage(c, size):
     record.version = 0
     record.history = 0
     record.next = 0
+    record.owner = owner
+    record.pinned = 0
     return s
 
 
@@ -125,12 +173,27 @@ def drop_storage(c, s):
     record.refs -= 1
     if record.refs > 0:
         return
+    if record.owner != 0:
+        drop_recorded(c, record, s)
+        return
     if record.size_class == EXTERNAL:
         # Python owns the memory: list it, and Python lets go of it at its next call
         record.next = c.released
         c.released = s
         return
     give_block(c, record.address, record.size_class)
+    record.next = c.free_storage
+    c.free_storage = s
+
+
+@jit
+def drop_recorded(c, record, s):
+    """The last holder of a program's storage is gone: its memory stays with the program."""
+    if record.size_class == EXTERNAL:
+        return  # the program lets go of it
+    if record.owner == c.recording and record.pinned == 0:
+        store_word(record.address, 0, c.recorded_blocks[record.size_class])
+        c.recorded_blocks[record.size_class] = record.address
     record.next = c.free_storage
     c.free_storage = s
 

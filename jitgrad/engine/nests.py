@@ -32,6 +32,7 @@ from .pointers import (
     load_word,
     store_word,
 )
+from .recording import log_record
 from .tables import (
     slot_at,
 )
@@ -53,8 +54,10 @@ def get_id(c, k):
 
 @jit
 def run(c):
-    """Run the record in the scratch buffer."""
+    """Run the record in the scratch buffer, and log it when a program is being recorded."""
     call_kernel(load_word(c.scratch, R_KERNEL), c.scratch)
+    if c.recording != 0:
+        log_record(c)
 
 
 @jit

@@ -20,6 +20,20 @@ def call_kernel(typing_context, kernel, record):
 
 
 @intrinsic
+def call_part(typing_context, kernel, record, part, parts):
+    """Run one part of the work of the kernel at address `kernel` on a record."""
+
+    def generate(context, builder, signature, args):
+        word = ir.IntType(64)
+        function = ir.FunctionType(ir.VoidType(), [word, word, word])
+        callee = builder.inttoptr(args[0], function.as_pointer())
+        builder.call(callee, list(args[1:]))
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
 def load_word(typing_context, address, index):
     """The 64-bit word number `index` at `address`."""
 
@@ -92,6 +106,7 @@ def word_float(typing_context, word):
 
 # the system's allocator, and the identity of the running thread
 aligned_alloc = types.ExternalFunction("aligned_alloc", types.int64(types.int64, types.int64))
+realloc = types.ExternalFunction("realloc", types.int64(types.int64, types.int64))
 free = types.ExternalFunction("free", types.void(types.int64))
 memset = types.ExternalFunction("memset", types.int64(types.int64, types.int32, types.int64))
 memcpy = types.ExternalFunction("memcpy", types.int64(types.int64, types.int64, types.int64))

@@ -108,7 +108,7 @@ def room(c, words):
     if c.free_storage < 0:
         return NEED_STORAGES
     if c.tape_top + words + ROW_MARGIN > c.tape_words:
-        if c.dead_words * 2 > c.tape_words and c.walks == 0:
+        if c.dead_words * 2 > c.tape_words and c.walks == 0 and c.recording == 0:
             compact(c)
         else:
             return NEED_TAPE

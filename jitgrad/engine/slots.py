@@ -207,7 +207,7 @@ def trim(c):
     """Give back the tape's end when its last rows are dead, unless a walk stands on it."""
     if c.walks > 0:
         return
-    while c.last_row >= 0:
+    while c.last_row >= (c.first_row if c.recording != 0 else 0):
         row = c.tape + c.last_row * WORD
         if load_word(row, T_OP) != DEAD_OP:
             return

@@ -13,7 +13,7 @@ from numba.core.imputils import lower_getattr_generic, lower_setattr_generic
 from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import intrinsic
 
-from .layout import context_dtype, op_dtype, slot_dtype, storage_dtype
+from .layout import context_dtype, op_dtype, program_dtype, slot_dtype, storage_dtype
 
 WORD = ir.IntType(64)
 SEVERAL = types.CPointer(types.int64)
@@ -60,6 +60,13 @@ def _set_field(context, builder, signature, args, field):
 
 
 CONTEXT = Row("Context", context_dtype)
+PROGRAM = Row("Program", program_dtype)
+
+
+@intrinsic
+def program_at(typing_context, address):
+    """The program whose header is at an address."""
+    return PROGRAM(types.int64), lambda context, builder, signature, args: args[0]
 
 
 def _entries(name, table, layout):

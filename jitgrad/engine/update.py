@@ -2,7 +2,7 @@
 
 from .handles import release
 from .jit import entry, jit
-from .layout import BAD_DTYPE, NEED_KERNEL
+from .layout import BAD_DTYPE, GRAD_READ, GRAD_SET, NEED_KERNEL
 from .nests import map_nest, put_id, run
 from .pointers import (
     float_word,
@@ -11,6 +11,7 @@ from .pointers import (
     word_float,
 )
 from .record import room
+from .recording import count_up, note
 from .tables import (
     slot_at,
     storage_at,
@@ -50,6 +51,7 @@ def update(c, kernel, dtype, plan, count, states, hyper):
     for k in range(count):
         line = plan + k * width * 8
         parameter = slot_at(c, load_word(line, 0))
+        note(c, GRAD_READ, load_word(line, 0))
         if parameter.grad == 0:
             continue
         if load_word(line, 1) == 0:
@@ -84,6 +86,7 @@ def update_one(c, kernel, line, states, hyper):
     parameter = load_word(line, 0)
     step = slot_at(c, load_word(line, 1)).address
     store_word(step, 0, float_word(word_float(load_word(step, 0)) + 1.0))
+    count_up(c, step)
     put_id(c, 0, parameter)
     put_id(c, 1 + states, parameter)
     put_id(c, 2 + states, slot_at(c, parameter).grad)
@@ -104,6 +107,7 @@ def clear_grads(c, plan, count, width):
     """Set .grad of every parameter of a plan to None."""
     for k in range(count):
         parameter = slot_at(c, load_word(plan, k * width))
+        note(c, GRAD_SET, load_word(plan, k * width))
         gradient = parameter.grad
         if gradient != 0:
             parameter.grad = 0

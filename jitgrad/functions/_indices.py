@@ -150,6 +150,8 @@ def coordinates(mask: Tensor) -> list[Tensor]:
 def _count_nonzero(mask: Tensor) -> int:
     words = ALL_DIMS[mask.ndim]
     total = demand("apply", COUNT_NONZERO.code, 0, mask._slot, 0, 0, 0, *words.buffer_info())
+    if store.recording is not None:
+        store.recording.read("nonzero")
     count = entries.read_int(CONTEXT, total)
     entries.release(CONTEXT, total)
     return count

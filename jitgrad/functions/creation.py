@@ -29,6 +29,8 @@ from ..kernels import BY_NAME
 from ..kernels.abi import MAX_DIMS
 from ..operators import number_tensor
 from ..store import store
+from ._call import tensor_of
+from ._out import make_out
 
 __all__ = ["as_tensor", "asarray", "empty", "empty_like", "from_numpy", "full", "full_like", "ones",
            "ones_like", "scalar_tensor", "tensor", "zeros", "zeros_like"]  # fmt: skip
@@ -89,6 +91,8 @@ def from_array(values: np.ndarray, kind: dtype) -> Tensor:
     ctypes.memmove(
         store.slots[made._slot * SLOT_WORDS + S_ADDRESS], values.__array_interface__["data"][0], values.nbytes
     )
+    if store.recording is not None:
+        entries.keep_values(CONTEXT, made._slot)
     return made
 
 
@@ -275,6 +279,10 @@ def make_full(shape: tuple[int, ...], value: Any, kind: dtype) -> Tensor:
 def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
           layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:  # fmt: skip
     """A tensor whose values are whatever the memory holds."""
+    if out is not None:
+        return make_out(
+            "empty", lambda kind: empty(*size, dtype=kind, device=device), out, dtype, requires_grad
+        )
     return finish(
         make_empty(sizes_of(size, "empty"), dtype_or_default(dtype, "empty")), requires_grad, device
     )
@@ -283,6 +291,10 @@ def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
           layout: Any = None, pin_memory: bool = False) -> Tensor:  # fmt: skip
     """A tensor of zeros."""
+    if out is not None:
+        return make_out(
+            "zeros", lambda kind: zeros(*size, dtype=kind, device=device), out, dtype, requires_grad
+        )
     return finish(
         make_empty(sizes_of(size, "zeros"), dtype_or_default(dtype, "zeros"), True), requires_grad, device
     )
@@ -291,6 +303,10 @@ def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool
 def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
          layout: Any = None, pin_memory: bool = False) -> Tensor:  # fmt: skip
     """A tensor of ones."""
+    if out is not None:
+        return make_out(
+            "ones", lambda kind: ones(*size, dtype=kind, device=device), out, dtype, requires_grad
+        )
     return finish(
         make_full(sizes_of(size, "ones"), 1, dtype_or_default(dtype, "ones")), requires_grad, device
     )
@@ -300,6 +316,10 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
          out: Any = None, layout: Any = None, pin_memory: bool = False) -> Tensor:  # fmt: skip
     """A tensor with `fill_value` everywhere; its type decides the dtype unless one is given."""
     value = fill_value.item() if isinstance(fill_value, np.generic | Tensor) else fill_value
+    if out is not None:
+        return make_out(
+            "full", lambda kind: full(size, value, dtype=kind, device=device), out, dtype, requires_grad
+        )
     if dtype is None:
         kind = (
             bool_ if isinstance(value, bool) else (int64 if isinstance(value, int) else get_default_dtype())
@@ -309,13 +329,16 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
     return finish(make_full(sizes_of((size,), "full"), value, kind), requires_grad, device)
 
 
+def _like_dtype(name: str, input: Any, wanted: Any) -> dtype:
+    kind = tensor_of(input, name).dtype
+    return kind if wanted is None else to_dtype(wanted, name)
+
+
 def _like(make: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
-    def run(input: Tensor, *args: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-            layout: Any = None, memory_format: Any = None, **named: Any) -> Tensor:  # fmt: skip
-        if not isinstance(input, Tensor):
-            raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
-        kind = input.dtype if dtype is None else to_dtype(dtype, name)
-        return finish(make(input.shape, kind, *args, **named), requires_grad, device)
+    def run(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+            layout: Any = None, memory_format: Any = None) -> Tensor:  # fmt: skip
+        kind = _like_dtype(name, input, dtype)
+        return finish(make(input.shape, kind), requires_grad, device)
 
     run.__name__ = run.__qualname__ = name
     run.__doc__ = f"``{name.removesuffix('_like')}`` with the shape and dtype of `input`."
@@ -325,7 +348,13 @@ def _like(make: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
 zeros_like = _like(lambda shape, kind: make_empty(shape, kind, True), "zeros_like")
 ones_like = _like(lambda shape, kind: make_full(shape, 1, kind), "ones_like")
 empty_like = _like(make_empty, "empty_like")
-full_like = _like(lambda shape, kind, fill_value: make_full(shape, fill_value, kind), "full_like")
+
+
+def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None,
+              requires_grad: bool = False, layout: Any = None, memory_format: Any = None) -> Tensor:  # fmt: skip
+    """``full`` with the shape and dtype of `input`."""
+    kind = _like_dtype("full_like", input, dtype)
+    return finish(make_full(input.shape, fill_value, kind), requires_grad, device)
 
 
 # methods: new tensors in the dtype of another -----------------------------------------------------------

@@ -12,6 +12,7 @@ from .._tensor import Tensor
 from ..dtypes import CPU, check_device, int64, uint8
 from ..dtypes import device as device_type
 from ..kernels.random import S_COUNTER, S_KEY, STATE_WORDS
+from ..store import store
 from .creation import from_array, make_empty
 
 __all__ = [
@@ -58,9 +59,10 @@ class Generator:
     def _words(self) -> np.ndarray:
         """The state's words; makes them at first use, so that importing makes no tensor."""
         if self._state is None:
-            state = make_empty((STATE_WORDS,), int64, zero=True)
+            with store.outside_recording():
+                state = make_empty((STATE_WORDS,), int64, zero=True)
+                self._memory = state.numpy()
             self._ids = array("q", (state._slot,))
-            self._memory = state.numpy()
             self._memory[S_KEY] = _signed(self._seed)
             self._state = state
         return self._memory
@@ -85,6 +87,8 @@ class Generator:
                 f"manual_seed: Overflow when unpacking long: expected a seed in [-2**63, 2**64), got {seed}"
             )
         self._seed = seed % WORD_RANGE
+        if store.recording is not None:
+            store.recording.assigned("the state of a Generator")
         words = self._words()
         words[:] = 0
         words[S_KEY] = _signed(self._seed)

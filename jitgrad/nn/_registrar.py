@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from jitgrad._tensor import Tensor
+from jitgrad.store import store
 
 from ._registry import (
     BUFFERS,
@@ -15,6 +16,7 @@ from ._registry import (
     check_name,
     delete_plainly,
     drop,
+    note_change,
     put,
     set_plainly,
 )
@@ -64,6 +66,10 @@ class Registrar:
         else:
             kind = self._kind_of(name)
             if kind is None:
+                if name != "training":
+                    note_change(self, name, value)
+                elif value is not self.training:
+                    store.structure_changed()
                 set_plainly(self, name, value)
             else:
                 _check_replacement(kind, name, value)

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator, MutableMapping
 from typing import Any
 
+from jitgrad.store import store
+
 PARAMETERS = "_own_parameters"
 BUFFERS = "_own_buffers"
 MODULES = "_own_modules"
@@ -22,14 +24,37 @@ set_plainly = object.__setattr__
 delete_plainly = object.__delattr__
 
 
+_MISSING: Any = object()
+
+
+def note_change(module: Any, name: str, value: Any) -> None:
+    """Tell recorded programs that an attribute of a module gets another value than it has.
+
+    A module counts its changes in ``_changes``, so that a program knows whether it is still the one it saw.
+    """
+    before = getattr(module, name, _MISSING)
+    if before is _MISSING or before is value or (type(before) is type(value) and _same(before, value)):
+        return
+    set_plainly(module, "_changes", getattr(module, "_changes", 0) + 1)
+    store.structure_changed()
+    if store.recording is not None:
+        store.recording.assigned(f"{type(module).__name__}.{name}")
+
+
+def _same(a: Any, b: Any) -> bool:
+    return isinstance(a, int | float | str | bool) and a == b
+
+
 def put(module: Any, kind: str, name: str, value: Any) -> None:
     """Make ``value`` the member ``name``; a member of that kind and name keeps its place."""
+    note_change(module, name, value)
     getattr(module, kind)[name] = value
     set_plainly(module, name, value)
 
 
 def drop(module: Any, kind: str, name: str) -> None:
     """Forget the member ``name``; KeyError if there is none of that kind."""
+    note_change(module, name, None)
     del getattr(module, kind)[name]
     if name in module._transient:
         set_plainly(module, "_transient", module._transient - {name})

@@ -10,6 +10,7 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 from jitgrad.dtypes import float32, float64
+from jitgrad.store import store
 
 from ._registrar import Registrar
 from ._registry import BUFFERS, PARAMETERS, put, set_plainly
@@ -207,7 +208,9 @@ class Module(Registrar):
         """
         if not isinstance(mode, bool):
             raise ValueError(f"train: mode is expected to be boolean, got {mode!r}")
-        set_plainly(self, "training", mode)
+        if self.training is not mode:
+            set_plainly(self, "training", mode)
+            store.structure_changed()
         for child in self._own_modules.values():
             if child is not None:
                 child.train(mode)

@@ -14,6 +14,7 @@ from typing import Any
 from jitgrad._tensor import Tensor
 from jitgrad._update import UpdatePlan
 from jitgrad.autograd import enable_grad
+from jitgrad.store import store
 
 from ._state import ParamState, StateTable
 from ._watch import ParamGroup
@@ -89,7 +90,8 @@ class KernelOptimizer(Optimizer):
                 loss = closure()
         plans = self._plans
         if plans is None:
-            plans = self._build()
+            with store.outside_recording():
+                plans = self._build()
         for group in self._groups:
             for key in group.volatile:
                 self._write(group, key)
@@ -159,10 +161,13 @@ class KernelOptimizer(Optimizer):
         self._places = {}
         self._plans = self._runs = self._clears = None
         self._version += 1
+        store.structure_changed()
 
     def _write(self, group: ParamGroup, key: str) -> None:
         """Write a hyper-parameter to the memory the kernels read."""
         value = group[key]
+        if store.recording is not None and group.plans:
+            store.recording.assigned(f"{type(self).__name__}.param_groups[...][{key!r}]")
         if key == "betas":
             beta1, beta2 = value
             numbers = {"beta1": float(beta1), "beta2": float(beta2)}

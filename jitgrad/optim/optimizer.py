@@ -194,11 +194,9 @@ class Optimizer:
             Set ``.grad`` to None (the default), which a following `step` skips; otherwise fill with zeros.
         """
         for p in self._parameters():
-            if p.grad is None:
-                continue
             if set_to_none:
                 p.grad = None
-            else:
+            elif p.grad is not None:
                 if p.grad.requires_grad:
                     p.grad.detach_()
                 with no_grad():

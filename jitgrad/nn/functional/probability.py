@@ -7,6 +7,7 @@ import warnings
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
+from jitgrad.store import store
 
 from ._reduction import REDUCTIONS, check_reduction, chosen_reduction, legacy_reduction, reduced
 
@@ -46,7 +47,7 @@ def binary_cross_entropy(
             f"binary_cross_entropy: target size {tuple(target.shape)} must be the same as input "
             f"size {tuple(input.shape)}; reshape one of them"
         )
-    with no_grad():
+    with store.outside_recording(), no_grad():
         if not ((input >= 0) & (input <= 1)).all().item():
             raise RuntimeError(
                 "binary_cross_entropy: all elements of input should be between 0 and 1; "

@@ -8,6 +8,7 @@ import warnings
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
+from jitgrad.store import store
 
 from ._reduction import check_reduction, chosen_reduction, reduced, reduced_with_weight
 
@@ -220,7 +221,7 @@ def gaussian_nll_loss(
         var = T.full_like(input, var)
     else:
         var = _fitted_variance(input, var)
-        with no_grad():
+        with store.outside_recording(), no_grad():
             if (var < 0).any().item():
                 raise ValueError("gaussian_nll_loss: var has negative entries")
     var = var.clone()

@@ -1,0 +1,297 @@
+"""Programs: recording them, checking that one fits, and replaying it. A call is one compiled call.
+
+Nothing is changed before every check has passed. A replay makes no storage but those of the results.
+"""
+
+from ..kernels.abi import R_KERNEL, R_WORDS
+from ..kernels.wrapper import Handle
+from .create import empty
+from .jit import entry, jit
+from .layout import (
+    A_DIMS,
+    A_DTYPE,
+    A_FLAGS,
+    A_SHAPE,
+    A_WRITTEN,
+    ANY_GRADIENT,
+    ARGUMENT_WORDS,
+    BAD_CLASS,
+    CHECK_ARGUMENT,
+    CHECK_CLASSES,
+    CHECK_IGNORED,
+    CHECK_WORDS,
+    G_ADDRESS,
+    G_DTYPE,
+    G_FLAGS,
+    G_GRAD,
+    G_NUMEL,
+    G_SLOT,
+    GRADIENT_LEAF,
+    GRADIENT_OWN,
+    GRADIENT_SLOT,
+    GRADIENT_WORDS,
+    GUARD_WORDS,
+    GUARDED_FLAGS,
+    MAX_DIMS,
+    OTHER_PROGRAM,
+    PATCH_ARGUMENT,
+    PATCH_OFFSET,
+    PATCH_PLACE,
+    PATCH_WORDS,
+    RESULT_DIMS,
+    RESULT_DTYPE,
+    RESULT_SHAPE,
+    RESULT_SOURCE,
+    RESULT_WORDS,
+    SEGMENT_BEGIN,
+    SEGMENT_END,
+    SEGMENT_PARTS,
+    SEGMENT_WORDS,
+    SIZE_CLASSES,
+)
+from .memory import give_block
+from .pointers import call_part, load_word, memcpy, store_word, thread_ident
+from .record import item_size, mode_of_thread, room
+from .recording import first_room
+from .slots import let_go
+from .tables import program_at, slot_at, storage_at
+
+WORD = 8
+
+
+@entry
+def begin_recording(c, number):
+    """From now on this thread's kernels are logged for program `number`; 0 or OTHER_PROGRAM without memory."""
+    if c.records == 0 and not first_room(c):
+        return OTHER_PROGRAM
+    c.log_words = 0
+    c.event_count = 0
+    c.block_count = 0
+    c.spoiled = 0
+    for k in range(SIZE_CLASSES):
+        c.recorded_blocks[k] = 0
+    c.first_row = c.tape_top
+    c.recorder = thread_ident()
+    c.recording = number
+    return 0
+
+
+@entry
+def end_recording(c):
+    """Stop logging; the log, events and blocks stay to be read until the next recording."""
+    c.recording = 0
+    return 0
+
+
+@entry
+def give_blocks(c, blocks, count):
+    """Take back blocks of a program, given as (address, class) pairs."""
+    for k in range(count):
+        give_block(c, load_word(blocks, 2 * k), load_word(blocks, 2 * k + 1))
+    return 0
+
+
+@jit
+def same_argument(c, line, slot):
+    """Whether a tensor has the dtype, geometry and flags of the one a program was recorded with."""
+    x = slot_at(c, slot)
+    if x.dtype != load_word(line, A_DTYPE) or x.dims != load_word(line, A_DIMS):
+        return False
+    if (x.flags & GUARDED_FLAGS) != load_word(line, A_FLAGS) or x.row >= 0:
+        return False
+    for d in range(x.dims):
+        if x.shape[d] != load_word(line, A_SHAPE + d):
+            return False
+        if x.strides[d] != load_word(line, A_SHAPE + MAX_DIMS + d) and x.shape[d] != 1:
+            return False
+    return True
+
+
+@jit
+def same_arguments(c, p, ids):
+    """Whether the tensors at address `ids` fit a program, and share no memory that it writes."""
+    for k in range(p.arity):
+        slot = load_word(ids, k)
+        if not same_argument(c, p.arguments + k * ARGUMENT_WORDS * WORD, slot):
+            return False
+        storage = slot_at(c, slot).storage
+        for j in range(k):
+            if slot_at(c, load_word(ids, j)).storage == storage:
+                return False
+        for j in range(p.written_count):
+            if load_word(p.written, j) == storage:
+                return False
+    return True
+
+
+@jit
+def same_surroundings(c, p):
+    """Whether the tensors from outside, their gradients and the modes are what they were."""
+    if c.structure != p.structure or mode_of_thread(c) != p.mode:
+        return False
+    for k in range(p.guard_count):
+        line = p.guards + k * GUARD_WORDS * WORD
+        x = slot_at(c, load_word(line, G_SLOT))
+        if x.address != load_word(line, G_ADDRESS) or x.numel != load_word(line, G_NUMEL):
+            return False
+        if x.dtype != load_word(line, G_DTYPE) or (x.flags & GUARDED_FLAGS) != load_word(line, G_FLAGS):
+            return False
+        gradient = load_word(line, G_GRAD)
+        if gradient != ANY_GRADIENT and x.grad != gradient:
+            return False
+    return True
+
+
+@jit
+def own_gradients(c, p):
+    """Whether nobody but the leaves sees the gradients that the program will overwrite."""
+    for k in range(p.gradient_count):
+        line = p.gradients + k * GRADIENT_WORDS * WORD
+        slot = load_word(line, GRADIENT_SLOT)
+        if slot != 0 and load_word(line, GRADIENT_OWN):
+            gradient = slot_at(c, slot)
+            seen = gradient.handles - 1
+            if slot_at(c, load_word(line, GRADIENT_LEAF)).grad == slot:
+                seen -= 1
+            if seen != 0 or storage_at(c, gradient.storage).refs != 1:
+                return False
+    return True
+
+
+@jit
+def good_classes(c, p, ids):
+    """Whether the class indices among the arguments are in range."""
+    for k in range(p.check_count):
+        line = p.checks + k * CHECK_WORDS * WORD
+        x = slot_at(c, load_word(ids, load_word(line, CHECK_ARGUMENT)))
+        classes = load_word(line, CHECK_CLASSES)
+        ignored = load_word(line, CHECK_IGNORED)
+        for j in range(x.numel):
+            index = load_word(x.address, j)
+            if (index < 0 or index >= classes) and index != ignored:
+                return False
+    return True
+
+
+@entry
+def prepare(c, program, ids):
+    """Check that a program fits the tensors at address `ids`, and point its records at them.
+
+    Returns 0, OTHER_PROGRAM, BAD_CLASS or what `room` asks for; then nothing has changed.
+    """
+    p = program_at(program)
+    status = room(c, 0)
+    if status != 0:
+        return status
+    if not (same_surroundings(c, p) and same_arguments(c, p, ids) and own_gradients(c, p)):
+        return OTHER_PROGRAM
+    if not good_classes(c, p, ids):
+        return BAD_CLASS
+    for k in range(p.patch_count):
+        line = p.patches + k * PATCH_WORDS * WORD
+        x = slot_at(c, load_word(ids, load_word(line, PATCH_ARGUMENT)))
+        store_word(load_word(line, PATCH_PLACE), 0, x.address + load_word(line, PATCH_OFFSET))
+    return 0
+
+
+@jit
+def walk_segments(table, segments):
+    """Run the segments of a program one after another on this thread."""
+    for s in range(segments):
+        line = table + s * SEGMENT_WORDS * WORD
+        begin = load_word(line, SEGMENT_BEGIN)
+        end = load_word(line, SEGMENT_END)
+        parts = max(load_word(line, SEGMENT_PARTS), 1)
+        for part in range(parts):
+            record = begin
+            while record < end:
+                call_part(load_word(record, R_KERNEL), record, part, parts)
+                record += load_word(record, R_WORDS) * WORD
+
+
+@entry
+def replay_here(c, table, segments, steps):
+    """Run a program `steps` times on this thread, holding Python's lock."""
+    for _ in range(steps):
+        walk_segments(table, segments)
+    return 0
+
+
+@entry
+def complete(c, program, ids, results):
+    """After a replay: gradients to their leaves, versions counted, and the results copied.
+
+    The slot of every result goes to address `results`, with one handle. Returns the first, or 0, or a status.
+    """
+    p = program_at(program)
+    for k in range(p.gradient_count):
+        line = p.gradients + k * GRADIENT_WORDS * WORD
+        leaf = slot_at(c, load_word(line, GRADIENT_LEAF))
+        slot = load_word(line, GRADIENT_SLOT)
+        before = leaf.grad
+        if before != slot:
+            if slot != 0:
+                slot_at(c, slot).handles += 1
+            leaf.grad = slot
+            if before != 0:
+                slot_at(c, before).handles -= 1
+                let_go(c, before)
+    for k in range(p.written_count):
+        storage_at(c, load_word(p.written, k)).version += 1
+    for k in range(p.arity):
+        if load_word(p.arguments + k * ARGUMENT_WORDS * WORD, A_WRITTEN):
+            storage_at(c, slot_at(c, load_word(ids, k)).storage).version += 1
+    first = 0
+    for k in range(p.result_count):
+        line = p.results + k * RESULT_WORDS * WORD
+        dtype = load_word(line, RESULT_DTYPE)
+        out = empty(c, dtype, load_word(line, RESULT_DIMS), line + RESULT_SHAPE * WORD, 0)
+        if out < 0:
+            return out
+        x = slot_at(c, out)
+        memcpy(x.address, load_word(line, RESULT_SOURCE), x.numel * item_size(dtype))
+        store_word(results, k, out)
+        if k == 0:
+            first = out
+    return first
+
+
+@entry
+def call(c, program, ids, results):
+    """A whole call of a program on one thread; as `complete`, or a status of `prepare`."""
+    status = prepare(c, program, ids)
+    if status != 0:
+        return status
+    p = program_at(program)
+    walk_segments(p.table, p.segments)
+    return complete(c, program, ids, results)
+
+
+PLACE = 1 << 14  # words from the scratch record to the arguments and results of a call
+
+
+@entry
+def call_one(c, program, a: Handle) -> Handle:
+    """`call` with one argument and one result."""
+    ids = c.scratch + PLACE * WORD
+    store_word(ids, 0, a)
+    return call(c, program, ids, ids + WORD)
+
+
+@entry
+def call_two(c, program, a: Handle, b: Handle) -> Handle:
+    """`call` with two arguments and one result."""
+    ids = c.scratch + PLACE * WORD
+    store_word(ids, 0, a)
+    store_word(ids, 1, b)
+    return call(c, program, ids, ids + 2 * WORD)
+
+
+@entry
+def call_three(c, program, a: Handle, b: Handle, d: Handle) -> Handle:
+    """`call` with three arguments and one result."""
+    ids = c.scratch + PLACE * WORD
+    store_word(ids, 0, a)
+    store_word(ids, 1, b)
+    store_word(ids, 2, d)
+    return call(c, program, ids, ids + 3 * WORD)

@@ -1,0 +1,266 @@
+"""`compile`: a function that is recorded on its first call and replayed on the following ones."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from .._tensor import Tensor
+from ..engine.entry import entries
+from ..engine.layout import BAD_CLASS, IS_VIEW, NO_ROW, OTHER_PROGRAM, S_FLAGS, S_ROW, S_STORAGE, SLOT_WORDS
+from ..store import store
+from .guards import Guards
+from .program import Program, entry_gradients, leaf_gradients
+from .recording import Recording, Spoiled, clone_outside
+from .tree import flatten, unflatten
+
+MAX_PROGRAMS = 16  # of one function; the one not used for longest makes room
+MAX_ATTEMPTS = 3  # recordings in a row that leave tensors behind before the function runs eagerly for good
+_DIRECT = {1: "call_one", 2: "call_two", 3: "call_three"}
+
+
+class CompiledFunction:
+    """What `compile` returns: call it like the function.
+
+    Attributes
+    ----------
+    programs : list of Program
+        What has been recorded so far, the one used last in front.
+    """
+
+    def __init__(self, function: Callable[..., Any], fullgraph: bool = False) -> None:
+        self._function = function
+        self._fullgraph = fullgraph
+        self.programs: list[Program] = []
+        self._attempts = 0
+        self._eager = False  # the function runs eagerly for good
+        self._fast: Callable[..., Any] | None = None
+        self._names: list[tuple[Any, Any]] = []
+        self._address = 0
+        functools.update_wrapper(self, function, updated=())
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Replay the program that fits the arguments, or run the function and record it."""
+        fast = self._fast
+        if fast is not None and not kwargs:
+            for reference, value in self._names:
+                if reference() is not value:
+                    break
+            else:
+                try:
+                    result = fast(self._address, *args)
+                except TypeError:  # other arguments than tensors, or another number of them
+                    return self._general(args, kwargs)
+                if type(result) is not int:
+                    return result
+        return self._general(args, kwargs)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        return functools.partial(self, instance)
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self._function, self._fullgraph)
+
+    def __repr__(self) -> str:
+        return f"<compiled {getattr(self._function, '__qualname__', self._function)!s}: {len(self.programs)} programs>"
+
+    # finding and making programs ---------------------------------------------------------------------
+
+    def _general(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        if self._eager or store.recording is not None:
+            return self._function(*args, **kwargs)
+        leaves: list[Tensor] = []
+        key = flatten((args, kwargs), leaves)
+        for program in self.programs:
+            if program.key != key or not program.refresh():
+                continue
+            results = program.call(leaves)
+            if results == BAD_CLASS:
+                break  # the function itself raises the error
+            if not isinstance(results, int):
+                self._use(program)
+                return self._returned(program, results, leaves)
+            assert results == OTHER_PROGRAM
+        else:
+            return self.record(args, kwargs)[0]
+        return self._function(*args, **kwargs)
+
+    def _returned(self, program: Program, results: list[Tensor], arguments: list[Tensor]) -> Any:
+        if program.single:
+            return results[0]
+        given = iter(results)
+        leaves = [
+            next(given) if x is None else x if isinstance(x, Tensor) else arguments[x]
+            for x in program.outputs
+        ]
+        return unflatten(program.form, iter(leaves))
+
+    def _use(self, program: Program) -> None:
+        """Try this program first, and if it is simple enough, without looking at anything in Python."""
+        if self.programs[0] is not program:
+            self.programs.remove(program)
+            self.programs.insert(0, program)
+        direct = program.single and program.plain and program.arity in _DIRECT
+        self._fast = getattr(entries, _DIRECT[program.arity]) if direct else None
+        self._address = program.address
+        self._names = program.guards.names
+
+    def record(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, Program | None]:
+        """Run the function once and record it; what it returned, and the program if there is one."""
+        arguments: list[Tensor] = []
+        key = flatten((args, kwargs), arguments)
+        recording = Recording()
+        before = leaf_gradients()
+        rows = store.field("live_rows")
+        program = None
+        try:
+            form, outputs, copies = self._run(recording, args, kwargs, arguments)
+        except BaseException:
+            recording.release()
+            raise
+        try:
+            program = self._build(recording, arguments, before, rows, copies, args, kwargs)
+        except Spoiled as reason:
+            recording.release()
+            self._give_up(reason)
+        if program is None:
+            returned = [c["clone"] if x is None else x if isinstance(x, Tensor) else arguments[x]
+                        for x, c in zip(outputs, _aligned(outputs, copies), strict=True)]  # fmt: skip
+            return unflatten(form, iter(returned)), None
+        program.key, program.form, program.outputs = key, form, outputs
+        program.single = form == "tensor" and outputs == [None]
+        program.plain = not kwargs and all(isinstance(a, Tensor) for a in args)
+        self.programs.insert(0, program)
+        del self.programs[MAX_PROGRAMS:]
+        self._attempts = 0
+        self._use(program)
+        return self._returned(program, [c["clone"] for c in copies], arguments), program
+
+    def _run(
+        self, recording: Recording, args: tuple, kwargs: dict[str, Any], arguments: list[Tensor]
+    ) -> tuple[Any, list[Any], list[dict[str, Any]]]:
+        """Run the function; the form of what it returned, its tensors, and a copy of each computed one."""
+        sources: list[Tensor] = []
+        outputs: list[Any] = []
+
+        def body() -> Any:
+            leaves: list[Tensor] = []
+            form = flatten(self._function(*args, **kwargs), leaves)
+            for x in leaves:
+                known = next((k for k, a in enumerate(arguments) if a is x), None)
+                if known is not None:
+                    outputs.append(known)
+                elif _is_outside(x, recording.number):
+                    outputs.append(x)
+                else:
+                    outputs.append(None)
+                    sources.append(_settled(x, recording))
+            return form
+
+        form = recording.run(body)
+        copies = []
+        for x, clone in zip(sources, clone_outside(sources), strict=True):
+            copies.append(
+                {"address": x.data_ptr(), "dtype": x.dtype.code, "shape": list(x.shape), "clone": clone}
+            )
+        return form, outputs, copies
+
+    def _build(
+        self,
+        recording: Recording,
+        arguments: list[Tensor],
+        before: dict[int, int],
+        rows: int,
+        copies: list[dict[str, Any]],
+        args: tuple,
+        kwargs: dict[str, Any],
+    ) -> Program:
+        """The program of a recording; Spoiled when it cannot be replayed."""
+        if recording.spoiled is not None:
+            raise recording.spoiled
+        if _left_behind(recording, rows):
+            gc.collect()
+            if _left_behind(recording, rows):
+                raise Spoiled(
+                    "keeps tensors that were computed in the step (return them instead)", None, False
+                )
+        guards = Guards(self._function, [*args, *kwargs.values()])
+        return Program(recording, arguments, copies, entry_gradients(recording.events, before), guards)
+
+    def _give_up(self, reason: Spoiled) -> None:
+        """The recording cannot be used: say so once when that will not change."""
+        self._attempts += 1
+        if not reason.lasting and self._attempts < MAX_ATTEMPTS and not self._fullgraph:
+            return
+        name = getattr(self._function, "__name__", type(self._function).__name__)
+        place = f" at {reason.place}" if reason.place else ""
+        message = f"compile: {name} {reason.reason}{place}, which a replay cannot do"
+        if self._fullgraph:
+            raise RuntimeError(
+                f"{message}; leave it out of the step, or drop fullgraph=True to run it eagerly"
+            )
+        self._eager = True
+        self._fast = None
+        warnings.warn(f"{message}; it runs eagerly from now on", RuntimeWarning, stacklevel=5)
+
+
+def _aligned(outputs: list[Any], copies: list[dict[str, Any]]) -> list[Any]:
+    given = iter(copies)
+    return [next(given) if x is None else None for x in outputs]
+
+
+def _word(x: Tensor, field: int) -> int:
+    return store.slots[x._slot * SLOT_WORDS + field]
+
+
+def _is_outside(x: Tensor, number: int) -> bool:
+    """Whether a tensor was there before the step, and is no view of another."""
+    owner = int(store.storage_table[_word(x, S_STORAGE)]["owner"])
+    return owner != number and not _word(x, S_FLAGS) & IS_VIEW and _word(x, S_ROW) == NO_ROW
+
+
+def _settled(x: Tensor, recording: Recording) -> Tensor:
+    """A result without history, in contiguous memory of the recording's own."""
+    if _word(x, S_ROW) >= 0:
+        recording.spoil("returns a tensor that still needs its graph")
+    x = x.detach()
+    owner = int(store.storage_table[_word(x, S_STORAGE)]["owner"])
+    if owner != recording.number or not x.is_contiguous():
+        return x.clone().contiguous()  # type: ignore[attr-defined]
+    return x
+
+
+def _left_behind(recording: Recording, rows: int) -> bool:
+    """Whether something outlives the step but for the gradients of leaves."""
+    table = store.slot_table[: store.field("slot_count")]
+    expected: dict[int, int] = {}
+    for grad in table["grad"][table["grad"] > 0]:
+        expected[int(grad)] = expected.get(int(grad), 0) + 1
+    return bool(recording.escaped(expected)) or store.field("live_rows") > rows
+
+
+def compile(model: Any = None, *, fullgraph: bool = False, **options: Any) -> Any:
+    """Compile a function or module: its first call is recorded, the following ones are replayed.
+
+    Parameters
+    ----------
+    model : callable
+        A function of tensors (also within tuples, lists and dicts; other arguments are constants), or a module.
+    fullgraph : bool
+        Raise an error where the function would otherwise run eagerly because it depends on data.
+    **options
+        PyTorch's other options (mode, dynamic, backend, ...) are taken and change nothing.
+
+    Returns
+    -------
+    CompiledFunction
+    """
+    del options
+    if model is None:
+        return lambda function: compile(function, fullgraph=fullgraph)
+    return CompiledFunction(model, fullgraph)

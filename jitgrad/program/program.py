@@ -1,0 +1,340 @@
+"""A recorded program: its records, what must hold for it to run, and what is left to do after it ran."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+
+from .._tensor import Tensor, wrap
+from ..dispatch import CONTEXT
+from ..engine import layout
+from ..engine.entry import entries
+from ..engine.layout import (
+    ANY_GRADIENT,
+    ARGUMENT_WORDS,
+    CHECK_WORDS,
+    GRAD_READ,
+    GRADIENT_WORDS,
+    GUARD_WORDS,
+    GUARDED_FLAGS,
+    MAX_DIMS,
+    PATCH_WORDS,
+    RESULT_WORDS,
+    SEGMENT_WORDS,
+    program_dtype,
+)
+from ..kernels.abi import R_ATTRS
+from ..store import store
+from .guards import Guards
+from .recording import Recording, Spoiled
+from .rows import attributes, rows_of
+
+BLOCK_UNIT = 64
+CLASS_LOSSES = ("cross_entropy_mean", "nll_gather")
+
+
+class Program:
+    """One recorded execution, ready to be replayed on arguments like those it was recorded with.
+
+    Attributes
+    ----------
+    rows : list of Row
+        The call records in order.
+    address : int
+        Of the header that compiled code reads.
+    """
+
+    def __init__(
+        self,
+        recording: Recording,
+        arguments: list[Tensor],
+        sources: list[dict[str, Any]],
+        entry_gradients: dict[int, int],
+        guards: Guards,
+    ) -> None:
+        self.key: Any = None  # description of the arguments apart from their tensors
+        self.form: Any = None  # description of what the function returned
+        self.outputs: list[
+            Any
+        ] = []  # per tensor returned: None, a tensor from outside, or number of an argument
+        self.single = self.plain = False  # one computed tensor is returned; all arguments are tensors
+        self.recording = recording
+        self.guards = guards
+        self.held: list[int] = []  # slots of which the program has a handle
+        self.arity = len(arguments)
+        self.results = sources
+        self._header = np.zeros(1, program_dtype)
+        self.address: int = self._header.ctypes.data
+        self._tables: dict[str, np.ndarray] = {}
+        self._finder = _Storages(recording.number)
+        self._arguments = [self._geometry(x) for x in arguments]
+        self._argument_storages = [int(self._slot(x._slot)["storage"]) for x in arguments]
+        self.rows = list(rows_of(recording.log))
+        self.mode = _mode()
+        self._make(arguments, entry_gradients)
+
+    # building ----------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _slot(slot: int) -> Any:
+        return store.slot_table[slot]
+
+    def _geometry(self, x: Tensor) -> dict[str, Any]:
+        s = self._slot(x._slot)
+        dims = int(s["dims"])
+        return {
+            "address": int(s["address"]),
+            "dtype": int(s["dtype"]),
+            "shape": [int(n) for n in s["shape"][:dims]],
+            "strides": [int(n) for n in s["strides"][:dims]],
+            "flags": int(s["flags"]) & GUARDED_FLAGS,
+        }
+
+    def _make(self, arguments: list[Tensor], entry_gradients: dict[int, int]) -> None:
+        if len(set(self._argument_storages)) != len(arguments):
+            raise Spoiled("is called with arguments that share memory")
+        if any(self._slot(x._slot)["row"] >= 0 for x in arguments):
+            raise Spoiled("is called with a tensor that has a history; detach() it first")
+        self._lay_out()
+        touched, written = self._storages()
+        outside = [s for s in touched if s not in self._argument_storages]
+        self._put_arguments(written)
+        gradients = self._gradients(arguments)
+        self._put_guards(outside, entry_gradients, {x._slot for x in arguments}, gradients)
+        self._put_gradients(gradients)
+        self._put_patches()
+        self._put_checks()
+        self._put_results()
+        self._table("written", [[s] for s in outside if s in written], 1)
+        header = self._header[0]
+        header["mode"] = self.mode
+        header["arity"] = self.arity
+        header["structure"] = store.structure
+
+    def _lay_out(self) -> None:
+        """Put the records behind one another where they will run, as one segment."""
+        self.words = np.concatenate([r.words for r in self.rows]) if self.rows else np.zeros(0, np.int64)
+        base = self.words.ctypes.data
+        ends = np.cumsum([0, *[len(r.words) for r in self.rows]])
+        self.places = [base + 8 * int(e) for e in ends[:-1]]
+        at = 0
+        rows = []
+        for r in self.rows:
+            rows.append(r._replace(words=self.words[at : at + len(r.words)]))
+            at += len(r.words)
+        self.rows = rows
+        self.segments = np.array([[base, base + 8 * int(ends[-1]), 1, 0]], np.int64)
+        self._header[0]["table"] = self.segments.ctypes.data
+        self._header[0]["segments"] = len(self.segments)
+        assert self.segments.shape[1] == SEGMENT_WORDS
+
+    def _table(self, name: str, lines: list[list[int]], width: int, count: str | None = None) -> None:
+        """Write a table of the header."""
+        table = np.zeros((len(lines), width), np.int64)
+        for k, line in enumerate(lines):
+            table[k, : len(line)] = line
+        self._tables[name] = table
+        self._header[0][name] = table.ctypes.data
+        if name != "arguments":
+            self._header[0][count or name.removesuffix("s") + "_count"] = len(lines)
+
+    def _storages(self) -> tuple[list[int], set[int]]:
+        """Storages from outside that the records use, and those among them that they write."""
+        touched: dict[int, None] = {}
+        written: set[int] = set()
+        for row in self.rows:
+            for view in row.reads:
+                if storage := self._finder.at(view.address):
+                    touched[storage] = None
+            for view in row.writes:
+                if storage := self._finder.at(view.address):
+                    touched[storage] = None
+                    if view.numel:
+                        written.add(storage)
+            for word in attributes(row.words) if row.words[R_ATTRS] else ():
+                if storage := self._finder.at(int(word)):  # hyper-parameters, counters
+                    touched.setdefault(storage, None)
+        return list(touched), written
+
+    def _put_arguments(self, written: set[int]) -> None:
+        lines = []
+        for x, storage in zip(self._arguments, self._argument_storages, strict=True):
+            shape = x["shape"] + [0] * (MAX_DIMS - len(x["shape"]))
+            strides = x["strides"] + [0] * (MAX_DIMS - len(x["strides"]))
+            lines.append([x["dtype"], x["flags"], storage in written, len(x["shape"]), *shape, *strides])
+        self._table("arguments", lines, ARGUMENT_WORDS)
+
+    def _put_guards(
+        self, outside: list[int], before: dict[int, int], arguments: set[int], gradients: list[list[int]]
+    ) -> None:
+        """Guard every tensor that shows memory from outside, and hold it so that its slot stays its own."""
+        table = store.slot_table[: store.field("slot_count")]
+        shown = np.flatnonzero((table["handles"] > 0) & np.isin(table["storage"], outside))
+        slots = dict.fromkeys(int(s) for s in shown if int(s) not in arguments)
+        slots.update(dict.fromkeys(leaf for leaf, _, _ in gradients))
+        slots.update(dict.fromkeys(slot for slot in before if slot not in arguments))
+        lines = []
+        for slot in slots:
+            s = self._slot(slot)
+            wanted = before.get(slot, ANY_GRADIENT)
+            flags = int(s["flags"]) & GUARDED_FLAGS
+            lines.append([slot, int(s["address"]), int(s["dtype"]), int(s["numel"]), flags, wanted])
+            self._hold(slot)
+        self._table("guards", lines, GUARD_WORDS)
+
+    def _gradients(self, arguments: list[Tensor]) -> list[list[int]]:
+        """The leaves whose gradients the step sets, with what they are in the end."""
+        lines: dict[int, list[int]] = {}
+        own = {x._slot for x in arguments}
+        for _event, leaf in self.recording.events:
+            s = self._slot(int(leaf))
+            if int(leaf) in lines or not s["storage"] or (not s["handles"] and not s["links"]):
+                continue
+            if int(store.storage_table[s["storage"]]["owner"]) == self.recording.number:
+                continue  # a leaf made within the step
+            if int(leaf) in own:
+                raise Spoiled("sets the gradient of an argument")
+            grad = int(s["grad"])
+            mine = grad and int(store.storage_table[self._slot(grad)["storage"]]["owner"])
+            lines[int(leaf)] = [int(leaf), grad, mine == self.recording.number and grad != 0]
+        return list(lines.values())
+
+    def _put_gradients(self, lines: list[list[int]]) -> None:
+        for _leaf, grad, _own in lines:
+            if grad:
+                self._hold(grad)
+        self._table("gradients", lines, GRADIENT_WORDS)
+
+    def _put_patches(self) -> None:
+        """Where the records name an argument's memory."""
+        lines = []
+        for row, place in zip(self.rows, self.places, strict=True):
+            for view in {v.place: v for v in (*row.reads, *row.writes)}.values():
+                storage = self._finder.at(view.address)
+                if storage in self._argument_storages:
+                    k = self._argument_storages.index(storage)
+                    lines.append([k, place + 8 * view.place, view.address - self._arguments[k]["address"]])
+        self.patches = lines
+        self._table("patches", lines, PATCH_WORDS, "patch_count")
+
+    def _put_checks(self) -> None:
+        """Class indices among the arguments are checked before anything runs."""
+        lines = []
+        for row in self.rows:
+            if row.op not in CLASS_LOSSES or row.variant != 0:
+                continue
+            targets, classes = row.reads[1], row.reads[0].shape[-1]
+            for k, x in enumerate(self._arguments):
+                if targets.address == x["address"] and list(targets.shape) == x["shape"]:
+                    ignored = int(attributes(row.words)[0]) if len(attributes(row.words)) > 1 else -1
+                    lines.append([k, classes, ignored])
+        self._table("checks", lines, CHECK_WORDS)
+
+    def _put_results(self) -> None:
+        lines = []
+        for x in self.results:
+            lines.append([x["address"], x["dtype"], len(x["shape"]), *x["shape"]])
+        self._table("results", lines, RESULT_WORDS)
+        self._ids = np.zeros(self.arity + len(lines) + 1, np.int64)
+
+    def _hold(self, slot: int) -> None:
+        entries.retain(CONTEXT, slot)
+        self.held.append(slot)
+
+    # running -----------------------------------------------------------------------------------------
+
+    def refresh(self) -> bool:
+        """Whether what Python decides is as it was; then compiled code need not ask again."""
+        if self._header[0]["structure"] != store.structure:
+            if not self.guards.objects_hold():
+                return False
+            self._header[0]["structure"] = store.structure
+        return self.guards.names_hold()
+
+    def call(self, arguments: list[Tensor]) -> list[Tensor] | int:
+        """Replay on arguments; the results, or a status with nothing changed."""
+        ids = self._ids
+        for k, x in enumerate(arguments):
+            ids[k] = x._slot
+        place = ids.ctypes.data
+        status = entries.prepare(CONTEXT, self.address, place)
+        while store.mend(status):
+            status = entries.prepare(CONTEXT, self.address, place)
+        if status != 0:
+            return status
+        self.run()
+        entries.complete(CONTEXT, self.address, place, place + 8 * self.arity)
+        return [wrap(int(s)) for s in ids[self.arity : self.arity + len(self.results)]]
+
+    def run(self) -> None:
+        """Walk the segments once."""
+        entries.replay_here(CONTEXT, self.segments.ctypes.data, len(self.segments), 1)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that the program keeps for itself."""
+        return int(sum(class_size(int(k)) for _, k in self.recording.blocks))
+
+    def __del__(self) -> None:
+        if sys.is_finalizing():  # the tables and the compiled code go too
+            return
+        held, self.held = getattr(self, "held", []), []
+        for slot in held:
+            entries.release(CONTEXT, slot)
+        if held or len(self.recording.blocks):
+            self.recording.release()
+
+
+class _Storages:
+    """Which storage from outside a recording an address lies in."""
+
+    def __init__(self, number: int) -> None:
+        table = store.storage_table[: store.field("storage_count")]
+        live = np.flatnonzero((table["refs"] > 0) & (table["owner"] != number) & (table["bytes"] > 0))
+        order = np.argsort(table["address"][live])
+        self._ids = live[order]
+        self._begin = table["address"][self._ids]
+        self._end = self._begin + table["bytes"][self._ids]
+
+    def at(self, address: int) -> int:
+        """The storage, or 0."""
+        k = int(np.searchsorted(self._begin, address, "right")) - 1
+        if k >= 0 and address < self._end[k]:
+            return int(self._ids[k])
+        return 0
+
+
+def class_size(k: int) -> int:
+    """Bytes of a block of class `k`, see engine/memory.py."""
+    if k < 8:
+        return (k + 1) * BLOCK_UNIT
+    shift = (k - 4) // 4
+    return ((k - 4 * shift + 1) << shift) * BLOCK_UNIT
+
+
+def entry_gradients(events: np.ndarray, before: dict[int, int]) -> dict[int, int]:
+    """The gradients that a step depends on: those read before they were set."""
+    found: dict[int, int] = {}
+    settled: set[int] = set()
+    for event, slot in events:
+        slot = int(slot)
+        if slot not in settled:
+            settled.add(slot)
+            if event == GRAD_READ and slot in before:
+                found[slot] = before[slot]
+    return found
+
+
+def leaf_gradients() -> dict[int, int]:
+    """The gradient of every leaf there is."""
+    table = store.slot_table[: store.field("slot_count")]
+    leaves = np.flatnonzero((table["handles"] > 0) & (table["flags"] & layout.REQUIRES_GRAD != 0))
+    return dict(zip(leaves.tolist(), table["grad"][leaves].tolist(), strict=True))
+
+
+def _mode() -> int:
+    from ..autograd.modes import current_mode
+
+    return current_mode()

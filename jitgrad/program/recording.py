@@ -1,0 +1,157 @@
+"""One execution of a function with everything it runs written down."""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .._tensor import Tensor
+from ..dispatch import CONTEXT
+from ..engine.entry import entries
+from ..engine.layout import EXTERNAL, SPOILED_OUTSIDE
+from ..kernels import program_rows
+from ..store import store
+
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_numbers = itertools.count(1)
+
+
+class Spoiled(Exception):
+    """Why a recording cannot become a program; `place` is the user's line, or None.
+
+    `lasting` says that the next recording will fare no better.
+    """
+
+    def __init__(self, reason: str, place: str | None = None, lasting: bool = True) -> None:
+        super().__init__(reason)
+        self.reason, self.place, self.lasting = reason, place, lasting
+
+
+def user_line() -> str | None:
+    """File and line of the innermost frame outside this package."""
+    frame = sys._getframe(1)
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        frame = frame.f_back
+    return None if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
+def words_at(address: int, count: int) -> np.ndarray:
+    """A copy of `count` words at an address."""
+    if count == 0:
+        return np.zeros(0, np.int64)
+    return np.frombuffer((ctypes.c_int64 * count).from_address(address), np.int64).copy()
+
+
+class Recording:
+    """What a function runs while it is recorded.
+
+    Attributes
+    ----------
+    number : int
+        By which storages know their program.
+    spoiled : Spoiled or None
+        Why it cannot be replayed.
+    log : numpy.ndarray
+        The words of the call records, in order; after `run`.
+    blocks : numpy.ndarray
+        (address, size class) of the blocks of memory taken; after `run`.
+    events : numpy.ndarray
+        (event, slot) pairs about gradients; after `run`.
+    """
+
+    lock = threading.RLock()
+
+    def __init__(self) -> None:
+        self.number = next(_numbers)
+        self.spoiled: Spoiled | None = None
+        self.thread = threading.get_ident()
+        self.log = self.blocks = self.events = np.zeros(0, np.int64)
+        self.first_word = 0
+
+    # what the rest of the library reports ------------------------------------------------------------
+
+    def spoil(self, reason: str) -> None:
+        """Note that the function does something that cannot be replayed."""
+        if self.spoiled is None and threading.get_ident() == self.thread:
+            self.spoiled = Spoiled(reason, user_line())
+
+    def read(self, name: str) -> None:
+        """A tensor's values have gone to Python."""
+        self.spoil(f"reads a tensor's value ({name})")
+
+    def assigned(self, what: str) -> None:
+        """Python state that later steps may depend on has changed."""
+        self.spoil(f"assigns {what}")
+
+    # running -----------------------------------------------------------------------------------------
+
+    def run(self, function: Callable[[], Any]) -> Any:
+        """Call a function and keep its log; what it raises passes through, with nothing left behind."""
+        with Recording.lock:
+            if store.recording is not None:
+                return function()  # a compiled function within one that is being recorded is part of it
+            for name in ("copy", "clear", "count"):
+                store.set_field(f"{name}_kernel", program_rows.address(name))
+            if entries.begin_recording(CONTEXT, self.number) != 0:
+                raise Spoiled("has no memory for its log")
+            store.recording = self
+            try:
+                return function()
+            except BaseException:
+                self.spoil("raised an exception")
+                raise
+            finally:
+                store.recording = None
+                entries.end_recording(CONTEXT)
+                self._collect()
+
+    def _collect(self) -> None:
+        self.log = words_at(store.field("records"), store.field("log_words"))
+        self.blocks = words_at(store.field("blocks"), 2 * store.field("block_count")).reshape(-1, 2)
+        self.events = words_at(store.field("events"), 2 * store.field("event_count")).reshape(-1, 2)
+        spoiled = store.field("spoiled")
+        if spoiled and self.spoiled is None:
+            walked = "walks back over operations from before the step"
+            self.spoiled = Spoiled(walked if spoiled == SPOILED_OUTSIDE else "has no memory for its log")
+
+    # memory ------------------------------------------------------------------------------------------
+
+    def escaped(self, expected: dict[int, int]) -> list[int]:
+        """Slots with memory of the recording that have more handles than expected."""
+        slots = store.slot_table[: store.field("slot_count")]
+        mine = store.storage_table["owner"] == self.number
+        held = np.flatnonzero((slots["handles"] > 0) & (slots["storage"] > 0))
+        held = held[mine[slots["storage"][held]]]
+        return [int(s) for s in held if int(slots["handles"][s]) > expected.get(int(s), 0)]
+
+    def release(self) -> None:
+        """Give the memory back: storages still in use keep theirs, as if it had never been recorded."""
+        if not len(self.blocks) and not self.number:
+            return
+        count = store.field("storage_count")
+        table = store.storage_table[:count]
+        mine = table["owner"] == self.number
+        live = mine & (table["refs"] > 0) & (table["size_class"] != EXTERNAL)
+        free = self.blocks[~np.isin(self.blocks[:, 0], table["address"][live])]
+        free = np.ascontiguousarray(free)
+        unused = np.flatnonzero(mine & (table["refs"] == 0) & (table["size_class"] == EXTERNAL))
+        table["owner"][mine] = 0
+        table["pinned"][mine] = 0
+        entries.give_blocks(CONTEXT, free.ctypes.data, len(free))
+        for storage in unused:
+            store.externals.pop(int(storage), None)
+            entries.recycle(CONTEXT, int(storage))
+        self.blocks = np.zeros((0, 2), np.int64)
+        self.number = 0
+
+
+def clone_outside(tensors: list[Tensor]) -> list[Tensor]:
+    """Copies that are not the recording's."""
+    return [t.detach().clone() for t in tensors]  # type: ignore[attr-defined]

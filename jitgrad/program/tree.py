@@ -1,0 +1,57 @@
+"""Arguments and results as trees: tensors at the leaves, everything else in a description that can be compared."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .._tensor import Tensor
+
+LEAF = "tensor"
+PLAIN = (int, float, bool, str, bytes, complex, type(None))
+
+
+class Identity(NamedTuple):
+    """An object that is compared by identity, and kept so that no other takes its place."""
+
+    kind: type
+    number: int
+    value: Any = None
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Identity) and self.number == other.number
+
+    def __hash__(self) -> int:
+        return hash(self.number)
+
+
+def flatten(value: Any, leaves: list[Tensor]) -> Any:
+    """Append the tensors in nested tuples, lists and dicts to `leaves`; returns what describes the rest.
+
+    Numbers and strings are described by type and value, other objects by their identity.
+    """
+    if isinstance(value, Tensor):
+        leaves.append(value)
+        return LEAF
+    kind = type(value)
+    if kind is tuple or kind is list or (isinstance(value, tuple) and hasattr(value, "_fields")):
+        return (kind, *[flatten(item, leaves) for item in value])
+    if kind is dict:
+        return (kind, *[(key, flatten(item, leaves)) for key, item in value.items()])
+    if isinstance(value, PLAIN):
+        return (kind, repr(value) if kind is float else value)
+    return Identity(kind, id(value), value)
+
+
+def unflatten(description: Any, leaves: Any) -> Any:
+    """The value with a description, its tensors taken from the iterator `leaves`."""
+    if description == LEAF and isinstance(description, str):
+        return next(leaves)
+    if isinstance(description, Identity):
+        return description.value
+    kind, *items = description
+    if kind is dict:
+        return {key: unflatten(item, leaves) for key, item in items}
+    if issubclass(kind, tuple | list):
+        made = [unflatten(item, leaves) for item in items]
+        return kind(*made) if hasattr(kind, "_fields") else kind(made)
+    return float(items[0]) if kind is float else items[0]
