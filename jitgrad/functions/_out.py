@@ -1,0 +1,72 @@
+"""``out=`` arguments: results that are written into a tensor which the caller brings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .._tensor import Tensor
+from ..autograd.modes import is_grad_enabled
+from ..dtypes import category, dtype, to_dtype
+from ._call import refuse_operand
+
+
+def write_out(
+    name: str, result: Tensor, out: Any, *, same_dtype: bool = False, refusal: type[Exception] = RuntimeError
+) -> Tensor:
+    """Copy a result into `out`, and return `out`.
+
+    Parameters
+    ----------
+    same_dtype : bool
+        Whether `out` must have the result's dtype; otherwise one of its category or a higher one will do.
+    refusal : type
+        What PyTorch raises for a wrong dtype.
+
+    Raises
+    ------
+    TypeError
+        If `out` is not a tensor.
+    RuntimeError
+        If operations are recorded and the result or `out` requires grad, or if shape or dtype do not fit.
+    """
+    if not isinstance(out, Tensor):
+        refuse_operand(name, out, "out")
+    if (result.requires_grad or out.requires_grad) and is_grad_enabled():
+        raise RuntimeError(
+            f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of "
+            "the arguments requires grad; leave out= away, or call it under torch.no_grad()"
+        )
+    unlike = out.dtype is not result.dtype if same_dtype else category(out.dtype) < category(result.dtype)
+    if unlike:
+        raise refusal(
+            f"{name}: result type {result.dtype.name} can't be cast to the desired output type "
+            f"{out.dtype.name}; expected an out= of {result.dtype.name}"
+        )
+    if out.shape != result.shape:
+        raise RuntimeError(
+            f"{name}: expected an out= of shape {tuple(result.shape)}, got {tuple(out.shape)}; it is not "
+            "resized: make it with torch.empty"
+        )
+    return out.copy_(result)  # type: ignore[attr-defined]
+
+
+def make_out(
+    name: str, make: Callable[[dtype], Tensor], out: Any, kind: Any, requires_grad: bool = False
+) -> Tensor:
+    """`write_out` of what a function that makes tensors makes in the dtype of `out`; `kind` is its ``dtype=``.
+
+    Raises
+    ------
+    RuntimeError
+        If `kind` is given and is not the dtype of `out`.
+    """
+    if not isinstance(out, Tensor):
+        refuse_operand(name, out, "out")
+    if kind is not None and to_dtype(kind, name) is not out.dtype:
+        raise RuntimeError(
+            f"{name}: dtype {to_dtype(kind, name).name} does not match dtype of out parameter "
+            f"({out.dtype.name}); leave dtype= away to get that of out="
+        )
+    written = write_out(name, make(out.dtype), out)
+    return written.requires_grad_() if requires_grad else written
