@@ -157,7 +157,14 @@ def _convert(b: ir.IRBuilder, argument: ir.Value, kind: type) -> ir.Value:
 
 
 def _slot_of(b: ir.IRBuilder, handle: ir.Value) -> ir.Value:
-    """The slot in a handle; 0 in one that never got any."""
+    """The slot in a handle; 0 in one that never got any. An object of another class raises TypeError."""
+    expected = b.load(_cell(b.module, TYPE_CELL, POINTER))
+    own = b.load(b.bitcast(b.gep(handle, [I64(object.__basicsize__ - 8)]), POINTER.as_pointer()))
+    with b.if_then(b.icmp_unsigned("!=", own, expected), likely=False):
+        inherits = b.call(_outside(b.module, "PyType_IsSubtype", I32, [POINTER, POINTER]), [own, expected])
+        with b.if_then(b.icmp_signed("==", inherits, I32(0)), likely=False):
+            b.call(_outside(b.module, "PyErr_BadArgument", I32, []), [])
+            b.ret(ir.Constant(POINTER, None))
     number = b.load(_field(b, handle))
     before = b.block
     with b.if_then(b.icmp_unsigned("!=", number, ir.Constant(POINTER, None)), likely=True):

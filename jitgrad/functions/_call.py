@@ -63,10 +63,10 @@ def unary(name: str, op_name: str | None = None) -> Callable[[Tensor], Tensor]:
     code = op.code
 
     def function(input: Tensor) -> Tensor:
-        # the entry reads the slot out of the handle without a look at what it was given
-        if type(input) is not Tensor and not isinstance(input, Tensor):
+        try:
+            result = entries.unary(code, input)
+        except TypeError:
             refuse_operand(name, input)
-        result = entries.unary(code, input)
         return wrap(complete(op, (input,), None, 0, result)) if type(result) is int else result
 
     return _named(function, name, f"``{name}``, elementwise.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import numpy as np
@@ -332,6 +333,7 @@ def _pow_(self: Tensor, exponent: Any) -> Tensor:
 def in_place_of(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The in-place form of a function that is not worth a kernel of its own: compute, then copy back."""
 
+    @wraps(function)
     def run(self: Tensor, *args: Any, **options: Any) -> Tensor:
         result = function(self, *args, **options)
         if category(result.dtype) > category(self.dtype):

@@ -12,6 +12,7 @@ from ..kernels import BY_NAME
 from ._arrays import run_arrays
 from ._call import dtype_code, tensor_of
 from ._dims import dims_of, one_dim, shape_of, sizes
+from ._out import write_out
 from .conversion import cast
 from .expansion import expand
 from .shape import _reshape, atleast_1d, atleast_2d, movedim, unsqueeze
@@ -36,6 +37,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
     RuntimeError
         When the list is empty or shapes do not fit.
     """
+    if out is not None:
+        return write_out("cat", cat(tensors, dim), out, refusal=TypeError)
     parts = list(tensors)
     if not parts:
         raise RuntimeError("cat: expected a non-empty list of Tensors")
@@ -98,6 +101,8 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor
     RuntimeError
         When the list is empty or shapes differ.
     """
+    if out is not None:
+        return write_out("stack", stack(tensors, dim), out, refusal=TypeError)
     given = list(tensors)
     if not given:
         raise RuntimeError("stack: expects a non-empty TensorList")

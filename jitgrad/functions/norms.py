@@ -10,6 +10,7 @@ from ..dispatch import reduce as run_reduction
 from ..kernels import BY_NAME
 from ._call import is_floating, refuse_operand, tensor_of
 from ._dims import dim_mask, dims_of
+from ._out import write_out
 from .conversion import cast
 from .reduce import converted, dropped, extreme_with_ties, refuse_empty, square_root
 
@@ -37,6 +38,8 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
     """
     if not isinstance(input, Tensor):
         refuse_operand("norm", input)
+    if out is not None:
+        return write_out("norm", norm(input, p, dim, keepdim, dtype=dtype), out, same_dtype=True)
     x = converted(input, dtype, "norm")
     if not is_floating(x):
         raise RuntimeError(

@@ -9,6 +9,7 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..dtypes import get_default_dtype, int64, to_dtype
+from ._out import make_out
 from .creation import dtype_or_default, finish, from_array
 
 __all__ = ["arange", "eye", "linspace", "logspace"]  # fmt: skip
@@ -23,6 +24,14 @@ def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: b
     RuntimeError
         When the step is zero or leads away from the end.
     """
+    if out is not None:
+        return make_out(
+            "arange",
+            lambda kind: arange(*bounds, dtype=kind, device=device, **named),
+            out,
+            dtype,
+            requires_grad,
+        )
     start, end, step = 0, None, 1
     if len(bounds) == 1:
         end = bounds[0]
@@ -59,6 +68,14 @@ def linspace(start: float, end: float, steps: int, *, dtype: Any = None, device:
     RuntimeError
         When `steps` is negative.
     """
+    if out is not None:
+        return make_out(
+            "linspace",
+            lambda kind: linspace(start, end, steps, dtype=kind, device=device),
+            out,
+            dtype,
+            requires_grad,
+        )
     if steps < 0:
         raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
     kind = dtype_or_default(dtype, "linspace")
@@ -89,6 +106,8 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     RuntimeError
         When a size is negative.
     """
+    if out is not None:
+        return make_out("eye", lambda kind: eye(n, m, dtype=kind, device=device), out, dtype, requires_grad)
     columns = n if m is None else m
     if n < 0 or columns < 0:
         raise RuntimeError(f"eye: sizes must be greater or equal to 0, got {n} and {columns}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, wraps
 from typing import Any
 
 from .._tensor import Tensor, wrap
@@ -359,6 +359,7 @@ Tensor.T, Tensor.mT, Tensor.H = (
 
 
 def _in_place(name: str, function: Any) -> None:
+    @wraps(function)
     def run(self: Tensor, *args: Any) -> Tensor:
         made = function(self, *args)
         slot, made._slot = made._slot, self._slot

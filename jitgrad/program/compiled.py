@@ -69,6 +69,24 @@ class CompiledFunction:
     def __repr__(self) -> str:
         return f"<compiled {getattr(self._function, '__qualname__', self._function)!s}: {len(self.programs)} programs>"
 
+    def program(self, *args: Any, **kwargs: Any) -> Program:
+        """The program for these arguments; the function runs once to record it when there is none yet.
+
+        Raises
+        ------
+        RuntimeError
+            When the function cannot be replayed for these arguments.
+        """
+        leaves: list[Tensor] = []
+        key = flatten((args, kwargs), leaves)
+        for attempt in range(MAX_ATTEMPTS):
+            for known in self.programs:
+                if known.key == key and known.refresh() and known.fits(leaves):
+                    return known
+            if self._eager or self.record(args, kwargs)[1] is None and attempt == MAX_ATTEMPTS - 1:
+                break
+        raise RuntimeError(f"program: {self!r} cannot be replayed for these arguments; it runs eagerly")
+
     # finding and making programs ---------------------------------------------------------------------
 
     def _general(self, args: tuple, kwargs: dict[str, Any]) -> Any:

@@ -253,8 +253,12 @@ class Program:
             self._header[0]["structure"] = store.structure
         return self.guards.names_hold()
 
-    def call(self, arguments: list[Tensor]) -> list[Tensor] | int:
-        """Replay on arguments; the results, or a status with nothing changed."""
+    def fits(self, arguments: list[Tensor]) -> bool:
+        """Whether the program can be replayed on these arguments now."""
+        return len(arguments) == self.arity and self._prepare(arguments) == 0
+
+    def _prepare(self, arguments: list[Tensor]) -> int:
+        """Check everything and point the records at the arguments; 0 or a status."""
         ids = self._ids
         for k, x in enumerate(arguments):
             ids[k] = x._slot
@@ -262,9 +266,16 @@ class Program:
         status = entries.prepare(CONTEXT, self.address, place)
         while store.mend(status):
             status = entries.prepare(CONTEXT, self.address, place)
+        return status
+
+    def call(self, arguments: list[Tensor]) -> list[Tensor] | int:
+        """Replay on arguments; the results, or a status with nothing changed."""
+        status = self._prepare(arguments)
         if status != 0:
             return status
         self.run()
+        ids = self._ids
+        place = ids.ctypes.data
         entries.complete(CONTEXT, self.address, place, place + 8 * self.arity)
         return [wrap(int(s)) for s in ids[self.arity : self.arity + len(self.results)]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
+from jitgrad.functions._out import write_out
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -94,7 +95,7 @@ def normalize(
     """Return ``input`` divided by its p-norm along ``dim``, or by ``eps`` if that is larger."""
     length = input.norm(p, dim, keepdim=True).clamp(min=eps)
     if out is not None:
-        return out.copy_(input / length)
+        return write_out("normalize", input / length, out)
     return input / length
 
 
