@@ -12,6 +12,7 @@ from .._tensor import Tensor
 from ..engine.entry import entries
 from ..engine.layout import BAD_CLASS, IS_VIEW, NO_ROW, OTHER_PROGRAM, S_FLAGS, S_ROW, S_STORAGE, SLOT_WORDS
 from ..store import store
+from .epochs import repeat, run_epochs
 from .guards import Guards
 from .program import Program, entry_gradients, leaf_gradients
 from .recording import Recording, Spoiled, clone_outside
@@ -83,9 +84,90 @@ class CompiledFunction:
             for known in self.programs:
                 if known.key == key and known.refresh() and known.fits(leaves):
                     return known
-            if self._eager or self.record(args, kwargs)[1] is None and attempt == MAX_ATTEMPTS - 1:
+            if self._eager or (self.record(args, kwargs)[1] is None and attempt == MAX_ATTEMPTS - 1):
                 break
         raise RuntimeError(f"program: {self!r} cannot be replayed for these arguments; it runs eagerly")
+
+    def known(self, arguments: list[Tensor]) -> Program | None:
+        """The program that has been recorded for these tensors, if there is one."""
+        key = flatten((tuple(arguments), {}), [])
+        for program in self.programs:
+            if program.key == key and program.refresh() and program.fits(arguments):
+                return program
+        return None
+
+    def loop(self, n: int, *tensors: Tensor) -> Any:
+        """Run the function `n` times on the same tensors, in compiled code.
+
+        Parameters
+        ----------
+        n : int
+            Number of steps, at least 1.
+        *tensors : Tensor
+            The function's arguments.
+
+        Returns
+        -------
+        Tensor, or what else the function returns
+            Each tensor with a first dimension of length `n`.
+        """
+        if n < 1:
+            raise ValueError(f"loop: expected at least 1 step, got {n}")
+        return repeat(self, int(n), list(tensors))
+
+    def run(
+        self,
+        *tensors: Tensor,
+        batch_size: int,
+        epochs: int = 1,
+        shuffle: bool = False,
+        drop_last: bool = False,
+        generator: Any = None,
+        progress: bool = False,
+        callback: Callable[[int, Any], Any] | None = None,
+        schedule: Any = None,
+    ) -> Any:
+        """Run the function on every batch of every epoch, in compiled code.
+
+        Parameters
+        ----------
+        *tensors : Tensor
+            With the samples along dimension 0, all of one length; a step gets one batch of each.
+        batch_size : int
+            Samples of a batch. The last one of an epoch may be smaller.
+        epochs : int
+            How often to go through the samples.
+        shuffle : bool
+            Take the samples in a new random order in every epoch.
+        drop_last : bool
+            Leave out a last batch that is smaller.
+        generator : Generator, optional
+            Source of the orders; the default generator when left out.
+        progress : bool
+            Show a progress bar (needs tqdm).
+        callback : callable, optional
+            ``callback(epoch, results)`` after every epoch, with that epoch's results; a true value ends the run.
+        schedule : scheduler or callable, optional
+            Its ``step()`` is called after every epoch; or it is called itself with the epoch's number.
+
+        Returns
+        -------
+        Tensor, or what else the function returns
+            Each tensor with the dimensions (epochs, steps) in front. A result with one row a sample, whose
+            shape differs in a smaller last batch, has (epochs, samples) instead.
+        """
+        return run_epochs(
+            self,
+            list(tensors),
+            batch_size,
+            epochs,
+            shuffle,
+            drop_last,
+            generator,
+            progress,
+            callback,
+            schedule,
+        )
 
     # finding and making programs ---------------------------------------------------------------------
 

@@ -123,7 +123,11 @@ def _watched(values: list[Any], depth: int = 2) -> Iterator[Any]:
         elif depth and isinstance(value, dict):
             for item in value.values():
                 yield from walk(item, depth - 1)
-        elif depth and hasattr(value, "__dict__") and not isinstance(value, (*_UNGUARDED, types.FunctionType, Tensor)):
+        elif (
+            depth
+            and hasattr(value, "__dict__")
+            and not isinstance(value, (*_UNGUARDED, types.FunctionType, Tensor))
+        ):
             for item in list(vars(value).values()):
                 yield from walk(item, depth - 1)
 

@@ -30,6 +30,7 @@ from ..store import store
 from .guards import Guards
 from .recording import Recording, Spoiled
 from .rows import attributes, rows_of
+from .walk import walk
 
 BLOCK_UNIT = 64
 CLASS_LOSSES = ("cross_entropy_mean", "nll_gather")
@@ -230,12 +231,11 @@ class Program:
                 if targets.address == x["address"] and list(targets.shape) == x["shape"]:
                     ignored = int(attributes(row.words)[0]) if len(attributes(row.words)) > 1 else -1
                     lines.append([k, classes, ignored])
+        self.checks = lines
         self._table("checks", lines, CHECK_WORDS)
 
     def _put_results(self) -> None:
-        lines = []
-        for x in self.results:
-            lines.append([x["address"], x["dtype"], len(x["shape"]), *x["shape"]])
+        lines = [[x["address"], x["dtype"], len(x["shape"]), *x["shape"]] for x in self.results]
         self._table("results", lines, RESULT_WORDS)
         self._ids = np.zeros(self.arity + len(lines) + 1, np.int64)
 
@@ -273,15 +273,27 @@ class Program:
         status = self._prepare(arguments)
         if status != 0:
             return status
-        self.run()
-        ids = self._ids
-        place = ids.ctypes.data
-        entries.complete(CONTEXT, self.address, place, place + 8 * self.arity)
-        return [wrap(int(s)) for s in ids[self.arity : self.arity + len(self.results)]]
+        walk(self.segments, 1)
+        return self.complete()
 
-    def run(self) -> None:
-        """Walk the segments once."""
-        entries.replay_here(CONTEXT, self.segments.ctypes.data, len(self.segments), 1)
+    def complete(self) -> list[Tensor]:
+        """After replays: hand the gradients to their leaves; the results of the last one."""
+        place = self._ids.ctypes.data
+        entries.complete(CONTEXT, self.address, place, place + 8 * self.arity)
+        return [wrap(int(s)) for s in self._ids[self.arity : self.arity + len(self.results)]]
+
+    @property
+    def class_arguments(self) -> list[int]:
+        """The arguments that are class indices."""
+        return [k for k, _, _ in self.checks]
+
+    def classes_fit(self, argument: int, values: np.ndarray) -> bool:
+        """Whether class indices given for an argument are in range."""
+        return all(
+            bool((((values >= 0) & (values < classes)) | (values == ignored)).all())
+            for k, classes, ignored in self.checks
+            if k == argument
+        )
 
     @property
     def memory(self) -> int:
