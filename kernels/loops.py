@@ -70,6 +70,42 @@ def _rows(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
             body.strided(size, offsets, strides)
 
 
+def _apply(
+    scope: Scope, formula: Formula, loads: list[Vec], scalars: list[Vec], dtypes: list[int]
+) -> list[Vec]:
+    # attributes are scalars of the function's entry; a formula meets them with this loop's lanes
+    result = formula(*loads, *scalars)
+    results = result if isinstance(result, tuple) else (result,)
+    wide = []
+    for r, dtype in zip(results, dtypes, strict=False):
+        r = r if isinstance(r, Vec) else scope.constant(dtype, r)
+        r = r.to(dtype)
+        wide.append(scope.splat(r.value, r.dtype) if r.scope.lanes != scope.lanes else r)
+    return wide
+
+
+def flat_body(
+    b: ir.IRBuilder,
+    bases: list[ir.Value],
+    dtypes: list[int],
+    formula: Formula,
+    outputs: int,
+    lanes: int,
+    begin: ir.Value,
+    end: ir.Value,
+    scalars: list[Vec] | None = None,
+) -> None:
+    """Write the loop over elements ``begin .. end`` of contiguous streams, the outputs first."""
+
+    def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
+        places = [scope.at(p, i) for p in bases]
+        loads = [scope.load(p, d, mask) for p, d in zip(places[outputs:], dtypes[outputs:], strict=True)]
+        for r, p in zip(_apply(scope, formula, loads, scalars or [], dtypes), places, strict=False):
+            scope.store(r, p, mask)
+
+    spread(b, lanes, begin, end, body)
+
+
 class _Body:
     """The innermost loop of a map, in its three forms."""
 
@@ -78,33 +114,25 @@ class _Body:
         self.scalars, self.lanes = scalars, lanes
 
     def _apply(self, scope: Scope, loads: list[Vec]) -> list[Vec]:
-        # attributes are scalars of the function's entry; a formula meets them with this loop's lanes
-        result = self.formula(*loads, *self.scalars)
-        results = result if isinstance(result, tuple) else (result,)
-        wide = []
-        for r, dtype in zip(results, self.nest.dtypes, strict=False):
-            r = r if isinstance(r, Vec) else scope.constant(dtype, r)
-            r = r.to(dtype)
-            wide.append(scope.splat(r.value, r.dtype) if r.scope.lanes != scope.lanes else r)
-        return wide
+        return _apply(scope, self.formula, loads, self.scalars, self.nest.dtypes)
 
     def _streams(self, offsets: list[ir.Value]) -> list[ir.Value]:
         n = self.nest
         return [n.scope.at(p, o) for p, o in zip(n.pointers, offsets, strict=True)]
 
     def contiguous(self, begin: ir.Value, end: ir.Value) -> None:
-        bases, dtypes = self.nest.pointers, self.nest.dtypes
-
-        def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
-            places = [scope.at(p, i) for p in bases]
-            loads = [
-                scope.load(p, d, mask)
-                for p, d in zip(places[self.outputs :], dtypes[self.outputs :], strict=True)
-            ]
-            for r, p in zip(self._apply(scope, loads), places, strict=False):
-                scope.store(r, p, mask)
-
-        spread(self.nest.b, self.lanes, begin, end, body)
+        nest = self.nest
+        flat_body(
+            nest.b,
+            nest.pointers,
+            nest.dtypes,
+            self.formula,
+            self.outputs,
+            self.lanes,
+            begin,
+            end,
+            self.scalars,
+        )
 
     def broadcast(self, size: ir.Value, offsets: list[ir.Value], strides: list[ir.Value]) -> None:
         """Input strides are 0 or 1: load a vector when it moves, else repeat one element."""

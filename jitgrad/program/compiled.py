@@ -16,6 +16,7 @@ from .epochs import repeat, run_epochs
 from .guards import Guards
 from .program import Program, entry_gradients, leaf_gradients
 from .recording import Recording, Spoiled, clone_outside
+from .rewrites import REWRITES
 from .tree import flatten, unflatten
 
 MAX_PROGRAMS = 16  # of one function; the one not used for longest makes room
@@ -32,7 +33,15 @@ class CompiledFunction:
         What has been recorded so far, the one used last in front.
     """
 
-    def __init__(self, function: Callable[..., Any], fullgraph: bool = False) -> None:
+    def __init__(
+        self, function: Callable[..., Any], fullgraph: bool = False, options: dict[str, bool] | None = None
+    ) -> None:
+        unknown = sorted(set(options or {}) - set(REWRITES))
+        if unknown:
+            raise RuntimeError(
+                f"compile: Unexpected optimization option {unknown[0]!r}; known options: {', '.join(REWRITES)}"
+            )
+        self._options = dict(options or {})
         self._function = function
         self._fullgraph = fullgraph
         self.programs: list[Program] = []
@@ -65,7 +74,7 @@ class CompiledFunction:
         return functools.partial(self, instance)
 
     def __reduce__(self) -> tuple:
-        return type(self), (self._function, self._fullgraph)
+        return type(self), (self._function, self._fullgraph, self._options)
 
     def __repr__(self) -> str:
         return f"<compiled {getattr(self._function, '__qualname__', self._function)!s}: {len(self.programs)} programs>"
@@ -266,7 +275,13 @@ class CompiledFunction:
         copies = []
         for x, clone in zip(sources, clone_outside(sources), strict=True):
             copies.append(
-                {"address": x.data_ptr(), "dtype": x.dtype.code, "shape": list(x.shape), "clone": clone}
+                {
+                    "address": x.data_ptr(),
+                    "dtype": x.dtype.code,
+                    "shape": list(x.shape),
+                    "bytes": x.nbytes,
+                    "clone": clone,
+                }
             )
         return form, outputs, copies
 
@@ -290,7 +305,8 @@ class CompiledFunction:
                     "keeps tensors that were computed in the step (return them instead)", None, False
                 )
         guards = Guards(self._function, [*args, *kwargs.values()])
-        return Program(recording, arguments, copies, entry_gradients(recording.events, before), guards)
+        gradients = entry_gradients(recording.events, before)
+        return Program(recording, arguments, copies, gradients, guards, self._options)
 
     def _give_up(self, reason: Spoiled) -> None:
         """The recording cannot be used: say so once when that will not change."""
@@ -344,7 +360,16 @@ def _left_behind(recording: Recording, rows: int) -> bool:
     return bool(recording.escaped(expected)) or store.field("live_rows") > rows
 
 
-def compile(model: Any = None, *, fullgraph: bool = False, **options: Any) -> Any:
+def compile(
+    model: Any = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: Any = "inductor",
+    mode: str | None = None,
+    options: dict[str, bool] | None = None,
+    disable: bool = False,
+) -> Any:
     """Compile a function or module: its first call is recorded, the following ones are replayed.
 
     Parameters
@@ -353,14 +378,18 @@ def compile(model: Any = None, *, fullgraph: bool = False, **options: Any) -> An
         A function of tensors (also within tuples, lists and dicts; other arguments are constants), or a module.
     fullgraph : bool
         Raise an error where the function would otherwise run eagerly because it depends on data.
-    **options
-        PyTorch's other options (mode, dynamic, backend, ...) are taken and change nothing.
+    dynamic, backend, mode
+        For PyTorch's sake: every shape has a program of its own, and there is one way to replay it.
+    options : dict, optional
+        Rewrites of the program to switch off, as in ``{"in_place": False}``; see `jitgrad.program.rewrites`.
+    disable : bool
+        Return the function as it is.
 
     Returns
     -------
     CompiledFunction
     """
-    del options
+    del dynamic, backend, mode
     if model is None:
-        return lambda function: compile(function, fullgraph=fullgraph)
-    return CompiledFunction(model, fullgraph)
+        return lambda function: compile(function, fullgraph=fullgraph, options=options, disable=disable)
+    return model if disable else CompiledFunction(model, fullgraph, options)

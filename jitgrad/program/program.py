@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,8 @@ from ..kernels.abi import R_ATTRS
 from ..store import store
 from .guards import Guards
 from .recording import Recording, Spoiled
-from .rows import attributes, rows_of
+from .rewrites import Facts, rewrite
+from .rows import Row, attributes, rows_of
 from .walk import walk
 
 BLOCK_UNIT = 64
@@ -54,6 +56,7 @@ class Program:
         sources: list[dict[str, Any]],
         entry_gradients: dict[int, int],
         guards: Guards,
+        options: Mapping[str, bool] | None = None,
     ) -> None:
         self.key: Any = None  # description of the arguments apart from their tensors
         self.form: Any = None  # description of what the function returned
@@ -72,9 +75,20 @@ class Program:
         self._finder = _Storages(recording.number)
         self._arguments = [self._geometry(x) for x in arguments]
         self._argument_storages = [int(self._slot(x._slot)["storage"]) for x in arguments]
-        self.rows = list(rows_of(recording.log))
+        self.rows = self._rewritten(options or {})
         self.mode = _mode()
         self._make(arguments, entry_gradients)
+
+    def _rewritten(self, options: Mapping[str, bool]) -> list[Row]:
+        """The recorded rows after the rewrites."""
+        kept = [(x["address"], x["address"] + x["bytes"]) for x in self.results]
+        for _, leaf in self.recording.events:
+            grad = int(self._slot(int(leaf))["grad"])
+            if grad:
+                s = self._slot(grad)
+                storage = store.storage_table[s["storage"]]
+                kept.append((int(storage["address"]), int(storage["address"] + storage["bytes"])))
+        return rewrite(list(rows_of(self.recording.log)), Facts(self._finder.at, tuple(kept)), options)
 
     # building ----------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import BY_NAME, compiler, program_rows
+from ..kernels import BY_NAME, compiler, program_rows, updates_row
 from ..kernels.abi import (
     A_ARRAYS,
     ARRAY_ADDRESS,
@@ -91,13 +91,13 @@ class Row(NamedTuple):
     def op(self) -> str:
         """Name of the operation, rule or program row."""
         parts = self.kernel.split(".")
-        return parts[1] if parts[0] in ("update", "program") else parts[0]
+        return parts[1] if parts[0] in ("update", "updates", "program") else parts[0]
 
     @property
     def variant(self) -> int:
         """0 for the forward kernel of an operation, 1 and more for its backward ones; -1 for other rows."""
         parts = self.kernel.split(".")
-        return -1 if parts[0] in ("update", "program") else int(parts[1])
+        return -1 if parts[0] in ("update", "updates", "program") else int(parts[1])
 
 
 def rows_of(log: np.ndarray) -> Iterator[Row]:
@@ -198,6 +198,8 @@ def _bytes(words: np.ndarray, place: int, size: int) -> View:
 
 
 def _plain(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View, ...]]:
+    if name.startswith("updates."):
+        return _updates(name, words)
     kind = name.split(".")[1]
     if kind == "copy":
         size = int(words[program_rows.COPY_BYTES])
@@ -211,6 +213,24 @@ def _plain(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View, 
         views = tuple(_bytes(words, first + k, 8) for k in range(counters))
         return views, views
     return (), ()
+
+
+def _updates(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View, ...]]:
+    """Streams of all parameters of a joint update."""
+    _, rule, dtype = name.split(".")
+    size = ITEM_SIZES[DTYPE_NAMES.index(dtype)]
+    outputs = 1 + len(UPDATES[rule].state)
+    reads: list[View] = []
+    writes: list[View] = []
+    for k in range(int(words[updates_row.COUNT])):
+        at = updates_row.FIRST + k * updates_row.width(rule)
+        reads.append(_bytes(words, at, 8))
+        numel = int(words[at + updates_row.NUMEL])
+        for s in range(updates_row.streams(rule)):
+            place = at + updates_row.STREAMS + s
+            view = View(place, int(words[place]), size, (numel,), (1,))
+            (writes if s < outputs else reads).append(view)
+    return tuple(reads), tuple(writes)
 
 
 def attributes(words: np.ndarray) -> np.ndarray:

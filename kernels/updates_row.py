@@ -1,0 +1,89 @@
+"""One record for the optimizer's update of many parameters, which only programs have.
+
+Its words, after the header: address of the hyper-parameters, number of parameters, and for each parameter the
+address of its step count, its number of elements, and the addresses of its streams in the order of
+`kernels.loops.build_update`. What a rule works out from the step count is worked out once when all counts are
+equal, as they are when the parameters have always been updated together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+
+from llvmlite import ir
+
+from . import abi, compiler
+from .abi import N_SIZES as WORDS
+from .abi import PLAIN
+from .loops import flat_body
+from .nest import SHARE_GRAIN, compute_lanes, share
+from .stage import I64, Scope, Vec, new_kernel, new_module
+from .table import UPDATES, Update
+
+HYPER, COUNT, FIRST = range(WORDS, WORDS + 3)
+STEP, NUMEL, STREAMS = range(3)  # words of one parameter
+
+
+def record(rule: str, dtype: str, hyper: int, parameters: Sequence[tuple[int, int, list[int]]]) -> list[int]:
+    """A record for parameters given as (address of the step count, elements, addresses of the streams)."""
+    words = [word for step, numel, streams in parameters for word in (step, numel, *streams)]
+    head = [address(rule, abi.DTYPE_NAMES.index(dtype)), FIRST + len(words), PLAIN, 0, WORDS, 0, 0, 0]
+    return [*head, hyper, len(parameters), *words]
+
+
+def width(rule: str) -> int:
+    """Words of one parameter."""
+    return STREAMS + streams(rule)
+
+
+def streams(rule: str) -> int:
+    """Streams of a parameter: the new parameter and states, then parameter, gradient and states."""
+    return 3 + 2 * len(UPDATES[rule].state)
+
+
+def address(rule: str, dtype: int) -> int:
+    """Address of the kernel, compiled on first use."""
+    symbol = f"updates.{rule}.{abi.DTYPE_NAMES[dtype]}"
+    return compiler.native(symbol, lambda: build(symbol, UPDATES[rule], dtype), light=True)
+
+
+def build(symbol: str, rule: Update, dtype: int) -> ir.Module:
+    """The kernel of a rule."""
+    module = new_module(symbol)
+    b, place, part, parts = new_kernel(module, symbol)
+    one = Scope(b, 1, outer=True)
+    states = len(rule.state)
+    size = I64(STREAMS + 3 + 2 * states)
+    count = one.word(place, COUNT)
+    hyper = one.word(place, HYPER)
+    h = SimpleNamespace(**{n: _number(one, hyper, k) for k, n in enumerate(rule.hyper)})
+
+    def word(k: ir.Value, field: int) -> ir.Value:
+        return one.word(place, b.add(b.mul(k, size), I64(FIRST + field)))
+
+    def update(k: ir.Value, each) -> None:
+        pointers = [one.pointer(word(k, STREAMS + s), dtype) for s in range(3 + 2 * states)]
+        begin, end = share(one, word(k, NUMEL), part, parts, SHARE_GRAIN)
+        flat_body(b, pointers, [dtype] * len(pointers), each, 1 + states, compute_lanes([dtype]), begin, end)
+
+    first = _number(one, word(I64(0), STEP), 0)
+    differ = one.variable(I64)
+    b.store(I64(0), differ)
+    with one.loop(I64(1), count) as k:
+        other = _number(one, word(k, STEP), 0)
+        unequal = b.zext(b.fcmp_unordered("!=", other.value, first.value), I64)
+        b.store(b.or_(b.load(differ), unequal), differ)
+    with b.if_else(b.icmp_signed("==", b.load(differ), I64(0))) as (together, apart):
+        with together:
+            each = rule.rule(h, first)
+            with one.loop(I64(0), count) as k:
+                update(k, each)
+        with apart, one.loop(I64(0), count) as k:
+            update(k, rule.rule(h, _number(one, word(k, STEP), 0)))
+    b.ret_void()
+    return module
+
+
+def _number(one: Scope, address_: ir.Value, index: int) -> Vec:
+    return one.load(one.at(one.pointer(address_, abi.FLOAT64), index), abi.FLOAT64)
