@@ -19,7 +19,6 @@ from .abi import (
     A_ARRAYS,
     ARRAY_ADDRESS,
     ARRAY_DIMS,
-    ARRAY_NUMEL,
     ARRAY_SHAPE,
     ARRAY_STRIDES,
     ARRAY_WORDS,
@@ -129,6 +128,20 @@ def quotient(typing_context, a, b):
 
 
 @intrinsic
+def call_part(typing_context, kernel, record, part, parts):
+    """Run one part of the work of the kernel at address `kernel` on a record."""
+
+    def generate(context, builder, signature, args):
+        number = ir.IntType(64)
+        function = ir.FunctionType(ir.VoidType(), [number] * 3)
+        callee = builder.inttoptr(args[0], function.as_pointer())
+        builder.call(callee, list(args[1:]))
+        return context.get_dummy_value()
+
+    return types.none(types.int64, types.int64, types.int64, types.int64), generate
+
+
+@intrinsic
 def copy_bytes(typing_context, target, source, count):
     """Copy `count` bytes between blocks that do not overlap."""
 
@@ -198,12 +211,6 @@ def address_of(record, k):
 def dims_of(record, k):
     """Number of dimensions of array `k`."""
     return word(record, A_ARRAYS + k * ARRAY_WORDS + ARRAY_DIMS)
-
-
-@helper
-def numel_of(record, k):
-    """Number of elements of array `k`."""
-    return word(record, A_ARRAYS + k * ARRAY_WORDS + ARRAY_NUMEL)
 
 
 @helper

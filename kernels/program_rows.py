@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from . import compiler
 from .abi import N_SIZES as WORDS
-from .abi import PLAIN
+from .abi import PLAIN, R_KERNEL, R_WORDS
 
 # words of each record after the header, from word WORDS on
 COPY_TARGET, COPY_SOURCE, COPY_BYTES = range(WORDS, WORDS + 3)
@@ -19,6 +19,7 @@ BIND_STEP, BIND_BASE, BIND_STRIDE, BIND_PATCHES, BIND_FIRST = range(WORDS, WORDS
 GATHER_STEP, GATHER_INDEX, GATHER_ROWS, GATHER_BASE, GATHER_BYTES, GATHER_TARGET = range(WORDS, WORDS + 6)
 KEEP_STEP, KEEP_BASE, KEEP_SOURCE, KEEP_BYTES = range(WORDS, WORDS + 4)
 NEXT_STEP = WORDS
+STRIPS_COUNT, STRIPS_FIRST = range(WORDS, WORDS + 2)
 
 
 def _copy() -> Callable:
@@ -126,6 +127,22 @@ def _next() -> Callable:
     return kernel
 
 
+def _strips() -> Callable:
+    from .plain import call_part, share_of, word
+
+    def kernel(record, part, parts):
+        """Run lists of records, one list a strip: how many strips, then first and end of each list."""
+        first, last = share_of(word(record, STRIPS_COUNT), part, parts)
+        for k in range(first, last):
+            inner = word(record, STRIPS_FIRST + 2 * k)
+            end = word(record, STRIPS_FIRST + 2 * k + 1)
+            while inner < end:
+                call_part(word(inner, R_KERNEL), inner, 0, 1)
+                inner += word(inner, R_WORDS) * 8
+
+    return kernel
+
+
 _BUILDERS = {
     "copy": _copy,
     "clear": _clear,
@@ -134,6 +151,7 @@ _BUILDERS = {
     "gather": _gather,
     "keep": _keep,
     "next": _next,
+    "strips": _strips,
 }
 NAMES = tuple(_BUILDERS)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +33,7 @@ from .guards import Guards
 from .recording import Recording, Spoiled
 from .rewrites import Facts, rewrite
 from .rows import Row, attributes, rows_of
+from .segments import cut
 from .walk import walk
 
 BLOCK_UNIT = 64
@@ -140,10 +142,12 @@ class Program:
             rows.append(r._replace(words=self.words[at : at + len(r.words)]))
             at += len(r.words)
         self.rows = rows
-        self.segments = np.array([[base, base + 8 * int(ends[-1]), 1, 0]], np.int64)
+        lines = [
+            [base + 8 * int(ends[a]), base + 8 * int(ends[b]), parts, 0] for a, b, parts in cut(self.rows)
+        ]
+        self.segments = np.array(lines, np.int64).reshape(-1, SEGMENT_WORDS)
         self._header[0]["table"] = self.segments.ctypes.data
         self._header[0]["segments"] = len(self.segments)
-        assert self.segments.shape[1] == SEGMENT_WORDS
 
     def _table(self, name: str, lines: list[list[int]], width: int, count: str | None = None) -> None:
         """Write a table of the header."""
@@ -225,7 +229,8 @@ class Program:
     def _put_patches(self) -> None:
         """Where the records name an argument's memory."""
         lines = []
-        for row, place in zip(self.rows, self.places, strict=True):
+        laid = [*zip(self.rows, self.places, strict=True)]
+        for row, place in [inner for pair in laid for inner in pair[0].inner or (pair,)]:
             for view in {v.place: v for v in (*row.reads, *row.writes)}.values():
                 storage = self._finder.at(view.address)
                 if storage in self._argument_storages:
@@ -330,17 +335,15 @@ class _Storages:
     def __init__(self, number: int) -> None:
         table = store.storage_table[: store.field("storage_count")]
         live = np.flatnonzero((table["refs"] > 0) & (table["owner"] != number) & (table["bytes"] > 0))
-        order = np.argsort(table["address"][live])
-        self._ids = live[order]
-        self._begin = table["address"][self._ids]
-        self._end = self._begin + table["bytes"][self._ids]
+        ids = live[np.argsort(table["address"][live])]
+        self._ids = ids.tolist()
+        self._begin = table["address"][ids].tolist()
+        self._end = (table["address"][ids] + table["bytes"][ids]).tolist()
 
     def at(self, address: int) -> int:
         """The storage, or 0."""
-        k = int(np.searchsorted(self._begin, address, "right")) - 1
-        if k >= 0 and address < self._end[k]:
-            return int(self._ids[k])
-        return 0
+        k = bisect.bisect_right(self._begin, address) - 1
+        return self._ids[k] if k >= 0 and address < self._end[k] else 0
 
 
 def class_size(k: int) -> int:

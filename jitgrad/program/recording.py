@@ -126,7 +126,7 @@ class Recording:
     def escaped(self, expected: dict[int, int]) -> list[int]:
         """Slots with memory of the recording that have more handles than expected."""
         slots = store.slot_table[: store.field("slot_count")]
-        mine = store.storage_table["owner"] == self.number
+        mine = store.storage_table["owner"][: store.field("storage_count")] == self.number
         held = np.flatnonzero((slots["handles"] > 0) & (slots["storage"] > 0))
         held = held[mine[slots["storage"][held]]]
         return [int(s) for s in held if int(slots["handles"][s]) > expected.get(int(s), 0)]

@@ -5,6 +5,7 @@ Rewrites and pictures of a program are written on these; replay itself knows onl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -46,37 +47,32 @@ class View(NamedTuple):
     itemsize: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]  # in elements
-
-    @property
-    def begin(self) -> int:
-        """First byte."""
-        low = sum(min(0, (n - 1) * s) for n, s in zip(self.shape, self.strides, strict=True))
-        return self.address + low * self.itemsize
-
-    @property
-    def end(self) -> int:
-        """One past the last byte; `begin` when there are no elements."""
-        if 0 in self.shape:
-            return self.begin
-        high = sum(max(0, (n - 1) * s) for n, s in zip(self.shape, self.strides, strict=True))
-        return self.address + (high + 1) * self.itemsize
+    begin: int  # first byte
+    end: int  # one past the last byte; `begin` when there are no elements
 
     @property
     def numel(self) -> int:
         """Number of elements."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
     def touches(self, other: View) -> bool:
         """Whether the two may have bytes in common."""
         return self.begin < other.end and other.begin < self.end
 
-    def same(self, other: View) -> bool:
-        """Whether the two are the same elements in the same order."""
-        return self.address == other.address and self._key() == other._key()
 
-    def _key(self) -> tuple:
-        wide = [(n, s) for n, s in zip(self.shape, self.strides, strict=True) if n != 1]
-        return self.itemsize, tuple(wide)
+def view(place: int, address: int, itemsize: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> View:
+    """A view with the bytes that it spans."""
+    low = high = 0
+    for n, s in zip(shape, strides, strict=True):
+        if n == 0:
+            return View(place, address, itemsize, shape, strides, address, address)
+        if s > 0:
+            high += (n - 1) * s
+        else:
+            low += (n - 1) * s
+    return View(
+        place, address, itemsize, shape, strides, address + low * itemsize, address + (high + 1) * itemsize
+    )
 
 
 class Row(NamedTuple):
@@ -86,6 +82,9 @@ class Row(NamedTuple):
     kernel: str  # "<operation>.<variant>.<dtype>", "update.<rule>.<dtype>" or "program.<name>"
     reads: tuple[View, ...]
     writes: tuple[View, ...]
+    chain: tuple[Row, ...] = ()  # of a row that runs others strip by strip: those rows, whole,
+    inner: tuple[tuple[Row, int], ...] = ()  # their strips, with the address where each lies,
+    blocks: tuple[np.ndarray, ...] = ()  # and the memory they lie in
 
     @property
     def op(self) -> str:
@@ -133,7 +132,7 @@ def _nest(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View, .
     for k in range(int(words[R_COUNT])):
         at = N_STREAMS + k * STREAM_WORDS
         strides = tuple(int(s) for s in words[at + 1 : at + 1 + dims])
-        views.append(View(at, int(words[at]), sizes[k], shape, strides))
+        views.append(view(at, int(words[at]), sizes[k], shape, strides))
     outputs = 1 + len(UPDATES[name.split(".")[1]].state) if name.startswith("update.") else 1
     reads = tuple(views[outputs:])
     if int(words[R_FLAGS]) & FLAG_ACCUMULATE:
@@ -172,15 +171,15 @@ def _arrays(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View,
     written = range(inputs, count) if variant == "0" else range(count - inputs, count)
     reads, writes = [], []
     for k in range(count):
-        view = _array(words, k)
-        if view.address == 0:
+        array = _array(words, k)
+        if array.address == 0:
             continue
         if k in written:
-            writes.append(view)
+            writes.append(array)
         else:
-            reads.append(view)
+            reads.append(array)
             if variant == "0" and BY_NAME[op].operands[k : k + 1] == ("state",):
-                writes.append(view)  # a generator's state is advanced
+                writes.append(array)  # a generator's state is advanced
     return tuple(reads), tuple(writes)
 
 
@@ -190,11 +189,11 @@ def _array(words: np.ndarray, k: int) -> View:
     shape = tuple(int(n) for n in words[at + ARRAY_SHAPE : at + ARRAY_SHAPE + dims])
     strides = tuple(int(n) for n in words[at + ARRAY_STRIDES : at + ARRAY_STRIDES + dims])
     size = ITEM_SIZES[int(words[at + ARRAY_DTYPE])] if words[at + ARRAY_ADDRESS] else 1
-    return View(at + ARRAY_ADDRESS, int(words[at + ARRAY_ADDRESS]), size, shape, strides)
+    return view(at + ARRAY_ADDRESS, int(words[at + ARRAY_ADDRESS]), size, shape, strides)
 
 
 def _bytes(words: np.ndarray, place: int, size: int) -> View:
-    return View(place, int(words[place]), 1, (size,), (1,))
+    return view(place, int(words[place]), 1, (size,), (1,))
 
 
 def _plain(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View, ...]]:
@@ -228,8 +227,8 @@ def _updates(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View
         numel = int(words[at + updates_row.NUMEL])
         for s in range(updates_row.streams(rule)):
             place = at + updates_row.STREAMS + s
-            view = View(place, int(words[place]), size, (numel,), (1,))
-            (writes if s < outputs else reads).append(view)
+            stream = view(place, int(words[place]), size, (numel,), (1,))
+            (writes if s < outputs else reads).append(stream)
     return tuple(reads), tuple(writes)
 
 

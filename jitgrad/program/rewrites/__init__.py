@@ -15,6 +15,7 @@ from .dead import drop_dead_rows
 from .facts import Facts
 from .in_place import reuse_operands
 from .optimizer import merge_updates
+from .strips import cut_strips
 
 Rewrite = Callable[[list[Row], Facts], list[Row]]
 
@@ -24,6 +25,7 @@ REWRITES: dict[str, Rewrite] = {
     "counters": merge_counters,
     "in_place": reuse_operands,
     "optimizer": merge_updates,
+    "strips": cut_strips,
 }
 
 

@@ -43,7 +43,7 @@ def _first_writer(rows: list[Row], e: int, operand: View, target: View, facts: F
     """The row that begins the life of an operand of row `e` that may move to `target`."""
     if operand.strides != (1,) or operand.itemsize != target.itemsize or facts.is_kept(operand):
         return None
-    if operand.touches(target):
+    if any(v.touches(target) for v in rows[e].reads):
         return None
     if any(v.touches(operand) and v is not operand for v in rows[e].reads):
         return None

@@ -1,0 +1,59 @@
+"""Segments: which rows are shared among threads, and between which all threads wait for one another."""
+
+from __future__ import annotations
+
+from ..kernels import BY_NAME
+from ..kernels.table import LINEAR, MATMUL
+from .rows import Row
+
+SHARED_NS = 1200  # a row that takes less is left to one thread
+GIGAFLOPS = 90  # of a matrix product, roughly
+NS_AN_ELEMENT = 0.4  # of an elementwise row
+ALONE, SHARED = 1, 0  # parts of a segment
+
+
+def nanoseconds(row: Row) -> float:
+    """Roughly how long a row takes on one thread."""
+    if row.chain:
+        return sum(map(nanoseconds, row.chain))
+    elements = sum(v.numel for v in row.writes)
+    op = BY_NAME.get(row.op)
+    if op is not None and op.rule in (LINEAR, MATMUL):
+        return 20 + sum(2 * v.numel * _depth(row, v.shape) for v in row.writes) / GIGAFLOPS
+    if row.kernel.startswith("program."):
+        return sum(v.end - v.begin for v in row.writes) / 20
+    read = sum(v.numel for v in row.reads)
+    return NS_AN_ELEMENT * max(elements, read)
+
+
+def _depth(row: Row, shape: tuple[int, ...]) -> int:
+    """Terms of each element of a product of that shape: what the operands have more than the result."""
+    sizes = [n for v in row.reads for n in v.shape[-2:]]
+    for n in shape[-2:]:
+        if n in sizes:
+            sizes.remove(n)
+    return max(sizes, default=1) if len(shape) > 1 else 1
+
+
+def cut(rows: list[Row]) -> list[tuple[int, int, int]]:
+    """First row, end and parts of every segment.
+
+    Neighbouring rows that are left to one thread make one segment, and so do neighbouring shared rows of which
+    none touches what another writes.
+    """
+    segments: list[tuple[int, int, int]] = []
+    for k, row in enumerate(rows):
+        parts = SHARED if nanoseconds(row) > SHARED_NS else ALONE
+        if segments:
+            first, _, before = segments[-1]
+            if before == parts and (parts == ALONE or not any(_depends(row, r) for r in rows[first:k])):
+                segments[-1] = (first, k + 1, parts)
+                continue
+        segments.append((k, k + 1, parts))
+    return segments
+
+
+def _depends(row: Row, before: Row) -> bool:
+    return any(w.touches(v) for w in before.writes for v in (*row.reads, *row.writes)) or any(
+        w.touches(v) for w in row.writes for v in before.reads
+    )

@@ -1,0 +1,311 @@
+"""`Program.show`: the rows of a program as a table that people can read, and what each row costs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, NamedTuple, TextIO
+
+from ..engine.layout import SEGMENT_PARTS
+from ..kernels import BY_NAME
+from ..kernels.abi import (
+    A_ARRAYS,
+    ARRAY_WORDS,
+    ARRAYS,
+    DTYPE_NAMES,
+    FLAG_ACCUMULATE,
+    PLAIN,
+    R_FLAGS,
+    R_LAYOUT,
+)
+from ..kernels.table import ARRAYS as ARRAY_OP
+from .names import Operand, Operands, Update, operands_of, segment_of, updates_of
+from .rows import Row, View
+
+if TYPE_CHECKING:
+    from .program import Program
+
+WIDTH = 118  # of a line; longer rows go on in a second one
+MOST = 12  # operands of a row that are written out
+PROGRAM_ROWS = {
+    "bind": "point at the batch",
+    "gather": "gather the batch",
+    "keep": "keep the result",
+    "next": "next step",
+}
+
+
+class Line(NamedTuple):
+    """One row of a program, described.
+
+    Attributes
+    ----------
+    number : int
+        From 1.
+    segment : int
+        Rows of one segment run behind one another without a barrier between them.
+    kernel, dtype : str
+        What is computed, in words; the dtype is empty for rows that move bytes.
+    operands : Operands
+        What is read and written.
+    bytes : int
+        Elements read plus elements written, in bytes; an element read many times counts once.
+    footprint : int
+        Bytes touched: what is read and written counts once.
+    flops : int or None
+        Floating-point operations: two for each multiply-add of a matrix product, one for each element of an
+        elementwise row, a reduction or an update; None where that would say nothing.
+    """
+
+    number: int
+    segment: int
+    kernel: str
+    dtype: str
+    operands: Operands
+    bytes: int
+    footprint: int
+    flops: int | None
+
+
+def lines_of(program: Program) -> list[Line]:
+    """The rows of a program, described."""
+    return [
+        Line(
+            number,
+            segment_of(program, row),
+            kernel_words(row),
+            _dtype(row),
+            operands,
+            sum(map(_bytes, (*row.reads, *row.writes))),
+            _footprint(row),
+            flops_of(row),
+        )
+        for number, (row, operands) in enumerate(zip(program.rows, operands_of(program), strict=True), 1)
+    ]
+
+
+# what a row is ------------------------------------------------------------------------------------
+
+
+def kernel_words(row: Row) -> str:
+    """The kernel of a row in words."""
+    if row.variant < 0:
+        words = PROGRAM_ROWS.get(row.op, row.op)
+        return f"{words} update" if row.kernel.startswith("update") else words
+    words = row.op
+    if row.variant:
+        words += f" back to {', '.join(_targets(row))}"
+    if int(row.words[R_LAYOUT]) not in (ARRAYS, PLAIN) and int(row.words[R_FLAGS]) & FLAG_ACCUMULATE:
+        words += ", added"
+    return words
+
+
+def _targets(row: Row) -> list[str]:
+    """The operands that a backward kernel goes back to."""
+    op = BY_NAME.get(row.op)
+    if op is None:
+        return [str(row.variant)]
+    if op.kind != ARRAY_OP:
+        return [op.operands[row.variant - 1]]
+    first = int(row.words[3]) - _inputs(row)
+    numbers = [k - first for k in sorted(_arrays(row)) if k >= first]
+    if op.operands == ("*",):
+        return [f"operand {k}" for k in numbers]
+    return [op.operands[k] for k in numbers]
+
+
+def _inputs(row: Row) -> int:
+    """Operands of a backward array kernel, whose record also has outputs, cotangents and gradients."""
+    return (int(row.words[3]) - 2 * BY_NAME[row.op].outputs) // 2
+
+
+def _arrays(row: Row) -> dict[int, View]:
+    """The arrays that are there, by their number in the record."""
+    return {(v.place - A_ARRAYS) // ARRAY_WORDS: v for v in (*row.reads, *row.writes)}
+
+
+def _dtype(row: Row) -> str:
+    last = row.kernel.rsplit(".", 1)[-1]
+    return last if last in DTYPE_NAMES else ""
+
+
+def flops_of(row: Row) -> int | None:
+    """Floating-point operations of a row, see `Line`."""
+    layout = int(row.words[R_LAYOUT])
+    if layout == ARRAYS:
+        product = {"linear": _linear_flops, "matmul": _matmul_flops}.get(row.op)
+        return product(row) if product else None
+    updates = updates_of(row)
+    if updates:
+        return sum(update.parameter.numel for update in updates)
+    if layout == PLAIN:
+        return None
+    return max((v.numel for v in (*row.reads, *row.writes)), default=0)
+
+
+def _linear_flops(row: Row) -> int:
+    """Arrays x, w, bias, y, and backward also g, gx, gw, gbias."""
+    arrays = _arrays(row)
+    if row.variant == 0:
+        return 2 * arrays[3].numel * arrays[1].shape[1]
+    products = [arrays[k].shape[-1] for k in (5, 6) if k in arrays]  # their columns are the features of x
+    return sum(2 * arrays[4].numel * depth for depth in products) or arrays[4].numel
+
+
+def _matmul_flops(row: Row) -> int:
+    """Arrays a, b, y, and backward also g, ga, gb."""
+    arrays = _arrays(row)
+    if row.variant == 0:
+        return 2 * arrays[2].numel * arrays[0].shape[-1]
+    inner = [arrays[k].shape[back] for k, back in ((4, -1), (5, -2)) if k in arrays]
+    return sum(2 * arrays[3].numel * k for k in inner)
+
+
+def _bytes(view: View) -> int:
+    """Bytes of the distinct elements of a view."""
+    size = view.itemsize
+    for n, step in zip(view.shape, view.strides, strict=True):
+        size *= n if step or not n else 1
+    return size
+
+
+def _footprint(row: Row) -> int:
+    return sum({(v.address, v.end): _bytes(v) for v in (*row.reads, *row.writes)}.values())
+
+
+# printing -----------------------------------------------------------------------------------------
+
+
+def show(program: Program, file: TextIO | None = None) -> None:
+    """Print a program, see `Program.show`."""
+    out = sys.stdout if file is None else file
+    lines = lines_of(program)
+    shared = program.segments[:, SEGMENT_PARTS]
+    cells = [
+        (
+            str(line.number),
+            str(line.segment) + (f"x{shared[line.segment - 1]}" if shared[line.segment - 1] > 1 else ""),
+            f"{line.kernel} {line.dtype}".strip(),
+            size_text(line.bytes),
+            count_text(line.flops),
+            _operands_text(line, row),
+        )
+        for line, row in zip(lines, program.rows, strict=True)
+    ]
+    header = ("row", "seg", "kernel", "moved", "flops", "read -> written")
+    for text in table([header, *cells], right=(0, 1, 3, 4)):
+        print(text, file=out)
+    print(_footer(program, lines), file=out)
+
+
+def table(lines: list[tuple[str, ...]], right: tuple[int, ...]) -> list[str]:
+    """Lines of cells in columns below a header; the last column is wrapped at WIDTH, before ``->`` if it can."""
+    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
+    indent = sum(w + 2 for w in widths[:-1])
+    widths[-1] = min(widths[-1], max(WIDTH - indent, 40))
+    texts = []
+    for number, line in enumerate(lines):
+        columns = zip(line[:-1], widths, strict=False)
+        start = [c.rjust(w) if k in right else c.ljust(w) for k, (c, w) in enumerate(columns)]
+        first, *more = _wrapped(line[-1], widths[-1]) if len(widths) - 1 not in right else [line[-1]]
+        first = first.rjust(widths[-1]) if len(widths) - 1 in right else first
+        texts.append("  ".join([*start, first]).rstrip())
+        texts += [" " * indent + text for text in more]
+        if number == 0:
+            texts.append("  ".join("-" * w for w in widths))
+    return texts
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Text in lines of at most `width` characters; the written operands begin a line of their own."""
+    if len(text) <= width:
+        return [text]
+    before, arrow, after = text.partition(" -> ")
+    lines = []
+    for part, lead in ((before, ""), (after, "-> ")) if arrow else ((text, ""),):
+        line = lead
+        for word in part.split("  "):
+            if line.strip("-> ") and len(line) + len(word) + 2 > width:
+                lines.append(line.rstrip())
+                line = "   "
+            line += word + "  "
+        lines.append(line.rstrip())
+    return lines
+
+
+def _operands_text(line: Line, row: Row) -> str:
+    """``reads -> writes``; what the row changes stands on the right only, with a star."""
+    reads, writes = line.operands
+    updates = updates_of(row)
+    if updates:
+        return _update_text(line.operands, updates)
+    plain = int(row.words[R_LAYOUT]) == PLAIN
+    texts = (_list_text([o for o in reads if not o.in_place], plain), _list_text(writes, plain))
+    return " -> ".join(texts).strip()
+
+
+def _update_text(operands: Operands, updates: list[Update]) -> str:
+    """Gradients and parameters; the state is the same for all."""
+    names = {o.view: o for o in operands.reads}
+    gradients = _list_text([names[u.gradient] for u in updates])
+    parameters = _list_text([names[u.parameter] for u in updates])
+    states = " ".join(f".{name}*" for name in updates[0].states)
+    return f"{gradients} -> {parameters}" + (f"  with {states}" if states else "")
+
+
+def _list_text(operands: list[Operand], plain: bool = False) -> str:
+    """Operands with their shapes, two spaces between them."""
+    texts = [f"{o.name}{'*' if o.in_place else ''}{'' if plain else _shape(o.view)}" for o in operands[:MOST]]
+    if len(operands) > MOST:
+        texts.append(f"and {len(operands) - MOST} more")
+    return "  ".join(texts)
+
+
+def _shape(view: View) -> str:
+    return f"[{','.join(map(str, view.shape))}]"
+
+
+def size_text(size: int) -> str:
+    """A number of bytes."""
+    if size < 1 << 10:
+        return f"{size} B"
+    for unit, power in (("KiB", 10), ("MiB", 20), ("GiB", 30)):
+        if size < 1000 << power or unit == "GiB":
+            return f"{size / (1 << power):.1f} {unit}"
+    raise AssertionError
+
+
+def count_text(count: int | None) -> str:
+    """A number of operations; empty when it is not known."""
+    if count is None:
+        return ""
+    for unit, size in (("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return str(count)
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def summary(program: Program) -> str:
+    """A program in one line."""
+    parts = [
+        _plural(len(program.rows), "row"),
+        _plural(len(program.segments), "segment"),
+        _plural(program.arity, "argument"),
+        _plural(len(program.results), "result"),
+        f"{size_text(program.memory)} of its own memory",
+    ]
+    return f"<program of {', '.join(parts)}>"
+
+
+def _footer(program: Program, lines: list[Line]) -> str:
+    guarded = len(program._tables["guards"])
+    return (
+        f"{_plural(len(lines), 'row')} in {_plural(len(program.segments), 'segment')}; "
+        f"{_plural(program.arity, 'argument')}, {_plural(len(program.results), 'result')}, "
+        f"{_plural(guarded, 'guarded tensor')}; {size_text(program.memory)} of its own memory\n"
+        f"{size_text(sum(x.bytes for x in lines))} moved, {count_text(sum(x.flops or 0 for x in lines))} "
+        "floating-point operations; * is changed, tN.M the M-th value kept in the place of tN"
+    )
