@@ -50,6 +50,7 @@ CHAINS = 12  # multiply-adds side by side, more than any core has under way
 TURNS = 20_000
 PRODUCT = 256  # rows, columns and depth of the matrix product
 COPIES = {"L1": 16 << 10, "L2": 256 << 10, "L3": 4 << 20, "memory": 128 << 20}  # bytes read and written
+LINE, PAGE = 64, 4096
 TURNS_WORD, SEEDS_WORD = 8, 9
 
 
@@ -116,31 +117,22 @@ def _multiply_adds(code: int) -> int:
 
 def _build_multiply_adds(name: str, code: int) -> ir.Module:
     """``s = s * x + y`` TURNS times on CHAINS vectors; the seeds keep the compiler from working it out."""
-    from ..kernels.stage import I64, Scope, Vec, new_kernel, new_module
+    from ..kernels.stage import I32, I64, Scope, Vec, new_kernel, new_module
 
     module = new_module(name)
     b, record, _part, _parts = new_kernel(module, name)
     one, wide = Scope(b, 1), Scope(b, _lanes(code))
     seeds = one.pointer(one.word(record, SEEDS_WORD), code)
-    x, y, *start = (
-        wide.splat(one.load(one.at(seeds, k), code).value, code) for k in range(CHAINS + 2)
-    )
+    x, y, *start = (wide.splat(one.load(one.at(seeds, k), code).value, code) for k in range(CHAINS + 2))
     with wide.carried(I64(0), one.word(record, TURNS_WORD), 1, start) as (_turn, sums, carry):
         carry.next(*(wide.intrinsic("fmuladd", s, x, y) for s in sums))
     total: Any = functools.reduce(Vec.__add__, carry.final)
     # s tends to y / (1 - x): the sum is never negative, but the compiler cannot know
-    first = b.extract_element(total.value, ir_zero()) if wide.lanes > 1 else total.value
+    first = b.extract_element(total.value, I32(0)) if wide.lanes > 1 else total.value
     with b.if_then(b.fcmp_ordered("<", first, first.type(0.0))):
         one.store(Vec(one, first, code), seeds)
     b.ret_void()
     return module
-
-
-def ir_zero() -> Any:
-    """The number of a vector's first lane."""
-    from ..kernels.stage import I32
-
-    return I32(0)
 
 
 @functools.cache
@@ -173,10 +165,12 @@ def copy_rates() -> dict[str, float]:
     """GB/s, read plus written, of copies that fit the caches, and of one that does not; one thread."""
     rates = {}
     for name, size in COPIES.items():
-        source = np.ones(size // 2, np.uint8)
-        target = np.ones(size // 2, np.uint8)
-        words = [target.ctypes.data, source.ctypes.data, size // 2]
-        record = np.array(program_rows.record("copy", words), np.int64)
+        half = size // 2
+        memory = np.ones(size + 2 * PAGE, np.uint8)
+        source = -(-memory.ctypes.data // LINE) * LINE
+        # half a page further on in a page: reads and writes at one place of a page wait for each other
+        target = source + -(-half // PAGE) * PAGE + PAGE // 2
+        record = np.array(program_rows.record("copy", [target, source, half]), np.int64)
         rates[name] = size / best_time(one_record(record), ROUNDS)
     return rates
 

@@ -77,6 +77,7 @@ class Program:
         self._finder = _Storages(recording.number)
         self._arguments = [self._geometry(x) for x in arguments]
         self._argument_storages = [int(self._slot(x._slot)["storage"]) for x in arguments]
+        self._extra: list[np.ndarray] = []
         self.rows = self._rewritten(options or {})
         self.mode = _mode()
         self._make(arguments, entry_gradients)
@@ -90,7 +91,8 @@ class Program:
                 s = self._slot(grad)
                 storage = store.storage_table[s["storage"]]
                 kept.append((int(storage["address"]), int(storage["address"] + storage["bytes"])))
-        return rewrite(list(rows_of(self.recording.log)), Facts(self._finder.at, tuple(kept)), options)
+        facts = Facts(self._finder.at, tuple(kept), self._extra)
+        return rewrite(list(rows_of(self.recording.log)), facts, options)
 
     # building ----------------------------------------------------------------------------------------
 
@@ -317,7 +319,8 @@ class Program:
     @property
     def memory(self) -> int:
         """Bytes of memory that the program keeps for itself."""
-        return int(sum(class_size(int(k)) for _, k in self.recording.blocks))
+        blocks = sum(class_size(int(k)) for _, k in self.recording.blocks)
+        return int(blocks) + sum(len(block) for block in self._extra)
 
     def __del__(self) -> None:
         if sys.is_finalizing():  # the tables and the compiled code go too

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from ...kernels.abi import NEST_BROADCAST, NEST_CONTIGUOUS, R_DIMS, R_LAYOUT
-from ..rows import Row, View, decode
+from ..rows import Row, View
 from .facts import Facts
+from .moving import moved
 
 
 def reuse_operands(rows: list[Row], facts: Facts) -> list[Row]:
@@ -19,12 +20,12 @@ def reuse_operands(rows: list[Row], facts: Facts) -> list[Row]:
         if not _is_flat(row):
             continue
         target = row.writes[0]
-        for operand in row.reads:
-            first = _first_writer(rows, e, operand, target, facts)
-            if first is not None:
-                for k in range(first, e + 1):
-                    rows[k] = moved(rows[k], operand, target.address)
-                break
+        # of several operands the one written last: it is the likeliest to be in the cache still
+        found = [(_first_writer(rows, e, operand, target, facts), operand) for operand in row.reads]
+        first, operand = max(found, key=lambda pair: pair[0], default=(-1, target))
+        if first >= 0:
+            for k in range(first, e + 1):
+                rows[k] = moved(rows[k], operand, target.address)
     return rows
 
 
@@ -39,46 +40,35 @@ def _is_flat(row: Row) -> bool:
     return int(row.words[R_DIMS]) == 1 and row.writes[0].strides == (1,)
 
 
-def _first_writer(rows: list[Row], e: int, operand: View, target: View, facts: Facts) -> int | None:
-    """The row that begins the life of an operand of row `e` that may move to `target`."""
+def _first_writer(rows: list[Row], e: int, operand: View, target: View, facts: Facts) -> int:
+    """The row that begins the life of an operand of row `e` that may move to `target`; -1 for none."""
     if operand.strides != (1,) or operand.itemsize != target.itemsize or facts.is_kept(operand):
-        return None
+        return -1
     if any(v.touches(target) for v in rows[e].reads):
-        return None
+        return -1
     if any(v.touches(operand) and v is not operand for v in rows[e].reads):
-        return None
-    start = None
+        return -1
+    start = -1
     for k in range(e - 1, -1, -1):
         row = rows[k]
         if any(v.touches(target) for v in (*row.reads, *row.writes)):
-            return None
+            return -1
         touching = [v for v in (*row.reads, *row.writes) if v.touches(operand)]
         if any((v.begin, v.end) != (operand.begin, operand.end) for v in touching):
-            return None
+            return -1
         written = any(v.touches(operand) for v in row.writes)
         if written and not any(v.touches(operand) for v in row.reads):
             if row.variant < 0:
-                return None  # constants stay where they are
+                return -1  # constants stay where they are
             start = k
             break
-    if start is None:
-        return None
+    if start < 0:
+        return -1
     for row in rows[e + 1 :]:
         if any(v.touches(operand) for v in row.reads):
-            return None
+            return -1
         if any(v.begin <= operand.begin and v.end >= operand.end for v in row.writes):
             return start
     # nothing comes after: the next replay begins with writing it anew
     before = [v for row in rows[:start] for v in row.reads if v.touches(operand)]
     return start if not before else None
-
-
-def moved(row: Row, old: View, address: int) -> Row:
-    """The row with `address` in place of the block `old`."""
-    words = row.words.copy()
-    changed = False
-    for view in (*row.reads, *row.writes):
-        if view.begin == old.begin and view.end == old.end:
-            words[view.place] = address
-            changed = True
-    return decode(words) if changed else row

@@ -29,6 +29,7 @@ from ...kernels.abi import (
 from ...kernels.table import LINEAR, MAP
 from ..rows import Row, View, decode
 from .facts import Facts
+from .moving import move_result
 
 MIN_ROWS = 16  # of a strip: fewer would waste the matrix multiply's tiles
 STRIP_BYTES = 96 << 10  # what a strip's rows touch should stay in the near caches
@@ -38,12 +39,11 @@ MOST_STRIPS = 256
 
 def cut_strips(rows: list[Row], facts: Facts) -> list[Row]:
     """Replace chains of at least two rows over one batch by rows that run them strip by strip."""
-    del facts
     rows = [part for row in rows for part in _split_gradients(row)]
     done: list[Row] = []
     at = 0
     while at < len(rows):
-        chain, deferred, end = _chain(rows, at)
+        chain, deferred, end = _chain(rows, at, facts)
         joined = _joined(chain) if len(chain) > 1 else None
         if joined is None:
             done.append(rows[at])
@@ -96,8 +96,11 @@ def _batch_of(row: Row) -> int:
     return _samples(row, 4)
 
 
-def _chain(rows: list[Row], at: int) -> tuple[list[Row], list[Row], int]:
-    """The chain that begins at row `at`, the rows put off until after it, and where it ends."""
+def _chain(rows: list[Row], at: int, facts: Facts) -> tuple[list[Row], list[Row], int]:
+    """The chain that begins at row `at`, the rows put off until after it, and where it ends.
+
+    A row of the chain that would overwrite what a row put off still needs gets other memory for its result.
+    """
     batch = 0
     for row in rows[at:]:  # leading elementwise rows learn the batch from the first layer
         batch = _batch_of(row)
@@ -110,6 +113,9 @@ def _chain(rows: list[Row], at: int) -> tuple[list[Row], list[Row], int]:
         return chain, deferred, at
     for k in range(at, len(rows)):
         row = rows[k]
+        if _narrowable(row, batch) and _conflicts(row, deferred):
+            move_result(rows, k, facts)
+            row = rows[k]
         if _narrowable(row, batch) and _follows(row, chain) and not _conflicts(row, deferred):
             chain.append(row)
         elif chain and row.variant == 1 and BY_NAME[row.op].rule == LINEAR and not _conflicts(row, deferred):
@@ -205,7 +211,7 @@ def narrowed(row: Row, batch: int, first: int, last: int) -> Row:
     size = int(words[N_SIZES]) // batch  # elements a sample along the outermost dimension
     words[N_SIZES] = size * (last - first)
     words[R_NUMEL] = words[R_NUMEL] // batch * (last - first)
-    for k, view in enumerate((*row.writes, *row.reads)):
+    for k, view in enumerate((*row.writes, *row.reads)[: int(words[R_COUNT])]):
         at = N_STREAMS + k * STREAM_WORDS
         words[at] += first * size * view.strides[0] * view.itemsize
     return decode(words)

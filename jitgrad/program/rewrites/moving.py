@@ -1,0 +1,57 @@
+"""Giving a value of a program another place in memory."""
+
+from __future__ import annotations
+
+from ..rows import Row, View, decode
+from .facts import Facts
+
+MOST_BYTES = 64 << 20  # values larger than this stay where they are
+
+
+def moved(row: Row, old: View, address: int) -> Row:
+    """The row with the block `old` at `address` instead."""
+    words = row.words.copy()
+    changed = False
+    for view in (*row.reads, *row.writes):
+        if old.begin <= view.begin and view.end <= old.end:
+            words[view.place] += address - old.begin
+            changed = True
+    return decode(words) if changed else row
+
+
+def move_result(rows: list[Row], k: int, facts: Facts) -> None:
+    """Give the result of row `k`, when it is a temporary value, memory of its own; `rows` is changed."""
+    row = rows[k]
+    if len(row.writes) != 1:
+        return
+    target = row.writes[0]
+    size = target.end - target.begin
+    if facts.is_kept(target) or size > MOST_BYTES or size != target.numel * target.itemsize:
+        return
+    if any(v.touches(target) for v in row.reads):
+        return
+    last = _last_use(rows, k, target)
+    if last is None:
+        return
+    place = facts.new_block(size)
+    for j in range(k, last + 1):
+        rows[j] = moved(rows[j], target, place)
+
+
+def _last_use(rows: list[Row], k: int, target: View) -> int | None:
+    """The last row that uses what row `k` has written, or None when that cannot be told."""
+    last = k
+    for j in range(k + 1, len(rows)):
+        row = rows[j]
+        if row.kernel.startswith("program.") and any(v.touches(target) for v in (*row.reads, *row.writes)):
+            return None if row.chain or any(v.touches(target) for v in row.reads) else last
+        inside = [v for v in (*row.reads, *row.writes) if v.touches(target)]
+        read = any(v.touches(target) for v in row.reads)
+        whole = any(w.begin <= target.begin and target.end <= w.end for w in row.writes)
+        if whole and not read:
+            return last
+        if any(v.begin < target.begin or v.end > target.end for v in inside):
+            return None
+        if inside:
+            last = j
+    return last
