@@ -193,6 +193,7 @@ A_SHAPE = 4
 ARGUMENT_WORDS = A_SHAPE + 2 * MAX_DIMS
 G_SLOT, G_ADDRESS, G_DTYPE, G_NUMEL, G_FLAGS, G_GRAD = range(6)
 GUARD_WORDS = 6
+ANY_MODE = -1  # as a program's mode: it runs in any
 ANY_GRADIENT = -1  # as G_GRAD: the program does not depend on the gradient it finds
 PATCH_ARGUMENT, PATCH_PLACE, PATCH_OFFSET = range(3)
 PATCH_WORDS = 3

@@ -107,15 +107,8 @@ def longer(c, buffer, words):
 
 
 @jit
-def take_recorded(c, k):
-    """A block of class `k` that stays with the program being recorded; 0 without memory.
-
-    Blocks that the recorded step frees are used again within it: its own reuse is the program's memory plan.
-    """
-    block = c.recorded_blocks[k]
-    if block != 0:
-        c.recorded_blocks[k] = load_word(block, 0)
-        return block
+def take_fresh(c, k):
+    """A block of class `k` for the program being recorded that none of its rows has used; 0 without memory."""
     if c.block_count == c.block_room:
         moved = longer(c, c.blocks, 4 * c.block_room)
         if moved == 0:
@@ -128,6 +121,19 @@ def take_recorded(c, k):
         store_word(c.blocks, 2 * c.block_count + 1, k)
         c.block_count += 1
     return block
+
+
+@jit
+def take_recorded(c, k):
+    """A block of class `k` that stays with the program being recorded; 0 without memory.
+
+    Blocks that the recorded step frees are used again within it: its own reuse is the program's memory plan.
+    """
+    block = c.recorded_blocks[k]
+    if block != 0:
+        c.recorded_blocks[k] = load_word(block, 0)
+        return block
+    return take_fresh(c, k)
 
 
 @jit

@@ -16,7 +16,7 @@ from ..kernels.program_rows import (
     COUNT_FIRST,
 )
 from .jit import entry, jit
-from .memory import longer, recording_here, size_class, take_recorded
+from .memory import longer, recording_here, size_class, take_fresh
 from .pointers import load_word, memcpy, store_word
 from .tables import slot_at, storage_at
 
@@ -84,7 +84,7 @@ def keep_constant(c, storage):
     if recording_here(c):
         record = storage_at(c, storage)
         record.pinned = 1
-        original = take_recorded(c, size_class(record.bytes))
+        original = take_fresh(c, size_class(record.bytes))  # earlier rows must not write there
         if original != 0:
             memcpy(original, record.address, record.bytes)
             place = plain_record(c, c.copy_kernel, 3)

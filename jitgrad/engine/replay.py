@@ -14,6 +14,7 @@ from .layout import (
     A_SHAPE,
     A_WRITTEN,
     ANY_GRADIENT,
+    ANY_MODE,
     ARGUMENT_WORDS,
     BAD_CLASS,
     CHECK_ARGUMENT,
@@ -33,6 +34,7 @@ from .layout import (
     GUARD_WORDS,
     GUARDED_FLAGS,
     MAX_DIMS,
+    NO_ROW,
     OTHER_PROGRAM,
     PATCH_ARGUMENT,
     PATCH_OFFSET,
@@ -60,8 +62,11 @@ WORD = 8
 
 
 @entry
-def begin_recording(c, number):
-    """From now on this thread's kernels are logged for program `number`; 0 or OTHER_PROGRAM without memory."""
+def begin_recording(c, number, first_row):
+    """From now on this thread's kernels are logged for program `number`; 0 or OTHER_PROGRAM without memory.
+
+    A walk over rows of the tape before `first_row` (or before this call, when it is NO_ROW) spoils the recording.
+    """
     if c.records == 0 and not first_room(c):
         return OTHER_PROGRAM
     c.log_words = 0
@@ -70,7 +75,7 @@ def begin_recording(c, number):
     c.spoiled = 0
     for k in range(SIZE_CLASSES):
         c.recorded_blocks[k] = 0
-    c.first_row = c.tape_top
+    c.first_row = c.tape_top if first_row == NO_ROW else first_row
     c.recorder = thread_ident()
     c.recording = number
     return 0
@@ -97,7 +102,7 @@ def same_argument(c, line, slot):
     x = slot_at(c, slot)
     if x.dtype != load_word(line, A_DTYPE) or x.dims != load_word(line, A_DIMS):
         return False
-    if (x.flags & GUARDED_FLAGS) != load_word(line, A_FLAGS) or x.row >= 0:
+    if (x.flags & GUARDED_FLAGS) != load_word(line, A_FLAGS):
         return False
     for d in range(x.dims):
         if x.shape[d] != load_word(line, A_SHAPE + d):
@@ -127,7 +132,7 @@ def same_arguments(c, p, ids):
 @jit
 def same_surroundings(c, p):
     """Whether the tensors from outside, their gradients and the modes are what they were."""
-    if c.structure != p.structure or mode_of_thread(c) != p.mode:
+    if c.structure != p.structure or (p.mode != ANY_MODE and mode_of_thread(c) != p.mode):
         return False
     for k in range(p.guard_count):
         line = p.guards + k * GUARD_WORDS * WORD

@@ -12,12 +12,13 @@ from .._tensor import Tensor
 from ..engine.entry import entries
 from ..engine.layout import BAD_CLASS, IS_VIEW, NO_ROW, OTHER_PROGRAM, S_FLAGS, S_ROW, S_STORAGE, SLOT_WORDS
 from ..store import store
+from .differentiable import described, record_pullback
 from .epochs import repeat, run_epochs
 from .guards import Guards
 from .program import Program, entry_gradients, leaf_gradients
 from .recording import Recording, Spoiled, clone_outside
 from .rewrites import REWRITES
-from .tree import flatten, unflatten
+from .tree import LEAF, flatten, unflatten
 
 MAX_PROGRAMS = 16  # of one function; the one not used for longest makes room
 MAX_ATTEMPTS = 3  # recordings in a row that leave tensors behind before the function runs eagerly for good
@@ -77,7 +78,8 @@ class CompiledFunction:
         return type(self), (self._function, self._fullgraph, self._options)
 
     def __repr__(self) -> str:
-        return f"<compiled {getattr(self._function, '__qualname__', self._function)!s}: {len(self.programs)} programs>"
+        name = getattr(self._function, "__qualname__", type(self._function).__name__)
+        return f"<compiled {name}: {len(self.programs)} programs>"
 
     def program(self, *args: Any, **kwargs: Any) -> Program:
         """The program for these arguments; the function runs once to record it when there is none yet.
@@ -186,7 +188,7 @@ class CompiledFunction:
         leaves: list[Tensor] = []
         key = flatten((args, kwargs), leaves)
         for program in self.programs:
-            if program.key != key or not program.refresh():
+            if program.key != key or program.busy or not program.refresh():
                 continue
             results = program.call(leaves)
             if results == BAD_CLASS:
@@ -202,6 +204,8 @@ class CompiledFunction:
     def _returned(self, program: Program, results: list[Tensor], arguments: list[Tensor]) -> Any:
         if program.single:
             return results[0]
+        if program.pullback is not None:
+            results = program.pullback.attach(results, arguments)
         given = iter(results)
         leaves = [
             next(given) if x is None else x if isinstance(x, Tensor) else arguments[x]
@@ -226,87 +230,36 @@ class CompiledFunction:
         recording = Recording()
         before = leaf_gradients()
         rows = store.field("live_rows")
-        program = None
+        returned = _Returned(arguments)
         try:
-            form, outputs, copies = self._run(recording, args, kwargs, arguments)
+            recording.run(lambda: returned.take(self._function(*args, **kwargs), recording))
         except BaseException:
             recording.release()
             raise
         try:
-            program = self._build(recording, arguments, before, rows, copies, args, kwargs)
+            if recording.spoiled is not None:
+                raise recording.spoiled
+            _check_left_behind(recording, rows, returned)
+            guards = Guards(self._function, [*args, *kwargs.values()])
+            gradients = entry_gradients(recording.events, before)
+            results = [described(x) for x in returned.sources]
+            program = Program(recording, arguments, results, gradients, guards, self._options)
+            if returned.graph:
+                program.pullback = record_pullback(program, recording, returned.graph, arguments)
         except Spoiled as reason:
             recording.release()
             self._give_up(reason)
-        if program is None:
-            returned = [c["clone"] if x is None else x if isinstance(x, Tensor) else arguments[x]
-                        for x, c in zip(outputs, _aligned(outputs, copies), strict=True)]  # fmt: skip
-            return unflatten(form, iter(returned)), None
-        program.key, program.form, program.outputs = key, form, outputs
-        program.single = form == "tensor" and outputs == [None]
+            return unflatten(returned.form, iter(returned.leaves)), None
+        program.key, program.form, program.outputs = key, returned.form, returned.outputs
+        program.single = returned.form == LEAF and returned.outputs == [None] and not returned.graph
         program.plain = not kwargs and all(isinstance(a, Tensor) for a in args)
         self.programs.insert(0, program)
         del self.programs[MAX_PROGRAMS:]
         self._attempts = 0
         self._use(program)
-        return self._returned(program, [c["clone"] for c in copies], arguments), program
-
-    def _run(
-        self, recording: Recording, args: tuple, kwargs: dict[str, Any], arguments: list[Tensor]
-    ) -> tuple[Any, list[Any], list[dict[str, Any]]]:
-        """Run the function; the form of what it returned, its tensors, and a copy of each computed one."""
-        sources: list[Tensor] = []
-        outputs: list[Any] = []
-
-        def body() -> Any:
-            leaves: list[Tensor] = []
-            form = flatten(self._function(*args, **kwargs), leaves)
-            for x in leaves:
-                known = next((k for k, a in enumerate(arguments) if a is x), None)
-                if known is not None:
-                    outputs.append(known)
-                elif _is_outside(x, recording.number):
-                    outputs.append(x)
-                else:
-                    outputs.append(None)
-                    sources.append(_settled(x, recording))
-            return form
-
-        form = recording.run(body)
-        copies = []
-        for x, clone in zip(sources, clone_outside(sources), strict=True):
-            copies.append(
-                {
-                    "address": x.data_ptr(),
-                    "dtype": x.dtype.code,
-                    "shape": list(x.shape),
-                    "bytes": x.nbytes,
-                    "clone": clone,
-                }
-            )
-        return form, outputs, copies
-
-    def _build(
-        self,
-        recording: Recording,
-        arguments: list[Tensor],
-        before: dict[int, int],
-        rows: int,
-        copies: list[dict[str, Any]],
-        args: tuple,
-        kwargs: dict[str, Any],
-    ) -> Program:
-        """The program of a recording; Spoiled when it cannot be replayed."""
-        if recording.spoiled is not None:
-            raise recording.spoiled
-        if _left_behind(recording, rows):
-            gc.collect()
-            if _left_behind(recording, rows):
-                raise Spoiled(
-                    "keeps tensors that were computed in the step (return them instead)", None, False
-                )
-        guards = Guards(self._function, [*args, *kwargs.values()])
-        gradients = entry_gradients(recording.events, before)
-        return Program(recording, arguments, copies, gradients, guards, self._options)
+        copies = clone_outside(returned.sources)
+        returned.forget()
+        return self._returned(program, copies, arguments), program
 
     def _give_up(self, reason: Spoiled) -> None:
         """The recording cannot be used: say so once when that will not change."""
@@ -325,9 +278,54 @@ class CompiledFunction:
         warnings.warn(f"{message}; it runs eagerly from now on", RuntimeWarning, stacklevel=5)
 
 
-def _aligned(outputs: list[Any], copies: list[dict[str, Any]]) -> list[Any]:
-    given = iter(copies)
-    return [next(given) if x is None else None for x in outputs]
+class _Returned:
+    """What a function returned while it was recorded.
+
+    Attributes
+    ----------
+    form : object
+        Description of the value apart from its tensors.
+    leaves : list of Tensor
+        The tensors themselves.
+    outputs : list
+        For each tensor: the number of the argument that it is, the tensor when it is from outside, or None.
+    sources : list of Tensor
+        The computed ones, contiguous, in the recording's memory.
+    graph : dict
+        Those computed ones that still need their graph, by their number among the sources.
+    """
+
+    def __init__(self, arguments: list[Tensor]) -> None:
+        self._arguments = arguments
+        self.form: Any = None
+        self.leaves: list[Tensor] = []
+        self.outputs: list[Any] = []
+        self.sources: list[Tensor] = []
+        self.graph: dict[int, Tensor] = {}
+
+    def take(self, value: Any, recording: Recording) -> None:
+        """Sort a returned value; to be called while it is still being recorded."""
+        self.form = flatten(value, self.leaves)
+        for x in self.leaves:
+            known = next((k for k, a in enumerate(self._arguments) if a is x), None)
+            if known is not None or _is_outside(x, recording.number):
+                self.outputs.append(x if known is None else known)
+                continue
+            if _word(x, S_ROW) >= 0:
+                self.graph[len(self.sources)] = x
+            self.outputs.append(None)
+            self.sources.append(_settled(x, recording))
+
+    def handles(self) -> dict[int, int]:
+        """How many handles on each slot are kept here."""
+        counts: dict[int, int] = {}
+        for x in {id(t): t for t in (*self.leaves, *self.sources)}.values():
+            counts[x._slot] = counts.get(x._slot, 0) + 1
+        return counts
+
+    def forget(self) -> None:
+        """Let go of everything but the form."""
+        self.leaves, self.sources, self.graph = [], [], {}
 
 
 def _word(x: Tensor, field: int) -> int:
@@ -342,8 +340,6 @@ def _is_outside(x: Tensor, number: int) -> bool:
 
 def _settled(x: Tensor, recording: Recording) -> Tensor:
     """A result without history, in contiguous memory of the recording's own."""
-    if _word(x, S_ROW) >= 0:
-        recording.spoil("returns a tensor that still needs its graph")
     x = x.detach()
     owner = int(store.storage_table[_word(x, S_STORAGE)]["owner"])
     if owner != recording.number or not x.is_contiguous():
@@ -351,13 +347,19 @@ def _settled(x: Tensor, recording: Recording) -> Tensor:
     return x
 
 
-def _left_behind(recording: Recording, rows: int) -> bool:
-    """Whether something outlives the step but for the gradients of leaves."""
-    table = store.slot_table[: store.field("slot_count")]
-    expected: dict[int, int] = {}
-    for grad in table["grad"][table["grad"] > 0]:
-        expected[int(grad)] = expected.get(int(grad), 0) + 1
-    return bool(recording.escaped(expected)) or store.field("live_rows") > rows
+def _check_left_behind(recording: Recording, rows: int, returned: _Returned) -> None:
+    """Raise Spoiled when something outlives the step but for what it returns and the gradients of leaves."""
+    for last in (False, True):
+        expected = returned.handles()
+        table = store.slot_table[: store.field("slot_count")]
+        for grad in table["grad"][table["grad"] > 0]:
+            expected[int(grad)] = expected.get(int(grad), 0) + 1
+        more_rows = not returned.graph and store.field("live_rows") > rows
+        if not more_rows and not recording.escaped(expected):
+            return
+        if not last:
+            gc.collect()
+    raise Spoiled("keeps tensors that were computed in the step (return them instead)", None, False)
 
 
 def compile(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from .._tensor import Tensor
-from ..engine.layout import G_SLOT, PATCH_ARGUMENT, PATCH_OFFSET, PATCH_PLACE
+from ..engine.layout import G_SLOT
 from ..kernels import BY_NAME
 from ..kernels.abi import FLAG_ACCUMULATE, ITEM_SIZES, R_FLAGS
 from ..kernels.table import UPDATES
@@ -77,19 +77,25 @@ class Operands(NamedTuple):
     writes: list[Operand]
 
 
+def flat_rows(program: Program) -> list[Row]:
+    """The rows of a program, with the rows of a chain in place of the row that runs it strip by strip."""
+    return [one for row in program.rows for one in row.chain or (row,)]
+
+
 def operands_of(program: Program) -> list[Operands]:
-    """The named operands of every row, in order."""
+    """The named operands of every row of `flat_rows`, in order."""
     outside, own = _Outside(program), _Own(program)
-    arguments = {line[PATCH_PLACE]: line for line in program.patches}
+    rows = flat_rows(program)
 
     def key(row: Row, view: View, writing: bool) -> Key:
-        line = arguments.get(row.words.ctypes.data + 8 * view.place)
-        if line is not None:
-            return _shifted(f"arg {line[PATCH_ARGUMENT]}", line[PATCH_OFFSET] + view.begin - view.address)
+        storage = program._finder.at(view.address)
+        if storage in program._argument_storages:
+            k = program._argument_storages.index(storage)
+            return _shifted(f"arg {k}", view.begin - program._arguments[k]["address"])
         return outside.find(view) or own.value(row, view, writing)
 
     keys = []
-    for row in program.rows:  # reads come before writes: a write may begin a new value
+    for row in rows:  # reads come before writes: a write may begin a new value
         reads = [key(row, v, False) for v in row.reads]
         keys.append((reads, [key(row, v, True) for v in row.writes]))
     names = own.names(own.finals(program, outside))
@@ -100,7 +106,7 @@ def operands_of(program: Program) -> list[Operands]:
 
     return [
         Operands(named(row.reads, reads, writes), named(row.writes, writes, reads))
-        for row, (reads, writes) in zip(program.rows, keys, strict=True)
+        for row, (reads, writes) in zip(rows, keys, strict=True)
     ]
 
 
@@ -151,7 +157,7 @@ class _Outside:
                 grad = int(store.slot_table[slot]["grad"])
                 if grad in guarded:
                     self._name(_span(grad), f"{name}.grad")
-        for row in program.rows:
+        for row in flat_rows(program):
             self._add_states(row)
 
     def _name(self, span: tuple[int, int], name: str) -> None:

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,6 @@ from ..kernels.abi import (
     ARRAY_WORDS,
     ARRAYS,
     DTYPE_NAMES,
-    FLOAT32,
     ITEM_SIZES,
     NUMPY_DTYPES,
     PLAIN,
@@ -44,17 +44,18 @@ from .walk import walk
 if TYPE_CHECKING:
     from llvmlite import ir
 
-ROUNDS = 10  # runs of which the best counts
+ROUNDS = 20  # runs of which the best counts
 SHORTEST = 50_000  # nanoseconds of a run: the clock and the call take less than one hundredth of it
 CHAINS = 12  # multiply-adds side by side, more than any core has under way
-TURNS = 20_000
+TURNS = 100_000
 PRODUCT = 256  # rows, columns and depth of the matrix product
-COPIES = {"L1": 16 << 10, "L2": 256 << 10, "L3": 4 << 20, "memory": 128 << 20}  # bytes read and written
+COPIES = tuple(1 << k for k in (14, 16, 18, 20, 22, 24, 27))  # bytes read and written
+TOLD = {1 << 14: "L1", 1 << 18: "L2", 1 << 27: "memory"}  # and where they come from, on most machines
 LINE, PAGE = 64, 4096
 TURNS_WORD, SEEDS_WORD = 8, 9
 
 
-def best_time(table: np.ndarray, n: int, rounds: int = ROUNDS) -> float:
+def best_time(table: np.ndarray, n: int, before: Callable[[], object] = lambda: None) -> float:
     """Nanoseconds that a walk over a table of segments takes when it is repeated.
 
     Parameters
@@ -62,18 +63,31 @@ def best_time(table: np.ndarray, n: int, rounds: int = ROUNDS) -> float:
     table : numpy.ndarray
         The segments, see `engine.replay`.
     n : int
-        Walks in all, at least; short ones are repeated more often, so that the clock can tell their time.
-    rounds : int
-        Into how many runs they are divided. The best run counts.
+        Walks in all, at least: short ones are repeated until the clock can tell their time. They are divided
+        into runs, of which the best counts.
+    before : callable
+        Called before each run, outside the time.
     """
-    count = max(1, n // rounds)
-    took = _timed(table, count)
+    count = max(1, n // ROUNDS)
+    took = _timed(table, count, before)
     if took < SHORTEST:
         count = math.ceil(count * SHORTEST / max(took, 1))
-    return min(_timed(table, count) for _ in range(rounds)) / count
+    return min(_timed(table, count, before) for _ in range(ROUNDS)) / count
 
 
-def _timed(table: np.ndarray, count: int) -> int:
+def best_time_of_few(table: np.ndarray, n: int, few: int, before: Callable[[], object]) -> float:
+    """As `best_time`, with at most `few` walks after one another and one.
+
+    So few may take less time than the call and what is not yet in the cache, which a run of one walk tells.
+    """
+    rounds = max(ROUNDS, min(n // few, 10 * ROUNDS))
+    one = min(_timed(table, 1, before) for _ in range(rounds))
+    more = min(_timed(table, 1 + few, before) for _ in range(rounds))
+    return max(more - one, 1) / few
+
+
+def _timed(table: np.ndarray, count: int, before: Callable[[], object]) -> int:
+    before()
     begun = time.perf_counter_ns()
     walk(table, count)
     return time.perf_counter_ns() - begun
@@ -161,35 +175,32 @@ def _record(kernel: int, layout: int, length: int) -> np.ndarray:
 
 
 @functools.cache
-def copy_rates() -> dict[str, float]:
-    """GB/s, read plus written, of copies that fit the caches, and of one that does not; one thread."""
+def copy_rates() -> dict[int, float]:
+    """GB/s, read plus written, of copies from small to large by the bytes that they touch; on one thread."""
     rates = {}
-    for name, size in COPIES.items():
+    for size in COPIES:
         half = size // 2
         memory = np.ones(size + 2 * PAGE, np.uint8)
         source = -(-memory.ctypes.data // LINE) * LINE
         # half a page further on in a page: reads and writes at one place of a page wait for each other
         target = source + -(-half // PAGE) * PAGE + PAGE // 2
         record = np.array(program_rows.record("copy", [target, source, half]), np.int64)
-        rates[name] = size / best_time(one_record(record), ROUNDS)
+        rates[size] = size / best_time(one_record(record), ROUNDS)
     return rates
 
 
 def copy_rate(footprint: int) -> float:
-    """GB/s at which a copy that touches so many bytes would move them."""
+    """GB/s at which a copy that touches so many bytes moves them, between those that were measured."""
     rates = copy_rates()
-    for name, size in COPIES.items():
-        if footprint <= size:
-            return rates[name]
-    return rates["memory"]
+    return float(np.interp(math.log2(max(footprint, 1)), np.log2(list(rates)), list(rates.values())))
 
 
 def peaks_text(dtypes: list[str]) -> list[str]:
-    """The machine's peaks for people, one thread."""
+    """The machine's peaks for people."""
     lines = [
-        f"{dtype}: multiply-adds in registers {multiply_add_peak(dtype):.0f} GF/s, "
-        f"product of {PRODUCT}x{PRODUCT} matrices {product_rate(dtype):.0f} GF/s"
-        for dtype in dtypes or [DTYPE_NAMES[FLOAT32]]
+        f"{dtype} peak, one thread: {multiply_add_peak(dtype):.0f} GF/s of multiply-adds in registers; "
+        f"a product of {PRODUCT}x{PRODUCT} matrices takes {product_rate(dtype):.0f}"
+        for dtype in dtypes
     ]
-    copies = ", ".join(f"{name} {rate:.0f}" for name, rate in copy_rates().items())
-    return [*lines, f"copies, GB/s read plus written: {copies}"]
+    copies = ", ".join(f"{copy_rates()[size]:.0f} in {name}" for size, name in TOLD.items())
+    return [*lines, f"copies, read plus written: {copies} (GB/s)"]

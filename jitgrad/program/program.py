@@ -15,8 +15,10 @@ from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import (
     ANY_GRADIENT,
+    ANY_MODE,
     ARGUMENT_WORDS,
     CHECK_WORDS,
+    G_SLOT,
     GRAD_READ,
     GRADIENT_WORDS,
     GUARD_WORDS,
@@ -59,6 +61,7 @@ class Program:
         entry_gradients: dict[int, int],
         guards: Guards,
         options: Mapping[str, bool] | None = None,
+        base: int = 0,
     ) -> None:
         self.key: Any = None  # description of the arguments apart from their tensors
         self.form: Any = None  # description of what the function returned
@@ -66,6 +69,9 @@ class Program:
             Any
         ] = []  # per tensor returned: None, a tensor from outside, or number of an argument
         self.single = self.plain = False  # one computed tensor is returned; all arguments are tensors
+        self.pullback: Any = None  # the way back, when results have gradients
+        self.depends_on: Any = None  # a program whose memory this one reads
+        self.options = options
         self.recording = recording
         self.guards = guards
         self.held: list[int] = []  # slots of which the program has a handle
@@ -74,23 +80,20 @@ class Program:
         self._header = np.zeros(1, program_dtype)
         self.address: int = self._header.ctypes.data
         self._tables: dict[str, np.ndarray] = {}
-        self._finder = _Storages(recording.number)
+        self._finder = _Storages(recording.number, base)
         self._arguments = [self._geometry(x) for x in arguments]
         self._argument_storages = [int(self._slot(x._slot)["storage"]) for x in arguments]
         self._extra: list[np.ndarray] = []
         self.rows = self._rewritten(options or {})
-        self.mode = _mode()
+        self.mode = ANY_MODE if base else _mode()
         self._make(arguments, entry_gradients)
 
     def _rewritten(self, options: Mapping[str, bool]) -> list[Row]:
         """The recorded rows after the rewrites."""
-        kept = [(x["address"], x["address"] + x["bytes"]) for x in self.results]
-        for _, leaf in self.recording.events:
-            grad = int(self._slot(int(leaf))["grad"])
-            if grad:
-                s = self._slot(grad)
-                storage = store.storage_table[s["storage"]]
-                kept.append((int(storage["address"]), int(storage["address"] + storage["bytes"])))
+        table = store.storage_table[: store.field("storage_count")]
+        # what is alive now is a result, a gradient of a leaf, or a value that the way back will read
+        live = table[(table["owner"] == self.recording.number) & (table["refs"] > 0)]
+        kept = [(int(x["address"]), int(x["address"] + x["bytes"])) for x in live]
         facts = Facts(self._finder.at, tuple(kept), self._extra)
         return rewrite(list(rows_of(self.recording.log)), facts, options)
 
@@ -114,8 +117,6 @@ class Program:
     def _make(self, arguments: list[Tensor], entry_gradients: dict[int, int]) -> None:
         if len(set(self._argument_storages)) != len(arguments):
             raise Spoiled("is called with arguments that share memory")
-        if any(self._slot(x._slot)["row"] >= 0 for x in arguments):
-            raise Spoiled("is called with a tensor that has a history; detach() it first")
         self._lay_out()
         touched, written = self._storages()
         outside = [s for s in touched if s not in self._argument_storages]
@@ -266,6 +267,20 @@ class Program:
 
     # running -----------------------------------------------------------------------------------------
 
+    @property
+    def guarded(self) -> list[int]:
+        """Slots of the tensors from outside that the program uses."""
+        return self._tables["guards"][:, G_SLOT].tolist()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a graph needs the values of the last replay."""
+        return self.pullback is not None and self.pullback.busy
+
+    def trust(self) -> None:
+        """Take the structure of modules for granted: a program of the way back runs no matter what they are now."""
+        self._header[0]["structure"] = store.structure
+
     def refresh(self) -> bool:
         """Whether what Python decides is as it was; then compiled code need not ask again."""
         if self._header[0]["structure"] != store.structure:
@@ -335,9 +350,10 @@ class Program:
 class _Storages:
     """Which storage from outside a recording an address lies in."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, base: int) -> None:
         table = store.storage_table[: store.field("storage_count")]
         live = np.flatnonzero((table["refs"] > 0) & (table["owner"] != number) & (table["bytes"] > 0))
+        live = live[(base == 0) | (table["owner"][live] != base)]
         ids = live[np.argsort(table["address"][live])]
         self._ids = ids.tolist()
         self._begin = table["address"][ids].tolist()

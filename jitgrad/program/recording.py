@@ -15,7 +15,7 @@ import numpy as np
 from .._tensor import Tensor
 from ..dispatch import CONTEXT
 from ..engine.entry import entries
-from ..engine.layout import EXTERNAL, SPOILED_OUTSIDE
+from ..engine.layout import EXTERNAL, NO_ROW, SPOILED_OUTSIDE
 from ..kernels import program_rows
 from ..store import store
 
@@ -68,12 +68,12 @@ class Recording:
 
     lock = threading.RLock()
 
-    def __init__(self) -> None:
+    def __init__(self, first_row: int = NO_ROW) -> None:
         self.number = next(_numbers)
         self.spoiled: Spoiled | None = None
         self.thread = threading.get_ident()
         self.log = self.blocks = self.events = np.zeros(0, np.int64)
-        self.first_word = 0
+        self.first_row = first_row
 
     # what the rest of the library reports ------------------------------------------------------------
 
@@ -99,8 +99,9 @@ class Recording:
                 return function()  # a compiled function within one that is being recorded is part of it
             for name in ("copy", "clear", "count"):
                 store.set_field(f"{name}_kernel", program_rows.address(name))
-            if entries.begin_recording(CONTEXT, self.number) != 0:
+            if entries.begin_recording(CONTEXT, self.number, self.first_row) != 0:
                 raise Spoiled("has no memory for its log")
+            self.first_row = store.field("first_row")
             store.recording = self
             try:
                 return function()

@@ -20,6 +20,7 @@ from ..kernels.abi import (
 from ..kernels.table import ARRAYS as ARRAY_OP
 from .names import Operand, Operands, Update, operands_of, segment_of, updates_of
 from .rows import Row, View
+from .segments import ALONE
 
 if TYPE_CHECKING:
     from .program import Program
@@ -39,14 +40,18 @@ class Line(NamedTuple):
 
     Attributes
     ----------
-    number : int
-        From 1.
+    number : str
+        From 1; ``1.2`` is the second row of a chain that row 1 runs strip by strip.
     segment : int
         Rows of one segment run behind one another without a barrier between them.
+    shared : bool
+        Whether threads share the row.
     kernel, dtype : str
         What is computed, in words; the dtype is empty for rows that move bytes.
     operands : Operands
-        What is read and written.
+        What is read and written; nothing for the row that runs a chain.
+    text : str
+        The operands as they are shown.
     bytes : int
         Elements read plus elements written, in bytes; an element read many times counts once.
     footprint : int
@@ -54,33 +59,77 @@ class Line(NamedTuple):
     flops : int or None
         Floating-point operations: two for each multiply-add of a matrix product, one for each element of an
         elementwise row, a reduction or an update; None where that would say nothing.
+    product : bool
+        Whether they are those of a matrix product.
+    chain : tuple of Line
+        The rows that it runs strip by strip.
     """
 
-    number: int
+    number: str
     segment: int
+    shared: bool
     kernel: str
     dtype: str
     operands: Operands
+    text: str
     bytes: int
     footprint: int
     flops: int | None
+    product: bool
+    chain: tuple[Line, ...] = ()
 
 
 def lines_of(program: Program) -> list[Line]:
     """The rows of a program, described."""
-    return [
-        Line(
-            number,
-            segment_of(program, row),
-            kernel_words(row),
-            _dtype(row),
-            operands,
-            sum(map(_bytes, (*row.reads, *row.writes))),
-            _footprint(row),
-            flops_of(row),
-        )
-        for number, (row, operands) in enumerate(zip(program.rows, operands_of(program), strict=True), 1)
-    ]
+    operands = iter(operands_of(program))
+    lines = []
+    for number, row in enumerate(program.rows, 1):
+        segment = segment_of(program, row)
+        shared = int(program.segments[segment - 1, SEGMENT_PARTS]) != ALONE
+        if row.chain:
+            chain = tuple(
+                _line(f"{number}.{k}", segment, shared, one, next(operands))
+                for k, one in enumerate(row.chain, 1)
+            )
+            lines.append(_chain_line(str(number), row, chain))
+        else:
+            lines.append(_line(str(number), segment, shared, row, next(operands)))
+    return lines
+
+
+def _line(number: str, segment: int, shared: bool, row: Row, operands: Operands) -> Line:
+    moved = sum(map(_bytes, (*row.reads, *row.writes)))
+    words, text = kernel_words(row), _operands_text(operands, row)
+    product = row.op in PRODUCTS
+    return Line(
+        number,
+        segment,
+        shared,
+        words,
+        _dtype(row),
+        operands,
+        text,
+        moved,
+        _footprint(row),
+        flops_of(row),
+        product,
+    )
+
+
+def _chain_line(number: str, row: Row, chain: tuple[Line, ...]) -> Line:
+    first = chain[0]
+    strips = len(row.inner) // len(chain)
+    return first._replace(
+        number=number,
+        kernel=f"{len(chain)} rows in {strips} strips",
+        operands=Operands([], []),
+        text="",
+        bytes=sum(line.bytes for line in chain),
+        footprint=_footprint(row),
+        flops=sum(line.flops or 0 for line in chain),
+        product=any(line.product for line in chain),
+        chain=chain,
+    )
 
 
 # what a row is ------------------------------------------------------------------------------------
@@ -130,14 +179,12 @@ def _dtype(row: Row) -> str:
 
 def flops_of(row: Row) -> int | None:
     """Floating-point operations of a row, see `Line`."""
-    layout = int(row.words[R_LAYOUT])
-    if layout == ARRAYS:
-        product = {"linear": _linear_flops, "matmul": _matmul_flops}.get(row.op)
-        return product(row) if product else None
+    if row.op in PRODUCTS:
+        return PRODUCTS[row.op](row)
     updates = updates_of(row)
     if updates:
         return sum(update.parameter.numel for update in updates)
-    if layout == PLAIN:
+    if int(row.words[R_LAYOUT]) in (ARRAYS, PLAIN):
         return None
     return max((v.numel for v in (*row.reads, *row.writes)), default=0)
 
@@ -160,6 +207,9 @@ def _matmul_flops(row: Row) -> int:
     return sum(2 * arrays[3].numel * k for k in inner)
 
 
+PRODUCTS = {"linear": _linear_flops, "matmul": _matmul_flops}
+
+
 def _bytes(view: View) -> int:
     """Bytes of the distinct elements of a view."""
     size = view.itemsize
@@ -179,20 +229,20 @@ def show(program: Program, file: TextIO | None = None) -> None:
     """Print a program, see `Program.show`."""
     out = sys.stdout if file is None else file
     lines = lines_of(program)
-    shared = program.segments[:, SEGMENT_PARTS]
     cells = [
         (
-            str(line.number),
-            str(line.segment) + (f"x{shared[line.segment - 1]}" if shared[line.segment - 1] > 1 else ""),
+            line.number,
+            f"{line.segment}{'+' if line.shared else ''}",
             f"{line.kernel} {line.dtype}".strip(),
             size_text(line.bytes),
             count_text(line.flops),
-            _operands_text(line, row),
+            line.text,
         )
-        for line, row in zip(lines, program.rows, strict=True)
+        for one in lines
+        for line in (one, *one.chain)
     ]
     header = ("row", "seg", "kernel", "moved", "flops", "read -> written")
-    for text in table([header, *cells], right=(0, 1, 3, 4)):
+    for text in table([header, *cells], right=(0, 3, 4)):
         print(text, file=out)
     print(_footer(program, lines), file=out)
 
@@ -232,12 +282,12 @@ def _wrapped(text: str, width: int) -> list[str]:
     return lines
 
 
-def _operands_text(line: Line, row: Row) -> str:
+def _operands_text(operands: Operands, row: Row) -> str:
     """``reads -> writes``; what the row changes stands on the right only, with a star."""
-    reads, writes = line.operands
+    reads, writes = operands
     updates = updates_of(row)
     if updates:
-        return _update_text(line.operands, updates)
+        return _update_text(operands, updates)
     plain = int(row.words[R_LAYOUT]) == PLAIN
     texts = (_list_text([o for o in reads if not o.in_place], plain), _list_text(writes, plain))
     return " -> ".join(texts).strip()
@@ -307,5 +357,6 @@ def _footer(program: Program, lines: list[Line]) -> str:
         f"{_plural(program.arity, 'argument')}, {_plural(len(program.results), 'result')}, "
         f"{_plural(guarded, 'guarded tensor')}; {size_text(program.memory)} of its own memory\n"
         f"{size_text(sum(x.bytes for x in lines))} moved, {count_text(sum(x.flops or 0 for x in lines))} "
-        "floating-point operations; * is changed, tN.M the M-th value kept in the place of tN"
+        "floating-point operations\n"
+        "* is changed; tN.M is the M-th value kept in the place of tN; threads share segments marked +"
     )

@@ -71,4 +71,4 @@ def _first_writer(rows: list[Row], e: int, operand: View, target: View, facts: F
             return start
     # nothing comes after: the next replay begins with writing it anew
     before = [v for row in rows[:start] for v in row.reads if v.touches(operand)]
-    return start if not before else None
+    return start if not before else -1

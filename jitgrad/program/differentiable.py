@@ -1,0 +1,167 @@
+"""Programs whose results have gradients: the forward part is one program, the way back another.
+
+A compiled function may return tensors that still need their graph, as a compiled model does. Then its recording
+is followed by that of the walk back from those tensors to what they were computed from, and a call of the program
+puts one row on the tape that runs the second program when a walk comes by.
+"""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from .._tensor import Tensor, wrap
+from ..autograd import Function, grad, no_grad
+from ..dispatch import CONTEXT
+from ..engine.entry import entries
+from ..engine.layout import REQUIRES_GRAD, S_FLAGS, S_STORAGE, SLOT_WORDS
+from ..functions import ones_like
+from ..store import store
+from .recording import Recording, Spoiled
+
+if TYPE_CHECKING:
+    from .program import Program
+
+
+class Pullback:
+    """The walk back from the results of a program to its arguments and to the tensors from outside.
+
+    Attributes
+    ----------
+    outputs : list of int
+        Which of the program's results have a gradient.
+    inputs : list of Tensor or int
+        Tensors from outside, or numbers of arguments, in the order of the gradients.
+    """
+
+    def __init__(self, outputs: list[int], inputs: list[Any], used: list[bool], program: Program) -> None:
+        self.outputs, self.inputs, self._used, self._program = outputs, inputs, used, program
+        self._call: Any = lambda: None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a graph still needs the values of the last call, so that they must not be overwritten."""
+        return self._call() is not None
+
+    def attach(self, results: list[Tensor], arguments: list[Tensor]) -> list[Tensor]:
+        """The results of a call, with a row on the tape for those that have a gradient."""
+        inputs = [arguments[x] if isinstance(x, int) else x for x in self.inputs]
+        call = _Call(self, [results[k] for k in self.outputs], inputs)
+        self._call = weakref.ref(call)
+        made = _Replayed.apply(call, *inputs)
+        made = made if isinstance(made, tuple) else (made,)
+        results = list(results)
+        for k, x in zip(self.outputs, made, strict=True):
+            results[k] = x
+        return results
+
+    def run(self, cotangents: list[Tensor]) -> list[Tensor | None]:
+        """The gradients of the inputs."""
+        program = self._program
+        program.trust()
+        given = [g.detach().contiguous() for g in cotangents]  # type: ignore[attr-defined]
+        found = program.call(given)
+        if isinstance(found, int):  # cotangents that share memory
+            found = program.call([g.clone() for g in given])
+        if isinstance(found, int):
+            raise RuntimeError(
+                "backward: a tensor that a compiled function used has changed its memory since"
+            )
+        gradients = iter(found)
+        return [next(gradients) if used else None for used in self._used]
+
+
+class _Call:
+    """One call of a program whose results have gradients."""
+
+    def __init__(self, pullback: Pullback, results: list[Tensor], inputs: list[Tensor]) -> None:
+        self.pullback, self.results = pullback, results
+        self.inputs = [x.detach() for x in inputs]
+        self._versions = [x._version for x in inputs]
+
+    def backward(self, cotangents: tuple[Tensor, ...]) -> list[Tensor | None]:
+        for x, version in zip(self.inputs, self._versions, strict=True):
+            if x._version != version:
+                raise RuntimeError(
+                    "backward: one of the variables needed for gradient computation has been modified by an "
+                    f"inplace operation: a tensor of shape {list(x.shape)} that a compiled function used is at version "
+                    f"{x._version}; expected version {version} instead"
+                )
+        return self.pullback.run(list(cotangents))
+
+
+class _Replayed(Function):
+    """The row of the tape that stands for a whole program."""
+
+    @staticmethod
+    def forward(ctx: Any, call: _Call, *inputs: Tensor) -> Any:
+        ctx.call = call
+        results, call.results = tuple(call.results), []
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> Any:
+        return None, *ctx.call.backward(cotangents)
+
+
+def record_pullback(
+    program: Program, recording: Recording, graph: dict[int, Tensor], arguments: list[Tensor]
+) -> Pullback:
+    """Record the walk back from results that still have their graph.
+
+    Parameters
+    ----------
+    program : Program
+        The forward program.
+    graph : dict
+        Number of each result that has a gradient, and the tensor itself.
+    """
+    from .guards import Guards
+    from .program import Program
+
+    inputs: list[Any] = [k for k, x in enumerate(arguments) if x.requires_grad]
+    inputs += [_tensor_of(slot) for slot in program.guarded if _word(slot, S_FLAGS) & REQUIRES_GRAD]
+    tensors = [arguments[x] if isinstance(x, int) else x for x in inputs]
+    with no_grad():
+        cotangents = [ones_like(x) for x in graph.values()]
+    found: list[Any] = []
+    back = Recording(recording.first_row)
+
+    def body() -> None:
+        gradients = grad(list(graph.values()), tensors, cotangents, retain_graph=True, allow_unused=True)
+        found.extend(g if g is None else _own(g, back.number) for g in gradients)
+
+    try:
+        back.run(body)
+        if back.spoiled is not None:
+            raise back.spoiled
+        results = [described(g) for g in found if g is not None]
+        way_back = Program(
+            back, cotangents, results, {}, Guards(None, []), program.options, base=recording.number
+        )
+    except BaseException as error:
+        back.release()
+        if isinstance(error, RuntimeError):
+            raise Spoiled(f"cannot walk back from what it returns ({error})") from None
+        raise
+    way_back.depends_on = program
+    return Pullback(list(graph), inputs, [g is not None for g in found], way_back)
+
+
+def _own(gradient: Tensor, number: int) -> Tensor:
+    """A gradient in contiguous memory of the recording's own."""
+    owner = int(store.storage_table[_word(gradient._slot, S_STORAGE)]["owner"])
+    return gradient if owner == number and gradient.is_contiguous() else gradient.clone().contiguous()  # type: ignore[attr-defined]
+
+
+def described(x: Tensor) -> dict[str, Any]:
+    """Where a result lies and what it is like."""
+    return {"address": x.data_ptr(), "dtype": x.dtype.code, "shape": list(x.shape), "bytes": x.nbytes}
+
+
+def _word(slot: int, field: int) -> int:
+    return store.slots[slot * SLOT_WORDS + field]
+
+
+def _tensor_of(slot: int) -> Tensor:
+    return wrap(entries.retain(CONTEXT, slot))

@@ -1,0 +1,256 @@
+"""`Program.profile`: how long each row of a program takes, against what the machine can do."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._tensor import Tensor
+from ..engine.layout import BAD_CLASS, REQUIRES_GRAD, SEGMENT_PARTS
+from ..kernels.abi import NUMPY_DTYPES
+from .peaks import best_time, best_time_of_few, copy_rate, multiply_add_peak, one_record, peaks_text
+from .rows import Row
+from .show import Line, count_text, lines_of, size_text, table
+from .walk import walk
+
+if TYPE_CHECKING:
+    from .program import Program
+
+# repetitions of a row that changes what it reads, before memory is put back: more would lead its numbers astray
+FEW = 16
+
+
+@dataclass(frozen=True)
+class RowTime:
+    """What one row of a program takes.
+
+    Attributes
+    ----------
+    line : Line
+        The row, described: its number, kernel, operands, bytes and floating-point operations.
+    ns : float
+        Nanoseconds of one execution when it is repeated alone, so that its operands are in the cache.
+    """
+
+    line: Line
+    ns: float
+
+    @property
+    def gflops(self) -> float | None:
+        """Floating-point operations a nanosecond; None where they are not known."""
+        return None if self.line.flops is None else self.line.flops / self.ns
+
+    @property
+    def gbytes(self) -> float:
+        """Bytes read and written a nanosecond."""
+        return self.line.bytes / self.ns
+
+    @property
+    def of_multiply_adds(self) -> float:
+        """Fraction of the machine's multiply-adds; 0 for other kernels than products."""
+        if self.line.flops is None or not self.line.product:
+            return 0.0
+        return self.line.flops / self.ns / multiply_add_peak(self.line.dtype)
+
+    @property
+    def of_copies(self) -> float:
+        """Fraction of the bandwidth of a copy that touches as much memory."""
+        return self.gbytes / copy_rate(self.line.footprint)
+
+    @property
+    def of_peak(self) -> float:
+        """The larger fraction: of what limits the row, if anything does."""
+        return max(self.of_multiply_adds, self.of_copies)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Times of a program's rows; prints as a table.
+
+    Attributes
+    ----------
+    rows : list of RowTime
+        In the order of the program.
+    step : float
+        Nanoseconds of the whole program, replayed.
+    n : int
+        How often everything was repeated, at least.
+    """
+
+    rows: list[RowTime]
+    step: float
+    n: int
+
+    @property
+    def total(self) -> float:
+        """Nanoseconds of all rows together."""
+        return sum(r.ns for r in self.rows)
+
+    def share(self, row: RowTime) -> float:
+        """The part of `total` that a row takes."""
+        return row.ns / self.total if self.total else 0.0
+
+    def __str__(self) -> str:
+        header = ("row", "seg", "kernel", "size", "us", "share", "GF/s", "GB/s", "of peak", "")
+        lines = [header, *map(self._cells, self.rows), self._total()]
+        dtypes = sorted({r.line.dtype for r in self.rows if r.line.product})
+        step = (
+            f"a whole step replayed takes {_us(self.step)} us, {self.step / self.total:.2f} times the sum of its "
+            "rows: a row repeated alone finds its operands in the cache"
+            if self.rows
+            else "the program has no rows"
+        )
+        text = table(lines, right=(0, 4, 5, 6, 7, 8))
+        return "\n".join([*text, step, *peaks_text(dtypes)])
+
+    def _cells(self, row: RowTime) -> tuple[str, ...]:
+        line = row.line
+        by_products = row.of_multiply_adds > row.of_copies
+        return (
+            line.number,
+            f"{line.segment}{'+' if line.shared else ''}",
+            _words(line),
+            _size(line),
+            _us(row.ns),
+            f"{100 * self.share(row):.1f}%",
+            "" if row.gflops is None else f"{row.gflops:.1f}",
+            f"{row.gbytes:.1f}",
+            f"{100 * row.of_peak:.0f}%",
+            "multiply-adds" if by_products else "copy",
+        )
+
+    def _total(self) -> tuple[str, ...]:
+        flops = sum(r.line.flops or 0 for r in self.rows)
+        moved = sum(r.line.bytes for r in self.rows)
+        total = max(self.total, 1e-9)
+        size = f"{size_text(moved)}, {count_text(flops)}flops"
+        rates = (f"{flops / total:.1f}", f"{moved / total:.1f}")
+        return ("", "", "sum of rows", size, _us(self.total), "100%", *rates, "", "")
+
+
+def _words(line: Line) -> str:
+    kernels = " + ".join(x.kernel for x in line.chain or (line,))
+    return f"{kernels} {line.dtype}".strip()
+
+
+def _size(line: Line) -> str:
+    """The largest array of a row, or how much it moves."""
+    shapes = [o.view.shape for x in line.chain or (line,) for os in x.operands for o in os]
+    if not line.dtype or not shapes:
+        return size_text(line.bytes)
+    largest = max(shapes, key=lambda s: int(np.prod(s)))
+    return f"[{','.join(map(str, largest))}]"
+
+
+def _us(ns: float) -> str:
+    return f"{ns / 1e3:.3f}" if ns < 1e5 else f"{ns / 1e3:.1f}"
+
+
+# measuring ----------------------------------------------------------------------------------------
+
+
+def profile(program: Program, n: int, arguments: Sequence[Tensor] | None) -> Profile:
+    """Measure a program, see `Program.profile`."""
+    if not isinstance(n, int) or n < 1:
+        raise ValueError(f"profile: n must be at least 1, got {n!r}")
+    given = _stand_ins(program) if arguments is None else list(arguments)
+    _prepare(program, given)
+    everything = _written(program.rows)
+    with _kept(everything) as put_back:
+        step = best_time(program.segments, n, put_back)
+    times = []
+    with _kept(everything):
+        for row, line in zip(program.rows, lines_of(program), strict=True):
+            parts = int(program.segments[line.segment - 1, SEGMENT_PARTS])
+            alone = one_record(row.words, parts)
+            with _kept(_written([row])) as put_back:
+                if _changes_what_it_reads(row):
+                    took = best_time_of_few(alone, n, FEW, put_back)
+                else:
+                    took = best_time(alone, n)
+            times.append(RowTime(line, took))
+            walk(alone, 1)  # the rows after it find what it leaves in a step
+    return Profile(times, step, n)
+
+
+def _changes_what_it_reads(row: Row) -> bool:
+    return any(w.touches(r) for w in row.writes for r in row.reads)
+
+
+def _prepare(program: Program, arguments: list[Tensor]) -> None:
+    """Point the records at the arguments."""
+    if len(arguments) != program.arity:
+        raise TypeError(f"profile: the program takes {program.arity} tensors, got {len(arguments)}")
+    status = program._prepare(arguments) if program.refresh() else -1
+    if status == BAD_CLASS:
+        raise IndexError("profile: a class index among the arguments is out of range")
+    if status != 0:
+        raise RuntimeError(
+            "profile: the program does not fit these arguments, or what it was recorded with has changed since "
+            "(parameters, gradients, modes); take the program that fits now from step.program(...)"
+        )
+
+
+def _stand_ins(program: Program) -> list[Tensor]:
+    """Tensors like the arguments that the program was recorded with: normal numbers, and indices that fit."""
+    from ..functions import from_numpy
+
+    rng = np.random.default_rng(0)
+    classes = {k: count for k, count, _ignored in program.checks}
+    made = []
+    for k, x in enumerate(program._arguments):
+        dtype, shape, strides = NUMPY_DTYPES[x["dtype"]], x["shape"], x["strides"]
+        span = (
+            1 + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
+            if 0 not in shape
+            else 0
+        )
+        values: Any = np.zeros(span, dtype)
+        if dtype.kind == "f":
+            values[:] = rng.standard_normal(span)
+        elif k in classes:
+            values[:] = rng.integers(0, classes[k], span)
+        steps = [step * dtype.itemsize for step in strides]
+        tensor = from_numpy(np.lib.stride_tricks.as_strided(values, shape, steps))
+        made.append(tensor.requires_grad_() if x["flags"] & REQUIRES_GRAD else tensor)
+    return made
+
+
+def _written(rows: list[Row]) -> list[tuple[int, int]]:
+    """The pieces of memory that rows write, as (address, bytes), none twice."""
+    records = [one for row in rows for one in row.inner or ((row, row.words.ctypes.data),)]
+    spans = []
+    for row, place in records:
+        for view in row.writes:
+            # an argument may lie elsewhere by now: what counts is the address in the record
+            address = ctypes.c_int64.from_address(place + 8 * view.place).value
+            if view.end > view.begin:
+                spans.append((view.begin - view.address + address, view.end - view.address + address))
+    pieces: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if pieces and begin <= pieces[-1][0] + pieces[-1][1]:
+            first, size = pieces[-1]
+            pieces[-1] = first, max(size, end - first)
+        else:
+            pieces.append((begin, end - begin))
+    return pieces
+
+
+@contextmanager
+def _kept(pieces: list[tuple[int, int]]) -> Iterator[Callable[[], None]]:
+    """Put memory back as it was in the end, whatever happens; gives a function that does so at any time."""
+    saved = [(address, size, ctypes.string_at(address, size)) for address, size in pieces]
+
+    def put_back() -> None:
+        for address, size, content in saved:
+            ctypes.memmove(address, content, size)
+
+    try:
+        yield put_back
+    finally:
+        put_back()
