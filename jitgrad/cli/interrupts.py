@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 
@@ -18,6 +19,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.asked = False
+        self._at_once = False
         self._before: Any = None
 
     def __enter__(self) -> Interrupts:
@@ -30,7 +32,19 @@ class Interrupts:
             signal.signal(signal.SIGINT, self._before)
             self._before = None
 
+    def run(self, work: Callable[[], Any]) -> bool:
+        """Do work that Ctrl-C may end at any time; returns whether it was done to its end."""
+        self._at_once = True
+        try:
+            work()
+        except KeyboardInterrupt:
+            return False
+        finally:
+            self._at_once = False
+        return True
+
     def _note(self, number: int, frame: object) -> None:
-        if self.asked:
+        if self.asked or self._at_once:
+            self.asked = True
             raise KeyboardInterrupt
         self.asked = True

@@ -34,6 +34,7 @@ class Plan:
     lr: float
     optimizer: str
     seed: int
+    eager: bool
 
 
 def run(options: argparse.Namespace) -> int:
@@ -54,6 +55,37 @@ def run(options: argparse.Namespace) -> int:
     save_weights(model, folder / "weights.npz")
     save_curves(history, f"jitgrad: {plan.dataset}, {_shape(plan, split)}", folder / "curves.png")
     return _report(history, interrupted, plan, folder)
+
+
+def compiled_epochs(
+    model: Any,
+    loss_function: Callable[[Any, Any], Any],
+    optimizer: Any,
+    tensors: tuple[Any, Any],
+    batch_size: int,
+) -> Callable[[Callable[[int], Any]], None]:
+    """What trains one epoch in compiled code: a function that takes what to call with the steps done.
+
+    Parameters
+    ----------
+    model, loss_function, optimizer
+        As in any PyTorch script: ``loss_function(model(x), y)``.
+    tensors : pair of Tensor
+        Rows and targets.
+    batch_size : int
+        Rows of a step.
+    """
+    import jitgrad
+
+    @jitgrad.compile
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = loss_function(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return lambda tick: step.run(*tensors, batch_size=batch_size, shuffle=True, progress=tick)
 
 
 def train_epoch(
@@ -99,6 +131,7 @@ def fit(plan: Plan, split: Split, model: Any) -> tuple[History, bool]:
     schedule = CosineAnnealingLR(optimizer, T_max=plan.epochs)
     train = from_numpy(split.x_train), from_numpy(split.y_train)
     test = from_numpy(split.x_test), from_numpy(split.y_test)
+    compiled = compiled_epochs(model, loss_function, optimizer, train, plan.batch_size)
     loader = DataLoader(TensorDataset(*train), batch_size=plan.batch_size, shuffle=True)
     history = History(*(("cross-entropy loss", "accuracy") if split.classes else ("squared error", "R²")))
     with Interrupts() as interrupts, Progress(plan.epochs, len(loader)) as progress:
@@ -110,7 +143,10 @@ def fit(plan: Plan, split: Split, model: Any) -> tuple[History, bool]:
         for _ in range(plan.epochs):
             model.train()
             progress.start_epoch()
-            complete = train_epoch(model, loss_function, optimizer, loader, after_step)
+            if plan.eager:
+                complete = train_epoch(model, loss_function, optimizer, loader, after_step)
+            else:
+                complete = interrupts.run(lambda: compiled(progress.step))
             progress.end_epoch()
             schedule.step()
             history.add(
@@ -164,9 +200,9 @@ class Progress:
         self.epoch += 1
         self.first, self.begun = self.bar.n, time.perf_counter()
 
-    def step(self) -> None:
-        """Note that a step is done."""
-        self.bar.update()
+    def step(self, steps: int = 1) -> None:
+        """Note that steps are done."""
+        self.bar.update(steps)
 
     def end_epoch(self) -> None:
         """Note that an epoch is over; the first one compiles kernels and is not timed."""
@@ -196,6 +232,7 @@ def _plan(options: argparse.Namespace) -> Plan:
         options.lr or default_rate(options.optimizer, recipe.lr),
         options.optimizer,
         options.seed,
+        options.eager,
     )
 
 

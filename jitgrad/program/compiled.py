@@ -134,7 +134,7 @@ class CompiledFunction:
         shuffle: bool = False,
         drop_last: bool = False,
         generator: Any = None,
-        progress: bool = False,
+        progress: bool | Callable[[int], Any] = False,
         callback: Callable[[int, Any], Any] | None = None,
         schedule: Any = None,
     ) -> Any:
@@ -154,8 +154,8 @@ class CompiledFunction:
             Leave out a last batch that is smaller.
         generator : Generator, optional
             Source of the orders; the default generator when left out.
-        progress : bool
-            Show a progress bar (needs tqdm).
+        progress : bool or callable
+            True shows a progress bar (needs tqdm); a callable hears now and then how many steps were done.
         callback : callable, optional
             ``callback(epoch, results)`` after every epoch, with that epoch's results; a true value ends the run.
         schedule : scheduler or callable, optional

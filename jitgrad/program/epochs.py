@@ -47,7 +47,7 @@ class Batches:
         self.tensors, self.size, self.first, self.shuffled = tensors, size, first, shuffled
         self.bytes = [x.nbytes // max(len(x), 1) for x in tensors]
         if shuffled:
-            self.examples = [x.new_empty((size, *x.shape[1:])) for x in tensors]  # type: ignore[attr-defined]
+            self.examples = [x.new_zeros((size, *x.shape[1:])) for x in tensors]  # type: ignore[attr-defined]
         else:
             self.examples = [x[first : first + size] for x in tensors]  # type: ignore[index]
 
@@ -305,7 +305,7 @@ def run_epochs(
     shuffle: bool,
     drop_last: bool,
     generator: Any,
-    progress: bool,
+    progress: bool | Callable[[int], Any],
     callback: Callable[[int, Any], Any] | None,
     schedule: Any,
 ) -> Any:
@@ -358,9 +358,10 @@ def _advance(schedule: Any, epoch: int) -> None:
 class _bar:
     """A progress bar, or nothing: a context that gives the function to call with the number of steps done."""
 
-    def __init__(self, wanted: bool, total: int) -> None:
+    def __init__(self, wanted: bool | Callable[[int], Any], total: int) -> None:
         self._bar = None
-        if wanted:
+        self._tick = wanted if callable(wanted) else lambda _: None
+        if wanted is True:
             try:
                 from tqdm.auto import tqdm
             except ImportError:
@@ -368,7 +369,7 @@ class _bar:
             self._bar = tqdm(total=total, unit="step")
 
     def __enter__(self) -> Callable[[int], Any]:
-        return self._bar.update if self._bar is not None else (lambda _: None)
+        return self._bar.update if self._bar is not None else self._tick
 
     def __exit__(self, *error: Any) -> None:
         if self._bar is not None:

@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from llvmlite import ir
 
 ROUNDS = 20  # runs of which the best counts
+PEAK_ROUNDS = 200  # of runs for a peak: other programs must be quiet during one of them
+MANY = 1 << 20  # bytes whose copies are repeated less
 SHORTEST = 50_000  # nanoseconds of a run: the clock and the call take less than one hundredth of it
 CHAINS = 12  # multiply-adds side by side, more than any core has under way
 TURNS = 100_000
@@ -55,7 +57,9 @@ LINE, PAGE = 64, 4096
 TURNS_WORD, SEEDS_WORD = 8, 9
 
 
-def best_time(table: np.ndarray, n: int, before: Callable[[], object] = lambda: None) -> float:
+def best_time(
+    table: np.ndarray, n: int, before: Callable[[], object] = lambda: None, rounds: int = ROUNDS
+) -> float:
     """Nanoseconds that a walk over a table of segments takes when it is repeated.
 
     Parameters
@@ -67,12 +71,13 @@ def best_time(table: np.ndarray, n: int, before: Callable[[], object] = lambda: 
         into runs, of which the best counts.
     before : callable
         Called before each run, outside the time.
+    rounds : int
+        Number of runs.
     """
-    count = max(1, n // ROUNDS)
-    took = _timed(table, count, before)
-    if took < SHORTEST:
-        count = math.ceil(count * SHORTEST / max(took, 1))
-    return min(_timed(table, count, before) for _ in range(ROUNDS)) / count
+    count = max(1, n // rounds)
+    while _timed(table, count, before) < SHORTEST:
+        count *= 2
+    return min(_timed(table, count, before) for _ in range(rounds)) / count
 
 
 def best_time_of_few(table: np.ndarray, n: int, few: int, before: Callable[[], object]) -> float:
@@ -112,7 +117,7 @@ def multiply_add_peak(dtype: str) -> float:
     seeds = np.linspace(0.1, 0.9, CHAINS + 2).astype(NUMPY_DTYPES[code])
     words = _record(_multiply_adds(code), PLAIN, SEEDS_WORD + 1)
     words[TURNS_WORD], words[SEEDS_WORD] = TURNS, seeds.ctypes.data
-    return 2 * CHAINS * _lanes(code) * TURNS / best_time(one_record(words), ROUNDS)
+    return 2 * CHAINS * _lanes(code) * TURNS / best_time(one_record(words), 1, rounds=PEAK_ROUNDS)
 
 
 def _lanes(code: int) -> int:
@@ -162,7 +167,7 @@ def product_rate(dtype: str) -> float:
         array[ARRAY_DIMS], array[ARRAY_NUMEL] = 2, n * n
         array[ARRAY_SHAPE : ARRAY_SHAPE + 2] = n
         array[ARRAY_STRIDES : ARRAY_STRIDES + 2] = n, 1
-    return 2 * n**3 / best_time(one_record(words), ROUNDS)
+    return 2 * n**3 / best_time(one_record(words), 1, rounds=PEAK_ROUNDS)
 
 
 def _record(kernel: int, layout: int, length: int) -> np.ndarray:
@@ -185,7 +190,8 @@ def copy_rates() -> dict[int, float]:
         # half a page further on in a page: reads and writes at one place of a page wait for each other
         target = source + -(-half // PAGE) * PAGE + PAGE // 2
         record = np.array(program_rows.record("copy", [target, source, half]), np.int64)
-        rates[size] = size / best_time(one_record(record), ROUNDS)
+        rounds = ROUNDS if half > MANY else PEAK_ROUNDS
+        rates[size] = size / best_time(one_record(record), 1, rounds=rounds)
     return rates
 
 
