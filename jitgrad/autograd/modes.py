@@ -36,7 +36,7 @@ def _set_mode(mode: int) -> int:
 
 
 def current_mode() -> int:
-    """This thread's mode: ENABLED, DISABLED or INFERENCE_MODE."""
+    """The mode of this thread: ENABLED, DISABLED or INFERENCE_MODE."""
     before = _set_mode(ENABLED)
     if before != ENABLED:
         _set_mode(before)

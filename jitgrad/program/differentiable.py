@@ -84,8 +84,8 @@ class _Call:
             if x._version != version:
                 raise RuntimeError(
                     "backward: one of the variables needed for gradient computation has been modified by an "
-                    f"inplace operation: a tensor of shape {list(x.shape)} that a compiled function used is at version "
-                    f"{x._version}; expected version {version} instead"
+                    f"inplace operation: a tensor of shape {list(x.shape)} that a compiled function used is at "
+                    f"version {x._version}; expected version {version} instead"
                 )
         return self.pullback.run(list(cotangents))
 

@@ -315,7 +315,8 @@ def run_epochs(
     state = Epochs(function, tensors, batch_size, epochs, shuffle, drop_last)
     if not state.total:
         raise ValueError(
-            f"run: {state.samples} samples make no batch of {batch_size}; use a smaller batch_size, or drop_last=False"
+            f"run: {state.samples} samples make no batch of {batch_size}; "
+            "use a smaller batch_size, or drop_last=False"
         )
     with _bar(progress, epochs * state.total) as tick:
         for epoch in range(epochs):

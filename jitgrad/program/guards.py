@@ -24,6 +24,7 @@ class Reference:
         self._cell, self._namespace, self._name = cell, namespace, name
 
     def __call__(self) -> Any:
+        """What the name means now."""
         if self._cell is not None:
             try:
                 return self._cell.cell_contents

@@ -31,8 +31,9 @@ class Operand(NamedTuple):
     Attributes
     ----------
     name : str
-        ``arg 0``, a parameter's name, ``0.weight.grad``, ``result``, ``const 0``, ``t0`` and so on; ``t0.2`` is
-        the second value kept where ``t0`` was, ``t0+64`` begins 64 bytes into it.
+        ``arg 0``, a parameter's name, ``0.weight.grad``, ``0.weight.exp_avg``, ``result``, ``const 0``,
+        ``saved 0`` (what the way forward left for this way back), ``%a`` (another tensor from outside) or
+        ``t0``. ``t0.2`` is the second value kept where ``t0`` was, ``t0+64`` begins 64 bytes into it.
     view : View
         Its geometry.
     in_place : bool
@@ -116,16 +117,17 @@ def _shifted(name: str, bytes_: int) -> str:
 
 def _tensor_names(program: Program) -> dict[int, str]:
     """Names of slots: parameters and buffers of the modules, and tensors that the function names itself."""
+    guards = program.guards if program.depends_on is None else program.depends_on.guards
     names: dict[int, str] = {}
-    labels = {id(value): reference._name for reference, value in program.guards.names if reference._name}
-    modules = [m for m in program.guards.objects if isinstance(m, Module)]
+    labels = {id(value): reference._name for reference, value in guards.names if reference._name}
+    modules = [m for m in guards.objects if isinstance(m, Module)]
     owners = [m for m in _outermost(modules) if any(True for _ in _contents(m))]
     for k, module in enumerate(owners):
         label = labels.get(id(module)) or f"{type(module).__name__}{k}"
         prefix = f"{label}." if len(owners) > 1 else ""
         for name, tensor in _contents(module):
             names.setdefault(tensor._slot, prefix + name)
-    for reference, value in program.guards.names:
+    for reference, value in guards.names:
         if isinstance(value, Tensor) and reference._name:
             names.setdefault(value._slot, reference._name)
     return names
@@ -235,12 +237,17 @@ class _Own:
     def __init__(self, program: Program) -> None:
         from .program import class_size
 
-        blocks = sorted((int(a), int(a) + class_size(int(k))) for a, k in program.recording.blocks)
+        def blocks_of(program: Program) -> list[tuple[int, int]]:
+            blocks = [(a, a + class_size(k)) for a, k in program.recording.blocks.tolist()]
+            return blocks + [(x.ctypes.data, x.ctypes.data + x.nbytes) for x in program._extra]
+
+        earlier = [] if program.depends_on is None else blocks_of(program.depends_on)
+        self._saved = {begin for begin, _ in earlier}
+        blocks = sorted(blocks_of(program) + earlier)
         self._begins = [b for b, _ in blocks]
         self._ends = [e for _, e in blocks]
         self._current: dict[int, int] = {}
         self._order: dict[Value, None] = {}
-        self._constants: dict[int, None] = {}
 
     def _place(self, address: int) -> int:
         """The start of the block with an address in it; the address itself where there is none."""
@@ -278,11 +285,14 @@ class _Own:
         names: dict[Value, str] = {}
         numbers: dict[int, int] = {}
         counts: dict[int, int] = {}
-        constants = 0
+        constants = saved = 0
         for value in self._order:
             place, version = value
             if value in finals:
                 names[value] = finals[value]
+            elif version == 0 and place in self._saved:
+                names[value] = f"saved {saved}"
+                saved += 1
             elif version == 0 and not self._current[place]:
                 names[value] = f"const {constants}"
                 constants += 1

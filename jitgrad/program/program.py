@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import bisect
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
@@ -37,6 +37,9 @@ from .rewrites import Facts, rewrite
 from .rows import Row, attributes, rows_of
 from .segments import cut
 from .walk import walk
+
+if TYPE_CHECKING:
+    from .profile import Profile
 
 BLOCK_UNIT = 64
 CLASS_LOSSES = ("cross_entropy_mean", "nll_gather")
@@ -278,7 +281,7 @@ class Program:
         return self.pullback is not None and self.pullback.busy
 
     def trust(self) -> None:
-        """Take the structure of modules for granted: a program of the way back runs no matter what they are now."""
+        """Run whatever has become of modules: a program of the way back does not depend on them."""
         self._header[0]["structure"] = store.structure
 
     def refresh(self) -> bool:
@@ -336,6 +339,45 @@ class Program:
         """Bytes of memory that the program keeps for itself."""
         blocks = sum(class_size(int(k)) for _, k in self.recording.blocks)
         return int(blocks) + sum(len(block) for block in self._extra)
+
+    def __repr__(self) -> str:
+        from .show import summary
+
+        return summary(self)
+
+    def show(self, file: TextIO | None = None) -> None:
+        """Print the rows: the kernel of each, what it reads and writes by name, bytes and operations.
+
+        Parameters
+        ----------
+        file : text stream, optional
+            Where to print; standard output if not given.
+        """
+        from .show import show
+
+        show(self, file)
+
+    def profile(self, n: int = 1000, arguments: Sequence[Tensor] | None = None) -> Profile:
+        """Measure how long each row takes, and what part of the machine's peak that is; ``print`` the result.
+
+        The program really runs; afterwards all memory that it wrote, such as parameters, gradients, optimizer
+        state and random state, is put back as it was. A row is repeated alone, so its operands are in the cache.
+
+        Parameters
+        ----------
+        n : int
+            How often to run the program, and each row, at least.
+        arguments : sequence of Tensor, optional
+            What to run it on; tensors of random numbers (of zeros where integers are wanted) if not given.
+
+        Raises
+        ------
+        RuntimeError
+            When the program does not fit the arguments or the state of the model any more.
+        """
+        from .profile import profile
+
+        return profile(self, n, arguments)
 
     def __del__(self) -> None:
         if sys.is_finalizing():  # the tables and the compiled code go too

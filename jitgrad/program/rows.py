@@ -55,6 +55,12 @@ class View(NamedTuple):
         """Number of elements."""
         return math.prod(self.shape)
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether it names every byte that it spans."""
+        places = math.prod(n for n, s in zip(self.shape, self.strides, strict=True) if s)
+        return self.end - self.begin == places * self.itemsize
+
     def touches(self, other: View) -> bool:
         """Whether the two may have bytes in common."""
         return self.begin < other.end and other.begin < self.end

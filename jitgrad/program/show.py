@@ -245,6 +245,9 @@ def show(program: Program, file: TextIO | None = None) -> None:
     for text in table([header, *cells], right=(0, 3, 4)):
         print(text, file=out)
     print(_footer(program, lines), file=out)
+    if program.pullback is not None:
+        print("\nthe way back from the results that have gradients:", file=out)
+        show(program.pullback._program, out)
 
 
 def table(lines: list[tuple[str, ...]], right: tuple[int, ...]) -> list[str]:

@@ -7,6 +7,8 @@ and several threads can each take strips without waiting for one another in betw
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from ...kernels import BY_NAME, program_rows
@@ -189,7 +191,7 @@ def _joined(chain: list[Row]) -> Row | None:
     edges = [batch * k // strips // 4 * 4 for k in range(strips)] + [batch]
     cut = [
         [narrowed(row, batch, first, last) for row in chain]
-        for first, last in zip(edges[:-1], edges[1:], strict=True)
+        for first, last in itertools.pairwise(edges)
     ]
     return program_strips(chain, cut)
 
