@@ -1,5 +1,46 @@
-"""Compiled steps: a Python function recorded once as a program of call records, and replayed without Python."""
+"""Compiled steps: a Python function recorded once as a program of call records, and replayed without Python.
 
-from .compiled import CompiledFunction, compile
+`recording` writes down what runs, `rows` reads it, `rewrites` improve it, `segments` cut it for threads, `program`
+keeps it ready, `compiled` finds the program that fits a call, and `epochs` runs it over batches.
+"""
 
-__all__ = ["CompiledFunction", "compile"]
+from __future__ import annotations
+
+from typing import Any
+
+
+def compile(
+    model: Any = None,
+    *,
+    fullgraph: bool = False,
+    dynamic: bool | None = None,
+    backend: Any = "inductor",
+    mode: str | None = None,
+    options: dict[str, bool] | None = None,
+    disable: bool = False,
+) -> Any:
+    """Compile a function or module: its first call is recorded, the following ones are replayed.
+
+    Parameters
+    ----------
+    model : callable
+        A function of tensors (also within tuples, lists and dicts; other arguments are constants), or a module.
+    fullgraph : bool
+        Raise an error where the function would otherwise run eagerly because it depends on data.
+    dynamic, backend, mode
+        For PyTorch's sake: every shape has a program of its own, and there is one way to replay it.
+    options : dict, optional
+        Rewrites of the program to switch off, as in ``{"in_place": False}``; see `jitgrad.program.rewrites`.
+    disable : bool
+        Return the function as it is.
+
+    Returns
+    -------
+    CompiledFunction
+    """
+    from .compiled import CompiledFunction  # imported at first use: a script that compiles nothing need not wait
+
+    del dynamic, backend, mode
+    if model is None:
+        return lambda function: compile(function, fullgraph=fullgraph, options=options, disable=disable)
+    return model if disable else CompiledFunction(model, fullgraph, options)

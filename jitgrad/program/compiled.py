@@ -1,4 +1,4 @@
-"""`compile`: a function that is recorded on its first call and replayed on the following ones."""
+"""Compiled functions: a function that is recorded on its first call and replayed on the following ones."""
 
 from __future__ import annotations
 
@@ -360,38 +360,3 @@ def _check_left_behind(recording: Recording, rows: int, returned: _Returned) -> 
         if not last:
             gc.collect()
     raise Spoiled("keeps tensors that were computed in the step (return them instead)", None, False)
-
-
-def compile(
-    model: Any = None,
-    *,
-    fullgraph: bool = False,
-    dynamic: bool | None = None,
-    backend: Any = "inductor",
-    mode: str | None = None,
-    options: dict[str, bool] | None = None,
-    disable: bool = False,
-) -> Any:
-    """Compile a function or module: its first call is recorded, the following ones are replayed.
-
-    Parameters
-    ----------
-    model : callable
-        A function of tensors (also within tuples, lists and dicts; other arguments are constants), or a module.
-    fullgraph : bool
-        Raise an error where the function would otherwise run eagerly because it depends on data.
-    dynamic, backend, mode
-        For PyTorch's sake: every shape has a program of its own, and there is one way to replay it.
-    options : dict, optional
-        Rewrites of the program to switch off, as in ``{"in_place": False}``; see `jitgrad.program.rewrites`.
-    disable : bool
-        Return the function as it is.
-
-    Returns
-    -------
-    CompiledFunction
-    """
-    del dynamic, backend, mode
-    if model is None:
-        return lambda function: compile(function, fullgraph=fullgraph, options=options, disable=disable)
-    return model if disable else CompiledFunction(model, fullgraph, options)
