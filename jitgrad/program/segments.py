@@ -10,6 +10,7 @@ SHARED_NS = 1200  # a row that takes less is left to one thread
 GIGAFLOPS = 90  # of a matrix product, roughly
 NS_AN_ELEMENT = 0.4  # of an elementwise row
 ALONE, SHARED = 1, 0  # parts of a segment
+MOST_TOGETHER = 32  # shared rows of one segment
 
 
 def nanoseconds(row: Row) -> float:
@@ -46,7 +47,11 @@ def cut(rows: list[Row]) -> list[tuple[int, int, int]]:
         parts = SHARED if nanoseconds(row) > SHARED_NS else ALONE
         if segments:
             first, _, before = segments[-1]
-            if before == parts and (parts == ALONE or not any(_depends(row, r) for r in rows[first:k])):
+            if (
+                before == parts
+                and (parts == ALONE or k - first < MOST_TOGETHER)
+                and (parts == ALONE or not any(_depends(row, r) for r in rows[first:k]))
+            ):
                 segments[-1] = (first, k + 1, parts)
                 continue
         segments.append((k, k + 1, parts))

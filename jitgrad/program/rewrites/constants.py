@@ -10,14 +10,17 @@ from .facts import Facts
 
 def hoist_constants(rows: list[Row], facts: Facts) -> list[Row]:
     """Drop rows that fill memory with a constant when no other row writes there; it is filled right now."""
+    writers: dict[int, int] = {}  # how many rows write to each block
+    for row in rows:
+        for block in {facts.block(w.address) for w in row.writes}:
+            writers[block] = writers.get(block, 0) + 1
     kept = []
     for row in rows:
-        if row.kernel in ("program.copy", "program.clear") and not facts.is_kept(row.writes[0]):
-            target = row.writes[0]
-            if not any(w.touches(target) for other in rows if other is not row for w in other.writes):
-                _fill(row)
-                continue
-        kept.append(row)
+        is_constant = row.kernel in ("program.copy", "program.clear") and not facts.is_kept(row.writes[0])
+        if is_constant and writers[facts.block(row.writes[0].address)] == 1:
+            _fill(row)
+        else:
+            kept.append(row)
     return kept
 
 

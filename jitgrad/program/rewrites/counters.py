@@ -14,16 +14,17 @@ def merge_counters(rows: list[Row], facts: Facts) -> list[Row]:
     merged: list[Row] = []
     place = -1  # of the row that counts
     counted: list[View] = []
-    since: list[View] = []  # touched after it
+    since: set[int] = set()  # blocks touched after it, or counted there
     for row in rows:
+        blocks = {facts.block(v.address) for v in (*row.reads, *row.writes)}
         if row.kernel != "program.count":
-            since += [*row.reads, *row.writes]
             merged.append(row)
-        elif place >= 0 and not any(w.touches(v) for w in row.writes for v in (*since, *counted)):
+        elif place >= 0 and not blocks & since:
             counted += row.writes
             words = program_rows.record("count", [len(counted), *[v.address for v in counted]])
             merged[place] = decode(np.array(words, np.int64))
         else:
-            place, counted, since = len(merged), list(row.writes), []
+            place, counted, since = len(merged), list(row.writes), set()
             merged.append(row)
+        since |= blocks
     return merged

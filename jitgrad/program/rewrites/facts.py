@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -12,32 +12,49 @@ from ..rows import View
 ALIGNMENT = 64
 
 
-class Facts(NamedTuple):
+class Facts:
     """The memory of a program.
 
-    Attributes
+    Parameters
     ----------
     outside : callable
         The storage that an address lies in when it is not the program's own, or 0.
-    kept : tuple of (int, int)
-        First byte and one past the last byte of the program's own memory that is read after a replay: results
-        and gradients of leaves.
-    extra : list
-        Memory that rewrites have added.
+    blocks : iterable of int
+        Addresses of the program's own blocks of memory.
+    kept : iterable of (int, int)
+        First byte and one past the last byte of own memory that is read after a replay: results, and gradients
+        of leaves.
     """
 
-    outside: Callable[[int], int]
-    kept: tuple[tuple[int, int], ...]
-    extra: list[np.ndarray]
+    def __init__(
+        self, outside: Callable[[int], int], blocks: Iterable[int], kept: Iterable[tuple[int, int]]
+    ) -> None:
+        self.outside = outside
+        self._blocks = sorted(blocks)
+        self.kept: dict[int, list[tuple[int, int]]] = {}
+        for span in kept:
+            self.kept.setdefault(self.block(span[0]), []).append(span)
+        self.extra: list[np.ndarray] = []  # memory that rewrites have added
 
-    def new_block(self, size: int) -> int:
-        """The address of more memory for the program."""
-        block = np.zeros(size + ALIGNMENT, np.uint8)
-        self.extra.append(block)
-        return -(-block.ctypes.data // ALIGNMENT) * ALIGNMENT
+    def block(self, address: int) -> int:
+        """What distinguishes the block or storage of an address: views of two different ones never overlap."""
+        storage = self.outside(address)
+        if storage:
+            return -storage
+        k = bisect_right(self._blocks, address) - 1
+        return self._blocks[k] if k >= 0 else 0
 
     def is_kept(self, view: View) -> bool:
         """Whether what is written there matters after the replay."""
         if self.outside(view.address):
             return True
-        return any(view.begin < end and begin < view.end for begin, end in self.kept)
+        spans = self.kept.get(self.block(view.address), ())
+        return any(view.begin < end and begin < view.end for begin, end in spans)
+
+    def new_block(self, size: int) -> int:
+        """The address of more memory for the program."""
+        memory = np.zeros(size + ALIGNMENT, np.uint8)
+        self.extra.append(memory)
+        address = -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+        self._blocks.insert(bisect_right(self._blocks, address), address)
+        return address

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..rows import Row, View, decode
 from .facts import Facts
 
+MOST_ROWS = 256  # how far to look for the last use of a value
 MOST_BYTES = 64 << 20  # values larger than this stay where they are
 
 
@@ -41,7 +42,7 @@ def move_result(rows: list[Row], k: int, facts: Facts) -> None:
 def _last_use(rows: list[Row], k: int, target: View) -> int | None:
     """The last row that uses what row `k` has written, or None when that cannot be told."""
     last = k
-    for j in range(k + 1, len(rows)):
+    for j in range(k + 1, min(k + MOST_ROWS, len(rows))):
         row = rows[j]
         if row.kernel.startswith("program.") and any(v.touches(target) for v in (*row.reads, *row.writes)):
             return None if row.chain or any(v.touches(target) for v in row.reads) else last
@@ -54,4 +55,4 @@ def _last_use(rows: list[Row], k: int, target: View) -> int | None:
             return None
         if inside:
             last = j
-    return last
+    return last if k + MOST_ROWS >= len(rows) else None

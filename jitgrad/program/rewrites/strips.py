@@ -37,15 +37,17 @@ MIN_ROWS = 16  # of a strip: fewer would waste the matrix multiply's tiles
 STRIP_BYTES = 96 << 10  # what a strip's rows touch should stay in the near caches
 MIN_BYTES = 16 << 10  # a chain that touches less is not worth it
 MOST_STRIPS = 256
+MOST_ROWS = 64  # of a chain
 
 
 def cut_strips(rows: list[Row], facts: Facts) -> list[Row]:
     """Replace chains of at least two rows over one batch by rows that run them strip by strip."""
     rows = [part for row in rows for part in _split_gradients(row)]
     done: list[Row] = []
+    batches = _batches(rows)
     at = 0
     while at < len(rows):
-        chain, deferred, end = _chain(rows, at, facts)
+        chain, deferred, end = _chain(rows, at, batches[at], facts)
         joined = _joined(chain) if len(chain) > 1 else None
         if joined is None:
             done.append(rows[at])
@@ -98,22 +100,25 @@ def _batch_of(row: Row) -> int:
     return _samples(row, 4)
 
 
-def _chain(rows: list[Row], at: int, facts: Facts) -> tuple[list[Row], list[Row], int]:
+def _batches(rows: list[Row]) -> list[int]:
+    """For every row, the batch of the first layer that follows but for elementwise rows, or 0."""
+    batches = [0] * (len(rows) + 1)
+    for k in range(len(rows) - 1, -1, -1):
+        batches[k] = _batch_of(rows[k]) or (batches[k + 1] if _is_map(rows[k]) else 0)
+    return batches
+
+
+def _chain(rows: list[Row], at: int, batch: int, facts: Facts) -> tuple[list[Row], list[Row], int]:
     """The chain that begins at row `at`, the rows put off until after it, and where it ends.
 
     A row of the chain that would overwrite what a row put off still needs gets other memory for its result.
     """
-    batch = 0
-    for row in rows[at:]:  # leading elementwise rows learn the batch from the first layer
-        batch = _batch_of(row)
-        if batch or not _is_map(row):
-            break
     chain: list[Row] = []
     deferred: list[Row] = []
     end = at
     if batch < 2 * MIN_ROWS:
         return chain, deferred, at
-    for k in range(at, len(rows)):
+    for k in range(at, min(at + MOST_ROWS, len(rows))):
         row = rows[k]
         if _narrowable(row, batch) and _conflicts(row, deferred):
             move_result(rows, k, facts)
@@ -189,10 +194,7 @@ def _joined(chain: list[Row]) -> Row | None:
         return None
     strips = min(max(2, 2 * round(size / STRIP_BYTES / 2)), batch // MIN_ROWS, MOST_STRIPS)
     edges = [batch * k // strips // 4 * 4 for k in range(strips)] + [batch]
-    cut = [
-        [narrowed(row, batch, first, last) for row in chain]
-        for first, last in itertools.pairwise(edges)
-    ]
+    cut = [[narrowed(row, batch, first, last) for row in chain] for first, last in itertools.pairwise(edges)]
     return program_strips(chain, cut)
 
 
