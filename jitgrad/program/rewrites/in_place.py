@@ -22,6 +22,8 @@ def reuse_operands(rows: list[Row], facts: Facts) -> list[Row]:
         if not _is_flat(row):
             continue
         target = row.writes[0]
+        if any(v.touches(target) for v in row.reads):  # in place already
+            continue
         # of several operands the one written last: it is the likeliest to be in the cache still
         found = [(_first_writer(rows, e, operand, target, facts, uses), operand) for operand in row.reads]
         first, operand = max(found, key=lambda pair: pair[0], default=(-1, target))
