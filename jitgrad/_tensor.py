@@ -7,11 +7,10 @@ them there. Most methods are ordinary functions of `jitgrad.functions`, attached
 from __future__ import annotations
 
 import atexit
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-import numpy as np
-
+from ._values import Values
 from .dispatch import CONTEXT, demand
 from .dtypes import CPU, DTYPES, Size, device, dtype, float32
 from .engine import layout
@@ -35,7 +34,7 @@ F = TypeVar("F", bound=Callable)
 NUMBERS = (float, int, bool)
 
 
-class Tensor:
+class Tensor(Values):
     """A multi-dimensional array that remembers how it was made, as PyTorch's.
 
     Make one with `jitgrad.tensor`, `jitgrad.zeros` and their kin.
@@ -233,127 +232,22 @@ class Tensor:
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"data: expected a Tensor, got {type(value).__name__}")
+        if store.recording is not None:
+            store.recording.moved(self, self._slot)
         entries.adopt(CONTEXT, self._slot, value._slot)
+        store.structure_changed()
 
     def _become(self, slot: int) -> None:
         """Point this handle at another slot, whose handle it takes over."""
         before, self._slot = self._slot, slot
         if before != slot:
+            store.structure_changed()
+            if store.recording is not None:
+                store.recording.moved(self, before)
             entries.release(CONTEXT, before)
-
-    # values -----------------------------------------------------------------------------------------
-
-    def item(self) -> Any:
-        """The only element as a Python number."""
-        if self._word(S_NUMEL) != 1:
-            raise RuntimeError(
-                f"item: a Tensor with {self.numel()} elements cannot be converted to Scalar; shape "
-                f"{tuple(self.shape)}, expected one element. Use tolist(), or reduce it first"
-            )
-        if store.recording is not None:
-            store.recording.read("item")
-        code = self._word(S_DTYPE)
-        if code >= float32.code:
-            return entries.read_float(CONTEXT, self._slot)
-        value = entries.read_int(CONTEXT, self._slot)
-        return bool(value) if code == 0 else value
-
-    def numpy(self, *, force: bool = False) -> np.ndarray:
-        """A NumPy array on the same memory, which stays valid as long as the array is held."""
-        if self.requires_grad and not force:
-            raise RuntimeError(
-                "numpy: can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead"
-            )
-        return np.asarray(_Memory(self.detach()))
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        array_ = self.numpy()
-        return array_ if dtype is None and not copy else np.array(array_, dtype=dtype, copy=copy)
-
-    def tolist(self) -> Any:
-        """The elements as nested lists of Python numbers."""
-        return np.asarray(_Memory(self)).tolist()
-
-    def _number(self) -> Any:
-        if self._word(S_NUMEL) != 1:
-            raise ValueError(
-                f"only one element tensors can be converted to Python scalars; got {self.numel()} elements of "
-                f"shape {tuple(self.shape)}. Use tolist(), or reduce it first"
-            )
-        return self.item()
-
-    def __float__(self) -> float:
-        return float(self._number())
-
-    def __int__(self) -> int:
-        return int(self._number())
-
-    def __index__(self) -> int:
-        if self.dtype.is_floating_point or self.numel() != 1:
-            raise TypeError("only integer tensors of a single element can be converted to an index")
-        return int(self.item())
-
-    def __complex__(self) -> complex:
-        return complex(self._number())
-
-    def __bool__(self) -> bool:
-        if self._word(S_NUMEL) != 1:
-            raise RuntimeError(
-                f"bool: Boolean value of Tensor with {self.numel()} values is ambiguous; use any() or all()"
-            )
-        return bool(self.item())
-
-    def __len__(self) -> int:
-        if not self.ndim:
-            raise TypeError("len() of a 0-d tensor")
-        return self._word(S_SHAPE)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        if not self.ndim:
-            raise TypeError("iteration over a 0-d tensor")
-        return iter(self.unbind(0))  # type: ignore[attr-defined]
-
-    def __contains__(self, value: Any) -> bool:
-        return bool((self == value).any())  # type: ignore[union-attr]
 
     def __hash__(self) -> int:
         return id(self)
-
-    def __repr__(self) -> str:
-        from .printing import tensor_repr
-
-        return tensor_repr(self)
-
-    def __format__(self, spec: str) -> str:
-        if self.ndim == 0 and not isinstance(self, _parameter_type()):
-            return format(self.item(), spec)
-        return object.__format__(self, spec)
-
-    def __reduce_ex__(self, protocol: Any) -> tuple:
-        if not self.is_leaf:
-            raise RuntimeError(
-                "copy: only Tensors created explicitly by the user (graph leaves) support deepcopy and pickle; "
-                "detach() it first"
-            )
-        values = np.array(np.asarray(_Memory(self.detach())))
-        return _rebuild, (type(self), values, self.requires_grad, self.__dict__ or None)
-
-    def __deepcopy__(self, memo: dict) -> Tensor:
-        rebuild, arguments = self.__reduce_ex__(2)
-        made = memo[id(self)] = rebuild(*arguments)
-        if self.grad is not None:
-            made.grad = self.grad.clone()  # type: ignore[attr-defined]
-        return made
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        plain = [x.numpy() if isinstance(x, Tensor) else x for x in inputs]
-        reflected = {"add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__",
-                     "true_divide": "__rtruediv__", "divide": "__rtruediv__", "power": "__rpow__"}  # fmt: skip
-        if method == "__call__" and len(inputs) == 2 and isinstance(inputs[0], np.generic):
-            name = reflected.get(ufunc.__name__)
-            if name:
-                return getattr(self, name)(inputs[0].item())
-        return getattr(ufunc, method)(*plain, **options)
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(
@@ -362,46 +256,10 @@ class Tensor:
         )
 
 
-class _Memory:
-    """What NumPy needs to see a tensor's memory; it keeps the tensor, and so the memory, alive."""
-
-    def __init__(self, tensor: Tensor) -> None:
-        if store.recording is not None:
-            store.recording.read("numpy")
-        self.tensor = tensor
-        kind = tensor.dtype
-        self.__array_interface__ = {
-            "shape": tuple(tensor.shape),
-            "strides": tuple(s * kind.itemsize for s in tensor.stride()),
-            "typestr": kind.numpy.str,
-            "data": (tensor.data_ptr(), False),
-            "version": 3,
-        }
-
-
 def _in_inference_mode() -> bool:
     from .autograd.modes import is_inference_mode_enabled
 
     return is_inference_mode_enabled()
-
-
-def _parameter_type() -> type:
-    from .nn.parameter import Parameter
-
-    return Parameter
-
-
-def _rebuild(kind: type, values: np.ndarray, requires_grad: bool, attributes: dict | None) -> Tensor:
-    from .functions.creation import tensor
-
-    source = tensor(values)  # held by a name until the new handle is counted
-    made = kind.__new__(kind)
-    made._slot = entries.retain(CONTEXT, source._slot)
-    if requires_grad:
-        made.requires_grad_()
-    if attributes:
-        made.__dict__.update(attributes)
-    return made
 
 
 def _install_finalizer(finalize: Callable) -> None:

@@ -142,6 +142,8 @@ def promoted(op: Op, operands: Sequence[Any], into: int) -> list[Any]:
                 f"{target.name}; use the operation without the underscore, or convert the tensor first"
             )
         common = target
+    if common.code not in op.dtypes:
+        refuse_dtype(op, operands, into)
     return [
         x if x is None or d != layout.SAME or x.dtype is common else x.to(common)
         for x, d in zip(operands, op.operand_dtypes, strict=True)

@@ -61,7 +61,10 @@ def set_default_dtype(d: dtype) -> None:
     """Set the floating dtype of new tensors made from Python floats: float32 or float64."""
     if not isinstance(d, dtype) or not d.is_floating_point:
         raise TypeError(f"set_default_dtype: expected torch.float32 or torch.float64, got {d!r}")
+    from .store import store  # which needs this module itself
+
     _Defaults.floating = d
+    store.structure_changed()
 
 
 def get_default_dtype() -> dtype:

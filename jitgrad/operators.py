@@ -22,7 +22,7 @@ def number_tensor(value: Any, kind: dtype) -> Tensor:
     return wrap(demand("number", kind.code, float(value), 0 if floating else int(value)))
 
 
-def mixed_binary(op: Op, a: Any, b: Any, into: int, status: int) -> int:
+def mixed_binary(op: Op, a: Any, b: Any, into: int) -> int:
     """A binary operation that the fast way refused, with at most one Python number among its operands."""
     if isinstance(a, Tensor) and isinstance(b, Tensor):
         # `b` may be a NumPy array's tensor, for which nothing has been tried yet
@@ -54,6 +54,7 @@ def binary(name: str) -> tuple[Callable, Callable, Callable]:
 
     def forward(self: Tensor, other: Any) -> Tensor:
         kind = type(other)
+        # the entries refuse a `self` that is no tensor: Tensor.__add__(None, x)
         if kind is Tensor:
             result = entries.binary(code, self, other)
         elif kind is float:
@@ -67,7 +68,7 @@ def binary(name: str) -> tuple[Callable, Callable, Callable]:
             if other is NotImplemented:
                 return NotImplemented
             result = layout.BAD_DTYPE
-        return wrap(mixed_binary(op, self, other, 0, result)) if type(result) is int else result
+        return wrap(mixed_binary(op, self, other, 0)) if type(result) is int else result
 
     def reflected(self: Tensor, other: Any) -> Tensor:
         other = as_operand(other, name)
@@ -78,7 +79,7 @@ def binary(name: str) -> tuple[Callable, Callable, Callable]:
         kind = number_category(other)
         whole = int(other) if kind < 2 else 0
         slot = entries.apply_number(CONTEXT, code, 0, self._slot, other, whole, kind, 1)
-        return wrap(slot if slot >= 0 else mixed_binary(op, other, self, 0, slot))
+        return wrap(slot if slot >= 0 else mixed_binary(op, other, self, 0))
 
     def in_place(self: Tensor, other: Any) -> Tensor:
         operand = as_operand(other, name)
@@ -90,7 +91,7 @@ def binary(name: str) -> tuple[Callable, Callable, Callable]:
         elif number_category(operand) == 2:
             status = entries.apply_number(CONTEXT, code, self._slot, self._slot, operand, 0, 2, 0)
         if status < 0:
-            status = mixed_binary(op, self, operand, self._slot, status)
+            status = mixed_binary(op, self, operand, self._slot)
         self._become(status)
         return self
 

@@ -19,7 +19,17 @@ from .index_walks import (
     loops,
     window,
 )
-from .plain import accessors, attributes, clear_bytes, described, place, quotient, set_word, word
+from .plain import (
+    accessors,
+    attributes,
+    clear_bytes,
+    described,
+    place,
+    quotient,
+    room_for_array,
+    set_word,
+    word,
+)
 
 
 def index(symbol: str, dtype: int) -> Any:
@@ -161,9 +171,9 @@ def slice_put(symbol: str, dtype: int) -> Any:
         x, values, y = described(record, 0), described(record, 1), described(record, 2)
         if part == 0:
             copy_all(y, x)
-            # the description of x is not needed any more: it makes room for the region's
-            window(y, attributes(record), x)
-            copy_all(x, values)
+            region = room_for_array()
+            window(y, attributes(record), region)
+            copy_all(region, values)
 
     return kernel
 
@@ -175,7 +185,7 @@ def slice_put_backward(symbol: str, dtype: int) -> Any:
 
     def kernel(record, part, parts):
         words = attributes(record)
-        region, g = described(record, 0), described(record, 3)
+        region, g = room_for_array(), described(record, 3)
         to_x, to_values = described(record, 4), described(record, 5)
         if part != 0:
             return

@@ -179,13 +179,6 @@ def fast_two_sum(a: Vec, b: Vec) -> tuple[Vec, Vec]:
     return total, b - (total - a)
 
 
-def two_sum(a: Vec, b: Vec) -> tuple[Vec, Vec]:
-    """``a + b`` and its rounding error."""
-    total = a + b
-    back = total - a
-    return total, (a - (total - back)) + (b - back)
-
-
 def two_product(a: Vec, b: Vec) -> tuple[Vec, Vec]:
     """``a * b`` and its rounding error; without a fused instruction by Dekker's splitting."""
     product = a * b

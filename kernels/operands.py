@@ -16,7 +16,7 @@ from llvmlite import ir
 from . import abi
 from .host import host
 from .nest import share
-from .stage import F64, I32, I64, MASK, Scope, Vec
+from .stage import F64, I32, I64, MASK, Scope, Vec, new_kernel, new_module
 
 Combine = Callable[[Vec, Vec], Vec]
 
@@ -69,6 +69,11 @@ class Arrays:
         """Stride of array `k` along a dimension, in elements."""
         return self._word(k, self._plus(dim, abi.ARRAY_STRIDES))
 
+    def last_dim(self, k: int) -> ir.Value:
+        """The last dimension of array `k`; 0 when it has none."""
+        last = self.b.sub(self.dims(k), I64(1))
+        return self.b.select(self.b.icmp_signed("<", last, I64(0)), I64(0), last)
+
     def _plus(self, dim: int | ir.Value, field: int) -> int | ir.Value:
         return dim + field if isinstance(dim, int) else self.b.add(dim, I64(field))
 
@@ -105,6 +110,13 @@ class Arrays:
                 for k, s in zip(ks, sums, strict=True):
                     b.store(b.add(b.load(s), b.mul(b.load(digit), self.stride(k, d))), s)
         return [b.load(s) for s in sums]
+
+
+def array_kernel(symbol: str) -> tuple[ir.Module, Arrays, ir.Value, ir.Value]:
+    """A kernel on whole arrays, to be written: its module, its arrays, the part it is to do, and of how many."""
+    module = new_module(symbol)
+    b, record, part, parts = new_kernel(module, symbol)
+    return module, Arrays(b, record), part, parts
 
 
 class Line:

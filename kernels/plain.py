@@ -177,6 +177,17 @@ def described(typing_context, record, k):
 
 
 @intrinsic
+def room_for_array(typing_context):
+    """The address of room for the description of one array, for as long as the kernel runs."""
+
+    def generate(context, builder, signature, args):
+        room = cgutils.alloca_once(builder, ir.IntType(64), size=ARRAY_WORDS)
+        return builder.ptrtoint(room, ir.IntType(64))
+
+    return types.int64(), generate
+
+
+@intrinsic
 def attributes(typing_context, record):
     """The address of a record's attribute words."""
 

@@ -16,8 +16,8 @@ from . import abi, gemm
 from .gemm_tiles import ACCUMULATE
 from .host import host
 from .nest import share, spread
-from .operands import Arrays
-from .stage import I64, Scope, Vec, new_kernel, new_module
+from .operands import Arrays, array_kernel
+from .stage import I64, Scope, Vec
 from .table import LINEAR, MATMUL, array_op
 
 WRITE = 0
@@ -117,9 +117,7 @@ class Products:
 
 
 def _begin(symbol: str, dtype: int):
-    module = new_module(symbol)
-    b, record, part, parts = new_kernel(module, symbol)
-    arrays = Arrays(b, record)
+    module, arrays, part, parts = array_kernel(symbol)
     return module, Products(arrays, dtype), (part, parts)
 
 

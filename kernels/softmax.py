@@ -12,8 +12,8 @@ import numpy as np
 from llvmlite import ir
 
 from .formula import exp, log
-from .operands import Arrays, Line, each_line
-from .stage import Vec, new_kernel, new_module
+from .operands import Line, array_kernel, each_line
+from .stage import Vec
 from .table import LIKE_FIRST, array_op
 
 
@@ -93,11 +93,9 @@ def build_log_softmax_backward(symbol: str, dtype: int) -> ir.Module:
 
 
 def _kernel(symbol: str, dtype: int, ks: tuple[int, ...], body) -> ir.Module:
-    module = new_module(symbol)
-    b, record, part, parts = new_kernel(module, symbol)
-    arrays = Arrays(b, record)
+    module, arrays, part, parts = array_kernel(symbol)
     each_line(arrays, ks, [dtype] * len(ks), arrays.word(0), (part, parts), body)
-    b.ret_void()
+    arrays.b.ret_void()
     return module
 
 

@@ -101,11 +101,6 @@ def sort_line(work, n, key_bytes):
     return indices
 
 
-def work_words(n: int) -> int:
-    """Words of working memory that sorting a line of `n` elements needs."""
-    return 4 * n + BUCKETS
-
-
 # bytes in which keys differ; keys of unsigned dtypes need one more than the elements have, for the sign
 _KEY_BYTES = {abi.BOOL: 2, abi.UINT8: 2, abi.INT32: 4, abi.INT64: 8, abi.FLOAT32: 4, abi.FLOAT64: 8}
 

@@ -152,20 +152,51 @@ def test_nonzero(kind):
     a = (RANDOM.integers(0, 2, (3, 4, 2)) * 3).astype(kind)
     np.testing.assert_array_equal(torch.nonzero(torch.tensor(a)).numpy(), np.argwhere(a))
     np.testing.assert_array_equal(torch.argwhere(torch.tensor(a).transpose(0, 2)).numpy(), np.argwhere(a.T))
-    for got, want in zip(torch.tensor(a).nonzero(as_tuple=True), a.nonzero(), strict=True):
-        np.testing.assert_array_equal(got.numpy(), want)
+    for call in (lambda x: x.nonzero(as_tuple=True), torch.where):
+        for got, want in zip(call(torch.tensor(a)), a.nonzero(), strict=True):
+            assert got.dtype == torch.int64
+            np.testing.assert_array_equal(got.numpy(), want)
 
 
 def test_nonzero_without_dimensions_or_elements():
     assert tuple(torch.tensor(3.0).nonzero().shape) == (1, 0)
     assert tuple(torch.tensor(0.0).nonzero().shape) == (0, 0)
     assert tuple(torch.zeros(0, 3).nonzero().shape) == (0, 2)
+    assert [x.tolist() for x in torch.where(torch.tensor(True))] == [[0]]
+    assert [x.tolist() for x in torch.where(torch.zeros(0, 3))] == [[], []]
+
+
+def test_where_takes_one_argument_or_three():
+    x, mask = torch.ones(3), torch.tensor([True, False, True])
+    assert x.where(mask, -x).tolist() == [1, -1, 1]
+    assert x.where(mask, 2).tolist() == [1, 2, 1]
+    for call in (
+        lambda: torch.where(mask, x),
+        lambda: torch.where(mask, None, x),
+        lambda: torch.where(mask, x, None),
+        lambda: torch.where(None),
+        lambda: torch.where([True, False]),
+        lambda: x.where(mask),
+        lambda: x.where(mask, None),
+        lambda: x.where(None, x),
+        lambda: x.where(x, mask, x),
+    ):
+        with pytest.raises(TypeError, match=r"where\(\)"):
+            call()
+    with pytest.raises(RuntimeError, match="where: expected condition to be a boolean tensor"):
+        x.where(x, x)
 
 
 def test_one_hot():
     index = torch.tensor([[0, 2], [1, 0]])
     np.testing.assert_array_equal(torch.functions.one_hot(index).numpy(), np.eye(3, dtype=int)[index.numpy()])
     assert tuple(torch.functions.one_hot(index, 5).shape) == (2, 2, 5)
+
+
+def test_the_functional_forms_are_the_same_functions():
+    for name in ("embedding", "one_hot"):
+        assert getattr(torch.nn.functional, name) is getattr(torch.functions, name)
+        assert name in torch.nn.functional.__all__
 
 
 def test_embedding_skips_the_padding_row():

@@ -23,6 +23,11 @@ from .scans import *
 from .sorting import *
 from .losses import *
 from .products import *
+from .contractions import *
+from .matrices import *
 from .einsum import *
 from .generator import *
 from .random import *
+from .draws import *
+from .dropout import *
+from . import filling

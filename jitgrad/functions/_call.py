@@ -35,6 +35,17 @@ def tensor_of(value: Any, name: str, position: str = "input") -> Tensor:
     refuse_operand(name, value, position)
 
 
+def require_tensors(name: str, *values: Any, optional: Any = None) -> None:
+    """A TypeError unless all values are tensors; `optional` may be None instead."""
+    for x in values if optional is None else (*values, optional):
+        if not isinstance(x, Tensor):
+            position = 1 + next(k for k, y in enumerate((*values, optional)) if y is x)
+            raise TypeError(
+                f"{name}(): argument {position} must be Tensor, not {type(x).__name__}; "
+                "wrap the value with torch.tensor(...)"
+            )
+
+
 def is_floating(x: Tensor) -> bool:
     """Whether a tensor holds floating-point numbers."""
     return store.slots[x._slot * SLOT_WORDS + S_DTYPE] >= FLOAT32
@@ -78,7 +89,10 @@ def unary_in_place(name: str, op_name: str | None = None) -> Callable[[Tensor], 
     code = op.code
 
     def function(self: Tensor) -> Tensor:
-        slot = self._slot
+        try:
+            slot = self._slot
+        except AttributeError:
+            refuse_operand(name + "_", self)
         status = entries.apply(CONTEXT, code, slot, slot, 0, 0, 0, 0, 0)
         if status < 0:
             status = complete(op, (self,), None, slot, status)

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._tensor import Tensor, wrap
 from ..kernels import BY_NAME
-from ._call import apply_floats, pointwise, unary, unary_in_place
+from ._call import apply_floats, pointwise, tensor_of, unary, unary_in_place
 
 __all__ = ["absolute_error", "bce", "bce_with_logits", "celu", "elu", "gelu", "hardsigmoid",
            "hardswish", "hardtanh", "huber", "kl_div_pointwise", "leaky_relu", "logsigmoid",
@@ -83,6 +83,7 @@ def _in_place(name: str, *defaults: float) -> Callable[..., Tensor]:
     op = BY_NAME[name]
 
     def run(self: Tensor, *args: Any) -> Tensor:
+        tensor_of(self, name + "_", "self")
         values = (*args, *defaults[len(args) :])
         self._become(apply_floats(op, self, tuple(float(v) for v in values), self._slot))
         return self

@@ -252,12 +252,12 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 multiply, divide, subtract = mul, div, sub
 
 
-def lerp(input: Tensor, end: Tensor, weight: Tensor | float) -> Tensor:
+def lerp(input: Tensor | float, end: Tensor | float, weight: Tensor | float) -> Tensor:
     """``input + weight * (end - input)``."""
     return wrap(call(BY_NAME["lerp"], as_tensors("lerp", input, end, weight)))
 
 
-def _with_value(name: str, input: Tensor, a: Tensor, b: Tensor, value: float) -> Tensor:
+def _with_value(name: str, input: Any, a: Any, b: Any, value: float) -> Tensor:
     common = result_type((input, a, b))
     if common.is_floating_point:
         return wrap(call(BY_NAME[name], as_tensors(name, input, a, b), (float(value),)))
@@ -268,12 +268,16 @@ def _with_value(name: str, input: Tensor, a: Tensor, b: Tensor, value: float) ->
     return input + a * b * value
 
 
-def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+def addcmul(
+    input: Tensor | float, tensor1: Tensor | float, tensor2: Tensor | float, *, value: float = 1
+) -> Tensor:
     """``input + value * tensor1 * tensor2``."""
     return _with_value("addcmul", input, tensor1, tensor2, value)
 
 
-def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: float = 1) -> Tensor:
+def addcdiv(
+    input: Tensor | float, tensor1: Tensor | float, tensor2: Tensor | float, *, value: float = 1
+) -> Tensor:
     """``input + value * tensor1 / tensor2``."""
     return _with_value("addcdiv", input, tensor1, tensor2, value)
 
@@ -357,7 +361,7 @@ def _into(name: str) -> Callable[..., Tensor]:
     """``lerp_``, ``addcmul_`` and ``addcdiv_``: the optimizer's and the moving average's own steps."""
     op = BY_NAME[name]
 
-    def run(self: Tensor, a: Tensor, b: Any, *, value: float = 1) -> Tensor:
+    def run(self: Tensor, a: Any, b: Any, *, value: float = 1) -> Tensor:
         floats = (float(value),) if op.attributes else ()
         self._become(call(op, as_tensors(name, self, a, b), floats, self._slot))
         return self

@@ -10,7 +10,7 @@ from ..dispatch import call, result_type
 from ..dtypes import bool_
 from ..engine.entry import entries
 from ..kernels import BY_NAME
-from ._call import apply_floats, as_tensors, dtype_code, is_floating, tensor_of
+from ._call import apply_floats, as_tensors, dtype_code, is_floating, require_tensors, tensor_of
 from .arithmetic import in_place_of
 
 __all__ = ["clamp", "clamp_max", "clamp_min", "clip", "fmax", "fmin", "masked_fill", "maximum", "minimum",
@@ -20,7 +20,7 @@ _CLAMP, _WHERE, _MASKED_FILL = BY_NAME["clamp"], BY_NAME["where"], BY_NAME["mask
 _MINIMUM, _MAXIMUM = BY_NAME["minimum"], BY_NAME["maximum"]
 
 
-def _extreme(name: str, op: Any, input: Tensor, other: Tensor) -> Tensor:
+def _extreme(name: str, op: Any, input: Any, other: Any) -> Tensor:
     if isinstance(input, Tensor) and isinstance(other, Tensor):
         result = entries.binary(op.code, input, other)
         if type(result) is not int:
@@ -31,23 +31,25 @@ def _extreme(name: str, op: Any, input: Tensor, other: Tensor) -> Tensor:
     return wrap(call(op, (a, b)))
 
 
-def minimum(input: Tensor, other: Tensor) -> Tensor:
+def minimum(input: Tensor | float, other: Tensor | float) -> Tensor:
     """The smaller of two values; nan when either is. Where they tie, each gets half of the gradient."""
     return _extreme("minimum", _MINIMUM, input, other)
 
 
-def maximum(input: Tensor, other: Tensor) -> Tensor:
+def maximum(input: Tensor | float, other: Tensor | float) -> Tensor:
     """The larger of two values; nan when either is. Where they tie, each gets half of the gradient."""
     return _extreme("maximum", _MAXIMUM, input, other)
 
 
 def fmin(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of two values; a nan gives way to the other."""
+    require_tensors("fmin", input, other)
     return where(other.isnan(), input, where(input.isnan(), other, minimum(input, other)))
 
 
 def fmax(input: Tensor, other: Tensor) -> Tensor:
     """The larger of two values; a nan gives way to the other."""
+    require_tensors("fmax", input, other)
     return where(other.isnan(), input, where(input.isnan(), other, maximum(input, other)))
 
 
@@ -129,6 +131,9 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
 def _where_method(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """The tensor where `condition` holds, else `other`."""
     return where(condition, self, other)
+
+
+_where_method.__name__ = _where_method.__qualname__ = "where"  # what Python's own complaints call it
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:

@@ -61,7 +61,7 @@ logical_not = unary("logical_not")
 def _logical(name: str) -> Callable[..., Tensor]:
     op = BY_NAME[name]
 
-    def function(input: Tensor, other: Tensor) -> Tensor:
+    def function(input: Tensor, other: Tensor | float) -> Tensor:
         return wrap(call(op, as_tensors(name, tensor_of(input, name), other)))
 
     function.__name__ = function.__qualname__ = name

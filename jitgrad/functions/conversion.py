@@ -15,7 +15,7 @@ from ..kernels import BY_NAME
 from ..kernels.abi import DTYPE_NAMES
 from ..operators import number_tensor
 from ..store import store
-from ._call import tensor_of, unary
+from ._call import require_tensors, tensor_of, unary
 
 __all__ = ["clone"]
 
@@ -103,6 +103,7 @@ def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
 
 def type_as(self: Tensor, other: Tensor) -> Tensor:
     """The tensor in the dtype of `other`."""
+    require_tensors("type_as", self, other)
     return cast(self, other.dtype)
 
 

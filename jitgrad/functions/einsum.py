@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .._tensor import Tensor
+from ._call import require_tensors
 from .products import matmul, same_dtype
 
 __all__ = ["einsum"]
@@ -43,6 +44,7 @@ def einsum(equation: str, *operands: Any) -> Tensor:
         raise TypeError("einsum(): the equation must be a string; PyTorch's sublist form is not supported")
     if len(operands) == 1 and isinstance(operands[0], Sequence):
         operands = tuple(operands[0])
+    require_tensors("einsum", *operands)
     same_dtype("einsum", *operands)
     terms, result = _parsed(equation, operands)
     parts = [_plain(x, term, equation) for x, term in zip(operands, terms, strict=True)]

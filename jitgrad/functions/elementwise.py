@@ -7,7 +7,16 @@ from typing import Any
 from .._tensor import Tensor, wrap
 from ..dispatch import call
 from ..kernels import BY_NAME
-from ._call import apply_floats, as_tensors, dtype_code, is_floating, tensor_of, unary, unary_in_place
+from ._call import (
+    apply_floats,
+    as_tensors,
+    dtype_code,
+    is_floating,
+    require_tensors,
+    tensor_of,
+    unary,
+    unary_in_place,
+)
 
 __all__ = ["abs", "absolute", "acos", "arccos", "arcsin", "arctan", "asin", "atan", "atan2",
            "ceil", "copysign", "cos", "cosh", "deg2rad", "erf", "erfc", "exp", "exp2", "expm1",
@@ -83,7 +92,7 @@ def sign(input: Tensor) -> Tensor:
 
 def positive(input: Tensor) -> Tensor:
     """The tensor itself."""
-    return input
+    return tensor_of(input, "positive")
 
 
 def _rounding(name: str) -> Any:
@@ -126,28 +135,31 @@ def erfc(input: Tensor) -> Tensor:
     return 1 - erf(input)
 
 
-def atan2(input: Tensor, other: Tensor) -> Tensor:
+def atan2(input: Tensor | float, other: Tensor | float) -> Tensor:
     """The angle of the point (other, input)."""
     return wrap(call(BY_NAME["atan2"], as_tensors("atan2", input, other)))
 
 
-def copysign(input: Tensor, other: Tensor | float) -> Tensor:
+def copysign(input: Tensor | float, other: Tensor | float) -> Tensor:
     """The magnitude of `input` with the sign of `other`."""
     return wrap(call(BY_NAME["copysign"], as_tensors("copysign", input, other)))
 
 
 def deg2rad(input: Tensor) -> Tensor:
     """Degrees to radians."""
+    require_tensors("deg2rad", input)
     return input * 0.017453292519943295
 
 
 def rad2deg(input: Tensor) -> Tensor:
     """Radians to degrees."""
+    require_tensors("rad2deg", input)
     return input * 57.29577951308232
 
 
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """``log(x / (1 - x))`` with `x` kept within ``eps`` and ``1 - eps``."""
+    require_tensors("logit", input)
     x = input if eps is None else input.clamp(eps, 1 - eps)  # type: ignore[attr-defined]
     return log(x / (1 - x))
 

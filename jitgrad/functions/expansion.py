@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from .._tensor import Tensor
-from ._call import tensor_of
+from ._call import require_tensors, tensor_of
 from ._dims import shape_of, sizes
 from .shape import NONE, strided_view, view_words
 
@@ -58,6 +58,7 @@ def expand(self: Tensor, *size: Any) -> Tensor:
 
 def expand_as(self: Tensor, other: Tensor) -> Tensor:
     """`expand` to the shape of `other`."""
+    require_tensors("expand_as", self, other)
     return expand(self, *other.shape)
 
 
@@ -87,6 +88,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """Tensors expanded to their common shape."""
     if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
         tensors = tuple(tensors[0])
+    require_tensors("broadcast_tensors", *tensors)
     shape = broadcast_shapes(*(x.shape for x in tensors))
     return tuple(x if x.shape == shape else expand(x, *shape) for x in tensors)
 

@@ -11,6 +11,7 @@ from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import INT64
 from ..store import store
+from ._call import require_tensors
 from ._dims import dims_of, one_dim, shape_of
 from ._indices import Plan, Points, expanded, launch, read_rows
 from .indexing import INDEX, as_value, read_points, recorded, refuse_leaf, write_points
@@ -73,6 +74,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
 
     ``out[i][j] = input[index[i][j]][j]`` for ``dim=0``.
     """
+    require_tensors("gather", input, index)
     own, index = shape_of(input), _long_index(index, "gather")
     dim = one_dim(dim, len(own), "gather")
     shape = shape_of(index)
@@ -136,6 +138,7 @@ def scatter(
 
     ``out[index[i][j]][j] = src[i][j]`` for ``dim=0``. Where an index repeats, the last write stays.
     """
+    require_tensors("scatter", input, index)
     source, add = _scatter_source("scatter", src, value, reduce)
     return _scatter("scatter", input, dim, index, source, add, False)
 
@@ -152,12 +155,14 @@ def scatter_(
 @method
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """`input` with the elements of `src` added at `index` along `dim`; repeated indices all count."""
+    require_tensors("scatter_add", input, index, src)
     return _scatter("scatter_add", input, dim, index, src, True, False)
 
 
 @method
 def scatter_add_(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """`scatter_add` in place."""
+    require_tensors("scatter_add_", self, index, src)
     return _scatter("scatter_add_", self, dim, index, src, True, True)
 
 
@@ -175,6 +180,7 @@ def _line_points(name: str, x: Tensor, dim: int, index: Tensor) -> tuple[Tensor,
 @method
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices of `input` along `dim` that `index` names, in its order."""
+    require_tensors("index_select", input, index)
     index = _long_index(index, "index_select")
     dims = dims_of(input)
     dim = one_dim(dim, dims, "index_select")
@@ -222,30 +228,35 @@ def _put(
 @method
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
     """`input` with ``alpha * source`` added to the slices that `index` names; repeated indices all count."""
+    require_tensors("index_add", input, index, source)
     return _write_line("index_add", input, dim, index, source if alpha == 1 else source * alpha, True, False)
 
 
 @method
 def index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
     """`index_add` in place."""
+    require_tensors("index_add_", self, index, source)
     return _write_line("index_add_", self, dim, index, source if alpha == 1 else source * alpha, True, True)
 
 
 @method
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """`input` with the slices that `index` names replaced by those of `source`."""
+    require_tensors("index_copy", input, index, source)
     return _write_line("index_copy", input, dim, index, source, False, False)
 
 
 @method
 def index_copy_(self: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """`index_copy` in place."""
+    require_tensors("index_copy_", self, index, source)
     return _write_line("index_copy_", self, dim, index, source, False, True)
 
 
 @method
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """`input` with the slices that `index` names filled with one number."""
+    require_tensors("index_fill", input, index)
     return _write_line("index_fill", input, dim, index, _scalar("index_fill", value), False, False)
 
 
@@ -281,10 +292,12 @@ def _index_put(name: str, x: Tensor, indices: Any, values: Any, accumulate: bool
 @method
 def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
     """`input` with `values` written, or added with `accumulate`, at ``input[indices]``."""
+    require_tensors("index_put", input, *indices, values)
     return _index_put("index_put", input, indices, values, accumulate, False)
 
 
 @method
 def index_put_(self: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: bool = False) -> Tensor:
     """`index_put` in place."""
+    require_tensors("index_put_", self, *indices, values)
     return _index_put("index_put_", self, indices, values, accumulate, True)

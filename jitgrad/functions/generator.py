@@ -11,7 +11,7 @@ import numpy as np
 from .._tensor import Tensor
 from ..dtypes import CPU, check_device, int64, uint8
 from ..dtypes import device as device_type
-from ..kernels.random import S_COUNTER, S_KEY, STATE_WORDS
+from ..kernels.draws import S_COUNTER, S_KEY, STATE_WORDS
 from ..store import store
 from .creation import from_array, make_empty
 

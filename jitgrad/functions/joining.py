@@ -10,7 +10,7 @@ from ..dispatch import result_type
 from ..dtypes import DTYPES, int64
 from ..kernels import BY_NAME
 from ._arrays import run_arrays
-from ._call import dtype_code, tensor_of
+from ._call import dtype_code, require_tensors, tensor_of
 from ._dims import dims_of, one_dim, shape_of, sizes
 from ._out import write_out
 from .conversion import cast
@@ -148,6 +148,7 @@ def dstack(tensors: Sequence[Tensor]) -> Tensor:
 
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     """Vectors as the columns of a matrix; matrices side by side."""
+    require_tensors("column_stack", *tensors)
     return cat([_reshape(x, (x.numel(), 1), "reshape") if dims_of(x) < 2 else x for x in tensors], 1)
 
 
@@ -239,6 +240,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
 
 def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
     """`tensor_split` along the second dimension, of vectors the first."""
+    require_tensors("hsplit", input)
     return tensor_split(input, indices_or_sections, 0 if dims_of(input) == 1 else 1)
 
 
@@ -284,6 +286,7 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
 
 def tile(input: Tensor, *dims: Any) -> Tensor:
     """`repeat` that puts ones in front of too few numbers."""
+    require_tensors("tile", input)
     times = sizes(dims, "tile")
     return repeat(input, *(1,) * (dims_of(input) - len(times)), *times)
 
@@ -328,6 +331,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     """Coordinates of the grid that vectors span: one tensor for each, expanded without copies."""
     if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
         tensors = tuple(tensors[0])
+    require_tensors("meshgrid", *tensors)
     if not tensors:
         raise RuntimeError("meshgrid: expects a non-empty TensorList")
     if indexing not in ("ij", "xy"):

@@ -13,6 +13,7 @@ from ..engine.layout import S_DIMS, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ..store import store
+from ._call import refuse_operand, require_tensors
 
 __all__ = [
     "cross_entropy_mean",
@@ -25,9 +26,9 @@ __all__ = [
 
 SOFTMAX, LOG_SOFTMAX = BY_NAME["softmax"], BY_NAME["log_softmax"]
 MSE, CROSS_ENTROPY, NLL = BY_NAME["mse_loss"], BY_NAME["cross_entropy_mean"], BY_NAME["nll_gather"]
-MSE_CODE, CROSS_ENTROPY_CODE, NLL_CODE = MSE.code, CROSS_ENTROPY.code, NLL.code
+MSE_CODE, CROSS_ENTROPY_CODE = MSE.code, CROSS_ENTROPY.code
 
-# where kernels report what is wrong with their operands: what, and a number (see kernels/losses.py)
+# where kernels report what is wrong with their operands: what, and a number (see kernels/reports.py)
 _REPORT = array("q", (0, 0))
 _REPORT_ADDRESS = _REPORT.buffer_info()[0]
 BAD_TARGET = 2
@@ -53,7 +54,10 @@ def checked_dim(name: str, x: Tensor, dim: int) -> int:
 def _along(op: Op, x: Tensor, dim: int, kind: Any) -> Tensor:
     if kind is not None:
         x = _converted(op.name, x, kind)
-    dim = checked_dim(op.name, x, dim)
+    try:
+        dim = checked_dim(op.name, x, dim)
+    except AttributeError:
+        refuse_operand(op.name, x)
     words = _dim_words.get(dim)
     if words is None:
         words = _dim_words[dim] = array("q", (dim,))
@@ -62,6 +66,7 @@ def _along(op: Op, x: Tensor, dim: int, kind: Any) -> Tensor:
 
 
 def _converted(name: str, x: Tensor, kind: Any) -> Tensor:
+    require_tensors(name, x)
     kind = to_dtype(kind, name)
     return x if x.dtype is kind else x.to(kind)  # type: ignore[attr-defined]
 
@@ -104,21 +109,18 @@ def mse_loss(input: Tensor, target: Tensor) -> Tensor:
     RuntimeError
         If the shapes differ; see ``nn.functional.mse_loss`` for a loss that broadcasts.
     """
-    slot = entries.apply(
-        CONTEXT, MSE_CODE, 0, input._slot, target._slot, 0, 0, _REPORT_PLACE, 1
-    )  # fmt: skip
-    if slot < 0:
-        slot = complete(MSE, (input, target), _REPORT_WORDS, 0, slot)
-    loss = wrap(slot)
-    if _REPORT[0]:
-        _refuse("mse_loss", input, target)
-    return loss
+    require_tensors("mse_loss", input, target)
+    return _loss("mse_loss", MSE, input, target)
 
 
 def fused_mse_loss(input: Tensor, target: Tensor) -> Tensor | None:
     """`mse_loss` where shapes and dtypes are equal, else None: the engine looks, so that Python need not."""
     while True:
-        slot = entries.apply(CONTEXT, MSE_CODE, 0, input._slot, target._slot, 0, 0, _REPORT_PLACE, 1)
+        try:
+            slot = entries.apply(CONTEXT, MSE_CODE, 0, input._slot, target._slot, 0, 0, _REPORT_PLACE, 1)
+        except AttributeError:
+            require_tensors("mse_loss", input, target)
+            raise
         if slot >= 0:
             return wrap(slot)
         if not store.mend(slot):
@@ -148,9 +150,13 @@ def cross_entropy_mean(input: Tensor, target: Tensor, ignore_index: int = -100) 
     if known is None:
         words = array("q", (ignore_index, _REPORT_ADDRESS))
         known = _ignored_words[ignore_index] = words, words.buffer_info()[0]
-    slot = entries.apply(
-        CONTEXT, CROSS_ENTROPY_CODE, 0, input._slot, target._slot, 0, 0, known[1], 2
-    )  # fmt: skip
+    try:
+        slot = entries.apply(
+            CONTEXT, CROSS_ENTROPY_CODE, 0, input._slot, target._slot, 0, 0, known[1], 2
+        )  # fmt: skip
+    except AttributeError:
+        require_tensors("cross_entropy", input, target)
+        raise
     if slot < 0:
         slot = complete(CROSS_ENTROPY, (input, target), known[0], 0, slot)
     loss = wrap(slot)
@@ -179,17 +185,19 @@ def nll_gather(input: Tensor, target: Tensor) -> Tensor:
     RuntimeError
         If the shapes do not fit.
     """
+    require_tensors("nll_gather", input, target)
     if input.ndim != 2 or target.ndim != 1 or input.shape[0] != target.shape[0]:
         _refuse_rows("nll_gather", input, target)
-    slot = entries.apply(
-        CONTEXT, NLL_CODE, 0, input._slot, target._slot, 0, 0, _REPORT_PLACE, 1
-    )  # fmt: skip
-    if slot < 0:
-        slot = complete(NLL, (input, target), _REPORT_WORDS, 0, slot)
-    losses = wrap(slot)
+    return _loss("nll_loss", NLL, input, target)
+
+
+def _loss(name: str, op: Op, input: Tensor, target: Tensor) -> Tensor:
+    """Run a loss whose only attribute is the report's address."""
+    slot = entries.apply(CONTEXT, op.code, 0, input._slot, target._slot, 0, 0, _REPORT_PLACE, 1)
+    loss = wrap(slot if slot >= 0 else complete(op, (input, target), _REPORT_WORDS, 0, slot))
     if _REPORT[0]:
-        _refuse("nll_loss", input, target)
-    return losses
+        _refuse(name, input, target)
+    return loss
 
 
 def _refuse(name: str, input: Tensor, target: Tensor) -> NoReturn:

@@ -6,6 +6,7 @@ from typing import Any
 
 from .._tensor import Tensor, method, wrap
 from ..dtypes import bool_, int64
+from ._call import require_tensors
 from ._dims import dims_of, one_dim
 from ._indices import Plan, Points, coordinates, expanded, read_rows, run
 from .gathering import _lines, _long_index, _put, gather, scatter_
@@ -52,12 +53,14 @@ def _mask_points(mask: Tensor) -> Points:
 @method
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements of `input` where `mask` is set, in one dimension; the two broadcast."""
+    require_tensors("masked_select", input, mask)
     x, mask = _broadcast("masked_select", input, _mask_of("masked_select", mask))
     x, mask = _lines(x, mask)
     return read_points(x, _mask_points(mask))
 
 
 def _masked_scatter(name: str, x: Tensor, mask: Tensor, source: Tensor, in_place: bool) -> Tensor:
+    require_tensors(name, x, mask, source)
     if source.dtype is not x.dtype:
         raise RuntimeError(
             f"{name}: expected self and source to have same dtypes but got {x.dtype.name} and "
@@ -92,6 +95,7 @@ def masked_scatter_(self: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 @method
 def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements of `input`, seen as one dimension, at `index`; the result has the shape of `index`."""
+    require_tensors("take", input, index)
     index = _long_index(index, "take")
     flat = input.reshape(-1)  # type: ignore[attr-defined]
     return read_points(flat, Points([(0, index)], flat.shape))
@@ -100,6 +104,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
 @method
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """`gather` whose operands broadcast along the other dimensions; without `dim`, of the flattened ones."""
+    require_tensors("take_along_dim", input, indices)
     if dim is None:
         return gather(input.reshape(-1), 0, indices.reshape(-1))  # type: ignore[attr-defined]
     dim = one_dim(dim, input.ndim, "take_along_dim")
@@ -124,6 +129,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
 @method
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Coordinates of the elements that are not zero: one row each, or a tensor for each dimension."""
+    require_tensors("nonzero", input)
     from .creation import zeros
 
     if not input.ndim:
@@ -147,7 +153,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Int64 tensor with a new last dimension that is 1 at the class that `tensor` names and 0 elsewhere."""
     from .creation import zeros
 
-    if not isinstance(tensor, Tensor) or tensor.dtype is not int64:
+    require_tensors("one_hot", tensor)
+    if tensor.dtype is not int64:
         raise RuntimeError(
             "one_hot is only applicable to index tensor of type LongTensor; convert it with .long()"
         )
@@ -183,6 +190,7 @@ def embedding(
     sparse: bool = False,
 ) -> Tensor:
     """Rows of `weight` (n, d) at `input`; row `padding_idx` gets no gradient."""
+    require_tensors("embedding", input, weight)
     if max_norm is not None or scale_grad_by_freq or sparse:
         raise NotImplementedError("embedding: max_norm, scale_grad_by_freq and sparse are not supported")
     index = _long_index(input, "embedding")
@@ -202,6 +210,7 @@ def slice_scatter(
     input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Tensor:
     """`input` with the slice ``start:end:step`` of `dim` replaced by `src`."""
+    require_tensors("slice_scatter", input, src)
     dim = one_dim(dim, input.ndim, "slice_scatter")
     return _region_put("slice_scatter", input, (*(slice(None),) * dim, slice(start, end, step)), src)
 
@@ -209,6 +218,7 @@ def slice_scatter(
 @method
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     """`input` with the slice `index` of `dim` replaced by `src`."""
+    require_tensors("select_scatter", input, src)
     dim = one_dim(dim, input.ndim, "select_scatter")
     return _region_put("select_scatter", input, (*(slice(None),) * dim, index), src)
 

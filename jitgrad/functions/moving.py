@@ -10,7 +10,7 @@ from .._tensor import Tensor, wrap
 from ..dtypes import bool_
 from ..kernels import BY_NAME
 from ._arrays import run_arrays
-from ._call import tensor_of
+from ._call import require_tensors, tensor_of
 from ._dims import dim_mask, dims_of, one_dim, shape_of
 from .bounds import where
 from .creation import from_array
@@ -36,6 +36,7 @@ def flip(input: Tensor, *dims: Any) -> Tensor:
 
 def fliplr(input: Tensor) -> Tensor:
     """The second dimension in reverse."""
+    require_tensors("fliplr", input)
     if dims_of(input) < 2:
         raise RuntimeError("fliplr: Input must be >= 2-d.")
     return flip(input, 1)
@@ -43,6 +44,7 @@ def fliplr(input: Tensor) -> Tensor:
 
 def flipud(input: Tensor) -> Tensor:
     """The first dimension in reverse."""
+    require_tensors("flipud", input)
     if dims_of(input) < 1:
         raise RuntimeError("flipud: Input must be >= 1-d.")
     return flip(input, 0)
@@ -170,6 +172,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
 
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """The matrix with all elements of a tensor as its diagonal."""
+    require_tensors("diagflat", input)
     return diag_embed(_reshape(input, (input.numel(),), "reshape"), offset)
 
 

@@ -10,6 +10,7 @@ from .._tensor import Tensor, method, wrap
 from ..dtypes import dtype, int64
 from ..kernels import BY_NAME
 from ..kernels.table import Op
+from ._call import require_tensors
 from ._dims import one_dim
 from ._indices import run
 from .gathering import gather
@@ -70,6 +71,7 @@ def cumprod(input: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
 @method
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """Logarithms of the cumulative sums of exponentials, along `dim`."""
+    require_tensors("logcumsumexp", input)
     if not input.dtype.is_floating_point:
         raise RuntimeError(f"logcumsumexp: expected a floating dtype, got {input.dtype.name}; use .float()")
     return _scan(LOGCUMSUMEXP, "logcumsumexp", input, dim, None)
@@ -89,6 +91,7 @@ _in_place("cumprod", cumprod)
 
 
 def _extreme(op: Op, name: str, x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    require_tensors(name, x)
     dim = one_dim(dim, x.ndim, name)
     plain = x.detach().contiguous()  # type: ignore[attr-defined]
     indices = wrap(run(op, (plain,), int64, x.shape, line_words(x.shape, dim)))
@@ -112,6 +115,7 @@ def diff(
     input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None
 ) -> Tensor:
     """Differences of neighbours along `dim`, taken `n` times."""
+    require_tensors("diff", input)
     if not input.ndim:
         raise RuntimeError("diff expects input to be at least one-dimensional")
     if n < 0:

@@ -9,10 +9,12 @@ from functools import lru_cache, wraps
 from typing import Any
 
 from .._tensor import Tensor, wrap
+from ..dispatch import CONTEXT
 from ..dispatch import view as make_view
 from ..engine import layout
+from ..engine.entry import entries
 from ..kernels.abi import MAX_DIMS
-from ._call import tensor_of
+from ._call import require_tensors, tensor_of
 from ._dims import dims_of, one_dim, shape_of, sizes
 
 __all__ = ["adjoint", "atleast_1d", "atleast_2d", "atleast_3d", "flatten", "moveaxis", "movedim",
@@ -133,11 +135,13 @@ def _view_as_dtype(x: Tensor, kind: Any) -> Tensor:
 
 def view_as(self: Tensor, other: Tensor) -> Tensor:
     """`view` in the shape of `other`."""
+    require_tensors("view_as", self, other)
     return view(self, *other.shape)
 
 
 def reshape_as(self: Tensor, other: Tensor) -> Tensor:
     """`reshape` to the shape of `other`."""
+    require_tensors("reshape_as", self, other)
     return _reshape(self, tuple(other.shape), "reshape")
 
 
@@ -156,6 +160,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 def ravel(input: Tensor) -> Tensor:
     """All elements in one dimension."""
+    require_tensors("ravel", input)
     return _reshape(input, (-1,) if input.numel() else (0,), "reshape")
 
 
@@ -216,6 +221,7 @@ def _at_least(dims: int, name: str) -> Any:
     def function(*tensors: Any) -> Any:
         if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
             tensors = tuple(tensors[0])
+        require_tensors(name, *tensors)
         made = tuple(_with_dims(x, dims) for x in tensors)
         return made[0] if len(made) == 1 else made
 
@@ -322,6 +328,7 @@ def _matrix_transpose(self: Tensor) -> Tensor:
 
 def adjoint(input: Tensor) -> Tensor:
     """The last two dimensions exchanged."""
+    require_tensors("adjoint", input)
     return _matrix_transpose(input)
 
 
@@ -362,8 +369,7 @@ def _in_place(name: str, function: Any) -> None:
     @wraps(function)
     def run(self: Tensor, *args: Any) -> Tensor:
         made = function(self, *args)
-        slot, made._slot = made._slot, self._slot
-        self._slot = slot
+        self._become(entries.retain(CONTEXT, made._slot))
         return self
 
     run.__name__ = run.__qualname__ = name

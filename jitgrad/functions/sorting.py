@@ -11,6 +11,7 @@ from ..dispatch import arrays
 from ..dtypes import DTYPES, dtype, int64
 from ..kernels import BY_NAME
 from ..kernels.table import Op
+from ._call import refuse_operand, require_tensors
 from ._dims import one_dim
 from .gathering import gather
 from .scans import line_words
@@ -71,6 +72,7 @@ def _order(x: Tensor, dim: int, descending: bool) -> Tensor:
 @method
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> sort_result:
     """Values in order along `dim`, and their indices. Nan is the greatest; equal ones keep their order."""
+    require_tensors("sort", input)
     dim = one_dim(dim, input.ndim, "sort")
     indices = _order(input, dim, descending)
     return sort_result(gather(input, dim, indices), indices)
@@ -79,6 +81,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
 @method
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """Indices that put the elements in order along `dim`."""
+    require_tensors("argsort", input)
     return _order(input, one_dim(dim, input.ndim, "argsort"), descending)
 
 
@@ -91,6 +94,7 @@ def msort(input: Tensor) -> Tensor:
 @method
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> topk_result:
     """The `k` greatest (or least) elements along `dim`, best first, and their indices."""
+    require_tensors("topk", input)
     dim = one_dim(dim, input.ndim, "topk")
     size = input.shape[dim] if input.ndim else 1
     if isinstance(k, bool) or not 0 <= k <= size:
@@ -118,6 +122,7 @@ def _ranked(name: str, x: Tensor, dim: int, keepdim: bool, kind: int, rank: int 
 @method
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> kthvalue_result:
     """The `k`-th smallest element (from 1) along `dim`, and its index."""
+    require_tensors("kthvalue", input)
     size = input.shape[one_dim(dim, input.ndim, "kthvalue")] if input.ndim else 1
     if not 1 <= k <= size:
         raise RuntimeError(
@@ -127,6 +132,7 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> kth
 
 
 def _median(name: str, kind: int, result: Any, x: Tensor, dim: int | None, keepdim: bool) -> Any:
+    require_tensors(name, x)
     if dim is not None:
         return result(*_ranked(name, x, dim, keepdim, kind))
     if not x.numel():
@@ -149,6 +155,7 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
 @method
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> mode_result:
     """The most frequent value along `dim` (the least of several), and the index of its last occurrence."""
+    require_tensors("mode", input)
     dim = one_dim(dim, input.ndim, "mode")
     lines = np.moveaxis(np.atleast_1d(input.detach().numpy()), dim, -1)
     found = np.empty((*lines.shape[:-1], 1), np.int64)
@@ -193,6 +200,7 @@ def unique(
     return_counts : bool
         Also return how often each value occurs.
     """
+    require_tensors("unique", input)
     values = input.detach().numpy()
     axis = None if dim is None else one_dim(dim, input.ndim, "unique")
     found = np.unique(values, return_inverse=True, return_counts=True, axis=axis, equal_nan=False)
@@ -204,6 +212,7 @@ def unique_consecutive(
     input: Tensor, return_inverse: bool = False, return_counts: bool = False, dim: int | None = None
 ) -> Any:
     """The first of every run of equal neighbours: of the flattened elements, or of the slices along `dim`."""
+    require_tensors("unique_consecutive", input)
     values = input.detach().numpy()
     axis = 0 if dim is None else one_dim(dim, input.ndim, "unique_consecutive")
     lines = values.reshape(-1) if dim is None else np.moveaxis(values, axis, 0)
@@ -242,6 +251,7 @@ def searchsorted(
     sorter : Tensor, optional
         Indices that sort the sequences.
     """
+    require_tensors("searchsorted", sorted_sequence, optional=sorter)
     from .creation import tensor
 
     if side not in (None, "left", "right"):
@@ -272,6 +282,8 @@ def searchsorted(
 @method
 def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """For each value the number of boundaries below it (or, with `right`, not above it)."""
+    if not isinstance(boundaries, Tensor):
+        refuse_operand("bucketize", boundaries, "boundaries")
     if boundaries.ndim != 1:
         raise RuntimeError(
             f"bucketize(): boundaries must be 1 dimension, got shape {tuple(boundaries.shape)}"
@@ -282,6 +294,7 @@ def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right:
 @method
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each whole number occurs, or the sums of its weights."""
+    require_tensors("bincount", input, optional=weights)
     from .creation import tensor
 
     if input.ndim != 1 or input.dtype.is_floating_point:
@@ -309,6 +322,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
 @method
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """Counts of elements in `bins` equal parts of ``[min, max]``; of their own range when both are equal."""
+    require_tensors("histc", input)
     from .creation import tensor
 
     if not input.dtype.is_floating_point:

@@ -1,5 +1,7 @@
 """Functions of neural networks: PyTorch's ``torch.nn.functional``."""
 
+from jitgrad.functions import embedding, one_hot
+
 from .activation import (
     celu,
     celu_,
@@ -42,7 +44,6 @@ from .linear import (
     dropout,
     linear,
     normalize,
-    one_hot,
     pairwise_distance,
 )
 from .margin import (
@@ -73,6 +74,7 @@ __all__ = [
     "dropout",
     "elu",
     "elu_",
+    "embedding",
     "gaussian_nll_loss",
     "gelu",
     "glu",

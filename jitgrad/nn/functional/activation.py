@@ -12,10 +12,12 @@ from typing import Any
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
+from jitgrad.functions._call import require_tensors
 
 
 def _overwrite(input: Tensor, function: Callable[..., Tensor], *options: Any) -> Tensor:
     """Put ``function(input)`` into ``input``; the clone keeps what backward needs to see."""
+    require_tensors(function.__name__ + "_", input)
     return input.copy_(function(input.clone(), *options))
 
 
@@ -55,6 +57,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     RuntimeError
         If the number of slopes is neither 1 nor the number of channels.
     """
+    require_tensors("prelu", input, weight)
     if weight.ndim > 1:
         raise RuntimeError(f"prelu: expected a scalar or 1D weight, got ndim = {weight.ndim}")
     slopes = weight.numel()
@@ -231,6 +234,7 @@ def tanhshrink(input: Tensor) -> Tensor:
 
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """Return 0 from ``-lambd`` to ``lambd`` and ``x`` elsewhere."""
+    require_tensors("hardshrink", input)
     return T.where((input >= -lambd) & (input <= lambd), T.zeros_like(input), input)
 
 
@@ -242,6 +246,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     RuntimeError
         If ``lambd`` is negative.
     """
+    require_tensors("softshrink", input)
     if lambd < 0:
         raise RuntimeError(f"softshrink: lambd must be greater or equal to 0, got {lambd}")
     return input - input.clamp(-lambd, lambd)
@@ -263,6 +268,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     IndexError
         If there is no dimension ``dim``.
     """
+    require_tensors("glu", input)
     if input.ndim == 0:
         raise RuntimeError("glu: a 0-dim tensor cannot be halved")
     size = input.size(dim)
@@ -306,6 +312,7 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
 
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """Return ``softmax(-x)``; see `softmax`."""
+    require_tensors("softmin", input)
     if dim is None:
         dim = _default_dim("softmin", input.ndim)
     return T.softmax(-(input if dtype is None else input.to(dtype)), dim)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.dtypes import int64, uint8
+from jitgrad.functions._call import require_tensors
 
 from ._reduction import chosen_reduction, reduced
 
@@ -45,6 +46,7 @@ def nll_loss(
     IndexError
         If a target is not a class.
     """
+    require_tensors("nll_loss", input, target, optional=weight)
     reduction = chosen_reduction(size_average, reduce, reduction)
     _check_indices("nll_loss", input, target, weight)
     return _index_loss(input, _targets(target, ignore_index), weight, reduction)
@@ -87,18 +89,24 @@ def cross_entropy(
     IndexError
         If a target is not a class.
     """
-    if (
-        weight is None
-        and reduction == "mean"
-        and label_smoothing == 0.0
-        and size_average is None
-        and reduce is None
-        and input.ndim == 2
-        and target.ndim == 1
-        and target.dtype == int64
-        and input.shape[0] == target.shape[0]
-    ):
+    try:
+        fused = (
+            weight is None
+            and reduction == "mean"
+            and label_smoothing == 0.0
+            and size_average is None
+            and reduce is None
+            and input.ndim == 2
+            and target.ndim == 1
+            and target.dtype == int64
+            and input.shape[0] == target.shape[0]
+        )
+    except AttributeError:
+        require_tensors("cross_entropy", input, target)
+        raise
+    if fused:
         return T.cross_entropy_mean(input, target, ignore_index)
+    require_tensors("cross_entropy", input, target, optional=weight)
     reduction = chosen_reduction(size_average, reduce, reduction)
     if label_smoothing > 1.0:
         raise RuntimeError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
+from jitgrad.functions._call import require_tensors
 from jitgrad.functions._out import write_out
 
 
@@ -38,6 +39,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     RuntimeError
         If the shapes do not fit together.
     """
+    require_tensors("bilinear", input1, input2, weight, optional=bias)
     if input1.shape[:-1] != input2.shape[:-1]:
         raise RuntimeError(
             f"bilinear: input batch dimensions differ: {tuple(input1.shape)} and {tuple(input2.shape)}"
@@ -80,19 +82,16 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     if not training or p == 0.0:
         return input
     if inplace:
+        require_tensors("dropout", input)
         return input.copy_(T.dropout(input.clone(), p, True))
     return T.dropout(input, p, True)
-
-
-def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """Return a new last dimension that is 1 at the index given and 0 elsewhere; see ``one_hot``."""
-    return T.one_hot(tensor, num_classes)
 
 
 def normalize(
     input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None
 ) -> Tensor:
     """Return ``input`` divided by its p-norm along ``dim``, or by ``eps`` if that is larger."""
+    require_tensors("normalize", input)
     length = input.norm(p, dim, keepdim=True).clamp(min=eps)
     if out is not None:
         return write_out("normalize", input / length, out)
@@ -101,6 +100,7 @@ def normalize(
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Return ``x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`` along ``dim``, broadcasting."""
+    require_tensors("cosine_similarity", x1, x2)
     return (normalize(x1, 2.0, dim, eps) * normalize(x2, 2.0, dim, eps)).sum(dim)
 
 
@@ -108,4 +108,5 @@ def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
     """Return the p-norm of ``x1 - x2 + eps`` along the last dimension, broadcasting."""
+    require_tensors("pairwise_distance", x1, x2)
     return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
+from jitgrad.functions._call import require_tensors
 
 from ._reduction import chosen_reduction, reduced
 from .linear import pairwise_distance
@@ -35,6 +36,7 @@ def hinge_embedding_loss(
     ValueError
         If the reduction is unknown.
     """
+    require_tensors("hinge_embedding_loss", input, target)
     reduction = chosen_reduction(size_average, reduce, reduction)
     hinge = (margin - input).clamp(min=0)
     zero = T.zeros_like(hinge)
@@ -70,6 +72,7 @@ def margin_ranking_loss(
     RuntimeError
         If the numbers of dimensions differ.
     """
+    require_tensors("margin_ranking_loss", input1, input2, target)
     reduction = chosen_reduction(size_average, reduce, reduction)
     if not input1.ndim == input2.ndim == target.ndim:
         raise RuntimeError(
@@ -107,6 +110,7 @@ def cosine_embedding_loss(
     RuntimeError
         If the shapes do not fit together.
     """
+    require_tensors("cosine_embedding_loss", input1, input2, target)
     reduction = chosen_reduction(size_average, reduce, reduction)
     if target.ndim > 1:
         raise RuntimeError(f"cosine_embedding_loss: 0D or 1D target tensor expected, got {target.ndim}D")
@@ -158,6 +162,7 @@ def triplet_margin_loss(
     RuntimeError
         If the numbers of dimensions differ.
     """
+    require_tensors("triplet_margin_loss", anchor, positive, negative)
     reduction = chosen_reduction(size_average, reduce, reduction)
     if margin <= 0:
         raise ValueError(f"triplet_margin_loss: margin must be greater than 0, got {margin}")

@@ -7,6 +7,7 @@ import warnings
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
+from jitgrad.functions._call import require_tensors
 from jitgrad.store import store
 
 from ._reduction import REDUCTIONS, check_reduction, chosen_reduction, legacy_reduction, reduced
@@ -41,6 +42,7 @@ def binary_cross_entropy(
     RuntimeError
         If a probability is not between 0 and 1.
     """
+    require_tensors("binary_cross_entropy", input, target, optional=weight)
     reduction = chosen_reduction(size_average, reduce, reduction)
     if input.shape != target.shape:
         raise ValueError(
@@ -86,6 +88,7 @@ def binary_cross_entropy_with_logits(
     ValueError
         If the shapes differ or the reduction is unknown.
     """
+    require_tensors("binary_cross_entropy_with_logits", input, target, optional=weight)
     reduction = chosen_reduction(size_average, reduce, reduction)
     if input.shape != target.shape:
         raise ValueError(
@@ -129,6 +132,7 @@ def kl_div(
     ValueError
         If the reduction is unknown.
     """
+    require_tensors("kl_div", input, target)
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce)
     elif reduction != "batchmean":

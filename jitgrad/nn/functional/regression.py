@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import warnings
+from numbers import Real
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
+from jitgrad.functions._call import require_tensors
 from jitgrad.store import store
 
 from ._reduction import check_reduction, chosen_reduction, reduced, reduced_with_weight
@@ -58,6 +60,7 @@ def mse_loss(
         loss = T.fused_mse_loss(input, target)
         if loss is not None:
             return loss
+    require_tensors("mse_loss", input, target, optional=weight)
     reduction = chosen_reduction(size_average, reduce, reduction)
     _check_sizes(input, target, weight)
     return reduced_with_weight(T.squared_error(input, target), weight, reduction)
@@ -72,6 +75,7 @@ def l1_loss(
     weight: Tensor | None = None,
 ) -> Tensor:
     """Return ``|input - target|``, reduced; see `mse_loss` for the parameters."""
+    require_tensors("l1_loss", input, target, optional=weight)
     reduction = chosen_reduction(size_average, reduce, reduction)
     _check_sizes(input, target, weight)
     return reduced_with_weight(T.absolute_error(input, target), weight, reduction)
@@ -101,6 +105,7 @@ def smooth_l1_loss(
     ValueError
         If the reduction is unknown.
     """
+    require_tensors("smooth_l1_loss", input, target)
     reduction = chosen_reduction(size_average, reduce, reduction)
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss: beta must not be negative, got {beta}")
@@ -135,6 +140,7 @@ def huber_loss(
     ValueError
         If the reduction is unknown or the weights have another shape than the input.
     """
+    require_tensors("huber_loss", input, target, optional=weight)
     check_reduction(reduction)
     if not delta > 0:
         raise RuntimeError(f"huber_loss: delta must be positive, got {delta}")
@@ -175,6 +181,7 @@ def poisson_nll_loss(
     ValueError
         If the reduction is unknown.
     """
+    require_tensors("poisson_nll_loss", input, target)
     reduction = chosen_reduction(size_average, reduce, reduction)
     if log_input:
         loss = T.exp(input) - target * input
@@ -214,8 +221,13 @@ def gaussian_nll_loss(
     ValueError
         If the reduction is unknown, or a variance is negative or of the wrong shape.
     """
+    require_tensors("gaussian_nll_loss", input, target)
     check_reduction(reduction)
     if not isinstance(var, Tensor):
+        if not isinstance(var, Real):
+            raise TypeError(
+                f"gaussian_nll_loss(): argument 'var' must be Tensor or float, not {type(var).__name__}"
+            )
         if var < 0:
             raise ValueError(f"gaussian_nll_loss: var must not be negative, got {var}")
         var = T.full_like(input, var)

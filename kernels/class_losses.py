@@ -1,18 +1,14 @@
-"""Losses that are one number, each one kernel forward and one backward: no array in between is stored.
+"""Losses of class scores: cross-entropy as one number, and the negative log likelihood of every row.
 
-A kernel cannot raise. What only the data can tell (a target that is no class) it reports in a cell of memory
-whose address is an attribute, and makes the result NaN, so that it shows also where nobody looks at the cell.
-Sums over elements are taken in float32 or float64 lanes by blocks, and over blocks in float64; one thread
-takes all of a sum, so the result does not depend on the number of threads. The gradients are shared out.
-
-Cross-entropy reads the logits again on the way back instead of keeping a softmax: for rows of ten classes
-that costs less than storing and loading it would through a second output.
+Each is one kernel forward and one backward: no array in between is stored. Cross-entropy reads the logits again
+on the way back instead of keeping a softmax: for rows of ten classes that costs less than storing and loading it
+would through a second output. Its sum is taken in float64 by one thread, so the result does not depend on the
+number of threads; the gradients are shared out.
 """
 
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from llvmlite import ir
@@ -21,190 +17,13 @@ from . import abi
 from .formula import exp, log
 from .host import host
 from .nest import share, spread
-from .operands import Arrays, Line, each_line
+from .operands import Arrays, Line, array_kernel
+from .reports import BAD_SHAPES, BAD_TARGET, Report, accumulate
 from .softmax import add, top_of
-from .stage import F64, I64, Scope, Vec, new_kernel, new_module
+from .stage import F64, I64, Scope, Vec
 from .table import DROP_LAST, SCALAR, array_op
 
-BLOCK_VECTORS = 512  # vectors summed before their total goes into the float64 sum
 LARGE_PRODUCT = 2.0**900  # a factor of up to 2**64 more still fits into a float64
-CHAINS = 4  # sums side by side: one addition waits for the one before it, four do not
-
-# what a kernel may report in its cell
-FINE, BAD_SHAPES, BAD_TARGET = 0, 1, 2  # BAD_TARGET: the target itself stands in the next word
-
-
-class Report(NamedTuple):
-    """The cell in which a kernel reports what is wrong with its operands."""
-
-    scope: Scope
-    pointer: ir.Value
-
-    @classmethod
-    def at(cls, arrays: Arrays, index: int) -> Report:
-        """The cell whose address is attribute `index`."""
-        return cls(arrays.scope, arrays.scope.pointer(arrays.word(index), abi.INT64))
-
-    def write(self, what: int, value: ir.Value) -> None:
-        """Report `what`, with a number."""
-        b = self.scope.b
-        b.store(I64(what), self.pointer)
-        b.store(value, self.scope.at(self.pointer, 1))
-
-
-# mean squared error -------------------------------------------------------------------------------
-
-
-def same_shape(arrays: Arrays, j: int, k: int) -> ir.Value:
-    """Whether two arrays have one shape, as a bit."""
-    b, one = arrays.b, arrays.scope
-    same = one.variable(ir.IntType(1))
-    b.store(b.icmp_signed("==", arrays.dims(j), arrays.dims(k)), same)
-    with one.loop(I64(0), arrays.dims(j)) as d:
-        equal = b.icmp_signed("==", arrays.size(j, d), arrays.size(k, d))
-        b.store(b.and_(b.load(same), equal), same)
-    return b.load(same)
-
-
-def contiguous(arrays: Arrays, ks: tuple[int, ...]) -> ir.Value:
-    """Whether all these arrays lie in row-major order without gaps, as a bit."""
-    b, one = arrays.b, arrays.scope
-    bit = one.variable(ir.IntType(1))
-    step = one.variable(I64)
-    b.store(ir.IntType(1)(1), bit)
-    b.store(I64(1), step)
-    dims = arrays.dims(ks[0])
-    with one.loop(I64(0), dims) as back:
-        d = b.sub(b.sub(dims, I64(1)), back)
-        size = arrays.size(ks[0], d)
-        for k in ks:
-            fits = b.icmp_signed("==", arrays.stride(k, d), b.load(step))
-            fits = b.or_(fits, b.icmp_signed("==", size, I64(1)))
-            b.store(b.and_(b.load(bit), fits), bit)
-        b.store(b.mul(b.load(step), size), step)
-    return b.load(bit)
-
-
-def _last_dim(arrays: Arrays, k: int) -> ir.Value:
-    last = arrays.b.sub(arrays.dims(k), I64(1))
-    return arrays.b.select(arrays.b.icmp_signed("<", last, I64(0)), I64(0), last)
-
-
-def _accumulate(b: ir.IRBuilder, cell: ir.Value, value: Vec) -> None:
-    b.store(b.fadd(b.load(cell), value.to(abi.FLOAT64).value), cell)
-
-
-def build_mse(symbol: str, dtype: int) -> ir.Module:
-    """``mean((x - t) ** 2)``; arrays x, t, y; attribute 0 is the report's address."""
-    module = new_module(symbol)
-    b, record, part, _parts = new_kernel(module, symbol)
-    arrays = Arrays(b, record)
-    one = arrays.scope
-    with b.if_then(b.icmp_signed("!=", part, I64(0))):
-        b.ret_void()
-    out = arrays.pointer(2, dtype)
-    fits = same_shape(arrays, 0, 1)
-    with b.if_then(b.not_(fits)):
-        Report.at(arrays, 0).write(BAD_SHAPES, I64(0))
-        one.store(one.constant(dtype, math.nan), out)
-        b.ret_void()
-    total = one.variable(F64)
-    b.store(F64(0.0), total)
-    numel = arrays.numel(0)
-    with b.if_else(contiguous(arrays, (0, 1))) as (flat, other):
-        with flat:
-            _sum_squares(arrays, dtype, numel, total)
-        with other:
-
-            def body(line: Line) -> None:
-                def square(i, mask):
-                    d = line.load(0, i, mask) - line.load(1, i, mask)
-                    return d * d
-
-                value = line.fold(0.0, add, square)
-                # lines side by side: the lanes outside the mask have added zeros to zeros
-                _accumulate(b, total, value.reduce(add) if line.beside else line.first(value))
-
-            each_line(arrays, (0, 1), [dtype] * 2, _last_dim(arrays, 0), (I64(0), I64(1)), body)
-    mean = b.fdiv(b.load(total), b.sitofp(numel, F64))
-    one.store(Vec(one, mean, abi.FLOAT64).to(dtype), out)
-    b.ret_void()
-    return module
-
-
-def _sum_squares(arrays: Arrays, dtype: int, numel: ir.Value, total: ir.Value) -> None:
-    """Add the squared differences of two contiguous arrays to a float64 cell, block by block."""
-    b = arrays.b
-    x, t = arrays.pointer(0, dtype), arrays.pointer(1, dtype)
-    lanes = host().lanes(abi.ITEM_SIZES[dtype])
-    wide = Scope(b, lanes)
-    zero = wide.constant(dtype, 0.0)
-    turn = lanes * CHAINS
-
-    def square(scope: Scope, i: ir.Value, mask: ir.Value | None) -> Vec:
-        d = scope.load(scope.at(x, i), dtype, mask) - scope.load(scope.at(t, i), dtype, mask)
-        return d * d
-
-    whole = b.and_(numel, I64(-turn))
-    with wide.loop(I64(0), whole, lanes * BLOCK_VECTORS) as start:
-        stop = b.add(start, I64(lanes * BLOCK_VECTORS))
-        stop = b.select(b.icmp_signed("<", stop, whole), stop, whole)
-        with wide.carried(start, stop, turn, [zero] * CHAINS) as (i, sums, carry):
-            places = [b.add(i, I64(c * lanes)) for c in range(CHAINS)]
-            carry.next(*(s + square(wide, p, None) for s, p in zip(sums, places, strict=True)))
-        w, u, v, z = carry.final
-        _accumulate(b, total, ((w + u) + (v + z)).reduce(add))
-
-    def rest(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
-        _accumulate(b, total, square(scope, i, mask).reduce(add))
-
-    spread(b, lanes, whole, numel, rest)
-
-
-def build_mse_backward(symbol: str, dtype: int) -> ir.Module:
-    """``gx = 2 (x - t) g / n``, ``gt = -gx``; arrays x, t, y, g, gx, gt."""
-    module = new_module(symbol)
-    b, record, part, parts = new_kernel(module, symbol)
-    arrays = Arrays(b, record)
-    one = arrays.scope
-    numel = arrays.numel(0)
-    count = Vec(one, b.sitofp(numel, F64), abi.FLOAT64)
-    scale = one.constant(abi.FLOAT64, 2.0) * one.load(arrays.pointer(3, dtype), dtype).to(abi.FLOAT64) / count
-    scale = scale.to(dtype)
-    lanes = host().lanes(abi.ITEM_SIZES[dtype])
-
-    def flat(target: int, factor: Vec) -> None:
-        x, t, out = (arrays.pointer(k, dtype) for k in (0, 1, target))
-
-        def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
-            d = scope.load(scope.at(x, i), dtype, mask) - scope.load(scope.at(t, i), dtype, mask)
-            scope.store(d * scope.splat(factor.value, dtype), scope.at(out, i), mask)
-
-        begin, end = share(one, numel, part, parts, 64)
-        spread(b, lanes, begin, end, body)
-
-    def lines(target: int, factor: Vec) -> None:
-        def body(line: Line) -> None:
-            def write(i, mask):
-                d = line.load(0, i, mask) - line.load(1, i, mask)
-                line.store(2, i, d * line.whole(factor), mask)
-
-            line.each(write)
-
-        each_line(arrays, (0, 1, target), [dtype] * 3, _last_dim(arrays, 0), (part, parts), body)
-
-    plain = contiguous(arrays, (0, 1))
-    for target, factor in ((4, scale), (5, -scale)):
-        with b.if_then(arrays.present(target)), b.if_else(plain) as (near, far):
-            with near:
-                flat(target, factor)
-            with far:
-                lines(target, factor)
-    b.ret_void()
-    return module
-
-
-# cross-entropy ------------------------------------------------------------------------------------
 
 
 class _Targets:
@@ -266,10 +85,8 @@ def build_cross_entropy(symbol: str, dtype: int) -> ir.Module:
 
     Attributes: the ignored target, the report's address.
     """
-    module = new_module(symbol)
-    b, record, part, _parts = new_kernel(module, symbol)
-    arrays = Arrays(b, record)
-    one = arrays.scope
+    module, arrays, part, _parts = array_kernel(symbol)
+    b, one = arrays.b, arrays.scope
     with b.if_then(b.icmp_signed("!=", part, I64(0))):
         b.ret_void()
     out = arrays.pointer(2, dtype)
@@ -318,7 +135,7 @@ def _add_row(line: Line, target: ir.Value, total: ir.Value, product: ir.Value) -
     top = top_of(line, 0)
     factor = line.first(line.fold(0.0, add, lambda i, mask: exp(line.load(0, i, mask) - top)))
     place = one.at(line.pointers[0], b.mul(target, line.strides[0]))
-    _accumulate(b, total, line.first(top) - one.load(place, line.dtypes[0]))
+    accumulate(b, total, line.first(top) - one.load(place, line.dtypes[0]))
     grown = b.fmul(b.load(product), factor.to(abi.FLOAT64).value)
     b.store(grown, product)
     with b.if_then(b.fcmp_ordered(">", grown, F64(LARGE_PRODUCT))):
@@ -326,16 +143,14 @@ def _add_row(line: Line, target: ir.Value, total: ir.Value, product: ir.Value) -
 
 
 def _take_logarithm(one: Scope, product: ir.Value, total: ir.Value) -> None:
-    _accumulate(one.b, total, log(Vec(one, one.b.load(product), abi.FLOAT64)))
+    accumulate(one.b, total, log(Vec(one, one.b.load(product), abi.FLOAT64)))
     one.b.store(F64(1.0), product)
 
 
 def build_cross_entropy_backward(symbol: str, dtype: int) -> ir.Module:
     """``gx = (softmax(x) - onehot(target)) g / count``, 0 for ignored rows; arrays x, target, y, g, gx, -."""
-    module = new_module(symbol)
-    b, record, part, parts = new_kernel(module, symbol)
-    arrays = Arrays(b, record)
-    one = arrays.scope
+    module, arrays, part, parts = array_kernel(symbol)
+    b, one = arrays.b, arrays.scope
     rows = arrays.size(0, 0)
     targets = _Targets(arrays, 1, arrays.word(0), arrays.size(0, 1))
     count = Vec(one, b.sitofp(targets.total(rows), F64), abi.FLOAT64)
@@ -380,10 +195,8 @@ def _row_gradient(line: Line, scale: Vec) -> None:
 
 def build_nll(symbol: str, dtype: int) -> ir.Module:
     """``y[n] = -logp[n, target[n]]``; arrays logp, target, y; attribute 0 is the report's address."""
-    module = new_module(symbol)
-    b, record, part, parts = new_kernel(module, symbol)
-    arrays = Arrays(b, record)
-    one = arrays.scope
+    module, arrays, part, parts = array_kernel(symbol)
+    b, one = arrays.b, arrays.scope
     rows = arrays.size(0, 0)
     targets = _Targets(arrays, 1, I64(0), arrays.size(0, 1))
     source, out = arrays.pointer(0, dtype), arrays.pointer(2, dtype)
@@ -404,10 +217,8 @@ def build_nll(symbol: str, dtype: int) -> ir.Module:
 
 def build_nll_backward(symbol: str, dtype: int) -> ir.Module:
     """``glogp[n, target[n]] = -g[n]``, else 0; arrays logp (shape only), target, y, g, glogp, -."""
-    module = new_module(symbol)
-    b, record, part, parts = new_kernel(module, symbol)
-    arrays = Arrays(b, record)
-    one = arrays.scope
+    module, arrays, part, parts = array_kernel(symbol)
+    b, one = arrays.b, arrays.scope
     rows, classes = arrays.size(0, 0), arrays.size(0, 1)
     targets = _Targets(arrays, 1, I64(0), classes)
     g, out = arrays.pointer(3, dtype), arrays.pointer(4, dtype)
@@ -427,12 +238,7 @@ def build_nll_backward(symbol: str, dtype: int) -> ir.Module:
     return module
 
 
-# declarations -------------------------------------------------------------------------------------
-
-
-def reference_mse(x: np.ndarray, t: np.ndarray) -> np.ndarray:
-    """NumPy's mean squared error."""
-    return np.mean((x - t) ** 2)
+# declarations ---------------------------------------------------------------------------------------
 
 
 def reference_cross_entropy(x: np.ndarray, target: np.ndarray, ignore_index: int = -100) -> np.ndarray:
@@ -448,15 +254,6 @@ def reference_nll(logp: np.ndarray, target: np.ndarray) -> np.ndarray:
     return -logp[np.arange(len(target)), target]
 
 
-array_op(
-    "mse_loss",
-    ("x", "t"),
-    build_mse,
-    backward=build_mse_backward,
-    gradients={"x": ("x", "t"), "t": ("x", "t")},
-    rule=SCALAR,
-    reference=reference_mse,
-)
 array_op(
     "cross_entropy_mean",
     ("x", "target"),

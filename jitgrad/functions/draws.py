@@ -1,0 +1,122 @@
+"""Draws by probabilities that tensors hold: bernoulli and multinomial."""
+
+from __future__ import annotations
+
+from array import array
+from typing import Any
+
+from .._tensor import Tensor, method
+from ..dtypes import int64
+from ..kernels import BY_NAME
+from ._call import require_tensors
+from ._random import check_floating, make_random, threshold_of
+from .generator import Generator
+from .random import rand, rand_like
+
+__all__ = ["bernoulli", "multinomial"]
+
+BERNOULLI = BY_NAME["random_bernoulli"]
+
+
+def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+    """Return ones and zeros; ``input`` holds the probability of each one.
+
+    Parameters
+    ----------
+    input : Tensor
+    p : float, optional
+        One probability for all; then only the shape and dtype of ``input`` count.
+
+    Raises
+    ------
+    RuntimeError
+        If a probability is not between 0 and 1, or ``input`` is not floating.
+    """
+    require_tensors("bernoulli", input)
+    if p is not None:
+        words = array("q", (threshold_of("bernoulli", p),))
+        return make_random(BERNOULLI, generator, input.dtype, tuple(input.shape), words)
+    check_floating("bernoulli", input)
+    from ..autograd import no_grad
+
+    with no_grad():
+        if input.numel() and not bool(((input >= 0) & (input <= 1)).all()):  # type: ignore[operator]
+            raise RuntimeError("bernoulli: expects all probabilities to be in [0, 1]")
+        return (rand_like(input, generator=generator) < input).to(input.dtype)  # type: ignore[operator]
+
+
+Tensor.bernoulli = bernoulli  # type: ignore[attr-defined]
+
+
+@method
+def multinomial(
+    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None
+) -> Tensor:
+    """Draw indices, each with a probability proportional to its weight.
+
+    Parameters
+    ----------
+    input : Tensor, shape (n,) or (m, n)
+        Weights, not negative, with a positive sum in each row.
+    num_samples : int
+        Draws a row.
+    replacement : bool, default False
+        Whether an index may be drawn again.
+
+    Returns
+    -------
+    Tensor of int64, shape (num_samples,) or (m, num_samples)
+
+    Raises
+    ------
+    RuntimeError
+        If the weights are wrong or too few for so many draws without replacement.
+    """
+    require_tensors("multinomial", input)
+    check_floating("multinomial", input)
+    if input.ndim not in (1, 2):
+        raise RuntimeError(f"multinomial: prob_dist must be 1 or 2 dim, got {tuple(input.shape)}")
+    if num_samples <= 0:
+        raise RuntimeError(f"multinomial: cannot sample n_sample <= 0 samples, got {num_samples}")
+    from ..autograd import no_grad
+
+    with no_grad():
+        weights = input.detach().double()  # type: ignore[attr-defined]
+        _check_weights(weights, num_samples, replacement)
+        if replacement:
+            return _drawn_again(weights, num_samples, generator)
+        # an exponential race: index i arrives at a time of rate w[i], and the first ones win; a weight of
+        # zero never arrives
+        times = weights.new_empty(weights.shape).exponential_(generator=generator) / weights
+        return times.argsort(-1)[..., :num_samples].contiguous()
+
+
+def _check_weights(weights: Any, num_samples: int, replacement: bool) -> None:
+    if not bool(((weights >= 0) & (weights < float("inf"))).all()):
+        raise RuntimeError("multinomial: probability tensor contains either `inf`, `nan` or element < 0")
+    if bool((weights.sum(-1) <= 0).any()) or not weights.shape[-1]:
+        raise RuntimeError("multinomial: invalid multinomial distribution (sum of probabilities <= 0)")
+    if replacement:
+        return
+    if num_samples > weights.shape[-1]:
+        raise RuntimeError(
+            f"multinomial: cannot sample n_sample > prob_dist.size(-1) samples without replacement: "
+            f"{num_samples} > {weights.shape[-1]}"
+        )
+    if bool(((weights > 0).sum(-1) < num_samples).any()):
+        raise RuntimeError(
+            f"multinomial: invalid multinomial distribution (with replacement=False, not enough non-negative "
+            f"category to sample): {num_samples} draws need as many positive weights"
+        )
+
+
+def _drawn_again(weights: Any, num_samples: int, generator: Generator | None) -> Tensor:
+    from . import arange, searchsorted
+
+    totals = weights.cumsum(-1)
+    places = rand(*weights.shape[:-1], num_samples, generator=generator, dtype=weights.dtype)
+    places = places * totals[..., -1:]
+    found = searchsorted(totals, places, right=True)
+    # a place may round up to the total itself: the last positive weight takes it
+    last = (weights > 0).to(int64) * arange(weights.shape[-1])
+    return found.minimum(last.amax(-1, keepdim=True))

@@ -1,0 +1,163 @@
+"""Matrix products by the numbers of dimensions they take: mm, bmm, mv, dot, outer, and sums with them."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from .._tensor import Tensor, method
+from ._call import require_tensors
+from .contractions import tensordot
+from .products import broadcast_shape, matmul, refuse_dot, same_dtype
+
+__all__ = ["addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "dot", "inner", "mm", "mv", "outer", "vdot"]
+
+
+def _refuse_dims(name: str, expected: str, *operands: Tensor) -> NoReturn:
+    got = " and ".join(str(tuple(x.shape)) for x in operands)
+    raise RuntimeError(f"{name}: {expected}, but got {got}; matmul takes other numbers of dimensions")
+
+
+@method
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """Return the product of two matrices; see `matmul`."""
+    require_tensors("mm", input, mat2)
+    if input.ndim != 2 or mat2.ndim != 2:
+        _refuse_dims("mm", "self must be a matrix and mat2 must be a matrix", input, mat2)
+    return matmul(input, mat2)
+
+
+@method
+def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """Return the products of two batches of matrices, (b, m, k) and (b, k, n); see `matmul`."""
+    require_tensors("bmm", input, mat2)
+    if input.ndim != 3 or mat2.ndim != 3:
+        _refuse_dims("bmm", "batch1 must be a 3D tensor and batch2 must be a 3D tensor", input, mat2)
+    batch, _rows, depth = input.shape
+    if tuple(mat2.shape[:2]) != (batch, depth):
+        raise RuntimeError(
+            f"bmm: Expected size for first two dimensions of batch2 tensor to be: [{batch}, {depth}] but "
+            f"got: [{mat2.shape[0]}, {mat2.shape[1]}]; operands are {tuple(input.shape)} and "
+            f"{tuple(mat2.shape)}"
+        )
+    return matmul(input, mat2)
+
+
+@method
+def mv(input: Tensor, vec: Tensor) -> Tensor:
+    """Return the product of a matrix and a vector; see `matmul`."""
+    require_tensors("mv", input, vec)
+    if input.ndim != 2 or vec.ndim != 1:
+        _refuse_dims("mv", "expected a matrix and a vector", input, vec)
+    if input.shape[1] != vec.shape[0]:
+        raise RuntimeError(
+            f"mv: size mismatch, got mat {tuple(input.shape)}, vec {tuple(vec.shape)}; the matrix must have "
+            "as many columns as the vector has elements"
+        )
+    return matmul(input, vec)
+
+
+@method
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
+    """Return the sum of the products of two vectors' elements.
+
+    Raises
+    ------
+    RuntimeError
+        If an operand is no vector, or their sizes or dtypes differ.
+    """
+    require_tensors("dot", input, tensor)
+    same_dtype("dot", input, tensor)
+    if input.ndim != 1 or tensor.ndim != 1:
+        got = f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors"
+        _refuse_dims("dot", got, input, tensor)
+    if input.shape != tensor.shape:
+        refuse_dot(input, tensor)
+    return (input * tensor).sum()
+
+
+vdot = method(dot)
+setattr(Tensor, "vdot", dot)  # noqa: B010 - the same function under PyTorch's second name
+
+
+@method
+def inner(input: Tensor, other: Tensor) -> Tensor:
+    """Return the sums of products along the last dimension of both: (..., k) and (---, k) to (..., ---)."""
+    require_tensors("inner", input, other)
+    if not input.ndim or not other.ndim:
+        return input * other
+    if input.shape[-1] != other.shape[-1]:
+        raise RuntimeError(
+            f"inner: the last sizes must match, got {tuple(input.shape)} and {tuple(other.shape)}"
+        )
+    return tensordot(input, other, dims=([-1], [-1]))
+
+
+@method
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
+    """Return all products of an element of one vector and one of the other: (m,) and (n,) to (m, n)."""
+    require_tensors("outer", input, vec2)
+    if input.ndim != 1 or vec2.ndim != 1:
+        _refuse_dims("outer", "expected two vectors (1-D tensors)", input, vec2)
+    return input.unsqueeze(1) * vec2
+
+
+ger = outer
+setattr(Tensor, "ger", outer)  # noqa: B010
+
+
+def _scaled_sum(input: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
+    """``beta * input + alpha * product``; with beta 0 the input's values are not read, as in PyTorch."""
+    if alpha != 1:
+        product = product * alpha
+    if beta == 0:
+        return product if input.shape == product.shape else product + input.new_zeros(())
+    return (input if beta == 1 else input * beta) + product
+
+
+def _check_fits(name: str, input: Tensor, product: Tensor) -> None:
+    if broadcast_shape(tuple(input.shape), tuple(product.shape)) != tuple(product.shape):
+        raise RuntimeError(
+            f"{name}: the expanded size of the tensor must match: input {tuple(input.shape)} cannot be "
+            f"expanded to the product's shape {tuple(product.shape)}"
+        )
+
+
+def _added(name: str, input: Tensor, product: Tensor, beta: float, alpha: float) -> Tensor:
+    same_dtype(name, input, product)
+    _check_fits(name, input, product)
+    return _scaled_sum(input, product, beta, alpha)
+
+
+@method
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """Return ``beta * input + alpha * (mat1 @ mat2)`` for matrices."""
+    require_tensors("addmm", input, mat1, mat2)
+    return _added("addmm", input, mm(mat1, mat2), beta, alpha)
+
+
+@method
+def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """Return ``beta * input + alpha * (mat @ vec)`` for a matrix and a vector."""
+    require_tensors("addmv", input, mat, vec)
+    return _added("addmv", input, mv(mat, vec), beta, alpha)
+
+
+@method
+def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """Return ``beta * input + alpha * outer(vec1, vec2)``."""
+    require_tensors("addr", input, vec1, vec2)
+    return _added("addr", input, outer(vec1, vec2), beta, alpha)
+
+
+@method
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """Return ``beta * input + alpha * (batch1 @ batch2)`` for batches of matrices."""
+    require_tensors("baddbmm", input, batch1, batch2)
+    return _added("baddbmm", input, bmm(batch1, batch2), beta, alpha)
+
+
+@method
+def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    """Return ``beta * input + alpha * (batch1 @ batch2).sum(0)``."""
+    require_tensors("addbmm", input, batch1, batch2)
+    return _added("addbmm", input, bmm(batch1, batch2).sum(0), beta, alpha)

@@ -1,0 +1,188 @@
+"""The mean squared error as one kernel forward and one backward: no array in between is stored.
+
+Sums over elements are taken in float32 or float64 lanes by blocks, and over blocks in float64; one thread takes
+all of a sum, so the result does not depend on the number of threads. The gradients are shared out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from llvmlite import ir
+
+from . import abi
+from .host import host
+from .nest import share, spread
+from .operands import Arrays, Line, array_kernel, each_line
+from .reports import BAD_SHAPES, Report, accumulate
+from .softmax import add
+from .stage import F64, I64, Scope, Vec
+from .table import SCALAR, array_op
+
+BLOCK_VECTORS = 512  # vectors summed before their total goes into the float64 sum
+CHAINS = 4  # sums side by side: one addition waits for the one before it, four do not
+
+
+def same_shape(arrays: Arrays, j: int, k: int) -> ir.Value:
+    """Whether two arrays have one shape, as a bit."""
+    b, one = arrays.b, arrays.scope
+    same = one.variable(ir.IntType(1))
+    b.store(b.icmp_signed("==", arrays.dims(j), arrays.dims(k)), same)
+    with one.loop(I64(0), arrays.dims(j)) as d:
+        equal = b.icmp_signed("==", arrays.size(j, d), arrays.size(k, d))
+        b.store(b.and_(b.load(same), equal), same)
+    return b.load(same)
+
+
+def contiguous(arrays: Arrays, ks: tuple[int, ...]) -> ir.Value:
+    """Whether all these arrays lie in row-major order without gaps, as a bit."""
+    b, one = arrays.b, arrays.scope
+    bit = one.variable(ir.IntType(1))
+    step = one.variable(I64)
+    b.store(ir.IntType(1)(1), bit)
+    b.store(I64(1), step)
+    dims = arrays.dims(ks[0])
+    with one.loop(I64(0), dims) as back:
+        d = b.sub(b.sub(dims, I64(1)), back)
+        size = arrays.size(ks[0], d)
+        for k in ks:
+            fits = b.icmp_signed("==", arrays.stride(k, d), b.load(step))
+            fits = b.or_(fits, b.icmp_signed("==", size, I64(1)))
+            b.store(b.and_(b.load(bit), fits), bit)
+        b.store(b.mul(b.load(step), size), step)
+    return b.load(bit)
+
+
+def _difference(arrays: Arrays, dtype: int) -> Callable[[Scope, ir.Value, ir.Value | None], Vec]:
+    """The function of a scope, a place and a mask that reads ``x - t`` there, for contiguous arrays."""
+    x, t = arrays.pointer(0, dtype), arrays.pointer(1, dtype)
+    return lambda scope, i, mask: (
+        scope.load(scope.at(x, i), dtype, mask) - scope.load(scope.at(t, i), dtype, mask)
+    )
+
+
+def _line_difference(line: Line, i: ir.Value, mask: ir.Value | None) -> Vec:
+    return line.load(0, i, mask) - line.load(1, i, mask)
+
+
+def build_mse(symbol: str, dtype: int) -> ir.Module:
+    """``mean((x - t) ** 2)``; arrays x, t, y; attribute 0 is the report's address."""
+    module, arrays, part, _parts = array_kernel(symbol)
+    b, one = arrays.b, arrays.scope
+    with b.if_then(b.icmp_signed("!=", part, I64(0))):
+        b.ret_void()
+    out = arrays.pointer(2, dtype)
+    fits = same_shape(arrays, 0, 1)
+    with b.if_then(b.not_(fits)):
+        Report.at(arrays, 0).write(BAD_SHAPES, I64(0))
+        one.store(one.constant(dtype, math.nan), out)
+        b.ret_void()
+    total = one.variable(F64)
+    b.store(F64(0.0), total)
+    numel = arrays.numel(0)
+    with b.if_else(contiguous(arrays, (0, 1))) as (flat, other):
+        with flat:
+            _sum_squares(arrays, dtype, numel, total)
+        with other:
+
+            def body(line: Line) -> None:
+                def square(i, mask):
+                    d = _line_difference(line, i, mask)
+                    return d * d
+
+                value = line.fold(0.0, add, square)
+                # lines side by side: the lanes outside the mask have added zeros to zeros
+                accumulate(b, total, value.reduce(add) if line.beside else line.first(value))
+
+            each_line(arrays, (0, 1), [dtype] * 2, arrays.last_dim(0), (I64(0), I64(1)), body)
+    mean = b.fdiv(b.load(total), b.sitofp(numel, F64))
+    one.store(Vec(one, mean, abi.FLOAT64).to(dtype), out)
+    b.ret_void()
+    return module
+
+
+def _sum_squares(arrays: Arrays, dtype: int, numel: ir.Value, total: ir.Value) -> None:
+    """Add the squared differences of two contiguous arrays to a float64 cell, block by block."""
+    b = arrays.b
+    difference = _difference(arrays, dtype)
+    lanes = host().lanes(abi.ITEM_SIZES[dtype])
+    wide = Scope(b, lanes)
+    zero = wide.constant(dtype, 0.0)
+    turn = lanes * CHAINS
+
+    def square(scope: Scope, i: ir.Value, mask: ir.Value | None) -> Vec:
+        d = difference(scope, i, mask)
+        return d * d
+
+    whole = b.and_(numel, I64(-turn))
+    with wide.loop(I64(0), whole, lanes * BLOCK_VECTORS) as start:
+        stop = b.add(start, I64(lanes * BLOCK_VECTORS))
+        stop = b.select(b.icmp_signed("<", stop, whole), stop, whole)
+        with wide.carried(start, stop, turn, [zero] * CHAINS) as (i, sums, carry):
+            places = [b.add(i, I64(c * lanes)) for c in range(CHAINS)]
+            carry.next(*(s + square(wide, p, None) for s, p in zip(sums, places, strict=True)))
+        w, u, v, z = carry.final
+        accumulate(b, total, ((w + u) + (v + z)).reduce(add))
+
+    def rest(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
+        accumulate(b, total, square(scope, i, mask).reduce(add))
+
+    spread(b, lanes, whole, numel, rest)
+
+
+def build_mse_backward(symbol: str, dtype: int) -> ir.Module:
+    """``gx = 2 (x - t) g / n``, ``gt = -gx``; arrays x, t, y, g, gx, gt."""
+    module, arrays, part, parts = array_kernel(symbol)
+    b, one = arrays.b, arrays.scope
+    numel = arrays.numel(0)
+    count = Vec(one, b.sitofp(numel, F64), abi.FLOAT64)
+    scale = one.constant(abi.FLOAT64, 2.0) * one.load(arrays.pointer(3, dtype), dtype).to(abi.FLOAT64) / count
+    scale = scale.to(dtype)
+    lanes = host().lanes(abi.ITEM_SIZES[dtype])
+
+    def flat(target: int, factor: Vec) -> None:
+        difference, out = _difference(arrays, dtype), arrays.pointer(target, dtype)
+
+        def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
+            d = difference(scope, i, mask)
+            scope.store(d * scope.splat(factor.value, dtype), scope.at(out, i), mask)
+
+        begin, end = share(one, numel, part, parts, 64)
+        spread(b, lanes, begin, end, body)
+
+    def lines(target: int, factor: Vec) -> None:
+        def body(line: Line) -> None:
+            def write(i, mask):
+                line.store(2, i, _line_difference(line, i, mask) * line.whole(factor), mask)
+
+            line.each(write)
+
+        each_line(arrays, (0, 1, target), [dtype] * 3, arrays.last_dim(0), (part, parts), body)
+
+    plain = contiguous(arrays, (0, 1))
+    for target, factor in ((4, scale), (5, -scale)):
+        with b.if_then(arrays.present(target)), b.if_else(plain) as (near, far):
+            with near:
+                flat(target, factor)
+            with far:
+                lines(target, factor)
+    b.ret_void()
+    return module
+
+
+def reference_mse(x: np.ndarray, t: np.ndarray) -> np.ndarray:
+    """NumPy's mean squared error."""
+    return np.mean((x - t) ** 2)
+
+
+array_op(
+    "mse_loss",
+    ("x", "t"),
+    build_mse,
+    backward=build_mse_backward,
+    gradients={"x": ("x", "t"), "t": ("x", "t")},
+    rule=SCALAR,
+    reference=reference_mse,
+)

@@ -1,0 +1,232 @@
+"""A valid call of every public function and method, made up from signatures, and where tensors stand in it."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jitgrad as torch
+from jitgrad import functions
+from jitgrad.nn import functional
+
+Call = tuple[list[Any], dict[str, Any]]
+
+
+def matrix() -> torch.Tensor:
+    return torch.tensor([[0.5, 0.25, 0.75], [0.1, 0.2, 0.3], [0.9, 0.8, 0.7]])
+
+
+def vector() -> torch.Tensor:
+    return torch.tensor([0.5, 0.25, 0.75])
+
+
+def cube() -> torch.Tensor:
+    return torch.stack([matrix()] * 3)
+
+
+def integers() -> torch.Tensor:
+    return torch.tensor([[0, 1, 2], [2, 1, 0], [1, 1, 1]])
+
+
+def places() -> torch.Tensor:
+    return torch.tensor([0, 2, 1])
+
+
+def mask() -> torch.Tensor:
+    return matrix() > 0.4
+
+
+# arguments by the name of the parameter, for required parameters and for those that hold tensors
+BY_NAME: dict[str, Callable[[], Any]] = {
+    "batch1": cube,
+    "batch2": cube,
+    "boundaries": vector,
+    "chunks": lambda: 2,
+    "condition": mask,
+    "destination": lambda: 1,
+    "dim": lambda: 0,
+    "dim0": lambda: 0,
+    "dim1": lambda: 1,
+    "dimension": lambda: 0,
+    "dims": lambda: 0,
+    "fill_value": lambda: 2,
+    "gradient": matrix,
+    "index": places,
+    "indices": integers,
+    "indices_or_sections": lambda: 1,
+    "k": lambda: 1,
+    "length": lambda: 1,
+    "low": lambda: 3,
+    "mask": mask,
+    "matrices": matrix,
+    "max": lambda: 0.5,
+    "memo": dict,
+    "min": lambda: 0.5,
+    "ndarray": lambda: matrix().numpy(),
+    "new_state": lambda: torch.get_rng_state(),
+    "num_samples": lambda: 2,
+    "p": lambda: 0.5,
+    "repeats": lambda: 2,
+    "shape": lambda: (9,),
+    "shifts": lambda: 1,
+    "size": lambda: (3, 3),
+    "sizes": lambda: (3, 1),
+    "sorted_sequence": vector,
+    "sorter": lambda: torch.tensor([1, 0, 2]),
+    "source": matrix,
+    "split_size_or_sections": lambda: 2,
+    "split_sizes": lambda: (1, 2),
+    "start": lambda: 0,
+    "step": lambda: 1,
+    "tensors": matrix,
+    "threshold": lambda: 0.5,
+    "value": lambda: 2.0,
+    "vec": vector,
+    "vec1": vector,
+    "vec2": vector,
+}
+
+# whole calls, where names do not tell
+CALLS: dict[str, Callable[[], list[Any]]] = {
+    "arange": lambda: [3],
+    "einsum": lambda: ["ij,jk->ik", matrix(), matrix()],
+    "movedim": lambda: [matrix(), 0, 1],
+    "randint": lambda: [3, (2, 2)],
+    "select": lambda: [matrix(), 0, 1],
+    "glu": lambda: [matrix()[:, :2]],
+    "kl_div": lambda: [matrix(), matrix(), None, None, "sum"],
+    "log_softmax": lambda: [matrix(), 0],
+    "softmax": lambda: [matrix(), 0],
+    "softmin": lambda: [matrix(), 0],
+    "item": lambda: [vector()[0]],
+    "normal_": lambda: [matrix(), 0.0, 1.0],
+    "retain_grad": lambda: [matrix().requires_grad_() * 2],
+    "unfold": lambda: [matrix(), 0, 2, 1],
+    "absolute_error": lambda: [matrix(), matrix()],
+    "addmv": lambda: [vector(), matrix(), vector()],
+    "backward": lambda: [matrix().requires_grad_().sum(), vector()[0]],
+    "baddbmm": lambda: [cube(), cube(), cube()],
+    "bce": lambda: [matrix(), matrix()],
+    "bce_with_logits": lambda: [matrix(), matrix()],
+    "bernoulli_": lambda: [matrix(), matrix()],
+    "bilinear": lambda: [matrix(), matrix(), cube(), vector()],
+    "bincount": lambda: [places(), vector()],
+    "bmm": lambda: [cube(), cube()],
+    "broadcast_shapes": lambda: [(3, 1), (3,)],
+    "broadcast_to": lambda: [matrix(), (2, 3, 3)],
+    "celu_": lambda: [matrix(), 0.5],
+    "cosine_embedding_loss": lambda: [matrix(), matrix(), vector()],
+    "cross_entropy": lambda: [matrix(), places(), vector()],
+    "cross_entropy_mean": lambda: [matrix(), places()],
+    "diagonal": lambda: [matrix()],
+    "dot": lambda: [vector(), vector()],
+    "embedding": lambda: [places(), matrix()],
+    "expand": lambda: [matrix(), 2, 3, 3],
+    "fused_mse_loss": lambda: [matrix(), matrix()],
+    "gather": lambda: [matrix(), 0, integers()],
+    "hsplit": lambda: [matrix(), 3],
+    "huber": lambda: [matrix(), matrix()],
+    "index_put": lambda: [matrix(), [places(), places()], vector()],
+    "kl_div_pointwise": lambda: [matrix(), matrix()],
+    "lerp": lambda: [matrix(), matrix(), matrix()],
+    "linear": lambda: [matrix(), matrix(), vector()],
+    "logit": lambda: [matrix()],
+    "meshgrid": lambda: [vector(), vector()],
+    "mv": lambda: [matrix(), vector()],
+    "nll_gather": lambda: [matrix(), places()],
+    "nll_loss": lambda: [matrix(), places(), vector()],
+    "normal": lambda: [matrix(), matrix()],
+    "one_hot": lambda: [places()],
+    "outer": lambda: [vector(), vector()],
+    "permute": lambda: [matrix(), 1, 0],
+    "poisson_nll_loss": lambda: [matrix(), matrix()],
+    "prelu": lambda: [matrix(), vector()],
+    "repeat": lambda: [matrix(), 1, 2],
+    "reshape": lambda: [matrix(), 9],
+    "rot90": lambda: [matrix()],
+    "scatter": lambda: [matrix(), 0, integers(), matrix()],
+    "scatter_add": lambda: [matrix(), 0, integers(), matrix()],
+    "select_scatter": lambda: [matrix(), vector(), 0, 1],
+    "slice_scatter": lambda: [matrix(), matrix()],
+    "smooth_l1": lambda: [matrix(), matrix()],
+    "squared_error": lambda: [matrix(), matrix()],
+    "squeeze_": lambda: [matrix(), 0],
+    "swapaxes_": lambda: [matrix(), 0, 1],
+    "take": lambda: [matrix(), integers()],
+    "tensordot": lambda: [matrix(), matrix(), 1],
+    "threshold_": lambda: [matrix(), 0.5, 0.0],
+    "transpose_": lambda: [matrix(), 0, 1],
+    "unsqueeze_": lambda: [matrix(), 0],
+    "vdot": lambda: [vector(), vector()],
+    "view": lambda: [matrix(), 9],
+    "view_as": lambda: [matrix(), matrix()],
+    "vsplit": lambda: [matrix(), 3],
+    "where": lambda: [mask(), matrix(), matrix()],
+}
+# of integers and bools, on which these functions work
+WHOLE = ("bitwise_", "__and__", "__or__", "__xor__", "lshift__", "rshift__", "__rand__", "__ror__", "__rxor__",
+         "__iand__", "__ior__", "__ixor__", "__invert__")  # fmt: skip
+
+# methods that tell only that jitgrad does not have something
+UNAVAILABLE = {"bfloat16", "char", "cuda", "half", "short"}
+
+# what stands for a tensor though it is annotated as anything
+LOOSE = {"a", "b", "base", "boundaries", "exponent", "fill_value", "input", "matrices", "max", "mean", "min",
+         "obj", "other", "p", "src", "std", "tensors", "value"}  # fmt: skip
+
+
+def public() -> Iterator[tuple[str, Callable]]:
+    """Every function and method that a script may call on tensors, once, with a name."""
+    seen: set[int] = set()
+    spaces = (("torch", functions), ("torch.nn.functional", functional), ("torch.Tensor", torch.Tensor))
+    for space, owner in spaces:
+        for name in dir(owner):
+            function = getattr(owner, name)
+            if not inspect.isfunction(function) or id(function) in seen:
+                continue
+            if name in UNAVAILABLE or (name.startswith("_") and name not in OPERATORS):
+                continue
+            seen.add(id(function))
+            yield f"{space}.{name}", function
+
+
+_NAMES = "add and eq floordiv ge gt le lshift lt matmul mod mul ne or pow rshift sub truediv xor"
+OPERATORS = {f"__{prefix}{name}__" for name in _NAMES.split() for prefix in ("", "r", "i")}
+OPERATORS |= {"__abs__", "__contains__", "__invert__", "__neg__", "__pos__", "__setitem__"}
+
+
+def valid_call(name: str, function: Callable) -> list[Any]:
+    """Positional arguments with which the function does its work."""
+    short = name.rpartition(".")[2]
+    known = (short, function.__name__, short.removesuffix("_"))
+    made = next((CALLS[n] for n in known if n in CALLS), None)
+    if name == "torch.Tensor.where":
+        return [matrix(), mask(), matrix()]
+    if made is not None:
+        return made()
+    arguments: list[Any] = []
+    for p in inspect.signature(function).parameters.values():
+        if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD):
+            break
+        if p.kind is p.VAR_POSITIONAL and p.name not in BY_NAME:
+            break
+        if p.default is not p.empty and not is_tensor_parameter(p):
+            break
+        arguments.append(sample(short, p))
+    return arguments
+
+
+def sample(function: str, p: inspect.Parameter) -> Any:
+    kind = str(p.annotation)
+    if "Sequence[Tensor]" in kind:
+        return [matrix(), matrix()]
+    if p.name in BY_NAME:
+        return BY_NAME[p.name]()
+    if any(word in function for word in WHOLE):
+        return integers()
+    return {"int": 1, "float": 0.5}.get(kind) or matrix()
+
+
+def is_tensor_parameter(p: inspect.Parameter) -> bool:
+    return "Tensor" in str(p.annotation) or (p.name in LOOSE and p.annotation in ("Any", p.empty))

@@ -1,0 +1,188 @@
+"""``out=`` arguments: the result is written into the tensor given, or the call is refused."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+from call_samples import public, valid_call
+
+import jitgrad as torch
+
+F = torch.nn.functional
+A = [[1.5, -2.0, 3.0], [0.25, 4.0, -1.0]]
+
+
+def matrix(dtype=torch.float32, grad=False):
+    return torch.tensor(A, dtype=dtype, requires_grad=grad)
+
+
+# name: the call, and what it returns without out=
+CASES = {
+    "torch.arange": lambda **k: torch.arange(1, 7, 2, **k),
+    "torch.cat": lambda x=None, **k: torch.cat([matrix() if x is None else x, matrix()], 1, **k),
+    "torch.empty": lambda **k: torch.empty(2, 3, **k),
+    "torch.eye": lambda **k: torch.eye(2, 3, **k),
+    "torch.full": lambda **k: torch.full((2, 3), 2.5, **k),
+    "torch.linspace": lambda **k: torch.linspace(0, 3, 5, **k),
+    "torch.norm": lambda x=None, **k: torch.norm(matrix() if x is None else x, dim=1, **k),
+    "torch.ones": lambda **k: torch.ones(2, 3, **k),
+    "torch.stack": lambda x=None, **k: torch.stack([matrix() if x is None else x, matrix()], **k),
+    "torch.zeros": lambda **k: torch.zeros((2, 3), **k),
+    "torch.nn.functional.normalize": lambda x=None, **k: F.normalize(matrix() if x is None else x, **k),
+}
+FUNCTIONS = dict(public())
+OF_TENSORS = [name for name, call in CASES.items() if "x" in inspect.signature(call).parameters]
+MAKERS = [name for name in CASES if name not in OF_TENSORS]
+WITH_VALUES = [name for name in CASES if name != "torch.empty"]
+
+
+def filled_like(result, dtype=None):
+    return torch.full(tuple(result.shape), 77, dtype=dtype or result.dtype)
+
+
+def test_the_cases_are_all_functions_that_take_it():
+    takes = {name for name, f in FUNCTIONS.items() if "out" in inspect.signature(f).parameters}
+    assert takes == set(CASES)
+    assert torch.concat is torch.concatenate is torch.cat
+
+
+@pytest.mark.parametrize("name", [name for name in FUNCTIONS if name not in CASES])
+def test_other_functions_refuse_it(name):
+    function = FUNCTIONS[name]
+    with pytest.raises(TypeError):
+        function(*valid_call(name, function), out=torch.zeros(3))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_it_returns_the_tensor_given(name):
+    out = filled_like(CASES[name]())
+    assert CASES[name](out=out) is out
+    assert out._version == 1 + filled_like(out)._version
+
+
+@pytest.mark.parametrize("name", WITH_VALUES)
+def test_values_are_those_without_it(name):
+    expected = CASES[name]()
+    out = filled_like(expected)
+    CASES[name](out=out)
+    np.testing.assert_array_equal(out.numpy(), expected.numpy())
+
+
+@pytest.mark.parametrize("name", WITH_VALUES)
+def test_views_are_written_through(name):
+    expected = CASES[name]()
+    base = torch.full((*expected.shape, 2), 77, dtype=expected.dtype)
+    CASES[name](out=base[..., 1])
+    np.testing.assert_array_equal(base.numpy()[..., 1], expected.numpy())
+    assert (base.numpy()[..., 0] == 77).all()
+
+
+def test_an_operand_may_be_written_over():
+    x = matrix()
+    F.normalize(x, out=x)
+    np.testing.assert_allclose(np.linalg.norm(x.numpy(), axis=1), [1, 1], rtol=1e-6)
+    y = torch.tensor([1.0, 2.0, 3.0])
+    torch.cat([y[1:], y[:1]], out=y)
+    assert y.tolist() == [2, 3, 1]
+
+
+# shapes and dtypes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_another_shape_is_refused(name):
+    shape = tuple(CASES[name]().shape)
+    for wrong in ((*shape, 1), (0,)):
+        out = torch.full(wrong, 77.0)
+        with pytest.raises(RuntimeError) as caught:
+            CASES[name](out=out)
+        for word in (name.rpartition(".")[2], str(shape), str(wrong)):
+            assert word in str(caught.value)
+        assert (out.numpy() == 77).all()
+        assert out._version == 1
+
+
+@pytest.mark.parametrize("name", [name for name in OF_TENSORS if name != "torch.norm"])
+def test_a_higher_dtype_of_the_same_category_is_filled(name):
+    expected = CASES[name]()
+    out = filled_like(expected, torch.float64)
+    CASES[name](out=out)
+    assert out.dtype == torch.float64
+    np.testing.assert_array_equal(out.numpy(), expected.numpy().astype(np.float64))
+    low = filled_like(expected)
+    CASES[name](matrix(torch.float64), out=low)
+    assert low.dtype == torch.float32
+
+
+@pytest.mark.parametrize("name", OF_TENSORS)
+def test_a_lower_category_is_refused(name):
+    out = filled_like(CASES[name](), torch.int64)
+    kind = TypeError if name in ("torch.cat", "torch.stack") else RuntimeError  # as PyTorch
+    with pytest.raises(kind, match=r"float32 can't be cast to the desired output type int64"):
+        CASES[name](out=out)
+    assert (out.numpy() == 77).all()
+
+
+def test_norm_takes_its_own_dtype_only():
+    with pytest.raises(RuntimeError, match="norm: result type float32"):
+        torch.norm(matrix(), out=torch.zeros((), dtype=torch.float64))
+    out = torch.zeros((), dtype=torch.float64)
+    assert torch.norm(matrix(), dtype=torch.float64, out=out) is out
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.float64, torch.uint8])
+@pytest.mark.parametrize("name", MAKERS)
+def test_makers_make_the_dtype_that_they_are_given(name, dtype):
+    out = filled_like(CASES[name](), dtype)
+    assert CASES[name](out=out).dtype == dtype
+    if name in WITH_VALUES:
+        np.testing.assert_array_equal(out.numpy(), CASES[name](dtype=dtype).numpy())
+    assert CASES[name](out=out, dtype=dtype) is out
+    with pytest.raises(RuntimeError, match=f"int32 does not match dtype of out parameter .{dtype.name}"):
+        CASES[name](out=out, dtype=torch.int32)
+
+
+@pytest.mark.parametrize("what", [3, "text", np.zeros((2, 3)), [1.0]])
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_no_tensor_is_refused(name, what):
+    with pytest.raises(TypeError, match=r"argument 'out' must be Tensor, not"):
+        CASES[name](out=what)
+
+
+# gradients ------------------------------------------------------------------------------------------------
+
+NO_GRADIENT = r"\(\): functions with out=\.\.\. arguments don't support automatic differentiation"
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_out_that_requires_grad_is_refused_while_recording(name):
+    out = filled_like(CASES[name](), torch.float32).requires_grad_()
+    with pytest.raises(RuntimeError, match=name.rpartition(".")[2] + NO_GRADIENT):
+        CASES[name](out=out)
+    assert (out.detach().numpy() == 77).all()
+    with torch.no_grad():
+        assert CASES[name](out=out) is out
+    assert out.requires_grad
+    assert out.is_leaf
+
+
+@pytest.mark.parametrize("name", OF_TENSORS)
+def test_an_operand_that_requires_grad_is_refused_while_recording(name):
+    x = matrix(grad=True)
+    out = filled_like(CASES[name]())
+    with pytest.raises(RuntimeError, match=name.rpartition(".")[2] + NO_GRADIENT):
+        CASES[name](x, out=out)
+    with torch.no_grad():
+        CASES[name](x, out=out)
+    assert not out.requires_grad
+    np.testing.assert_array_equal(out.numpy(), CASES[name]().numpy())
+
+
+@pytest.mark.parametrize("name", [name for name in MAKERS if name != "torch.arange"])
+def test_makers_switch_gradients_on(name):
+    out = filled_like(CASES[name]())
+    assert CASES[name](out=out, requires_grad=True) is out
+    assert out.requires_grad
+    assert out.is_leaf
