@@ -217,19 +217,22 @@ def interrupt_after(monkeypatch, steps):
     """Press Ctrl-C during each training step from number `steps` on."""
     step, count = train.Progress.step, 0
 
-    def counted(self):
+    def counted(self, steps=1):
         nonlocal count
-        step(self)
-        count += 1
+        step(self, steps)
+        count += steps
         if count >= steps:
             signal.raise_signal(signal.SIGINT)
 
     monkeypatch.setattr(train.Progress, "step", counted)
 
 
-def test_an_interrupt_keeps_what_was_learnt(command, tmp_path, monkeypatch):
+@pytest.mark.parametrize("how", [(), ("--eager",)], ids=["compiled", "eager"])
+def test_an_interrupt_keeps_what_was_learnt(command, tmp_path, monkeypatch, how):
     interrupt_after(monkeypatch, 10)
-    code, output, errors = command("train", "wine", "--batch-size", 20, "--epochs", 1000, "--out", tmp_path)
+    code, output, errors = command(
+        "train", "wine", "--batch-size", 20, "--epochs", 1000, "--out", tmp_path, *how
+    )
     assert code == 130
     assert "interrupted in epoch 2 of 1000" in errors  # 8 batches an epoch
     assert "test accuracy" in output
