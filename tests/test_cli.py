@@ -217,10 +217,10 @@ def interrupt_after(monkeypatch, steps):
     """Press Ctrl-C during each training step from number `steps` on."""
     step, count = train.Progress.step, 0
 
-    def counted(self, steps=1):
+    def counted(self, done=1):
         nonlocal count
-        step(self, steps)
-        count += steps
+        step(self, done)
+        count += done
         if count >= steps:
             signal.raise_signal(signal.SIGINT)
 
