@@ -172,17 +172,18 @@ def _capture(
     roots: Sequence[Tensor], seeds: Sequence[Any], chosen: Sequence[Tensor], retain: bool
 ) -> dict[int, Tensor | None]:
     """Walk back to the chosen tensors only; their gradients by slot."""
+    first = 0 if store.recording is None else store.recording.boundary
     last = max((root._word(S_ROW) for root in roots), default=layout.NO_ROW)
     for x in chosen:
         entries.set_flag(CONTEXT, x._slot, layout.CAPTURE, True)
     if last >= 0:
-        entries.mark_needed(CONTEXT, 0, last, True)
+        entries.mark_needed(CONTEXT, first, last, True)
     found: dict[int, Tensor | None] = {}
     try:
         _walk_from(roots, seeds, array("q", (layout.NO_ROW, 0, 0, retain, 1, 0)))
     finally:
         if last >= 0:
-            entries.mark_needed(CONTEXT, 0, min(last, store.field("tape_top") - 1), False)
+            entries.mark_needed(CONTEXT, first, min(last, store.field("tape_top") - 1), False)
         for x in chosen:
             if x._slot not in found:
                 slot = entries.take_cotangent(CONTEXT, x._slot)

@@ -50,6 +50,7 @@ GROUPS = {
         "give_blocks",
         "prepare",
         "replay_here",
+        "stop",
     ],
 }
 _GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}

@@ -186,8 +186,9 @@ program_dtype = np.dtype(
         ("written_count", i8),
     ]
 )
-SEGMENT_BEGIN, SEGMENT_END, SEGMENT_PARTS = range(3)
+SEGMENT_BEGIN, SEGMENT_END, SEGMENT_PARTS, SEGMENT_REPORT = range(4)  # the cell to look at in the end, or 0
 SEGMENT_WORDS = 4
+REPORT_LATE = 4  # word of a cell (see program/reports.py): what went before has changed what others see
 A_DTYPE, A_FLAGS, A_WRITTEN, A_DIMS = range(4)
 A_SHAPE = 4
 ARGUMENT_WORDS = A_SHAPE + 2 * MAX_DIMS
@@ -253,6 +254,7 @@ VIEW_IN_PLACE = -14  # a recorded write into a view
 STALE_VIEW = -15  # a view whose base was written in place, recorded, since
 OTHER_PROGRAM = -17  # what a program was recorded for does not hold
 BAD_CLASS = -18  # a class index out of range
+BAD_INDEX = -19  # an index out of range, after other rows have changed what can be seen; detail: the report
 COPY_OPERANDS = -16  # detail: operands, as bits, whose values the write would change while they are needed
 
 ENABLED, DISABLED, INFERENCE_MODE = 0, 1, 2

@@ -17,6 +17,7 @@ from .layout import (
     ANY_MODE,
     ARGUMENT_WORDS,
     BAD_CLASS,
+    BAD_INDEX,
     CHECK_ARGUMENT,
     CHECK_CLASSES,
     CHECK_IGNORED,
@@ -40,6 +41,7 @@ from .layout import (
     PATCH_OFFSET,
     PATCH_PLACE,
     PATCH_WORDS,
+    REPORT_LATE,
     RESULT_DIMS,
     RESULT_DTYPE,
     RESULT_SHAPE,
@@ -48,6 +50,7 @@ from .layout import (
     SEGMENT_BEGIN,
     SEGMENT_END,
     SEGMENT_PARTS,
+    SEGMENT_REPORT,
     SEGMENT_WORDS,
     SIZE_CLASSES,
 )
@@ -201,7 +204,10 @@ def prepare(c, program, ids):
 
 @jit
 def walk_segments(table, segments):
-    """Run the segments of a program one after another on this thread."""
+    """Run the segments of a program one after another on this thread.
+
+    Returns the address of the report of a row that met a bad index, where the walk has ended, or 0.
+    """
     for s in range(segments):
         line = table + s * SEGMENT_WORDS * WORD
         begin = load_word(line, SEGMENT_BEGIN)
@@ -212,14 +218,41 @@ def walk_segments(table, segments):
             while record < end:
                 call_part(load_word(record, R_KERNEL), record, part, parts)
                 record += load_word(record, R_WORDS) * WORD
+        report = load_word(line, SEGMENT_REPORT)
+        if report != 0 and load_word(report, 0) != 0:
+            return report
+    return 0
 
 
 @entry
 def replay_here(c, table, segments, steps):
-    """Run a program `steps` times on this thread, holding Python's lock."""
+    """Run a program `steps` times on this thread, holding Python's lock; returns as `walk_segments`."""
     for _ in range(steps):
-        walk_segments(table, segments)
+        report = walk_segments(table, segments)
+        if report != 0:
+            return report
     return 0
+
+
+@jit
+def count_writes(c, p, ids):
+    """Count the writes of a replay in the versions of what it writes."""
+    for k in range(p.written_count):
+        storage_at(c, load_word(p.written, k)).version += 1
+    for k in range(p.arity):
+        if load_word(p.arguments + k * ARGUMENT_WORDS * WORD, A_WRITTEN):
+            storage_at(c, slot_at(c, load_word(ids, k)).storage).version += 1
+
+
+@entry
+def stop(c, program, ids, report):
+    """After a replay that a bad index ended: BAD_CLASS when nothing has changed, else BAD_INDEX."""
+    if load_word(report, REPORT_LATE) == 0:
+        store_word(report, 0, 0)
+        return BAD_CLASS
+    count_writes(c, program_at(program), ids)
+    c.detail[0] = report
+    return BAD_INDEX
 
 
 @entry
@@ -241,11 +274,7 @@ def complete(c, program, ids, results):
             if before != 0:
                 slot_at(c, before).handles -= 1
                 let_go(c, before)
-    for k in range(p.written_count):
-        storage_at(c, load_word(p.written, k)).version += 1
-    for k in range(p.arity):
-        if load_word(p.arguments + k * ARGUMENT_WORDS * WORD, A_WRITTEN):
-            storage_at(c, slot_at(c, load_word(ids, k)).storage).version += 1
+    count_writes(c, p, ids)
     first = 0
     for k in range(p.result_count):
         line = p.results + k * RESULT_WORDS * WORD
@@ -268,7 +297,9 @@ def call(c, program, ids, results):
     if status != 0:
         return status
     p = program_at(program)
-    walk_segments(p.table, p.segments)
+    report = walk_segments(p.table, p.segments)
+    if report != 0:
+        return stop(c, program, ids, report)
     return complete(c, program, ids, results)
 
 

@@ -110,6 +110,7 @@ class Registrar:
     def __delattr__(self, name: str) -> None:
         kind = self._kind_of(name)
         if kind is None:
+            note_change(self, name, None)
             delete_plainly(self, name)
         else:
             drop(self, kind, name)

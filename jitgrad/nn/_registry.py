@@ -33,11 +33,11 @@ def note_change(module: Any, name: str, value: Any) -> None:
     A module counts its changes in ``_changes``, so that a program knows whether it is still the one it saw.
     """
     before = getattr(module, name, _MISSING)
-    if before is _MISSING or before is value or (type(before) is type(value) and _same(before, value)):
+    if before is value or (type(before) is type(value) and _same(before, value)):
         return
     set_plainly(module, "_changes", getattr(module, "_changes", 0) + 1)
     store.structure_changed()
-    if store.recording is not None:
+    if store.recording is not None and before is not _MISSING:
         store.recording.assigned(f"{type(module).__name__}.{name}")
 
 

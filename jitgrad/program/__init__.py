@@ -38,7 +38,9 @@ def compile(
     -------
     CompiledFunction
     """
-    from .compiled import CompiledFunction  # imported at first use: a script that compiles nothing need not wait
+    from .compiled import (
+        CompiledFunction,
+    )  # imported at first use: a script that compiles nothing need not wait
 
     del dynamic, backend, mode
     if model is None:

@@ -9,8 +9,19 @@ from collections.abc import Callable
 from typing import Any
 
 from .._tensor import Tensor
+from ..autograd.graph import drop_freed_nodes
 from ..engine.entry import entries
-from ..engine.layout import BAD_CLASS, IS_VIEW, NO_ROW, OTHER_PROGRAM, S_FLAGS, S_ROW, S_STORAGE, SLOT_WORDS
+from ..engine.layout import (
+    BAD_CLASS,
+    BAD_INDEX,
+    IS_VIEW,
+    NO_ROW,
+    OTHER_PROGRAM,
+    S_FLAGS,
+    S_ROW,
+    S_STORAGE,
+    SLOT_WORDS,
+)
 from ..store import store
 from .differentiable import described, record_pullback
 from .epochs import repeat, run_epochs
@@ -18,7 +29,8 @@ from .guards import Guards
 from .program import Program, entry_gradients, leaf_gradients
 from .recording import Recording, Spoiled, clone_outside
 from .rewrites import REWRITES
-from .tree import LEAF, flatten, unflatten
+from .tree import LEAF, constants_in, flatten, unflatten
+from .world import World
 
 MAX_PROGRAMS = 16  # of one function; the one not used for longest makes room
 MAX_ATTEMPTS = 3  # recordings in a row that leave tensors behind before the function runs eagerly for good
@@ -47,9 +59,11 @@ class CompiledFunction:
         self._fullgraph = fullgraph
         self.programs: list[Program] = []
         self._attempts = 0
+        self._said = False  # that some arguments cannot be replayed
         self._eager = False  # the function runs eagerly for good
         self._fast: Callable[..., Any] | None = None
         self._names: list[tuple[Any, Any]] = []
+        self._world: World | None = None
         self._address = 0
         functools.update_wrapper(self, function, updated=())
 
@@ -61,12 +75,16 @@ class CompiledFunction:
                 if reference() is not value:
                     break
             else:
+                if self._world is not None and not self._world.holds():
+                    return self._general(args, kwargs)
                 try:
                     result = fast(self._address, *args)
                 except TypeError:  # other arguments than tensors, or another number of them
                     return self._general(args, kwargs)
                 if type(result) is not int:
                     return result
+                if result == BAD_INDEX:
+                    raise self.programs[0].reports.error(store.detail()[0])
         return self._general(args, kwargs)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -193,6 +211,8 @@ class CompiledFunction:
             results = program.call(leaves)
             if results == BAD_CLASS:
                 break  # the function itself raises the error
+            if results == BAD_INDEX:
+                raise program.reports.error(store.detail()[0])
             if not isinstance(results, int):
                 self._use(program)
                 return self._returned(program, results, leaves)
@@ -222,11 +242,16 @@ class CompiledFunction:
         self._fast = getattr(entries, _DIRECT[program.arity]) if direct else None
         self._address = program.address
         self._names = program.guards.names
+        self._world = program.guards.watched
 
     def record(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, Program | None]:
         """Run the function once and record it; what it returned, and the program if there is one."""
         arguments: list[Tensor] = []
         key = flatten((args, kwargs), arguments)
+        guards = Guards(self._function, constants_in(key))
+        shared = guards.shared_memory(arguments)
+        if shared is not None:
+            return self._aside(shared, args, kwargs), None
         recording = Recording()
         before = leaf_gradients()
         rows = store.field("live_rows")
@@ -240,8 +265,11 @@ class CompiledFunction:
             if recording.spoiled is not None:
                 raise recording.spoiled
             _check_left_behind(recording, rows, returned)
-            guards = Guards(self._function, [*args, *kwargs.values()])
-            gradients = entry_gradients(recording.events, before)
+            recording.check_moved(
+                {id(x) for x in arguments} | guards.tensor_ids(), {id(x) for x in returned.leaves}
+            )
+            guards.settle()
+            gradients = entry_gradients(recording.events, before, recording.number)
             results = [described(x) for x in returned.sources]
             program = Program(recording, arguments, results, gradients, guards, self._options)
             if returned.graph:
@@ -261,14 +289,27 @@ class CompiledFunction:
         returned.forget()
         return self._returned(program, copies, arguments), program
 
+    def _aside(self, reason: str, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """Run the function eagerly for arguments that no program can be recorded for."""
+        message = f"compile: {self._name} {reason}, which a replay cannot do"
+        if self._fullgraph:
+            raise RuntimeError(f"{message}; clone() it first")
+        if not self._said:
+            self._said = True
+            warnings.warn(f"{message}; it runs eagerly for such tensors", RuntimeWarning, stacklevel=4)
+        return self._function(*args, **kwargs)
+
+    @property
+    def _name(self) -> str:
+        return getattr(self._function, "__name__", type(self._function).__name__)
+
     def _give_up(self, reason: Spoiled) -> None:
         """The recording cannot be used: say so once when that will not change."""
         self._attempts += 1
         if not reason.lasting and self._attempts < MAX_ATTEMPTS and not self._fullgraph:
             return
-        name = getattr(self._function, "__name__", type(self._function).__name__)
         place = f" at {reason.place}" if reason.place else ""
-        message = f"compile: {name} {reason.reason}{place}, which a replay cannot do"
+        message = f"compile: {self._name} {reason.reason}{place}, which a replay cannot do"
         if self._fullgraph:
             raise RuntimeError(
                 f"{message}; leave it out of the step, or drop fullgraph=True to run it eagerly"
@@ -308,13 +349,17 @@ class _Returned:
         self.form = flatten(value, self.leaves)
         for x in self.leaves:
             known = next((k for k, a in enumerate(self._arguments) if a is x), None)
-            if known is not None or _is_outside(x, recording.number):
+            if known is not None or (_is_outside(x, recording.number) and not self._is_part(x)):
                 self.outputs.append(x if known is None else known)
                 continue
             if _word(x, S_ROW) >= 0:
                 self.graph[len(self.sources)] = x
             self.outputs.append(None)
             self.sources.append(_settled(x, recording))
+
+    def _is_part(self, x: Tensor) -> bool:
+        """Whether a tensor shows the memory of an argument."""
+        return any(_word(x, S_STORAGE) == _word(a, S_STORAGE) for a in self._arguments)
 
     def handles(self) -> dict[int, int]:
         """How many handles on each slot are kept here."""
@@ -350,6 +395,7 @@ def _settled(x: Tensor, recording: Recording) -> Tensor:
 def _check_left_behind(recording: Recording, rows: int, returned: _Returned) -> None:
     """Raise Spoiled when something outlives the step but for what it returns and the gradients of leaves."""
     for last in (False, True):
+        drop_freed_nodes()
         expected = returned.handles()
         table = store.slot_table[: store.field("slot_count")]
         for grad in table["grad"][table["grad"] > 0]:

@@ -46,7 +46,7 @@ class Pullback:
     def attach(self, results: list[Tensor], arguments: list[Tensor]) -> list[Tensor]:
         """The results of a call, with a row on the tape for those that have a gradient."""
         inputs = [arguments[x] if isinstance(x, int) else x for x in self.inputs]
-        call = _Call(self, [results[k] for k in self.outputs], inputs)
+        call = _Call(self, [results[k] for k in self.outputs], arguments)
         self._call = weakref.ref(call)
         made = _Replayed.apply(call, *inputs)
         made = made if isinstance(made, tuple) else (made,)
@@ -55,14 +55,22 @@ class Pullback:
             results[k] = x
         return results
 
-    def run(self, cotangents: list[Tensor]) -> list[Tensor | None]:
+    def versions(self, arguments: list[Tensor]) -> list[int]:
+        """How often what the walk back reads has been written to."""
+        program = self._program
+        slots = [x._slot for x in arguments] + program.guarded
+        read = program.read_arguments
+        storages = [_word(s, S_STORAGE) for k, s in enumerate(slots) if k >= len(arguments) or k in read]
+        return store.storage_table["version"][storages].tolist()
+
+    def run(self, cotangents: list[Tensor], arguments: list[Tensor]) -> list[Tensor | None]:
         """The gradients of the inputs."""
         program = self._program
         program.trust()
         given = [g.detach().contiguous() for g in cotangents]  # type: ignore[attr-defined]
-        found = program.call(given)
+        found = program.call([*arguments, *given])
         if isinstance(found, int):  # cotangents that share memory
-            found = program.call([g.clone() for g in given])
+            found = program.call([*arguments, *[g.clone() for g in given]])
         if isinstance(found, int):
             raise RuntimeError(
                 "backward: a tensor that a compiled function used has changed its memory since"
@@ -74,20 +82,19 @@ class Pullback:
 class _Call:
     """One call of a program whose results have gradients."""
 
-    def __init__(self, pullback: Pullback, results: list[Tensor], inputs: list[Tensor]) -> None:
+    def __init__(self, pullback: Pullback, results: list[Tensor], arguments: list[Tensor]) -> None:
         self.pullback, self.results = pullback, results
-        self.inputs = [x.detach() for x in inputs]
-        self._versions = [x._version for x in inputs]
+        self._arguments = [x.detach() for x in arguments]
+        self._versions = pullback.versions(self._arguments)
 
     def backward(self, cotangents: tuple[Tensor, ...]) -> list[Tensor | None]:
-        for x, version in zip(self.inputs, self._versions, strict=True):
-            if x._version != version:
-                raise RuntimeError(
-                    "backward: one of the variables needed for gradient computation has been modified by an "
-                    f"inplace operation: a tensor of shape {list(x.shape)} that a compiled function used is at "
-                    f"version {x._version}; expected version {version} instead"
-                )
-        return self.pullback.run(list(cotangents))
+        if self.pullback.versions(self._arguments) != self._versions:
+            raise RuntimeError(
+                "backward: one of the variables needed for gradient computation has been modified by an "
+                "inplace operation since a compiled function used it; clone() it before the write, or walk "
+                "back first"
+            )
+        return self.pullback.run(list(cotangents), self._arguments)
 
 
 class _Replayed(Function):
@@ -126,6 +133,7 @@ def record_pullback(
         cotangents = [ones_like(x) for x in graph.values()]
     found: list[Any] = []
     back = Recording(recording.first_row)
+    back.boundary = recording.first_row  # the history of an argument is none of the function's
 
     def body() -> None:
         gradients = grad(list(graph.values()), tensors, cotangents, retain_graph=True, allow_unused=True)
@@ -136,8 +144,9 @@ def record_pullback(
         if back.spoiled is not None:
             raise back.spoiled
         results = [described(g) for g in found if g is not None]
+        given = [*[x.detach() for x in arguments], *cotangents]
         way_back = Program(
-            back, cotangents, results, {}, Guards(None, []), program.options, base=recording.number
+            back, given, results, {}, Guards(None, []), program.options, base=recording.number
         )
     except BaseException as error:
         back.release()

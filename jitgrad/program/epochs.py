@@ -129,7 +129,9 @@ class Runner:
         while done < steps:
             count = min(chunk, steps - done)
             start = time.perf_counter()
-            walk(self.table, count)
+            report = walk(self.table, count)
+            if report:
+                raise self.program.reports.error(report)
             took = max(time.perf_counter() - start, 1e-9)
             done += count
             tick(count)

@@ -7,9 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._tensor import Tensor
+from ..dtypes import get_default_dtype
+from ..engine.layout import S_GRAD, S_STORAGE, SLOT_WORDS
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
-from .tree import PLAIN
+from ..store import store
+from .recording import Spoiled
+from .world import World, same
 
 _UNGUARDED = (types.ModuleType, types.BuiltinFunctionType, type)
 _MISSING: Any = object()
@@ -32,6 +36,11 @@ class Reference:
                 return _MISSING
         assert self._namespace is not None
         return self._namespace.get(self._name, _MISSING)
+
+    @property
+    def key(self) -> Any:
+        """What tells this name from others."""
+        return id(self._cell) if self._cell is not None else (id(self._namespace), self._name)
 
 
 def references(function: Any) -> list[Reference]:
@@ -85,55 +94,89 @@ class Guards:
 
     def __init__(self, function: Any, arguments: list[Any]) -> None:
         self.names = [(r, r()) for r in references(function)]
-        objects = [value for _, value in self.names] + arguments
-        owner = getattr(function, "__self__", None)
-        objects += [function, owner]
-        self.objects = list(_watched(objects))
+        self.world: World | None = None
+        self.objects: list[Any] = []
+        self.refused: Spoiled | None = None
+        try:
+            self.world = World([function, *arguments], {r.key for r, _ in self.names})
+            self.objects = self.world.objects
+        except Spoiled as reason:
+            self.refused = reason
         self.states = [state_of(x) for x in self.objects]
+        self._layouts: list[tuple[Tensor, tuple]] = []
+        self._default: Any = None
+
+    def settle(self) -> None:
+        """After the function has run: raise Spoiled if it has changed what it depends on."""
+        if self.refused is not None:
+            raise self.refused
+        assert self.world is not None
+        if not self.names_hold():
+            raise Spoiled("changes a variable of Python's", None, False)
+        self.world.check_untouched()
+        self.world.forget_lent_arrays()
+        for x, state in zip(self.objects, self.states, strict=True):
+            if isinstance(x, Module) and state_of(x) != state:
+                raise Spoiled(f"changes the module {type(x).__name__}", None, False)
+        self.states = [state_of(x) for x in self.objects]
+        self._layouts = [(t, _layout_of(t)) for t in self._reachable()]
+        self._default = get_default_dtype()
+
+    def shared_memory(self, arguments: list[Tensor]) -> str | None:
+        """Why a recording with these arguments could not tell what it reads through them, or None."""
+        storages = {_word(x, S_STORAGE) for x in arguments}
+        if len(storages) != len(arguments):
+            return "is called with tensors that share memory"
+        slots = store.slots
+        for t in self._reachable():
+            grad = _word(t, S_GRAD)
+            if _word(t, S_STORAGE) in storages or slots[grad * SLOT_WORDS + S_STORAGE] in storages:
+                return "is called with a tensor that shares memory with one that it uses otherwise"
+        return None
+
+    def _reachable(self) -> Iterator[Tensor]:
+        """The tensors that the function can reach by Python."""
+        if self.world is not None:
+            yield from (t for t, _ in self.world.tensors)
+        for x in self.objects:
+            if isinstance(x, Module):
+                yield from x.parameters()
+                yield from x.buffers()
+            else:
+                yield from (p for group in x.param_groups for p in group["params"])
+
+    @property
+    def watched(self) -> World | None:
+        """What of Python's world must be looked at before every call; None for nothing."""
+        return None if self.world is None or self.world.is_empty else self.world
+
+    def tensor_ids(self) -> set[int]:
+        """Ids of the tensors that the function can reach by Python."""
+        return set() if self.world is None else {id(t) for t, _ in self.world.tensors}
 
     def names_hold(self) -> bool:
         """Whether every name still means what it meant: the same object, or an equal number or string."""
         for reference, value in self.names:
             now = reference()
-            if now is not value and not _equal(now, value):
+            if now is not value and not same(now, value):
                 return False
-        return True
+        return self.world is None or self.world.holds()
 
     def objects_hold(self) -> bool:
-        """Whether the modules and optimizers are in the state they were in."""
-        return all(state_of(x) == s for x, s in zip(self.objects, self.states, strict=True))
+        """Whether the modules and optimizers are in the state they were in, and tensors where they were."""
+        if any(state_of(x) != s for x, s in zip(self.objects, self.states, strict=True)):
+            return False
+        if get_default_dtype() is not self._default:
+            return False
+        return all(_layout_of(t) == layout for t, layout in self._layouts)
 
 
-def _equal(a: Any, b: Any) -> bool:
-    return type(a) is type(b) and isinstance(a, PLAIN) and a == b
+def _word(x: Tensor, field: int) -> int:
+    return store.slots[x._slot * SLOT_WORDS + field]
 
 
-def _watched(values: list[Any], depth: int = 2) -> Iterator[Any]:
-    """The modules and optimizers among values, also within lists, tuples and dicts, each once."""
-    seen: set[int] = set()
-
-    def walk(value: Any, depth: int) -> Iterator[Any]:
-        if id(value) in seen:
-            return
-        if isinstance(value, Module | Optimizer):
-            seen.add(id(value))
-            yield value
-        elif depth and isinstance(value, list | tuple):
-            for item in value:
-                yield from walk(item, depth - 1)
-        elif depth and isinstance(value, dict):
-            for item in value.values():
-                yield from walk(item, depth - 1)
-        elif (
-            depth
-            and hasattr(value, "__dict__")
-            and not isinstance(value, (*_UNGUARDED, types.FunctionType, Tensor))
-        ):
-            for item in list(vars(value).values()):
-                yield from walk(item, depth - 1)
-
-    for value in values:
-        yield from walk(value, depth)
+def _layout_of(x: Tensor) -> tuple:
+    return x._slot, x.shape, x.stride()
 
 
 def state_of(value: Any) -> tuple:

@@ -238,7 +238,8 @@ class _Own:
         from .program import class_size
 
         def blocks_of(program: Program) -> list[tuple[int, int]]:
-            blocks = [(a, a + class_size(k)) for a, k in program.recording.blocks.tolist()]
+            blocks: Any = program.recording.blocks.reshape(-1, 2).tolist()
+            blocks = [(a, a + class_size(k)) for a, k in blocks]
             return blocks + [(x.ctypes.data, x.ctypes.data + x.nbytes) for x in program._extra]
 
         earlier = [] if program.depends_on is None else blocks_of(program.depends_on)

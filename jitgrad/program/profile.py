@@ -15,6 +15,7 @@ from ..engine.layout import BAD_CLASS, REQUIRES_GRAD, SEGMENT_PARTS
 from ..kernels.abi import NUMPY_DTYPES
 from .peaks import best_time, best_time_of_few, copy_rate, multiply_add_peak, one_record, peaks_text
 from .rows import Row
+from .segments import ALONE
 from .show import Line, count_text, lines_of, size_text, table
 from .walk import walk
 
@@ -35,10 +36,13 @@ class RowTime:
         The row, described: its number, kernel, operands, bytes and floating-point operations.
     ns : float
         Nanoseconds of one execution when it is repeated alone, so that its operands are in the cache.
+    chain : tuple of RowTime
+        Of a row that runs others strip by strip: those rows, each repeated alone over all strips.
     """
 
     line: Line
     ns: float
+    chain: tuple[RowTime, ...] = ()
 
     @property
     def gflops(self) -> float | None:
@@ -97,7 +101,8 @@ class Profile:
 
     def __str__(self) -> str:
         header = ("row", "seg", "kernel", "size", "us", "share", "GF/s", "GB/s", "of peak", "")
-        lines = [header, *map(self._cells, self.rows), self._total()]
+        shown = [x for row in self.rows for x in (row, *row.chain)]
+        lines = [header, *map(self._cells, shown), self._total()]
         dtypes = sorted({r.line.dtype for r in self.rows if r.line.product})
         step = (
             f"a whole step replayed takes {_us(self.step)} us, {self.step / self.total:.2f} times the sum of its "
@@ -114,10 +119,10 @@ class Profile:
         return (
             line.number,
             f"{line.segment}{'+' if line.shared else ''}",
-            _words(line),
+            f"{line.kernel} {line.dtype}".strip(),
             _size(line),
             _us(row.ns),
-            f"{100 * self.share(row):.1f}%",
+            f"{100 * self.share(row):.1f}%" if row in self.rows else "",
             "" if row.gflops is None else f"{row.gflops:.1f}",
             f"{row.gbytes:.1f}",
             f"{100 * row.of_peak:.0f}%",
@@ -133,14 +138,9 @@ class Profile:
         return ("", "", "sum of rows", size, _us(self.total), "100%", *rates, "", "")
 
 
-def _words(line: Line) -> str:
-    kernels = " + ".join(x.kernel for x in line.chain or (line,))
-    return f"{kernels} {line.dtype}".strip()
-
-
 def _size(line: Line) -> str:
     """The largest array of a row, or how much it moves."""
-    shapes = [o.view.shape for x in line.chain or (line,) for os in x.operands for o in os]
+    shapes = [o.view.shape for operands in line.operands for o in operands]
     if not line.dtype or not shapes:
         return size_text(line.bytes)
     largest = max(shapes, key=lambda s: int(np.prod(s)))
@@ -162,20 +162,40 @@ def profile(program: Program, n: int, arguments: Sequence[Tensor] | None) -> Pro
     _prepare(program, given)
     everything = _written(program.rows)
     with _kept(everything) as put_back:
+        report = walk(program.segments, 1)
+        if report:
+            raise program.reports.error(report)
         step = best_time(program.segments, n, put_back)
-    times = []
     with _kept(everything):
-        for row, line in zip(program.rows, lines_of(program), strict=True):
-            parts = int(program.segments[line.segment - 1, SEGMENT_PARTS])
-            alone = one_record(row.words, parts)
-            with _kept(_written([row])) as put_back:
-                if _changes_what_it_reads(row):
-                    took = best_time_of_few(alone, n, FEW, put_back)
-                else:
-                    took = best_time(alone, n)
-            times.append(RowTime(line, took))
-            walk(alone, 1)  # the rows after it find what it leaves in a step
-    return Profile(times, step, n)
+        rows = [
+            _measured(program, row, line, n)
+            for row, line in zip(program.rows, lines_of(program), strict=True)
+        ]
+    return Profile(rows, step, n)
+
+
+def _measured(program: Program, row: Row, line: Line, n: int) -> RowTime:
+    """The time of a row, which has run once in the end: the rows after it find what it leaves in a step."""
+    alone = one_record(row.words, int(program.segments[line.segment - 1, SEGMENT_PARTS]))
+    took = _repeated(row, alone, n)
+    if not row.chain:
+        walk(alone, 1)
+        return RowTime(line, took)
+    members = []
+    for k, (member, told) in enumerate(zip(row.chain, line.chain, strict=True)):
+        strips = row.inner[k :: len(row.chain)]
+        table = np.array([[place, place + 8 * len(r.words), ALONE, 0] for r, place in strips], np.int64)
+        members.append(RowTime(told, _repeated(member, table, n, strips)))
+        walk(table, 1)
+    return RowTime(line, took, tuple(members))
+
+
+def _repeated(row: Row, table: np.ndarray, n: int, records: Sequence[tuple[Row, int]] = ()) -> float:
+    """Nanoseconds of a walk over a table that runs one row, after which memory is put back."""
+    with _kept(_written([row], records)) as put_back:
+        if _changes_what_it_reads(row):
+            return best_time_of_few(table, n, FEW, put_back)
+        return best_time(table, n)
 
 
 def _changes_what_it_reads(row: Row) -> bool:
@@ -221,9 +241,12 @@ def _stand_ins(program: Program) -> list[Tensor]:
     return made
 
 
-def _written(rows: list[Row]) -> list[tuple[int, int]]:
-    """The pieces of memory that rows write, as (address, bytes), none twice."""
-    records = [one for row in rows for one in row.inner or ((row, row.words.ctypes.data),)]
+def _written(rows: list[Row], records: Sequence[tuple[Row, int]] = ()) -> list[tuple[int, int]]:
+    """The pieces of memory that rows write, as (address, bytes), none twice.
+
+    `records` are their records with the address of each, where those are not their own words.
+    """
+    records = records or [one for row in rows for one in row.inner or ((row, row.words.ctypes.data),)]
     spans = []
     for row, place in records:
         for view in row.writes:

@@ -24,6 +24,7 @@ from ..engine.layout import (
     GUARD_WORDS,
     GUARDED_FLAGS,
     MAX_DIMS,
+    PATCH_ARGUMENT,
     PATCH_WORDS,
     RESULT_WORDS,
     SEGMENT_WORDS,
@@ -33,6 +34,7 @@ from ..kernels.abi import R_ATTRS
 from ..store import store
 from .guards import Guards
 from .recording import Recording, Spoiled
+from .reports import Reports
 from .rewrites import Facts, rewrite
 from .rows import Row, attributes, rows_of
 from .segments import cut
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
     from .profile import Profile
 
 BLOCK_UNIT = 64
-CLASS_LOSSES = ("cross_entropy_mean", "nll_gather")
 
 
 class Program:
@@ -96,9 +97,12 @@ class Program:
         table = store.storage_table[: store.field("storage_count")]
         # what is alive now is a result, a gradient of a leaf, or a value that the way back will read
         live = table[(table["owner"] == self.recording.number) & (table["refs"] > 0)]
-        kept = [(int(x["address"]), int(x["address"] + x["bytes"])) for x in live]
-        facts = Facts(self._finder.at, tuple(kept), self._extra)
-        return rewrite(list(rows_of(self.recording.log)), facts, options)
+        rows = list(rows_of(self.recording.log))
+        self.reports = Reports(rows, self._arguments)
+        kept = [(int(x["address"]), int(x["address"] + x["bytes"])) for x in live] + self.reports.kept
+        facts = Facts(self._finder.at, self.recording.blocks[:, 0].tolist(), kept)
+        self._extra = facts.extra
+        return rewrite(rows, facts, options)
 
     # building ----------------------------------------------------------------------------------------
 
@@ -128,7 +132,7 @@ class Program:
         self._put_guards(outside, entry_gradients, {x._slot for x in arguments}, gradients)
         self._put_gradients(gradients)
         self._put_patches()
-        self._put_checks()
+        self._put_checks(entry_gradients)
         self._put_results()
         self._table("written", [[s] for s in outside if s in written], 1)
         header = self._header[0]
@@ -149,7 +153,9 @@ class Program:
             at += len(r.words)
         self.rows = rows
         lines = [
-            [base + 8 * int(ends[a]), base + 8 * int(ends[b]), parts, 0] for a, b, parts in cut(self.rows)
+            [base + 8 * int(ends[a]), base + 8 * int(ends[b]), parts, cell]
+            for first, last, parts in cut(self.rows)
+            for a, b, cell in self.reports.split(self.rows, first, last)
         ]
         self.segments = np.array(lines, np.int64).reshape(-1, SEGMENT_WORDS)
         self._header[0]["table"] = self.segments.ctypes.data
@@ -245,19 +251,16 @@ class Program:
         self.patches = lines
         self._table("patches", lines, PATCH_WORDS, "patch_count")
 
-    def _put_checks(self) -> None:
-        """Class indices among the arguments are checked before anything runs."""
-        lines = []
-        for row in self.rows:
-            if row.op not in CLASS_LOSSES or row.variant != 0:
-                continue
-            targets, classes = row.reads[1], row.reads[0].shape[-1]
-            for k, x in enumerate(self._arguments):
-                if targets.address == x["address"] and list(targets.shape) == x["shape"]:
-                    ignored = int(attributes(row.words)[0]) if len(attributes(row.words)) > 1 else -1
-                    lines.append([k, classes, ignored])
-        self.checks = lines
-        self._table("checks", lines, CHECK_WORDS)
+    def _put_checks(self, before: dict[int, int]) -> None:
+        """Class indices among the arguments are checked before anything runs, others when their row has run."""
+        self.checks = self.reports.checks
+        self._table("checks", self.checks, CHECK_WORDS)
+        seen = [int(self._slot(grad)["storage"]) for grad in before.values() if grad]
+        spans = [(int(s["address"]), int(s["address"] + s["bytes"])) for s in store.storage_table[seen]]
+        self.reports.mark_late(
+            self.rows,
+            lambda v: bool(self._finder.at(v.address)) or any(a <= v.address < b for a, b in spans),
+        )
 
     def _put_results(self) -> None:
         lines = [[x["address"], x["dtype"], len(x["shape"]), *x["shape"]] for x in self.results]
@@ -269,6 +272,11 @@ class Program:
         self.held.append(slot)
 
     # running -----------------------------------------------------------------------------------------
+
+    @property
+    def read_arguments(self) -> set[int]:
+        """Numbers of the arguments whose memory the records name."""
+        return {line[PATCH_ARGUMENT] for line in self.patches}
 
     @property
     def guarded(self) -> list[int]:
@@ -312,7 +320,9 @@ class Program:
         status = self._prepare(arguments)
         if status != 0:
             return status
-        walk(self.segments, 1)
+        report = walk(self.segments, 1)
+        if report:
+            return entries.stop(CONTEXT, self.address, self._ids.ctypes.data, report)
         return self.complete()
 
     def complete(self) -> list[Tensor]:
@@ -415,23 +425,32 @@ def class_size(k: int) -> int:
     return ((k - 4 * shift + 1) << shift) * BLOCK_UNIT
 
 
-def entry_gradients(events: np.ndarray, before: dict[int, int]) -> dict[int, int]:
-    """The gradients that a step depends on: those read before they were set."""
+def entry_gradients(events: np.ndarray, before: dict[int, int], number: int) -> dict[int, int]:
+    """The gradients that a step depends on: those read before they were set.
+
+    `before` are the gradients of the leaves when program `number` began; other tensors from outside had none.
+    """
     found: dict[int, int] = {}
     settled: set[int] = set()
     for event, slot in events:
         slot = int(slot)
         if slot not in settled:
             settled.add(slot)
-            if event == GRAD_READ and slot in before:
-                found[slot] = before[slot]
+            if event == GRAD_READ and (slot in before or _from_outside(slot, number)):
+                found[slot] = before.get(slot, 0)
     return found
+
+
+def _from_outside(slot: int, number: int) -> bool:
+    s = store.slot_table[slot]
+    return bool(s["handles"]) and int(store.storage_table[s["storage"]]["owner"]) != number
 
 
 def leaf_gradients() -> dict[int, int]:
     """The gradient of every leaf there is."""
     table = store.slot_table[: store.field("slot_count")]
-    leaves = np.flatnonzero((table["handles"] > 0) & (table["flags"] & layout.REQUIRES_GRAD != 0))
+    known = (table["flags"] & layout.REQUIRES_GRAD != 0) | (table["grad"] != 0)
+    leaves = np.flatnonzero((table["handles"] > 0) & known)
     return dict(zip(leaves.tolist(), table["grad"][leaves].tolist(), strict=True))
 
 

@@ -7,6 +7,7 @@ import itertools
 import os
 import sys
 import threading
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -74,6 +75,8 @@ class Recording:
         self.thread = threading.get_ident()
         self.log = self.blocks = self.events = np.zeros(0, np.int64)
         self.first_row = first_row
+        self.boundary = 0  # row of the tape at which a walk back to chosen tensors stops
+        self._moved: list[weakref.ref[Tensor]] = []
 
     # what the rest of the library reports ------------------------------------------------------------
 
@@ -89,6 +92,19 @@ class Recording:
     def assigned(self, what: str) -> None:
         """Python state that later steps may depend on has changed."""
         self.spoil(f"assigns {what}")
+
+    def moved(self, tensor: Tensor, slot: int) -> None:
+        """A tensor becomes another one in place: its shape, memory or history is no longer that of `slot`."""
+        storage = int(store.slot_table[slot]["storage"])
+        if int(store.storage_table[storage]["owner"]) != self.number and threading.get_ident() == self.thread:
+            self._moved.append(weakref.ref(tensor))
+
+    def check_moved(self, outside: set[int], returned: set[int]) -> None:
+        """Raise Spoiled when a tensor that has moved was there before, or stays: ids of those known."""
+        for reference in self._moved:
+            tensor = reference()
+            if tensor is not None and (id(tensor) in outside or id(tensor) not in returned):
+                raise Spoiled("changes the shape, memory or history of a tensor from outside in place")
 
     # running -----------------------------------------------------------------------------------------
 

@@ -55,7 +55,7 @@ class Line(NamedTuple):
     bytes : int
         Elements read plus elements written, in bytes; an element read many times counts once.
     footprint : int
-        Bytes touched: what is read and written counts once.
+        Bytes touched: what is read and written counts once. Of one strip, for a row that runs a chain.
     flops : int or None
         Floating-point operations: two for each multiply-add of a matrix product, one for each element of an
         elementwise row, a reduction or an update; None where that would say nothing.
@@ -125,7 +125,7 @@ def _chain_line(number: str, row: Row, chain: tuple[Line, ...]) -> Line:
         operands=Operands([], []),
         text="",
         bytes=sum(line.bytes for line in chain),
-        footprint=_footprint(row),
+        footprint=_footprint(row) // strips,
         flops=sum(line.flops or 0 for line in chain),
         product=any(line.product for line in chain),
         chain=chain,

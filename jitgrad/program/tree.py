@@ -24,6 +24,15 @@ class Identity(NamedTuple):
         return hash(self.number)
 
 
+def constants_in(description: Any) -> list[Any]:
+    """The objects in a description that are compared by identity only."""
+    if isinstance(description, Identity):
+        return [description.value]
+    if not isinstance(description, tuple):
+        return []
+    return [x for item in description for x in constants_in(item)]
+
+
 def flatten(value: Any, leaves: list[Tensor]) -> Any:
     """Append the tensors in nested tuples, lists and dicts to `leaves`; returns what describes the rest.
 

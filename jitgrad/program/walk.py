@@ -8,6 +8,6 @@ from ..dispatch import CONTEXT
 from ..engine.entry import entries
 
 
-def walk(table: np.ndarray, steps: int) -> None:
-    """Walk a table of segments `steps` times."""
-    entries.replay_here(CONTEXT, table.ctypes.data, len(table), steps)
+def walk(table: np.ndarray, steps: int) -> int:
+    """Walk a table of segments `steps` times; the address of the report of a bad index that ended it, or 0."""
+    return entries.replay_here(CONTEXT, table.ctypes.data, len(table), steps)

@@ -314,7 +314,7 @@ class World:
         for one in module.modules():
             self._seen[id(one)] = one
             kind = type(one)
-            if "forward" in getattr(one, "__dict__", {}):
+            if getattr(one.forward, "__func__", None) is not kind.forward:  # set on the instance
                 self._waiting.append(one.forward)
             if not is_users(kind.__module__):
                 continue
@@ -348,7 +348,7 @@ def _random_states() -> list[tuple[Callable[[], Any], Any]]:
 
 
 def _python_state() -> Any:
-    version, numbers, gauss = random.getstate()
+    _version, numbers, gauss = random.getstate()
     return numbers[-1], numbers[0], gauss
 
 

@@ -1,0 +1,123 @@
+"""Indices out of range: rows that meet one report it, and a replay stops there instead of going on with nonsense.
+
+A kernel cannot raise, so it reports a bad index in a cell of memory. In a program every such row has a cell of
+its own, at which the walk looks when the row has run. Classes that come straight from an argument are looked at
+before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..functions import _indices, losses
+from ..kernels.abi import R_ATTRS
+from .rows import Row, View, attributes
+
+CLASS_LOSSES = ("cross_entropy_mean", "nll_gather")
+IGNORE_NOTHING = -(1 << 62)
+CELL_WORDS = 5
+BAD, FIRST, VALUE, SIZE, LATE = range(CELL_WORDS)  # FIRST: the class, or the dimension of the index
+
+
+class Reports:
+    """The cells of a program.
+
+    Parameters
+    ----------
+    rows : list of Row
+        As recorded; their words are changed to name cells of the program's own.
+    arguments : list of dict
+        Where the arguments were, see `Program`.
+
+    Attributes
+    ----------
+    checks : list of [argument, classes, ignored]
+        Arguments whose values are looked at before a replay.
+    kept : list of (int, int)
+        Memory that rows write which must not be left out, as they may report.
+    """
+
+    def __init__(self, rows: list[Row], arguments: list[dict[str, Any]]) -> None:
+        spans = _report_memory()
+        places = []
+        for row in rows:
+            begin = int(row.words[R_ATTRS])
+            for k, word in enumerate(attributes(row.words) if begin else ()):
+                if any(first <= word < last for first, last in spans):
+                    places.append((row, begin + k))
+        self.cells = np.zeros((len(places), CELL_WORDS), np.int64)
+        self.checks: list[list[int]] = []
+        self.kept: list[tuple[int, int]] = []
+        self._ops: dict[int, str] = {}
+        for k, (row, place) in enumerate(places):
+            cell = int(self.cells[k].ctypes.data)
+            row.words[place] = cell
+            if row.variant != 0 or row.op == "mse_loss":
+                continue
+            check = _direct(row, arguments)
+            if check is not None:
+                self.checks.append(check)
+            else:
+                self._ops[cell] = row.op
+                self.kept += [(w.begin, w.end) for w in row.writes]
+
+    def cell_of(self, row: Row) -> int:
+        """The address of the cell to look at after a row, or 0."""
+        if not self._ops or row.variant != 0 or not row.words[R_ATTRS]:
+            return 0
+        return next((int(w) for w in attributes(row.words) if int(w) in self._ops), 0)
+
+    def split(self, rows: list[Row], first: int, last: int) -> Iterator[tuple[int, int, int]]:
+        """Rows ``first .. last`` in parts that end where a cell is to be looked at, with its address or 0."""
+        for k in range(first, last):
+            cell = self.cell_of(rows[k])
+            if cell:
+                yield first, k + 1, cell
+                first = k + 1
+        if first < last:
+            yield first, last, 0
+
+    def mark_late(self, rows: list[Row], is_seen: Callable[[View], bool]) -> None:
+        """Note for each cell whether rows before it change memory that can be seen from outside."""
+        late = False
+        for row in rows:
+            cell = self.cell_of(row)
+            if cell:
+                k = (cell - self.cells.ctypes.data) // (8 * CELL_WORDS)
+                self.cells[k, LATE] = late
+            late = late or any(is_seen(w) and w.numel for w in row.writes)
+
+    def error(self, cell: int) -> IndexError:
+        """What a cell says."""
+        words = self.cells[(cell - self.cells.ctypes.data) // (8 * CELL_WORDS)]
+        op = self._ops[cell]
+        words[BAD] = 0
+        if op in CLASS_LOSSES:
+            return IndexError(f"Target {words[FIRST]} is out of bounds. {op}: in a compiled step")
+        return IndexError(
+            f"{op}: index {words[VALUE]} is out of bounds for dimension {words[FIRST]} with size "
+            f"{words[SIZE]}, in a compiled step"
+        )
+
+
+def _report_memory() -> tuple[tuple[int, int], ...]:
+    """Where rows report that run eagerly."""
+    indices, loss = _indices._REPORTS_AT, losses._REPORT_ADDRESS
+    size = 8 * _indices.REPORTS * _indices.REPORT_WORDS
+    return (indices, indices + size), (loss, loss + 8 * len(losses._REPORT))
+
+
+def _direct(row: Row, arguments: list[dict[str, Any]]) -> list[int] | None:
+    """The check of an argument that is all the classes of a loss."""
+    if row.op not in CLASS_LOSSES:
+        return None
+    targets, classes = row.reads[1], row.reads[0].shape[-1]
+    for k, x in enumerate(arguments):
+        same = targets.address == x["address"] and list(targets.shape) == x["shape"]
+        if same and (targets.strides == (1,) or targets.numel <= 1):
+            words = attributes(row.words)
+            return [k, classes, int(words[0]) if len(words) > 1 else IGNORE_NOTHING]
+    return None

@@ -1,0 +1,225 @@
+"""Compiled functions whose results have gradients: the walk back through them is that through eager ones."""
+
+from __future__ import annotations
+
+import pytest
+from compile_cases import bits, random_state, small_model, state_of
+
+import jitgrad as torch
+from jitgrad import nn
+
+X = (5, 3)
+
+
+def model_with_dropout():
+    return nn.Sequential(nn.Linear(3, 6), nn.ReLU(), nn.Dropout(0.4), nn.Linear(6, 2))
+
+
+# name -> model, and how results of the (compiled) model are used: a loss of f and three inputs
+USES = {
+    "one": (small_model, lambda f, a, b, c: f(a).square().mean()),
+    "sum of two calls": (small_model, lambda f, a, b, c: (f(a) * f(b)).sum()),
+    "three calls": (small_model, lambda f, a, b, c: (f(a) * f(b) + f(c)).sum()),
+    "the same input twice": (small_model, lambda f, a, b, c: (f(a) * f(a)).sum()),
+    "dropout": (model_with_dropout, lambda f, a, b, c: f(a).square().mean()),
+    "dropout twice": (model_with_dropout, lambda f, a, b, c: (f(a) * f(b)).mean()),
+    "chain": (lambda: nn.Linear(3, 3), lambda f, a, b, c: f(f(a).tanh()).square().sum()),
+    "long chain": (lambda: nn.Linear(3, 3), lambda f, a, b, c: f(f(f(f(a)).relu())).square().sum()),
+    "an unused call": (small_model, lambda f, a, b, c: (f(a), f(b).sum())[1]),
+    "part of the result": (small_model, lambda f, a, b, c: f(a)[0, 1] + f(b)[:, 0].sum()),
+    "other shapes": (small_model, lambda f, a, b, c: f(a).sum() + f(b[:2]).prod() + f(c[0]).sum()),
+    "input with a history": (small_model, lambda f, a, b, c: f((a * b).tanh()).square().mean()),
+    "transposed cotangent": (lambda: nn.Linear(3, 5), lambda f, a, b, c: (f(a).t() @ b).square().sum()),
+    "expanded cotangent": (small_model, lambda f, a, b, c: f(a).sum()),
+    "result written in place": (small_model, lambda f, a, b, c: f(a).mul_(2.0).square().sum()),
+    "activation": (nn.Softplus, lambda f, a, b, c: (f(a) * f(b)).sum()),
+    "loss": (lambda: nn.functional.mse_loss, lambda f, a, b, c: f(a, b) + f(b, c)),
+}
+
+
+@pytest.mark.parametrize("leaves", ["parameters", "inputs"])
+@pytest.mark.parametrize("name", USES)
+def test_gradients(name, leaves):
+    make, use = USES[name]
+
+    def run(compiled):
+        torch.manual_seed(6)
+        model = make()
+        f = torch.compile(model, fullgraph=True) if compiled else model
+        parameters = list(model.parameters()) if isinstance(model, nn.Module) else []
+        found = []
+        for k in range(5):
+            inputs = [torch.randn(*X, requires_grad=leaves == "inputs") for _ in range(3)]
+            loss = use(f, *inputs)
+            if loss.requires_grad:
+                loss.backward()
+            found.append((bits(loss), [bits(t.grad) for t in (*inputs, *parameters)], random_state()))
+            with torch.no_grad():
+                for p in parameters:
+                    if k % 2 and p.grad is not None:
+                        p.sub_(p.grad, alpha=0.1)
+                        p.grad = None
+        return found
+
+    assert run(True) == run(False)
+
+
+def test_some_results_have_gradients():
+    w = torch.ones(3, requires_grad=True)
+
+    def function(x):
+        y = x * w
+        return {"y": y, "sum": y.sum(), "x": x, "constant": torch.ones(2), "detached": y.detach(), "w": w}
+
+    step = torch.compile(function, fullgraph=True)
+    for k in range(4):
+        x = torch.full((3,), float(k))
+        found, expected = step(x), function(x)
+        assert bits(found) == bits(expected)
+        assert [v.requires_grad for v in found.values()] == [v.requires_grad for v in expected.values()]
+        assert found["x"] is x and found["w"] is w
+        (found["sum"] * 2 + found["y"][0]).backward()
+        assert w.grad.tolist() == [3.0 * k, 2.0 * k, 2.0 * k]
+        w.grad = None
+
+
+def test_walking_back_twice():
+    model = small_model()
+    f = torch.compile(model)
+    for _ in range(3):
+        x = torch.randn(*X)
+        for p in model.parameters():
+            p.grad = None
+        loss = f(x).square().mean()
+        loss.backward(retain_graph=True)
+        once = [2 * p.grad for p in model.parameters()]
+        loss.backward()
+        assert bits([p.grad for p in model.parameters()]) == bits(once)
+        with pytest.raises(RuntimeError, match="second time"):
+            loss.backward()
+
+
+WRITES = {
+    "weight": lambda s: s.w.mul_(2),
+    "input": lambda s: s.x.add_(1),
+    "buffer": lambda s: s.scale.add_(1),
+    "optimizer": lambda s: s.optimizer.step(),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_values_that_are_overwritten_before_the_walk_back(name):
+    """As of an eager call, it is an error; the next call is fine."""
+
+    class Case:
+        def __init__(self):
+            self.w = torch.ones(3, requires_grad=True)
+            self.scale = torch.full((3,), 2.0)
+            self.optimizer = torch.optim.SGD([self.w], lr=0.1)
+
+    def run(compiled):
+        case = Case()
+
+        def function(x):
+            return ((x * case.w).exp() * case.w * case.scale).sum()
+
+        f = torch.compile(function) if compiled else function
+        found = []
+        for k in range(5):
+            case.x = torch.full((3,), 0.1 * k, requires_grad=False)
+            case.w.grad = torch.ones(3) if name == "optimizer" else None
+            loss = f(case.x)
+            if k in (1, 3):
+                with torch.no_grad():
+                    WRITES[name](case)
+                with pytest.raises(RuntimeError, match="modified"):
+                    loss.backward()
+                found.append("error")
+            else:
+                loss.backward()
+                found.append((bits(loss), bits(case.w.grad)))
+        return found
+
+    assert run(True) == run(False)
+
+
+def test_a_write_that_the_walk_back_does_not_read_is_no_error():
+    def run(compiled):
+        torch.manual_seed(0)
+        model = nn.Linear(3, 2)
+        f = torch.compile(model) if compiled else model
+        found = []
+        for _ in range(4):
+            loss = f(torch.ones(*X)).sum()
+            with torch.no_grad():
+                model.bias.add_(1.0)
+            loss.backward()
+            found.append((bits(loss), state_of(model)))
+        return found
+
+    assert run(True) == run(False)
+
+
+def test_data_replaced_before_the_walk_back():
+    model = nn.Linear(3, 2)
+    f = torch.compile(model)
+    for k in range(3):
+        x = torch.randn(*X, requires_grad=True)
+        loss = f(x).sum()
+        expected = model.weight.detach().sum(0).tolist()
+        if k == 2:
+            model.weight.data = torch.zeros(2, 3)
+            try:
+                loss.backward()
+            except RuntimeError:
+                break
+        else:
+            loss.backward()
+        assert x.grad[0].tolist() == expected
+
+
+def test_graphs_kept_over_many_calls():
+    """Results kept in a list, and walked back in another order."""
+    model = small_model()
+    f = torch.compile(model)
+    inputs = [torch.randn(*X) for _ in range(6)]
+    losses = [f(x).square().mean() for x in inputs]
+    for k in (3, 0, 5, 1, 4, 2):
+        model.zero_grad()
+        losses[k].backward()
+        found = bits([p.grad for p in model.parameters()])
+        model.zero_grad()
+        model(inputs[k]).square().mean().backward()
+        assert found == bits([p.grad for p in model.parameters()])
+
+
+def test_training_and_evaluation_take_turns():
+    def run(compiled):
+        torch.manual_seed(1)
+        model = model_with_dropout()
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+        f = torch.compile(model, fullgraph=True) if compiled else model
+        found = []
+        for _ in range(4):
+            model.train()
+            loss = f(torch.randn(*X)).square().mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            model.eval()
+            with torch.no_grad():
+                found.append((bits(loss), bits(f(torch.randn(*X))), state_of(model, optimizer)))
+        return found
+
+    assert run(True) == run(False)
+
+
+def test_gradient_of_autograd_grad():
+    model = small_model()
+    f = torch.compile(model)
+    for _ in range(3):
+        x = torch.randn(*X, requires_grad=True)
+        found = torch.autograd.grad(f(x).square().sum(), [x, *model.parameters()])
+        expected = torch.autograd.grad(model(x).square().sum(), [x, *model.parameters()])
+        assert bits(found) == bits(expected)
+        assert x.grad is None
