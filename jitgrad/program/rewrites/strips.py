@@ -34,6 +34,8 @@ from .facts import Facts
 from .moving import move_result
 
 MIN_ROWS = 16  # of a strip: fewer would waste the matrix multiply's tiles
+WEIGHTS = 1024  # elements of a layer's weights above which
+WEIGHTED_ROWS = 128  # a strip has at least so many rows: each strip puts the weights in order anew
 STRIP_BYTES = 96 << 10  # what a strip's rows touch should stay in the near caches
 MIN_BYTES = 16 << 10  # a chain that touches less is not worth it
 MOST_STRIPS = 256
@@ -192,10 +194,20 @@ def _joined(chain: list[Row]) -> Row | None:
     size = sum(end - begin for begin, end in spans)
     if size < MIN_BYTES:
         return None
-    strips = min(max(2, 2 * round(size / STRIP_BYTES / 2)), batch // MIN_ROWS, MOST_STRIPS)
+    fewest = WEIGHTED_ROWS if any(_weights(row) > WEIGHTS for row in chain) else MIN_ROWS
+    strips = min(max(2, 2 * round(size / STRIP_BYTES / 2)), batch // fewest, MOST_STRIPS)
+    if strips < 2:
+        return None
     edges = [batch * k // strips // 4 * 4 for k in range(strips)] + [batch]
     cut = [[narrowed(row, batch, first, last) for row in chain] for first, last in itertools.pairwise(edges)]
     return program_strips(chain, cut)
+
+
+def _weights(row: Row) -> int:
+    """Elements of a layer's weights."""
+    if not _batch_of(row):
+        return 0
+    return next((v.numel for v in row.reads if v.place == A_ARRAYS + ARRAY_WORDS + ARRAY_ADDRESS), 0)
 
 
 def narrowed(row: Row, batch: int, first: int, last: int) -> Row:
