@@ -44,7 +44,14 @@ MOST_ROWS = 64  # of a chain
 
 def cut_strips(rows: list[Row], facts: Facts) -> list[Row]:
     """Replace chains of at least two rows over one batch by rows that run them strip by strip."""
-    rows = [part for row in rows for part in _split_gradients(row)]
+    whole: dict[int, Row] = {}  # the rows that were split, by the identity of their first part
+    parts: list[Row] = []
+    for row in rows:
+        split = _split_gradients(row)
+        if len(split) > 1:
+            whole[id(split[0])] = row
+        parts += split
+    rows = parts
     done: list[Row] = []
     batches = _batches(rows)
     at = 0
@@ -52,8 +59,9 @@ def cut_strips(rows: list[Row], facts: Facts) -> list[Row]:
         chain, deferred, end = _chain(rows, at, batches[at], facts)
         joined = _joined(chain) if len(chain) > 1 else None
         if joined is None:
-            done.append(rows[at])
-            at += 1
+            original = whole.get(id(rows[at]))
+            done.append(original or rows[at])
+            at += 2 if original else 1
         else:
             done += [joined, *deferred]
             at = end
