@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .formula import absolute, maximum, power, sqrt, where
+from .formula import absolute, maximum, power, ratio, root, sqrt, where
 from .table import update
 
 Each = Callable[..., Any]
@@ -114,8 +114,8 @@ def _adam(h: Any, step: Any, decoupled: bool, amsgrad: bool) -> Each:
         v = h.beta2 * v + rest * g * g
         if amsgrad:
             largest = (maximum(largest[0], v),)
-        denominator = sqrt(largest[0] if amsgrad else v) * unbias + h.eps
-        return p - step_size * m / denominator, m, v, *largest
+        denominator = root(largest[0] if amsgrad else v) * unbias + h.eps
+        return p - ratio(step_size * m, denominator), m, v, *largest
 
     return each
 
@@ -179,7 +179,7 @@ def _nadam(h: Any, step: Any, decoupled: bool) -> Each:
         # the product of all momenta: one number, kept with every element so that elements stay independent
         product = where(step == 1.0, now, product * now)
         move = gradient_size * g / (1.0 - product) + average_size * m / (1.0 - product * following)
-        return p - move / (sqrt(v * unbias) + h.eps), m, v, product
+        return p - ratio(move, root(v * unbias) + h.eps), m, v, product
 
     return each
 
@@ -220,7 +220,7 @@ def _radam(h: Any, step: Any, decoupled: bool) -> Each:
             g = _descent(h, p, g)
         m = average(m, g)
         v = h.beta2 * v + rest * g * g
-        move = where(known, adaptive_size * m / (sqrt(v) + h.eps), step_size * m)
+        move = where(known, ratio(adaptive_size * m, root(v) + h.eps), step_size * m)
         return p - move, m, v
 
     return each
@@ -253,13 +253,13 @@ def _rmsprop(h: Any, centered: bool, momentum: bool) -> Each:
         if centered:
             mean = average(others[-1], g)
             variance = square - mean * mean
-        size = sqrt(variance) + h.eps
+        size = root(variance) + h.eps
         if momentum:
-            move = h.momentum * others[0] + g / size
+            move = h.momentum * others[0] + ratio(g, size)
             p = p - h.lr * move
             state.append(move)
         else:
-            p = p - h.lr * g / size
+            p = p - ratio(h.lr * g, size)
         if centered:
             state.append(mean)
         return p, *state
@@ -299,7 +299,7 @@ def adagrad(h: Any, step: Any) -> Each:
     def each(p: Any, g: Any, total: Any) -> Any:
         g = _descent(h, p, g)
         total = total + g * g
-        return p - step_size * g / (sqrt(total) + h.eps), total
+        return p - ratio(step_size * g, root(total) + h.eps), total
 
     return each
 
@@ -312,7 +312,7 @@ def adadelta(h: Any, step: Any) -> Each:
     def each(p: Any, g: Any, square: Any, moved: Any) -> Any:
         g = _descent(h, p, g)
         square = h.rho * square + rest * g * g
-        delta = sqrt(moved + h.eps) / sqrt(square + h.eps) * g
+        delta = ratio(root(moved + h.eps), root(square + h.eps)) * g
         moved = h.rho * moved + rest * delta * delta
         return p - h.lr * delta, square, moved
 

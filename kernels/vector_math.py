@@ -28,6 +28,7 @@ from .math_basic import (
 )
 from .math_core import fma
 from .math_erf import erf, erfc
+from .math_estimates import ratio, root
 from .math_exp import exp, exp2, expm1
 from .math_hyperbolic import cosh, sigmoid, sinh, softplus, tanh
 from .math_log import log, log1p, log2, log10
@@ -60,7 +61,9 @@ __all__ = [
     "maximum",
     "minimum",
     "power",
+    "ratio",
     "rint",
+    "root",
     "rsqrt",
     "sigmoid",
     "sin",
