@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from compile_cases import (
     OPTIMIZERS,
-    STEPS,
     Scene,
     assert_same,
     batches,
@@ -204,7 +203,3 @@ def test_dropout_with_its_training_step():
 
     assert_same(build, programs=2)
     assert_same(build, "ceccec")
-
-
-def test_number_of_steps_is_enough_to_replay():
-    assert STEPS > 2

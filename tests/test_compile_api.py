@@ -43,7 +43,12 @@ def test_decorator_with_options():
     def other(x):
         return x * 3
 
-    for f in (step, other, torch.compile(double, mode="reduce-overhead"), torch.compile(fullgraph=True)(double)):
+    for f in (
+        step,
+        other,
+        torch.compile(double, mode="reduce-overhead"),
+        torch.compile(fullgraph=True)(double),
+    ):
         assert f(torch.ones(2)).tolist() == f(torch.ones(2)).tolist()
 
 

@@ -54,7 +54,7 @@ READS = {
     "allclose": lambda x: x if torch.allclose(x, x.round()) else -x,
     "equal": lambda x: x if torch.equal(x, x.round()) else -x,
     "in": lambda x: x * (1 if 0.5 in x else 2),
-    "assert": lambda x: (x if (x == x).all() else None),
+    "assert": lambda x: x if (x == x).all() else None,
     "max of a list": lambda x: max(x[0, 0], x[0, 1], x[0, 2]),
     "any": lambda x: x + any(v > 0 for v in x[0]),
     "numpy function": lambda x: np.add(x, 1),
@@ -291,6 +291,29 @@ def test_batches_taken_in_the_step(kind):
     found, warned = warnings_of(lambda: run(True))
     assert found == run(False)
     assert len(warned) <= 1
+
+
+@pytest.mark.parametrize("kind", ["attribute", "shape", "number"])
+def test_something_new_in_every_call(kind):
+    """Recording again and again would cost more than it gains, so that ends."""
+    keeper = Keeper()
+
+    def step(x, factor):
+        return x * factor * (1 if keeper.count % 2 else 2)
+
+    step = torch.compile(step)
+
+    def run():
+        for k in range(100):
+            x = torch.ones(k + 1 if kind == "shape" else 3)
+            keeper.count = k if kind == "attribute" else 0
+            factor = float(k) if kind == "number" else 1.5
+            scale = 1 if keeper.count % 2 else 2
+            assert step(x, factor).tolist() == [factor * scale] * len(x)
+
+    _, warned = warnings_of(run)
+    assert len(warned) == 1 and "new in every call" in warned[0]
+    assert ("(count)" in warned[0]) == (kind == "attribute")
 
 
 def test_scheduler_within_the_step():

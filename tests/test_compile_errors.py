@@ -1,4 +1,4 @@
-"""Errors in compiled functions: what was there before stays as an eager call leaves it, and the next call works."""
+"""Errors in compiled functions: all is left as by an eager call, and the next call works."""
 
 from __future__ import annotations
 

@@ -17,8 +17,6 @@ X = (4, 3)
 class Box:
     """An object with attributes."""
 
-    scale = 1.0
-
     def __init__(self, **values):
         self.__dict__.update(values)
 
@@ -41,8 +39,16 @@ CHANGES = {
     "item of a dict": (lambda: {"v": 2.0}, lambda x, b: x * b["v"], lambda b: b.update(v=3.0)),
     "item of a list": (lambda: [2.0], lambda x, b: x * b[0], lambda b: b.__setitem__(0, 3.0)),
     "length of a list": (lambda: [2.0], lambda x, b: x * len(b), lambda b: b.append(3.0)),
-    "nested": (lambda: {"a": [Box(v=2.0)]}, lambda x, b: x * b["a"][0].v, lambda b: setattr(b["a"][0], "v", 3.0)),
-    "class attribute": (lambda: type("C", (), {"v": 2.0}), lambda x, b: x * b.v, lambda b: setattr(b, "v", 3.0)),
+    "nested": (
+        lambda: {"a": [Box(v=2.0)]},
+        lambda x, b: x * b["a"][0].v,
+        lambda b: setattr(b["a"][0], "v", 3.0),
+    ),
+    "class attribute": (
+        lambda: type("C", (), {"v": 2.0}),
+        lambda x, b: x * b.v,
+        lambda b: setattr(b, "v", 3.0),
+    ),
     "attribute of the class": (
         lambda: type("C", (), {"v": 2.0})(),
         lambda x, b: x * b.v,
@@ -238,6 +244,7 @@ def test_what_a_step_depends_on_changes(name, how):
                 return use(x, thing)
 
         elif how == "method":
+
             class Owner:
                 def __init__(self):
                     self.thing = thing

@@ -94,7 +94,9 @@ def with_graph():
 
 
 def constants():
-    return lambda x: (x + torch.tensor([1.0, 2.0, 3.0]), torch.from_numpy(x.shape and ARRAY)), (torch.ones(3),)
+    return lambda x: (x + torch.tensor([1.0, 2.0, 3.0]), torch.from_numpy(x.shape and ARRAY)), (
+        torch.ones(3),
+    )
 
 
 def eager():
@@ -135,7 +137,7 @@ def test_gradients_and_results_survive_their_program():
 
 def test_number_of_programs_is_bounded():
     step = torch.compile(lambda x: x * 2 + 1)
-    sizes = list(range(1, MAX_PROGRAMS + 6))
+    sizes = list(range(1, MAX_PROGRAMS + 4))
     for n in sizes * 2:
         assert step(torch.ones(n)).tolist() == [3.0] * n
         assert len(step.programs) <= MAX_PROGRAMS
@@ -254,9 +256,7 @@ def test_threads_that_call_one_compiled_function():
 
     def work(k):
         x = torch.full((4,), float(k))
-        for _ in range(200):
-            if step(x).item() != 6.0 * k:
-                errors.append(k)
+        errors.extend(k for _ in range(200) if step(x).item() != 6.0 * k)
 
     threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
     for thread in threads:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import namedtuple
 
-import numpy as np
 import pytest
 from compile_cases import Scene, assert_same, batches, bits, small_model, training_step, warnings_of
 

@@ -151,7 +151,7 @@ def test_rows_that_run_strip_by_strip_are_shown_below_one_another():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
     step, _ = training_step(model)
-    program = step.program(torch.randn(128, 64), torch.randn(128, 8))
+    program = step.program(torch.randn(256, 64), torch.randn(256, 8))
     chains = [line for line in lines_of(program) if line.chain]
     assert chains
     for line in chains:

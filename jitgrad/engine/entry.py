@@ -39,6 +39,7 @@ GROUPS = {
         "take_released",
         "walk",
     ],
+    "team": ["dismiss", "found", "replay_team", "serve", "walk_team"],
     "program": [
         "begin_recording",
         "call",
@@ -49,7 +50,7 @@ GROUPS = {
         "end_recording",
         "give_blocks",
         "prepare",
-        "replay_here",
+        "replay",
         "stop",
     ],
 }
@@ -75,17 +76,19 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
         growth,
         handles,
         hot,
+        pace,
         record,
         recording,
         replay,
+        team,
         turns,
         update,
         views,
     )
     from .tables import CONTEXT
 
-    modules = (arrays, backward, cotangents, create, growth, handles, hot, record, recording, replay, turns,
-               update, views)  # fmt: skip
+    modules = (arrays, backward, cotangents, create, growth, handles, hot, pace, record, recording,
+               replay, team, turns, update, views)  # fmt: skip
     found = {}
     for module in modules:
         for name, dispatcher in vars(module).items():

@@ -224,16 +224,6 @@ def walk_segments(table, segments):
     return 0
 
 
-@entry
-def replay_here(c, table, segments, steps):
-    """Run a program `steps` times on this thread, holding Python's lock; returns as `walk_segments`."""
-    for _ in range(steps):
-        report = walk_segments(table, segments)
-        if report != 0:
-            return report
-    return 0
-
-
 @jit
 def count_writes(c, p, ids):
     """Count the writes of a replay in the versions of what it writes."""

@@ -133,9 +133,18 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         if dtype is not None:
             made = made.to(to_dtype(dtype, "tensor"))
         return finish(made, requires_grad, device)
+    if store.recording is not None and isinstance(data, np.ndarray) and _is_lendable(data):
+        made = from_numpy(data).clone()  # type: ignore[attr-defined]  # a replay reads the array again
+        made = made if dtype is None else made.to(to_dtype(dtype, "tensor"))
+        return finish(made, requires_grad, device)
     values = data if isinstance(data, np.ndarray | np.generic) else _array_of(data, dtype is None)
     known = numpy_to_dtype(values.dtype, "tensor") if dtype is None else to_dtype(dtype, "tensor")
     return finish(from_array(np.asarray(values), known), requires_grad, device)
+
+
+def _is_lendable(data: np.ndarray) -> bool:
+    """Whether a tensor can be made on an array's memory."""
+    return data.dtype in BY_NUMPY and data.flags.writeable and data.flags.c_contiguous and data.flags.aligned
 
 
 def _array_of(data: Any, infer: bool) -> np.ndarray:

@@ -33,6 +33,7 @@ from .tree import LEAF, constants_in, flatten, unflatten
 from .world import World
 
 MAX_PROGRAMS = 16  # of one function; the one not used for longest makes room
+MAX_MISSES = 64  # recordings in a row of which none was replayed, before the function runs eagerly for good
 MAX_ATTEMPTS = 3  # recordings in a row that leave tensors behind before the function runs eagerly for good
 _DIRECT = {1: "call_one", 2: "call_two", 3: "call_three"}
 
@@ -59,6 +60,7 @@ class CompiledFunction:
         self._fullgraph = fullgraph
         self.programs: list[Program] = []
         self._attempts = 0
+        self._misses = 0
         self._said = False  # that some arguments cannot be replayed
         self._eager = False  # the function runs eagerly for good
         self._fast: Callable[..., Any] | None = None
@@ -82,6 +84,7 @@ class CompiledFunction:
                 except TypeError:  # other arguments than tensors, or another number of them
                     return self._general(args, kwargs)
                 if type(result) is not int:
+                    self._misses = 0
                     return result
                 if result == BAD_INDEX:
                     raise self.programs[0].reports.error(store.detail()[0])
@@ -214,6 +217,7 @@ class CompiledFunction:
             if results == BAD_INDEX:
                 raise program.reports.error(store.detail()[0])
             if not isinstance(results, int):
+                self._misses = 0
                 self._use(program)
                 return self._returned(program, results, leaves)
             assert results == OTHER_PROGRAM
@@ -252,6 +256,10 @@ class CompiledFunction:
         shared = guards.shared_memory(arguments)
         if shared is not None:
             return self._aside(shared, args, kwargs), None
+        self._misses += 1
+        if self._misses > MAX_MISSES and not self._fullgraph:
+            self._give_up(Spoiled(f"depends on something that is new in every call{self._changed(key)}"))
+            return self._function(*args, **kwargs), None
         recording = Recording()
         before = leaf_gradients()
         rows = store.field("live_rows")
@@ -268,7 +276,8 @@ class CompiledFunction:
             recording.check_moved(
                 {id(x) for x in arguments} | guards.tensor_ids(), {id(x) for x in returned.leaves}
             )
-            guards.settle()
+            guards.settle(recording.made, recording.number)
+            recording.made.clear()
             gradients = entry_gradients(recording.events, before, recording.number)
             results = [described(x) for x in returned.sources]
             program = Program(recording, arguments, results, gradients, guards, self._options)
@@ -288,6 +297,12 @@ class CompiledFunction:
         copies = clone_outside(returned.sources)
         returned.forget()
         return self._returned(program, copies, arguments), program
+
+    def _changed(self, key: Any) -> str:
+        """What has changed since the last recording with arguments like these."""
+        worlds = (p.guards.world for p in self.programs if p.key == key)
+        name = next((w.changed() for w in worlds if w is not None), None)
+        return f" ({name})" if name else ""
 
     def _aside(self, reason: str, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Run the function eagerly for arguments that no program can be recorded for."""

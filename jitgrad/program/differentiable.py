@@ -145,9 +145,7 @@ def record_pullback(
             raise back.spoiled
         results = [described(g) for g in found if g is not None]
         given = [*[x.detach() for x in arguments], *cotangents]
-        way_back = Program(
-            back, given, results, {}, Guards(None, []), program.options, base=recording.number
-        )
+        way_back = Program(back, given, results, {}, Guards(None, []), program.options, base=recording.number)
     except BaseException as error:
         back.release()
         if isinstance(error, RuntimeError):

@@ -9,6 +9,7 @@ from typing import Any
 from .._tensor import Tensor
 from ..dtypes import get_default_dtype
 from ..engine.layout import S_GRAD, S_STORAGE, SLOT_WORDS
+from ..functions import default_generator
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
 from ..store import store
@@ -106,15 +107,23 @@ class Guards:
         self._layouts: list[tuple[Tensor, tuple]] = []
         self._default: Any = None
 
-    def settle(self) -> None:
-        """After the function has run: raise Spoiled if it has changed what it depends on."""
+    def settle(self, made: list[Any], number: int) -> None:
+        """After the function has run: raise Spoiled if it has changed what it depends on.
+
+        `made` are the objects whose lasting memory was made on the way; they must outlive the step, which was
+        recorded as program `number`.
+        """
         if self.refused is not None:
             raise self.refused
         assert self.world is not None
-        if not self.names_hold():
+        lasting = [*self.world.own, default_generator]
+        lasting += [p for x in self.objects for p in getattr(x, "_plans", None) or ()]
+        if any(all(x is not y for y in lasting) for x in made):
+            raise Spoiled("makes an optimizer or a generator of its own", None, False)
+        if any(not same(r(), value) for r, value in self.names):
             raise Spoiled("changes a variable of Python's", None, False)
+        self.world.forget_lent_arrays(number)
         self.world.check_untouched()
-        self.world.forget_lent_arrays()
         for x, state in zip(self.objects, self.states, strict=True):
             if isinstance(x, Module) and state_of(x) != state:
                 raise Spoiled(f"changes the module {type(x).__name__}", None, False)

@@ -18,6 +18,7 @@ from ..engine.layout import (
     ANY_MODE,
     ARGUMENT_WORDS,
     CHECK_WORDS,
+    EXTERNAL,
     G_SLOT,
     GRAD_READ,
     GRADIENT_WORDS,
@@ -88,21 +89,38 @@ class Program:
         self._arguments = [self._geometry(x) for x in arguments]
         self._argument_storages = [int(self._slot(x._slot)["storage"]) for x in arguments]
         self._extra: list[np.ndarray] = []
-        self.rows = self._rewritten(options or {})
+        self.rows = self._rewritten(options or {}, base)
         self.mode = ANY_MODE if base else _mode()
         self._make(arguments, entry_gradients)
 
-    def _rewritten(self, options: Mapping[str, bool]) -> list[Row]:
+    def _rewritten(self, options: Mapping[str, bool], base: int) -> list[Row]:
         """The recorded rows after the rewrites."""
         table = store.storage_table[: store.field("storage_count")]
-        # what is alive now is a result, a gradient of a leaf, or a value that the way back will read
-        live = table[(table["owner"] == self.recording.number) & (table["refs"] > 0)]
+        # what is alive now is a result, a gradient of a leaf, or a value that the way back will read; arrays are
+        # the user's
+        lasting = (table["refs"] > 0) | (table["size_class"] == EXTERNAL)
+        live = table[(table["owner"] == self.recording.number) & lasting]
         rows = list(rows_of(self.recording.log))
         self.reports = Reports(rows, self._arguments)
         kept = [(int(x["address"]), int(x["address"] + x["bytes"])) for x in live] + self.reports.kept
         facts = Facts(self._finder.at, self.recording.blocks[:, 0].tolist(), kept)
         self._extra = facts.extra
+        if not base:
+            self._check_alive(rows, live)
         return rewrite(rows, facts, options)
+
+    def _check_alive(self, rows: list[Row], live: np.ndarray) -> None:
+        """Raise Spoiled when a row uses memory of a tensor from outside that has gone since."""
+        spans = [(int(a), int(a) + class_size(int(k))) for a, k in self.recording.blocks]
+        spans += [(int(x["address"]), int(x["address"] + x["bytes"])) for x in live]
+        spans.sort()
+        begins = [begin for begin, _ in spans]
+        for row in rows:
+            for view in (*row.reads, *row.writes):
+                k = bisect.bisect_right(begins, view.address) - 1
+                known = (k >= 0 and view.address < spans[k][1]) or self._finder.at(view.address)
+                if view.numel and not known:
+                    raise Spoiled("lets go of a tensor from outside that it uses", None, False)
 
     # building ----------------------------------------------------------------------------------------
 

@@ -76,6 +76,7 @@ class Recording:
         self.log = self.blocks = self.events = np.zeros(0, np.int64)
         self.first_row = first_row
         self.boundary = 0  # row of the tape at which a walk back to chosen tensors stops
+        self.made: list[Any] = []  # whose lasting memory has been made during the step
         self._moved: list[weakref.ref[Tensor]] = []
 
     # what the rest of the library reports ------------------------------------------------------------

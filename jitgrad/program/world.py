@@ -118,6 +118,8 @@ class World:
         The modules and optimizers among them.
     tensors : list of (Tensor, int)
         The tensors among them, with their slots.
+    own : list
+        Other objects of jitgrad's: generators and the like.
 
     Raises
     ------
@@ -138,6 +140,7 @@ class World:
             self._sources: list[tuple[Callable[[], Any], Any]] = []
             self.objects: list[Any] = []
             self.tensors: list[tuple[Tensor, int]] = []
+            self.own: list[Any] = []
             while self._waiting:
                 self._visit(self._waiting.pop())
             if len(self._words) == count:
@@ -180,9 +183,10 @@ class World:
         if any(source() != state for source, state in self._sources):
             raise Spoiled("draws random numbers from Python or NumPy")
 
-    def forget_lent_arrays(self) -> None:
-        """Arrays that tensors were made on need no look: the replay reads their memory."""
-        lent = {id(x) for x in store.externals.values()}
+    def forget_lent_arrays(self, number: int) -> None:
+        """Arrays that program `number` made tensors on need no look: a replay uses their memory."""
+        owners = store.storage_table["owner"]
+        lent = {id(x) for storage, x in store.externals.items() if owners[storage] == number}
         self._copies = [c for c in self._copies if id(c[0]) not in lent]
 
     # finding -----------------------------------------------------------------------------------------
@@ -249,6 +253,7 @@ class World:
         function = getattr(value, "_function", None)  # of another compiled function
         kind = type(value)
         if kind.__module__.startswith("jitgrad."):
+            self.own.append(value)
             self._waiting += [function] if callable(function) else []
             return
         attributes = getattr(value, "__dict__", None)

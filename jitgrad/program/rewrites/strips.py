@@ -18,6 +18,7 @@ from ...kernels.abi import (
     ARRAY_DIMS,
     ARRAY_NUMEL,
     ARRAY_SHAPE,
+    ARRAY_STRIDES,
     ARRAY_WORDS,
     ARRAYS,
     N_SIZES,
@@ -103,7 +104,9 @@ def _batch_of(row: Row) -> int:
     if op is None or op.rule != LINEAR or int(row.words[R_LAYOUT]) != ARRAYS:
         return 0
     if row.variant == 0:
-        return _samples(row, 0)
+        # of samples along columns the matrix multiply may choose another way for another number of them
+        along_rows = int(row.words[A_ARRAYS + ARRAY_STRIDES + 1]) == 1
+        return _samples(row, 0) if along_rows else 0
     first = int(row.words[R_COUNT]) - len(op.operands)
     if any(_address(row, first + k) for k in range(1, len(op.operands))):
         return 0

@@ -1,0 +1,41 @@
+"""The memory through which the threads of a team see one another: a block of words, made by `jitgrad.team`.
+
+CPUs fetch cache lines of 64 bytes in pairs, so what different threads write is 128 bytes apart.
+"""
+
+WORD = 8
+LINE = 16  # words
+
+T_GATE = 0  # the segment that is open: its number and its seats
+T_AT = 1  # its line in the table
+T_TABLE = LINE  # of the call: the table, its end, and the number of the last segment that is sure to come
+T_END = LINE + 1
+T_LIMIT = LINE + 2
+T_PARKED = 2 * LINE  # whether a worker sleeps
+T_STOP = 3 * LINE  # the workers shall leave
+T_BUSY = 4 * LINE  # a call has the team
+T_NUMBER = 4 * LINE + 1  # of the last segment
+T_THREADS = 4 * LINE + 2
+T_REPORT = 4 * LINE + 4  # what the walk of the last call returned
+T_WORKERS = 4 * LINE + 3  # how many have been started; -1: there will be none
+T_LOCK = 5 * LINE
+T_BELL = 6 * LINE
+T_NOTES = 7 * LINE  # NOTES lines
+NOTES = 64
+T_SEATS = T_NOTES + NOTES * LINE  # two lines for each thread
+SEAT_WORDS = 2 * LINE
+DONE = LINE  # claimed and done are apart, because others watch the one while its owner writes the other
+
+SEAT_BITS = 16  # of a gate
+MAX_THREADS = 1024
+
+# a note on a program; times in nanoseconds
+N_TABLE = 0  # of which program
+N_SHARED = 1  # how many of its segments are for several threads
+N_ALONE = 2  # a step on one thread
+N_SINCE = 3  # work with the team since that was measured
+N_DEBT = 4  # what the team took beyond that
+N_RETRY = 5  # no team before this moment
+N_REST = 6  # how long the next time on one thread will be
+N_LEFT = 7  # when the last call ended
+N_SPENT = 8  # on one thread, in all

@@ -1,0 +1,160 @@
+"""The threads that replay programs together: `run` is how a program is replayed.
+
+The threads are started when a program first takes long enough to be worth sharing. They live in compiled code,
+without Python's lock, and sleep when there has been nothing to do for a while.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+
+import numpy as np
+
+from .dispatch import CONTEXT
+from .engine.block import LINE, SEAT_WORDS, T_REPORT, T_SEATS, T_WORKERS, WORD
+from .engine.entry import entries
+from .threads import _Setting, get_num_threads, processors
+
+
+class Team:
+    """A number of threads, of which the caller of a replay is one.
+
+    Parameters
+    ----------
+    threads : int
+        How many, the caller included.
+
+    Attributes
+    ----------
+    address : int
+        Of the block of memory through which the threads see one another.
+    workers : list of threading.Thread
+        Those that have been started.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self.threads = threads
+        words = T_SEATS + threads * SEAT_WORDS
+        memory = np.zeros(words + LINE, np.int64)
+        first = -memory.ctypes.data % (LINE * WORD) // WORD
+        self._block = memory[first : first + words]
+        self._started = self._block[T_WORKERS : T_WORKERS + 1]
+        self.address: int = self._block.ctypes.data
+        self.workers: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        entries.found(CONTEXT, self.address, threads)
+
+    def start(self) -> None:
+        """Start the workers, if they are not there yet."""
+        with self._lock:
+            if self.workers or self._started[0] < 0:
+                return
+            try:
+                for k in range(1, self.threads):
+                    worker = threading.Thread(target=self._serve, args=(k,), name=f"jitgrad-{k}", daemon=True)
+                    worker.start()
+                    self.workers.append(worker)
+            except RuntimeError:
+                pass  # the system gives no more threads; the others do the work of those that are missing
+            self._started[0] = len(self.workers) or -1
+
+    def _serve(self, number: int) -> None:
+        entries.serve(CONTEXT, self.address, number)  # `self` keeps the block
+
+    def run(self, table: int, segments: int, steps: int) -> int:
+        """Replay a program, with the workers where that is faster; returns as `run` of this module."""
+        left = entries.replay_team(CONTEXT, self.address, table, segments, steps)
+        if left == 0:
+            return int(self._block[T_REPORT])
+        if left < 0:  # another call has the team
+            return entries.replay(CONTEXT, table, segments, steps)
+        self.start()
+        return self.run(table, segments, left - 1)
+
+    def walk(self, table: int, segments: int, steps: int) -> bool:
+        """Replay a program with the workers, whatever it takes; False when another call has them."""
+        self.start()
+        return bool(entries.walk_team(CONTEXT, self.address, table, segments, steps))
+
+    def dismiss(self, wait: float = 0.0) -> None:
+        """Let the workers go, and wait for them for some seconds. A replay under way goes on without them."""
+        with self._lock:
+            self._started[0] = -1
+            entries.dismiss(CONTEXT, self.address)
+        for worker in self.workers:
+            worker.join(wait)
+
+
+class _Current:
+    decided = False
+    team: Team | None = None  # None for one thread
+
+
+_choosing = threading.RLock()
+
+
+def run(table: int, segments: int, steps: int) -> int:
+    """Replay a program with as many threads as `set_num_threads` allows, where that is faster.
+
+    Python's lock is held only through replays of some microseconds. Of two calls at the same time one has the
+    team and the other runs on its own thread.
+
+    Parameters
+    ----------
+    table : int
+        Address of the segment table.
+    segments : int
+        Its length.
+    steps : int
+        How often to walk it.
+
+    Returns
+    -------
+    int
+        0, or the address of the report of a bad index, at which the replay has ended.
+    """
+    team = _Current.team if _Current.decided else current()
+    if team is None:
+        return entries.replay(CONTEXT, table, segments, steps)
+    return team.run(table, segments, steps)
+
+
+def current() -> Team | None:
+    """The team that replays use now; None for one thread."""
+    with _choosing:
+        if not _Current.decided:
+            # more threads than processors would only wait for one another
+            count = min(get_num_threads(), processors())
+            _Current.team = Team(count) if count > 1 else None
+            _Current.decided = True
+        return _Current.team
+
+
+def _replace() -> None:
+    """Let the team go; the next replay makes one of the right size."""
+    with _choosing:
+        team, _Current.team, _Current.decided = _Current.team, None, False
+    if team is not None:
+        team.dismiss()
+
+
+def _end() -> None:
+    """Have no thread in compiled code when the interpreter goes."""
+    team, _Current.team, _Current.decided = _Current.team, None, True
+    if team is not None:
+        team.dismiss(wait=1.0)
+
+
+def _after_fork() -> None:
+    """A forked process has only the thread that forked: its team is made anew."""
+    global _choosing
+    _choosing = threading.RLock()
+    _Current.team, _Current.decided = None, False
+
+
+_Setting.changed = _replace
+atexit.register(_end)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
