@@ -1,9 +1,9 @@
 """Quotients and square roots by estimates, for optimizers.
 
 A CPU divides and takes roots in a unit that is not pipelined: with AVX-512 a register of quotients takes 10 to 16
-cycles and one of roots 12 to 20, time for two dozen multiply-adds. The estimates of the machine to 14 bits, with one
-step of the method of Newton and a correction, are as good for a third of that. On other machines, and for float64,
-these are the ordinary operations.
+cycles and one of roots 12 to 20, time for two dozen multiply-adds. The estimates of the machine to 14 bits, with
+one step of the method of Newton and a correction, are as good for a third of that. On other machines, and for
+float64, these are the ordinary operations.
 """
 
 from __future__ import annotations

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
-from compile_cases import bits, random_state
+from compile_cases import bits, random_state, state_of
 
 import jitgrad as torch
-from jitgrad.program.rewrites import REWRITES
+from jitgrad import nn
+from jitgrad.program.rewrites import REWRITES, strips
 
 SEEDS = 120
 SHAPES = [(4, 4), (4, 1), (1, 4), (4,), ()]
@@ -139,6 +140,61 @@ def calls(seed, compiled, options):
         leaves = [(bits(leaf), bits(leaf.grad)) for leaf in case.leaves]
         found.append((bits(result), leaves, bits(case.kept), bits([x, y]), random_state()))
     return found
+
+
+def layers(r, seed, compiled):
+    """A random network of layers, trained for some steps on batches that are large enough for strips."""
+    rows = r.choice([32, 33, 48, 65, 130])
+    widths = [r.choice([1, 3, 8, 16, 20]) for _ in range(r.randrange(2, 6))]
+    kinds = [nn.Tanh, nn.ReLU, nn.GELU, nn.Sigmoid, nn.Identity, lambda: nn.Dropout(0.2), nn.PReLU]
+    kinds = [r.choice(kinds) for _ in widths]
+    bias, turned, average = r.random() < 0.8, r.random() < 0.3, r.random() < 0.3
+    torch.manual_seed(seed)
+    parts = []
+    for a, b, kind in zip(widths, widths[1:], kinds, strict=False):
+        parts += [nn.Linear(a, b, bias=bias), kind()]
+    model = nn.Sequential(*parts)
+    optimizer = getattr(torch.optim, r.choice(["SGD", "Adam"]))(model.parameters(), lr=0.05)
+    factor = torch.randn(rows, widths[-1])
+
+    def step(x, y):
+        optimizer.zero_grad()
+        out = model(x)
+        out = out + factor * out.detach().mean(0) if average else out
+        loss = (out - y).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss, out.detach()
+
+    step = torch.compile(step, fullgraph=True) if compiled else step
+    found = []
+    for _ in range(4):
+        x = torch.randn(widths[0], rows).t() if turned else torch.randn(rows, widths[0])
+        found.append((bits(step(x, torch.randn(rows, widths[-1]))), state_of(model), random_state()))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_random_layers_in_strips(seed, monkeypatch):
+    monkeypatch.setattr(strips, "MIN_BYTES", 1)
+    monkeypatch.setattr(strips, "STRIP_BYTES", 2000)
+    expected = layers(random.Random(seed), seed, False)
+    assert layers(random.Random(seed), seed, True) == expected
+
+
+def test_samples_along_columns(monkeypatch):
+    """For these the matrix multiply chooses its way by the number of samples, so they are not cut."""
+    monkeypatch.setattr(strips, "MIN_BYTES", 1)
+    monkeypatch.setattr(strips, "STRIP_BYTES", 2000)
+    w = torch.randn(3, 16)
+
+    def step(x):
+        return nn.functional.linear(x, w).tanh()
+
+    compiled = torch.compile(step)
+    for _ in range(3):
+        x = torch.randn(16, 130).t()
+        assert bits(compiled(x)) == bits(step(x))
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

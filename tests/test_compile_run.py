@@ -42,7 +42,8 @@ def epochs_in_python(step, x, y, size, epochs, orders, drop_last=False):
 
 
 def same_state(a, b):
-    return all(np.array_equal(p.numpy(), q.numpy()) for p, q in zip(a.state_dict().values(), b.state_dict().values(), strict=True))  # fmt: skip
+    pairs = zip(a.state_dict().values(), b.state_dict().values(), strict=True)
+    return all(np.array_equal(p.numpy(), q.numpy()) for p, q in pairs)
 
 
 @pytest.mark.parametrize("drop_last", [False, True])
@@ -105,7 +106,6 @@ def test_gradients_after_a_run_are_those_of_the_last_step():
 
 def test_several_results_come_back_in_the_functions_form():
     x, y = data()
-    _, _, step = make()
     model = nn.Linear(5, 3)
 
     def predict(a, b):

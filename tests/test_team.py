@@ -361,6 +361,7 @@ def script(text: str) -> subprocess.CompletedProcess:
     path = os.pathsep.join([str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])])
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", lines],
+        check=False,
         env=os.environ | {"PYTHONPATH": path},
         capture_output=True,
         text=True,

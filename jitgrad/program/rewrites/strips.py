@@ -104,13 +104,19 @@ def _batch_of(row: Row) -> int:
     if op is None or op.rule != LINEAR or int(row.words[R_LAYOUT]) != ARRAYS:
         return 0
     if row.variant == 0:
-        # of samples along columns the matrix multiply may choose another way for another number of them
-        along_rows = int(row.words[A_ARRAYS + ARRAY_STRIDES + 1]) == 1
-        return _samples(row, 0) if along_rows else 0
+        return _samples(row, 0) if _along_rows(row, 0) else 0
     first = int(row.words[R_COUNT]) - len(op.operands)
     if any(_address(row, first + k) for k in range(1, len(op.operands))):
         return 0
-    return _samples(row, 4)
+    return _samples(row, 4) if _along_rows(row, 4) else 0
+
+
+def _along_rows(row: Row, k: int) -> bool:
+    """Whether the samples of a matrix lie along its rows.
+
+    Otherwise the matrix multiply may choose another order of its sums for another number of samples.
+    """
+    return int(row.words[A_ARRAYS + k * ARRAY_WORDS + ARRAY_STRIDES + 1]) == 1
 
 
 def _batches(rows: list[Row]) -> list[int]:
