@@ -13,7 +13,7 @@ import threading
 import numpy as np
 
 from .dispatch import CONTEXT
-from .engine.block import LINE, SEAT_WORDS, T_REPORT, T_SEATS, T_WORKERS, WORD
+from .engine.block import BUSY, LINE, SEAT_WORDS, T_SEATS, T_WORKERS, WANTS_WORKERS, WORD
 from .engine.entry import entries
 from .threads import _Setting, get_num_threads, processors
 
@@ -65,18 +65,18 @@ class Team:
 
     def run(self, table: int, segments: int, steps: int) -> int:
         """Replay a program, with the workers where that is faster; returns as `run` of this module."""
-        left = entries.replay_team(CONTEXT, self.address, table, segments, steps)
-        if left == 0:
-            return int(self._block[T_REPORT])
-        if left < 0:  # another call has the team
+        outcome = entries.replay_team(CONTEXT, self.address, table, segments, steps)
+        if outcome >= 0:
+            return outcome
+        if outcome == BUSY:
             return entries.replay(CONTEXT, table, segments, steps)
         self.start()
-        return self.run(table, segments, left - 1)
+        return self.run(table, segments, WANTS_WORKERS - outcome)
 
-    def walk(self, table: int, segments: int, steps: int) -> bool:
-        """Replay a program with the workers, whatever it takes; False when another call has them."""
+    def walk(self, table: int, segments: int, steps: int) -> int:
+        """Replay a program with the workers, whatever it takes; BUSY when another call has them."""
         self.start()
-        return bool(entries.walk_team(CONTEXT, self.address, table, segments, steps))
+        return entries.walk_team(CONTEXT, self.address, table, segments, steps)
 
     def dismiss(self, wait: float = 0.0) -> None:
         """Let the workers go, and wait for them for some seconds. A replay under way goes on without them."""

@@ -66,7 +66,7 @@ def _quotas(groups: str = "/proc/self/cgroup", root: str = "/sys/fs/cgroup") -> 
             continue
         mount = Path(root) / "cpu" if controllers else Path(root)
         inner = Path(group.lstrip("/"))
-        found.extend(_quota(mount / folder) for folder in (inner, *inner.parents))
+        found += [_quota(mount / folder) for folder in (inner, *inner.parents)]
     return [q for q in found if q > 0]
 
 

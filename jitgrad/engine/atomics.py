@@ -57,16 +57,6 @@ def swap_if(typing_context, address, index, old, new):
 
 
 @intrinsic
-def fetch_add(typing_context, address, index, value):
-    """Add to the word; what it was before."""
-
-    def generate(context, builder, signature, args):
-        return builder.atomic_rmw("add", _place(builder, *args[:2]), args[2], "acq_rel")
-
-    return types.int64(types.int64, types.int64, types.int64), generate
-
-
-@intrinsic
 def pause(typing_context):
     """Tell the CPU that this thread is waiting in a loop."""
 

@@ -16,7 +16,6 @@ T_STOP = 3 * LINE  # the workers shall leave
 T_BUSY = 4 * LINE  # a call has the team
 T_NUMBER = 4 * LINE + 1  # of the last segment
 T_THREADS = 4 * LINE + 2
-T_REPORT = 4 * LINE + 4  # what the walk of the last call returned
 T_WORKERS = 4 * LINE + 3  # how many have been started; -1: there will be none
 T_LOCK = 5 * LINE
 T_BELL = 6 * LINE
@@ -27,7 +26,10 @@ SEAT_WORDS = 2 * LINE
 DONE = LINE  # claimed and done are apart, because others watch the one while its owner writes the other
 
 SEAT_BITS = 16  # of a gate
-MAX_THREADS = 1024
+
+# what a replay returns to Python where that is not the address of a report, or 0
+BUSY = -1  # another call has the team
+WANTS_WORKERS = -2  # less the steps that are left: the team should be given workers before they run
 
 # a note on a program; times in nanoseconds
 N_TABLE = 0  # of which program

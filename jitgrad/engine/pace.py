@@ -8,6 +8,7 @@ as long. Nothing else is measured, so the walk itself reads no clock.
 
 from .atomics import nanoseconds, release_python, retake_python, store_release, swap_if
 from .block import (
+    BUSY,
     LINE,
     N_ALONE,
     N_DEBT,
@@ -22,8 +23,8 @@ from .block import (
     T_BUSY,
     T_NOTES,
     T_PARKED,
-    T_REPORT,
     T_WORKERS,
+    WANTS_WORKERS,
     WORD,
 )
 from .jit import entry, jit
@@ -31,7 +32,6 @@ from .pointers import load_word, store_word
 from .replay import walk_segments
 from .team import SEGMENT_BYTES, count_shared, walk_together
 
-BUSY = -1
 # nanoseconds
 SLICE = 250_000  # of work between two decisions
 SAMPLE = 20_000  # on one thread, to know what it takes
@@ -127,11 +127,7 @@ def judge(note, took, alone, now):
 
 @jit
 def pace(team, note, table, segments, steps):
-    """Walk a program; the number of steps left where the team should first get workers, else 0.
-
-    What `walk_segments` returns is left in the team's block.
-    """
-    store_word(team, T_REPORT, 0)
+    """Walk a program; returns as `walk_segments`, or WANTS_WORKERS."""
     now = nanoseconds()
     while steps > 0:
         alone = load_word(note, N_ALONE)
@@ -146,13 +142,12 @@ def pace(team, note, table, segments, steps):
             report = walk_alone(table, segments, count)
             later = nanoseconds()
             learn(note, later - now, count, count_shared(table, table + segments * SEGMENT_BYTES))
-            if load_word(team, T_WORKERS) == 0 and load_word(note, N_SPENT) > WORTH_WORKERS:
-                return steps - count + 1
         if report != 0:
-            store_word(team, T_REPORT, report)
-            return 0
+            return report
         now = later
         steps -= count
+        if load_word(team, T_WORKERS) == 0 and load_word(note, N_SPENT) > WORTH_WORKERS:
+            return WANTS_WORKERS - steps
     store_word(note, N_LEFT, now)
     return 0
 
@@ -161,30 +156,29 @@ def pace(team, note, table, segments, steps):
 def replay_team(c, team, table, segments, steps):
     """Run a program `steps` times, with the team where that is faster.
 
-    Returns 0, or one more than the number of steps left, when the team should be given workers before they run,
-    or BUSY when another call has the team.
+    Returns as `walk_segments`, or BUSY or WANTS_WORKERS.
     """
     if not swap_if(team, T_BUSY, 0, 1):
         return BUSY
     note = note_of(team, table)
     alone = load_word(note, N_ALONE)
     if alone != 0 and alone * steps < HOLD:
-        left = pace(team, note, table, segments, steps)
+        outcome = pace(team, note, table, segments, steps)
     else:
         python = release_python()
-        left = pace(team, note, table, segments, steps)
+        outcome = pace(team, note, table, segments, steps)
         retake_python(python)
     store_release(team, T_BUSY, 0)
-    return left
+    return outcome
 
 
 @entry
 def walk_team(c, team, table, segments, steps):
-    """Run a program `steps` times with the team, whatever it takes; 0 when another call has the team."""
+    """Run a program `steps` times with the team, whatever it takes; returns as `walk_segments`, or BUSY."""
     if not swap_if(team, T_BUSY, 0, 1):
-        return 0
+        return BUSY
     python = release_python()
-    store_word(team, T_REPORT, walk_together(team, table, segments, steps))
+    report = walk_together(team, table, segments, steps)
     retake_python(python)
     store_release(team, T_BUSY, 0)
-    return 1
+    return report

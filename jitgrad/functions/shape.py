@@ -275,7 +275,8 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dimensions exchanged."""
     shape = shape_of(tensor_of(input, "transpose"))
     if not shape:
-        one_dim(dim0, 0, "transpose"), one_dim(dim1, 0, "transpose")
+        for dim in (dim0, dim1):
+            one_dim(dim, 0, "transpose")
         return input.view(())
     return strided_view(
         input,

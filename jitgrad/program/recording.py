@@ -73,7 +73,9 @@ class Recording:
         self.number = next(_numbers)
         self.spoiled: Spoiled | None = None
         self.thread = threading.get_ident()
-        self.log = self.blocks = self.events = np.zeros(0, np.int64)
+        self.log = np.zeros(0, np.int64)
+        self.blocks: Any = np.zeros((0, 2), np.int64)
+        self.events: Any = np.zeros((0, 2), np.int64)
         self.first_row = first_row
         self.boundary = 0  # row of the tape at which a walk back to chosen tensors stops
         self.made: list[Any] = []  # whose lasting memory has been made during the step
