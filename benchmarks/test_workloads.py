@@ -7,7 +7,7 @@ run in processes of their own and take turns.
 import importlib
 
 import pytest
-from workloads import WORKLOADS
+from workloads import TITLES, WORKLOADS
 
 LIBRARIES = ("jitgrad", "torch")
 
@@ -18,9 +18,10 @@ def test_training_step(benchmark, name, library):
     torch = importlib.import_module(library) if library == "jitgrad" else pytest.importorskip(library)
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    step = WORKLOADS[name](torch)
-    first = step().item()
-    benchmark.group = f"{name} {WORKLOADS[name].__name__}"
-    benchmark(step)
+    workload = WORKLOADS[name](torch)
+    first = workload.step(*workload.data).item()
+    benchmark.group = f"{name} {TITLES[name]}"
+    benchmark(workload.step, *workload.data)
     torch.set_num_threads(before)
-    assert step().item() <= first + 1e-6 or name in ("adds", "W11"), "training made the loss larger"
+    last = workload.step(*workload.data).item()
+    assert last <= first + 1e-6 or name in ("adds", "W11"), "training made the loss larger"

@@ -1,116 +1,105 @@
 """The training steps that are measured, each written once for every library with PyTorch's front.
 
-A workload is a function ``build(torch, seed)`` that returns ``step``: a call of it clears the gradients, runs
-the model forward, computes the loss, walks back and lets the optimizer step; it returns the loss. `torch` is the
-module to use: PyTorch, or jitgrad. Data and parameters are made with NumPy, so that both see the same numbers.
+A workload is a function ``build(torch, seed)``; `torch` is the module to use: PyTorch, or jitgrad. Its result has
+a ``step``: a call of it on the ``data`` clears the gradients, runs the model forward, computes the loss, walks
+back and lets the optimizer step; it returns the loss. Networks are described without a library, and their data and
+first parameters are made with NumPy, so that every library, whatever its front, trains on the same numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-Step = Callable[[], Any]
+Step = Callable[..., Any]
 
 
-def _normal(torch: Any, rng: np.random.Generator, *shape: int) -> Any:
-    return torch.from_numpy(rng.standard_normal(shape).astype(np.float32))
+class Network(NamedTuple):
+    """A multilayer perceptron and how it is trained, always on one batch."""
+
+    title: str
+    sizes: tuple[int, ...]  # of the layers, the input first
+    batch: int
+    activation: str  # between the layers: "tanh" or "relu"
+    loss: str  # "mse" or "cross_entropy"
+    optimizer: str  # "SGD" or "Adam"
+    steps: int  # that may be timed from the first parameters on
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers are trained."""
+        return sum(a * b + b for a, b in pairwise(self.sizes))
 
 
-def _set_parameters(torch: Any, model: Any, rng: np.random.Generator) -> None:
-    """PyTorch's default initialisation of Linear layers, drawn by NumPy."""
-    with torch.no_grad():
-        for layer in model.modules():
-            if isinstance(layer, torch.nn.Linear):
-                bound = 1 / np.sqrt(layer.in_features)
-                for p in layer.parameters():
-                    values = rng.uniform(-bound, bound, tuple(p.shape)).astype(np.float32)
-                    p.copy_(torch.from_numpy(values))
+RATES = {"SGD": 1e-2, "Adam": 1e-3}
+# Trained for long on one batch, a network knows it by heart. Its gradients then fall below the range of normal
+# numbers, with which processors take many times as long: that would be measured, most of all on fast libraries. So
+# training begins anew after `steps`; gradients and their squares are still normal numbers then.
+NETWORKS = {
+    "W1": Network("linear regression, batch 4, SGD", (1, 1), 4, "tanh", "mse", "SGD", 70_000),
+    "W2": Network("2-16-16-1 tanh, batch 8, Adam", (2, 16, 16, 1), 8, "tanh", "mse", "Adam", 5_000),
+    "W3": Network(
+        "digits 64-64-32-10 relu, batch 32, Adam",
+        (64, 64, 32, 10),
+        32,
+        "relu",
+        "cross_entropy",
+        "Adam",
+        2_000,
+    ),
+    "W4": Network(
+        "MNIST 784-128-10 relu, batch 64, Adam", (784, 128, 10), 64, "relu", "cross_entropy", "Adam", 500
+    ),
+    "W5": Network(
+        "1-64-64-64-1 tanh, batch 256, Adam", (1, 64, 64, 64, 1), 256, "tanh", "mse", "Adam", 5_000
+    ),
+    "W8": Network(
+        "expm 4-32-16-4 tanh, batch 10,000, Adam",
+        (4, 32, 16, 4),
+        10_000,
+        "tanh",
+        "mse",
+        "Adam",
+        5_000,
+    ),
+}
+TITLES = {
+    **{name: network.title for name, network in NETWORKS.items()},
+    "W11": "a chain of 10,000 scalar operations, forward and backward",
+    "adds": "a chain of 1,000 additions of 16 floats, forward and backward",
+}
 
 
-def _training_step(model: Any, loss_function: Any, optimizer: Any, x: Any, y: Any) -> Step:
-    def step() -> Any:
-        optimizer.zero_grad()
-        loss = loss_function(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
+class Numbers(NamedTuple):
+    """What a network is trained on and from."""
 
-    return step
+    layers: list[tuple[np.ndarray, np.ndarray]]  # weight (outputs, inputs) and bias of each layer
+    x: np.ndarray
+    y: np.ndarray
 
 
-def _mlp(torch: Any, sizes: tuple[int, ...], activation: str) -> Any:
-    nn = torch.nn
-    layers: list[Any] = []
-    for k, (a, b) in enumerate(pairwise(sizes)):
-        if k:
-            layers.append(getattr(nn, activation)())
-        layers.append(nn.Linear(a, b))
-    return nn.Sequential(*layers)
-
-
-def _regression(
-    torch: Any, seed: int, sizes: tuple[int, ...], batch: int, activation: str, optimizer: str
-) -> Step:
-    rng = np.random.default_rng(seed)
-    model = _mlp(torch, sizes, activation)
-    _set_parameters(torch, model, rng)
-    x, y = _normal(torch, rng, batch, sizes[0]), _normal(torch, rng, batch, sizes[-1])
-    return _training_step(model, torch.nn.MSELoss(), _optimizer(torch, optimizer, model), x, y)
-
-
-def _classification(torch: Any, seed: int, sizes: tuple[int, ...], batch: int) -> Step:
-    rng = np.random.default_rng(seed)
-    model = _mlp(torch, sizes, "ReLU")
-    _set_parameters(torch, model, rng)
-    x = _normal(torch, rng, batch, sizes[0])
-    y = torch.from_numpy(rng.integers(0, sizes[-1], batch))
-    return _training_step(model, torch.nn.CrossEntropyLoss(), _optimizer(torch, "Adam", model), x, y)
-
-
-def _optimizer(torch: Any, name: str, model: Any) -> Any:
-    if name == "SGD":
-        return torch.optim.SGD(model.parameters(), lr=1e-2)
-    return torch.optim.Adam(model.parameters(), lr=1e-3)
-
-
-def linreg(torch: Any, seed: int = 0) -> Step:
-    """W1: linear regression of one number on one number, batch 4."""
-    return _regression(torch, seed, (1, 1), 4, "Tanh", "SGD")
-
-
-def tiny(torch: Any, seed: int = 0) -> Step:
-    """W2: 2-16-16-1 with tanh, batch 8."""
-    return _regression(torch, seed, (2, 16, 16, 1), 8, "Tanh", "Adam")
-
-
-def digits(torch: Any, seed: int = 0) -> Step:
-    """W3: 64-64-32-10 with relu, batch 32."""
-    return _classification(torch, seed, (64, 64, 32, 10), 32)
-
-
-def mnist(torch: Any, seed: int = 0) -> Step:
-    """W4: 784-128-10 with relu, batch 64."""
-    return _classification(torch, seed, (784, 128, 10), 64)
-
-
-def pinn(torch: Any, seed: int = 0) -> Step:
-    """W5: 1-64-64-64-1 with tanh, batch 256."""
-    return _regression(torch, seed, (1, 64, 64, 64, 1), 256, "Tanh", "Adam")
-
-
-def matexp(torch: Any, seed: int = 0) -> Step:
-    """W8: 4-32-16-4 with tanh learns the exponential of 2x2 matrices, full batch of 10,000."""
-    rng = np.random.default_rng(seed)
-    model = _mlp(torch, (4, 32, 16, 4), "Tanh")
-    _set_parameters(torch, model, rng)
-    matrices = rng.standard_normal((10_000, 2, 2)).astype(np.float32)
-    x = torch.from_numpy(matrices.reshape(-1, 4).copy())
-    y = torch.from_numpy(_exponentials(matrices).reshape(-1, 4))
-    return _training_step(model, torch.nn.MSELoss(), _optimizer(torch, "Adam", model), x, y)
+def numbers(name: str, seed: int = 0) -> Numbers:
+    """Parameters in PyTorch's default initialisation of Linear layers, and a batch."""
+    network, rng = NETWORKS[name], np.random.default_rng(seed)
+    layers = []
+    for inputs, outputs in pairwise(network.sizes):
+        bound = 1 / np.sqrt(inputs)
+        weight, bias = (
+            rng.uniform(-bound, bound, s).astype(np.float32) for s in ((outputs, inputs), outputs)
+        )
+        layers.append((weight, bias))
+    x = rng.standard_normal((network.batch, network.sizes[0])).astype(np.float32)
+    if name == "W8":
+        y = _exponentials(x.reshape(-1, 2, 2)).reshape(x.shape)
+    elif network.loss == "cross_entropy":
+        y = rng.integers(0, network.sizes[-1], network.batch)
+    else:
+        y = rng.standard_normal((network.batch, network.sizes[-1])).astype(np.float32)
+    return Numbers(layers, x, y)
 
 
 def _exponentials(matrices: np.ndarray) -> np.ndarray:
@@ -126,12 +115,53 @@ def _exponentials(matrices: np.ndarray) -> np.ndarray:
     return total.astype(np.float32)
 
 
-def adds(torch: Any, seed: int = 0) -> Step:
+class Workload(NamedTuple):
+    """A training step and what to call it on."""
+
+    step: Step
+    data: tuple[Any, ...] = ()
+    forward: Step | None = None  # the loss of the data alone
+    optimizer: Any = None
+
+
+def train(name: str, torch: Any, seed: int = 0) -> Workload:
+    """The training step of a network."""
+    network, given = NETWORKS[name], numbers(name, seed)
+    model = _sequential(torch, network)
+    with torch.no_grad():
+        for p, values in zip(model.parameters(), (v for layer in given.layers for v in layer), strict=True):
+            p.copy_(torch.from_numpy(values))
+    optimizer = getattr(torch.optim, network.optimizer)(model.parameters(), lr=RATES[network.optimizer])
+    loss_function = torch.nn.MSELoss() if network.loss == "mse" else torch.nn.CrossEntropyLoss()
+
+    def forward(x: Any, y: Any) -> Any:
+        return loss_function(model(x), y)
+
+    def step(x: Any, y: Any) -> Any:
+        optimizer.zero_grad()
+        loss = loss_function(model(x), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return Workload(step, (torch.from_numpy(given.x), torch.from_numpy(given.y)), forward, optimizer)
+
+
+def _sequential(torch: Any, network: Network) -> Any:
+    nn = torch.nn
+    activation = {"tanh": nn.Tanh, "relu": nn.ReLU}[network.activation]
+    layers: list[Any] = []
+    for inputs, outputs in pairwise(network.sizes):
+        layers += [nn.Linear(inputs, outputs), activation()]
+    return nn.Sequential(*layers[:-1])
+
+
+def adds(torch: Any, seed: int = 0) -> Workload:
     """A chain of 1,000 additions of 16 floats, forward and backward."""
     rng = np.random.default_rng(seed)
-    x = _normal(torch, rng, 16)
+    x, one = (torch.from_numpy(rng.standard_normal(16).astype(np.float32)) for _ in range(2))
     x.requires_grad_()
-    one, ones = _normal(torch, rng, 16), torch.ones(16)
+    ones = torch.ones(16)
 
     def step() -> Any:
         x.grad = None
@@ -141,11 +171,11 @@ def adds(torch: Any, seed: int = 0) -> Step:
         y.backward(ones)
         return y.detach().sum()
 
-    return step
+    return Workload(step)
 
 
-def scalars(torch: Any, seed: int = 0) -> Step:
-    """W11: a chain of 10,000 scalar operations (add, mul, tanh in turn), forward and backward."""
+def scalars(torch: Any, seed: int = 0) -> Workload:
+    """W11: a chain of 10,000 scalar operations (mul, add, tanh in turn), forward and backward."""
     rng = np.random.default_rng(seed)
     x = torch.tensor(float(rng.standard_normal()), requires_grad=True)
 
@@ -155,18 +185,13 @@ def scalars(torch: Any, seed: int = 0) -> Step:
         for _ in range(3334):
             y = (y * 0.9 + 0.1).tanh()
         y.backward()
-        return y
+        return y.detach()
 
-    return step
+    return Workload(step)
 
 
-WORKLOADS: dict[str, Callable[..., Step]] = {
-    "W1": linreg,
-    "W2": tiny,
-    "W3": digits,
-    "W4": mnist,
-    "W5": pinn,
-    "W8": matexp,
+WORKLOADS: dict[str, Callable[..., Workload]] = {
+    **{name: partial(train, name) for name in NETWORKS},
     "W11": scalars,
     "adds": adds,
 }

@@ -1,0 +1,266 @@
+"""The process of one peer: ``compare.py`` starts it, sends lines of JSON, and reads one line for each.
+
+A request names a workload. The first one is answered with the loss after `WARM_UP` steps, every other one with the
+time of a step in a round; or with the error, or the reason why this peer has no such workload. A peer is known to
+this file as a function that begins a workload's training anew and returns ``advance(n)``: take `n` steps, wait for
+them, and give the last loss.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import cache, partial
+from itertools import repeat
+from typing import Any, NamedTuple
+
+Advance = Callable[[int], Any]
+
+WARM_UP = 10
+SHORTEST = 4e-3  # seconds of a measurement: what it takes to begin and to wait vanishes in it
+SECONDS_A_ROUND = 0.1
+LONGEST_ROUND = 0.5  # seconds, with beginning anew
+FIRST_COUNT, GROWTH = 16, 4  # numbers of steps that are tried; few, because some peers compile for each
+MANY = 1 << 40
+
+
+class Skip(Exception):
+    """The peer has no such workload; the message says why."""
+
+
+class Kind(NamedTuple):
+    """A way to run steps."""
+
+    version: str
+    begin: Callable[[str], Advance]
+
+
+# libraries with PyTorch's front ----------------------------------------------------------------------
+
+
+def _every_step(step: Callable[..., Any], data: tuple[Any, ...]) -> Advance:
+    """Steps called one by one from Python."""
+
+    def advance(n: int) -> Any:
+        loss = None
+        for _ in repeat(None, n):
+            loss = step(*data)
+        return loss
+
+    return advance
+
+
+def _eager(torch: Any, version: str) -> Kind:
+    from workloads import WORKLOADS
+
+    def begin(name: str) -> Advance:
+        workload = WORKLOADS[name](torch)
+        return _every_step(workload.step, workload.data)
+
+    return Kind(version, begin)
+
+
+def _jitgrad(threads: int) -> Any:
+    import jitgrad
+
+    jitgrad.set_num_threads(threads)
+    return jitgrad
+
+
+def jitgrad_eager(threads: int) -> Kind:
+    torch = _jitgrad(threads)
+    return _eager(torch, f"jitgrad {torch.__version__}")
+
+
+def jitgrad_compiled(threads: int, looped: bool) -> Kind:
+    from workloads import NETWORKS, WORKLOADS
+
+    torch = _jitgrad(threads)
+
+    def record(name: str) -> Advance:
+        workload = WORKLOADS[name](torch)
+        step = torch.compile(workload.step, fullgraph=True)
+        if not looped:
+            return _every_step(step, workload.data)
+        return lambda n: step.loop(n, *workload.data)[-1]
+
+    record_once = cache(
+        record
+    )  # long chains: recorded in seconds, and nothing is trained that would begin anew
+
+    def begin(name: str) -> Advance:
+        return record(name) if name in NETWORKS else record_once(name)
+
+    return Kind(f"jitgrad {torch.__version__}", begin)
+
+
+def torch_eager(threads: int) -> Kind:
+    import torch
+
+    torch.set_num_threads(threads)
+    return _eager(torch, f"PyTorch {torch.__version__}")
+
+
+def torch_compiled(threads: int) -> Kind:
+    """Forward with loss, and the optimizer, each through torch.compile; backward is compiled with the forward."""
+    import torch
+    from workloads import NETWORKS, WORKLOADS
+
+    torch.set_num_threads(threads)
+
+    @cache  # compiling takes seconds, and so few steps are taken that training need not begin anew
+    def begin(name: str) -> Advance:
+        if name not in NETWORKS:
+            raise Skip("not a training step")
+        workload = WORKLOADS[name](torch)
+        forward, update = torch.compile(workload.forward), torch.compile(workload.optimizer.step)
+
+        def step(x: Any, y: Any) -> Any:
+            workload.optimizer.zero_grad()
+            loss = forward(x, y)
+            loss.backward()
+            update()
+            return loss
+
+        return _every_step(step, workload.data)
+
+    return Kind(f"PyTorch {torch.__version__}", begin)
+
+
+# others ----------------------------------------------------------------------------------------------
+
+
+def _networks_only(names: Any, begin: Callable[[str], Advance], version: str) -> Kind:
+    def checked(name: str) -> Advance:
+        if name not in names:
+            raise Skip("not written for this peer")
+        return begin(name)
+
+    return Kind(version, checked)
+
+
+def jax(threads: int, scanned: bool) -> Kind:
+    if threads == 1:
+        os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    import jax_workloads
+    from workloads import NETWORKS
+
+    begin = jax_workloads.scan if scanned else jax_workloads.per_step
+    return _networks_only(NETWORKS, begin, jax_workloads.version())
+
+
+def numba(threads: int) -> Kind:
+    import numba_loops
+
+    return _networks_only(numba_loops.LOOPS, numba_loops.loop, numba_loops.version())
+
+
+def tuned(threads: int) -> Kind:
+    import tuned_loops
+    from workloads import NETWORKS
+
+    adam = [name for name, network in NETWORKS.items() if network.optimizer == "Adam"]
+    return _networks_only(adam, tuned_loops.loop, tuned_loops.version())
+
+
+KINDS: dict[str, Callable[[int], Kind]] = {
+    "jitgrad": jitgrad_eager,
+    "jitgrad-call": partial(jitgrad_compiled, looped=False),
+    "jitgrad-loop": partial(jitgrad_compiled, looped=True),
+    "torch": torch_eager,
+    "torch-compile": torch_compiled,
+    "jax": partial(jax, scanned=False),
+    "jax-scan": partial(jax, scanned=True),
+    "numba": numba,
+    "tuned": tuned,
+}
+
+
+# measuring -------------------------------------------------------------------------------------------
+
+
+class Worker:
+    """Answers requests for one peer."""
+
+    def __init__(self, kind: Kind) -> None:
+        self.kind = kind
+        self.counts: dict[str, int] = {}  # steps of one measurement
+
+    def answer(self, name: str) -> dict[str, Any]:
+        """The answer to one request."""
+        if name not in self.counts:
+            loss = self.kind.begin(name)(WARM_UP)
+            self.counts[name] = self._count(name)
+            return {"loss": float(loss.detach() if hasattr(loss, "detach") else loss)}
+        return {"seconds": self._round(name)}
+
+    @staticmethod
+    def _limit(name: str) -> int:
+        from workloads import NETWORKS
+
+        return NETWORKS[name].steps if name in NETWORKS else MANY
+
+    def _count(self, name: str) -> int:
+        """How many steps take long enough to be measured, as far as the workload allows."""
+        count = FIRST_COUNT
+        while count * GROWTH <= self._limit(name):
+            advance = self.kind.begin(name)
+            advance(count)
+            if _timed(advance, count) >= SHORTEST:
+                break
+            count *= GROWTH
+        return count
+
+    def _round(self, name: str) -> float:
+        """Seconds a step: the best measurement of about `SECONDS_A_ROUND` in all."""
+        count, limit = self.counts[name], self._limit(name)
+        best, spent, start = float("inf"), 0.0, time.perf_counter()
+        while spent < SECONDS_A_ROUND and time.perf_counter() - start < LONGEST_ROUND:
+            advance = self.kind.begin(name)
+            advance(WARM_UP)
+            for _ in range(max(limit // count, 1)):
+                seconds = _timed(advance, count)
+                spent += seconds
+                best = min(best, seconds / count)
+                if spent >= SECONDS_A_ROUND:
+                    break
+        return best
+
+
+def _timed(advance: Advance, count: int) -> float:
+    start = time.perf_counter()
+    advance(count)
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    """Serve requests: ``workers.py KIND THREADS CORES``, with CORES as in ``0,1`` or empty."""
+    kind, threads, cores = sys.argv[1:]
+    if cores:
+        os.sched_setaffinity(0, map(int, cores.split(",")))  # before any library looks at the cores
+    out, sys.stdout = sys.stdout, sys.stderr  # libraries may print
+
+    def say(**answer: Any) -> None:
+        print(json.dumps(answer), file=out, flush=True)
+
+    try:
+        worker = Worker(KINDS[kind](int(threads)))
+    except ImportError as missing:
+        say(error=str(missing))
+        return
+    say(version=worker.kind.version)
+    for line in sys.stdin:
+        try:
+            say(**worker.answer(line.strip()))
+        except Skip as reason:
+            say(skip=str(reason))
+        except Exception as error:
+            say(error=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
+
+
+if __name__ == "__main__":
+    main()
