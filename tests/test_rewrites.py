@@ -134,6 +134,21 @@ def test_layers_and_activations_run_strip_by_strip():
     assert len(strips[0].inner) % len(strips[0].chain) == 0
 
 
+def test_large_elementwise_rows_run_strip_by_strip():
+    x, y = torch.randn(300, 400), torch.randn(300, 400)
+
+    def chain(a, b):
+        return torch.tanh(a * b + a).exp() * 0.5
+
+    with torch.no_grad():
+        want = chain(x, y).numpy()
+        step = torch.compile(chain)
+        step(x, y)
+        assert np.array_equal(step(x, y).numpy(), want)
+    (strips,) = step.program(x, y).rows
+    assert [r.op for r in strips.chain] == ["mul", "add", "tanh", "exp", "mul"]
+
+
 def test_an_unknown_option_is_refused():
     with pytest.raises(RuntimeError, match="Unexpected optimization option 'speed'"):
         torch.compile(lambda x: x, options={"speed": True})

@@ -35,11 +35,13 @@ from .facts import Facts
 from .moving import move_result
 
 MIN_ROWS = 16  # of a strip: fewer would waste the matrix multiply's tiles
+LARGE = 1 << 16  # elements of an elementwise row that is worth cutting without a layer near
 WEIGHTS = 1024  # elements of a layer's weights above which
 WEIGHTED_ROWS = 128  # a strip has at least so many rows: each strip puts the weights in order anew
 STRIP_BYTES = 96 << 10  # what a strip's rows touch should stay in the near caches
 MIN_BYTES = 16 << 10  # a chain that touches less is not worth it
 MOST_STRIPS = 256
+LINE = 64  # elements that no two strips of a large row have a part of
 MOST_ROWS = 64  # of a chain
 
 
@@ -58,7 +60,7 @@ def cut_strips(rows: list[Row], facts: Facts) -> list[Row]:
     at = 0
     while at < len(rows):
         chain, deferred, end = _chain(rows, at, batches[at], facts)
-        joined = _joined(chain) if len(chain) > 1 else None
+        joined = _joined(chain, batches[at]) if len(chain) > 1 else None
         if joined is None:
             original = whole.get(id(rows[at]))
             done.append(original or rows[at])
@@ -120,10 +122,18 @@ def _along_rows(row: Row, k: int) -> bool:
 
 
 def _batches(rows: list[Row]) -> list[int]:
-    """For every row, the batch of the first layer that follows but for elementwise rows, or 0."""
+    """For every row, the batch of the first layer that follows but for elementwise rows.
+
+    Without such a layer, large elementwise rows over contiguous blocks are a batch of single elements; else 0.
+    """
     batches = [0] * (len(rows) + 1)
     for k in range(len(rows) - 1, -1, -1):
-        batches[k] = _batch_of(rows[k]) or (batches[k + 1] if _is_map(rows[k]) else 0)
+        is_map = _is_map(rows[k])
+        batches[k] = _batch_of(rows[k]) or (batches[k + 1] if is_map else 0)
+    for k, row in enumerate(rows):
+        if not batches[k] and _is_map(row) and int(row.words[R_DIMS]) == 1:
+            numel = row.writes[0].numel
+            batches[k] = numel if numel >= LARGE else 0
     return batches
 
 
@@ -200,11 +210,10 @@ def _conflicts(row: Row, others: list[Row]) -> bool:
     return False
 
 
-def _joined(chain: list[Row]) -> Row | None:
+def _joined(chain: list[Row], batch: int) -> Row | None:
     """One row for a chain, or None when it is too short to be worth it."""
-    if not any(_batch_of(row) for row in chain):
+    if not any(_batch_of(row) for row in chain) and any(row.writes[0].numel != batch for row in chain):
         return None
-    batch = next(b for b in map(_batch_of, chain) if b)
     spans = {
         (v.begin, v.end) for row in chain for v in (*row.reads, *row.writes) if v.end - v.begin >= 4 * batch
     }
@@ -215,7 +224,8 @@ def _joined(chain: list[Row]) -> Row | None:
     strips = min(max(2, 2 * round(size / STRIP_BYTES / 2)), batch // fewest, MOST_STRIPS)
     if strips < 2:
         return None
-    edges = [batch * k // strips // 4 * 4 for k in range(strips)] + [batch]
+    grain = LINE if batch >= LARGE else 4
+    edges = [batch * k // strips // grain * grain for k in range(strips)] + [batch]
     cut = [[narrowed(row, batch, first, last) for row in chain] for first, last in itertools.pairwise(edges)]
     return program_strips(chain, cut)
 
