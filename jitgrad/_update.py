@@ -97,8 +97,8 @@ class UpdatePlan:
         if status == layout.NEED_KERNEL:
             self._kernel = compile_update(self.rule.name, self._code)
         elif status > 0:
-            if store.recording is not None:
-                store.recording.made.append(self)
+            if store.recording_here is not None:
+                store.recording_here.made.append(self)
             with store.outside_recording():
                 for k, p in enumerate(self.params):
                     if self._states[k] is None and p.grad is not None:

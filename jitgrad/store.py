@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import threading
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -90,16 +91,23 @@ class Store:
     @contextlib.contextmanager
     def outside_recording(self) -> Iterator[None]:
         """Do something once that is no part of the program being recorded, such as making lasting state."""
-        recording, self.recording = self.recording, None
-        thread = self.field("recorder")
-        if recording is not None:
-            self.set_field("recorder", 0)
+        recording = self.recording_here
+        if recording is None:
+            yield
+            return
+        self.recording = None
+        self.set_field("recorder", 0)
         try:
             yield
         finally:
-            if recording is not None:
-                self.set_field("recorder", thread)
-                self.recording = recording
+            self.set_field("recorder", recording.thread)
+            self.recording = recording
+
+    @property
+    def recording_here(self) -> Any:
+        """The program that this thread records, or None."""
+        recording = self.recording
+        return recording if recording is not None and recording.thread == threading.get_ident() else None
 
     @property
     def slot_table(self) -> np.ndarray:

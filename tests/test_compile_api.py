@@ -231,6 +231,38 @@ def test_compiled_function_within_another():
         assert twins[0].call(twins[0].step, k) == twins[1].call(twins[1].step, k)
 
 
+def test_inner_function_that_has_been_recorded_before():
+    w = torch.arange(3.0)
+    inner = torch.compile(lambda x: x * w + 1)
+    for _ in range(2):
+        inner(torch.ones(3))
+    outer = torch.compile(lambda x: inner(x) * 2, fullgraph=True)
+    for k in range(4):
+        assert outer(torch.full((3,), float(k))).tolist() == [2.0, 2.0 * k + 2, 4.0 * k + 2]
+
+
+def test_graph_of_a_compiled_function_walked_back_in_a_recorded_step():
+    model = small_model()
+    f = torch.compile(model)
+    for _ in range(2):
+        f(torch.randn(*X)).sum().backward()
+    x = torch.randn(*X)
+
+    def step(value):
+        model.zero_grad()
+        value.sum().backward()
+
+    compiled = torch.compile(lambda: step(outside))
+    found, expected = [], []
+    for _ in range(4):
+        outside = f(x)
+        warnings_of(compiled)
+        found.append(state_of(model))
+        step(model(x))
+        expected.append(state_of(model))
+    assert found == expected
+
+
 def test_change_of_what_an_inner_compiled_function_uses():
     factor = [2.0]
     inner = torch.compile(lambda x: x * factor[0])

@@ -172,7 +172,8 @@ def _capture(
     roots: Sequence[Tensor], seeds: Sequence[Any], chosen: Sequence[Tensor], retain: bool
 ) -> dict[int, Tensor | None]:
     """Walk back to the chosen tensors only; their gradients by slot."""
-    first = 0 if store.recording is None else store.recording.boundary
+    recording = store.recording_here
+    first = 0 if recording is None else recording.boundary
     last = max((root._word(S_ROW) for root in roots), default=layout.NO_ROW)
     for x in chosen:
         entries.set_flag(CONTEXT, x._slot, layout.CAPTURE, True)

@@ -54,7 +54,7 @@ from .layout import (
     SEGMENT_WORDS,
     SIZE_CLASSES,
 )
-from .memory import give_block
+from .memory import give_block, recording_here
 from .pointers import call_part, load_word, memcpy, store_word, thread_ident
 from .record import item_size, mode_of_thread, room
 from .recording import first_room
@@ -191,6 +191,8 @@ def prepare(c, program, ids):
     status = room(c, 0)
     if status != 0:
         return status
+    if recording_here(c):
+        return OTHER_PROGRAM  # what a replay does is not logged: the function itself must run
     if not (same_surroundings(c, p) and same_arguments(c, p, ids) and own_gradients(c, p)):
         return OTHER_PROGRAM
     if not good_classes(c, p, ids):

@@ -133,7 +133,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         if dtype is not None:
             made = made.to(to_dtype(dtype, "tensor"))
         return finish(made, requires_grad, device)
-    if store.recording is not None and isinstance(data, np.ndarray) and _is_lendable(data):
+    if store.recording_here is not None and isinstance(data, np.ndarray) and _is_lendable(data):
         made = from_numpy(data).clone()  # type: ignore[attr-defined]  # a replay reads the array again
         made = made if dtype is None else made.to(to_dtype(dtype, "tensor"))
         return finish(made, requires_grad, device)

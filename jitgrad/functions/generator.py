@@ -59,8 +59,8 @@ class Generator:
     def _words(self) -> np.ndarray:
         """The state's words; makes them at first use, so that importing makes no tensor."""
         if self._state is None:
-            if store.recording is not None:
-                store.recording.made.append(self)
+            if store.recording_here is not None:
+                store.recording_here.made.append(self)
             with store.outside_recording():
                 state = make_empty((STATE_WORDS,), int64, zero=True)
                 self._memory = state.numpy()

@@ -272,7 +272,7 @@ class CompiledFunction:
         try:
             if recording.spoiled is not None:
                 raise recording.spoiled
-            _check_left_behind(recording, rows, returned)
+            _check_left_behind(recording, rows, returned, guards.storages(arguments))
             recording.check_moved(
                 {id(x) for x in arguments} | guards.tensor_ids(), {id(x) for x in returned.leaves}
             )
@@ -407,8 +407,11 @@ def _settled(x: Tensor, recording: Recording) -> Tensor:
     return x
 
 
-def _check_left_behind(recording: Recording, rows: int, returned: _Returned) -> None:
-    """Raise Spoiled when something outlives the step but for what it returns and the gradients of leaves."""
+def _check_left_behind(recording: Recording, rows: int, returned: _Returned, reachable: set[int]) -> None:
+    """Raise Spoiled when something outlives the step but for what it returns and the gradients of leaves.
+
+    `rows` is how many rows there were on the tape before, `reachable` the storages that the function can reach.
+    """
     for last in (False, True):
         drop_freed_nodes()
         expected = returned.handles()
@@ -416,7 +419,7 @@ def _check_left_behind(recording: Recording, rows: int, returned: _Returned) -> 
         for grad in table["grad"][table["grad"] > 0]:
             expected[int(grad)] = expected.get(int(grad), 0) + 1
         more_rows = not returned.graph and store.field("live_rows") > rows
-        if not more_rows and not recording.escaped(expected):
+        if not (more_rows and recording.rows_left(reachable)) and not recording.escaped(expected):
             return
         if not last:
             gc.collect()

@@ -68,9 +68,10 @@ class Pullback:
         program = self._program
         program.trust()
         given = [g.detach().contiguous() for g in cotangents]  # type: ignore[attr-defined]
-        found = program.call([*arguments, *given])
-        if isinstance(found, int):  # cotangents that share memory
-            found = program.call([*arguments, *[g.clone() for g in given]])
+        with store.outside_recording():  # a program that is being recorded cannot contain this one
+            found = program.call([*arguments, *given])
+            if isinstance(found, int):  # cotangents that share memory
+                found = program.call([*arguments, *[g.clone() for g in given]])
         if isinstance(found, int):
             raise RuntimeError(
                 "backward: a tensor that a compiled function used has changed its memory since"

@@ -143,6 +143,10 @@ class Guards:
                 return "is called with a tensor that shares memory with one that it uses otherwise"
         return None
 
+    def storages(self, arguments: list[Tensor]) -> set[int]:
+        """The storages of arguments and of the tensors that the function can reach by Python."""
+        return {_word(t, S_STORAGE) for t in (*arguments, *self._reachable())}
+
     def _reachable(self) -> Iterator[Tensor]:
         """The tensors that the function can reach by Python."""
         if self.world is not None:

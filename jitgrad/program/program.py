@@ -95,7 +95,7 @@ class Program:
 
     def _rewritten(self, options: Mapping[str, bool], base: int) -> list[Row]:
         """The recorded rows after the rewrites."""
-        table = store.storage_table[: store.field("storage_count")]
+        table = store.storage_table[: store.field("storage_count")].copy()
         # what is alive now is a result, a gradient of a leaf, or a value that the way back will read; arrays are
         # the user's
         lasting = (table["refs"] > 0) | (table["size_class"] == EXTERNAL)
@@ -421,7 +421,7 @@ class _Storages:
     """Which storage from outside a recording an address lies in."""
 
     def __init__(self, number: int, base: int) -> None:
-        table = store.storage_table[: store.field("storage_count")]
+        table = store.storage_table[: store.field("storage_count")].copy()  # other threads go on changing it
         live = np.flatnonzero((table["refs"] > 0) & (table["owner"] != number) & (table["bytes"] > 0))
         live = live[(base == 0) | (table["owner"][live] != base)]
         ids = live[np.argsort(table["address"][live])]

@@ -16,7 +16,17 @@ import numpy as np
 from .._tensor import Tensor
 from ..dispatch import CONTEXT
 from ..engine.entry import entries
-from ..engine.layout import EXTERNAL, NO_ROW, SPOILED_OUTSIDE
+from ..engine.layout import (
+    DEAD_OP,
+    EXTERNAL,
+    NO_ROW,
+    SPOILED_OUTSIDE,
+    T_INPUTS,
+    T_OP,
+    T_OPERANDS,
+    T_OUTPUTS,
+    T_WORDS,
+)
 from ..kernels import program_rows
 from ..store import store
 
@@ -142,6 +152,21 @@ class Recording:
             self.spoiled = Spoiled(walked if spoiled == SPOILED_OUTSIDE else "has no memory for its log")
 
     # memory ------------------------------------------------------------------------------------------
+
+    def rows_left(self, reachable: set[int]) -> bool:
+        """Whether a row of the step is still on the tape; other threads' rows know none of its memory."""
+        tape, at = store.tape, self.first_row
+        storages = store.slot_table["storage"]
+        owners = store.storage_table["owner"]
+        while at < len(tape):
+            if tape[at + T_OP] != DEAD_OP:
+                count = int(tape[at + T_INPUTS] + tape[at + T_OUTPUTS])
+                slots = tape[at + T_OPERANDS : at + T_OPERANDS + 2 * count : 2]
+                mine = storages[slots[slots > 0]]
+                if any(int(s) in reachable or owners[s] == self.number for s in mine if s):
+                    return True
+            at += int(tape[at + T_WORDS])
+        return False
 
     def escaped(self, expected: dict[int, int]) -> list[int]:
         """Slots with memory of the recording that have more handles than expected."""

@@ -47,12 +47,13 @@ MOST_ROWS = 64  # of a chain
 
 def cut_strips(rows: list[Row], facts: Facts) -> list[Row]:
     """Replace chains of at least two rows over one batch by rows that run them strip by strip."""
-    whole: dict[int, Row] = {}  # the rows that were split, by the identity of their first part
+    # the rows that were split, with their parts, by the identity of the first part, which lives as long
+    whole: dict[int, tuple[list[Row], Row]] = {}
     parts: list[Row] = []
     for row in rows:
         split = _split_gradients(row)
         if len(split) > 1:
-            whole[id(split[0])] = row
+            whole[id(split[0])] = split, row
         parts += split
     rows = parts
     done: list[Row] = []
@@ -62,9 +63,13 @@ def cut_strips(rows: list[Row], facts: Facts) -> list[Row]:
         chain, deferred, end = _chain(rows, at, batches[at], facts)
         joined = _joined(chain, batches[at]) if len(chain) > 1 else None
         if joined is None:
-            original = whole.get(id(rows[at]))
-            done.append(original or rows[at])
-            at += 2 if original else 1
+            split, original = whole.get(id(rows[at]), ([], rows[at]))
+            if split and rows[at + 1] is split[1]:
+                done.append(original)
+                at += 2
+            else:  # never split, or its parts have moved since
+                done.append(rows[at])
+                at += 1
         else:
             done += [joined, *deferred]
             at = end
