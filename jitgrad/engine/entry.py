@@ -41,6 +41,7 @@ GROUPS = {
     ],
     "team": ["dismiss", "found", "replay_team", "serve", "walk_team"],
     "program": [
+        "begin",
         "begin_recording",
         "call",
         "call_one",

@@ -184,6 +184,7 @@ program_dtype = np.dtype(
         ("gradient_count", i8),
         ("written", i8),  # storages from outside that it writes
         ("written_count", i8),
+        ("running", i8),  # whether a call of it is under way, so that no other thread may begin one
     ]
 )
 SEGMENT_BEGIN, SEGMENT_END, SEGMENT_PARTS, SEGMENT_REPORT = range(4)  # the cell to look at in the end, or 0

@@ -191,7 +191,7 @@ def prepare(c, program, ids):
     status = room(c, 0)
     if status != 0:
         return status
-    if recording_here(c):
+    if p.running != 0 or recording_here(c):
         return OTHER_PROGRAM  # what a replay does is not logged: the function itself must run
     if not (same_surroundings(c, p) and same_arguments(c, p, ids) and own_gradients(c, p)):
         return OTHER_PROGRAM
@@ -202,6 +202,15 @@ def prepare(c, program, ids):
         x = slot_at(c, load_word(ids, load_word(line, PATCH_ARGUMENT)))
         store_word(load_word(line, PATCH_PLACE), 0, x.address + load_word(line, PATCH_OFFSET))
     return 0
+
+
+@entry
+def begin(c, program, ids):
+    """`prepare`, and keep other threads off the program until the word `running` is cleared."""
+    status = prepare(c, program, ids)
+    if status == 0:
+        program_at(program).running = 1
+    return status
 
 
 @jit

@@ -63,31 +63,31 @@ class CompiledFunction:
         self._misses = 0
         self._said = False  # that some arguments cannot be replayed
         self._eager = False  # the function runs eagerly for good
-        self._fast: Callable[..., Any] | None = None
-        self._names: list[tuple[Any, Any]] = []
-        self._world: World | None = None
-        self._address = 0
+        # the entry that replays the program used last, the program, and what of Python's world it depends on; set
+        # and read at once, as other threads may call too
+        self._direct: tuple[Callable[..., Any], Program, list[tuple[Any, Any]], World | None] | None = None
         functools.update_wrapper(self, function, updated=())
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Replay the program that fits the arguments, or run the function and record it."""
-        fast = self._fast
-        if fast is not None and not kwargs:
-            for reference, value in self._names:
+        direct = self._direct
+        if direct is not None and not kwargs:
+            fast, program, names, world = direct
+            for reference, value in names:
                 if reference() is not value:
                     break
             else:
-                if self._world is not None and not self._world.holds():
+                if world is not None and not world.holds():
                     return self._general(args, kwargs)
                 try:
-                    result = fast(self._address, *args)
+                    result = fast(program.address, *args)
                 except TypeError:  # other arguments than tensors, or another number of them
                     return self._general(args, kwargs)
                 if type(result) is not int:
                     self._misses = 0
                     return result
                 if result == BAD_INDEX:
-                    raise self.programs[0].reports.error(store.detail()[0])
+                    raise program.reports.error(store.detail()[0])
         return self._general(args, kwargs)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -240,13 +240,10 @@ class CompiledFunction:
     def _use(self, program: Program) -> None:
         """Try this program first, and if it is simple enough, without looking at anything in Python."""
         if self.programs[0] is not program:
-            self.programs.remove(program)
-            self.programs.insert(0, program)
+            self.programs = [program, *(p for p in self.programs if p is not program)]
         direct = program.single and program.plain and program.arity in _DIRECT
-        self._fast = getattr(entries, _DIRECT[program.arity]) if direct else None
-        self._address = program.address
-        self._names = program.guards.names
-        self._world = program.guards.watched
+        fast = getattr(entries, _DIRECT[program.arity]) if direct else None
+        self._direct = None if fast is None else (fast, program, program.guards.names, program.guards.watched)
 
     def record(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, Program | None]:
         """Run the function once and record it; what it returned, and the program if there is one."""
@@ -290,12 +287,11 @@ class CompiledFunction:
         program.key, program.form, program.outputs = key, returned.form, returned.outputs
         program.single = returned.form == LEAF and returned.outputs == [None] and not returned.graph
         program.plain = not kwargs and all(isinstance(a, Tensor) for a in args)
-        self.programs.insert(0, program)
-        del self.programs[MAX_PROGRAMS:]
+        copies = clone_outside(returned.sources)  # before other threads can replay the program
+        returned.forget()
+        self.programs = [program, *self.programs[: MAX_PROGRAMS - 1]]
         self._attempts = 0
         self._use(program)
-        copies = clone_outside(returned.sources)
-        returned.forget()
         return self._returned(program, copies, arguments), program
 
     def _changed(self, key: Any) -> str:
@@ -330,7 +326,7 @@ class CompiledFunction:
                 f"{message}; leave it out of the step, or drop fullgraph=True to run it eagerly"
             )
         self._eager = True
-        self._fast = None
+        self._direct = None
         warnings.warn(f"{message}; it runs eagerly from now on", RuntimeWarning, stacklevel=5)
 
 
