@@ -14,21 +14,17 @@ from ..engine.entry import entries
 from ..engine.layout import (
     BAD_CLASS,
     BAD_INDEX,
-    IS_VIEW,
-    NO_ROW,
     OTHER_PROGRAM,
-    S_FLAGS,
-    S_ROW,
-    S_STORAGE,
-    SLOT_WORDS,
 )
 from ..store import store
 from .differentiable import described, record_pullback
 from .epochs import repeat, run_epochs
 from .guards import Guards
-from .program import Program, entry_gradients, leaf_gradients
+from .program import Program
 from .recording import Recording, Spoiled, clone_outside
+from .returned import Returned
 from .rewrites import REWRITES
+from .surroundings import entry_gradients, leaf_gradients
 from .tree import LEAF, constants_in, flatten, unflatten
 from .world import World
 
@@ -260,7 +256,7 @@ class CompiledFunction:
         recording = Recording()
         before = leaf_gradients()
         rows = store.field("live_rows")
-        returned = _Returned(arguments)
+        returned = Returned(arguments)
         try:
             recording.run(lambda: returned.take(self._function(*args, **kwargs), recording))
         except BaseException:
@@ -330,80 +326,7 @@ class CompiledFunction:
         warnings.warn(f"{message}; it runs eagerly from now on", RuntimeWarning, stacklevel=5)
 
 
-class _Returned:
-    """What a function returned while it was recorded.
-
-    Attributes
-    ----------
-    form : object
-        Description of the value apart from its tensors.
-    leaves : list of Tensor
-        The tensors themselves.
-    outputs : list
-        For each tensor: the number of the argument that it is, the tensor when it is from outside, or None.
-    sources : list of Tensor
-        The computed ones, contiguous, in the recording's memory.
-    graph : dict
-        Those computed ones that still need their graph, by their number among the sources.
-    """
-
-    def __init__(self, arguments: list[Tensor]) -> None:
-        self._arguments = arguments
-        self.form: Any = None
-        self.leaves: list[Tensor] = []
-        self.outputs: list[Any] = []
-        self.sources: list[Tensor] = []
-        self.graph: dict[int, Tensor] = {}
-
-    def take(self, value: Any, recording: Recording) -> None:
-        """Sort a returned value; to be called while it is still being recorded."""
-        self.form = flatten(value, self.leaves)
-        for x in self.leaves:
-            known = next((k for k, a in enumerate(self._arguments) if a is x), None)
-            if known is not None or (_is_outside(x, recording.number) and not self._is_part(x)):
-                self.outputs.append(x if known is None else known)
-                continue
-            if _word(x, S_ROW) >= 0:
-                self.graph[len(self.sources)] = x
-            self.outputs.append(None)
-            self.sources.append(_settled(x, recording))
-
-    def _is_part(self, x: Tensor) -> bool:
-        """Whether a tensor shows the memory of an argument."""
-        return any(_word(x, S_STORAGE) == _word(a, S_STORAGE) for a in self._arguments)
-
-    def handles(self) -> dict[int, int]:
-        """How many handles on each slot are kept here."""
-        counts: dict[int, int] = {}
-        for x in {id(t): t for t in (*self.leaves, *self.sources)}.values():
-            counts[x._slot] = counts.get(x._slot, 0) + 1
-        return counts
-
-    def forget(self) -> None:
-        """Let go of everything but the form."""
-        self.leaves, self.sources, self.graph = [], [], {}
-
-
-def _word(x: Tensor, field: int) -> int:
-    return store.slots[x._slot * SLOT_WORDS + field]
-
-
-def _is_outside(x: Tensor, number: int) -> bool:
-    """Whether a tensor was there before the step, and is no view of another."""
-    owner = int(store.storage_table[_word(x, S_STORAGE)]["owner"])
-    return owner != number and not _word(x, S_FLAGS) & IS_VIEW and _word(x, S_ROW) == NO_ROW
-
-
-def _settled(x: Tensor, recording: Recording) -> Tensor:
-    """A result without history, in contiguous memory of the recording's own."""
-    x = x.detach()
-    owner = int(store.storage_table[_word(x, S_STORAGE)]["owner"])
-    if owner != recording.number or not x.is_contiguous():
-        return x.clone().contiguous()  # type: ignore[attr-defined]
-    return x
-
-
-def _check_left_behind(recording: Recording, rows: int, returned: _Returned, reachable: set[int]) -> None:
+def _check_left_behind(recording: Recording, rows: int, returned: Returned, reachable: set[int]) -> None:
     """Raise Spoiled when something outlives the step but for what it returns and the gradients of leaves.
 
     `rows` is how many rows there were on the tape before, `reachable` the storages that the function can reach.

@@ -235,7 +235,7 @@ class _Own:
     """The program's own memory, in which one block holds several values one after another."""
 
     def __init__(self, program: Program) -> None:
-        from .program import class_size
+        from .surroundings import class_size
 
         def blocks_of(program: Program) -> list[tuple[int, int]]:
             blocks: Any = program.recording.blocks.reshape(-1, 2).tolist()

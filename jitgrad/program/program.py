@@ -12,7 +12,6 @@ import numpy as np
 
 from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT
-from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import (
     ANY_GRADIENT,
@@ -21,7 +20,6 @@ from ..engine.layout import (
     CHECK_WORDS,
     EXTERNAL,
     G_SLOT,
-    GRAD_READ,
     GRADIENT_WORDS,
     GUARD_WORDS,
     GUARDED_FLAGS,
@@ -40,12 +38,11 @@ from .reports import Reports
 from .rewrites import Facts, rewrite
 from .rows import Row, attributes, rows_of
 from .segments import cut
+from .surroundings import Storages, class_size
 from .walk import walk
 
 if TYPE_CHECKING:
     from .profile import Profile
-
-BLOCK_UNIT = 64
 
 
 class Program:
@@ -86,7 +83,7 @@ class Program:
         self._header = np.zeros(1, program_dtype)
         self.address: int = self._header.ctypes.data
         self._tables: dict[str, np.ndarray] = {}
-        self._finder = _Storages(recording.number, base)
+        self._finder = Storages(recording.number, base)
         self._arguments = [self._geometry(x) for x in arguments]
         self._argument_storages = [int(self._slot(x._slot)["storage"]) for x in arguments]
         self._extra: list[np.ndarray] = []
@@ -425,61 +422,6 @@ class Program:
             entries.release(CONTEXT, slot)
         if held or len(self.recording.blocks):
             self.recording.release()
-
-
-class _Storages:
-    """Which storage from outside a recording an address lies in."""
-
-    def __init__(self, number: int, base: int) -> None:
-        table = store.storage_table[: store.field("storage_count")].copy()  # other threads go on changing it
-        live = np.flatnonzero((table["refs"] > 0) & (table["owner"] != number) & (table["bytes"] > 0))
-        live = live[(base == 0) | (table["owner"][live] != base)]
-        ids = live[np.argsort(table["address"][live])]
-        self._ids = ids.tolist()
-        self._begin = table["address"][ids].tolist()
-        self._end = (table["address"][ids] + table["bytes"][ids]).tolist()
-
-    def at(self, address: int) -> int:
-        """The storage, or 0."""
-        k = bisect.bisect_right(self._begin, address) - 1
-        return self._ids[k] if k >= 0 and address < self._end[k] else 0
-
-
-def class_size(k: int) -> int:
-    """Bytes of a block of class `k`, see engine/memory.py."""
-    if k < 8:
-        return (k + 1) * BLOCK_UNIT
-    shift = (k - 4) // 4
-    return ((k - 4 * shift + 1) << shift) * BLOCK_UNIT
-
-
-def entry_gradients(events: np.ndarray, before: dict[int, int], number: int) -> dict[int, int]:
-    """The gradients that a step depends on: those read before they were set.
-
-    `before` are the gradients of the leaves when program `number` began; other tensors from outside had none.
-    """
-    found: dict[int, int] = {}
-    settled: set[int] = set()
-    for event, slot in events:
-        slot = int(slot)
-        if slot not in settled:
-            settled.add(slot)
-            if event == GRAD_READ and (slot in before or _from_outside(slot, number)):
-                found[slot] = before.get(slot, 0)
-    return found
-
-
-def _from_outside(slot: int, number: int) -> bool:
-    s = store.slot_table[slot]
-    return bool(s["handles"]) and int(store.storage_table[s["storage"]]["owner"]) != number
-
-
-def leaf_gradients() -> dict[int, int]:
-    """The gradient of every leaf there is."""
-    table = store.slot_table[: store.field("slot_count")]
-    known = (table["flags"] & layout.REQUIRES_GRAD != 0) | (table["grad"] != 0)
-    leaves = np.flatnonzero((table["handles"] > 0) & known)
-    return dict(zip(leaves.tolist(), table["grad"][leaves].tolist(), strict=True))
 
 
 def _mode() -> int:

@@ -1,0 +1,68 @@
+"""What was there before a recording: storages by their addresses, and the gradients of leaves."""
+
+from __future__ import annotations
+
+import bisect
+
+import numpy as np
+
+from ..engine import layout
+from ..engine.layout import GRAD_READ
+from ..store import store
+
+BLOCK_UNIT = 64  # bytes of the smallest block
+
+
+class Storages:
+    """Which storage from outside a recording an address lies in."""
+
+    def __init__(self, number: int, base: int) -> None:
+        table = store.storage_table[: store.field("storage_count")].copy()  # other threads go on changing it
+        live = np.flatnonzero((table["refs"] > 0) & (table["owner"] != number) & (table["bytes"] > 0))
+        live = live[(base == 0) | (table["owner"][live] != base)]
+        ids = live[np.argsort(table["address"][live])]
+        self._ids = ids.tolist()
+        self._begin = table["address"][ids].tolist()
+        self._end = (table["address"][ids] + table["bytes"][ids]).tolist()
+
+    def at(self, address: int) -> int:
+        """The storage, or 0."""
+        k = bisect.bisect_right(self._begin, address) - 1
+        return self._ids[k] if k >= 0 and address < self._end[k] else 0
+
+
+def class_size(k: int) -> int:
+    """Bytes of a block of class `k`, see engine/memory.py."""
+    if k < 8:
+        return (k + 1) * BLOCK_UNIT
+    shift = (k - 4) // 4
+    return ((k - 4 * shift + 1) << shift) * BLOCK_UNIT
+
+
+def entry_gradients(events: np.ndarray, before: dict[int, int], number: int) -> dict[int, int]:
+    """The gradients that a step depends on: those read before they were set.
+
+    `before` are the gradients of the leaves when program `number` began; other tensors from outside had none.
+    """
+    found: dict[int, int] = {}
+    settled: set[int] = set()
+    for event, slot in events:
+        slot = int(slot)
+        if slot not in settled:
+            settled.add(slot)
+            if event == GRAD_READ and (slot in before or _from_outside(slot, number)):
+                found[slot] = before.get(slot, 0)
+    return found
+
+
+def _from_outside(slot: int, number: int) -> bool:
+    s = store.slot_table[slot]
+    return bool(s["handles"]) and int(store.storage_table[s["storage"]]["owner"]) != number
+
+
+def leaf_gradients() -> dict[int, int]:
+    """The gradient of every leaf there is."""
+    table = store.slot_table[: store.field("slot_count")]
+    known = (table["flags"] & layout.REQUIRES_GRAD != 0) | (table["grad"] != 0)
+    leaves = np.flatnonzero((table["handles"] > 0) & known)
+    return dict(zip(leaves.tolist(), table["grad"][leaves].tolist(), strict=True))
