@@ -22,6 +22,7 @@ from .layout import (
     CHECK_CLASSES,
     CHECK_IGNORED,
     CHECK_WORDS,
+    EXTERNAL,
     G_ADDRESS,
     G_DTYPE,
     G_FLAGS,
@@ -92,10 +93,22 @@ def end_recording(c):
 
 
 @entry
-def give_blocks(c, blocks, count):
-    """Take back blocks of a program, given as (address, class) pairs."""
+def give_blocks(c, number, blocks, count):
+    """Take back the blocks of program `number`, given as (address, class) pairs.
+
+    Storages that are still in use keep theirs, as if they had never been the program's.
+    """
+    for s in range(1, c.storage_count):
+        record = storage_at(c, s)
+        if record.owner == number and record.refs > 0:
+            record.owner = 0
+            record.pinned = 0
+            for k in range(count):
+                if load_word(blocks, 2 * k) == record.address and record.size_class != EXTERNAL:
+                    store_word(blocks, 2 * k, 0)
     for k in range(count):
-        give_block(c, load_word(blocks, 2 * k), load_word(blocks, 2 * k + 1))
+        if load_word(blocks, 2 * k) != 0:
+            give_block(c, load_word(blocks, 2 * k), load_word(blocks, 2 * k + 1))
     return 0
 
 

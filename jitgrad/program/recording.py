@@ -180,17 +180,12 @@ class Recording:
         """Give the memory back: storages still in use keep theirs, as if it had never been recorded."""
         if not len(self.blocks) and not self.number:
             return
-        count = store.field("storage_count")
-        table = store.storage_table[:count]
-        mine = table["owner"] == self.number
-        live = mine & (table["refs"] > 0) & (table["size_class"] != EXTERNAL)
-        free = self.blocks[~np.isin(self.blocks[:, 0], table["address"][live])]
-        free = np.ascontiguousarray(free)
-        unused = np.flatnonzero(mine & (table["refs"] == 0) & (table["size_class"] == EXTERNAL))
-        table["owner"][mine] = 0
-        table["pinned"][mine] = 0
-        entries.give_blocks(CONTEXT, free.ctypes.data, len(free))
-        for storage in unused:
+        blocks = np.ascontiguousarray(self.blocks)
+        entries.give_blocks(CONTEXT, self.number, blocks.ctypes.data, len(blocks))
+        table = store.storage_table[: store.field("storage_count")]
+        unused = (table["owner"] == self.number) & (table["refs"] == 0) & (table["size_class"] == EXTERNAL)
+        for storage in np.flatnonzero(unused):
+            table["owner"][storage] = 0
             store.externals.pop(int(storage), None)
             entries.recycle(CONTEXT, int(storage))
         self.blocks = np.zeros((0, 2), np.int64)
