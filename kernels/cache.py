@@ -45,11 +45,13 @@ def root() -> Path:
 def source_files(group: str) -> list[Path]:
     """Every file whose text decides what code a group of kernels becomes.
 
-    The compiled engine depends on its own files and on the layout of call records, not on any operation.
+    The compiled engine depends on its own files, on the layout of call records and on the means to read and run
+    them, not on any operation.
     """
     if group != "engine":
         return sorted(_SOURCES.glob("*.py"))
-    shared = [_SOURCES / name for name in ("abi.py", "compiler.py", "lean.py", "wrapper.py")]
+    names = ("abi", "compiler", "lean", "plain", "program_rows", "wrapper")
+    shared = [_SOURCES / f"{name}.py" for name in names]
     package = sys.modules["jitgrad"].__file__
     assert package is not None
     return shared + sorted((Path(package).parent / "engine").glob("*.py"))

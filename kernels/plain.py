@@ -23,6 +23,8 @@ from .abi import (
     ARRAY_STRIDES,
     ARRAY_WORDS,
     R_ATTRS,
+    R_KERNEL,
+    R_WORDS,
 )
 from .lean import jit as helper
 
@@ -197,6 +199,15 @@ def attributes(typing_context, record):
         return builder.add(args[0], builder.mul(start, ir.IntType(64)(abi.WORD)))
 
     return types.int64(types.int64), generate
+
+
+@helper
+def run_records(begin, end, part, parts):
+    """Run one part of each of the records that lie from `begin` to `end`."""
+    record = begin
+    while record < end:
+        call_part(word(record, R_KERNEL), record, part, parts)
+        record += word(record, R_WORDS) * abi.WORD
 
 
 @helper

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from . import compiler
 from .abi import N_SIZES as WORDS
-from .abi import PLAIN, R_KERNEL, R_WORDS
+from .abi import PLAIN
 
 # words of each record after the header, from word WORDS on
 COPY_TARGET, COPY_SOURCE, COPY_BYTES = range(WORDS, WORDS + 3)
@@ -128,17 +128,13 @@ def _next() -> Callable:
 
 
 def _strips() -> Callable:
-    from .plain import call_part, share_of, word
+    from .plain import run_records, share_of, word
 
     def kernel(record, part, parts):
         """Run lists of records, one list a strip: how many strips, then first and end of each list."""
         first, last = share_of(word(record, STRIPS_COUNT), part, parts)
         for k in range(first, last):
-            inner = word(record, STRIPS_FIRST + 2 * k)
-            end = word(record, STRIPS_FIRST + 2 * k + 1)
-            while inner < end:
-                call_part(word(inner, R_KERNEL), inner, 0, 1)
-                inner += word(inner, R_WORDS) * 8
+            run_records(word(record, STRIPS_FIRST + 2 * k), word(record, STRIPS_FIRST + 2 * k + 1), 0, 1)
 
     return kernel
 

@@ -1,5 +1,6 @@
 """The kernel cache on disk, each case in fresh processes with a folder of its own."""
 
+import ast
 import os
 import pickle
 import shutil
@@ -306,3 +307,16 @@ def test_files_of_a_process_that_died_while_writing_are_not_read(tmp_path):
     for p in list(written(folder)):
         p.rename(p.with_name(f".{p.stem}.abandoned"))
     assert run(KERNELS, folder) == "2"
+
+
+def test_the_engines_key_covers_every_kernel_module_that_the_engine_uses():
+    hashed = {path.name for path in cache.source_files("engine")}
+    engine = Path(jitgrad.__file__).parent / "engine"
+    used = {
+        f"{node.module.split('.')[-1]}.py"
+        for path in engine.glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level == 2 and (node.module or "").startswith("kernels.")
+    }
+    assert used
+    assert used <= hashed

@@ -15,6 +15,7 @@ from .cotangents import (
     wanted,
 )
 from .gradients import (
+    GRADIENTS,
     map_operand,
     ones_like,
     operand,
@@ -99,8 +100,6 @@ from .tables import (
 from .turns import end_walk
 
 WORD = 8
-GRADIENTS = (1 << 15) + (1 << 14)  # words from the scratch record to the gradients of one row
-REDUCE_ATTRS = GRADIENTS + (1 << 12)
 
 
 @jit

@@ -246,7 +246,6 @@ BAD_DTYPE = -5  # operand dtypes differ or have no kernel: promotion is Python's
 BAD_SHAPE = -6
 OUT_OF_MEMORY = -7
 LEAF_IN_PLACE = -8
-TOO_MANY_DIMS = -9
 STALE = -10  # detail: row, operand, saved version, version now
 FREED = -11
 NEED_PYTHON = -12  # detail: row that Python must run

@@ -25,10 +25,10 @@ from ..kernels.abi import (
     R_WORDS,
     STREAM_WORDS,
 )
+from ..kernels.plain import call_part
 from .jit import jit
 from .layout import CONTIGUOUS
 from .pointers import (
-    call_kernel,
     load_word,
     store_word,
 )
@@ -55,7 +55,7 @@ def get_id(c, k):
 @jit
 def run(c):
     """Run the record in the scratch buffer, and log it when a program is being recorded."""
-    call_kernel(load_word(c.scratch, R_KERNEL), c.scratch)
+    call_part(load_word(c.scratch, R_KERNEL), c.scratch, 0, 1)
     if c.recording != 0:
         log_record(c)
 

@@ -4,56 +4,9 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-
-@intrinsic
-def call_kernel(typing_context, kernel, record):
-    """Run the kernel at address `kernel` on the record at address `record`, whole."""
-
-    def generate(context, builder, signature, args):
-        word = ir.IntType(64)
-        function = ir.FunctionType(ir.VoidType(), [word, word, word])
-        callee = builder.inttoptr(args[0], function.as_pointer())
-        builder.call(callee, [args[1], word(0), word(1)])
-        return context.get_dummy_value()
-
-    return types.none(types.int64, types.int64), generate
-
-
-@intrinsic
-def call_part(typing_context, kernel, record, part, parts):
-    """Run one part of the work of the kernel at address `kernel` on a record."""
-
-    def generate(context, builder, signature, args):
-        word = ir.IntType(64)
-        function = ir.FunctionType(ir.VoidType(), [word, word, word])
-        callee = builder.inttoptr(args[0], function.as_pointer())
-        builder.call(callee, list(args[1:]))
-        return context.get_dummy_value()
-
-    return types.none(types.int64, types.int64, types.int64, types.int64), generate
-
-
-@intrinsic
-def load_word(typing_context, address, index):
-    """The 64-bit word number `index` at `address`."""
-
-    def generate(context, builder, signature, args):
-        base = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-        return builder.load(builder.gep(base, [args[1]]))
-
-    return types.int64(types.int64, types.int64), generate
-
-
-@intrinsic
-def store_word(typing_context, address, index, value):
-    """Set the 64-bit word number `index` at `address`."""
-
-    def generate(context, builder, signature, args):
-        base = builder.inttoptr(args[0], ir.IntType(64).as_pointer())
-        builder.store(args[2], builder.gep(base, [args[1]]))
-        return context.get_dummy_value()
-
-    return types.none(types.int64, types.int64, types.int64), generate
+from ..kernels.plain import set_word as store_word
+from ..kernels.plain import word as load_word
+from ..kernels.plain import word_as_float as word_float
 
 
 def _element(kind, number, widen, narrow):
@@ -94,16 +47,6 @@ def float_word(typing_context, value):
     return types.int64(types.float64), generate
 
 
-@intrinsic
-def word_float(typing_context, word):
-    """The float64 with the given bits."""
-
-    def generate(context, builder, signature, args):
-        return builder.bitcast(args[0], ir.DoubleType())
-
-    return types.float64(types.int64), generate
-
-
 # the system's allocator, and the identity of the running thread
 aligned_alloc = types.ExternalFunction("aligned_alloc", types.int64(types.int64, types.int64))
 realloc = types.ExternalFunction("realloc", types.int64(types.int64, types.int64))
@@ -111,3 +54,22 @@ free = types.ExternalFunction("free", types.void(types.int64))
 memset = types.ExternalFunction("memset", types.int64(types.int64, types.int32, types.int64))
 memcpy = types.ExternalFunction("memcpy", types.int64(types.int64, types.int64, types.int64))
 thread_ident = types.ExternalFunction("PyThread_get_thread_ident", types.int64())
+
+__all__ = [
+    "aligned_alloc",
+    "float_word",
+    "free",
+    "load_byte",
+    "load_float32",
+    "load_int32",
+    "load_word",
+    "memcpy",
+    "memset",
+    "realloc",
+    "store_byte",
+    "store_float32",
+    "store_int32",
+    "store_word",
+    "thread_ident",
+    "word_float",
+]

@@ -3,7 +3,7 @@
 Nothing is changed before every check has passed. A replay makes no storage but those of the results.
 """
 
-from ..kernels.abi import R_KERNEL, R_WORDS
+from ..kernels.plain import run_records
 from ..kernels.wrapper import Handle
 from .create import empty
 from .jit import entry, jit
@@ -56,7 +56,7 @@ from .layout import (
     SIZE_CLASSES,
 )
 from .memory import give_block, recording_here
-from .pointers import call_part, load_word, memcpy, store_word, thread_ident
+from .pointers import load_word, memcpy, store_word, thread_ident
 from .record import item_size, mode_of_thread, room
 from .recording import first_room
 from .slots import let_go
@@ -238,10 +238,7 @@ def walk_segments(table, segments):
         end = load_word(line, SEGMENT_END)
         parts = max(load_word(line, SEGMENT_PARTS), 1)
         for part in range(parts):
-            record = begin
-            while record < end:
-                call_part(load_word(record, R_KERNEL), record, part, parts)
-                record += load_word(record, R_WORDS) * WORD
+            run_records(begin, end, part, parts)
         report = load_word(line, SEGMENT_REPORT)
         if report != 0 and load_word(report, 0) != 0:
             return report

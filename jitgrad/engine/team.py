@@ -15,7 +15,7 @@ What a worker may read: the table and the records belong to the call, which ends
 segment are done. So a worker reads them only between claiming a seat and having it done.
 """
 
-from ..kernels.abi import R_KERNEL, R_WORDS
+from ..kernels.plain import run_records
 from .atomics import (
     bell_init,
     bell_ring,
@@ -53,7 +53,7 @@ from .block import (
 )
 from .jit import entry, jit
 from .layout import SEGMENT_BEGIN, SEGMENT_END, SEGMENT_PARTS, SEGMENT_REPORT, SEGMENT_WORDS
-from .pointers import call_part, load_word, store_word
+from .pointers import load_word, store_word
 
 SEGMENT_BYTES = SEGMENT_WORDS * WORD
 
@@ -66,19 +66,10 @@ AWAKE_WITHIN = 500_000  # and while a call runs what is not shared
 
 
 @jit
-def run(begin, end, part, parts):
-    """Run one part of each record of a segment."""
-    record = begin
-    while record < end:
-        call_part(load_word(record, R_KERNEL), record, part, parts)
-        record += load_word(record, R_WORDS) * WORD
-
-
-@jit
 def run_seat(begin, end, seat, seats, parts):
     """Run the parts of a seat."""
     for part in range(seat, parts, seats):
-        run(begin, end, part, parts)
+        run_records(begin, end, part, parts)
 
 
 @jit
@@ -202,7 +193,7 @@ def walk_together(team, table, segments, steps):
             stop = load_word(line, SEGMENT_END)
             parts = load_word(line, SEGMENT_PARTS)
             if parts == 1:
-                run(begin, stop, 0, 1)
+                run_records(begin, stop, 0, 1)
             else:
                 if parts == 0:
                     parts = threads
