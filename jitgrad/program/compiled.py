@@ -109,16 +109,19 @@ class CompiledFunction:
         leaves: list[Tensor] = []
         key = flatten((args, kwargs), leaves)
         for attempt in range(MAX_ATTEMPTS):
-            for known in self.programs:
-                if known.key == key and known.refresh() and known.fits(leaves):
-                    return known
+            known = self._find(key, leaves)
+            if known is not None:
+                return known
             if self._eager or (self.record(args, kwargs)[1] is None and attempt == MAX_ATTEMPTS - 1):
                 break
         raise RuntimeError(f"program: {self!r} cannot be replayed for these arguments; it runs eagerly")
 
     def known(self, arguments: list[Tensor]) -> Program | None:
         """The program that has been recorded for these tensors, if there is one."""
-        key = flatten((tuple(arguments), {}), [])
+        return self._find(flatten((tuple(arguments), {}), []), arguments)
+
+    def _find(self, key: Any, arguments: list[Tensor]) -> Program | None:
+        """The program for arguments with this description, if there is one that can run now."""
         for program in self.programs:
             if program.key == key and program.refresh() and program.fits(arguments):
                 return program

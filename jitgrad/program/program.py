@@ -5,7 +5,7 @@ from __future__ import annotations
 import bisect
 import sys
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
@@ -325,10 +325,13 @@ class Program:
         ids = self._ids
         for k, x in enumerate(arguments):
             ids[k] = x._slot
-        place = ids.ctypes.data
-        status = entries.prepare(CONTEXT, self.address, place)
+        return self._enter(entries.prepare, ids.ctypes.data)
+
+    def _enter(self, entry: Callable[..., int], place: int) -> int:
+        """Call an entry that checks the arguments whose slots are at address `place`; 0 or a status."""
+        status = entry(CONTEXT, self.address, place)
         while store.mend(status):
-            status = entries.prepare(CONTEXT, self.address, place)
+            status = entry(CONTEXT, self.address, place)
         return status
 
     def call(self, arguments: list[Tensor]) -> list[Tensor] | int:
@@ -336,9 +339,7 @@ class Program:
         count = len(self.results)
         ids = array("q", [*[x._slot for x in arguments], *[0] * (count + 1)])
         place = ids.buffer_info()[0]
-        status = entries.begin(CONTEXT, self.address, place)
-        while store.mend(status):
-            status = entries.begin(CONTEXT, self.address, place)
+        status = self._enter(entries.begin, place)
         if status != 0:
             return status
         try:
