@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CONTEXT = store.context
 _READS = {"y": layout.USE_OUTPUT, "g": layout.USE_COTANGENT}
+_READS |= {f"y{k}": layout.USE_OUTPUT << k for k in range(1, layout.MAX_OUTPUTS)}
 
 
 def publish(op: Op) -> None:
@@ -38,7 +39,7 @@ def publish(op: Op) -> None:
     line["differentiable"] = op.differentiable()
     line["rule"] = op.rule
     bits = {name: 1 << k for k, name in enumerate(op.operands)} | _READS
-    for k, name in enumerate(op.operands[: layout.MAX_OPERANDS]):
+    for k, name in enumerate(op.operands[: layout.USES]):
         uses = sum(bits[read] for read in op.reads(name) if read in bits)
         if op.gradients.get(name) is identity:
             uses |= layout.USE_PASS

@@ -157,18 +157,6 @@ def stack_buffer(b: ir.IRBuilder, p: Plan, elements: int) -> ir.Value:
         return b.ptrtoint(place, I64)
 
 
-def _cut_table(module: ir.Module, p: Plan) -> tuple[ir.GlobalVariable, int]:
-    limit = p.largest + 2 * p.sizes[0] + p.thin + 1
-    values = cuts(p.sizes, limit)
-    for m in range(1, p.thin + 1):
-        values[m] = m
-    values[0] = p.largest  # the entry of all larger counts
-    table = ir.GlobalVariable(module, ir.ArrayType(I64, limit), "cuts")
-    table.linkage, table.global_constant = "internal", True
-    table.initializer = ir.Constant(table.value_type, values)
-    return table, limit
-
-
 class _Strip:
     """Writes one strip function: `count` times `m` rows."""
 

@@ -249,7 +249,8 @@ def array_op(
         address, part and parts and that Numba compiles. Arrays come in the order operands, outputs, and
         for backward also the outputs' cotangents and the operands' gradients.
     gradients : dict
-        Operand name to the names of the values (operands, or ``y`` for output 0) that backward reads for it.
+        Operand name to the names of the values that backward reads for it: operands, ``y`` for output 0, ``y1``
+        and so on for the others. An output that is not read may be gone by then, and with it its shape.
     rule : int
         How compiled code finds the output's shape; EXPLICIT when Python gives it.
     requires : tuple of callable

@@ -209,6 +209,7 @@ GUARDED_FLAGS = REQUIRES_GRAD
 
 # operation table, as compiled code sees it
 MAX_OUTPUTS = 4
+USES = 12  # operands that have bits of their own; those after them share the last
 op_dtype = np.dtype(
     [
         ("kind", i8),
@@ -217,14 +218,14 @@ op_dtype = np.dtype(
         ("input_dtype", i8, MAX_OPERANDS),  # required dtype code, or SAME
         ("output_dtype", i8, MAX_OUTPUTS),  # dtype code, or SAME
         ("differentiable", i8),  # operands that have a backward, as bits
-        ("uses", i8, MAX_OPERANDS),  # per operand: what its backward reads, operand bits and USE_*
+        ("uses", i8, USES),  # per operand: what its backward reads, operand bits and USE_*
         ("rule", i8),  # shape rule of an ARRAYS operation
     ]
 )
 SAME = -1
-USE_OUTPUT = 16
-USE_COTANGENT = 32
-USE_PASS = 64  # the gradient is the cotangent itself: nothing to compute
+USE_OUTPUT = 1 << USES  # output 0; the bits after it are the outputs 1, 2, ...
+USE_COTANGENT = USE_OUTPUT << MAX_OUTPUTS
+USE_PASS = USE_COTANGENT << 1  # the gradient is the cotangent itself: nothing to compute
 
 VARIANTS = 8  # kernels of an operation: forward, then backward to each operand
 N_DTYPES = 6

@@ -20,7 +20,6 @@ from .layout import (
     IS_VIEW,
     LEAF_IN_PLACE,
     MAP,
-    MAX_OPERANDS,
     MODES,
     N_DTYPES,
     NEED_KERNEL,
@@ -47,6 +46,7 @@ from .layout import (
     T_WORDS,
     USE_OUTPUT,
     USE_PASS,
+    USES,
     VARIANTS,
     VIEW_IN_PLACE,
 )
@@ -170,7 +170,7 @@ def needed_values(c, inputs, info):
     for k in range(inputs):
         slot = get_id(c, 1 + k)
         if slot != 0 and slot_at(c, slot).flags & REQUIRES_GRAD and (info.differentiable >> k) & 1:
-            needs |= info.uses[min(k, MAX_OPERANDS - 1)]
+            needs |= info.uses[min(k, USES - 1)]
     return needs
 
 
@@ -194,7 +194,7 @@ def write_row(c, op, kind, inputs, outputs, saves, attrs, attr_count):
         if slot != 0:
             record = slot_at(c, slot)
             record.links += 1
-            if (saves >> min(k, MAX_OPERANDS - 1)) & 1:
+            if (saves >> min(k, USES - 1)) & 1:
                 record.saved += 1
                 version = storage_at(c, record.storage).version
         store_word(row, T_OPERANDS + 2 * k, slot)
@@ -205,7 +205,7 @@ def write_row(c, op, kind, inputs, outputs, saves, attrs, attr_count):
         record.row = offset
         record.output = k
         version = NOT_SAVED
-        if saves & USE_OUTPUT and k == 0:
+        if saves & (USE_OUTPUT << k):
             record.saved += 1
             record.flags |= SAVED_BY_MAKER
             version = storage_at(c, record.storage).version
@@ -378,7 +378,7 @@ def overwritten(c, into, inputs, saves):
     for k in range(inputs):
         slot = get_id(c, 1 + k)
         if slot != 0 and slot_at(c, slot).storage == x.storage:
-            kept = (saves >> min(k, MAX_OPERANDS - 1)) & 1
+            kept = (saves >> min(k, USES - 1)) & 1
             if kept or not same_place(x, slot_at(c, slot)):
                 bits |= 1 << k
     c.detail[0] = bits
