@@ -1,7 +1,7 @@
 """What recurrent layers compute at one step, for a vector of hidden units of one sequence.
 
-`Lane` reaches the values by name; ``gates`` holds the products of the state with the hidden weights (and their bias)
-before a step, and the gates after it. Formulas and the order of the gates are PyTorch's.
+`Lane` reaches the values by name; ``gates`` holds the products of the state with the hidden weights (and their
+bias) before a step, and the gates after it. Formulas and the order of the gates are PyTorch's.
 """
 
 from __future__ import annotations

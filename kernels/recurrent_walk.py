@@ -1,8 +1,8 @@
 """The walk of a recurrent layer along its sequence, forwards and back; see `kernels.recurrent_layout`.
 
-Each step multiplies the state of all sequences by the hidden weights and goes through the gates vector by vector.
-Sequences go their own ways, so threads share them out. Sequences may differ in length: they are sorted, the longest
-first, and ``sizes`` tells how many are still there at each step.
+Each step multiplies the state of all sequences by the hidden weights and goes through the gates vector by
+vector. Sequences go their own ways, so threads share them out. They may differ in length: then they are sorted,
+the longest first, and ``sizes`` tells how many are still there at each step.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from . import abi, gemm
 from . import recurrent_layout as at
 from .host import host
 from .nest import spread
-from .operands import Arrays, array_kernel
+from .operands import array_kernel
 from .products import Matrix, Products
 from .recurrent_cells import STEPS, STEPS_BACK, Lane
 from .recurrent_input import field, has_field
@@ -153,11 +153,11 @@ class Walk:
         return b.load(cell)
 
     def mine(self, count: ir.Value) -> ir.Value:
-        """One past this part's last sequence of the first `count`."""
+        """One past the part's last sequence of the first `count`."""
         return self.b.select(self.b.icmp_signed("<", self.last, count), self.last, count)
 
     def beyond(self, count: ir.Value) -> ir.Value:
-        """This part's first sequence that is not among the first `count`."""
+        """The part's first sequence that is not among the first `count`."""
         return self.b.select(self.b.icmp_signed(">", self.first, count), self.first, count)
 
     # rows -----------------------------------------------------------------------------------------
@@ -201,9 +201,7 @@ class Walk:
                     self.copy(width, self.row(self.pointer(name), sequence, width), target)
             with absent:
                 zero = {"to": target}
-                self.each(
-                    width, zero, lambda lane: lane.store("to", lane.scope.constant(self.dtype, 0.0))
-                )
+                self.each(width, zero, lambda lane: lane.store("to", lane.scope.constant(self.dtype, 0.0)))
 
 
 # forward --------------------------------------------------------------------------------------------

@@ -27,14 +27,22 @@ class Weights(NamedTuple):
     w_hr: Tensor | None = None
 
 
+class Lengths(NamedTuple):
+    """How sequences lie: steps of the longest, their number, and when packed how many have each step."""
+
+    steps: int
+    batch: int
+    sizes: Tensor | None = None
+
+
 def walk_layer(
     kind: Kind,
     input: Tensor,
     states: Sequence[Tensor | None],
     weights: Weights,
+    lengths: Lengths,
     by_batch: bool = False,
     reverse: bool = False,
-    packed: tuple[Tensor, int, int] | None = None,
 ) -> tuple[Tensor, ...]:
     """Run one layer of `kind` along its sequences; operands must fit.
 
@@ -43,35 +51,28 @@ def walk_layer(
     kind : Kind
         From `kernels.recurrent_layout`.
     input : Tensor, shape (steps, batch, features)
-        Or (batch, steps, features) with `by_batch`, or (rows, features) when packed.
-    states : sequence of Tensor or None, shape (1, batch, P)
-        The first state h, and for an LSTM the first cell of shape (1, batch, H); None for zeros.
+        Or (batch, steps, features) with `by_batch`, or (rows, features) when packed or of one step.
+    states : sequence of Tensor or None, shape (1, batch, P) or (batch, P)
+        The first state h, and for an LSTM the first cell with H numbers; None for zeros.
     weights : Weights
+    lengths : Lengths
     reverse : bool
         Whether to begin at the end.
-    packed : (sizes, steps, batch), optional
-        How many sequences have each step, the longest sequence, the number of sequences.
 
     Returns
     -------
     tuple of Tensor
-        Outputs, laid out like the input; the last state h; for an LSTM the last cell.
+        Outputs, laid out like the input; the last state h; for an LSTM the last cell. Those are of shape
+        (1, batch, P) and (1, batch, H).
     """
     x = _straight(input)
     w_ih, w_hh, b_ih, b_hh, w_hr = (None if w is None else _straight(w) for w in weights)
-    gates, out = w_hh.shape
+    gates, out = w_hh.shape  # type: ignore[union-attr]
     hidden = gates // kind.gates
-    if packed is None:
-        sizes = None
-        batch, steps = x.shape[:2] if by_batch else x.shape[1::-1]
-        rows = batch * steps
-    else:
-        sizes, steps, batch = packed
-        rows = x.shape[0]
     leading = tuple(x.shape[:-1])
-    words, elements = _layout(
-        kind, steps, batch, rows, (hidden, out), by_batch, reverse, w_hr is not None
-    )
+    steps, batch, sizes = lengths
+    rows = leading[0] if len(leading) == 1 else steps * batch
+    words, elements = _layout(kind, steps, batch, rows, (hidden, out), by_batch, reverse, w_hr is not None)
     dtype = x.dtype
     made = arrays(
         _INPUT, (x, w_ih, b_ih, w_hh, b_hh, w_hr), ((dtype, (*leading, gates)), (dtype, (elements,))), words
@@ -87,4 +88,4 @@ def walk_layer(
 
 
 def _straight(x: Tensor) -> Tensor:
-    return x if x.is_contiguous() else x.contiguous()
+    return x if x.is_contiguous() else x.contiguous()  # type: ignore[attr-defined]
