@@ -196,10 +196,10 @@ class RNNBase(Module):
             states = self._checked_states(x, states)
         output, finals = self._layers(x, states)
         if x.packed is not None:
-            sizes, order, back = x.packed[1:]
+            back = x.packed.unsorted_indices
             if back is not None:
                 finals = tuple(T.index_select(s, 1, back) for s in finals)  # type: ignore[attr-defined]
-            return PackedSequence(output, sizes, order, back), finals
+            return x.packed.with_data(output), finals
         if not x.batched:
             output = output.squeeze(0 if self.batch_first else 1)  # type: ignore[attr-defined]
             finals = tuple(s.squeeze(1) for s in finals)  # type: ignore[attr-defined]
@@ -241,7 +241,7 @@ class RNNBase(Module):
             data, sizes = input.data, input.batch_sizes
             batched, by_batch = True, False
             self._check_features(data, 2)
-            lengths = Lengths(sizes.shape[0], int(sizes[0]), sizes)
+            lengths = Lengths(sizes.shape[0], int(input.counts()[0]), sizes)
         else:
             require_tensors(name, input)
             data, by_batch = input, self.batch_first

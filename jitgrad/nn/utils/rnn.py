@@ -50,10 +50,35 @@ class PackedSequence(_Packed):
             unsorted_indices = invert_permutation(sorted_indices)
         return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)
 
+    # the sizes and the way back as numbers, where known: who reads tensors cannot be replayed
+    _counts: np.ndarray | None = None
+    _ranks: np.ndarray | None = None
+
+    def counts(self) -> np.ndarray:
+        """How many sequences have each step, as numbers."""
+        if self._counts is None:
+            self._counts = _lengths_of(self.batch_sizes)
+        return self._counts
+
+    def ranks(self) -> np.ndarray:
+        """The place of each sequence, in the order in which they were given, among the sorted ones."""
+        if self._ranks is None:
+            if self.unsorted_indices is None:
+                self._ranks = np.arange(self.counts()[0])
+            else:
+                self._ranks = _lengths_of(self.unsorted_indices)
+        return self._ranks
+
+    def with_data(self, data: Tensor) -> PackedSequence:
+        """The same packing of other data."""
+        other = type(self)(data, *self[1:])
+        other._counts, other._ranks = self._counts, self._ranks
+        return other
+
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
         """Convert the data as ``Tensor.to`` does."""
         data = self.data.to(*args, **kwargs)
-        return self if data is self.data else type(self)(data, *self[1:])
+        return self if data is self.data else self.with_data(data)
 
     def cpu(self) -> PackedSequence:
         """Return this: there is only the CPU."""
@@ -159,7 +184,10 @@ def pack_padded_sequence(
     counts = _counts(sizes)
     places = np.concatenate([_place(t, ranks[:n], steps, batch, batch_first) for t, n in enumerate(counts)])
     rows = input.reshape(-1, *input.shape[2:])  # type: ignore[attr-defined]
-    return PackedSequence(T.index_select(rows, 0, T.tensor(places)), T.tensor(counts), order, None)  # type: ignore[attr-defined]
+    data = T.index_select(rows, 0, T.tensor(places))  # type: ignore[attr-defined]
+    packed = PackedSequence(data, T.tensor(counts), order, None)
+    packed._counts, packed._ranks = counts, np.argsort(ranks)
+    return packed
 
 
 def _place(t: int, sequences: np.ndarray, steps: int, batch: int, batch_first: bool) -> np.ndarray:
@@ -199,7 +227,7 @@ def pad_packed_sequence(
             f"pad_packed_sequence: expected a PackedSequence, got {type(sequence).__name__}; "
             "make one with pack_padded_sequence"
         )
-    counts = _lengths_of(sequence.batch_sizes)
+    counts, ranks = sequence.counts(), sequence.ranks()
     steps, batch = len(counts), int(counts[0])
     if total_length is not None:
         if total_length < steps:
@@ -208,9 +236,6 @@ def pad_packed_sequence(
                 f"in input, but got total_length={total_length} and max sequence length being {steps}"
             )
         steps = total_length
-    ranks = np.arange(batch)
-    if sequence.unsorted_indices is not None:
-        ranks = _lengths_of(sequence.unsorted_indices)
     starts = np.cumsum(counts) - counts
     padding = int(counts.sum())  # number of the row of padding, behind all others
     rows = np.full((steps, batch), padding)
