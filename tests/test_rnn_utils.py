@@ -168,6 +168,14 @@ def test_packed_sequence_is_a_tuple_that_converts():
             RuntimeError,
             ["(1, 1, 3)", "[1, 2, 3]"],
         ),
+        *(
+            (
+                lambda sizes=sizes: nn.GRU(2, 3)(rnn.PackedSequence(torch.ones(4, 2), torch.tensor(sizes))),
+                RuntimeError,
+                ["batch_sizes", str(sizes), "4 rows"],
+            )
+            for sizes in ([1, 3], [3, 2], [4, 0], [5, -1], [3])
+        ),
     ],
 )
 def test_refusal(call, error, words):
@@ -224,6 +232,17 @@ def test_gradients_equal_those_of_single_sequences(name):
         np.testing.assert_allclose(p.grad.numpy(), found[n], rtol=1e-11, atol=1e-13, err_msg=n)
     for a, g in zip(arrays, inputs, strict=True):
         np.testing.assert_allclose(a.grad.numpy(), g, rtol=1e-11, atol=1e-13)
+
+
+def test_compiled_function_of_packed_sequences():
+    """Programs for sequences of other lengths are not mixed up, though all tensors have the same shapes."""
+    module = nn.GRU(2, 3)
+    compiled = torch.compile(lambda packed: rnn.pad_packed_sequence(module(packed)[0])[0], fullgraph=True)
+    for lengths in ([3, 2, 1], [3, 3], [3, 2, 1], [3, 3], [3, 2, 1]):
+        packed = rnn.pack_sequence([torch.ones(n, 2) * n for n in lengths])
+        expected = rnn.pad_packed_sequence(module(packed)[0])[0]
+        np.testing.assert_array_equal(compiled(packed).detach().numpy(), expected.detach().numpy())
+    assert len(compiled.programs) == 2
 
 
 def test_compiled_step_with_lengths_as_numbers():

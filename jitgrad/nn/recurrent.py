@@ -10,6 +10,8 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.functions._call import require_tensors
@@ -238,10 +240,15 @@ class RNNBase(Module):
         """Look the input over, and bring it into one form."""
         name = type(self).__name__
         if isinstance(input, PackedSequence):
-            data, sizes = input.data, input.batch_sizes
+            data, counts = input.data, input.counts()
             batched, by_batch = True, False
             self._check_features(data, 2)
-            lengths = Lengths(sizes.shape[0], int(input.counts()[0]), sizes)
+            if not len(counts) or (np.diff(counts) > 0).any() or counts[-1] <= 0 or counts.sum() != len(data):
+                raise RuntimeError(
+                    f"{name}: batch_sizes of a PackedSequence must not increase, be above 0 and add up to the "
+                    f"{len(data)} rows of its data, got {counts.tolist()}; pack_padded_sequence makes such"
+                )
+            lengths = Lengths(len(counts), int(counts[0]), T.tensor(counts))
         else:
             require_tensors(name, input)
             data, by_batch = input, self.batch_first
