@@ -95,7 +95,7 @@ class Reports:
         words = self.cells[(cell - self.cells.ctypes.data) // (8 * CELL_WORDS)]
         op = self._ops[cell]
         words[BAD] = 0
-        if op in CLASS_LOSSES:
+        if op in (*CLASS_LOSSES, "ctc_loss"):
             return IndexError(f"Target {words[FIRST]} is out of bounds. {op}: in a compiled step")
         return IndexError(
             f"{op}: index {words[VALUE]} is out of bounds for dimension {words[FIRST]} with size "

@@ -38,6 +38,7 @@ from .activation import (
     threshold_,
 )
 from .classification import cross_entropy, nll_loss
+from .ctc import ctc_loss
 from .linear import (
     bilinear,
     cosine_similarity,
@@ -71,6 +72,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "elu",
     "elu_",
