@@ -30,4 +30,5 @@ from .generator import *
 from .random import *
 from .draws import *
 from .dropout import *
+from .normalization import *
 from . import filling
