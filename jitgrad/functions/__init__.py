@@ -31,4 +31,5 @@ from .random import *
 from .draws import *
 from .dropout import *
 from .normalization import *
+from .channel_norms import *
 from . import filling

@@ -56,7 +56,7 @@ def layer_norm(
     try:
         ids = array("q", (input._slot, 0 if weight is None else weight._slot, 0 if bias is None else bias._slot))
     except AttributeError:
-        _require("layer_norm", input, weight=weight, bias=bias)
+        require_operands("layer_norm", input, weight=weight, bias=bias)
         raise
     slots = store.slots
     at = ids[0] * SLOT_WORDS
@@ -109,7 +109,7 @@ def rms_norm(
     NotImplementedError
         If the input is not floating.
     """
-    _require("rms_norm", input, weight=weight)
+    require_operands("rms_norm", input, weight=weight)
     shape, code = tuple(input.shape), input.dtype.code
     if eps is None:
         eps = EPSILON.get(code, 0.0)
@@ -120,7 +120,8 @@ def rms_norm(
     return plan.first(ids, (input, weight))
 
 
-def _require(name: str, input: Any, **optional: Any) -> None:
+def require_operands(name: str, input: Any, **optional: Any) -> None:
+    """A TypeError unless the input is a tensor and the others are tensors or None."""
     require_tensors(name, input)
     for key, value in optional.items():
         if value is not None and not isinstance(value, Tensor):
