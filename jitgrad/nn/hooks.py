@@ -317,6 +317,12 @@ class Hooked:
     def _backward_hooks(self) -> OrderedDict[int, Callable]:
         return self._functions(BACKWARD)
 
+    def _remove_hook(self, number: int) -> None:
+        """Take away the hook with this number, of whatever kind."""
+        for kind in KINDS:
+            if self._hooks is not None and self._hooks.of(kind).pop(number, None) is not None:
+                note_hooks(self)  # type: ignore[arg-type]
+
     def _functions(self, kind: str) -> OrderedDict[int, Callable]:
         hooks = {} if self._hooks is None else self._hooks.of(kind)
         return OrderedDict((number, hook.function) for number, hook in hooks.items())
