@@ -136,7 +136,7 @@ class _BatchNorm(_ChannelNorm):
             return normalized_channels(input, self.weight, self.bias, mean, var, True, momentum, self.eps)
         momentum = self.momentum
         if momentum is None:  # a tensor, so that a recorded step goes on counting
-            momentum = 1.0 / (counter + 1)
+            momentum = 1.0 / (counter + 1).to(mean.dtype)
         result = normalized_channels(input, self.weight, self.bias, mean, var, True, momentum, self.eps)
         counter.add_(1)
         return result
