@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 
+from . import abi
 from .channel_walk import Along, Geometry, Unit, by_cotangent
 from .nest import share
 from .operands import array_kernel
@@ -307,6 +308,12 @@ array_op(
     gradients={"x": ("weight", "var"), "weight": ("x", "mean", "var"), "bias": ("x", "mean", "var")},
     reference=reference_given,
     grad_name="NativeBatchNorm",
+)
+elementwise(
+    "one_more",
+    lambda x: x + 1,
+    dtypes=(abi.INT64,),
+    reference=lambda x: x + 1,
 )
 elementwise(
     "running_average",
