@@ -18,7 +18,7 @@ from ..kernels.table import Op
 from ..store import store
 from ._call import float_words
 from ._plans import KEPT, OUTPUT_WORDS, Plan
-from .normalization import check_floating, require_operands
+from .normalization import check_floating, require_number, require_operands
 
 __all__ = ["batch_norm", "group_norm", "instance_norm"]
 
@@ -41,6 +41,7 @@ def _planned(op: Op, input: Tensor, groups: int, eps: float) -> tuple[Plan, int]
     key = (op.code, shape, slots[at + S_DTYPE], groups, eps)
     found = _plans.get(key)
     if found is None:
+        require_number(op.name, "eps", eps)
         if len(_plans) > KEPT:
             _plans.clear()
         found = _plans[key] = _make_plan(op, input, groups, eps)
@@ -151,10 +152,7 @@ def batch_norm(
         raise ValueError(
             "batch_norm: running_mean and running_var must either both be None or neither be None"
         )
-    if not isinstance(momentum, float | int | Tensor):
-        raise TypeError(
-            f"batch_norm(): argument 'momentum' (position 7) must be float, not {type(momentum).__name__}"
-        )
+    require_number("batch_norm", "momentum", momentum)
     return normalized_channels(input, weight, bias, running_mean, running_var, training, momentum, eps)
 
 
@@ -331,6 +329,7 @@ def instance_norm(
     See ``nn.functional.instance_norm``, which has the same arguments in another order.
     """
     name = "instance_norm"
+    require_number(name, "momentum", momentum)
     require_operands(
         name, input, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var
     )

@@ -140,6 +140,12 @@ def require_operands(name: str, input: Any, **optional: Any) -> None:
             )
 
 
+def require_number(name: str, what: str, value: Any) -> None:
+    """A TypeError unless an argument is a Python number."""
+    if not isinstance(value, float | int):
+        raise TypeError(f"{name}(): argument '{what}' must be float, not {type(value).__name__}")
+
+
 def check_floating(name: str, input: Tensor) -> None:
     """NotImplementedError, as PyTorch's, unless a tensor is floating."""
     if input.dtype.code < FLOAT32:
@@ -155,6 +161,7 @@ def _planned(op: Any, input: Tensor, sizes: Any, eps: float, seen: tuple) -> tup
             f"{op.name}(): argument 'normalized_shape' (position 2) must be tuple of ints, "
             f"not {type(sizes).__name__}"
         )
+    require_number(op.name, "eps", eps)
     sizes = tuple(sizes)
     shape = tuple(input.shape)
     if not sizes:
