@@ -31,4 +31,6 @@ from .random import *
 from .draws import *
 from .dropout import *
 from .pooling import *
+from .shuffling import *
+from . import padding, pooling, resampling
 from . import filling

@@ -1,6 +1,6 @@
 """Functions of neural networks: PyTorch's ``torch.nn.functional``."""
 
-from jitgrad.functions import embedding, one_hot
+from jitgrad.functions import channel_shuffle, embedding, one_hot, pixel_shuffle, pixel_unshuffle
 
 from .activation import (
     celu,
@@ -87,6 +87,14 @@ from .pooling import (
     max_pool3d,
     max_pool3d_with_indices,
 )
+from .vision import (
+    pad,
+    interpolate,
+    upsample,
+    upsample_nearest,
+    upsample_bilinear,
+    local_response_norm,
+)
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -106,6 +114,7 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "celu",
     "celu_",
+    "channel_shuffle",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
@@ -123,11 +132,13 @@ __all__ = [
     "hardtanh_",
     "hinge_embedding_loss",
     "huber_loss",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "leaky_relu",
     "leaky_relu_",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "logsigmoid",
     "lp_pool1d",
@@ -148,7 +159,10 @@ __all__ = [
     "nll_loss",
     "normalize",
     "one_hot",
+    "pad",
     "pairwise_distance",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "poisson_nll_loss",
     "prelu",
     "relu",
@@ -169,4 +183,7 @@ __all__ = [
     "threshold",
     "threshold_",
     "triplet_margin_loss",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]
