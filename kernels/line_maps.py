@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from llvmlite import ir
 
-from . import abi
+from . import abi, vjps
 from .host import host
 from .nest import share
 from .operands import Arrays, array_kernel
@@ -185,6 +185,7 @@ array_op(
     ("x", "places", "weights", "back_places", "back_weights"),
     build_line_map,
     backward=build_line_map_backward,
-    gradients={"x": ("back_places", "back_weights")},
+    gradients={"x": ("places", "weights", "back_places", "back_weights")},  # the first two for `vjp` alone
+    vjp={"x": vjps.line_map_x},
     operand_dtypes={"places": abi.INT32, "back_places": abi.INT32},
 )

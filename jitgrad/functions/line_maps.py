@@ -31,6 +31,10 @@ class LineMap(NamedTuple):
     back_places: Tensor
     back_weights: Tensor
 
+    def transposed(self, size: int) -> LineMap:
+        """The map back, to lines of `size` elements."""
+        return LineMap(size, self.back_places, self.back_weights, self.places, self.weights)
+
 
 def line_map(places: np.ndarray, weights: np.ndarray, size: int, kind: dtype) -> LineMap:
     """The map in which element ``o`` of the result is the sum of ``weights[t, o] * x[places[t, o]]``.

@@ -103,9 +103,9 @@ def _check_constant(shape: tuple[int, ...], amounts: tuple[int, ...]) -> None:
         dim = len(shape) - 1 - k // 2
         if shape[dim] + amounts[k] + amounts[k + 1] < 0:
             raise RuntimeError(
-                f"pad: The input size {shape[dim]}, plus negative padding {amounts[k]} and {amounts[k + 1]}, "
-                f"resulted "
-                f"in a negative output size, which is invalid. Check dimension {dim} of your input."
+                f"pad: The input size {shape[dim]}, plus negative padding {amounts[k]} and "
+                f"{amounts[k + 1]}, resulted in a negative output size, which is invalid. Check dimension "
+                f"{dim} of your input."
             )
 
 
@@ -114,16 +114,14 @@ def _check_bounded(mode: str, shape: tuple[int, ...], amounts: tuple[int, ...]) 
     padded = len(amounts) // 2
     if padded not in (1, 2, 3) or len(shape) not in (padded + 1, padded + 2):
         raise NotImplementedError(
-            f"pad: Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now: mode '{mode}' "
-            f"pads "
-            f"the last 1, 2 or 3 dimensions of an input with one or two more; got pad {list(amounts)} for an "
-            f"input of shape {list(shape)}"
+            "pad: Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now: mode "
+            f"'{mode}' pads the last 1, 2 or 3 dimensions of an input with one or two more; got pad "
+            f"{list(amounts)} for an input of shape {list(shape)}"
         )
     if 0 in shape[len(shape) - padded - 1 :]:
         raise RuntimeError(
-            f"pad: Expected {padded + 1}D or {padded + 2}D (batch mode) tensor with possibly 0 batch size and "
-            f"other "
-            f"non-zero dimensions for input, but got: {list(shape)}"
+            f"pad: Expected {padded + 1}D or {padded + 2}D (batch mode) tensor with possibly 0 batch size "
+            f"and other non-zero dimensions for input, but got: {list(shape)}"
         )
     for k in range(0, len(amounts), 2):
         dim = len(shape) - 1 - k // 2
@@ -137,12 +135,10 @@ def _check_bounded(mode: str, shape: tuple[int, ...], amounts: tuple[int, ...]) 
         if mode == "circular" and left > 0 and max(before, after) > left:
             raise RuntimeError(
                 f"pad: Padding value causes wrapping around more than once: padding ({before}, {after}) at "
-                f"dimension "
-                f"{dim} of input {list(shape)}"
+                f"dimension {dim} of input {list(shape)}"
             )
         if size + before + after < 1 or (mode == "circular" and left < 1):
             raise RuntimeError(
-                f"pad: The input size {size}, plus padding {before} and {after} at dimension {dim}, leaves an "
-                f"output "
-                f"of size {size + before + after}, which is too small"
+                f"pad: The input size {size}, plus padding {before} and {after} at dimension {dim}, leaves "
+                f"an output of size {size + before + after}, which is too small"
             )

@@ -8,7 +8,7 @@ in the same precision, so that the places are the same.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -123,14 +123,19 @@ def resampling_map(
 
 
 def resample(
-    x: Tensor, mode: str, sizes: list[int], scales: list[float | None], align: bool, antialias: bool
+    x: Tensor,
+    mode: str,
+    sizes: dict[int, int],
+    lead: int,
+    scales: Sequence[float | None] = (None,) * 3,
+    align: bool = False,
+    antialias: bool = False,
 ) -> Tensor:
-    """The spatial dimensions of `x` (all but the first two) resampled to `sizes`."""
+    """Spatial dimensions of `x`, which follow the first `lead`, resampled to `sizes`."""
     code = dtype_code(x)
-    lead = x.dim() - len(sizes)
     result = x
     # what shrinks most comes first, so that the rest works on less
-    for d in sorted(range(len(sizes)), key=lambda d: sizes[d] / x.shape[lead + d]):
+    for d in sorted(sizes, key=lambda d: sizes[d] / x.shape[lead + d]):
         before = x.shape[lead + d]
         if before != sizes[d] or scales[d] is not None:
             mapping = resampling_map(mode, before, sizes[d], scales[d], align, antialias, code)

@@ -81,10 +81,9 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     dims = input.dim()
     if dims not in (2, 3):
         raise RuntimeError(
-            f"dropout1d: Expected 2D or 3D input, but received a {dims}D input. Note that dropout1d exists to "
-            f"provide "
-            "channel-wise dropout on inputs with 1 spatial dimension, a channel dimension, and an optional batch "
-            "dimension (i.e. 2D or 3D inputs)."
+            f"dropout1d: Expected 2D or 3D input, but received a {dims}D input. Note that dropout1d exists "
+            "to provide channel-wise dropout on inputs with 1 spatial dimension, a channel dimension, and "
+            "an optional batch dimension (i.e. 2D or 3D inputs)."
         )
     return _with_images("dropout1d", input, p, training, inplace, dims == 3)
 
@@ -135,11 +134,10 @@ def _with_images(name: str, input: Tensor, p: float, training: bool, inplace: bo
 
 def _warn(name: str, dims: int, has: str, wanted: str) -> None:
     warnings.warn(
-        f"{name}: Received a {dims}-D input to {name}, which is deprecated and will result in an error in a "
-        f"future "
-        f"release. To retain the behavior and silence this warning, please use dropout instead. Note that {name} "
-        f"exists to provide channel-wise dropout on inputs with {has}, and an optional batch dimension (i.e. "
-        f"{wanted} inputs).",
+        f"{name}: Received a {dims}-D input to {name}, which is deprecated and will result in an error in "
+        "a future release. To retain the behavior and silence this warning, please use dropout instead. "
+        f"Note that {name} exists to provide channel-wise dropout on inputs with {has}, and an optional "
+        f"batch dimension (i.e. {wanted} inputs).",
         stacklevel=3,
     )
 

@@ -90,9 +90,8 @@ def interpolate(
         scales = [None] * len(sizes)
     if antialias and not (mode in ("bilinear", "bicubic") and input.dim() == 4):
         raise ValueError(
-            "interpolate: Anti-alias option is restricted to bilinear and bicubic modes and requires a 4-D "
-            "tensor as "
-            f"input, got mode {mode} and {input.dim()} dimensions"
+            "interpolate: Anti-alias option is restricted to bilinear and bicubic modes and requires a "
+            f"4-D tensor as input, got mode {mode} and {input.dim()} dimensions"
         )
     _check_mode(mode, input.dim())
     if not is_floating(input):
@@ -110,7 +109,7 @@ def interpolate(
             f"interpolate: Non-empty {input.dim()}D data tensor expected but got a tensor with sizes "
             f"{list(input.shape)}"
         )
-    return resample(input, mode, sizes, scales, bool(align_corners), antialias)
+    return resample(input, mode, dict(enumerate(sizes)), 2, scales, bool(align_corners), antialias)
 
 
 def _sizes(input: Tensor, spatial: int, size: Any, scale_factor: Any) -> tuple[list[int], list[float | None]]:
@@ -134,9 +133,8 @@ def _sizes(input: Tensor, spatial: int, size: Any, scale_factor: Any) -> tuple[l
         return [scaled_size(n, s) for n, s in zip(input.shape[2:], scales, strict=True)], list(scales)
     if not all(isinstance(v, Integral) for v in values):
         raise TypeError(
-            "interpolate: expected size to be one of int or Tuple[int] or Tuple[int, int] or Tuple[int, int, "
-            "int], "
-            f"but got size with types {[type(v).__name__ for v in values]}"
+            "interpolate: expected size to be one of int or Tuple[int] or Tuple[int, int] or Tuple[int, "
+            f"int, int], but got size with types {[type(v).__name__ for v in values]}"
         )
     return [int(v) for v in values], [None] * spatial
 
@@ -145,10 +143,8 @@ def _check_mode(mode: str, dims: int) -> None:
     wanted = DIMS_OF_MODE.get(mode)
     if dims not in (3, 4, 5) or (wanted is None and mode not in FLAT_MODES):
         raise NotImplementedError(
-            "interpolate: Input Error: Only 3D, 4D and 5D input Tensors supported "
-            f"(got {dims}D) for the modes: nearest | linear | bilinear | bicubic | trilinear | area | "
-            f"nearest-exact "
-            f"(got {mode})"
+            f"interpolate: Input Error: Only 3D, 4D and 5D input Tensors supported (got {dims}D) for the "
+            f"modes: nearest | linear | bilinear | bicubic | trilinear | area | nearest-exact (got {mode})"
         )
     if wanted is not None and wanted != dims:
         raise NotImplementedError(f"interpolate: Got {dims}D input, but {mode} mode needs {wanted}D input")
