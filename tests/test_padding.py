@@ -137,7 +137,7 @@ ERRORS = {
         "Only 2D, 3D, 4D, 5D",
     ),
     "mode": (lambda: F.pad(X, (1, 1), "mirror"), NotImplementedError, "Unrecognised padding mode mirror"),
-    "value": (lambda: F.pad(X, (1, 1), "reflect", 2.0), ValueError, "doesn't take in value"),
+    "value": (lambda: F.pad(X, (1, 1), "reflect", 2.0), RuntimeError, "doesn't take in value"),
     "fraction": (lambda: F.pad(X, (1.5, 1)), TypeError, "must be tuple of ints"),
     "not a tensor": (lambda: F.pad([1.0], (1, 1)), TypeError, "must be Tensor, not list"),
 }

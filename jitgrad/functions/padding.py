@@ -58,7 +58,9 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         _check_constant(shape, amounts)
     else:
         if value is not None and value != 0:
-            raise ValueError(f"pad: Padding mode '{mode}' doesn't take in value argument, got value={value}")
+            raise RuntimeError(
+                f"pad: Padding mode '{mode}' doesn't take in value argument, got value={value}"
+            )
         _check_bounded(mode, shape, amounts)
     x = input
     for k in range(0, len(amounts), 2):
