@@ -32,4 +32,7 @@ from .draws import *
 from .dropout import *
 from .normalization import *
 from .channel_norms import *
+from .pooling import *
+from .shuffling import *
+from . import padding, pooling, resampling
 from . import filling
