@@ -7,7 +7,7 @@ turn them into native code once per machine. Importing this package fills the ta
 from . import elementwise, activations, pointwise_losses, reductions
 from . import softmax, squared_loss, class_losses, random, dropout
 from . import movement, products, selection
-from . import indexing, scans, sorting
+from . import attention, embedding, indexing, scans, sorting
 from .table import BY_NAME, OPS
 
 ROLES = {"sum_op": "sum", "add_op": "add", "copy_op": "copy"}  # what the walk back needs by itself

@@ -1,6 +1,6 @@
 """Functions of neural networks: PyTorch's ``torch.nn.functional``."""
 
-from jitgrad.functions import embedding, one_hot
+from jitgrad.functions import one_hot
 
 from .activation import (
     celu,
@@ -61,6 +61,7 @@ from .regression import (
     poisson_nll_loss,
     smooth_l1_loss,
 )
+from .sparse import embedding, embedding_bag
 
 __all__ = [
     "bilinear",
@@ -75,6 +76,7 @@ __all__ = [
     "elu",
     "elu_",
     "embedding",
+    "embedding_bag",
     "gaussian_nll_loss",
     "gelu",
     "glu",
