@@ -19,7 +19,9 @@ from llvmlite import ir
 
 from . import abi
 from .attention_tiles import Heads, Matrix, Tiles
-from .formula import exp, log
+from .formula import log
+from .math_core import fma, power_of_two
+from .math_exp import exp_minus_one, reduce_exponent
 from .nest import share
 from .operands import array_kernel
 from .softmax import larger
@@ -34,20 +36,33 @@ QUERY_BLOCK = 64  # queries whose scores are on the stack on the way back
 Q, K, V, BIAS, KEEP, Y, LSE = range(7)
 G, _G_LSE, GQ, GK, GV, G_BIAS = range(7, 13)
 # attributes
-A_SCALE, A_CAUSAL, A_TURNED, A_KEEP_SCALE = range(4)  # A_TURNED: results have rows before heads
+A_SCALE, A_CAUSAL, A_ROW_DIM, A_KEEP_SCALE = range(4)  # A_ROW_DIM: which dimension of the result numbers queries
+
+
+# beyond this a weight is not a normal number; making such numbers costs a hundred times as much as others
+NO_WEIGHT = {abi.FLOAT32: -87.3, abi.FLOAT64: -708.3}
+
+
+def weight_of(x: Vec) -> Vec:
+    """``exp(x)`` for x up to about 0, as differences from a maximum are; 0 where it would not be a normal number."""
+    bottom = NO_WEIGHT[x.dtype]
+    low = x < bottom
+    n, r = reduce_exponent(low.select(x.like(bottom), x))
+    power = power_of_two(n)
+    return low.select(x.like(0.0), fma(power, exp_minus_one(r), power))
 
 
 class _Attention:
     """What both directions read from a record."""
 
-    def __init__(self, symbol: str, dtype: int, turned: tuple[int, ...]) -> None:
+    def __init__(self, symbol: str, dtype: int, moved: tuple[int, ...]) -> None:
         self.module, self.arrays, self.part, self.parts = array_kernel(symbol)
         arrays = self.arrays
         self.b, self.one, self.dtype = arrays.b, arrays.scope, dtype
         self.tiles = Tiles(self.module, arrays, dtype)
         self.wide, self.lanes = self.tiles.wide, self.tiles.lanes
         b = self.b
-        self.heads = Heads(arrays, dtype, turned, b.icmp_signed("!=", arrays.word(A_TURNED), I64(0)))
+        self.heads = Heads(arrays, dtype, moved, arrays.word(A_ROW_DIM))
         self.scale = self._everywhere(A_SCALE)
         self.keep_scale = self._everywhere(A_KEEP_SCALE)
         self.causal = b.icmp_signed("!=", arrays.word(A_CAUSAL), I64(0))
@@ -87,7 +102,7 @@ class _Attention:
 
 
 def build_attention(symbol: str, dtype: int) -> ir.Module:
-    """Arrays q, k, v, bias, keep, y, lse; attributes scale, causal, turned, and the factor of what is kept."""
+    """Arrays q, k, v, bias, keep, y, lse; attributes scale, causal, row dimension, and the factor of what is kept."""
     a = _Attention(symbol, dtype, (Y,))
     b, one, heads = a.b, a.one, a.heads
     blocks = b.sdiv(b.add(heads.queries, I64(a.lanes - 1)), I64(a.lanes))
@@ -147,11 +162,11 @@ class _Forward:
         shift = (top == -math.inf).select(a.constant(0.0), top)
         with s.carried(I64(0), n, 1, [a.constant(0.0)]) as (r, (total,), carry):
             place = tiles.row(self.scores, r)
-            p = exp(s.load(place, dtype) - shift)
+            p = weight_of(s.load(place, dtype) - shift)
             kept = a.when(a.dropping, p, lambda x: self._drop(m, first, inside, b.add(j, r), x))
             s.store(kept, place)
             carry.next(total + p)
-        fade = exp(old - shift)
+        fade = weight_of(old - shift)
         b.store((Vec(s, b.load(self.total), dtype) * fade + carry.final[0]).value, self.total)
         b.store(top.value, self.top)
         with b.if_then(b.icmp_signed("!=", j, I64(0))), tiles.each_row(self.result, heads.values) as (_, place):
@@ -324,7 +339,7 @@ class _Backward:
 
         x = a.when(a.biased, s.load(place, dtype) * a.scale, add)
         x = a.when(a.causal, x, cut)
-        p = exp(x - a.scalar(statistic))
+        p = weight_of(x - a.scalar(statistic))
         gp = a.when(a.dropping, s.load(other, dtype), drop)
         gs = p * (gp - a.scalar(s.at(self.sums, query)))
         s.store(gs, place)

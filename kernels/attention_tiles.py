@@ -126,10 +126,9 @@ class Heads:
         Leading dimensions: all but the last two of the query.
     """
 
-    def __init__(self, arrays: Arrays, dtype: int, turned: Sequence[int], turn: ir.Value) -> None:
+    def __init__(self, arrays: Arrays, dtype: int, moved: Sequence[int], row_dim: ir.Value) -> None:
         self.arrays, self.b, self.dtype = arrays, arrays.b, dtype
-        self.turned = turned  # these arrays have heads and rows exchanged, if the bit `turn` is set
-        self.turn = turn
+        self.moved, self.row_dim = moved, row_dim  # in these arrays rows are dimension `row_dim`
         b = self.b
         self.lead = b.sub(arrays.dims(0), I64(2))
         self.queries, self.keys = arrays.size(0, self.lead), arrays.size(1, self.lead)
@@ -164,16 +163,14 @@ class Heads:
             with b.if_then(b.icmp_signed("!=", d, I64(0))):
                 b.store(b.urem(left, size), digit)
                 b.store(b.udiv(left, size), rest)
-            exchanged = b.and_(self.turn, b.icmp_signed("==", d, last_lead))
-            other = b.select(exchanged, row, d)
+            behind = b.add(d, b.zext(b.icmp_signed(">=", d, self.row_dim), I64))
             for k, cell in offsets.items():
-                stride = arrays.stride(k, other if k in self.turned else d)
+                stride = arrays.stride(k, behind if k in self.moved else d)
                 b.store(b.add(b.load(cell), b.mul(b.load(digit), stride)), cell)
-        turned_row = b.select(self.turn, last_lead, row)
         return {
             k: Matrix(
                 one.at(arrays.pointer(k, dtype), b.load(offsets[k])),
-                arrays.stride(k, turned_row if k in self.turned else row),
+                arrays.stride(k, self.row_dim if k in self.moved else row),
                 arrays.stride(k, column),
             )
             for k, dtype in kinds.items()

@@ -81,15 +81,16 @@ def scaled_dot_product_attention(
             x if s[:-2] == lead else expanded(x, (*lead, *s[-2:]))
             for x, s in zip((query, key, value), shapes, strict=True)
         )
-    scores = (*lead, shapes[0][-2], shapes[1][-2])
     if attn_mask is not None:
         if is_causal:
             raise RuntimeError(
                 f"{NAME}: Explicit attn_mask should not be set when is_causal=True; leave one of them out, or "
                 "put the causal part into the mask"
             )
-        attn_mask = _bias(query, attn_mask, scores)
-    return _run(query, key, value, attn_mask, dropout_p, is_causal, scale, scores, len(lead) > 1)
+        attn_mask = bias_of(query, attn_mask, (*lead, shapes[0][-2], shapes[1][-2]))
+    # the heads of a position side by side: what a projection of all heads reads
+    row_dim = len(lead) - 1 if len(lead) > 1 else len(lead)
+    return attend(query, key, value, attn_mask, dropout_p, is_causal, scale, row_dim)
 
 
 def _check(query: Tensor, key: Tensor, value: Tensor, q: tuple, k: tuple, v: tuple) -> None:
@@ -125,7 +126,7 @@ def _common_lead(shapes: list[tuple[int, ...]]) -> tuple[int, ...]:
         ) from None
 
 
-def _bias(query: Tensor, mask: Tensor, scores: tuple[int, ...]) -> Tensor:
+def bias_of(query: Tensor, mask: Tensor, scores: tuple[int, ...]) -> Tensor:
     """A mask as numbers to be added to the scores, and of their shape."""
     require_tensors(NAME, mask)
     if mask.dtype is bool_:
@@ -165,12 +166,12 @@ def _causal_bias(bias: Tensor) -> Tensor:
 
 
 @lru_cache(1024)
-def _words(scale: float, causal: bool, turned: bool, dropout_p: float) -> tuple[int, ...]:
+def _words(scale: float, causal: bool, row_dim: int, dropout_p: float) -> tuple[int, ...]:
     kept = 1.0 if dropout_p == 1.0 else 1.0 / (1.0 - dropout_p)
-    return float_bits(scale), int(causal), int(turned), float_bits(kept)
+    return float_bits(scale), int(causal), row_dim, float_bits(kept)
 
 
-def _run(
+def attend(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -178,12 +179,16 @@ def _run(
     dropout_p: float,
     causal: bool,
     scale: float | None,
-    scores: tuple[int, ...],
-    turned: bool,
+    row_dim: int,
 ) -> Tensor:
-    """Attention of operands with the same leading dimensions."""
-    queries, keys = scores[-2:]
-    inner, width = shape_of(query)[-1], shape_of(value)[-1]
+    """Attention of operands that have been checked and have the same leading dimensions.
+
+    `bias` has the shape of the scores. In memory the result's rows are dimension `row_dim`, before the leading
+    dimensions from there on; it is returned as a view with the rows where they belong.
+    """
+    q, width, keys = shape_of(query), shape_of(value)[-1], shape_of(key)[-2]
+    lead, queries, inner = q[:-2], q[-2], q[-1]
+    scores = (*lead, queries, keys)
     if scale is None:
         scale = 1.0 / math.sqrt(inner) if inner else 1.0
     if inner > MAX_WIDTH or width > MAX_WIDTH or queries > MAX_QUERIES:
@@ -192,18 +197,17 @@ def _run(
     if dropout_p:
         words = array("q", (threshold_of(NAME, 1.0 - dropout_p),))
         keep = make_random(BERNOULLI, None, bool_, scores, words)
-    lead, kind = scores[:-2], query.dtype
-    shape = (*lead[:-1], queries, lead[-1], width) if turned else (*lead, queries, width)
+    kind = query.dtype
     slots = arrays(
         ATTENTION,
         (query, key, value, bias, keep),
-        ((kind, shape), (kind, (*lead, queries))),
-        _words(float(scale), causal, turned, float(dropout_p)),
+        ((kind, (*lead[:row_dim], queries, *lead[row_dim:], width)), (kind, (*lead, queries))),
+        _words(float(scale), causal, row_dim, float(dropout_p)),
     )
     statistics = wrap(slots[1])  # the tape keeps it if it must
     result = wrap(slots[0])
     del statistics
-    return result.transpose(-3, -2) if turned else result  # type: ignore[attr-defined]
+    return result if row_dim == len(lead) else result.movedim(row_dim, -2)  # type: ignore[attr-defined]
 
 
 def _composed(query, key, value, bias, dropout_p: float, causal: bool, scale: float, scores) -> Tensor:
