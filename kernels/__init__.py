@@ -6,6 +6,7 @@ turn them into native code once per machine. Importing this package fills the ta
 
 from . import elementwise, activations, pointwise_losses, reductions
 from . import softmax, squared_loss, class_losses, random, dropout
+from . import row_norm, channel_norm
 from . import movement, products, selection
 from . import attention, embedding, indexing, scans, sorting
 from .table import BY_NAME, OPS

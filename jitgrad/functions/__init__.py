@@ -31,4 +31,6 @@ from .generator import *
 from .random import *
 from .draws import *
 from .dropout import *
+from .normalization import *
+from .channel_norms import *
 from . import filling

@@ -26,6 +26,14 @@ from .activation import (
 )
 from .activation_dim import GLU, LogSoftmax, PReLU, Softmax, Softmin
 from .attention import MultiheadAttention
+from .batchnorm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+)
 from .containers import ModuleDict, ModuleList, Sequential
 from .distance import CosineSimilarity, PairwiseDistance
 from .dropout import Dropout
@@ -48,6 +56,7 @@ from .loss import (
     TripletMarginLoss,
 )
 from .module import Module
+from .normalization import GroupNorm, LayerNorm, RMSNorm
 from .parameter import Buffer, Parameter
 from .parameter_containers import ParameterDict, ParameterList
 from .sparse import Embedding, EmbeddingBag
@@ -128,4 +137,13 @@ __all__ = [
     "functional",
     "init",
     "utils",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
+    "GroupNorm",
+    "LayerNorm",
+    "RMSNorm",
 ]

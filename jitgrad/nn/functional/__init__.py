@@ -53,6 +53,7 @@ from .margin import (
     margin_ranking_loss,
     triplet_margin_loss,
 )
+from .normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from .probability import binary_cross_entropy, binary_cross_entropy_with_logits, kl_div
 from .regression import (
     gaussian_nll_loss,
@@ -65,6 +66,7 @@ from .regression import (
 from .sparse import embedding, embedding_bag
 
 __all__ = [
+    "batch_norm",
     "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
@@ -81,6 +83,7 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "group_norm",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
@@ -88,8 +91,10 @@ __all__ = [
     "hardtanh_",
     "hinge_embedding_loss",
     "huber_loss",
+    "instance_norm",
     "kl_div",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "leaky_relu_",
     "linear",
@@ -109,6 +114,7 @@ __all__ = [
     "relu6",
     "relu_",
     "scaled_dot_product_attention",
+    "rms_norm",
     "selu",
     "selu_",
     "sigmoid",
