@@ -318,6 +318,9 @@ MODULES = {
 }
 
 
+BLOCKED = np.array([[0, 1, 0, 0], [1, 1, 0, 1], [0, 0, 0, 1]], bool)
+
+
 @pytest.mark.parametrize("batch_first", [False, True])
 @pytest.mark.parametrize("name", MODULES)
 def test_module(name, batch_first):
@@ -333,15 +336,17 @@ def test_module(name, batch_first):
     added = numbers(3, 4, seed=3)
     order = (lambda x: x) if batch_first else (lambda x: x.swapaxes(0, 1))
     tensors = [torch.tensor(order(x).copy()) for x in (q, k, v)]
-    total = added + np.where(padding, -np.inf, 0.0)[:, None, None]
+    hidden = np.where(padding, -np.inf, 0.0)
+    apart = np.broadcast_to(hidden[:, None, None], (2, 1, 3, 4))
     for masks, merged in (
         ({}, None),
         ({"attn_mask": added}, added),
-        ({"attn_mask": added, "key_padding_mask": np.where(padding, -np.inf, 0.0)}, total),
-        ({"key_padding_mask": padding}, np.where(padding, -np.inf, np.zeros((3, 1, 1)))[None].transpose(2, 0, 1, 3)),
+        ({"attn_mask": BLOCKED}, np.where(BLOCKED, -1e9, 0.0)),
+        ({"attn_mask": added, "key_padding_mask": hidden}, added + apart),
+        ({"key_padding_mask": padding}, apart),
     ):
         given = {n: torch.tensor(m) for n, m in masks.items()}
-        want, weights = heads_reference(module, q, k, v, merged if merged is None else _four(merged))
+        want, weights = heads_reference(module, q, k, v, merged)
         y, found = module(*tensors, **given)
         np.testing.assert_allclose(order(y.detach().numpy()), want, rtol=1e-10, atol=1e-12)
         np.testing.assert_allclose(found.detach().numpy(), weights.mean(1), rtol=1e-10, atol=1e-12)
@@ -352,6 +357,96 @@ def test_module(name, batch_first):
         np.testing.assert_allclose(order(y.detach().numpy()), want, rtol=1e-10, atol=1e-12)
 
 
-def _four(mask):
-    """A mask with a dimension of queries: (3, 4), or (2, 1, 3 or 1, 4)."""
-    return mask if mask.ndim == 2 or mask.shape[-2] == 3 else np.broadcast_to(mask, (2, 1, 3, 4))
+def test_module_without_batches():
+    module = nn.MultiheadAttention(6, 2, dtype=torch.float64)
+    q, k = torch.tensor(numbers(3, 6)), torch.tensor(numbers(4, 6))
+    padding = torch.tensor([False, True, False, False])
+    want, weights = module(q.unsqueeze(1), k.unsqueeze(1), k.unsqueeze(1), padding.unsqueeze(0))
+    y, found = module(q, k, k, padding)
+    np.testing.assert_array_equal(y.detach().numpy(), want.detach().numpy()[:, 0])
+    np.testing.assert_array_equal(found.detach().numpy(), weights.detach().numpy()[0])
+    y, _ = module(q, q, q, need_weights=False, is_causal=True, attn_mask=torch.ones(3, 3).triu(1).bool())
+    want, _ = module(q, q, q, attn_mask=torch.ones(3, 3).triu(1).bool())
+    np.testing.assert_allclose(y.detach().numpy(), want.detach().numpy(), rtol=1e-10)
+
+
+def test_module_gradients_with_each_sharing_of_operands():
+    module = nn.MultiheadAttention(4, 2, batch_first=True, dtype=torch.float64)
+    x, y, z = numbers(2, 3, 4), numbers(2, 3, 4, seed=1), numbers(2, 3, 4, seed=2)
+    check_gradients(lambda a: module(a, a, a, need_weights=False)[0], x)
+    check_gradients(lambda a, b: module(a, b, b, need_weights=False)[0], x, y)
+    check_gradients(lambda a, b, c: module(a, b, c, need_weights=False)[0], x, y, z)
+    check_gradients(lambda a, b, c: module(a, b, c)[0], x, y, z)
+
+
+def test_static_keys_and_values():
+    q, k, v = numbers(3, 2, 4), numbers(4, 5, 2, seed=1), numbers(4, 5, 2, seed=2)
+    eye, nothing = torch.eye(4, dtype=torch.float64), torch.zeros(5, 2, 4, dtype=torch.float64)
+    y, _ = F.multi_head_attention_forward(
+        torch.tensor(q), nothing, nothing, 4, 2, torch.cat([eye] * 3), None, None, None, False, 0.0, eye, None,
+        static_k=torch.tensor(k), static_v=torch.tensor(v),
+    )  # fmt: skip
+    heads = q.reshape(3, 2, 2, 2).transpose(1, 2, 0, 3).reshape(4, 3, 2)
+    want = reference(heads, k, v).reshape(2, 2, 3, 2).transpose(2, 0, 1, 3).reshape(3, 2, 4)
+    np.testing.assert_allclose(y.detach().numpy(), want, rtol=1e-12)
+
+
+X = torch.zeros(3, 2, 4)
+M = nn.MultiheadAttention(4, 2)
+BAD_MODULE = {
+    "heads": (lambda: nn.MultiheadAttention(4, 3), AssertionError, "divisible"),
+    "sizes": (lambda: nn.MultiheadAttention(0, 1), ValueError, "greater than 0"),
+    "query dims": (lambda: M(X[0, 0], X, X), AssertionError, "2D or batched 3D"),
+    "key dims": (lambda: M(X, X[0], X), AssertionError, "to be 3-D"),
+    "width": (lambda: M(X[..., :3], X, X), AssertionError, "embedding dimension of 4"),
+    "value": (lambda: M(X, X, X[:2]), AssertionError, "does not match value shape"),
+    "mask": (lambda: M(X, X, X, attn_mask=torch.zeros(2, 3)), RuntimeError, "should be"),
+    "mask of heads": (lambda: M(X, X, X, attn_mask=torch.zeros(2, 3, 3)), RuntimeError, "should be"),
+    "padding dims": (lambda: M(X, X, X, torch.zeros(3)), AssertionError, "`None` or 2-D"),
+    "padding": (lambda: M(X, X, X, torch.zeros(2, 4)), AssertionError, "key_padding_mask shape"),
+    "integers": (lambda: M(X, X, X, torch.zeros(2, 3).long()), AssertionError, "only bool and floating"),
+    "causal": (lambda: M(X, X, X, is_causal=True), RuntimeError, "Need attn_mask"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_MODULE)
+def test_module_refusals(name):
+    call, error, message = BAD_MODULE[name]
+    with pytest.raises(error, match=message):
+        call()
+
+
+def test_mismatched_masks_warn():
+    with pytest.warns(UserWarning, match="mismatched key_padding_mask and attn_mask"):
+        M(X, X, X, torch.zeros(2, 3).bool(), attn_mask=torch.zeros(3, 3))
+
+
+# compiled steps ---------------------------------------------------------------------------------------
+
+STEPS = {
+    "causal": {"is_causal": True},
+    "dropout": {"dropout_p": 0.3},
+    "mask": {"attn_mask": torch.tensor(MASK[:, :5])},
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_compiled_steps_equal_eager_ones(name):
+    def build():
+        layer = nn.Linear(6, 18)
+        optimizer = torch.optim.Adam(layer.parameters())
+        # four queries, five keys
+        data = [torch.randn(2, 5, 6) for _ in range(3)]
+
+        def step(x):
+            optimizer.zero_grad()
+            q, k, v = (y.unflatten(-1, (2, 3)).transpose(1, 2) for y in layer(x).chunk(3, -1))
+            y = attention(q[:, :, :4], k, v, **STEPS[name])
+            loss = (y.transpose(1, 2).reshape(2, 4, 6) - x[:, :4]).square().mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return Scene(step, lambda k: (data[k % 3],), layer, optimizer)
+
+    assert_same(build)
