@@ -202,7 +202,7 @@ def test_sizes_that_the_kernel_has_no_room_for(monkeypatch):
 def test_results_do_not_depend_on_the_number_of_parts(causal, parts):
     q, k, v = (x.astype(np.float32) for x in operands(35, 20, 6, 3))
     g = numbers(2, 3, 35, 3, seed=7).astype(np.float32)
-    words = (float_bits(0.4), causal, 2, float_bits(1.0))
+    words = (float_bits(0.4), causal, 2, float_bits(1.0), 2)
     found = []
     for count in (1, parts):
         y, lse = np.full((2, 3, 35, 3), np.nan, np.float32), np.full((2, 3, 35), np.nan, np.float32)
