@@ -10,6 +10,7 @@ from . import row_norm, channel_norm
 from . import movement, products, selection
 from . import indexing, scans, sorting
 from . import line_maps, max_pooling, mean_pooling
+from . import attention, embedding, embedding_bag
 from .table import BY_NAME, OPS
 
 ROLES = {"sum_op": "sum", "add_op": "add", "copy_op": "copy"}  # what the walk back needs by itself
