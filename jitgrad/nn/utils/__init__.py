@@ -1,6 +1,7 @@
 """Help around models: PyTorch's ``torch.nn.utils``."""
 
 from . import parametrizations, parametrize
+from . import rnn
 from .clip_grad import (
     clip_grad_norm_,
     clip_grad_value_,
@@ -22,6 +23,7 @@ __all__ = [
     "parametrize",
     "remove_spectral_norm",
     "remove_weight_norm",
+    "rnn",
     "spectral_norm",
     "vector_to_parameters",
     "weight_norm",
