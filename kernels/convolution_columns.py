@@ -425,7 +425,7 @@ def _add_row(w: Writer, line: ir.Value, row: ir.Value, span: tuple[Vec, Vec], st
 def build_weights(module: ir.Module, dtype: int, columns: ir.Function) -> ir.Function:
     """``weights(image described, map described, target, workspace, ready, part, parts)``: the weights' gradient.
 
-    With `ready` the workspace holds the columns already (when they are kept).
+    With bit 1 of `ready` the workspace holds the columns already (when they are kept).
     """
     w = Writer(module, dtype, "weights", "image map target workspace ready part parts")
     whole, g, a = w.whole, w.shape, w.a
@@ -436,7 +436,7 @@ def build_weights(module: ir.Module, dtype: int, columns: ir.Function) -> ir.Fun
     blocks = whole.ceil_div(channels, grain)
     c0, c1 = (whole.smaller(x * grain, channels) for x in whole.share(blocks, a["part"], a["parts"]))
     copied = _copied(w, s)
-    ready = (a["ready"] != 0) & (g.kept != 0)
+    ready = (a["ready"] & 1 != 0) & (g.kept != 0)
     near = contiguous(whole, t, (g.out_depth, g.out_height, g.out_width))
     with whole.when(c1 > c0), whole.loop(0, g.groups) as q:
         out = w.moved(a["target"], (q * filters * channels + c0) * taps)

@@ -69,10 +69,13 @@ def layout(
     channels, size = image[0], _three(image[1:], 1)
     out, kernel, stride = _three(out, 1), _three(kernel, 1), _three(stride, 1)
     padding, dilation = _three(padding, 0), _three(dilation, 1)
-    padded = [(o - 1) * s + (k - 1) * d + 1 for o, s, k, d in zip(out, stride, kernel, dilation, strict=True)]
+    padded = [
+        max((o - 1) * s + (k - 1) * d + 1, p + n)
+        for o, s, k, d, p, n in zip(out, stride, kernel, dilation, padding, size, strict=True)
+    ]
     lanes = host().lanes(abi.ITEM_SIZES[dtype])
     taps, positions = math.prod(kernel), math.prod(out)
-    beside = False and batch >= LANES_FROM * lanes and taps <= MOST_TAPS
+    beside = batch >= LANES_FROM * lanes and taps <= MOST_TAPS
     vectors = 1 if -(-batch // lanes) % 2 else 2
     blocks = -(-batch // (lanes * vectors))
     columns = channels * taps * positions
