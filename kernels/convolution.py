@@ -14,7 +14,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from . import abi, compiler, convolution_columns, convolution_lanes, gemm
-from .convolution_columns import Writer, source
+from .convolution_columns import Writer, contiguous, source
 from .convolution_shape import PLACE
 from .host import host
 from .operands import Arrays, array_kernel
@@ -88,7 +88,7 @@ def _build_sums(module: ir.Module, dtype: int) -> ir.Function:
     s = source(whole, a["source"].value)
     sizes = _sizes(w, a["source"])
     batch, channels, depth, height, width = sizes
-    flat = (s.width == 1) & (s.height == width) & (s.depth == width * height)
+    flat = contiguous(whole, s, (depth, height, width))
     planes = flat.select(1, depth * height)
     count = flat.select(depth * height * width, width)
     first, last = whole.share(channels, a["part"], a["parts"])
@@ -96,7 +96,8 @@ def _build_sums(module: ir.Module, dtype: int) -> ir.Function:
     zero = wide.constant(dtype, 0.0)
     turn = wide.lanes * CHAINS
     steps = b.and_(count.value, I64(-turn))
-    steps = b.select((s.width == 1).value, steps, I64(0))
+    near = (s.width == 1) | (count == 1)
+    steps = b.select(near.value, steps, I64(0))
     with whole.loop(first, last) as c:
         total = whole.one.variable(whole.one.type(abi.FLOAT64))
         b.store(whole.one.constant(abi.FLOAT64, 0.0).value, total)

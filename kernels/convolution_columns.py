@@ -16,7 +16,7 @@ from typing import NamedTuple
 from llvmlite import ir
 
 from . import abi, gemm
-from .convolution_shape import FIELDS
+from .convolution_shape import PLACE
 from .gemm_tiles import ACCUMULATE, define
 from .host import host
 from .nest import spread
@@ -33,12 +33,17 @@ class Shape:
     """A convolution's attribute words, each as a whole number under its name."""
 
     def __init__(self, whole: Whole, words: ir.Value) -> None:
-        at = whole.b.inttoptr(words, WORDS)
-        for k, name in enumerate(FIELDS):
-            setattr(self, name, whole.number(whole.one.word(at, k)))
+        self._whole, self._words = whole, words
 
     def __getattr__(self, name: str) -> Vec:
-        raise AttributeError(name)
+        if name not in PLACE:
+            raise AttributeError(name)
+        # read once, at the function's entry, from where every place in it is reached
+        with self._whole.b.goto_entry_block():
+            at = self._whole.b.inttoptr(self._words, WORDS)
+            value = self._whole.number(self._whole.one.word(at, PLACE[name]))
+        setattr(self, name, value)
+        return value
 
     def of(self, what: str, axis: str) -> Vec:
         """One axis of the kernel, the stride and so on; `what` is empty for the image's own size."""

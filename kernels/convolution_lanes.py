@@ -56,7 +56,11 @@ class _Lanes(Writer):
         super().__init__(module, dtype, name, parameters)
         self.lanes = host().lanes(self.item)
         self.wide = Scope(self.b, self.lanes)
-        self.block = self.shape.vectors * self.lanes  # images in a block
+
+    @property
+    def block(self) -> Vec:
+        """Images in a block."""
+        return self.shape.vectors * self.lanes
 
     def buffer(self, count: int, dtype: int = abi.INT64) -> Vec:
         """The address of memory on the stack."""
@@ -151,22 +155,11 @@ def _build_turn(module: ir.Module, dtype: int) -> ir.Function:
 def _pixel_table(w: _Lanes, z: dict[str, Vec], begin: Vec, table: Vec, origins: Vec, s: Source) -> None:
     """Where the next pixels go, and where they come from when they lie anywhere."""
     whole = w.whole
-    area = z["height"] * z["width"]
-    plane = whole.cell(begin / area)
-    line = whole.cell((begin - plane.get() * area) / z["width"])
-    column = whole.cell(begin - plane.get() * area - line.get() * z["width"])
-    with whole.loop(0, w.lanes) as k:
-        p, y, x = plane.get(), line.get(), column.get()
+    size = z["height"], z["width"]
+    for k, (p, y, x) in _positions(w, begin, whole.number(w.lanes), size):
         row = (p + z["pad_depth"]) * z["full_height"] + y + z["pad_height"]
         w.set_word(table, k, (row * z["full_width"] + x + z["pad_width"]) * w.block)
         w.set_word(origins, k, p * s.depth + y * s.height + x * s.width)
-        column.set(x + 1)
-        with whole.when(column.get() == z["width"]):
-            column.set(0)
-            line.set(y + 1)
-            with whole.when(line.get() == z["height"]):
-                line.set(0)
-                plane.set(p + 1)
 
 
 def _clear_border(w: _Lanes, z: dict[str, Vec], pixels: Vec) -> None:
@@ -385,8 +378,7 @@ def _build_down(shared: _Turned) -> ir.Function:
         with whole.loop(first, last) as square:
             start = square * lanes
             count = whole.smaller(g.positions - start, lanes)
-            with whole.loop(0, count) as k:
-                z, y, x = _position(w, start + k)
+            for k, (z, y, x) in _positions(w, start, count, (g.out_height, g.out_width)):
                 row = z * g.stride_depth * g.padded_height + y * g.stride_height
                 place = (row * g.padded_width + x * g.stride_width) * w.block
                 w.set_word(pixels, k * PIXEL_WORDS, place)
@@ -407,12 +399,20 @@ def _build_down(shared: _Turned) -> ir.Function:
     return w.end()
 
 
-def _position(w: _Lanes, p: Vec) -> tuple[Vec, Vec, Vec]:
-    """Depth, height and width of a position of the map."""
-    g = w.shape
-    row = p / g.out_width
-    z = row / g.out_height
-    return z, row - z * g.out_height, p - row * g.out_width
+def _positions(w: _Lanes, start: Vec, count: Vec, size: tuple[Vec, Vec]):
+    """Walk `count` places of a channel: yields their number, and depth, height and width."""
+    whole, (height, width) = w.whole, size
+    row = start / width
+    plane = whole.cell(row / height)
+    line, column = whole.cell(row - plane.get() * height), whole.cell(start - row * width)
+    with whole.loop(0, count) as k:
+        z, y, x = plane.get(), line.get(), column.get()
+        yield k, (z, y, x)
+        over = x + 1 == width
+        column.set(over.select(0, x + 1))
+        last = over & (y + 1 == height)
+        line.set(last.select(0, over.select(y + 1, y)))
+        plane.set(last.select(z + 1, z))
 
 
 def _list_taps(w: _Lanes, listed: Vec, channels: Vec, places: Vec) -> None:
@@ -464,11 +464,11 @@ def _build_up(shared: _Turned) -> ir.Function:
         with whole.loop(first, last) as square:
             start = square * lanes
             count = whole.smaller(g.pixels - start, lanes)
-            with whole.loop(0, count) as k:
+            for k, pixel in _positions(w, start, count, (g.height, g.width)):
                 places = lists + k * MOST_TAPS * 2 * abi.WORD
                 w.set_word(pixels, k * PIXEL_WORDS, 0)
                 w.set_word(pixels, k * PIXEL_WORDS + 1, places)
-                w.set_word(pixels, k * PIXEL_WORDS + 2, _list_positions(w, start + k, places))
+                w.set_word(pixels, k * PIXEL_WORDS + 2, _list_positions(w, pixel, places))
             with whole.loop(0, g.groups) as q:
                 call = {
                     "pixels": pixels, "count": count, "inner": filters, "x_step": w.map_plane,
@@ -483,12 +483,10 @@ def _build_up(shared: _Turned) -> ir.Function:
     return w.end()
 
 
-def _list_positions(w: _Lanes, pixel: Vec, places: Vec) -> Vec:
+def _list_positions(w: _Lanes, pixel: tuple[Vec, Vec, Vec], places: Vec) -> Vec:
     """The positions that a pixel belongs to, each with its tap; returns how many there are."""
     whole, g = w.whole, w.shape
-    row = pixel / g.width
-    z = row / g.height
-    y, x = row - z * g.height, pixel - row * g.width
+    z, y, x = pixel
     count, tap = whole.cell(), whole.cell()
     with whole.loop(0, g.kernel_depth) as kz:
         oz, z_there = _met(w, "depth", z, kz)
@@ -539,11 +537,11 @@ def _reached(w: _Lanes, begin: Vec, end: Vec) -> tuple[Vec, Vec]:
 # the weights' gradient ----------------------------------------------------------------------------
 
 WALK = "planes lines columns steps x_column x_line x_plane map_plane"
-GRADIENT = "walk map image places out out_row add"
+GRADIENT = "walk map image places out"
 
 
 def _build_gradient_tile(module: ir.Module, dtype: int, filters: int, taps: int) -> ir.Function:
-    """``gradient(walk, map, image, places, out, out_row, add)``: a tile of the weights' gradient, for one block.
+    """``gradient(walk, map, image, places, out)``: a tile of the weights' gradient, for one block, as vectors.
 
     `places` holds where each tap's products begin in the image, `walk` is the address of WALK.
     """
@@ -576,15 +574,25 @@ def _build_gradient_tile(module: ir.Module, dtype: int, filters: int, taps: int)
             c1.next(*c2.final)
         c0.next(*c1.final)
     out = w.pointer(a["out"])
-    totals = [v.reduce(lambda p, q: p + q) for v in c0.final]
-    with whole.either(a["add"] != 0) as (more, new):
-        for branch, adding in ((more, True), (new, False)):
-            with branch:
-                for f in range(filters):
-                    for t in range(taps):
-                        place = w.at(out, a["out_row"] * f + t)
-                        total = totals[f * taps + t]
-                        one.store(one.load(place, dtype) + total if adding else total, place)
+    for k, total in enumerate(c0.final):
+        wide.store(total, one.at(out, k * w.lanes))
+    return w.end()
+
+
+def _build_totals(module: ir.Module, dtype: int) -> ir.Function:
+    """``totals(sums, filters, taps, out, out_row, add)``: add up the lanes of a tile of the weights' gradient."""
+    w = _Lanes(module, dtype, "totals", "sums filters taps out out_row add")
+    whole, a = w.whole, w.a
+    sums, out = w.pointer(a["sums"]), w.pointer(a["out"])
+    with whole.loop(0, a["filters"]) as f, whole.loop(0, a["taps"]) as t:
+        vector = w.wide.load(w.at(sums, (f * a["taps"] + t) * w.lanes), dtype)
+        total = vector.reduce(lambda p, q: p + q)
+        place = w.at(out, f * a["out_row"] + t)
+        with whole.either(a["add"] != 0) as (more, new):
+            with more:
+                w.one.store(w.one.load(place, dtype) + total, place)
+            with new:
+                w.one.store(total, place)
     return w.end()
 
 
@@ -599,6 +607,7 @@ def _build_weights(shared: _Turned) -> ir.Function:
         for f in range(1, FILTERS + 1)
         for t in range(1, TAPS + 1)
     }
+    totals = _build_totals(module, dtype)
     w = _Lanes(module, dtype, "lanes_weights", "image map target workspace ready part parts")
     whole, g, a, b = w.whole, w.shape, w.a, w.b
     taps, channels, filters = g.taps, g.channels / g.groups, g.filters / g.groups
@@ -606,7 +615,7 @@ def _build_weights(shared: _Turned) -> ir.Function:
     walk = _walk(w)
     per_group = whole.ceil_div(filters, FILTERS)
     begin, end = whole.share(per_group * g.groups, a["part"], a["parts"])
-    places = w.buffer(TAPS)
+    places, sums = w.buffer(TAPS), w.buffer(FILTERS * TAPS * w.lanes, dtype)
     terms = channels * taps
     cuts = whole.ceil_div(terms, TAPS)
     with whole.when(end > begin):
@@ -623,7 +632,7 @@ def _build_weights(shared: _Turned) -> ir.Function:
             with whole.loop(0, g.blocks) as block:
                 images = w.moved(a["workspace"], (block * g.channels + q * channels) * w.plane)
                 maps = w.moved(a["workspace"], g.second + (block * g.filters + first) * w.map_plane)
-                arguments = [walk, maps, images, places, out, terms, block]
+                arguments = [walk, maps, images, places, sums]
                 after = b.append_basic_block("after")
                 chosen = (high - low) * (TAPS + 1) + t1 - t0
                 switch = b.switch(chosen.value, after)
@@ -634,6 +643,7 @@ def _build_weights(shared: _Turned) -> ir.Function:
                     w.call(tile, *arguments)
                     b.branch(after)
                 b.position_at_end(after)
+                w.call(totals, sums, high - low, t1 - t0, out, terms, block)
     return w.end()
 
 
