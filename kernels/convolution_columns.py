@@ -10,7 +10,7 @@ Parts cut a map by rows of positions or by filters, and gradients by channels; s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from llvmlite import ir
@@ -25,7 +25,7 @@ from .whole import Whole
 
 AXES = ("depth", "height", "width")
 FEW_POSITIONS = 64  # maps of fewer positions are cut by filters
-FILTER_GRAIN = 16  # filters and channels are cut at multiples of this
+FEWEST_ROWS = 8  # fewer rows of a product are not cut off
 POSITION_MAJOR = 16  # up to so many positions an image's gradient is made with positions as rows
 
 
@@ -245,9 +245,8 @@ def build_down(module: ir.Module, dtype: int, columns: ir.Function) -> ir.Functi
     everything = whole.number(0), whole.number(1)
     row_share = [by_rows.select(x, y) for x, y in zip((a["part"], a["parts"]), everything, strict=True)]
     row0, row1 = whole.share(rows, *row_share)
-    blocks = whole.ceil_div(filters, FILTER_GRAIN)
     rest = [by_rows.select(y, x) for x, y in zip((a["part"], a["parts"]), everything, strict=True)]
-    f0, f1 = (whole.smaller(x * FILTER_GRAIN, filters) for x in whole.share(blocks, *rest))
+    f0, f1 = _cut(w, filters, rest)
     first, width = row0 * g.out_width, (row1 - row0) * g.out_width
     with (
         whole.when((f1 > f0) & (width > 0)),
@@ -271,6 +270,14 @@ def build_down(module: ir.Module, dtype: int, columns: ir.Function) -> ir.Functi
             flags=(a["bias"] != 0).select(w.whole.number(ACCUMULATE), 0),
         )  # fmt: skip
     return w.end()
+
+
+def _cut(w: Writer, total: Vec, share_of: Sequence[Vec]) -> tuple[Vec, Vec]:
+    """This part's range of rows of a product: none of so few that they would be summed in another order."""
+    whole, (part, parts) = w.whole, share_of
+    cuts = whole.larger(whole.smaller(parts, total / FEWEST_ROWS), 1)
+    low, high = whole.share(total, whole.smaller(part, cuts), cuts)
+    return low, (part < cuts).select(high, low)
 
 
 def _fill(w: Writer, out: Vec, pitch: Vec, rows: Vec, width: Vec, bias: Vec) -> None:
@@ -300,8 +307,7 @@ def build_up(module: ir.Module, dtype: int, gather: ir.Function) -> ir.Function:
     s = source(whole, a["source"].value)
     positions, taps = g.positions, g.taps
     channels, filters = g.channels / g.groups, g.filters / g.groups
-    blocks = whole.ceil_div(channels, FILTER_GRAIN)
-    c0, c1 = (whole.smaller(x * FILTER_GRAIN, channels) for x in whole.share(blocks, a["part"], a["parts"]))
+    c0, c1 = _cut(w, channels, (a["part"], a["parts"]))
     across = positions <= POSITION_MAJOR
     rows, scratch = (c1 - c0) * taps, w.moved(a["workspace"], g.second)
     near = contiguous(whole, s, (g.out_depth, g.out_height, g.out_width))
@@ -437,9 +443,7 @@ def build_weights(module: ir.Module, dtype: int, columns: ir.Function) -> ir.Fun
     s, t = source(whole, a["image"].value), source(whole, a["map"].value)
     positions, taps = g.positions, g.taps
     channels, filters = g.channels / g.groups, g.filters / g.groups
-    grain = whole.smaller(whole.number(FILTER_GRAIN), whole.larger(channels / a["parts"], 1))
-    blocks = whole.ceil_div(channels, grain)
-    c0, c1 = (whole.smaller(x * grain, channels) for x in whole.share(blocks, a["part"], a["parts"]))
+    c0, c1 = whole.share(channels, a["part"], a["parts"])
     copied = _copied(w, s)
     ready = (a["ready"] & 1 != 0) & (g.kept != 0)
     near = contiguous(whole, t, (g.out_depth, g.out_height, g.out_width))

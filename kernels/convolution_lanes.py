@@ -523,15 +523,19 @@ def _met(w: _Lanes, axis: str, pixel: Vec, tap: Vec) -> tuple[Vec, Vec]:
 
 
 def _reached(w: _Lanes, begin: Vec, end: Vec) -> tuple[Vec, Vec]:
-    """The positions that some pixels belong to: whole lines, or everything in three dimensions."""
+    """The positions that some pixels belong to: whole lines, or everything in three dimensions.
+
+    The first and last pixels bring with them what belongs to no pixel: the gradient of the weights reads that, too.
+    """
     whole, g = w.whole, w.shape
     reach = (g.kernel_height - 1) * g.dilation_height
     top = whole.larger(begin / g.width + g.pad_height - reach, 0) / g.stride_height
     bottom = ((end - 1) / g.width + g.pad_height) / g.stride_height + 1
     flat = g.depth * g.out_depth == 1
-    low = flat.select(whole.smaller(top, g.out_height), 0)
+    low = (flat & (begin > 0)).select(whole.smaller(top, g.out_height), 0)
     high = whole.smaller(whole.larger(bottom, low), g.out_height)
-    return low * g.out_width, flat.select(high * g.out_width, g.positions)
+    everything = (end == g.pixels) | ~flat
+    return low * g.out_width, everything.select(g.positions, high * g.out_width)
 
 
 # the weights' gradient ----------------------------------------------------------------------------
