@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from llvmlite import ir
 
 from . import abi
-from .convolution_columns import Source, Writer, contiguous, source
+from .convolution_columns import Source, Writer, contiguous, met, source
 from .convolution_shape import MOST_TAPS
 from .gemm_plan import ROWS_A_BASE
 from .gemm_tiles import broadcast, multiply_add
@@ -489,13 +489,13 @@ def _list_positions(w: _Lanes, pixel: tuple[Vec, Vec, Vec], places: Vec) -> Vec:
     z, y, x = pixel
     count, tap = whole.cell(), whole.cell()
     with whole.loop(0, g.kernel_depth) as kz:
-        oz, z_there = _met(w, "depth", z, kz)
+        oz, z_there = met(w, "depth", z, kz)
         with whole.loop(0, g.kernel_height) as ky:
-            oy, y_there = _met(w, "height", y, ky)
+            oy, y_there = met(w, "height", y, ky)
             line = (oz * g.out_height + oy) * g.out_width
             with whole.either(z_there & y_there) as (there, absent):
                 with there, whole.loop(0, g.kernel_width) as kx:
-                    ox, x_there = _met(w, "width", x, kx)
+                    ox, x_there = met(w, "width", x, kx)
                     n = count.get()
                     w.set_word(places, n * 2, (line + ox) * w.block)
                     w.set_word(places, n * 2 + 1, tap.get() + kx)
@@ -504,22 +504,6 @@ def _list_positions(w: _Lanes, pixel: tuple[Vec, Vec, Vec], places: Vec) -> Vec:
                     pass
             tap.add(g.kernel_width)
     return count.get()
-
-
-def _met(w: _Lanes, axis: str, pixel: Vec, tap: Vec) -> tuple[Vec, Vec]:
-    """The position along an axis that a tap connects with a pixel, and whether there is one."""
-    whole, g = w.whole, w.shape
-    stride = g.of("stride", axis)
-    reach = pixel + g.of("pad", axis) - tap * g.of("dilation", axis)
-    place = whole.cell(reach)
-    fits = whole.cell(1)
-    with whole.when(stride != 1):
-        # no division by a negative number: the remainder's sign would mislead
-        safe = whole.larger(reach, 0)
-        place.set((reach < 0).select(reach, safe / stride))
-        fits.set((safe - safe / stride * stride == 0).select(whole.number(1), 0))
-    position = place.get()
-    return position, (fits.get() != 0) & (position >= 0) & (position < g.of("out", axis))
 
 
 def _reached(w: _Lanes, begin: Vec, end: Vec) -> tuple[Vec, Vec]:
