@@ -29,8 +29,9 @@ from .host import host
 from .stage import I64, MASK, WORDS, Scope, Vec
 
 ROWS = 8  # output channels of a tile
-LIST = 1024  # places in a list that has one for each channel and tap
-FILTERS, TAPS = 4, 6  # tile of the weights' gradient
+LIST = 512  # places in a list of taps
+MANY_CHANNELS = 8  # from so many on, the inner turns of a tile run over channels
+FILTERS, TAPS = 4, (3, 5, 6)  # tiles of the weights' gradient: at most so many filters, by so many taps
 VECTORS = (1, 2)  # vectors of images in a block
 
 
@@ -227,15 +228,13 @@ TILE = "pixels count inner x_step w_step x weight w_row out"
 PIXEL_WORDS = 3  # of each position: where its taps begin, its list, how many there are
 
 
-def _build_tile(module: ir.Module, dtype: int, rows: int, vectors: int, nested: bool) -> ir.Function:
+def _build_tile(module: ir.Module, dtype: int, rows: int, vectors: int) -> ir.Function:
     """``tile(pixels, count, inner, x_step, w_step, x, weight, w_row, out)``: some channels at some positions.
 
-    `pixels` describes `count` positions. With `nested` a list holds pairs, places of x and of weights, and `inner`
-    turns are made from each, which step by `x_step` and `w_step`; without, a list holds places of x, and weights follow
-    each other.
+    `pixels` describes `count` positions. A list holds pairs, places of x and of weights, and `inner` turns are made
+    from each, which step by `x_step` and `w_step`.
     """
-    name = f"tile{rows}x{vectors}{'n' if nested else 'l'}"
-    w = _Lanes(module, dtype, name, TILE)
+    w = _Lanes(module, dtype, f"tile{rows}x{vectors}", TILE)
     b, whole, a, one, wide = w.b, w.whole, w.a, w.one, w.wide
     weights = w.pointer(a["weight"])
     bases = [w.at(weights, a["w_row"] * r) for r in range(0, rows, ROWS_A_BASE)]
@@ -257,16 +256,12 @@ def _build_tile(module: ir.Module, dtype: int, rows: int, vectors: int, nested: 
         origin = w.at(w.pointer(a["x"]), w.word(a["pixels"], p * PIXEL_WORDS))
         places, count = (w.word(a["pixels"], p * PIXEL_WORDS + k) for k in (1, 2))
         with wide.carried(I64(0), count.value, 1, [zero] * (rows * vectors)) as (i, sums, carry):
-            t = whole.number(i)
-            if nested:
-                x = w.at(origin, w.word(places, t * 2))
-                start = w.word(places, t * 2 + 1)
-                with wide.carried(I64(0), a["inner"].value, 1, sums) as (j, inner_sums, inner):
-                    k = whole.number(j)
-                    inner.next(*turn(w.at(x, k * a["x_step"]), start + k * a["w_step"], inner_sums))
-                carry.next(*inner.final)
-            else:
-                carry.next(*turn(w.at(origin, w.word(places, t)), t, sums))
+            t = whole.number(i) * 2
+            x, start = w.at(origin, w.word(places, t)), w.word(places, t + 1)
+            with wide.carried(I64(0), a["inner"].value, 1, sums) as (j, inner_sums, inner):
+                k = whole.number(j)
+                inner.next(*turn(w.at(x, k * a["x_step"]), start + k * a["w_step"], inner_sums))
+            carry.next(*inner.final)
         out = w.at(w.pointer(a["out"]), p * block)
         for r in range(rows):
             for v in range(vectors):
@@ -276,21 +271,16 @@ def _build_tile(module: ir.Module, dtype: int, rows: int, vectors: int, nested: 
 
 
 def _build_tiles(module: ir.Module, dtype: int) -> ir.Function:
-    """``tiles(kind, rows, ...)``: the tile of so many rows, for the block's vectors, nested if `kind` is 1."""
-    made = {
-        (rows, vectors, nested): _build_tile(module, dtype, rows, vectors, bool(nested))
-        for rows in range(1, ROWS + 1)
-        for vectors in VECTORS
-        for nested in (0, 1)
-    }
-    w = _Lanes(module, dtype, "tiles", "kind rows " + TILE)
+    """``tiles(rows, ...)``: the tile of so many rows, for the block's vectors."""
+    sizes = [(rows, vectors) for rows in range(1, ROWS + 1) for vectors in VECTORS]
+    made = {size: _build_tile(module, dtype, *size) for size in sizes}
+    w = _Lanes(module, dtype, "tiles", "rows " + TILE)
     a, b = w.a, w.b
     after = b.append_basic_block("after")
-    chosen = (a["rows"] * len(VECTORS) + w.shape.vectors - 1) * 2 + a["kind"]
-    switch = b.switch(chosen.value, after)
-    for (rows, vectors, nested), tile in made.items():
+    switch = b.switch((a["rows"] * len(VECTORS) + w.shape.vectors - 1).value, after)
+    for (rows, vectors), tile in made.items():
         block = b.append_basic_block("case")
-        switch.add_case(I64((rows * len(VECTORS) + vectors - 1) * 2 + nested), block)
+        switch.add_case(I64(rows * len(VECTORS) + vectors - 1), block)
         b.position_at_end(block)
         w.call(tile, *(a[key] for key in TILE.split()))
         b.branch(after)
@@ -342,7 +332,7 @@ def _each_square(w: _Lanes, count: Vec):
 
 
 def _run_tiles(
-    w: _Lanes, shared: _Turned, call: dict[str, Vec | int], where: dict[str, Vec], nested: Vec
+    w: _Lanes, shared: _Turned, call: dict[str, Vec | int], where: dict[str, Vec]
 ) -> None:
     """All tiles of one group's channels at one square of positions."""
     whole, a = w.whole, w.a
@@ -353,8 +343,7 @@ def _run_tiles(
         low, high = whole.share(rows, t, cuts)
         weight = w.moved(call["weight"], call["w_row"] * low)
         values = {**call, "weight": weight, "out": scratch}
-        kind = nested.select(whole.number(1), 0)
-        w.call(shared.tiles, kind, high - low, *(values[key] for key in TILE.split()))
+        w.call(shared.tiles, high - low, *(values[key] for key in TILE.split()))
         w.call(
             shared.back, scratch, high - low, where["image"], where["begin"], call["count"],
             where["channel"] + low, where["channels"], where["pixels"], a["bias"], a["target"],
@@ -367,9 +356,9 @@ def _build_down(shared: _Turned) -> ir.Function:
     whole, g, a, lanes = w.whole, w.shape, w.a, w.lanes
     taps, channels, filters = g.taps, g.channels / g.groups, g.filters / g.groups
     sizes = _image_sizes(w)
-    listed = channels * taps <= LIST
-    places = w.buffer(LIST)
-    _list_taps(w, listed, channels, places)
+    places = w.buffer(LIST * 2)
+    inner = _list_taps(w, channels, places)
+    listed = inner.pop("listed")
     pixels = w.buffer(lanes * PIXEL_WORDS)
     for block, first, last in _each_square(w, g.positions):
         begin, end = _needed(w, first * lanes, whole.smaller(last * lanes, g.positions))
@@ -383,10 +372,10 @@ def _build_down(shared: _Turned) -> ir.Function:
                 place = (row * g.padded_width + x * g.stride_width) * w.block
                 w.set_word(pixels, k * PIXEL_WORDS, place)
                 w.set_word(pixels, k * PIXEL_WORDS + 1, places)
-                w.set_word(pixels, k * PIXEL_WORDS + 2, listed.select(channels * taps, taps))
+                w.set_word(pixels, k * PIXEL_WORDS + 2, listed)
             with whole.loop(0, g.groups) as q:
                 call = {
-                    "pixels": pixels, "count": count, "inner": channels, "x_step": w.plane, "w_step": taps,
+                    **inner, "pixels": pixels, "count": count,
                     "x": w.moved(turned, q * channels * w.plane),
                     "weight": w.moved(a["weight"], q * filters * channels * taps),
                     "w_row": channels * taps,
@@ -395,7 +384,7 @@ def _build_down(shared: _Turned) -> ir.Function:
                     "rows": filters, "image": block * w.block, "begin": start,
                     "channel": q * filters, "channels": g.filters, "pixels": g.positions,
                 }  # fmt: skip
-                _run_tiles(w, shared, call, where, ~listed)
+                _run_tiles(w, shared, call, where)
     return w.end()
 
 
@@ -415,26 +404,33 @@ def _positions(w: _Lanes, start: Vec, count: Vec, size: tuple[Vec, Vec]):
         plane.set(last.select(z + 1, z))
 
 
-def _list_taps(w: _Lanes, listed: Vec, channels: Vec, places: Vec) -> None:
-    """Where the taps of a position lie: for each channel and tap, or for each tap with its weight."""
+def _list_taps(w: _Lanes, channels: Vec, places: Vec) -> dict[str, Vec]:
+    """Where the taps of a position lie, and how a tile walks them: its inner turns run over channels or a line of taps.
+
+    Returns the tile's arguments ``inner``, ``x_step`` and ``w_step``, and the length of the list, ``listed``.
+    """
     whole, g = w.whole, w.shape
+    along = (channels < MANY_CHANNELS) & (channels * g.taps <= LIST)
     at = whole.cell()
     with (
-        whole.loop(0, listed.select(channels, 1)) as c,
+        whole.loop(0, along.select(channels, 1)) as c,
         whole.loop(0, g.kernel_depth) as kz,
         whole.loop(0, g.kernel_height) as ky,
-        whole.loop(0, g.kernel_width) as kx,
+        whole.loop(0, along.select(whole.number(1), g.kernel_width)) as kx,
     ):
         row = kz * g.dilation_depth * g.padded_height + ky * g.dilation_height
         place = c * w.plane + (row * g.padded_width + kx * g.dilation_width) * w.block
+        tap = ((c * g.kernel_depth + kz) * g.kernel_height + ky) * g.kernel_width + kx
         k = at.get()
-        with whole.either(listed) as (single, pairs):
-            with single:
-                w.set_word(places, k, place)
-            with pairs:
-                w.set_word(places, k * 2, place)
-                w.set_word(places, k * 2 + 1, k)
+        w.set_word(places, k * 2, place)
+        w.set_word(places, k * 2 + 1, tap)
         at.set(k + 1)
+    return {
+        "inner": along.select(g.kernel_width, channels),
+        "x_step": along.select(g.dilation_width * w.block, w.plane),
+        "w_step": along.select(whole.number(1), g.taps),
+        "listed": at.get(),
+    }
 
 
 def _needed(w: _Lanes, begin: Vec, end: Vec) -> tuple[Vec, Vec]:
@@ -479,7 +475,7 @@ def _build_up(shared: _Turned) -> ir.Function:
                     "rows": channels, "image": block * w.block, "begin": start,
                     "channel": q * channels, "channels": g.channels, "pixels": g.pixels,
                 }  # fmt: skip
-                _run_tiles(w, shared, call, where, whole.number(0) == 0)
+                _run_tiles(w, shared, call, where)
     return w.end()
 
 
@@ -568,12 +564,12 @@ def _build_gradient_tile(module: ir.Module, dtype: int, filters: int, taps: int)
 
 
 def _build_totals(module: ir.Module, dtype: int) -> ir.Function:
-    """``totals(sums, filters, taps, out, out_row, add)``: add up the lanes of a tile of the weights' gradient."""
-    w = _Lanes(module, dtype, "totals", "sums filters taps out out_row add")
+    """``totals(sums, width, filters, taps, out, out_row, add)``: add up the lanes of a tile that is `width` wide."""
+    w = _Lanes(module, dtype, "totals", "sums width filters taps out out_row add")
     whole, a = w.whole, w.a
     sums, out = w.pointer(a["sums"]), w.pointer(a["out"])
     with whole.loop(0, a["filters"]) as f, whole.loop(0, a["taps"]) as t:
-        vector = w.wide.load(w.at(sums, (f * a["taps"] + t) * w.lanes), dtype)
+        vector = w.wide.load(w.at(sums, (f * a["width"] + t) * w.lanes), dtype)
         total = vector.reduce(lambda p, q: p + q)
         place = w.at(out, f * a["out_row"] + t)
         with whole.either(a["add"] != 0) as (more, new):
@@ -593,7 +589,7 @@ def _build_weights(shared: _Turned) -> ir.Function:
     tiles = {
         (f, t): _build_gradient_tile(module, dtype, f, t)
         for f in range(1, FILTERS + 1)
-        for t in range(1, TAPS + 1)
+        for t in TAPS
     }
     totals = _build_totals(module, dtype)
     w = _Lanes(module, dtype, "lanes_weights", "image map target workspace ready part parts")
@@ -603,9 +599,10 @@ def _build_weights(shared: _Turned) -> ir.Function:
     walk = _walk(w)
     per_group = whole.ceil_div(filters, FILTERS)
     begin, end = whole.share(per_group * g.groups, a["part"], a["parts"])
-    places, sums = w.buffer(TAPS), w.buffer(FILTERS * TAPS * w.lanes, dtype)
+    most = TAPS[-1]
+    places, sums = w.buffer(most), w.buffer(FILTERS * most * w.lanes, dtype)
     terms = channels * taps
-    cuts = whole.ceil_div(terms, TAPS)
+    cuts = whole.ceil_div(terms, most)
     with whole.when(end > begin):
         _turn_both(w, shared, (image_sizes, map_sizes))
     with whole.loop(begin, end) as unit:
@@ -614,24 +611,28 @@ def _build_weights(shared: _Turned) -> ir.Function:
         first = q * filters + low
         with whole.loop(0, cuts) as cut:
             t0, t1 = whole.share(terms, cut, cuts)
-            with whole.loop(t0, t1) as t:
-                w.set_word(places, t - t0, _tap_place(w, t))
+            width: Vec = whole.number(most)
+            for size in reversed(TAPS[:-1]):
+                width = (t1 - t0 <= size).select(whole.number(size), width)
+            # a tile wider than what is left does the last tap again
+            with whole.loop(0, width) as t:
+                w.set_word(places, t, _tap_place(w, whole.smaller(t0 + t, t1 - 1)))
             out = w.moved(a["target"], first * terms + t0)
             with whole.loop(0, g.blocks) as block:
                 images = w.moved(a["workspace"], (block * g.channels + q * channels) * w.plane)
                 maps = w.moved(a["workspace"], g.second + (block * g.filters + first) * w.map_plane)
                 arguments = [walk, maps, images, places, sums]
                 after = b.append_basic_block("after")
-                chosen = (high - low) * (TAPS + 1) + t1 - t0
+                chosen = (high - low) * (most + 1) + width
                 switch = b.switch(chosen.value, after)
                 for (f, t), tile in tiles.items():
                     case = b.append_basic_block("case")
-                    switch.add_case(I64(f * (TAPS + 1) + t), case)
+                    switch.add_case(I64(f * (most + 1) + t), case)
                     b.position_at_end(case)
                     w.call(tile, *arguments)
                     b.branch(after)
                 b.position_at_end(after)
-                w.call(totals, sums, high - low, t1 - t0, out, terms, block)
+                w.call(totals, sums, width, high - low, t1 - t0, out, terms, block)
     return w.end()
 
 
