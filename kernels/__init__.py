@@ -9,6 +9,7 @@ from . import softmax, squared_loss, class_losses, random, dropout
 from . import row_norm, channel_norm
 from . import movement, products, selection
 from . import recurrent_input, recurrent_walk
+from . import convolution
 from . import indexing, scans, sorting
 from . import line_maps, max_pooling, mean_pooling
 from . import attention, embedding, embedding_bag

@@ -1,6 +1,14 @@
 """Functions of neural networks: PyTorch's ``torch.nn.functional``."""
 
 from jitgrad.functions import channel_shuffle, embedding, one_hot, pixel_shuffle, pixel_unshuffle
+from jitgrad.functions import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 
 from .activation import (
     celu,
@@ -46,6 +54,7 @@ from .dropout import (
     dropout3d,
     feature_alpha_dropout,
 )
+from .folding import fold, unfold
 from .linear import (
     bilinear,
     cosine_similarity,
@@ -127,6 +136,12 @@ __all__ = [
     "celu",
     "celu_",
     "channel_shuffle",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
@@ -139,6 +154,7 @@ __all__ = [
     "embedding",
     "embedding_bag",
     "feature_alpha_dropout",
+    "fold",
     "gaussian_nll_loss",
     "gelu",
     "glu",
@@ -206,6 +222,7 @@ __all__ = [
     "threshold",
     "threshold_",
     "triplet_margin_loss",
+    "unfold",
     "upsample",
     "upsample_bilinear",
     "upsample_nearest",
