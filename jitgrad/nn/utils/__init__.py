@@ -1,6 +1,6 @@
 """Help around models: PyTorch's ``torch.nn.utils``."""
 
-from . import parametrizations, parametrize
+from . import parametrizations, parametrize, rnn
 from .clip_grad import (
     clip_grad_norm_,
     clip_grad_value_,
@@ -22,6 +22,7 @@ __all__ = [
     "parametrize",
     "remove_spectral_norm",
     "remove_weight_norm",
+    "rnn",
     "spectral_norm",
     "vector_to_parameters",
     "weight_norm",
