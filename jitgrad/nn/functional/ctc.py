@@ -11,7 +11,7 @@ from jitgrad._tensor import Tensor, wrap
 from jitgrad.dispatch import arrays
 from jitgrad.dtypes import float64, int32, int64, uint8
 from jitgrad.functions._call import require_tensors
-from jitgrad.functions.losses import _REPORT, _REPORT_ADDRESS
+from jitgrad.functions.losses import REPORT, REPORT_ADDRESS
 from jitgrad.kernels import BY_NAME
 from jitgrad.kernels.ctc import STORE_ROWS
 
@@ -90,13 +90,13 @@ def _losses(
     width = 2 * int(lengths[1].max(initial=0)) + 1
     flat = targets.to(int64).reshape(-1).contiguous()  # type: ignore[attr-defined]
     outputs = ((log_probs.dtype, (batch,)), (float64, (batch, steps + STORE_ROWS, width)))
-    words = (blank, int(bool(zero_infinity)), _REPORT_ADDRESS)
+    words = (blank, int(bool(zero_infinity)), REPORT_ADDRESS)
     made = arrays(_CTC, (log_probs, flat, T.tensor(lengths)), outputs, words)
     losses, sums = wrap(made[0]), wrap(made[1])
     del sums
-    if _REPORT[0]:
-        label = _REPORT[1]
-        _REPORT[0] = 0
+    if REPORT[0]:
+        label = REPORT[1]
+        REPORT[0] = 0
         raise IndexError(
             f"ctc_loss: Target {label} is out of bounds; labels are from 0 to {log_probs.shape[2] - 1}"
         )
