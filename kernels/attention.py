@@ -17,7 +17,7 @@ import math
 import numpy as np
 from llvmlite import ir
 
-from . import abi
+from . import abi, layer_vjps
 from .attention_tiles import Heads, Matrix, Tiles
 from .formula import log
 from .math_core import fma, power_of_two
@@ -394,6 +394,7 @@ array_op(
     build_attention,
     backward=build_attention_backward,
     gradients=dict.fromkeys(("q", "k", "v", "bias"), _READS),
+    vjp=layer_vjps.ATTENTION,
     operand_dtypes={"keep": abi.BOOL},
     outputs=2,
     grad_name="ScaledDotProductAttention",
