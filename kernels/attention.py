@@ -143,8 +143,9 @@ class _Forward:
         b, s, heads, tiles = a.b, a.wide, a.heads, a.tiles
         kinds = dict.fromkeys((Q, K, V, BIAS, Y), a.dtype) | {KEEP: abi.BOOL}
         m = heads.matrices(kinds, head)
-        inside = s.tail_mask(b.sub(heads.queries, first))
-        tiles.fetch_columns(m[Q], first, inside, heads.inner, self.query, a.scale)
+        left = b.sub(heads.queries, first)
+        inside = s.tail_mask(left)
+        tiles.fetch_columns(m[Q], first, left, heads.inner, self.query, a.scale)
         b.store(a.constant(-math.inf).value, self.top)
         b.store(a.constant(0.0).value, self.total)
         tiles.clear(self.result, heads.values)
@@ -155,7 +156,7 @@ class _Forward:
         total = Vec(s, b.load(self.total), a.dtype)
         nothing = total == 0.0
         share_of = nothing.select(a.constant(0.0), 1.0 / total)
-        tiles.put_columns(self.result, m[Y], first, inside, heads.values, share_of)
+        tiles.put_columns(self.result, m[Y], first, left, heads.values, share_of)
         top = Vec(s, b.load(self.top), a.dtype)
         kept = nothing.select(a.constant(0.0), top + log(total))
         place = b.add(b.mul(head, heads.queries), first)
@@ -244,35 +245,35 @@ class _Backward:
         with b.if_then(b.and_(self.wanted[GQ], b.icmp_signed("==", heads.keys, I64(0)))):
             self._clear(m[GQ])
         with s.loop(I64(0), heads.keys, a.lanes) as j:
-            inside = s.tail_mask(b.sub(heads.keys, j))
-            tiles.fetch_columns(m[K], j, inside, heads.inner, self.keys, None)
-            tiles.fetch_columns(m[V], j, inside, heads.values, self.values, None)
+            left = b.sub(heads.keys, j)
+            inside = s.tail_mask(left)
+            tiles.fetch_columns(m[K], j, left, heads.inner, self.keys, None)
+            tiles.fetch_columns(m[V], j, left, heads.values, self.values, None)
             tiles.clear(self.g_keys, heads.inner)
             tiles.clear(self.g_values, heads.values)
-            count = a.smaller(b.sub(heads.keys, j), I64(a.lanes))
-            with b.if_then(self.wanted[GQ]):
-                self._fetch_rows(m[K], j, count)
+            count = a.smaller(left, I64(a.lanes))
+            rows = self._key_rows(m[K], j, count)
             start = b.select(a.causal, a.smaller(j, heads.queries), I64(0))
             with s.loop(start, heads.queries, QUERY_BLOCK) as i:
                 n = a.smaller(b.sub(heads.queries, i), I64(QUERY_BLOCK))
-                self._queries(m, statistics, (i, n), (j, count), inside)
+                self._queries(m, statistics, (i, n), (j, count), inside, rows)
             with b.if_then(self.wanted[GK]):
-                tiles.put_columns(self.g_keys, m[GK], j, inside, heads.inner, a.scale)
+                tiles.put_columns(self.g_keys, m[GK], j, left, heads.inner, None)
             with b.if_then(self.wanted[GV]):
-                tiles.put_columns(self.g_values, m[GV], j, inside, heads.values, None)
+                tiles.put_columns(self.g_values, m[GV], j, left, heads.values, None)
 
     def _inner_products(self, m: dict[int, Matrix]) -> None:
         """For every query the inner product of its result and its cotangent."""
         a = self.a
-        b, s, heads = a.b, a.wide, a.heads
+        b, s, heads, tiles = a.b, a.wide, a.heads, a.tiles
+        # these tiles are still free
+        tiles_of = {Y: self.keys, G: self.values}
         with s.loop(I64(0), heads.queries, a.lanes) as i:
-            inside = s.tail_mask(b.sub(heads.queries, i))
-            starts = [s.at(m[k].pointer, b.mul(i, m[k].rows)) for k in (Y, G)]
+            left = b.sub(heads.queries, i)
+            for k, tile in tiles_of.items():
+                tiles.fetch_columns(m[k], i, left, heads.values, tile, None)
             with s.carried(I64(0), heads.values, 1, [a.constant(0.0)]) as (e, (total,), carry):
-                y, g = (
-                    s.gather(s.at(p, b.mul(e, m[k].columns)), m[k].rows, a.dtype, inside)
-                    for k, p in zip((Y, G), starts, strict=True)
-                )
+                y, g = (s.load(tiles.row(tile, e), a.dtype) for tile in tiles_of.values())
                 carry.next(total + y * g)
             s.store(carry.final[0], s.at(self.sums, i))
 
@@ -282,38 +283,20 @@ class _Backward:
             place = one.at(matrix.pointer, b.add(b.mul(i, matrix.rows), e))
             one.store(one.constant(self.a.dtype, 0.0), place)
 
-    @property
-    def pitch(self) -> ir.Value:
-        """From one row of the keys' copy to the next."""
+    def _key_rows(self, keys: Matrix, j: ir.Value, count: ir.Value) -> Matrix:
+        """The keys from `j` on with contiguous rows, for the gradient of the queries: a copy if it must be."""
         a = self.a
-        up = a.b.add(a.heads.inner, I64(a.lanes - 1))
-        return a.b.and_(up, I64(-a.lanes))
+        b, s, one, width = a.b, a.wide, a.one, a.heads.inner
+        start = s.at(keys.pointer, b.mul(j, keys.rows))
+        far = b.icmp_signed("!=", keys.columns, I64(1))
+        with b.if_then(b.and_(far, self.wanted[GQ])), one.loop(I64(0), count) as r, one.loop(I64(0), width) as e:
+            x = one.load(one.at(start, b.add(b.mul(r, keys.rows), b.mul(e, keys.columns))), a.dtype)
+            one.store(x, one.at(self.rows, b.add(b.mul(r, I64(MAX_WIDTH)), e)))
+        return Matrix(
+            b.select(far, self.rows, start), b.select(far, I64(MAX_WIDTH), keys.rows), I64(1)
+        )
 
-    def _fetch_rows(self, keys: Matrix, j: ir.Value, count: ir.Value) -> None:
-        """Copy the keys row by row, scaled, for the gradient of the queries."""
-        a = self.a
-        b, s = a.b, a.wide
-        pitch, width = self.pitch, a.heads.inner
-
-        def copy(near: bool) -> None:
-            with s.loop(I64(0), count) as r:
-                source = s.at(keys.pointer, b.mul(b.add(j, r), keys.rows))
-                target = s.at(self.rows, b.mul(r, pitch))
-                with s.loop(I64(0), width, a.lanes) as e:
-                    place, mask = s.at(source, b.mul(e, keys.columns)), s.tail_mask(b.sub(width, e))
-                    if near:
-                        x = s.load(place, a.dtype, mask)
-                    else:
-                        x = s.gather(place, keys.columns, a.dtype, mask)
-                    s.store(x * a.scale, s.at(target, e))
-
-        with b.if_else(b.icmp_signed("==", keys.columns, I64(1))) as (near, far):
-            with near:
-                copy(True)
-            with far:
-                copy(False)
-
-    def _queries(self, m, statistics: ir.Value, queries, keys, inside: ir.Value) -> None:
+    def _queries(self, m, statistics: ir.Value, queries, keys, inside: ir.Value, rows: Matrix) -> None:
         """Take in the queries ``i .. i + n`` for one vector of keys."""
         a = self.a
         b, s, heads, tiles = a.b, a.wide, a.heads, a.tiles
@@ -336,8 +319,7 @@ class _Backward:
             later = b.zext(b.icmp_signed("!=", j, I64(0)), I64)
             target = m[GQ]._replace(pointer=s.at(m[GQ].pointer, b.mul(i, m[GQ].rows)))
             left = Matrix(self.scores, I64(a.lanes), I64(1))
-            right = Matrix(self.rows, self.pitch, I64(1))
-            tiles.wide_product((n, heads.inner, count), left, right, target, later)
+            tiles.wide_product((n, heads.inner, count), left, rows, target, later)
 
     def _gradient_of_scores(self, m, statistic, query, r, j, inside, special: bool) -> None:
         """One query: from scores and the cotangents of its weights to its weights and the scores' cotangents.
@@ -364,7 +346,7 @@ class _Backward:
         seen = a.counted(j) <= a.last_key(a.index(query))
         p = seen.select(weight_of(x - a.scalar(statistic)), a.constant(0.0))
         gs = p * (gp - a.scalar(s.at(self.sums, query)))
-        s.store(gs, place)
+        s.store(gs * a.scale, place)
         s.store(a.when(a.dropping, p, drop) if special else p, other)
         if special:
             with b.if_then(self.wanted[G_BIAS]):
