@@ -24,7 +24,7 @@ from .math_core import fma, power_of_two
 from .math_exp import exp_minus_one, reduce_exponent
 from .nest import share
 from .operands import array_kernel
-from .softmax import larger
+from .softmax import add, larger
 from .stage import I32, I64, Vec
 from .table import array_op
 
@@ -38,6 +38,7 @@ G, _G_LSE, GQ, GK, GV, G_BIAS = range(7, 13)
 # attributes: which dimension numbers the rows of the result, and of query, key and value
 A_SCALE, A_CAUSAL, A_ROW_DIM, A_KEEP_SCALE, A_OPERAND_ROW_DIM = range(5)
 ALWAYS = (1 << 31) - 1
+CHAINS = 4  # maxima and sums side by side: each waits for the one before it
 
 # beyond this a weight is not a normal number; making such numbers costs a hundred times as much as others
 NO_WEIGHT = {abi.FLOAT32: -87.3, abi.FLOAT64: -708.3}
@@ -107,6 +108,17 @@ class _Attention:
         limit = self.wide.constant(abi.INT32, ALWAYS)
         return Vec(self.wide, self.b.select(self.causal, query.value, limit.value), abi.INT32)
 
+    def fold(self, count: ir.Value, start: Vec, combine, element) -> Vec:
+        """``element(0) .. element(count - 1)`` combined, in several chains side by side."""
+        b, s = self.b, self.wide
+        whole = b.and_(count, I64(-CHAINS))
+        with s.carried(I64(0), whole, CHAINS, [start] * CHAINS) as (r, chains, carry):
+            carry.next(*(combine(x, element(b.add(r, I64(c)))) for c, x in enumerate(chains)))
+        w, x, y, z = carry.final
+        with s.carried(whole, count, 1, [combine(combine(w, x), combine(y, z))]) as (r, (total,), carry):
+            carry.next(combine(total, element(r)))
+        return carry.final[0]
+
     def scalar(self, place: ir.Value) -> Vec:
         """A number in memory, in every lane."""
         return self.wide.splat(self.b.load(place), self.dtype)
@@ -162,7 +174,9 @@ class _Forward:
         place = b.add(b.mul(head, heads.queries), first)
         s.store(kept, s.at(a.arrays.pointer(LSE, a.dtype), place), inside)
 
-    def _keys(self, m: dict[int, Matrix], first: ir.Value, inside: ir.Value, j: ir.Value, n: ir.Value) -> None:
+    def _keys(
+        self, m: dict[int, Matrix], first: ir.Value, inside: ir.Value, j: ir.Value, n: ir.Value
+    ) -> None:
         """Take in `n` keys from key `j` on."""
         a = self.a
         b, s, heads, tiles, dtype = a.b, a.wide, a.heads, a.tiles, a.dtype
@@ -172,23 +186,29 @@ class _Forward:
             self._add_bias(m[BIAS], first, inside, j, n)
         old = Vec(s, b.load(self.top), dtype)
         limit = a.last_key(a.counted(first))
-        with s.carried(I64(0), n, 1, [old]) as (r, (top,), carry):
-            x = s.load(tiles.row(self.scores, r), dtype)
-            seen = a.index(b.add(j, r)) <= limit
-            carry.next(larger(top, seen.select(x, a.constant(-math.inf))))
-        top = carry.final[0]
-        shift = (top == -math.inf).select(a.constant(0.0), top)
-        with s.carried(I64(0), n, 1, [a.constant(0.0)]) as (r, (total,), carry):
+
+        def seen(r: ir.Value) -> Vec:
+            return a.index(b.add(j, r)) <= limit
+
+        def score(r: ir.Value) -> Vec:
+            return seen(r).select(s.load(tiles.row(self.scores, r), dtype), a.constant(-math.inf))
+
+        def weight(r: ir.Value) -> Vec:
             place = tiles.row(self.scores, r)
-            seen = a.index(b.add(j, r)) <= limit
-            p = seen.select(weight_of(s.load(place, dtype) - shift), a.constant(0.0))
-            kept = a.when(a.dropping, p, lambda x: self._drop(m, first, inside, b.add(j, r), x))
-            s.store(kept, place)
-            carry.next(total + p)
+            p = seen(r).select(weight_of(s.load(place, dtype) - shift), a.constant(0.0))
+            s.store(a.when(a.dropping, p, lambda x: self._drop(m, first, inside, b.add(j, r), x)), place)
+            return p
+
+        top = a.fold(n, old, larger, score)
+        shift = (top == -math.inf).select(a.constant(0.0), top)
+        total = a.fold(n, a.constant(0.0), add, weight)
         fade = weight_of(old - shift)
-        b.store((Vec(s, b.load(self.total), dtype) * fade + carry.final[0]).value, self.total)
+        b.store((Vec(s, b.load(self.total), dtype) * fade + total).value, self.total)
         b.store(top.value, self.top)
-        with b.if_then(b.icmp_signed("!=", j, I64(0))), tiles.each_row(self.result, heads.values) as (_, place):
+        with (
+            b.if_then(b.icmp_signed("!=", j, I64(0))),
+            tiles.each_row(self.result, heads.values) as (_, place),
+        ):
             s.store(s.load(place, dtype) * fade, place)
         values = Matrix(s.at(m[V].pointer, b.mul(j, m[V].rows)), m[V].columns, m[V].rows)
         tiles.product(heads.values, n, values, self.scores, self.result, 1)
@@ -289,12 +309,14 @@ class _Backward:
         b, s, one, width = a.b, a.wide, a.one, a.heads.inner
         start = s.at(keys.pointer, b.mul(j, keys.rows))
         far = b.icmp_signed("!=", keys.columns, I64(1))
-        with b.if_then(b.and_(far, self.wanted[GQ])), one.loop(I64(0), count) as r, one.loop(I64(0), width) as e:
+        with (
+            b.if_then(b.and_(far, self.wanted[GQ])),
+            one.loop(I64(0), count) as r,
+            one.loop(I64(0), width) as e,
+        ):
             x = one.load(one.at(start, b.add(b.mul(r, keys.rows), b.mul(e, keys.columns))), a.dtype)
             one.store(x, one.at(self.rows, b.add(b.mul(r, I64(MAX_WIDTH)), e)))
-        return Matrix(
-            b.select(far, self.rows, start), b.select(far, I64(MAX_WIDTH), keys.rows), I64(1)
-        )
+        return Matrix(b.select(far, self.rows, start), b.select(far, I64(MAX_WIDTH), keys.rows), I64(1))
 
     def _queries(self, m, statistics: ir.Value, queries, keys, inside: ir.Value, rows: Matrix) -> None:
         """Take in the queries ``i .. i + n`` for one vector of keys."""
@@ -308,7 +330,9 @@ class _Backward:
         with b.if_else(special) as (other, usual):
             for block, write in ((other, True), (usual, False)):
                 with block, s.loop(I64(0), n) as r:
-                    self._gradient_of_scores(m, s.at(statistics, b.add(i, r)), b.add(i, r), r, j, inside, write)
+                    self._gradient_of_scores(
+                        m, s.at(statistics, b.add(i, r)), b.add(i, r), r, j, inside, write
+                    )
         with b.if_then(self.wanted[GV]):
             turned = Matrix(g.pointer, g.columns, g.rows)
             tiles.product(heads.values, n, turned, self.weights, self.g_values, 1)
@@ -331,7 +355,7 @@ class _Backward:
         place, other = tiles.row(self.scores, r), tiles.row(self.weights, r)
         bias, keep = m[BIAS], m[KEEP]
 
-        def add(x: Vec) -> Vec:
+        def biased(x: Vec) -> Vec:
             start = b.add(b.mul(query, bias.rows), b.mul(j, bias.columns))
             return x + s.gather(s.at(bias.pointer, start), bias.columns, dtype, inside)
 
@@ -342,7 +366,7 @@ class _Backward:
 
         x, gp = s.load(place, dtype) * a.scale, s.load(other, dtype)
         if special:
-            x, gp = a.when(a.biased, x, add), a.when(a.dropping, gp, drop)
+            x, gp = a.when(a.biased, x, biased), a.when(a.dropping, gp, drop)
         seen = a.counted(j) <= a.last_key(a.index(query))
         p = seen.select(weight_of(x - a.scalar(statistic)), a.constant(0.0))
         gs = p * (gp - a.scalar(s.at(self.sums, query)))

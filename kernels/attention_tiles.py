@@ -19,8 +19,8 @@ from .host import host
 from .operands import Arrays
 from .stage import ELEMENT, I64, Scope, Vec
 
-ROWS = (8, 4, 2, 1)  # rows of the left factor that are multiplied at once
-CHAINS = {4: 2, 2: 4, 1: 4}  # sums side by side for few rows: one multiply-add waits for the one before it
+ROWS = (8, 4, 1)  # rows of the left factor that are multiplied at once
+CHAINS = {4: 2, 1: 4}  # sums side by side for few rows: one multiply-add waits for the one before it
 
 QUAD = 4  # columns that are moved at once
 PRODUCT = "M K A rsA csA B C accumulate"
@@ -29,8 +29,7 @@ WIDE_PRODUCT = "M N K A rsA csA B rsB C rsC accumulate"
 
 def build_product(module: ir.Module, dtype: int) -> ir.Function:
     """``product(M, K, A, rsA, csA, B, C, accumulate)``: the tile ``C = A B``, or ``C += A B``, of tile B."""
-    b, a = define(module, "tile_product", PRODUCT, inline="")
-    b.function.linkage = "internal"
+    b, a = define(module, "tile_product", PRODUCT)
     s = Scope(b, host().lanes(abi.ITEM_SIZES[dtype]))
     _rows(s, dtype, a | {"rsB": I64(s.lanes), "rsC": I64(s.lanes)}, I64(0), None)
     b.ret_void()
@@ -39,14 +38,15 @@ def build_product(module: ir.Module, dtype: int) -> ir.Function:
 
 def build_wide_product(module: ir.Module, dtype: int) -> ir.Function:
     """``product(M, N, K, A, rsA, csA, B, rsB, C, rsC, accumulate)``: N columns, those of B and C contiguous."""
-    b, a = define(module, "wide_product", WIDE_PRODUCT, inline="")
-    b.function.linkage = "internal"
+    b, a = define(module, "wide_product", WIDE_PRODUCT)
     s = Scope(b, host().lanes(abi.ITEM_SIZES[dtype]))
-    whole = b.and_(a["N"], I64(-s.lanes))
-    with s.loop(I64(0), whole, s.lanes) as j:
-        _rows(s, dtype, a, j, None)
-    with b.if_then(b.icmp_signed("<", whole, a["N"])):
-        _rows(s, dtype, a, whole, s.tail_mask(b.sub(a["N"], whole)))
+    whole: ir.Value = I64(0)
+    if host().vector_bytes != 64:  # there a mask costs nothing
+        whole = b.and_(a["N"], I64(-s.lanes))
+        with s.loop(I64(0), whole, s.lanes) as j:
+            _rows(s, dtype, a, j, None)
+    with s.loop(whole, a["N"], s.lanes) as j:
+        _rows(s, dtype, a, j, s.tail_mask(b.sub(a["N"], j)))
     b.ret_void()
     return b.function
 
@@ -63,7 +63,13 @@ def _rows(s: Scope, dtype: int, a: dict[str, ir.Value], column: ir.Value, mask: 
 
 
 def _block(
-    s: Scope, dtype: int, a: dict[str, ir.Value], count: int, m: ir.Value, column: ir.Value, mask: ir.Value | None
+    s: Scope,
+    dtype: int,
+    a: dict[str, ir.Value],
+    count: int,
+    m: ir.Value,
+    column: ir.Value,
+    mask: ir.Value | None,
 ) -> None:
     b = s.b
     left = s.at(s.pointer(a["A"], dtype), b.mul(m, a["rsA"]))
@@ -215,7 +221,9 @@ class Tiles:
         with self.wide.loop(I64(0), count) as r:
             yield r, self.row(tile, r)
 
-    def product(self, m: ir.Value, k: ir.Value, left: Matrix, right: ir.Value, out: ir.Value, add: int) -> None:
+    def product(
+        self, m: ir.Value, k: ir.Value, left: Matrix, right: ir.Value, out: ir.Value, add: int
+    ) -> None:
         """Tile `out` = `left` (m, k) times tile `right`, added with `add`."""
         b = self.b
         address = (b.ptrtoint(p, I64) for p in (left.pointer, right, out))
@@ -241,7 +249,13 @@ class Tiles:
         )
 
     def fetch_columns(
-        self, source: Matrix, first: ir.Value, left: ir.Value, count: ir.Value, tile: ir.Value, scale: Vec | None
+        self,
+        source: Matrix,
+        first: ir.Value,
+        left: ir.Value,
+        count: ir.Value,
+        tile: ir.Value,
+        scale: Vec | None,
     ) -> None:
         """Fill a tile with the columns of a matrix: lane l of row c is ``source[first + l, c]``, times `scale`.
 
@@ -263,7 +277,13 @@ class Tiles:
         self._columns(source, left, count, quads, single)
 
     def put_columns(
-        self, tile: ir.Value, target: Matrix, first: ir.Value, left: ir.Value, count: ir.Value, scale: Vec | None
+        self,
+        tile: ir.Value,
+        target: Matrix,
+        first: ir.Value,
+        left: ir.Value,
+        count: ir.Value,
+        scale: Vec | None,
     ) -> None:
         """The reverse of `fetch_columns`."""
         b, s = self.b, self.wide
