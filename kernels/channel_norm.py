@@ -1,9 +1,9 @@
 """Batch normalisation, by the batch's statistics or by given ones, and group normalisation.
 
-Forward sums twice: the first sum gives the mean, the second the squares of what is left, which is exact also where
-the mean is large beside the deviation; and what the first sum had lost by rounding shows there as a sum that is not
-zero, and is put right. Sums go segment by segment in one order, whatever the number of threads: units are shared
-out (see `channel_walk`), and channels for the gradients of a group normalisation's weights.
+Forward sums twice: the first sum gives the mean, the second the squares of what is left, which is exact also
+where the mean is large beside the deviation; and what the first sum had lost by rounding shows there as a sum that
+is not zero, and is put right. Sums go segment by segment in one order, whatever the number of threads: units are
+shared out (see `channel_walk`), and channels for the gradients of a group normalisation's weights.
 
 With d = x - mean, r = 1 / sqrt(var + eps), h = g w and n elements in a unit:
 gx = r (h - sum(h) / n - d r r sum(h d) / n), gw = sum(g d) r, gb = sum(g).
@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 
+from . import abi, norm_vjps
 from .channel_walk import Along, Geometry, Unit, by_cotangent
 from .nest import share
 from .operands import array_kernel
@@ -37,7 +38,10 @@ def build_forward(grouped: bool, symbol: str, dtype: int) -> ir.Module:
 
         def left(j):
             element = read(j)
-            return [lambda i, mask: element(i, mask) - guess, lambda i, mask: _square(element(i, mask) - guess)]
+            return [
+                lambda i, mask: element(i, mask) - guess,
+                lambda i, mask: _square(element(i, mask) - guess),
+            ]
 
         rest, squares = unit.totals(left, 2)
         shift = rest * nth
@@ -283,6 +287,7 @@ array_op(
     backward=partial(build_backward, False),
     gradients=_GRADIENTS,
     outputs=3,
+    vjp=norm_vjps.BATCH,
     reference=reference_batch_norm,
     grad_name="NativeBatchNorm",
 )
@@ -293,6 +298,7 @@ array_op(
     backward=partial(build_backward, True),
     gradients=_GRADIENTS,
     outputs=3,
+    vjp=norm_vjps.GROUP,
     reference=reference_group_norm,
     grad_name="NativeGroupNorm",
 )
@@ -302,8 +308,15 @@ array_op(
     build_given,
     backward=build_given_backward,
     gradients={"x": ("weight", "var"), "weight": ("x", "mean", "var"), "bias": ("x", "mean", "var")},
+    vjp=norm_vjps.GIVEN,
     reference=reference_given,
     grad_name="NativeBatchNorm",
+)
+elementwise(
+    "one_more",
+    lambda x: x + 1,
+    dtypes=(abi.INT64,),
+    reference=lambda x: x + 1,
 )
 elementwise(
     "running_average",

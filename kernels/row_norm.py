@@ -1,11 +1,11 @@
-"""Layer normalisation and its form without a mean: every row to unit variance, then a weight and a bias an element.
+"""Layer normalisation and its form without a mean: every row to unit variance, then weight and bias by element.
 
 The operand is contiguous, its rows are its last ``width`` elements at a time. The rows' means and reciprocal
 deviations are the second output: the walk back reads them instead of summing again. The gradients of weight and
 bias are sums over rows in one order, whatever the number of threads: columns are shared out, rows are not.
 
-With x' = (x - mean) r and h = g w: gx = r (h - sum(h) / n - x' sum(h x') / n), gw = sum(g x'), gb = sum(g); without
-a mean the middle term of gx is not there. Attributes: rows, width, epsilon.
+With x' = (x - mean) r and h = g w: gx = r (h - sum(h) / n - x' sum(h x') / n), gw = sum(g x'), gb = sum(g);
+without a mean the middle term of gx is not there. Attributes: rows, width, epsilon.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 
-from . import abi
+from . import abi, norm_vjps
 from .formula import sqrt
 from .host import host
 from .nest import share
@@ -287,6 +287,11 @@ array_op(
     backward=partial(build_backward, True),
     gradients={"x": ("x", "weight", "y1"), "weight": ("x", "y1"), "bias": ("x", "y1")},
     outputs=2,
+    vjp={
+        "x": norm_vjps.layer_norm_x,
+        "weight": norm_vjps.layer_norm_weight,
+        "bias": norm_vjps.layer_norm_bias,
+    },
     reference=reference_layer_norm,
     grad_name="NativeLayerNorm",
 )
@@ -297,6 +302,7 @@ array_op(
     backward=partial(build_backward, False),
     gradients={"x": ("x", "weight", "y1"), "weight": ("x", "y1")},
     outputs=2,
+    vjp={"x": norm_vjps.rms_norm_x, "weight": norm_vjps.rms_norm_weight},
     reference=reference_rms_norm,
     grad_name="FusedRmsNorm",
 )

@@ -24,6 +24,7 @@ from .scans import *
 from .sorting import *
 from .losses import *
 from .products import *
+from .convolution import *
 from .contractions import *
 from .matrices import *
 from .einsum import *
@@ -33,4 +34,7 @@ from .draws import *
 from .dropout import *
 from .normalization import *
 from .channel_norms import *
+from .pooling import *
+from .shuffling import *
+from . import padding, pooling, resampling
 from . import filling
