@@ -17,7 +17,7 @@ import math
 import numpy as np
 from llvmlite import ir
 
-from . import abi
+from . import abi, attention_vjps
 from .attention_tiles import Heads, Matrix, Tiles
 from .formula import log
 from .math_core import fma, power_of_two
@@ -393,6 +393,12 @@ array_op(
     build_attention,
     backward=build_attention_backward,
     gradients=dict.fromkeys(("q", "k", "v", "bias"), _READS),
+    vjp={
+        "q": attention_vjps.attention_q,
+        "k": attention_vjps.attention_k,
+        "v": attention_vjps.attention_v,
+        "bias": attention_vjps.attention_bias,
+    },
     operand_dtypes={"keep": abi.BOOL},
     outputs=2,
     grad_name="ScaledDotProductAttention",

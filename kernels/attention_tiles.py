@@ -1,8 +1,8 @@
-"""What the attention kernels are made of: small matrix products with one vector of columns, and one head's operands.
+"""What the attention kernels are made of: products with one vector of columns, and one head's operands.
 
-A *tile* is a matrix whose rows are one vector wide and lie one behind another, on the stack. Products take their left
-factor, with any strides, element by element, and multiply it into the rows of a tile: that is fast for heads of four
-elements as for heads of a hundred.
+A *tile* is a matrix whose rows are one vector wide and lie one behind another, on the stack. Products take their
+left factor, with any strides, element by element, and multiply it into the rows of a tile: that is fast for heads
+of four elements as for heads of a hundred.
 """
 
 from __future__ import annotations
