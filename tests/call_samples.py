@@ -254,8 +254,7 @@ OPERATORS |= {"__abs__", "__contains__", "__invert__", "__neg__", "__pos__", "__
 def valid_call(name: str, function: Callable) -> list[Any]:
     """Positional arguments with which the function does its work."""
     short = name.rpartition(".")[2]
-    known = (name, short, function.__name__, short.removesuffix("_"))
-    known = (name.removeprefix("torch."), short, function.__name__, short.removesuffix("_"))
+    known = (name, name.removeprefix("torch."), short, function.__name__, short.removesuffix("_"))
     made = next((CALLS[n] for n in known if n in CALLS), None)
     if name == "torch.Tensor.where":
         return [matrix(), mask(), matrix()]
