@@ -120,7 +120,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
         0.0,
         matrix(),
         vector(),
-    ],  # fmt: skip
+    ],
     "normal_": lambda: [matrix(), 0.0, 1.0],
     "retain_grad": lambda: [matrix().requires_grad_() * 2],
     "unfold": lambda: [matrix(), 0, 2, 1],
