@@ -210,7 +210,7 @@ def _operation(offset: int) -> tuple[str, dict[str, Any]]:
     if kind == layout.STRIDED_VIEW:
         return VIEW_NAMES[code - VIEW_CODE], _view_attributes(words)
     op = OPS[code]
-    if kind == layout.ARRAYS:
+    if kind == layout.ARRAYS and not op.attributes:
         return op.name, {"words": tuple(words)} if words else {}
     attributes: dict[str, Any] = {}
     if kind == layout.REDUCE:
