@@ -237,7 +237,8 @@ key("Home"); tell();
 const wide = [...document.querySelectorAll("svg .node")].filter(g => [...g.querySelectorAll("text")].some(t =>
   t.getBBox().width > g.querySelector("rect").getBBox().width)).length;
 document.body.append(Object.assign(document.createElement("pre"),
-  {id: "told", textContent: JSON.stringify({told, wide, scroll: document.documentElement.scrollWidth - innerWidth})}));
+  {id: "told", textContent: JSON.stringify({told, wide,
+    scroll: document.documentElement.scrollWidth - innerWidth})}));
 </script>"""
 
 
