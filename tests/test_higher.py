@@ -186,7 +186,28 @@ FUNCTIONS = {
     "where": (lambda a, b: torch.where(a > b, a * b, b.exp()), [SHAPE, SHAPE]),
     "clamp": (lambda x: x.clamp(-0.5, 0.7) ** 3, [SHAPE]),
     "einsum": (lambda a, b: torch.einsum("ij,kj->ik", a, b) ** 2, [SHAPE, (2, 4)]),
+    "max_pool": (lambda x: F.max_pool2d(x, 2) ** 3, [(2, 4, 5)]),
+    "adaptive_max_pool": (lambda x: F.adaptive_max_pool1d(x, 2) ** 3, [SHAPE]),
+    "avg_pool": (lambda x: F.avg_pool2d(x, 2) ** 3, [(2, 4, 5)]),
+    "avg_pool, padding counts": (lambda x: F.avg_pool2d(x, 3, 2, 1, True) ** 3, [(2, 4, 5)]),
+    "avg_pool without padding": (lambda x: F.avg_pool2d(x, 3, 2, 1, False, False) ** 3, [(2, 4, 5)]),
+    "pad": (lambda x: F.pad(x, (1, 2), "replicate") ** 3, [SHAPE]),
+    "interpolate": (lambda x: F.interpolate(x, (5, 2), mode="bilinear") ** 3, [(1, 1, 3, 4)]),
     "bce_with_logits": (lambda x, t: F.binary_cross_entropy_with_logits(x, t.sigmoid()), [SHAPE, SHAPE]),
+    "layer_norm": (lambda x, w, b: F.layer_norm(x, (4,), w, b).sin(), [SHAPE, (4,), (4,)]),
+    "layer_norm without weights": (lambda x: F.layer_norm(x, (4,)) ** 2, [SHAPE]),
+    "rms_norm": (lambda x, w: F.rms_norm(x, (4,), w).sin(), [SHAPE, (4,)]),
+    "group_norm": (lambda x, w, b: F.group_norm(x, 2, w, b, 0.1).sin(), [(2, 4, 3), (4,), (4,)]),
+    "instance_norm": (lambda x: F.instance_norm(x, eps=0.1) ** 2, [(2, 2, 3)]),
+    "batch_norm": (
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, True, eps=0.1).sin(),
+        [SHAPE, (4,), (4,)],
+    ),
+    "batch_norm of images": (lambda x: F.batch_norm(x, None, None, training=True) ** 2, [(2, 2, 2, 2)]),
+    "batch_norm by given statistics": (
+        lambda x, w, b: F.batch_norm(x, torch.ones(4).to(x.dtype), torch.ones(4).to(x.dtype), w, b).sin(),
+        [SHAPE, (4,), (4,)],
+    ),
     "kl_div": (lambda x, t: F.kl_div(x.log_softmax(1), t.softmax(1), reduction="batchmean"), [SHAPE, SHAPE]),
 }
 
