@@ -1,6 +1,8 @@
 """Automatic differentiation: recording modes, the walk back, and custom functions."""
 
 from .._tensor import Tensor as Variable
+from . import graph as graph
+from .anomaly import detect_anomaly, set_detect_anomaly
 from .backward import backward_many as backward
 from .backward import grad
 from .function import Function
@@ -17,11 +19,14 @@ __all__ = [
     "Function",
     "Variable",
     "backward",
+    "detect_anomaly",
     "enable_grad",
     "grad",
+    "graph",
     "inference_mode",
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "no_grad",
+    "set_detect_anomaly",
     "set_grad_enabled",
 ]

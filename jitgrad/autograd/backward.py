@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from array import array
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -13,7 +12,8 @@ from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import S_FLAGS, S_NUMEL, S_ROW, SLOT_WORDS
 from ..store import raise_out_of_memory, store
-from .graph import describe_stale, run_python_row
+from .graph import GradientEdge, describe_stale, run_python_row
+from .hooks import Sights, state_word
 from .turns import own_turn, turn
 
 SECOND_TIME = (
@@ -81,7 +81,7 @@ def backward(
             return
         if state > 0:
             try:
-                _go_on(state, _state_word(state, layout.W_STATUS), False)
+                _go_on(state, state_word(state, layout.W_STATUS), False)
             finally:
                 entries.free_state(CONTEXT, state)
             return
@@ -108,7 +108,7 @@ def backward_many(
     """
     roots, seeds = _roots_and_seeds(tensors, grad_tensors)
     if inputs is not None:
-        chosen = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+        chosen = tensors_of(inputs)
         if not chosen:
             raise RuntimeError("backward: inputs argument to backward() cannot be empty")
         gradients = grad(roots, chosen, seeds, retain_graph, create_graph, allow_unused=True)
@@ -117,7 +117,7 @@ def backward_many(
                 x.grad = g if x.grad is None else x.grad + g  # type: ignore[operator]
         return
     _no_create_graph("backward", create_graph)
-    state = array("q", (layout.NO_ROW, 0, 0, bool(retain_graph), 0, 0))
+    state = array("q", (layout.NO_ROW, 0, 0, bool(retain_graph), 0, 0, 0))
     with own_turn():
         _walk_from(roots, seeds, state)
 
@@ -150,7 +150,7 @@ def grad(
     if is_grads_batched:
         raise RuntimeError("grad: is_grads_batched=True is not supported; call grad once for each cotangent")
     roots, seeds = _roots_and_seeds(outputs, grad_outputs)
-    chosen = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    chosen = tensors_of(inputs)
     for x in chosen:
         if not x.requires_grad:
             raise RuntimeError("grad: One of the differentiated Tensors does not require grad")
@@ -181,7 +181,7 @@ def _capture(
         entries.mark_needed(CONTEXT, first, last, True)
     found: dict[int, Tensor | None] = {}
     try:
-        _walk_from(roots, seeds, array("q", (layout.NO_ROW, 0, 0, retain, 1, 0)))
+        _walk_from(roots, seeds, array("q", (layout.NO_ROW, 0, 0, retain, 1, 0, 0)))
     finally:
         if last >= 0:
             entries.mark_needed(CONTEXT, first, min(last, store.field("tape_top") - 1), False)
@@ -199,8 +199,14 @@ def _no_create_graph(name: str, create_graph: bool) -> None:
         )
 
 
+def tensors_of(given: Any) -> tuple[Tensor, ...]:
+    """The tensors that a tensor, a gradient edge or a sequence of them stands for."""
+    several = (given,) if isinstance(given, Tensor | GradientEdge) else tuple(given)
+    return tuple(x.tensor if isinstance(x, GradientEdge) else x for x in several)
+
+
 def _roots_and_seeds(tensors: Any, gradients: Any) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
-    roots = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+    roots = tensors_of(tensors)
     if gradients is None:
         return roots, (None,) * len(roots)
     seeds = (gradients,) if isinstance(gradients, Tensor) else tuple(gradients)
@@ -232,11 +238,6 @@ def _walk_from(roots: Sequence[Tensor], gradients: Sequence[Any], state: array) 
             _go_on(address, status, bool(state[layout.W_CAPTURE]))
 
 
-def _state_word(address: int, word: int) -> int:
-    """A word of a walk's state."""
-    return ctypes.c_int64.from_address(address + 8 * word).value
-
-
 def _go_on(address: int, status: int, capture: bool) -> None:
     """Continue a walk that stopped for Python, to its end or to an error."""
     with turn:
@@ -244,17 +245,21 @@ def _go_on(address: int, status: int, capture: bool) -> None:
 
 
 def _finish(address: int, status: int, capture: bool) -> None:
+    sights = Sights()
     try:
         while status != 0:
-            if status == layout.NEED_PYTHON:
-                offset = _state_word(address, layout.W_CURSOR)
+            if status == layout.NEED_HOOKS:
+                sights.look(address, capture)
+            elif status == layout.NEED_PYTHON:
+                offset = state_word(address, layout.W_CURSOR)
                 if store.tape[offset + layout.T_OP] == layout.DEAD_OP:
                     raise RuntimeError(SECOND_TIME)  # a walk in between has freed it
                 run_python_row(address, offset, capture)
                 entries.leave_row(CONTEXT, address, offset)
             elif not store.mend(status):
-                _raise(status)
+                raise_status(status)
             status = entries.walk(CONTEXT, address)
+        sights.finish()
     except BaseException:
         entries.abandon(CONTEXT, address)
         raise
@@ -262,7 +267,8 @@ def _finish(address: int, status: int, capture: bool) -> None:
         entries.end_walk(CONTEXT)
 
 
-def _raise(status: int) -> NoReturn:
+def raise_status(status: int) -> NoReturn:
+    """Raise what a walk that cannot go on has met."""
     if status == layout.FREED:
         raise RuntimeError(SECOND_TIME)
     if status == layout.STALE:

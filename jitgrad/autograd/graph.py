@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT, VIEW_CODE, VIEW_NAMES, slot_dtype, slot_shape
@@ -12,6 +13,7 @@ from ..engine.layout import (
     S_FLAGS,
     S_OUTPUT,
     S_ROW,
+    S_STORAGE,
     SLOT_WORDS,
     T_INPUTS,
     T_KIND,
@@ -21,6 +23,18 @@ from ..engine.layout import (
 )
 from ..kernels import OPS
 from ..store import store
+from ..utils.hooks import RemovableHandle
+from .notes import add_hook, row_note
+from .saved import (
+    allow_mutation_on_saved_tensors,
+    disable_saved_tensors_hooks,
+    save_on_cpu,
+    saved_tensors_hooks,
+)
+
+__all__ = ["AccumulateGrad", "GradientEdge", "Node", "allow_mutation_on_saved_tensors",
+           "disable_saved_tensors_hooks", "get_gradient_edge", "increment_version", "save_on_cpu",
+           "saved_tensors_hooks"]  # fmt: skip
 
 python_nodes: dict[int, Any] = {}  # rows of custom functions: number on the tape -> the function's context
 
@@ -74,6 +88,24 @@ class Node:
             edges.append((node, words[slot * SLOT_WORDS + S_OUTPUT]))
         return tuple(edges)
 
+    def register_prehook(self, hook: Callable[[tuple], Any]) -> RemovableHandle:
+        """Call ``hook(grad_outputs)`` before the node runs in a walk; it may return others in their place."""
+        self._check_alive("register_prehook")
+        slot = self._output._slot
+        return add_hook(slot, row_note(slot).before, hook, "register_prehook")
+
+    def register_hook(self, hook: Callable[[tuple, tuple], Any]) -> RemovableHandle:
+        """Call ``hook(grad_inputs, grad_outputs)`` after the node has run; it may return other grad_inputs."""
+        self._check_alive("register_hook")
+        slot = self._output._slot
+        return add_hook(slot, row_note(slot).after, hook, "register_hook")
+
+    def _check_alive(self, name: str) -> None:
+        if self._output._word(S_ROW) <= layout.FREED_ROW:
+            raise RuntimeError(
+                f"{name}: the graph of {self.name()} has been freed; register before backward()"
+            )
+
 
 class AccumulateGrad(Node):
     """Where a gradient ends: it is added to ``variable.grad``."""
@@ -91,6 +123,54 @@ class AccumulateGrad(Node):
     def next_functions(self) -> tuple:
         """Nothing comes before a leaf."""
         return ()
+
+
+class GradientEdge(NamedTuple):
+    """A place in the graph where a gradient passes; `autograd.grad` and `backward` take it like its tensor."""
+
+    node: Node
+    output_nr: int
+    ownership_token: Any = None
+
+    @property
+    def tensor(self) -> Tensor:
+        """The tensor whose gradient it is."""
+        row = self.node._output._word(S_ROW)
+        if row < 0 or self.node._output._word(S_OUTPUT) == self.output_nr:
+            return self.node._output
+        tape = store.tape
+        slot = int(tape[row + T_OPERANDS + 2 * (int(tape[row + T_INPUTS]) + self.output_nr)])
+        if not slot:
+            raise RuntimeError(f"GradientEdge: output {self.output_nr} of {self.node.name()} is gone")
+        return wrap(entries.retain(CONTEXT, slot))
+
+
+def get_gradient_edge(tensor: Tensor) -> GradientEdge:
+    """The edge along which the gradient of a tensor comes.
+
+    Raises
+    ------
+    RuntimeError
+        If the tensor does not require gradients.
+    """
+    if not tensor.requires_grad:
+        raise RuntimeError(
+            "get_gradient_edge: It is not possible to get the gradient edge for a Tensor that does not require "
+            "gradients"
+        )
+    return GradientEdge(node_of(tensor) or AccumulateGrad(tensor), tensor._word(S_OUTPUT))
+
+
+def increment_version(tensor: Any) -> None:
+    """Count a write that was done behind the library's back, so that stale saved values are seen.
+
+    Parameters
+    ----------
+    tensor : Tensor or iterable of Tensor
+        What has been written to.
+    """
+    for x in (tensor,) if isinstance(tensor, Tensor) else tensor:
+        store.storage_table["version"][x._word(S_STORAGE)] += 1
 
 
 def node_of(tensor: Tensor) -> Node | None:
