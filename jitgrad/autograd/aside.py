@@ -46,7 +46,7 @@ def walk_aside(state: int, offset: int, capture: bool, note: RowNote) -> None:
 
 def deliver(state: int, slot: int, gradient: Tensor) -> None:
     """Give a gradient to an operand in a walk."""
-    from .backward import SECOND_TIME
+    from .graph import SECOND_TIME
 
     status = layout.NEED_KERNEL
     while status == layout.NEED_KERNEL:

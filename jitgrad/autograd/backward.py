@@ -12,15 +12,9 @@ from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import S_FLAGS, S_NUMEL, S_ROW, SLOT_WORDS
 from ..store import raise_out_of_memory, store
-from .graph import GradientEdge, describe_stale, run_python_row
+from .graph import SECOND_TIME, GradientEdge, describe_stale, drop_freed_nodes, run_python_row
 from .hooks import Sights, state_word
 from .turns import own_turn, turn
-
-SECOND_TIME = (
-    "backward: Trying to backward through the graph a second time (or directly access saved tensors after they "
-    "have already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
-    "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time"
-)
 
 
 def seed_of(root: Tensor, gradient: Any) -> int:
@@ -259,6 +253,7 @@ def _finish(address: int, status: int, capture: bool) -> None:
             elif not store.mend(status):
                 raise_status(status)
             status = entries.walk(CONTEXT, address)
+        drop_freed_nodes()
         sights.finish()
     except BaseException:
         entries.abandon(CONTEXT, address)

@@ -39,6 +39,13 @@ __all__ = ["AccumulateGrad", "GradientEdge", "Node", "allow_mutation_on_saved_te
 python_nodes: dict[int, Any] = {}  # rows of custom functions: number on the tape -> the function's context
 
 
+SECOND_TIME = (
+    "backward: Trying to backward through the graph a second time (or directly access saved tensors after they "
+    "have already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
+    "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time"
+)
+
+
 class Node:
     """A recorded operation, as ``tensor.grad_fn`` shows it.
 
@@ -105,6 +112,34 @@ class Node:
             raise RuntimeError(
                 f"{name}: the graph of {self.name()} has been freed; register before backward()"
             )
+
+
+class FunctionNode(Node):
+    """The node of a custom function: what its context has, it has, too."""
+
+    def __init__(self, output: Tensor, context: Any) -> None:
+        super().__init__(output)
+        self._context = context
+
+    def name(self) -> str:
+        """Name of the function with ``Backward`` behind it."""
+        return self._context.name()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_context":
+            raise AttributeError(name)
+        return getattr(self._context, name)
+
+
+class _Freed:
+    """What is left of a custom function's context when its row is gone."""
+
+    def name(self) -> str:
+        return "FunctionBackward"
+
+    @property
+    def saved_tensors(self) -> Any:
+        raise RuntimeError(SECOND_TIME)
 
 
 class AccumulateGrad(Node):
@@ -180,6 +215,8 @@ def node_of(tensor: Tensor) -> Node | None:
         return None
     if row >= 0 and int(store.tape[row + T_KIND]) == layout.PYTHON:
         return python_nodes[int(store.tape[row + T_OP])].as_node(tensor)
+    if row == layout.FREED_ROW - layout.FREED_PYTHON:
+        return FunctionNode(tensor, _Freed())
     return Node(tensor)
 
 
@@ -234,12 +271,12 @@ def run_python_row(state: int, offset: int, capture: bool) -> None:
             continue
         status = entries.give_cotangent(CONTEXT, state, slot, entries.retain(CONTEXT, gradient._slot))
         if status == layout.FREED:
-            from .backward import SECOND_TIME
-
             raise RuntimeError(SECOND_TIME)
 
 
 def drop_freed_nodes() -> None:
     """Forget the contexts of custom functions whose rows are gone."""
     while (number := entries.take_freed_node(CONTEXT)) >= 0:
-        python_nodes.pop(number, None)
+        context = python_nodes.pop(number, None)
+        if context is not None:
+            context.free()
