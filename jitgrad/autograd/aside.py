@@ -88,10 +88,11 @@ def _gradients(offset: int, capture: bool, note: RowNote) -> list[Tensor | None]
     try:
         for k, slot in enumerate(slots):
             wanted = k < inputs and slot and _word(slot, S_FLAGS) & layout.REQUIRES_GRAD
-            if not slot or not (wanted or k in values):
+            if not (wanted or k in values):
                 continue
             value = values[k]._slot if k in values else 0
-            stand_ins[k] = demand("stand_in", slot, value, k >= inputs)
+            # an output of which only the value was needed is gone
+            stand_ins[k] = demand("stand_in", slot or value, value, k >= inputs and slot != 0)
             store.tape[places + 2 * k] = stand_ins[k]
             if value:
                 version = int(store.storage_table[_word(value, S_STORAGE)]["version"])

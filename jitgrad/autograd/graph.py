@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -252,6 +253,14 @@ def describe_stale(detail: list[int]) -> str:
     )
 
 
+_walk = threading.local()
+
+
+def walks_to_inputs() -> bool:
+    """Inside a custom function's backward: whether the walk collects the gradients of chosen tensors only."""
+    return getattr(_walk, "to_inputs", False)
+
+
 def run_python_row(state: int, offset: int, capture: bool) -> None:
     """Run the backward of a custom function's row and hand its results to the operands."""
     tape = store.tape
@@ -262,7 +271,11 @@ def run_python_row(state: int, offset: int, capture: bool) -> None:
     for slot in slots[inputs:]:
         found = store.slots[slot * SLOT_WORDS + layout.S_COTANGENT] if slot else 0
         cotangents.append(wrap(entries.retain(CONTEXT, found)) if found else None)
-    gradients = node.run_backward(cotangents)
+    before, _walk.to_inputs = walks_to_inputs(), capture
+    try:
+        gradients = node.run_backward(cotangents)
+    finally:
+        _walk.to_inputs = before
     for slot, gradient in zip(slots[:inputs], gradients, strict=True):
         if gradient is None or not slot:
             continue

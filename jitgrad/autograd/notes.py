@@ -145,12 +145,15 @@ def watch_slot(slot: int) -> None:
 
 def drop_old_notes() -> None:
     """Forget the notes of slots that are gone."""
-    words = store.slots
-    for slot in list(notes):
-        at = slot * SLOT_WORDS
-        counts = words[at + S_HANDLES : at + layout.S_LINKS + 1]
-        if not words[at + S_FLAGS] & layout.NOTED or not (any(counts) or words[at + layout.S_COTANGENT]):
-            del notes[slot]
+    for slot in [s for s in notes if not _is_noted(s)]:
+        del notes[slot]
+
+
+def _is_noted(slot: int) -> bool:
+    """Whether a slot is in use, and its note its own."""
+    words, at = store.slots, slot * SLOT_WORDS
+    used = any(words[at + S_HANDLES : at + layout.S_LINKS + 1]) or words[at + layout.S_COTANGENT]
+    return bool(used and words[at + S_FLAGS] & layout.NOTED)
 
 
 def settle_notes(slots: list[int]) -> None:
@@ -158,7 +161,9 @@ def settle_notes(slots: list[int]) -> None:
     words = store.slots
     for slot in slots:
         note = note_of(slot)
-        if note is not None:
+        if not _is_noted(slot):
+            notes.pop(slot, None)
+        elif note is not None:
             at = slot * SLOT_WORDS
             row = words[at + S_ROW]
             if row <= layout.FREED_ROW:
