@@ -6,6 +6,7 @@ from .anomaly import detect_anomaly, set_detect_anomaly
 from .backward import backward_many as backward
 from .backward import grad
 from .function import Function
+from .gradcheck import gradcheck, gradgradcheck
 from .modes import (
     enable_grad,
     inference_mode,
@@ -22,6 +23,8 @@ __all__ = [
     "detect_anomaly",
     "enable_grad",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
     "graph",
     "inference_mode",
     "is_grad_enabled",
