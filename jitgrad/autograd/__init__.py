@@ -1,6 +1,7 @@
 """Automatic differentiation: recording modes, the walk back, and custom functions."""
 
 from .._tensor import Tensor as Variable
+from . import functional as functional
 from . import graph as graph
 from .anomaly import detect_anomaly, set_detect_anomaly
 from .backward import backward_many as backward
@@ -22,6 +23,7 @@ __all__ = [
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",

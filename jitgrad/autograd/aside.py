@@ -29,7 +29,7 @@ def _word(slot: int, field: int) -> int:
 def walk_aside(state: int, offset: int, capture: bool, note: RowNote) -> None:
     """Hand on the cotangents of the row at `offset`: unpack what it needs, check it, show it to hooks."""
     from .anomaly import check_gradients, naming_line
-    from .hooks import replaced
+    from .hooks import through_hooks
 
     operands = operands_of(offset)
     outputs = [int(s) for s in slots_of(offset)[len(operands) :]]
@@ -37,8 +37,7 @@ def walk_aside(state: int, offset: int, capture: bool, note: RowNote) -> None:
     with naming_line(note):
         gradients = _gradients(offset, capture, note)
     check_gradients(offset, gradients, note)
-    for hook in list(note.after.values()):
-        gradients = list(replaced(hook, hook(tuple(gradients), came), tuple(gradients)))
+    gradients = through_hooks(note.after, gradients, came)
     for slot, gradient in zip(operands, gradients, strict=True):
         if gradient is not None:
             deliver(state, slot, gradient)

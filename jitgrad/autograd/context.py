@@ -38,10 +38,9 @@ class FunctionCtx:
         self.needs_input_grad = needs
         self._saved: tuple[Any, ...] = ()  # tensors, None, or what hooks have made of tensors
         self._versions: tuple[int, ...] = ()
-        self._own: dict[
-            int, int
-        ] = {}  # which of the saved tensors are outputs: the number of the recorded output
-        self._outputs: Sequence[Tensor] = ()  # the recorded outputs, while a walk that is recorded is here
+        # saved tensors that are kept without their history are entries of the row, which a recorded walk lends
+        self._place: dict[int, int] = {}
+        self._entries: Sequence[Tensor | None] = ()
         self._constant: tuple[Tensor, ...] = ()
         self._dirty: tuple[Tensor, ...] = ()
         self._materialize = True
@@ -84,20 +83,22 @@ class FunctionCtx:
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
         """The tensors kept for backward."""
+        from .function import with_history
+
         if self._freed:
             raise RuntimeError(SECOND_TIME)
         found = []
         for k, t in enumerate(self._saved):
             if isinstance(t, Packed):
-                found.append(t.unpack())
-                continue
-            if t is not None and k < len(self._versions) and t._version != self._versions[k]:
+                t = t.unpack()
+            elif t is not None and k < len(self._versions) and t._version != self._versions[k]:
                 raise RuntimeError(
                     "backward: one of the variables needed for gradient computation has been modified by an "
                     f"inplace operation: a saved tensor of {self.name()} of shape {list(t.shape)} is at "
                     f"version {t._version}; expected version {self._versions[k]} instead"
                 )
-            found.append(self._outputs[self._own[k]] if k in self._own and self._outputs else t)
+            place = self._entries[self._place[k]] if k in self._place and self._entries else None
+            found.append(t if place is None else with_history(t, place))
         return tuple(found)
 
     def name(self) -> str:
@@ -113,25 +114,29 @@ class FunctionCtx:
         self._arguments, self._positions, self._places = len(args), positions, places
         self._inputs = {k: (tuple(args[k].shape), args[k].dtype) for k in positions}
         self._shapes = [(tuple(t.shape), t.dtype) if isinstance(t, Tensor) else None for t in results]
-        recorded = {id(outputs[k]): j for j, k in enumerate(places)}
-        recorded |= {id(results[k]): j for j, k in enumerate(places)}
-        arguments = {id(args[k]) for k in positions} - {id(t) for t in self._dirty}
+        recorded = {id(outputs[k]): j for j, k in enumerate(places, len(positions))}
+        recorded |= {id(results[k]): j for j, k in enumerate(places, len(positions))}
+        dirty = {id(t) for t in self._dirty}
+        arguments = {id(args[k]): j for j, k in enumerate(positions) if id(args[k]) not in dirty}
         if any(t is not None and t.is_inference() for t in self._saved):
             raise RuntimeError(f"{self.name()}: {INFERENCE_SAVED}")
         kept: list[Any] = []
         for k, t in enumerate(self._saved):
             if t is not None and id(t) in recorded and id(t) not in arguments:
-                self._own[k] = recorded[id(t)]
+                self._place[k] = recorded[id(t)]
                 t = t.detach()  # the tensor itself would keep its own history alive
             kept.append(t)
         self._versions = tuple(0 if t is None else t._version for t in kept)
         packed = [None if t is None else pack(t.detach()) for t in kept]
+        for k, p in enumerate(packed):
+            if p is not None and id(kept[k]) in arguments:
+                self._place[k] = arguments[id(kept[k])]
         self._saved = tuple(t if p is None else p for t, p in zip(kept, packed, strict=True))
         self._constant = self._dirty = ()
 
     def free(self) -> None:
         """The row is gone: let go of what was saved for it."""
-        self._freed, self._saved, self._outputs = True, (), ()
+        self._freed, self._saved, self._entries = True, (), ()
 
     def as_node(self, output: Tensor) -> Node:
         """The node for ``output.grad_fn``."""
@@ -141,22 +146,22 @@ class FunctionCtx:
         return kind(output, self)
 
     def run_backward(
-        self, cotangents: list[Tensor | None], create_graph: bool = False, outputs: Sequence[Tensor] = ()
+        self, cotangents: list[Tensor | None], record: bool = False, entries: Sequence[Tensor | None] = ()
     ) -> list[Tensor | None]:
         """Call the user's backward and check what it returns; one gradient for each recorded operand.
 
-        With `create_graph` what it does is recorded, and `outputs`, the recorded outputs of the function, stand
-        for those that were saved.
+        With `record` what it runs is recorded, so that it can itself be differentiated; `entries`, the row's
+        operands and outputs, then give their history to saved tensors that have none.
         """
         from .function import backward_of
 
         cotangents = self._for_every_output(cotangents)
-        self._outputs = outputs
+        self._entries = entries
         try:
-            with enable_grad() if create_graph else no_grad():
+            with enable_grad() if record else no_grad():
                 result = backward_of(self._function)(self, *cotangents)
         finally:
-            self._outputs = ()
+            self._entries = ()
         results = list(result) if isinstance(result, tuple) else [result]
         while len(results) > self._arguments and results[-1] is None:
             results.pop()

@@ -216,6 +216,23 @@ def _check_dirty(context: FunctionCtx, operands: Sequence[Tensor], outputs: Sequ
             )
 
 
+class _History(Function):
+    """A value with the place in the graph of another tensor, whose own value may be gone."""
+
+    @staticmethod
+    def forward(ctx: Any, place: Tensor, value: Tensor) -> Tensor:
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:
+        return cotangent, None
+
+
+def with_history(value: Tensor, place: Tensor) -> Tensor:
+    """The value, so that gradients with respect to it go where those of `place` go."""
+    return _History.apply(place, value) if records() and place.requires_grad else value
+
+
 class _Once(Function):
     """Passes gradients on, and refuses to be differentiated."""
 

@@ -109,7 +109,7 @@ class Sights:
     """What one walk has shown to Python, to be dealt with when it is over."""
 
     def __init__(self) -> None:
-        self._accumulated: list[tuple[Tensor, Note, Tensor | None]] = []
+        self._accumulated: list[tuple[Tensor, Tensor | None]] = []
         self._slots: list[int] = []
 
     def look(self, state: int, capture: bool) -> None:
@@ -128,12 +128,8 @@ class Sights:
         """After the walk: the hooks of leaves that have their gradients now."""
         accumulated, self._accumulated = self._accumulated, []
         with no_grad():
-            for leaf, note, gradient in accumulated:
-                for hook in list((note.accumulated or {}).values()):
-                    hook(leaf)
-                if note.row is not None:
-                    for hook in list(note.row.after.values()):
-                        hook((), (gradient,))
+            for leaf, gradient in accumulated:
+                run_accumulated(leaf, gradient)
         settle_notes(self._slots)
 
     def _row(self, state: int, offset: int, capture: bool) -> bool:
@@ -178,7 +174,7 @@ class Sights:
             if note.accumulated or (note.row is not None and note.row.after):
                 after = note.row is not None and note.row.after
                 gradient = _handle(store.slots[slot * SLOT_WORDS + S_COTANGENT]) if after else None
-                self._accumulated.append((_handle(slot), note, gradient))
+                self._accumulated.append((_handle(slot), gradient))
 
 
 def _handle(slot: int) -> Tensor:
@@ -244,6 +240,35 @@ def replaced(hook: Any, result: Any, before: tuple[Tensor | None, ...]) -> tuple
         )
     pairs = zip(found, before, strict=True)
     return tuple(None if new is None else _fitting(hook, new, old) for new, old in pairs)
+
+
+def cotangent_after_hooks(slot: int, gradient: Tensor) -> Tensor:
+    """The complete cotangent of a slot after the hooks of its tensor."""
+    note = note_of(slot)
+    if note is None or not note.hooks or slot in _skipped:
+        return gradient
+    return hooked_gradient(note.hooks, gradient)
+
+
+def run_accumulated(leaf: Tensor, gradient: Tensor | None) -> None:
+    """The hooks of a leaf that has just got its gradient."""
+    note = note_of(leaf._slot)
+    if note is not None and leaf.is_leaf:
+        for hook in list((note.accumulated or {}).values()):
+            hook(leaf)
+        if note.row is not None:
+            for hook in list(note.row.after.values()):
+                hook((), (gradient,))
+
+
+def through_hooks(
+    hooks: OrderedDict[int, Callable], values: Sequence[Tensor | None], *others: Any
+) -> list[Tensor | None]:
+    """Gradients after the hooks of a node, which are called with them and with `others`."""
+    found = tuple(values)
+    for hook in list(hooks.values()):
+        found = replaced(hook, hook(found, *others), found)
+    return list(found)
 
 
 def run_node_hooks(note: RowNote, slots: list[int]) -> None:

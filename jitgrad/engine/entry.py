@@ -21,6 +21,7 @@ GROUPS = {
         "begin_walk",
         "end_stand_in",
         "end_walk",
+        "exchange",
         "forget_saved",
         "free_state",
         "give_cotangent",
@@ -80,6 +81,7 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
         backward,
         cotangents,
         create,
+        exchange,
         growth,
         handles,
         hot,
@@ -94,7 +96,7 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
     )
     from .tables import CONTEXT
 
-    modules = (arrays, aside, backward, cotangents, create, growth, handles, hot, pace, record, recording,
+    modules = (arrays, aside, backward, cotangents, create, exchange, growth, handles, hot, pace, record, recording,
                replay, team, turns, update, views)  # fmt: skip
     found = {}
     for module in modules:

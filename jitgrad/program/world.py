@@ -323,6 +323,8 @@ class World:
             for p in one.parameters(recurse=False):
                 self._waiting += hook_functions(p._slot)
             kind = type(one)
+            if one._hooks is not None:
+                self._waiting += one._hooks.functions()
             if getattr(one.forward, "__func__", None) is not kind.forward:  # set on the instance
                 self._waiting.append(one.forward)
             if not is_users(kind.__module__):
