@@ -117,6 +117,12 @@ def make_note(slot: int) -> Note:
     return note
 
 
+def move_note(slot: int, to: int) -> None:
+    """What was written down about one slot is about another now, which has its place in the graph."""
+    if slot in notes:
+        notes[to] = notes.pop(slot)
+
+
 def outputs_of(offset: int) -> list[int]:
     """The outputs of a row that are still there."""
     tape = store.tape

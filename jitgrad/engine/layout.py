@@ -70,7 +70,7 @@ INFERENCE = 256  # made under inference_mode
 SAVED_BY_MAKER = 512  # one of the counts in `saved` is the row's that made the slot
 DETACHED = 2048  # shares memory with another tensor whose history it does not follow
 ORPHAN = 1024  # its row has been told that nobody needs this output
-NOTED = 2048  # Python has written down something about the slot, which is gone when the flag is
+NOTED = 4096  # Python has written down something about the slot, which is gone when the flag is
 HOOKED = 1 << 16  # Python wants to see its cotangent on the way; more than any row has outputs
 
 storage_dtype = np.dtype(
