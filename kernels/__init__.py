@@ -11,7 +11,7 @@ from . import movement, products, selection
 from . import recurrent_input, recurrent_layers, ctc
 from . import convolution
 from . import indexing, scans, sorting
-from . import line_maps, max_pooling, mean_pooling
+from . import line_maps, max_pooling, mean_pooling, pair_pooling
 from . import attention, embedding, embedding_bag
 from .table import BY_NAME, OPS
 

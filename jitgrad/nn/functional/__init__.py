@@ -49,7 +49,7 @@ from .activation import (
 )
 from .classification import cross_entropy, nll_loss
 from .ctc import ctc_loss
-from .dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from .channel_dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from .linear import bilinear, cosine_similarity, dropout, linear, normalize, pairwise_distance
 from .margin import cosine_embedding_loss, hinge_embedding_loss, margin_ranking_loss, triplet_margin_loss
 from .normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
