@@ -191,8 +191,8 @@ def _blocks(name: str, size: Sequence[int], options: Options, said: str) -> tupl
     )
     if min(blocks) < 1:
         raise RuntimeError(
-            f"{name}: Given {said} {tuple(size)}, {_said(options)}, calculated shape of the array of sliding blocks "
-            f"as {blocks}, but its components must be at least one"
+            f"{name}: Given {said} {tuple(size)}, {_said(options)}, calculated shape of the array of sliding "
+            f"blocks as {blocks}, but its components must be at least one"
         )
     return blocks
 
