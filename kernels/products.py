@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 
-from . import abi, gemm
+from . import abi, gemm, vjps
 from .gemm_tiles import ACCUMULATE
 from .host import host
 from .nest import share, spread
@@ -176,7 +176,7 @@ def build_linear_backward(symbol: str, dtype: int) -> ir.Module:
     with b.if_then(arrays.present(7)), b.if_else(g_fits) as (even, odd):
         with even:
             start = (arrays.address(4), arrays.stride(4, p.last(4, 1)))
-            _column_sums(p, start, g_stride, rows, features, threads)
+            column_sums(p, 7, start, g_stride, rows, features, threads)
         with odd:
             _column_sums_by_rows(p, rows, features, threads)
     b.ret_void()
@@ -214,11 +214,16 @@ def _weight_gradient(p: Products, sizes, g_fits: ir.Value, g_stride: ir.Value, t
                 p.multiply((features, depth, I64(1)), matrices, threads, flags=flags)
 
 
-def _column_sums(p: Products, start, g_stride: ir.Value, rows: ir.Value, features: ir.Value, threads) -> None:
-    """Sum the rows of the cotangent into array 7, several rows side by side and then together."""
+def column_sums(
+    p: Products, k: int, start, g_stride: ir.Value, rows: ir.Value, features: ir.Value, threads
+) -> None:
+    """Sum the rows of a matrix into array `k`, several rows side by side and then together.
+
+    `start` is the matrix' address and the stride between its columns.
+    """
     b, one, dtype = p.b, p.arrays.scope, p.dtype
     address, column = start
-    source, target = one.pointer(address, dtype), p.arrays.pointer(7, dtype)
+    source, target = one.pointer(address, dtype), p.arrays.pointer(k, dtype)
     lanes = host().lanes(p.item)
     begin, end = share(one, features, *threads, lanes)
     whole = b.and_(rows, I64(-CHAINS))
@@ -383,6 +388,7 @@ array_op(
     build_linear,
     backward=build_linear_backward,
     gradients={"x": ("w",), "w": ("x",), "bias": ()},
+    vjp={"x": vjps.linear_x, "w": vjps.linear_w, "bias": vjps.linear_bias},
     rule=LINEAR,
     requires=(gemm.provide,),
     reference=reference_linear,
@@ -393,6 +399,7 @@ array_op(
     build_matmul,
     backward=build_matmul_backward,
     gradients={"a": ("b",), "b": ("a",)},
+    vjp={"a": vjps.matmul_a, "b": vjps.matmul_b},
     rule=MATMUL,
     requires=(gemm.provide,),
     reference=np.matmul,

@@ -108,6 +108,19 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "softmax": lambda: [matrix(), 0],
     "softmin": lambda: [matrix(), 0],
     "item": lambda: [vector()[0]],
+    "multi_head_attention_forward": lambda: [
+        *[cube()] * 3,
+        3,
+        1,
+        torch.cat([matrix()] * 3),
+        torch.cat([vector()] * 3),
+        None,
+        None,
+        False,
+        0.0,
+        matrix(),
+        vector(),
+    ],
     "normal_": lambda: [matrix(), 0.0, 1.0],
     "retain_grad": lambda: [matrix().requires_grad_() * 2],
     "unfold": lambda: [matrix(), 0, 2, 1],
@@ -118,6 +131,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "bce": lambda: [matrix(), matrix()],
     "bce_with_logits": lambda: [matrix(), matrix()],
     "bernoulli_": lambda: [matrix(), matrix()],
+    "batch_norm": lambda: [cube(), *[vector()] * 4, True, 0.1, 1e-5],
     "bilinear": lambda: [matrix(), matrix(), cube(), vector()],
     "bincount": lambda: [places(), vector()],
     "bmm": lambda: [cube(), cube()],
@@ -133,13 +147,17 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "diagonal": lambda: [matrix()],
     "dot": lambda: [vector(), vector()],
     "embedding": lambda: [places(), matrix()],
+    "embedding_bag": lambda: [integers(), matrix()],
     "expand": lambda: [matrix(), 2, 3, 3],
     "fused_mse_loss": lambda: [matrix(), matrix()],
     "gather": lambda: [matrix(), 0, integers()],
+    "group_norm": lambda: [cube(), 1, vector(), vector()],
     "hsplit": lambda: [matrix(), 3],
     "huber": lambda: [matrix(), matrix()],
     "index_put": lambda: [matrix(), [places(), places()], vector()],
+    "instance_norm": lambda: [cube(), *[vector()] * 4, True, 0.1, 1e-5],
     "kl_div_pointwise": lambda: [matrix(), matrix()],
+    "layer_norm": lambda: [matrix(), (3,), vector(), vector()],
     "lerp": lambda: [matrix(), matrix(), matrix()],
     "linear": lambda: [matrix(), matrix(), vector()],
     "logit": lambda: [matrix()],
@@ -155,9 +173,11 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "prelu": lambda: [matrix(), vector()],
     "repeat": lambda: [matrix(), 1, 2],
     "reshape": lambda: [matrix(), 9],
+    "rms_norm": lambda: [matrix(), (3,), vector()],
     "rot90": lambda: [matrix()],
     "scatter": lambda: [matrix(), 0, integers(), matrix()],
     "scatter_add": lambda: [matrix(), 0, integers(), matrix()],
+    "scaled_dot_product_attention": lambda: [cube(), cube(), cube(), matrix()],
     "select_scatter": lambda: [matrix(), vector(), 0, 1],
     "slice_scatter": lambda: [matrix(), matrix()],
     "smooth_l1": lambda: [matrix(), matrix()],
@@ -166,6 +186,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "swapaxes_": lambda: [matrix(), 0, 1],
     "take": lambda: [matrix(), integers()],
     "tensordot": lambda: [matrix(), matrix(), 1],
+    "torch.embedding": lambda: [matrix(), places()],
     "threshold_": lambda: [matrix(), 0.5, 0.0],
     "transpose_": lambda: [matrix(), 0, 1],
     "unsqueeze_": lambda: [matrix(), 0],
@@ -175,6 +196,25 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "vsplit": lambda: [matrix(), 3],
     "where": lambda: [mask(), matrix(), matrix()],
 }
+_PLANES = {1: matrix, 2: cube, 3: lambda: cube().unsqueeze(0)}
+for _n, _planes in _PLANES.items():
+    for _kind in ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool"):
+        CALLS[f"{_kind}{_n}d"] = lambda planes=_planes: [planes(), 2]
+    for _kind in ("max_pool", "adaptive_max_pool"):
+        CALLS[f"{_kind}{_n}d_with_indices"] = CALLS[f"{_kind}{_n}d"]
+    CALLS[f"lp_pool{_n}d"] = lambda planes=_planes: [planes(), 2.0, 2]
+
+CALLS["pad"] = lambda: [matrix(), (1, 2)]
+for _name in ("interpolate", "upsample", "upsample_nearest"):
+    CALLS[_name] = lambda: [cube(), 2]
+CALLS["upsample_bilinear"] = lambda: [cube().unsqueeze(0), 2]
+CALLS["pixel_unshuffle"] = CALLS["pixel_shuffle"] = CALLS["channel_shuffle"] = lambda: [cube(), 1]
+CALLS["local_response_norm"] = lambda: [cube(), 2]
+for _n in (1, 2, 3):
+    CALLS[f"max_unpool{_n}d"] = lambda planes=_PLANES[_n]: [planes(), planes().long(), 2]
+    CALLS[f"dropout{_n}d"] = lambda planes=_PLANES[_n], n=_n: [planes() if n != 2 else cube().unsqueeze(0)]
+CALLS["feature_alpha_dropout"] = CALLS["alpha_dropout"] = lambda: [matrix(), 0.5, True]
+
 # of integers and bools, on which these functions work
 WHOLE = ("bitwise_", "__and__", "__or__", "__xor__", "lshift__", "rshift__", "__rand__", "__ror__", "__rxor__",
          "__iand__", "__ior__", "__ixor__", "__invert__")  # fmt: skip
@@ -210,6 +250,7 @@ OPERATORS |= {"__abs__", "__contains__", "__invert__", "__neg__", "__pos__", "__
 def valid_call(name: str, function: Callable) -> list[Any]:
     """Positional arguments with which the function does its work."""
     short = name.rpartition(".")[2]
+    known = (name, short, function.__name__, short.removesuffix("_"))
     known = (name.removeprefix("torch."), short, function.__name__, short.removesuffix("_"))
     made = next((CALLS[n] for n in known if n in CALLS), None)
     if name == "torch.Tensor.where":

@@ -19,6 +19,7 @@ from .slicing import *
 from . import indexing
 from .gathering import *
 from .masking import *
+from .embedding import *
 from .scans import *
 from .sorting import *
 from .losses import *
@@ -31,4 +32,9 @@ from .generator import *
 from .random import *
 from .draws import *
 from .dropout import *
+from .normalization import *
+from .channel_norms import *
+from .pooling import *
+from .shuffling import *
+from . import padding, pooling, resampling
 from . import filling
