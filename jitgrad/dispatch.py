@@ -28,6 +28,7 @@ _READS |= {f"y{k}": layout.USE_OUTPUT << k for k in range(1, layout.MAX_OUTPUTS)
 
 def publish(op: Op) -> None:
     """Write one operation's line of the engine's table."""
+    store.grow_ops(op.code + 1)
     line = store.ops[op.code]
     line["kind"] = op.kind
     line["inputs"] = 0 if op.operands == ("*",) else len(op.operands)

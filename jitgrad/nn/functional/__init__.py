@@ -48,12 +48,13 @@ from .activation import (
     threshold_,
 )
 from .classification import cross_entropy, nll_loss
+from .ctc import ctc_loss
+from .channel_dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from .linear import bilinear, cosine_similarity, dropout, linear, normalize, pairwise_distance
 from .margin import cosine_embedding_loss, hinge_embedding_loss, margin_ranking_loss, triplet_margin_loss
 from .normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from .probability import binary_cross_entropy, binary_cross_entropy_with_logits, kl_div
 from .regression import gaussian_nll_loss, huber_loss, l1_loss, mse_loss, poisson_nll_loss, smooth_l1_loss
-from .dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from .unpooling import max_unpool1d, max_unpool2d, max_unpool3d
 from .adaptive_pooling import (
     adaptive_avg_pool1d,
@@ -115,6 +116,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",
