@@ -31,6 +31,7 @@ from .dtypes import (
     uint8,
 )
 from .functions import *
+from .model_summary import summary
 from .printing import set_printoptions
 from .program import compile
 from .show import show_tape
