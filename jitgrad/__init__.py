@@ -46,3 +46,14 @@ int = int32
 long = int64
 FloatTensor = Tensor
 is_tensor = lambda value: isinstance(value, Tensor)  # noqa: E731
+
+
+def __getattr__(name: str):
+    """Bring in what few programs use when they first do."""
+    if name == "viz":
+        import importlib
+
+        return importlib.import_module("jitgrad.viz")
+    raise AttributeError(
+        f"module 'jitgrad' has no attribute '{name}'; jitgrad has PyTorch's names for what it can do"
+    )

@@ -303,7 +303,10 @@ def _line(row: TapeRow) -> tuple[str, ...]:
         str(row.number),
         row.op,
         " ".join(_marked(v) for v in row.operands),
-        ", ".join(f"{_marked(v)}: {_type(v)}" for v in outputs),
+        ", ".join(
+            f"{_marked(v)}: {_type(v) if v.dtype is not outputs[0].dtype or not k else list(v.shape)}"
+            for k, v in enumerate(outputs)
+        ),
         " ".join(f"{name}={_text(value)}" for name, value in row.attributes.items() if value is not False),
         ", ".join(filter(None, (_summary(v.gradient) for v in outputs))),
     )

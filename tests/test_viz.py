@@ -273,3 +273,9 @@ def test_the_page_steps_through_both_passes_in_a_browser(tmp_path):
 
 def test_files_of_the_page_are_installed():
     assert (Path(viz.__file__).parent / "page.html").is_file()
+
+
+def test_it_is_there_without_an_import_of_its_own():
+    code = "import sys, jitgrad; assert 'jitgrad.viz' not in sys.modules; print(jitgrad.viz.graph)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "function graph" in done.stdout
