@@ -14,7 +14,7 @@ from .table import SCALAR, array_op
 
 
 def build_within(symbol: str, dtype: int) -> ir.Module:
-    """The number of elements outside; arrays x, y; attributes: report, what to report, low, high, what nan counts as."""
+    """The number of elements outside; arrays x, y; attributes report, what to say, low, high, what nan counts as."""
     module, arrays, part, _parts = array_kernel(symbol)
     b, one = arrays.b, arrays.scope
     with b.if_then(b.icmp_signed("!=", part, I64(0))):
