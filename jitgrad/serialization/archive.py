@@ -7,6 +7,7 @@ import struct
 import sys
 import zipfile
 from collections.abc import Callable, Iterable
+from pickle import UnpicklingError
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -75,7 +76,7 @@ class Archive:
         def storage(name: tuple) -> Storage:
             kind, key, location, count = checked_name(name, 5)
             if key not in storages:
-                storages[key] = Storage(key, kind, self._reader(key, count))
+                storages[key] = Storage(key, kind, self._reader(key, size_of(kind, count)))
                 locate(storages[key], location)
             found = storages[key]
             if found.kind is not kind:
@@ -84,18 +85,22 @@ class Archive:
 
         return Unpickler(io.BytesIO(self.read("data.pkl")), storage).load()
 
-    def _reader(self, key: str, count: int) -> Callable[[Kind], np.ndarray]:
+    def _reader(self, key: str, size: int) -> Callable[[Kind], np.ndarray]:
         def read(kind: Kind) -> np.ndarray:
-            data = self.read(f"data/{key}")
-            return decoded(data, kind, count * kind.itemsize, key, self._swapped)
+            return decoded(self.read(f"data/{key}"), kind, size, key, self._swapped)
 
         return read
+
+
+def size_of(kind: Kind | None, count: int) -> int:
+    """Bytes of a storage of `count` elements; without a kind it is of bytes."""
+    return count if kind is None else count * kind.itemsize
 
 
 def checked_name(name: tuple, length: int) -> tuple[Kind | None, str, str, int]:
     """Kind, key, location and number of elements from the tuple that names a storage."""
     if len(name) != length or not isinstance(name[1], StorageType):
-        raise TypeError("unexpected name of a storage")
+        raise UnpicklingError(f"load: a storage is named by {name!r:.80}; the file is damaged")
     _, kind, key, location, count = name[:5]
     if type(key) is not str or type(location) is not str or type(count) is not int or count < 0:
         raise RuntimeError(f"load: a storage is named by {(key, location, count)!r:.80}; the file is damaged")
@@ -108,6 +113,8 @@ def decoded(data: bytes, kind: Kind, size: int, key: str, swapped: bool) -> np.n
         raise RuntimeError(
             f"load: storage {key} has {len(data)} bytes where {size} were expected; the file is damaged"
         )
+    if len(data) % kind.itemsize:
+        raise RuntimeError(f"load: storage {key} of {size} bytes has no whole number of {kind.name} elements")
     return kind.decode(data, swapped)
 
 

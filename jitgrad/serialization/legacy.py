@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pickle import UnpicklingError
 from typing import Any, BinaryIO, NoReturn
 
+from .._tensor import Tensor
 from ..functions.creation import make_empty
-from .archive import checked_name, decoded
+from .archive import checked_name, decoded, size_of
 from .kinds import Kind
 from .rebuild import Storage
 from .unpickler import Unpickler
@@ -34,26 +35,27 @@ def load(data: bytes, locate: Callable[[Storage, str], Any]) -> Any:
     file = io.BytesIO(data)
     _check_head(file)
     begin = file.tell()
-    named: dict[str, tuple[Kind, str, int]] = {}
+    named: dict[str, tuple[Kind | None, str, int]] = {}
+    unread: dict[str, _Unread] = {}
 
     def note(name: tuple) -> _Unread:
         kind, key, location, count = checked_name(name, 6)
         if name[5] is not None:
             raise UnpicklingError("load: a storage that is part of another one is not supported")
-        if kind is None or named.setdefault(key, (kind, location, count)) != (kind, location, count):
+        if named.setdefault(key, (kind, location, count)) != (kind, location, count):
             raise RuntimeError(f"load: storage {key} is said to have two types; the file is damaged")
-        if count * kind.itemsize > size:
+        if size_of(kind, count) > size:
             raise RuntimeError(f"load: storage {key} of {count} elements is larger than the file")
-        return _Unread(key, kind, count)
+        return unread.setdefault(key, _Unread(key, kind, count))
 
     Unpickler(file, note).load()
     keys = Unpickler(file, _refuse).load()
-    if type(keys) is not list or sorted(map(str, keys)) != sorted(named):
+    if type(keys) is not list or any(type(key) is not str for key in keys) or sorted(keys) != sorted(named):
         raise UnpicklingError("load: the file's list of storages does not fit its tensors")
     storages = {}
     for key in keys:
-        elements = _elements(file, key, *named[key])
-        storages[key] = Storage(key, named[key][0], lambda kind, elements=elements: elements)
+        kind, _, count = named[key]
+        storages[key] = Storage(key, kind, _reader(key, _elements(file, key, kind, count)))
     file.seek(begin)
     for key, storage in storages.items():
         locate(storage, named[key][1])
@@ -63,9 +65,16 @@ def load(data: bytes, locate: Callable[[Storage, str], Any]) -> Any:
 class _Unread(Storage):
     """A storage in the first reading: its tensors are made on memory that nobody has filled."""
 
-    def __init__(self, name: str, kind: Kind, count: int) -> None:
+    def __init__(self, name: str, kind: Kind | None, count: int) -> None:
         super().__init__(name, kind, lambda kind: None)
-        self._values[kind] = make_empty((count,), kind.dtype)
+        self._size = size_of(kind, count)
+
+    def values(self, kind: Kind | None = None) -> Tensor:
+        """Memory for all elements."""
+        kind = kind or self.kind
+        if kind not in self._values:
+            self._values[kind] = make_empty((self._size // kind.itemsize,), kind.dtype)
+        return self._values[kind]
 
 
 def _check_head(file: BinaryIO) -> None:
@@ -82,12 +91,15 @@ def _check_head(file: BinaryIO) -> None:
         raise UnpicklingError("load: a file in the old format from a big-endian machine is not supported")
 
 
-def _elements(file: BinaryIO, key: str, kind: Kind, location: str, count: int) -> Any:
-    head = file.read(8)
-    if len(head) < 8 or struct.unpack("<q", head)[0] != count:
+def _elements(file: BinaryIO, key: str, kind: Kind | None, count: int) -> bytes:
+    head, data = file.read(8), file.read(size_of(kind, count))
+    if len(head) < 8 or struct.unpack("<q", head)[0] != count or len(data) < size_of(kind, count):
         raise RuntimeError(f"load: storage {key} does not have its {count} elements; the file is damaged")
-    size = count * kind.itemsize
-    return decoded(file.read(size), kind, size, key, False)
+    return data
+
+
+def _reader(key: str, data: bytes) -> Callable[[Kind], Any]:
+    return lambda kind: decoded(data, kind, len(data), key, False)
 
 
 def _refuse(name: tuple) -> Any:

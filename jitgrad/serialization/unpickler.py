@@ -100,7 +100,14 @@ class Unpickler:
             raise UnpicklingError(f"load: unsupported pickle protocol {protocol}, expected 2 to 5")
 
     def _global(self) -> None:
-        name = f"{self._line()}.{self._line()}".replace("__builtin__.", "builtins.")
+        self._find(self._line(), self._line())
+
+    def _stack_global(self) -> None:
+        name, module = self._stack.pop(), self._stack.pop()
+        self._find(module, name)
+
+    def _find(self, module: Any, name: Any) -> None:
+        name = f"{module}.{name}".replace("__builtin__.", "builtins.")
         if name not in GLOBALS:
             raise UnpicklingError(
                 f"load: unsupported global: the file asks for {name}, which is neither a tensor nor a plain "
@@ -211,6 +218,7 @@ _STEPS: dict[bytes, Callable[[Unpickler], None]] = {
     b"\x80": Unpickler._protocol,
     b"\x95": Unpickler._frame,
     b"c": Unpickler._global,
+    b"\x93": Unpickler._stack_global,
     b"R": Unpickler._reduce,
     b"b": Unpickler._build,
     b"Q": Unpickler._persistent,
