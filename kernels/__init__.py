@@ -6,7 +6,7 @@ turn them into native code once per machine. Importing this package fills the ta
 
 from . import elementwise, activations, pointwise_losses, reductions
 from . import softmax, squared_loss, class_losses, random, dropout
-from . import movement, products, selection
+from . import movement, products, convolution, selection
 from . import indexing, scans, sorting
 from .table import BY_NAME, OPS
 

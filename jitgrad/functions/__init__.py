@@ -23,6 +23,7 @@ from .scans import *
 from .sorting import *
 from .losses import *
 from .products import *
+from .convolution import *
 from .contractions import *
 from .matrices import *
 from .einsum import *

@@ -1,6 +1,15 @@
 """Functions of neural networks: PyTorch's ``torch.nn.functional``."""
 
-from jitgrad.functions import embedding, one_hot
+from jitgrad.functions import (
+    conv1d,
+    conv2d,
+    conv3d,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+    embedding,
+    one_hot,
+)
 
 from .activation import (
     celu,
@@ -38,6 +47,7 @@ from .activation import (
     threshold_,
 )
 from .classification import cross_entropy, nll_loss
+from .folding import fold, unfold
 from .linear import (
     bilinear,
     cosine_similarity,
@@ -68,6 +78,12 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "celu",
     "celu_",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
@@ -75,6 +91,7 @@ __all__ = [
     "elu",
     "elu_",
     "embedding",
+    "fold",
     "gaussian_nll_loss",
     "gelu",
     "glu",
@@ -119,4 +136,5 @@ __all__ = [
     "threshold",
     "threshold_",
     "triplet_margin_loss",
+    "unfold",
 ]

@@ -1,0 +1,517 @@
+"""Convolution as a matrix product, image by image: for few images, and for kernels with very many taps.
+
+The *columns* of an image are a matrix with a row for each channel and tap and a column for each position of the
+map: what that tap sees there. Then a map is ``weights @ columns``, the gradient of the weights ``map @ columns.T``,
+and an image's gradient ``weights.T @ map``, whose columns are summed where they came from, pixel by pixel. A kernel of
+one tap that steps by one needs no copy: the image is its own matrix of columns.
+
+Parts cut a map by rows of positions or by filters, and gradients by channels; sums are never cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from llvmlite import ir
+
+from . import abi, gemm
+from .convolution_shape import FIELDS
+from .gemm_tiles import ACCUMULATE, define
+from .host import host
+from .nest import spread
+from .stage import I64, WORDS, Scope, Vec
+from .whole import Whole
+
+AXES = ("depth", "height", "width")
+FEW_POSITIONS = 64  # maps of fewer positions are cut by filters
+FILTER_GRAIN = 16  # filters and channels are cut at multiples of this
+POSITION_MAJOR = 16  # up to so many positions an image's gradient is made with positions as rows
+
+
+class Shape:
+    """A convolution's attribute words, each as a whole number under its name."""
+
+    def __init__(self, whole: Whole, words: ir.Value) -> None:
+        at = whole.b.inttoptr(words, WORDS)
+        for k, name in enumerate(FIELDS):
+            setattr(self, name, whole.number(whole.one.word(at, k)))
+
+    def __getattr__(self, name: str) -> Vec:
+        raise AttributeError(name)
+
+    def of(self, what: str, axis: str) -> Vec:
+        """One axis of the kernel, the stride and so on; `what` is empty for the image's own size."""
+        return getattr(self, f"{what}_{axis}" if what else axis)
+
+    @property
+    def taps(self) -> Vec:
+        """Taps of a kernel."""
+        return self.kernel_depth * self.kernel_height * self.kernel_width
+
+    @property
+    def positions(self) -> Vec:
+        """Positions of a map."""
+        return self.out_depth * self.out_height * self.out_width
+
+    @property
+    def pixels(self) -> Vec:
+        """Pixels of a channel."""
+        return self.depth * self.height * self.width
+
+
+class Source(NamedTuple):
+    """An array with any strides, read as (batch, channel, depth, height, width)."""
+
+    address: Vec
+    image: Vec
+    channel: Vec
+    depth: Vec
+    height: Vec
+    width: Vec
+
+
+def source(whole: Whole, described: ir.Value) -> Source:
+    """Read the description of an array of 3, 4 or 5 dimensions, of which the last are spatial."""
+    words = whole.b.inttoptr(described, WORDS)
+
+    def word(field: Vec | int) -> Vec:
+        at = field.value if isinstance(field, Vec) else field
+        return whole.number(whole.one.word(words, at))
+
+    dims = word(abi.ARRAY_DIMS)
+    strides = [word(abi.ARRAY_STRIDES + d) for d in (0, 1)]
+    for back in (3, 2, 1):
+        d = dims - back
+        there = d >= 2
+        strides.append(there.select(word(there.select(d, 2) + abi.ARRAY_STRIDES), 0))
+    return Source(word(abi.ARRAY_ADDRESS), *strides)
+
+
+def contiguous(whole: Whole, s: Source, sizes: tuple[Vec, Vec, Vec]) -> Vec:
+    """Whether the spatial dimensions lie as one: each element next to the one before it."""
+    depth, height, width = sizes
+    bits = [
+        (s.width == 1) | (width == 1),
+        (s.height == width) | (height == 1),
+        (s.depth == width * height) | (depth == 1),
+    ]
+    return bits[0] & bits[1] & bits[2]
+
+
+class Writer:
+    """What the functions below have in common: a function begun, its arguments as whole numbers, its shape."""
+
+    def __init__(self, module: ir.Module, dtype: int, name: str, parameters: str, inline: str = "noinline"):
+        self.b, arguments = define(module, name, "words " + parameters, inline)
+        self.module, self.dtype, self.item = module, dtype, abi.ITEM_SIZES[dtype]
+        self.whole = Whole(self.b)
+        self.one = self.whole.one
+        self.shape = Shape(self.whole, arguments["words"])
+        self.words = arguments["words"]
+        self.a = {key: self.whole.number(v) for key, v in arguments.items()}
+
+    def pointer(self, address: Vec) -> ir.Value:
+        return self.one.pointer(address.value, self.dtype)
+
+    def at(self, pointer: ir.Value, offset: Vec) -> ir.Value:
+        return self.one.at(pointer, offset.value)
+
+    def moved(self, address: Vec, elements: Vec) -> Vec:
+        return address + elements * self.item
+
+    def call(self, function: ir.Function, *arguments: Vec | ir.Value | int) -> None:
+        self.b.call(function, [self.words, *(self.whole.number(x).value for x in arguments)])
+
+    def multiply(self, **arguments: Vec | int) -> None:
+        values = {"bias": 0, "part": 0, "parts": 1, **arguments}
+        gemm.call(self.one, self.dtype, {k: self.whole.number(v).value for k, v in values.items()})
+
+    def end(self) -> ir.Function:
+        self.b.ret_void()
+        return self.b.function
+
+
+# columns ------------------------------------------------------------------------------------------
+
+
+def _build_columns(module: ir.Module, dtype: int) -> ir.Function:
+    """``columns(image, sc, sz, sy, sx, first, last, row0, row1, to)``: of some channels, for some rows of the map."""
+    w = Writer(module, dtype, "columns", "image sc sz sy sx first last row0 row1 to")
+    whole, g, a = w.whole, w.shape, w.a
+    image, to = w.pointer(a["image"]), w.pointer(a["to"])
+    positions = g.positions
+    plane, line = a["row0"] / g.out_height, a["row0"] - a["row0"] / g.out_height * g.out_height
+    step = g.stride_width * a["sx"]
+    out = whole.cell(a["first"] * g.taps * positions + a["row0"] * g.out_width)
+    with (
+        whole.loop(a["first"], a["last"]) as c,
+        whole.loop(0, g.kernel_depth) as kz,
+        whole.loop(0, g.kernel_height) as ky,
+        whole.loop(0, g.kernel_width) as kx,
+    ):
+        before = g.pad_width - kx * g.dilation_width
+        x0 = whole.larger(whole.ceil_div(whole.larger(before, 0), g.stride_width), 0)
+        reach = g.width - 1 + before
+        x1 = whole.smaller((reach < 0).select(0, reach / g.stride_width + 1), g.out_width)
+        iz, iy = whole.cell(), whole.cell()
+        y_start = ky * g.dilation_height - g.pad_height
+        iz.set(plane * g.stride_depth + kz * g.dilation_depth - g.pad_depth)
+        iy.set(line * g.stride_height + y_start)
+        y_end = g.out_height * g.stride_height + y_start
+        place = whole.cell(out.get())
+        start = c * a["sc"] - before * a["sx"]
+        with whole.either(step == 1) as (near, far):
+            for branch, unit in ((near, True), (far, False)):
+                with branch, whole.loop(a["row0"], a["row1"]):
+                    z, y = iz.get(), iy.get()
+                    inside = (z >= 0) & (z < g.depth) & (y >= 0) & (y < g.height)
+                    row = w.at(image, start + z * a["sz"] + y * a["sy"])
+                    target = w.at(to, place.get())
+                    low, high = inside.select(x0, 0), inside.select(x1, 0)
+                    _copy_row(w, row, target, (low, high, g.out_width), None if unit else step)
+                    place.add(g.out_width)
+                    iy.set(y + g.stride_height)
+                    with whole.when(iy.get() == y_end):
+                        iy.set(y_start)
+                        iz.set(z + g.stride_depth)
+        out.add(positions)
+    return w.end()
+
+
+def _copy_row(
+    w: Writer, row: ir.Value, target: ir.Value, span: tuple[Vec, Vec, Vec], step: Vec | None
+) -> None:
+    """Write ``row[i * step]`` for low <= i < high and zeros elsewhere below `width`."""
+    low, high, width = (v.value for v in span)
+    b = w.b
+    lanes = host().lanes(w.item) if host().vector_bytes >= 32 else 1
+    s = Scope(b, lanes)
+    if lanes == 1:
+        with s.loop(I64(0), width) as i:
+            there = b.and_(b.icmp_signed(">=", i, low), b.icmp_signed("<", i, high))
+            place = s.at(row, b.mul(i, step.value) if step is not None else i)
+            s.store(s.load(place, w.dtype, there), s.at(target, i))
+        return
+    with s.loop(I64(0), width, lanes) as i:
+        whole = s.tail_mask(b.sub(width, i))
+        below, from_ = s.tail_mask(b.sub(high, i)), s.tail_mask(_not_negative(b, b.sub(low, i)))
+        there = b.and_(below, b.not_(from_))
+        if step is None:
+            x = s.load(s.at(row, i), w.dtype, there)
+        else:
+            x = s.gather(s.at(row, b.mul(i, step.value)), step.value, w.dtype, there)
+        s.store(x, s.at(target, i), whole)
+
+
+def _not_negative(b: ir.IRBuilder, x: ir.Value) -> ir.Value:
+    return b.select(b.icmp_signed("<", x, I64(0)), I64(0), x)
+
+
+# image to map -------------------------------------------------------------------------------------
+
+
+def _plain(w: Writer) -> Vec:
+    """Whether the image is its own matrix of columns, when it lies well: one tap, steps of one, no border."""
+    g, bit = w.shape, None
+    for axis in AXES:
+        one = (g.of("kernel", axis) == 1) & (g.of("stride", axis) == 1) & (g.of("pad", axis) == 0)
+        same = one & (g.of("", axis) == g.of("out", axis))
+        bit = same if bit is None else bit & same
+    return bit
+
+
+def _copied(w: Writer, s: Source) -> Vec:
+    """Whether columns have to be made."""
+    g = w.shape
+    return ~(_plain(w) & contiguous(w.whole, s, (g.depth, g.height, g.width)))
+
+
+def build_down(module: ir.Module, dtype: int, columns: ir.Function) -> ir.Function:
+    """``down(image described, weight, bias, map, workspace, part, parts)``: from the image to the map."""
+    w = Writer(module, dtype, "down", "source weight bias target workspace part parts")
+    whole, g, a = w.whole, w.shape, w.a
+    s = source(whole, a["source"].value)
+    copied = _copied(w, s)
+    positions, taps = g.positions, g.taps
+    channels, filters = g.channels / g.groups, g.filters / g.groups
+    rows = g.out_depth * g.out_height
+    by_rows = (g.kept == 0) | (positions >= FEW_POSITIONS)
+    everything = whole.number(0), whole.number(1)
+    row_share = [by_rows.select(x, y) for x, y in zip((a["part"], a["parts"]), everything, strict=True)]
+    row0, row1 = whole.share(rows, *row_share)
+    blocks = whole.ceil_div(filters, FILTER_GRAIN)
+    rest = [by_rows.select(y, x) for x, y in zip((a["part"], a["parts"]), everything, strict=True)]
+    f0, f1 = (whole.smaller(x * FILTER_GRAIN, filters) for x in whole.share(blocks, *rest))
+    first, width = row0 * g.out_width, (row1 - row0) * g.out_width
+    with (
+        whole.when((f1 > f0) & (width > 0)),
+        whole.loop(0, g.batch) as n,
+        whole.loop(0, g.groups) as q,
+    ):
+        image = w.moved(s.address, n * s.image + q * channels * s.channel)
+        kept = (g.kept != 0).select(n * g.channels * taps * positions, 0)
+        to = w.moved(a["workspace"], kept + q * channels * taps * positions)
+        with whole.when(copied):
+            w.call(columns, image, s.channel, s.depth, s.height, s.width, 0, channels, row0, row1, to)
+        matrix, pitch = copied.select(to, image), copied.select(positions, s.channel)
+        filter_ = q * filters + f0
+        out = w.moved(a["target"], (n * g.filters + filter_) * positions + first)
+        with whole.when(a["bias"] != 0):
+            _fill(w, out, positions, f1 - f0, width, w.moved(a["bias"], filter_))
+        w.multiply(
+            M=f1 - f0, N=width, K=channels * taps,
+            A=w.moved(a["weight"], filter_ * channels * taps), rsA=channels * taps, csA=1,
+            B=w.moved(matrix, first), rsB=pitch, csB=1, C=out, rsC=positions, csC=1,
+            flags=(a["bias"] != 0).select(w.whole.number(ACCUMULATE), 0),
+        )  # fmt: skip
+    return w.end()
+
+
+def _fill(w: Writer, out: Vec, pitch: Vec, rows: Vec, width: Vec, bias: Vec) -> None:
+    """Write one number of `bias` into each row."""
+    target, terms = w.pointer(out), w.pointer(bias)
+    with w.whole.loop(0, rows) as r:
+        row = w.at(target, r * pitch)
+        term = w.one.load(w.at(terms, r), w.dtype)
+        _each(
+            w,
+            width,
+            lambda s, i, mask, row=row, term=term: s.store(s.splat(term.value, w.dtype), s.at(row, i), mask),
+        )
+
+
+def _each(w: Writer, count: Vec, body: Callable[[Scope, ir.Value, ir.Value | None], None]) -> None:
+    spread(w.b, host().lanes(w.item), I64(0), count.value, body)
+
+
+# map to image -------------------------------------------------------------------------------------
+
+
+def build_up(module: ir.Module, dtype: int, gather: ir.Function) -> ir.Function:
+    """``up(map described, weight, bias, image, workspace, part, parts)``: from the map to the image."""
+    w = Writer(module, dtype, "up", "source weight bias target workspace part parts")
+    whole, g, a = w.whole, w.shape, w.a
+    s = source(whole, a["source"].value)
+    positions, taps = g.positions, g.taps
+    channels, filters = g.channels / g.groups, g.filters / g.groups
+    blocks = whole.ceil_div(channels, FILTER_GRAIN)
+    c0, c1 = (whole.smaller(x * FILTER_GRAIN, channels) for x in whole.share(blocks, a["part"], a["parts"]))
+    across = positions <= POSITION_MAJOR
+    rows, scratch = (c1 - c0) * taps, w.moved(a["workspace"], g.second)
+    near = contiguous(whole, s, (g.out_depth, g.out_height, g.out_width))
+    plain = _plain(w) & (a["bias"] == 0)
+    with whole.when(c1 > c0), whole.loop(0, g.batch) as n, whole.loop(0, g.groups) as q:
+        map_ = w.moved(s.address, n * s.image + q * filters * s.channel)
+        weight = w.moved(a["weight"], q * filters * channels * taps + c0 * taps)
+        columns = w.moved(scratch, across.select(c0 * taps, c0 * taps * positions))
+        out = w.moved(a["target"], (n * g.channels + q * channels + c0) * g.pixels)
+        pitch = across.select(channels * taps, positions)
+        with whole.either(near) as (one, several):
+            with one, whole.either(across & ~plain) as (by_position, by_tap):
+                with by_position:
+                    w.multiply(
+                        M=positions, N=rows, K=filters, A=map_, rsA=1, csA=s.channel,
+                        B=weight, rsB=channels * taps, csB=1, C=columns, rsC=pitch, csC=1, flags=0,
+                    )  # fmt: skip
+                with by_tap:
+                    w.multiply(
+                        M=rows, N=positions, K=filters, A=weight, rsA=1, csA=channels * taps,
+                        B=map_, rsB=s.channel, csB=1, C=plain.select(out, columns), rsC=positions, csC=1,
+                        flags=0,
+                    )  # fmt: skip
+            with several:
+                _up_by_lines(w, s, map_, weight, plain.select(out, columns), (across & ~plain, pitch, rows))
+        with whole.when(~plain):
+            bias = (a["bias"] == 0).select(0, w.moved(a["bias"], q * channels + c0))
+            step = [across.select(x, y) for x, y in ((whole.number(1), positions), (pitch, whole.number(1)))]
+            w.call(gather, columns, *step, c1 - c0, bias, out)
+    return w.end()
+
+
+def _up_by_lines(
+    w: Writer, s: Source, map_: Vec, weight: Vec, columns: Vec, how: tuple[Vec, Vec, Vec]
+) -> None:
+    """The product when the map lies anywhere: line by line of positions."""
+    whole, g = w.whole, w.shape
+    across, pitch, rows = how
+    channels, filters = g.channels / g.groups, g.filters / g.groups
+    with whole.loop(0, g.out_depth) as z, whole.loop(0, g.out_height) as y:
+        line = (z * g.out_height + y) * g.out_width
+        common = {
+            "K": filters,
+            "A": w.moved(map_, z * s.depth + y * s.height),
+            "B": weight,
+        }
+        # a product of one line always has the filters along k, and its C is strided when taps are rows
+        w.multiply(
+            M=g.out_width, N=rows, rsA=s.width, csA=s.channel, rsB=channels * g.taps, csB=1,
+            C=w.moved(columns, across.select(line * pitch, line)),
+            rsC=across.select(pitch, 1), csC=across.select(1, g.positions), flags=0, **common,
+        )  # fmt: skip
+
+
+def _build_gather(module: ir.Module, dtype: int) -> ir.Function:
+    """``gather(columns, tap_step, position_step, channels, bias, image)``: sum columns where they came from.
+
+    Element (channel, tap, position) of the columns lies at ``(channel * taps + tap) * tap_step + position *
+    position_step``. Each pixel is the sum over its taps, in their order, and its channel's bias.
+    """
+    w = Writer(module, dtype, "gather", "columns tap_step position_step channels bias image")
+    whole, g, a = w.whole, w.shape, w.a
+    image, source_ = w.pointer(a["image"]), w.pointer(a["columns"])
+    taps = g.taps
+    with whole.loop(0, a["channels"]) as c:
+        plane = w.at(image, c * g.pixels)
+        start = whole.one.variable(whole.one.type(dtype))
+        whole.b.store(whole.one.constant(dtype, 0.0).value, start)
+        with whole.when(a["bias"] != 0):
+            whole.b.store(whole.one.load(w.at(w.pointer(a["bias"]), c), dtype).value, start)
+        term = Vec(whole.one, whole.b.load(start), dtype)
+
+        def fill(s: Scope, i: ir.Value, mask: ir.Value | None, plane=plane, term=term) -> None:
+            s.store(s.splat(term.value, dtype), s.at(plane, i), mask)
+
+        _each(w, g.pixels, fill)
+        tap = whole.cell(c * taps * a["tap_step"])
+        with (
+            whole.loop(0, g.kernel_depth) as kz,
+            whole.loop(0, g.kernel_height) as ky,
+            whole.loop(0, g.kernel_width) as kx,
+        ):
+            ranges = [_valid(w, axis, k) for axis, k in zip(AXES, (kz, ky, kx), strict=True)]
+            (z0, z1, zs), (y0, y1, ys), (x0, x1, xs) = ranges
+            with whole.loop(z0, z1) as oz, whole.loop(y0, y1) as oy:
+                line = tap.get() + (oz * g.out_height + oy) * g.out_width * a["position_step"]
+                z, y = oz * g.stride_depth + zs, oy * g.stride_height + ys
+                row = w.at(plane, (z * g.height + y) * g.width + xs)
+                _add_row(w, w.at(source_, line), row, (x0, x1), (a["position_step"], g.stride_width))
+            tap.add(a["tap_step"])
+    return w.end()
+
+
+def _valid(w: Writer, axis: str, k: Vec) -> tuple[Vec, Vec, Vec]:
+    """The range of positions along an axis that a tap connects with pixels, and the pixel of position 0."""
+    whole, g = w.whole, w.shape
+    stride = g.of("stride", axis)
+    shift = k * g.of("dilation", axis) - g.of("pad", axis)
+    low = whole.ceil_div(whole.larger(-shift, 0), stride)
+    reach = g.of("", axis) - 1 - shift
+    high = whole.smaller((reach < 0).select(0, reach / stride + 1), g.of("out", axis))
+    return low, high, shift
+
+
+def _add_row(w: Writer, line: ir.Value, row: ir.Value, span: tuple[Vec, Vec], steps: tuple[Vec, Vec]) -> None:
+    """``row[i * step] += line[i * own step]``."""
+    b, whole = w.b, w.whole
+    near = (steps[0] == 1) & (steps[1] == 1)
+    low, high = span
+    with whole.either(near) as (unit, far):
+        with unit:
+
+            def add(s: Scope, i: ir.Value, mask: ir.Value | None) -> None:
+                place = s.at(row, i)
+                s.store(s.load(place, w.dtype, mask) + s.load(s.at(line, i), w.dtype, mask), place, mask)
+
+            spread(b, host().lanes(w.item), low.value, high.value, add)
+        with far, whole.loop(low, high) as i:
+            place, s = w.at(row, i * steps[1]), w.one
+            s.store(s.load(place, w.dtype) + s.load(w.at(line, i * steps[0]), w.dtype), place)
+
+
+# weights ------------------------------------------------------------------------------------------
+
+
+def build_weights(module: ir.Module, dtype: int, columns: ir.Function) -> ir.Function:
+    """``weights(image described, map described, target, workspace, ready, part, parts)``: the weights' gradient.
+
+    With `ready` the workspace holds the columns already (when they are kept).
+    """
+    w = Writer(module, dtype, "weights", "image map target workspace ready part parts")
+    whole, g, a = w.whole, w.shape, w.a
+    s, t = source(whole, a["image"].value), source(whole, a["map"].value)
+    positions, taps = g.positions, g.taps
+    channels, filters = g.channels / g.groups, g.filters / g.groups
+    grain = whole.smaller(whole.number(FILTER_GRAIN), whole.larger(channels / a["parts"], 1))
+    blocks = whole.ceil_div(channels, grain)
+    c0, c1 = (whole.smaller(x * grain, channels) for x in whole.share(blocks, a["part"], a["parts"]))
+    copied = _copied(w, s)
+    ready = (a["ready"] != 0) & (g.kept != 0)
+    near = contiguous(whole, t, (g.out_depth, g.out_height, g.out_width))
+    with whole.when(c1 > c0), whole.loop(0, g.groups) as q:
+        out = w.moved(a["target"], (q * filters * channels + c0) * taps)
+        with whole.when((g.batch == 0) | (positions == 0)):
+            w.multiply(
+                M=filters, N=(c1 - c0) * taps, K=0, A=0, rsA=1, csA=1, B=0, rsB=1, csB=1,
+                C=out, rsC=channels * taps, csC=1, flags=0,
+            )  # fmt: skip
+        with whole.when(positions > 0), whole.loop(0, g.batch) as n:
+            image = w.moved(s.address, n * s.image + q * channels * s.channel)
+            kept = (g.kept != 0).select(n * g.channels * taps * positions, 0)
+            to = w.moved(a["workspace"], kept + q * channels * taps * positions)
+            with whole.when(copied & ~ready):
+                rows = g.out_depth * g.out_height
+                w.call(columns, image, s.channel, s.depth, s.height, s.width, c0, c1, 0, rows, to)
+            matrix, pitch = copied.select(to, image), copied.select(positions, s.channel)
+            map_ = w.moved(t.address, n * t.image + q * filters * t.channel)
+            sizes = {"M": filters, "N": (c1 - c0) * taps, "C": out, "rsC": channels * taps, "csC": 1}
+            right = w.moved(matrix, c0 * taps * pitch)
+            with whole.either(near) as (one, several):
+                with one:
+                    w.multiply(
+                        K=positions, A=map_, rsA=t.channel, csA=1, B=right, rsB=1, csB=pitch,
+                        flags=(n == 0).select(w.whole.number(0), ACCUMULATE), **sizes,
+                    )  # fmt: skip
+                with several, whole.loop(0, g.out_depth) as z, whole.loop(0, g.out_height) as y:
+                    line = (z * g.out_height + y) * g.out_width
+                    begin = (n == 0) & (line == 0)
+                    w.multiply(
+                        K=g.out_width, A=w.moved(map_, z * t.depth + y * t.height),
+                        rsA=t.channel, csA=t.width, B=w.moved(right, line), rsB=1, csB=pitch,
+                        flags=begin.select(w.whole.number(0), ACCUMULATE), **sizes,
+                    )  # fmt: skip
+    return w.end()
+
+
+# columns for themselves ---------------------------------------------------------------------------
+
+
+def _build_unfold(module: ir.Module, dtype: int, columns: ir.Function) -> ir.Function:
+    """``unfold(image described, target, part, parts)``: the columns of all images; parts share the channels."""
+    w = Writer(module, dtype, "unfold", "source target part parts")
+    whole, g, a = w.whole, w.shape, w.a
+    s = source(whole, a["source"].value)
+    first, last = whole.share(g.channels, a["part"], a["parts"])
+    rows = g.out_depth * g.out_height
+    with whole.loop(0, g.batch) as n:
+        image = w.moved(s.address, n * s.image)
+        to = w.moved(a["target"], n * g.channels * g.taps * g.positions)
+        w.call(columns, image, s.channel, s.depth, s.height, s.width, first, last, 0, rows, to)
+    return w.end()
+
+
+def _build_fold(module: ir.Module, dtype: int, gather: ir.Function) -> ir.Function:
+    """``fold(columns described, target, part, parts)``: images from columns; parts share the channels."""
+    w = Writer(module, dtype, "fold", "source target part parts")
+    whole, g, a = w.whole, w.shape, w.a
+    words = w.b.inttoptr(a["source"].value, WORDS)
+    steps = [whole.number(whole.one.word(words, abi.ARRAY_STRIDES + d)) for d in range(3)]
+    address = whole.number(whole.one.word(words, abi.ARRAY_ADDRESS))
+    first, last = whole.share(g.channels, a["part"], a["parts"])
+    with whole.loop(0, g.batch) as n:
+        columns = w.moved(address, n * steps[0] + first * g.taps * steps[1])
+        out = w.moved(a["target"], (n * g.channels + first) * g.pixels)
+        w.call(gather, columns, steps[1], steps[2], last - first, 0, out)
+    return w.end()
+
+
+def build_functions(module: ir.Module, dtype: int) -> dict[str, ir.Function]:
+    """The functions ``down``, ``up``, ``weights``, ``unfold`` and ``fold`` of a module."""
+    columns, gather = _build_columns(module, dtype), _build_gather(module, dtype)
+    return {
+        "down": build_down(module, dtype, columns),
+        "up": build_up(module, dtype, gather),
+        "weights": build_weights(module, dtype, columns),
+        "unfold": _build_unfold(module, dtype, columns),
+        "fold": _build_fold(module, dtype, gather),
+    }

@@ -1,0 +1,95 @@
+"""The numbers that describe a convolution, computed once in Python and read by its kernels as attributes.
+
+A convolution has an *image* side, (batch, channels, depth, height, width), and a *map* side, (batch, filters,
+out_depth, out_height, out_width). A convolution goes from the image to the map; a transposed convolution, and the
+gradient of a convolution, go from the map to the image. One and two spatial dimensions are three with ones in
+front. Weights are (filters, channels / groups, kernel depth, height, width) in both directions.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from . import abi
+from .host import host
+
+FIELDS = (
+    *("batch", "channels", "depth", "height", "width"),
+    *("filters", "out_depth", "out_height", "out_width"),
+    *("kernel_depth", "kernel_height", "kernel_width"),
+    *("stride_depth", "stride_height", "stride_width"),
+    *("pad_depth", "pad_height", "pad_width"),
+    *("dilation_depth", "dilation_height", "dilation_width"),
+    "groups",
+    "lanes",  # 1: images lie side by side in vectors, see `convolution_lanes`; 0: see `convolution_columns`
+    "vectors",  # vectors of images in a block of them
+    "blocks",  # blocks of images
+    *("padded_depth", "padded_height", "padded_width"),  # what of the image is read, with its border of zeros
+    "kept",  # whether the columns of all images are kept in the workspace, or those of one at a time
+    "second",  # where the workspace's second region begins, in elements
+)
+PLACE = {name: k for k, name in enumerate(FIELDS)}
+
+LANES_FROM = 0.4  # images that fill this part of a vector go side by side
+MOST_TAPS = 256  # larger kernels go through columns
+KEPT_ELEMENTS = 1 << 22
+GRAIN = 64  # elements to which regions of the workspace are rounded
+
+
+class Layout(NamedTuple):
+    """What a convolution's kernels need: attribute words, and elements of the workspace."""
+
+    words: tuple[int, ...]
+    workspace: int
+
+
+def layout(
+    dtype: int,
+    batch: int,
+    image: Sequence[int],
+    filters: int,
+    out: Sequence[int],
+    kernel: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+) -> Layout:
+    """Describe a convolution.
+
+    Parameters
+    ----------
+    image : sequence of int
+        Channels and spatial sizes of the image side.
+    out : sequence of int
+        Spatial sizes of the map side.
+    """
+    channels, size = image[0], _three(image[1:], 1)
+    out, kernel, stride = _three(out, 1), _three(kernel, 1), _three(stride, 1)
+    padding, dilation = _three(padding, 0), _three(dilation, 1)
+    padded = [(o - 1) * s + (k - 1) * d + 1 for o, s, k, d in zip(out, stride, kernel, dilation, strict=True)]
+    lanes = host().lanes(abi.ITEM_SIZES[dtype])
+    taps, positions = math.prod(kernel), math.prod(out)
+    beside = False and batch >= LANES_FROM * lanes and taps <= MOST_TAPS
+    vectors = 1 if -(-batch // lanes) % 2 else 2
+    blocks = -(-batch // (lanes * vectors))
+    columns = channels * taps * positions
+    kept = batch * columns <= KEPT_ELEMENTS
+    if beside:
+        first = blocks * vectors * lanes * channels * math.prod(padded)
+        second = blocks * vectors * lanes * filters * positions
+    else:
+        first = columns * (batch if kept else 1)
+        second = columns // groups
+    first = -(-first // GRAIN) * GRAIN
+    words = (
+        *(batch, channels, *size, filters, *out, *kernel, *stride, *padding, *dilation, groups),
+        *(int(beside), vectors, blocks, *padded, int(kept), first),
+    )
+    return Layout(words, first + second)
+
+
+def _three(values: Sequence[int], missing: int) -> tuple[int, ...]:
+    return (missing,) * (3 - len(values)) + tuple(values)
