@@ -8,6 +8,7 @@ from . import elementwise, activations, pointwise_losses, reductions
 from . import softmax, squared_loss, class_losses, random, dropout
 from . import movement, products, convolution, selection
 from . import indexing, scans, sorting
+from . import max_pooling, mean_pooling
 from .table import BY_NAME, OPS
 
 ROLES = {"sum_op": "sum", "add_op": "add", "copy_op": "copy"}  # what the walk back needs by itself

@@ -166,6 +166,16 @@ class Scope:
         name = f"llvm.masked.gather.v{self.lanes}{SUFFIX[ELEMENT[dtype]]}.v{self.lanes}p0"
         return self._masked_read(name, places, dtype, mask)
 
+    def gather_at(self, pointer: ir.Value, offsets: Vec, dtype: int, mask: ir.Value) -> Vec:
+        """Load lanes from `offsets`, int64 counts of elements; those outside `mask` read as zero."""
+        if self.lanes == 1:
+            return self.load(self.at(pointer, offsets.value), dtype, mask)
+        size = abi.ITEM_SIZES[dtype]
+        addresses = self.splat(self.b.ptrtoint(pointer, I64), abi.INT64) + offsets * size
+        places = self.b.inttoptr(addresses.value, ir.VectorType(pointer.type, self.lanes))
+        name = f"llvm.masked.gather.v{self.lanes}{SUFFIX[ELEMENT[dtype]]}.v{self.lanes}p0"
+        return self._masked_read(name, places, dtype, mask)
+
     def scatter(self, vec: Vec, pointer: ir.Value, stride: ir.Value, mask: ir.Value) -> None:
         """Store lanes that lie `stride` elements apart, in the order of the lanes."""
         if self.lanes == 1:

@@ -164,6 +164,14 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "vsplit": lambda: [matrix(), 3],
     "where": lambda: [mask(), matrix(), matrix()],
 }
+_PLANES = {1: matrix, 2: cube, 3: lambda: cube().unsqueeze(0)}
+for _n, _planes in _PLANES.items():
+    for _kind in ("max_pool", "avg_pool", "adaptive_max_pool", "adaptive_avg_pool"):
+        CALLS[f"{_kind}{_n}d"] = lambda planes=_planes: [planes(), 2]
+    for _kind in ("max_pool", "adaptive_max_pool"):
+        CALLS[f"{_kind}{_n}d_with_indices"] = CALLS[f"{_kind}{_n}d"]
+    CALLS[f"lp_pool{_n}d"] = lambda planes=_planes: [planes(), 2.0, 2]
+
 # of integers and bools, on which these functions work
 WHOLE = ("bitwise_", "__and__", "__or__", "__xor__", "lshift__", "rshift__", "__rand__", "__ror__", "__rxor__",
          "__iand__", "__ior__", "__ixor__", "__invert__")  # fmt: skip

@@ -31,4 +31,5 @@ from .generator import *
 from .random import *
 from .draws import *
 from .dropout import *
+from .pooling import *
 from . import filling

@@ -1,0 +1,127 @@
+"""The largest element of every window, and its place.
+
+Of equal elements the first counts, and of nan the last, as in PyTorch. The place, a number within the plane, is
+kept as int32 for the walk back, which then reads neither input nor result: an input element gets the cotangents of
+the outputs that name its place.
+"""
+
+from __future__ import annotations
+
+import math
+
+from llvmlite import ir
+
+from . import abi
+from .operands import array_kernel
+from .pair_pooling import is_pairs, write_pairs, write_pairs_backward
+from .stage import Vec
+from .table import array_op
+from .window_walks import Block, Holder, Tap, walk_inputs, walk_outputs
+from .windows import Pool
+
+
+def exceeds(value: Vec, best: Vec) -> Vec:
+    """Whether a value takes the place of the best before it: a nan always does."""
+    return (value > best) | (value != value)
+
+
+def _build(symbol: str, dtype: int, adaptive: bool) -> ir.Module:
+    """Arrays x, y, place."""
+    module, arrays, part, parts = array_kernel(symbol)
+    b = arrays.b
+    pool = Pool(arrays, 0, 1, adaptive)
+    result, places = arrays.pointer(1, dtype), arrays.pointer(2, abi.INT32)
+
+    def visit(block: Block) -> None:
+        scope = block.scope
+        best, place = scope.variable(scope.type(dtype)), scope.variable(scope.type(abi.INT32))
+        b.store(scope.constant(dtype, -math.inf).value, best)
+        b.store(scope.constant(abi.INT32, -1).value, place)
+
+        def tap(tap: Tap) -> None:
+            known, at = Vec(scope, b.load(best), dtype), Vec(scope, b.load(place), abi.INT32)
+            take = tap.valid & (exceeds(tap.value, known) | (at < 0))
+            b.store(take.select(tap.value, known).value, best)
+            b.store(take.select(tap.place, at).value, place)
+
+        block.taps(tap)
+        for cell, target, kind in ((best, result, dtype), (place, places, abi.INT32)):
+            value = Vec(scope, b.load(cell), kind)
+            scope.store(value, scope.at(target, block.number.value), block.exists.value)
+
+    if adaptive:
+        walk_outputs(pool, dtype, (part, parts), visit)
+    else:
+        with b.if_else(is_pairs(pool)) as (pairs, other):
+            with pairs:
+                write_pairs(pool, dtype, (part, parts))
+            with other:
+                walk_outputs(pool, dtype, (part, parts), visit)
+    b.ret_void()
+    return module
+
+
+def _build_backward(symbol: str, dtype: int, adaptive: bool) -> ir.Module:
+    """Arrays x (its shape), y (-), place, g, -, gx."""
+    module, arrays, part, parts = array_kernel(symbol)
+    b = arrays.b
+    pool = Pool(arrays, 0, 2, adaptive)
+
+    def contribution(holder: Holder) -> Vec:
+        place = holder.read(2, abi.INT32)
+        hit = holder.valid & (place == holder.place)
+        return hit.select(holder.read(3, dtype), holder.scope.constant(dtype, 0.0))
+
+    def general() -> None:
+        walk_inputs(pool, dtype, (part, parts), {2: abi.INT32, 3: dtype}, 5, contribution)
+
+    if adaptive:
+        general()
+    else:
+        # the cotangent's rows must be contiguous
+        near = (pool.stride(3, 2) == 1).value
+        with b.if_else(b.and_(is_pairs(pool, backward=True), near)) as (pairs, other):
+            with pairs:
+                write_pairs_backward(pool, dtype, (part, parts))
+            with other:
+                general()
+    b.ret_void()
+    return module
+
+
+def build_max_pool(symbol: str, dtype: int) -> ir.Module:
+    """Windows of one size."""
+    return _build(symbol, dtype, False)
+
+
+def build_max_pool_backward(symbol: str, dtype: int) -> ir.Module:
+    """The gradient of `build_max_pool`."""
+    return _build_backward(symbol, dtype, False)
+
+
+def build_adaptive(symbol: str, dtype: int) -> ir.Module:
+    """Windows that divide the input among the outputs."""
+    return _build(symbol, dtype, True)
+
+
+def build_adaptive_backward(symbol: str, dtype: int) -> ir.Module:
+    """The gradient of `build_adaptive`."""
+    return _build_backward(symbol, dtype, True)
+
+
+array_op(
+    "max_pool",
+    ("x",),
+    build_max_pool,
+    backward=build_max_pool_backward,
+    gradients={"x": ("y1",)},
+    outputs=2,
+)
+array_op(
+    "adaptive_max_pool",
+    ("x",),
+    build_adaptive,
+    backward=build_adaptive_backward,
+    gradients={"x": ("y1",)},
+    outputs=2,
+)
