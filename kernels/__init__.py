@@ -7,6 +7,7 @@ turn them into native code once per machine. Importing this package fills the ta
 from . import elementwise, activations, pointwise_losses, reductions
 from . import softmax, squared_loss, class_losses, random, dropout
 from . import movement, products, convolution, selection
+from . import row_norm, channel_norm
 from . import indexing, scans, sorting
 from . import max_pooling, mean_pooling
 from .table import BY_NAME, OPS

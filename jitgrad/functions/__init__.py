@@ -32,4 +32,6 @@ from .random import *
 from .draws import *
 from .dropout import *
 from .pooling import *
+from .normalization import *
+from .channel_norms import *
 from . import filling

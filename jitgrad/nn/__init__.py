@@ -25,6 +25,14 @@ from .activation import (
     Threshold,
 )
 from .activation_dim import GLU, LogSoftmax, PReLU, Softmax, Softmin
+from .batchnorm import (
+    BatchNorm1d,
+    BatchNorm2d,
+    BatchNorm3d,
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+)
 from .containers import ModuleDict, ModuleList, Sequential
 from .conv import (
     Conv1d,
@@ -57,6 +65,7 @@ from .loss import (
     TripletMarginLoss,
 )
 from .module import Module
+from .normalization import GroupNorm, LayerNorm, RMSNorm
 from .parameter import Buffer, Parameter
 from .parameter_containers import ParameterDict, ParameterList
 from .pooling import (
@@ -161,4 +170,13 @@ __all__ = [
     "functional",
     "init",
     "utils",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
+    "GroupNorm",
+    "LayerNorm",
+    "RMSNorm",
 ]

@@ -34,6 +34,7 @@ class Registrar:
     _own_buffers: dict[str, Any] = None  # type: ignore[assignment]
     _own_modules: dict[str, Any] = None  # type: ignore[assignment]
     _transient: frozenset[str] = frozenset()  # names of the buffers that are not saved
+    _optional_state: frozenset[str] = frozenset()  # names of the members that a state_dict need not have
 
     if TYPE_CHECKING:
 

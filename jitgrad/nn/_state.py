@@ -57,7 +57,8 @@ def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bo
             key = f"{prefix}.{name}" if prefix else name
             expected.add(key)
             if key not in state_dict:
-                missing.append(key)
+                if name not in owner._optional_state:
+                    missing.append(key)
                 continue
             value = state_dict[key]
             problem = _problem(key, current, value)

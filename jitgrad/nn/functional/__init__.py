@@ -62,6 +62,7 @@ from .margin import (
     margin_ranking_loss,
     triplet_margin_loss,
 )
+from .normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from .probability import binary_cross_entropy, binary_cross_entropy_with_logits, kl_div
 from .regression import (
     gaussian_nll_loss,
@@ -108,6 +109,7 @@ __all__ = [
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
+    "batch_norm",
     "bilinear",
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
@@ -130,6 +132,7 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "group_norm",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
@@ -137,8 +140,10 @@ __all__ = [
     "hardtanh_",
     "hinge_embedding_loss",
     "huber_loss",
+    "instance_norm",
     "kl_div",
     "l1_loss",
+    "layer_norm",
     "leaky_relu",
     "leaky_relu_",
     "linear",
@@ -165,6 +170,7 @@ __all__ = [
     "relu",
     "relu6",
     "relu_",
+    "rms_norm",
     "selu",
     "selu_",
     "sigmoid",
