@@ -8,8 +8,8 @@ from . import elementwise, activations, pointwise_losses, reductions
 from . import softmax, squared_loss, class_losses, random, dropout
 from . import movement, products, convolution, selection
 from . import row_norm, channel_norm
-from . import indexing, scans, sorting
 from . import max_pooling, mean_pooling
+from . import attention, embedding, indexing, scans, sorting
 from .table import BY_NAME, OPS
 
 ROLES = {"sum_op": "sum", "add_op": "add", "copy_op": "copy"}  # what the walk back needs by itself

@@ -19,6 +19,7 @@ from .slicing import *
 from . import indexing
 from .gathering import *
 from .masking import *
+from .embedding import *
 from .scans import *
 from .sorting import *
 from .losses import *

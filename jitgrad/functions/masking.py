@@ -1,4 +1,4 @@
-"""Choosing elements by masks and places: masked_select, nonzero, take, one_hot, embedding and their kin."""
+"""Choosing elements by masks and places: masked_select, nonzero, take, one_hot and their kin."""
 
 from __future__ import annotations
 
@@ -8,13 +8,12 @@ from .._tensor import Tensor, method, wrap
 from ..dtypes import bool_, int64
 from ._call import require_tensors
 from ._dims import dims_of, one_dim
-from ._indices import Plan, Points, coordinates, expanded, read_rows, run
+from ._indices import Plan, Points, coordinates, expanded, run
 from .gathering import _lines, _long_index, _put, gather, scatter_
 from .indexing import INDEX, SLICE_PUT, _whole_words, as_value, read_points
 
 __all__ = [
     "argwhere",
-    "embedding",
     "masked_scatter",
     "masked_select",
     "nonzero",
@@ -178,31 +177,6 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 def _range(x: Tensor) -> tuple[int, int]:
     values = x.numpy()
     return int(values.min()), int(values.max())
-
-
-def embedding(
-    input: Tensor,
-    weight: Tensor,
-    padding_idx: int | None = None,
-    max_norm: float | None = None,
-    norm_type: float = 2.0,
-    scale_grad_by_freq: bool = False,
-    sparse: bool = False,
-) -> Tensor:
-    """Rows of `weight` (n, d) at `input`; row `padding_idx` gets no gradient."""
-    require_tensors("embedding", input, weight)
-    if max_norm is not None or scale_grad_by_freq or sparse:
-        raise NotImplementedError("embedding: max_norm, scale_grad_by_freq and sparse are not supported")
-    index = _long_index(input, "embedding")
-    if weight.ndim != 2:
-        raise RuntimeError(f"embedding: 'weight' must be 2-D, got shape {tuple(weight.shape)}")
-    rows = weight.shape[0]
-    if padding_idx is not None and not -rows <= padding_idx < rows:
-        raise AssertionError(f"embedding: padding_idx {padding_idx} must be within num_embeddings {rows}")
-    padding = -1 if padding_idx is None else padding_idx % rows
-    if not dims_of(index):
-        return read_points(weight, Points([(0, index)], weight.shape), padding)
-    return read_rows(INDEX, weight, 0, index, padding)
 
 
 @method

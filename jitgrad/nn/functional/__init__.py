@@ -7,7 +7,6 @@ from jitgrad.functions import (
     conv_transpose1d,
     conv_transpose2d,
     conv_transpose3d,
-    embedding,
     one_hot,
 )
 
@@ -46,6 +45,7 @@ from .activation import (
     threshold,
     threshold_,
 )
+from .attention import multi_head_attention_forward, scaled_dot_product_attention
 from .classification import cross_entropy, nll_loss
 from .folding import fold, unfold
 from .linear import (
@@ -95,6 +95,7 @@ from .pooling import (
     max_pool3d,
     max_pool3d_with_indices,
 )
+from .sparse import embedding, embedding_bag
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -128,6 +129,7 @@ __all__ = [
     "elu",
     "elu_",
     "embedding",
+    "embedding_bag",
     "fold",
     "gaussian_nll_loss",
     "gelu",
@@ -161,6 +163,7 @@ __all__ = [
     "max_pool3d_with_indices",
     "mish",
     "mse_loss",
+    "multi_head_attention_forward",
     "nll_loss",
     "normalize",
     "one_hot",
@@ -171,6 +174,7 @@ __all__ = [
     "relu6",
     "relu_",
     "rms_norm",
+    "scaled_dot_product_attention",
     "selu",
     "selu_",
     "sigmoid",

@@ -1,0 +1,370 @@
+"""Scaled dot-product attention: ``softmax(scale q k.T + mask) v`` for every head, in one kernel each way.
+
+No matrix of scores is stored. On the way forward the lanes of a vector are queries, so maxima and sums over keys
+need no work across lanes; keys are taken in blocks, with the sums rescaled when a later block has a larger maximum
+(Milakov and Gimelshein, "Online normalizer calculation for softmax", 2018). What is kept is the result and, for
+each query, the logarithm of its sum of exponentials. On the way back the lanes are keys: probabilities are made
+again from scores and logarithms, and the inner products of results and cotangents stand in for the sums that the
+gradient of softmax needs (Dao et al., "FlashAttention", 2022). A query with no key at all has result and gradients 0.
+
+Threads share heads (forward also blocks of queries), so the result does not depend on their number.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from llvmlite import ir
+
+from . import abi
+from .attention_tiles import Heads, Matrix, Tiles
+from .formula import log
+from .math_core import fma, power_of_two
+from .math_exp import exp_minus_one, reduce_exponent
+from .nest import share
+from .operands import array_kernel
+from .softmax import larger
+from .stage import I64, Vec
+from .table import array_op
+
+MAX_WIDTH = 256  # elements of a head: a tile of each operand lies on the stack
+MAX_QUERIES = 4096
+KEY_BLOCK = 256  # keys whose scores are on the stack on the way forward
+QUERY_BLOCK = 64  # queries whose scores are on the stack on the way back
+
+Q, K, V, BIAS, KEEP, Y, LSE = range(7)
+G, _G_LSE, GQ, GK, GV, G_BIAS = range(7, 13)
+# attributes
+A_SCALE, A_CAUSAL, A_ROW_DIM, A_KEEP_SCALE = range(4)  # A_ROW_DIM: which dimension of the result numbers queries
+
+
+# beyond this a weight is not a normal number; making such numbers costs a hundred times as much as others
+NO_WEIGHT = {abi.FLOAT32: -87.3, abi.FLOAT64: -708.3}
+
+
+def weight_of(x: Vec) -> Vec:
+    """``exp(x)`` for x up to about 0, as differences from a maximum are; 0 where it would not be a normal number."""
+    bottom = NO_WEIGHT[x.dtype]
+    low = x < bottom
+    n, r = reduce_exponent(low.select(x.like(bottom), x))
+    power = power_of_two(n)
+    return low.select(x.like(0.0), fma(power, exp_minus_one(r), power))
+
+
+class _Attention:
+    """What both directions read from a record."""
+
+    def __init__(self, symbol: str, dtype: int, moved: tuple[int, ...]) -> None:
+        self.module, self.arrays, self.part, self.parts = array_kernel(symbol)
+        arrays = self.arrays
+        self.b, self.one, self.dtype = arrays.b, arrays.scope, dtype
+        self.tiles = Tiles(self.module, arrays, dtype)
+        self.wide, self.lanes = self.tiles.wide, self.tiles.lanes
+        b = self.b
+        self.heads = Heads(arrays, dtype, moved, arrays.word(A_ROW_DIM))
+        self.scale = self._everywhere(A_SCALE)
+        self.keep_scale = self._everywhere(A_KEEP_SCALE)
+        self.causal = b.icmp_signed("!=", arrays.word(A_CAUSAL), I64(0))
+        self.biased, self.dropping = arrays.present(BIAS), arrays.present(KEEP)
+
+    def _everywhere(self, attribute: int) -> Vec:
+        value = self.arrays.number(attribute).to(self.dtype)
+        return self.wide.splat(value.value, self.dtype)
+
+    def constant(self, value: float) -> Vec:
+        return self.wide.constant(self.dtype, value)
+
+    def smaller(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        return self.b.select(self.b.icmp_signed("<", x, y), x, y)
+
+    def when(self, bit: ir.Value, start: Vec, change) -> Vec:
+        """``change(start)`` where the bit is set, else `start`, with a jump."""
+        b = self.b
+        before = b.block
+        with b.if_then(bit):
+            changed = change(start)
+            inside = b.block
+        phi = b.phi(start.value.type)
+        phi.add_incoming(changed.value, inside)
+        phi.add_incoming(start.value, before)
+        return Vec(start.scope, phi, start.dtype)
+
+    def spread(self, value: ir.Value) -> Vec:
+        return self.wide.splat(value, abi.INT64)
+
+    def scalar(self, place: ir.Value) -> Vec:
+        """A number in memory, in every lane."""
+        return self.wide.splat(self.b.load(place), self.dtype)
+
+
+# forward ----------------------------------------------------------------------------------------------
+
+
+def build_attention(symbol: str, dtype: int) -> ir.Module:
+    """Arrays q, k, v, bias, keep, y, lse; attributes scale, causal, row dimension, and the factor of what is kept."""
+    a = _Attention(symbol, dtype, (Y,))
+    b, one, heads = a.b, a.one, a.heads
+    blocks = b.sdiv(b.add(heads.queries, I64(a.lanes - 1)), I64(a.lanes))
+    begin, end = share(one, b.mul(heads.count(), blocks), a.part, a.parts, 1)
+    forward = _Forward(a)
+    with one.loop(begin, end) as unit:
+        head = b.udiv(unit, blocks)
+        forward.block(head, b.mul(b.sub(unit, b.mul(head, blocks)), I64(a.lanes)))
+    b.ret_void()
+    return a.module
+
+
+class _Forward:
+    def __init__(self, a: _Attention) -> None:
+        self.a = a
+        self.query, self.result = (a.tiles.room(MAX_WIDTH * a.lanes) for _ in range(2))
+        self.scores = a.tiles.room(KEY_BLOCK * a.lanes)
+        vector = a.wide.type(a.dtype)
+        self.top, self.total = (a.one.variable(vector) for _ in range(2))
+
+    def block(self, head: ir.Value, first: ir.Value) -> None:
+        """One vector of queries of one head, from query `first` on."""
+        a = self.a
+        b, s, heads, tiles = a.b, a.wide, a.heads, a.tiles
+        kinds = dict.fromkeys((Q, K, V, BIAS, Y), a.dtype) | {KEEP: abi.BOOL}
+        m = heads.matrices(kinds, head)
+        inside = s.tail_mask(b.sub(heads.queries, first))
+        tiles.fetch_columns(m[Q], first, inside, heads.inner, self.query, a.scale)
+        b.store(a.constant(-math.inf).value, self.top)
+        b.store(a.constant(0.0).value, self.total)
+        tiles.clear(self.result, heads.values)
+        reach = a.smaller(heads.keys, b.add(first, I64(a.lanes)))
+        limit = b.select(a.causal, reach, heads.keys)
+        with s.loop(I64(0), limit, KEY_BLOCK) as j:
+            self._keys(m, first, inside, j, a.smaller(b.sub(limit, j), I64(KEY_BLOCK)))
+        total = Vec(s, b.load(self.total), a.dtype)
+        nothing = total == 0.0
+        share_of = nothing.select(a.constant(0.0), 1.0 / total)
+        tiles.put_columns(self.result, m[Y], first, inside, heads.values, share_of)
+        top = Vec(s, b.load(self.top), a.dtype)
+        kept = nothing.select(a.constant(0.0), top + log(total))
+        place = b.add(b.mul(head, heads.queries), first)
+        s.store(kept, s.at(a.arrays.pointer(LSE, a.dtype), place), inside)
+
+    def _keys(self, m: dict[int, Matrix], first: ir.Value, inside: ir.Value, j: ir.Value, n: ir.Value) -> None:
+        """Take in `n` keys from key `j` on."""
+        a = self.a
+        b, s, heads, tiles, dtype = a.b, a.wide, a.heads, a.tiles, a.dtype
+        keys = m[K]._replace(pointer=s.at(m[K].pointer, b.mul(j, m[K].rows)))
+        tiles.product(n, heads.inner, keys, self.query, self.scores, 0)
+        with b.if_then(b.or_(a.biased, a.causal)):
+            self._mask(m, first, inside, j, n)
+        old = Vec(s, b.load(self.top), dtype)
+        with s.carried(I64(0), n, 1, [old]) as (r, (top,), carry):
+            carry.next(larger(top, s.load(tiles.row(self.scores, r), dtype)))
+        top = carry.final[0]
+        shift = (top == -math.inf).select(a.constant(0.0), top)
+        with s.carried(I64(0), n, 1, [a.constant(0.0)]) as (r, (total,), carry):
+            place = tiles.row(self.scores, r)
+            p = weight_of(s.load(place, dtype) - shift)
+            kept = a.when(a.dropping, p, lambda x: self._drop(m, first, inside, b.add(j, r), x))
+            s.store(kept, place)
+            carry.next(total + p)
+        fade = weight_of(old - shift)
+        b.store((Vec(s, b.load(self.total), dtype) * fade + carry.final[0]).value, self.total)
+        b.store(top.value, self.top)
+        with b.if_then(b.icmp_signed("!=", j, I64(0))), tiles.each_row(self.result, heads.values) as (_, place):
+            s.store(s.load(place, dtype) * fade, place)
+        values = Matrix(s.at(m[V].pointer, b.mul(j, m[V].rows)), m[V].columns, m[V].rows)
+        tiles.product(heads.values, n, values, self.scores, self.result, 1)
+
+    def _mask(self, m, first: ir.Value, inside: ir.Value, j: ir.Value, n: ir.Value) -> None:
+        """Add the bias to the scores, and take away keys that come after their query."""
+        a = self.a
+        b, s, tiles, dtype = a.b, a.wide, a.tiles, a.dtype
+        query = s.iota() + a.spread(first)
+        with tiles.each_row(self.scores, n) as (r, place):
+            key = b.add(j, r)
+            bias = m[BIAS]
+
+            def add(x: Vec) -> Vec:
+                start = b.add(b.mul(first, bias.rows), b.mul(key, bias.columns))
+                return x + s.gather(s.at(bias.pointer, start), bias.rows, dtype, inside)
+
+            def cut(x: Vec) -> Vec:
+                return (query >= a.spread(key)).select(x, a.constant(-math.inf))
+
+            x = a.when(a.biased, s.load(place, dtype), add)
+            s.store(a.when(a.causal, x, cut), place)
+
+    def _drop(self, m, first: ir.Value, inside: ir.Value, key: ir.Value, p: Vec) -> Vec:
+        a = self.a
+        b, s, keep = a.b, a.wide, m[KEEP]
+        start = b.add(b.mul(first, keep.rows), b.mul(key, keep.columns))
+        stays = s.gather(s.at(keep.pointer, start), keep.rows, abi.BOOL, inside)
+        return stays.select(p * a.keep_scale, a.constant(0.0))
+
+
+# backward ---------------------------------------------------------------------------------------------
+
+
+def build_attention_backward(symbol: str, dtype: int) -> ir.Module:
+    """Arrays q, k, v, bias, keep, y, lse, g, -, gq, gk, gv, gbias, -."""
+    a = _Attention(symbol, dtype, (Y, G))
+    begin, end = share(a.one, a.heads.count(), a.part, a.parts, 1)
+    backward = _Backward(a)
+    with a.one.loop(begin, end) as head:
+        backward.head(head)
+    a.b.ret_void()
+    return a.module
+
+
+class _Backward:
+    def __init__(self, a: _Attention) -> None:
+        self.a = a
+        room = a.tiles.room
+        self.keys, self.values, self.g_keys, self.g_values, self.rows = (
+            room(MAX_WIDTH * a.lanes) for _ in range(5)
+        )
+        self.scores, self.weights = (room(QUERY_BLOCK * a.lanes) for _ in range(2))
+        self.sums = room(MAX_QUERIES + a.lanes)
+        self.wanted = {k: a.arrays.present(k) for k in (GQ, GK, GV, G_BIAS)}
+
+    def head(self, head: ir.Value) -> None:
+        """One head."""
+        a = self.a
+        b, s, heads, tiles = a.b, a.wide, a.heads, a.tiles
+        kinds = dict.fromkeys((Q, K, V, BIAS, Y, G, GQ, GK, GV, G_BIAS), a.dtype) | {KEEP: abi.BOOL}
+        m = heads.matrices(kinds, head)
+        statistics = s.at(a.arrays.pointer(LSE, a.dtype), b.mul(head, heads.queries))
+        self._inner_products(m)
+        with b.if_then(b.and_(self.wanted[GQ], b.icmp_signed("==", heads.keys, I64(0)))):
+            self._clear(m[GQ].pointer, b.mul(heads.queries, heads.inner))
+        with s.loop(I64(0), heads.keys, a.lanes) as j:
+            inside = s.tail_mask(b.sub(heads.keys, j))
+            tiles.fetch_columns(m[K], j, inside, heads.inner, self.keys, None)
+            tiles.fetch_columns(m[V], j, inside, heads.values, self.values, None)
+            tiles.clear(self.g_keys, heads.inner)
+            tiles.clear(self.g_values, heads.values)
+            count = a.smaller(b.sub(heads.keys, j), I64(a.lanes))
+            with b.if_then(self.wanted[GQ]):
+                self._fetch_rows(m[K], j, count)
+            start = b.select(a.causal, a.smaller(j, heads.queries), I64(0))
+            with s.loop(start, heads.queries, QUERY_BLOCK) as i:
+                n = a.smaller(b.sub(heads.queries, i), I64(QUERY_BLOCK))
+                self._queries(m, statistics, (i, n), (j, count), inside)
+            with b.if_then(self.wanted[GK]):
+                tiles.put_columns(self.g_keys, m[GK], j, inside, heads.inner, a.scale)
+            with b.if_then(self.wanted[GV]):
+                tiles.put_columns(self.g_values, m[GV], j, inside, heads.values, None)
+
+    def _inner_products(self, m: dict[int, Matrix]) -> None:
+        """For every query the inner product of its result and its cotangent."""
+        a = self.a
+        b, s, heads = a.b, a.wide, a.heads
+        with s.loop(I64(0), heads.queries, a.lanes) as i:
+            inside = s.tail_mask(b.sub(heads.queries, i))
+            starts = [s.at(m[k].pointer, b.mul(i, m[k].rows)) for k in (Y, G)]
+            with s.carried(I64(0), heads.values, 1, [a.constant(0.0)]) as (e, (total,), carry):
+                y, g = (
+                    s.gather(s.at(p, b.mul(e, m[k].columns)), m[k].rows, a.dtype, inside)
+                    for k, p in zip((Y, G), starts, strict=True)
+                )
+                carry.next(total + y * g)
+            s.store(carry.final[0], s.at(self.sums, i))
+
+    def _clear(self, pointer: ir.Value, count: ir.Value) -> None:
+        one = self.a.one
+        with one.loop(I64(0), count) as i:
+            one.store(one.constant(self.a.dtype, 0.0), one.at(pointer, i))
+
+    @property
+    def pitch(self) -> ir.Value:
+        """From one row of the keys' copy to the next."""
+        a = self.a
+        up = a.b.add(a.heads.inner, I64(a.lanes - 1))
+        return a.b.and_(up, I64(-a.lanes))
+
+    def _fetch_rows(self, keys: Matrix, j: ir.Value, count: ir.Value) -> None:
+        """Copy the keys row by row, scaled, for the gradient of the queries."""
+        a = self.a
+        b, s = a.b, a.wide
+        pitch, width = self.pitch, a.heads.inner
+        with s.loop(I64(0), count) as r:
+            source = s.at(keys.pointer, b.mul(b.add(j, r), keys.rows))
+            target = s.at(self.rows, b.mul(r, pitch))
+            with s.loop(I64(0), width, a.lanes) as e:
+                x = s.gather(
+                    s.at(source, b.mul(e, keys.columns)), keys.columns, a.dtype, s.tail_mask(b.sub(width, e))
+                )
+                s.store(x * a.scale, s.at(target, e))
+
+    def _queries(self, m, statistics: ir.Value, queries, keys, inside: ir.Value) -> None:
+        """Take in the queries ``i .. i + n`` for one vector of keys."""
+        a = self.a
+        b, s, heads, tiles = a.b, a.wide, a.heads, a.tiles
+        (i, n), (j, count) = queries, keys
+        q, g = (x._replace(pointer=s.at(x.pointer, b.mul(i, x.rows))) for x in (m[Q], m[G]))
+        tiles.product(n, heads.inner, q, self.keys, self.scores, 0)
+        tiles.product(n, heads.values, g, self.values, self.weights, 0)
+        with s.loop(I64(0), n) as r:
+            self._gradient_of_scores(m, s.at(statistics, b.add(i, r)), b.add(i, r), r, j, inside)
+        with b.if_then(self.wanted[GV]):
+            turned = Matrix(g.pointer, g.columns, g.rows)
+            tiles.product(heads.values, n, turned, self.weights, self.g_values, 1)
+        with b.if_then(self.wanted[GK]):
+            turned = Matrix(q.pointer, q.columns, q.rows)
+            tiles.product(heads.inner, n, turned, self.scores, self.g_keys, 1)
+        with b.if_then(self.wanted[GQ]):
+            later = b.zext(b.icmp_signed("!=", j, I64(0)), I64)
+            target = Matrix(s.at(m[GQ].pointer, b.mul(i, heads.inner)), heads.inner, I64(1))
+            left = Matrix(self.scores, I64(a.lanes), I64(1))
+            right = Matrix(self.rows, self.pitch, I64(1))
+            tiles.wide_product((n, heads.inner, count), left, right, target, later)
+
+    def _gradient_of_scores(self, m, statistic, query, r, j, inside) -> None:
+        """One query: from scores and the cotangents of its weights to its weights and the scores' cotangents."""
+        a = self.a
+        b, s, tiles, dtype = a.b, a.wide, a.tiles, a.dtype
+        place, other = tiles.row(self.scores, r), tiles.row(self.weights, r)
+        bias, keep = m[BIAS], m[KEEP]
+
+        def add(x: Vec) -> Vec:
+            start = b.add(b.mul(query, bias.rows), b.mul(j, bias.columns))
+            return x + s.gather(s.at(bias.pointer, start), bias.columns, dtype, inside)
+
+        def cut(x: Vec) -> Vec:
+            return (s.iota() + a.spread(j) <= a.spread(query)).select(x, a.constant(-math.inf))
+
+        def drop(x: Vec) -> Vec:
+            start = b.add(b.mul(query, keep.rows), b.mul(j, keep.columns))
+            stays = s.gather(s.at(keep.pointer, start), keep.columns, abi.BOOL, inside)
+            return stays.select(x * a.keep_scale, a.constant(0.0))
+
+        x = a.when(a.biased, s.load(place, dtype) * a.scale, add)
+        x = a.when(a.causal, x, cut)
+        p = weight_of(x - a.scalar(statistic))
+        gp = a.when(a.dropping, s.load(other, dtype), drop)
+        gs = p * (gp - a.scalar(s.at(self.sums, query)))
+        s.store(gs, place)
+        s.store(a.when(a.dropping, p, drop), other)
+        with b.if_then(self.wanted[G_BIAS]):
+            target = m[G_BIAS]
+            start = b.add(b.mul(query, target.rows), b.mul(j, target.columns))
+            s.store(gs, s.at(target.pointer, start), inside)
+
+
+def reference_attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """NumPy's attention, without masks."""
+    scores = q @ np.swapaxes(k, -1, -2) / math.sqrt(q.shape[-1])
+    e = np.exp(scores - scores.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True) @ v
+
+
+_READS = ("q", "k", "v", "bias", "keep", "y", "y1")
+array_op(
+    "attention",
+    ("q", "k", "v", "bias", "keep"),
+    build_attention,
+    backward=build_attention_backward,
+    gradients=dict.fromkeys(("q", "k", "v", "bias"), _READS),
+    operand_dtypes={"keep": abi.BOOL},
+    outputs=2,
+    grad_name="ScaledDotProductAttention",
+)

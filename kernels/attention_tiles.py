@@ -1,0 +1,258 @@
+"""What the attention kernels are made of: small matrix products with one vector of columns, and one head's operands.
+
+A *tile* is a matrix whose rows are one vector wide and lie one behind another, on the stack. Products take their left
+factor, with any strides, element by element, and multiply it into the rows of a tile: that is fast for heads of four
+elements as for heads of a hundred.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+from llvmlite import ir
+
+from . import abi
+from .gemm_tiles import broadcast, define, multiply_add
+from .host import host
+from .operands import Arrays
+from .stage import ELEMENT, I64, MASK, Scope, Vec
+
+ROWS = (8, 4, 2, 1)  # rows of the left factor that are multiplied at once
+CHAINS = {4: 2, 2: 4, 1: 4}  # sums side by side for few rows: one multiply-add waits for the one before it
+
+PRODUCT = "M K A rsA csA B C accumulate"
+WIDE_PRODUCT = "M N K A rsA csA B rsB C rsC accumulate"
+
+
+def build_product(module: ir.Module, dtype: int) -> ir.Function:
+    """``product(M, K, A, rsA, csA, B, C, accumulate)``: the tile ``C = A B``, or ``C += A B``, of tile B."""
+    b, a = define(module, "tile_product", PRODUCT, inline="")
+    b.function.linkage = "internal"
+    s = Scope(b, host().lanes(abi.ITEM_SIZES[dtype]))
+    _rows(s, dtype, a | {"rsB": I64(s.lanes), "rsC": I64(s.lanes)}, I64(0), None)
+    b.ret_void()
+    return b.function
+
+
+def build_wide_product(module: ir.Module, dtype: int) -> ir.Function:
+    """``product(M, N, K, A, rsA, csA, B, rsB, C, rsC, accumulate)``: N columns, those of B and C contiguous.
+
+    B is read up to the end of the last vector of each row.
+    """
+    b, a = define(module, "wide_product", WIDE_PRODUCT, inline="")
+    b.function.linkage = "internal"
+    s = Scope(b, host().lanes(abi.ITEM_SIZES[dtype]))
+    whole = b.and_(a["N"], I64(-s.lanes))
+    with s.loop(I64(0), whole, s.lanes) as j:
+        _rows(s, dtype, a, j, None)
+    with b.if_then(b.icmp_signed("<", whole, a["N"])):
+        _rows(s, dtype, a, whole, s.tail_mask(b.sub(a["N"], whole)))
+    b.ret_void()
+    return b.function
+
+
+def _rows(s: Scope, dtype: int, a: dict[str, ir.Value], column: ir.Value, mask: ir.Value | None) -> None:
+    """One vector of columns for all rows: eight at a time, then fewer."""
+    b = s.b
+    start: ir.Value = I64(0)
+    for count in ROWS:
+        stop = b.sub(a["M"], I64(count - 1))
+        with s.loop(start, stop, count) as m:
+            _block(s, dtype, a, count, m, column, mask)
+        start = m
+
+
+def _block(
+    s: Scope, dtype: int, a: dict[str, ir.Value], count: int, m: ir.Value, column: ir.Value, mask: ir.Value | None
+) -> None:
+    b = s.b
+    left = s.at(s.pointer(a["A"], dtype), b.mul(m, a["rsA"]))
+    rows = [s.at(left, b.mul(I64(r), a["rsA"])) for r in range(count)]
+    right = s.at(s.pointer(a["B"], dtype), column)
+    chains = CHAINS.get(count, 1)
+    zero = s.constant(dtype, 0.0)
+
+    def turn(k: ir.Value, sums: Sequence[Vec]) -> list[Vec]:
+        vector = s.load(s.at(right, b.mul(k, a["rsB"])), dtype)
+        along = b.mul(k, a["csA"])
+        return [
+            multiply_add(broadcast(s, b.load(s.at(row, along)), dtype), vector, total)
+            for row, total in zip(rows, sums, strict=True)
+        ]
+
+    stop = b.sub(a["K"], I64(chains - 1))
+    with s.carried(I64(0), stop, chains, [zero] * (count * chains)) as (k, sums, carry):
+        parts = [turn(b.add(k, I64(c)), sums[c * count : (c + 1) * count]) for c in range(chains)]
+        carry.next(*(v for part in parts for v in part))
+    sums = carry.final
+    if chains > 1:
+        with s.carried(k, a["K"], 1, sums[:count]) as (i, first, rest):
+            rest.next(*turn(i, first))
+        parts = [rest.final, *(sums[c * count : (c + 1) * count] for c in range(1, chains))]
+        while len(parts) > 1:
+            parts = [[x + y for x, y in zip(*parts[c : c + 2], strict=True)] for c in range(0, len(parts), 2)]
+        sums = parts[0]
+    places = [
+        s.at(s.pointer(a["C"], dtype), b.add(column, b.mul(b.add(m, I64(r)), a["rsC"]))) for r in range(count)
+    ]
+    with b.if_else(b.icmp_signed("!=", a["accumulate"], I64(0))) as (add, write):
+        with add:
+            for total, place in zip(sums, places, strict=True):
+                s.store(s.load(place, dtype, mask) + total, place, mask)
+        with write:
+            for total, place in zip(sums, places, strict=True):
+                s.store(total, place, mask)
+
+
+# one head ---------------------------------------------------------------------------------------------
+
+
+class Matrix(NamedTuple):
+    """One head's part of an array: its first element and its strides."""
+
+    pointer: ir.Value
+    rows: ir.Value
+    columns: ir.Value
+
+
+class Heads:
+    """The arrays of attention, whose leading dimensions number the heads.
+
+    Attributes
+    ----------
+    lead : ir.Value
+        Leading dimensions: all but the last two of the query.
+    """
+
+    def __init__(self, arrays: Arrays, dtype: int, moved: Sequence[int], row_dim: ir.Value) -> None:
+        self.arrays, self.b, self.dtype = arrays, arrays.b, dtype
+        self.moved, self.row_dim = moved, row_dim  # in these arrays rows are dimension `row_dim`
+        b = self.b
+        self.lead = b.sub(arrays.dims(0), I64(2))
+        self.queries, self.keys = arrays.size(0, self.lead), arrays.size(1, self.lead)
+        last = b.add(self.lead, I64(1))
+        self.inner, self.values = arrays.size(0, last), arrays.size(2, last)
+
+    def count(self) -> ir.Value:
+        """How many heads there are in all."""
+        b, one = self.b, self.arrays.scope
+        total = one.variable(I64)
+        b.store(I64(1), total)
+        with one.loop(I64(0), self.lead) as d:
+            b.store(b.mul(b.load(total), self.arrays.size(0, d)), total)
+        return b.load(total)
+
+    def matrices(self, kinds: dict[int, int], head: ir.Value) -> dict[int, Matrix]:
+        """Head number `head` of the arrays that `kinds` lists with their dtypes."""
+        b, arrays, one = self.b, self.arrays, self.arrays.scope
+        last_lead, row = b.sub(self.lead, I64(1)), self.lead
+        column = b.add(self.lead, I64(1))
+        rest = one.variable(I64)
+        offsets = {k: one.variable(I64) for k in kinds}
+        b.store(head, rest)
+        for cell in offsets.values():
+            b.store(I64(0), cell)
+        with one.loop(I64(0), self.lead) as back:
+            d = b.sub(last_lead, back)
+            # the outermost dimension needs no division
+            left, size = b.load(rest), arrays.size(0, d)
+            digit = one.variable(I64)
+            b.store(left, digit)
+            with b.if_then(b.icmp_signed("!=", d, I64(0))):
+                b.store(b.urem(left, size), digit)
+                b.store(b.udiv(left, size), rest)
+            behind = b.add(d, b.zext(b.icmp_signed(">=", d, self.row_dim), I64))
+            for k, cell in offsets.items():
+                stride = arrays.stride(k, behind if k in self.moved else d)
+                b.store(b.add(b.load(cell), b.mul(b.load(digit), stride)), cell)
+        return {
+            k: Matrix(
+                one.at(arrays.pointer(k, dtype), b.load(offsets[k])),
+                arrays.stride(k, self.row_dim if k in self.moved else row),
+                arrays.stride(k, column),
+            )
+            for k, dtype in kinds.items()
+        }
+
+
+class Tiles:
+    """Tiles on the stack, and the products that work on them."""
+
+    def __init__(self, module: ir.Module, arrays: Arrays, dtype: int) -> None:
+        self.arrays, self.b, self.dtype = arrays, arrays.b, dtype
+        self.wide = Scope(self.b, host().lanes(abi.ITEM_SIZES[dtype]))
+        self.lanes = self.wide.lanes
+        self.every = ir.Constant(self.wide.type(MASK), [1] * self.lanes)
+        self._product = build_product(module, dtype)
+        self._module = module
+        self._wide_product: ir.Function | None = None
+
+    def room(self, elements: int) -> ir.Value:
+        """Stack memory."""
+        with self.b.goto_entry_block():
+            place = self.b.alloca(ir.ArrayType(ELEMENT[self.dtype], elements))
+            place.align = 64
+            return self.b.bitcast(place, ELEMENT[self.dtype].as_pointer())
+
+    def row(self, tile: ir.Value, number: ir.Value) -> ir.Value:
+        """Where a row of a tile begins."""
+        return self.wide.at(tile, self.b.mul(number, I64(self.lanes)))
+
+    @contextmanager
+    def each_row(self, tile: ir.Value, count: ir.Value) -> Iterator[tuple[ir.Value, ir.Value]]:
+        """Number and place of every row of a tile."""
+        with self.wide.loop(I64(0), count) as r:
+            yield r, self.row(tile, r)
+
+    def product(self, m: ir.Value, k: ir.Value, left: Matrix, right: ir.Value, out: ir.Value, add: int) -> None:
+        """Tile `out` = `left` (m, k) times tile `right`, added with `add`."""
+        b = self.b
+        address = (b.ptrtoint(p, I64) for p in (left.pointer, right, out))
+        a, r, c = address
+        b.call(self._product, [m, k, a, left.rows, left.columns, r, c, I64(add)])
+
+    def wide_product(
+        self,
+        sizes: tuple[ir.Value, ir.Value, ir.Value],
+        left: Matrix,
+        right: Matrix,
+        out: Matrix,
+        add: ir.Value,
+    ) -> None:
+        """``out = left right``: sizes m, n, k."""
+        b = self.b
+        if self._wide_product is None:
+            self._wide_product = build_wide_product(self._module, self.dtype)
+        a, r, c = (b.ptrtoint(x.pointer, I64) for x in (left, right, out))
+        b.call(
+            self._wide_product,
+            [*sizes, a, left.rows, left.columns, r, right.rows, c, out.rows, add],
+        )
+
+    def fetch_columns(
+        self, source: Matrix, first: ir.Value, mask: ir.Value, count: ir.Value, tile: ir.Value, scale: Vec | None
+    ) -> None:
+        """Fill a tile with the columns of a matrix: lane l of row c is ``source[first + l, c]``, times `scale`."""
+        b, s = self.b, self.wide
+        start = s.at(source.pointer, b.mul(first, source.rows))
+        with self.each_row(tile, count) as (c, place):
+            x = s.gather(s.at(start, b.mul(c, source.columns)), source.rows, self.dtype, mask)
+            s.store(x if scale is None else x * scale, place)
+
+    def put_columns(
+        self, tile: ir.Value, target: Matrix, first: ir.Value, mask: ir.Value, count: ir.Value, scale: Vec | None
+    ) -> None:
+        """The reverse of `fetch_columns`."""
+        b, s = self.b, self.wide
+        start = s.at(target.pointer, b.mul(first, target.rows))
+        with self.each_row(tile, count) as (c, place):
+            x = s.load(place, self.dtype)
+            x = x if scale is None else x * scale
+            s.scatter(x, s.at(start, b.mul(c, target.columns)), target.rows, mask)
+
+    def clear(self, tile: ir.Value, count: ir.Value) -> None:
+        """Zero rows of a tile."""
+        with self.each_row(tile, count) as (_, place):
+            self.wide.store(self.wide.constant(self.dtype, 0.0), place)
