@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _loaded: dict[str, Any] = {}  # addresses and compile results by name
 _names: dict[int, str] = {}  # names by address
+INLINING = 50  # cost up to which a function is written out where it is called
 
 
 @functools.cache
@@ -50,7 +51,8 @@ def _machine_code(parsed: Any, light: bool = False) -> bytes:
     """Optimise a module and emit it.
 
     Vector loops are explicit, so no pass has to look for them. A loop around a formula is staged as it should
-    run: `light` only puts values into registers, in a third of the time.
+    run: `light` only puts values into registers, in a third of the time. Beyond small functions inlining does not
+    make the engine faster, only larger and a third of a second later.
     """
     from llvmlite import binding
 
@@ -58,6 +60,7 @@ def _machine_code(parsed: Any, light: bool = False) -> bytes:
     options = binding.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = options.slp_vectorization = False
     options.loop_unrolling = options.loop_interleaving = False
+    options.inlining_threshold = INLINING
     builder = binding.create_pass_builder(machine, options)
     if light:
         passes = binding.create_new_module_pass_manager()
@@ -144,10 +147,11 @@ def _link(functions: dict[str, tuple[Any, Any, Any]]) -> tuple[bytes, dict[str, 
     """One object file for all the functions, and the symbol of each one's Python wrapper."""
     from llvmlite import binding
 
+    from .lean import remembered
     from .wrapper import write_wrapper
 
     results = {}
-    with _parts_only():
+    with _parts_only(), remembered():
         for key, (dispatcher, signature, _kinds) in functions.items():
             dispatcher.compile(signature)
             results[key] = dispatcher.overloads[signature.args]
@@ -221,7 +225,9 @@ def _python_module(name: str, python: Callable) -> Any:
     from llvmlite import binding
     from numba import cfunc
 
-    with _parts_only():
+    from .lean import remembered
+
+    with _parts_only(), remembered():
         compiled = cfunc("void(int64, int64, int64)", error_model="numpy")(python)
     whole = binding.parse_assembly("")
     _link_library(whole, compiled._library, set())
