@@ -1,7 +1,7 @@
 """The mean of every window.
 
-Attribute words after those of `kernels.windows`: whether elements of the padding count, and the number to divide
-by instead of the count, or 0.
+Attribute words after those of `kernels.windows`: whether elements of the padding count, and the number that
+all sums are divided by; 0 when that is the count of each window.
 """
 
 from __future__ import annotations
@@ -27,30 +27,60 @@ COUNTS_PADDING = FIRST_AXIS_WORD + AXES * AXIS_WORDS
 DIVISOR = COUNTS_PADDING + 1
 
 
-class _Counts:
-    """The numbers that sums are divided by."""
+class _Evenly:
+    """What sums over adaptive windows are divided by."""
 
     def __init__(self, pool: Pool) -> None:
-        arrays = pool.arrays
         self.pool = pool
-        self.padded = Vec(pool.one, arrays.word(COUNTS_PADDING), abi.INT64) != 0
-        self.given = Vec(pool.one, arrays.word(DIVISOR), abi.INT64)
 
     def along(self, axis: Axis, o: Vec) -> Vec:
         """Elements that count of a window, along one axis."""
+        return axis.window(o)[1]
+
+    def of(self, at: tuple[Vec, Vec, Vec], dtype: int) -> Vec:
+        """The divisor of the outputs at these coordinates."""
+        z, y, x = (self.along(axis, o) for axis, o in zip(self.pool.axes, at, strict=True))
+        return (x * (z * y)).to(dtype)
+
+    def before(self, holder: Holder, dtype: int) -> Vec:
+        """An output's share of a gradient, before the sum."""
+        return holder.read(2, dtype) / self.of(holder.at, dtype)
+
+    def after(self, total: Vec) -> Vec:
+        """The gradient, from the sum."""
+        return total
+
+
+class _Counted(_Evenly):
+    """What sums over windows of one size are divided by: one number for all, or one for each."""
+
+    def __init__(self, pool: Pool) -> None:
+        super().__init__(pool)
+        self.padded = Vec(pool.one, pool.arrays.word(COUNTS_PADDING), abi.INT64) != 0
+        self.given = Vec(pool.one, pool.arrays.word(DIVISOR), abi.INT64)
+
+    def along(self, axis: Axis, o: Vec) -> Vec:
         start, count = axis.window(o)
-        if axis.adaptive:
-            return count
         stop = start + count
         most = at_most(stop, stop.like(axis.size + axis.padding)) - start
         real = at_most(stop, stop.like(axis.size)) - at_least(start, 0)
         return self.padded.select(most, real)
 
     def of(self, at: tuple[Vec, Vec, Vec], dtype: int) -> Vec:
-        """The divisor of the outputs at these coordinates."""
-        z, y, x = (self.along(axis, o) for axis, o in zip(self.pool.axes, at, strict=True))
-        number = x * (z * y)
-        return (self.given != 0).select(number.like(self.given), number).to(dtype)
+        number = super().of(at, dtype)
+        return (self.given != 0).select(number.like(self.given), number)
+
+    def before(self, holder: Holder, dtype: int) -> Vec:
+        scope, b = holder.scope, holder.scope.b
+        g = holder.read(2, dtype)
+        cell = scope.variable(g.value.type)
+        b.store(g.value, cell)
+        with b.if_then((self.given == 0).value):
+            b.store((g / super().of(holder.at, dtype)).value, cell)
+        return Vec(scope, b.load(cell), dtype)
+
+    def after(self, total: Vec) -> Vec:
+        return total / total.like((self.given != 0).select(self.given, 1))
 
 
 def _build(symbol: str, dtype: int, adaptive: bool) -> ir.Module:
@@ -58,7 +88,7 @@ def _build(symbol: str, dtype: int, adaptive: bool) -> ir.Module:
     module, arrays, part, parts = array_kernel(symbol)
     b = arrays.b
     pool = Pool(arrays, 0, 1, adaptive)
-    counts = _Counts(pool) if not adaptive else _Even(pool)
+    counts = _Evenly(pool) if adaptive else _Counted(pool)
     result = arrays.pointer(1, dtype)
 
     def visit(block: Block) -> None:
@@ -79,31 +109,19 @@ def _build(symbol: str, dtype: int, adaptive: bool) -> ir.Module:
     return module
 
 
-class _Even(_Counts):
-    """The counts of adaptive windows, which have no padding and no divisor of their own."""
-
-    def __init__(self, pool: Pool) -> None:
-        self.pool = pool
-
-    def of(self, at: tuple[Vec, Vec, Vec], dtype: int) -> Vec:
-        z, y, x = (self.along(axis, o) for axis, o in zip(self.pool.axes, at, strict=True))
-        return (x * (z * y)).to(dtype)
-
-
 def _build_backward(symbol: str, dtype: int, adaptive: bool) -> ir.Module:
     """Arrays x (its shape), y (-), g, gx."""
     module, arrays, part, parts = array_kernel(symbol)
     pool = Pool(arrays, 0, 2, adaptive)
-    counts = _Counts(pool) if not adaptive else _Even(pool)
+    counts = _Evenly(pool) if adaptive else _Counted(pool)
 
     def contribution(holder: Holder) -> Vec:
         start, count = pool.axes[2].window(holder.at[2])
         x = holder.within[2]
         held = holder.valid & (x >= start) & (x < start + count)
-        value = holder.read(2, dtype) / counts.of(holder.at, dtype)
-        return held.select(value, holder.scope.constant(dtype, 0.0))
+        return held.select(counts.before(holder, dtype), holder.scope.constant(dtype, 0.0))
 
-    walk_inputs(pool, dtype, (part, parts), {2: dtype}, 3, contribution)
+    walk_inputs(pool, dtype, (part, parts), {2: dtype}, 3, contribution, counts.after)
     arrays.b.ret_void()
     return module
 

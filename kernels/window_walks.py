@@ -169,13 +169,16 @@ def walk_inputs(
     arrays: dict[int, int],
     target: int,
     contribution: Callable[[Holder], Vec],
+    finish: Callable[[Vec], Vec] = lambda total: total,
 ) -> None:
-    """Write into array `target` the sum of ``contribution(holder)`` over the outputs that may hold each element.
+    """Write into array `target`, for each element, the sum of ``contribution(holder)`` over its possible holders.
 
     Parameters
     ----------
     arrays : dict of int to int
         The arrays of the output's shape that are read, and their dtypes.
+    finish : callable
+        Makes the gradient from the sum.
     """
     one, b = pool.one, pool.b
     deep, high, wide = pool.axes
@@ -223,7 +226,7 @@ def walk_inputs(
                         visit(*(Vec(one, v, abi.INT64) for v in (oz, oy, back)))
                     number = pool.row(plane, z, y, False).value
                     place_out = one.at(out, b.add(number, ix))
-                    scope.store(Vec(scope, b.load(total), dtype), place_out, exists.value)
+                    scope.store(finish(Vec(scope, b.load(total), dtype)), place_out, exists.value)
 
     stride = None if wide.adaptive else wide.stride
     forms(dtype, [pool.stride(k, 2) for k in arrays], stride, write)

@@ -112,7 +112,7 @@ def test_constructor_takes_the_same_arguments(name):
 
 
 def has_signature(name):
-    """Tell apart PyTorch's builtins, and those functions that take anything and hand it on to one of two others."""
+    """Tell apart PyTorch's builtins, and functions that hand anything on to one of two others."""
     function = inspect.unwrap(getattr(torch.nn.functional, name))
     return inspect.isfunction(function) and described(function) != []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Sequence
 from functools import lru_cache
+from math import prod
 from operator import index
 from typing import Any, NoReturn
 
@@ -84,14 +85,14 @@ def _check_windows(name: str, kernel: tuple, stride: tuple, padding: tuple, dila
             )
 
 
-def _check_input(name: str, shape: tuple[int, ...], spatial: int) -> None:
-    if len(shape) not in (spatial + 1, spatial + 2):
+def _check_input(name: str, shape: tuple[int, ...], spatial: int, no_channels: bool = False) -> None:
+    batched = len(shape) == spatial + 2
+    if not batched and len(shape) != spatial + 1:
         raise RuntimeError(
             f"{name}: Expected {spatial + 1}D or {spatial + 2}D (batch mode) tensor with optional 0 dim batch "
             f"size for input, but got: {list(shape)}"
         )
-    held = shape[1:] if len(shape) == spatial + 2 else shape
-    if 0 in held:
+    if 0 in shape[int(batched) + int(no_channels) :]:
         raise RuntimeError(
             f"{name}: Expected {spatial + 1}D or {spatial + 2}D (batch mode) tensor with optional 0 dim batch "
             f"size for input, but got: {list(shape)}; only the batch may be empty"
@@ -149,23 +150,27 @@ def _window_plan(
     whole = (*shape[:-spatial], *result)
     if mean is None:
         return _plan(words, _described(whole, code, INT32))
-    return _plan([*words, *mean], _described(whole, code))
+    padded, divisor = mean
+    # without windows that stick out, all counts are the same
+    complete = all(
+        (o - 1) * s + k <= n + 2 * p for o, s, k, n, p in zip(result, step, kernel, inner, pad, strict=True)
+    )
+    if not divisor and complete and (padded or not any(pad)):
+        divisor = prod(kernel)
+    return _plan([*words, padded, divisor], _described(whole, code))
 
 
 @lru_cache(1024)
 def _adaptive_plan(
     name: str, spatial: int, shape: tuple[int, ...], code: int, output: Any, with_places: bool
 ) -> Plan:
-    _check_input(name, shape, spatial)
+    _check_input(name, shape, spatial, no_channels=not with_places)
     inner = shape[-spatial:]
-    wanted = output if isinstance(output, (tuple, list)) else (output,) * spatial
+    wanted = output if isinstance(output, tuple) else (output,) * spatial
     if len(wanted) != spatial:
-        raise RuntimeError(f"{name}: output_size must be {spatial}, got {output!r}")
-    result = tuple(n if w is None else w for n, w in zip(inner, wanted, strict=True))
-    if not all(hasattr(w, "__index__") for w in result):
-        raise TypeError(
-            f"{name}(): argument 'output_size' must be int, tuple of ints or None, not {output!r}"
-        )
+        raise RuntimeError(f"{name}: output_size must be {spatial} integers, got {output!r}")
+    filled = tuple(n if w is None else w for n, w in zip(inner, wanted, strict=True))
+    result = sizes(name, "output_size", filled, spatial)
     if min(result) < 0:
         raise RuntimeError(
             f"{name}: elements of output_size must be greater than or equal to 0 but received {result}"
@@ -197,7 +202,7 @@ def _read(name: str, input: Tensor) -> tuple[tuple[int, ...], int]:
 
 
 def _refuse_dtype(name: str, input: Tensor) -> NoReturn:
-    raise RuntimeError(
+    raise NotImplementedError(
         f'"{name}" not implemented for {input.dtype.name}; expected float32 or float64: convert the input with '
         ".float()"
     )

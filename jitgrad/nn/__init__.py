@@ -69,22 +69,19 @@ from .module import Module
 from .normalization import GroupNorm, LayerNorm, RMSNorm
 from .parameter import Buffer, Parameter
 from .parameter_containers import ParameterDict, ParameterList
-from .pooling import (
+from .adaptive_pooling import (
+    MaxUnpool1d,
+    MaxUnpool2d,
+    MaxUnpool3d,
     AdaptiveAvgPool1d,
     AdaptiveAvgPool2d,
     AdaptiveAvgPool3d,
     AdaptiveMaxPool1d,
     AdaptiveMaxPool2d,
     AdaptiveMaxPool3d,
-    AvgPool1d,
-    AvgPool2d,
-    AvgPool3d,
     LPPool1d,
     LPPool2d,
     LPPool3d,
-    MaxPool1d,
-    MaxPool2d,
-    MaxPool3d,
 )
 from .sparse import Embedding, EmbeddingBag
 from .transformer import (
@@ -94,6 +91,7 @@ from .transformer import (
     TransformerEncoder,
     TransformerEncoderLayer,
 )
+from .pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 
 __all__ = [
     "CELU",
@@ -158,6 +156,9 @@ __all__ = [
     "MaxPool1d",
     "MaxPool2d",
     "MaxPool3d",
+    "MaxUnpool1d",
+    "MaxUnpool2d",
+    "MaxUnpool3d",
     "Mish",
     "Module",
     "ModuleDict",

@@ -64,48 +64,6 @@ class _AvgPool(Module):
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
-class _AdaptiveMaxPool(Module):
-    """What the adaptive max pooling layers have in common."""
-
-    def __init__(self, output_size: Any, return_indices: bool = False) -> None:
-        super().__init__()
-        self.output_size = output_size
-        self.return_indices = return_indices
-
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"
-
-
-class _AdaptiveAvgPool(Module):
-    """What the adaptive mean pooling layers have in common."""
-
-    def __init__(self, output_size: Any) -> None:
-        super().__init__()
-        self.output_size = output_size
-
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"
-
-
-class _LPPool(Module):
-    """What the power mean layers have in common."""
-
-    def __init__(
-        self, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
-    ) -> None:
-        super().__init__()
-        self.norm_type = norm_type
-        self.kernel_size = kernel_size
-        self.stride = stride
-        self.ceil_mode = ceil_mode
-
-    def extra_repr(self) -> str:
-        return (
-            f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, stride={self.stride}, "
-            f"ceil_mode={self.ceil_mode}"
-        )
-
-
 class MaxPool1d(_MaxPool):
     """Return the largest element of every window; see `functional.max_pool1d`.
 
@@ -177,33 +135,6 @@ def _single(value: Sizes) -> tuple[int, ...]:
     return (value,) if isinstance(value, int) else tuple(value)
 
 
-class AdaptiveMaxPool1d(_AdaptiveMaxPool):
-    """Return the largest element of each of ``output_size`` windows; see `functional.adaptive_max_pool1d`."""
-
-    __call__ = call_with_one
-
-    def forward(self, input: Tensor) -> Any:
-        return F.adaptive_max_pool1d(input, self.output_size, self.return_indices)
-
-
-class AdaptiveAvgPool1d(_AdaptiveAvgPool):
-    """Return the mean of each of ``output_size`` windows; see `functional.adaptive_avg_pool1d`."""
-
-    __call__ = call_with_one
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.adaptive_avg_pool1d(input, self.output_size)
-
-
-class LPPool1d(_LPPool):
-    """Return the p-norm of every window; see `functional.lp_pool1d`."""
-
-    __call__ = call_with_one
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.lp_pool1d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
-
-
 class MaxPool2d(_MaxPool):
     """Return the largest element of every window; see `functional.max_pool2d`.
 
@@ -260,33 +191,6 @@ class AvgPool2d(_AvgPool):
         )
 
 
-class AdaptiveMaxPool2d(_AdaptiveMaxPool):
-    """Return the largest element of each of ``output_size`` windows; see `functional.adaptive_max_pool2d`."""
-
-    __call__ = call_with_one
-
-    def forward(self, input: Tensor) -> Any:
-        return F.adaptive_max_pool2d(input, self.output_size, self.return_indices)
-
-
-class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """Return the mean of each of ``output_size`` windows; see `functional.adaptive_avg_pool2d`."""
-
-    __call__ = call_with_one
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.adaptive_avg_pool2d(input, self.output_size)
-
-
-class LPPool2d(_LPPool):
-    """Return the p-norm of every window; see `functional.lp_pool2d`."""
-
-    __call__ = call_with_one
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.lp_pool2d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
-
-
 class MaxPool3d(_MaxPool):
     """Return the largest element of every window; see `functional.max_pool3d`.
 
@@ -341,30 +245,3 @@ class AvgPool3d(_AvgPool):
             self.count_include_pad,
             self.divisor_override,
         )
-
-
-class AdaptiveMaxPool3d(_AdaptiveMaxPool):
-    """Return the largest element of each of ``output_size`` windows; see `functional.adaptive_max_pool3d`."""
-
-    __call__ = call_with_one
-
-    def forward(self, input: Tensor) -> Any:
-        return F.adaptive_max_pool3d(input, self.output_size, self.return_indices)
-
-
-class AdaptiveAvgPool3d(_AdaptiveAvgPool):
-    """Return the mean of each of ``output_size`` windows; see `functional.adaptive_avg_pool3d`."""
-
-    __call__ = call_with_one
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.adaptive_avg_pool3d(input, self.output_size)
-
-
-class LPPool3d(_LPPool):
-    """Return the p-norm of every window; see `functional.lp_pool3d`."""
-
-    __call__ = call_with_one
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.lp_pool3d(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)

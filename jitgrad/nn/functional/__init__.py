@@ -72,7 +72,8 @@ from .regression import (
     poisson_nll_loss,
     smooth_l1_loss,
 )
-from .pooling import (
+from .unpooling import max_unpool1d, max_unpool2d, max_unpool3d
+from .adaptive_pooling import (
     adaptive_avg_pool1d,
     adaptive_avg_pool2d,
     adaptive_avg_pool3d,
@@ -82,12 +83,14 @@ from .pooling import (
     adaptive_max_pool2d_with_indices,
     adaptive_max_pool3d,
     adaptive_max_pool3d_with_indices,
-    avg_pool1d,
-    avg_pool2d,
-    avg_pool3d,
     lp_pool1d,
     lp_pool2d,
     lp_pool3d,
+)
+from .pooling import (
+    avg_pool1d,
+    avg_pool2d,
+    avg_pool3d,
     max_pool1d,
     max_pool1d_with_indices,
     max_pool2d,
@@ -161,6 +164,9 @@ __all__ = [
     "max_pool2d_with_indices",
     "max_pool3d",
     "max_pool3d_with_indices",
+    "max_unpool1d",
+    "max_unpool2d",
+    "max_unpool3d",
     "mish",
     "mse_loss",
     "multi_head_attention_forward",
