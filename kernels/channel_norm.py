@@ -1,9 +1,9 @@
 """Batch normalisation, by the batch's statistics or by given ones, and group normalisation.
 
-Forward sums twice: the first sum gives the mean, the second the squares of what is left, which is exact also where
-the mean is large beside the deviation; and what the first sum had lost by rounding shows there as a sum that is not
-zero, and is put right. Sums go segment by segment in one order, whatever the number of threads: units are shared
-out (see `channel_walk`), and channels for the gradients of a group normalisation's weights.
+Forward sums twice: the first sum gives the mean, the second the squares of what is left, which is exact also
+where the mean is large beside the deviation; and what the first sum had lost by rounding shows there as a sum that
+is not zero, and is put right. Sums go segment by segment in one order, whatever the number of threads: units are
+shared out (see `channel_walk`), and channels for the gradients of a group normalisation's weights.
 
 With d = x - mean, r = 1 / sqrt(var + eps), h = g w and n elements in a unit:
 gx = r (h - sum(h) / n - d r r sum(h d) / n), gw = sum(g d) r, gb = sum(g).
@@ -37,7 +37,10 @@ def build_forward(grouped: bool, symbol: str, dtype: int) -> ir.Module:
 
         def left(j):
             element = read(j)
-            return [lambda i, mask: element(i, mask) - guess, lambda i, mask: _square(element(i, mask) - guess)]
+            return [
+                lambda i, mask: element(i, mask) - guess,
+                lambda i, mask: _square(element(i, mask) - guess),
+            ]
 
         rest, squares = unit.totals(left, 2)
         shift = rest * nth

@@ -24,7 +24,16 @@ from .stage import F64, I64, Scope, Vec
 Element = Callable[[ir.Value, ir.Value | None], Vec]  # of a place within the segment, and a mask
 Segment = Callable[[ir.Value], Element]  # of a segment's number
 
-WORDS = ("units", "segments", "segment_step", "unit_step", "span", "modulus", "unit_channels", "segment_channels")
+WORDS = (
+    "units",
+    "segments",
+    "segment_step",
+    "unit_step",
+    "span",
+    "modulus",
+    "unit_channels",
+    "segment_channels",
+)
 EPSILON = len(WORDS)  # the attribute that follows
 
 
@@ -126,16 +135,12 @@ class Unit:
         """Reads array `k`, contiguous when `near`."""
         return self.reader(self.geometry.pointer(k)) if near else self.far_reader(k)
 
-    def parameter(self, k: int, default: float, segment: ir.Value) -> Vec:
-        """The number of this segment's channel in operand `k`, or `default` where that is absent."""
-        raise NotImplementedError
-
 
 class Along(Unit):
     """One unit: vectors of neighbours."""
 
     def totals(self, segment: Callable[[ir.Value], list[Element]], count: int) -> list[Vec]:
-        """Sums over the unit of the elements that ``segment(j)`` gives, in every lane."""
+        """Sums over the unit of the elements that ``segment(j)`` gives, in every lane or a lane each."""
         line = Long(self.scope, self.geometry.span, self.dtype)
         with self.scope.carried(I64(0), self.geometry.segments, 1, line.zeros(count)) as (j, before, carry):
             carry.next(*line.lane_totals(segment(j), before))
@@ -148,18 +153,19 @@ class Along(Unit):
             line.write(segment(j), self.scope.at(pointer, self.place(j)))
 
     def load(self, pointer: ir.Value) -> Vec:
-        """The unit's number in an array of one for each unit."""
+        """The units' numbers in an array of one for each unit."""
         return self._everywhere(self.b.load(self.geometry.one.at(pointer, self.number)))
 
     def store(self, value: Vec, pointer: ir.Value) -> None:
-        """Set the unit's number in an array of one for each unit."""
+        """Set the units' numbers in an array of one for each unit."""
         self.geometry.one.store(first_lane(value), self.geometry.one.at(pointer, self.number))
 
     def reciprocal_root(self, value: Vec) -> Vec:
-        """``1 / sqrt(value)``, of a number that is in every lane."""
+        """``1 / sqrt(value)``, of a number of the unit."""
         return self._everywhere((1.0 / sqrt(first_lane(value))).value)
 
     def parameter(self, k: int, default: float, segment: ir.Value) -> Vec:
+        """The number of this segment's channel in operand `k`, or `default` where that is absent."""
         b, g = self.b, self.geometry
         first = b.mul(b.urem(self.number, g.modulus), g.unit_channels)
         channel = b.add(first, b.mul(segment, g.segment_channels))
@@ -179,26 +185,32 @@ class Across(Unit):
         self._mask = scope.tail_mask(self.b.sub(geometry.units, number))
 
     def totals(self, segment: Callable[[ir.Value], list[Element]], count: int) -> list[Vec]:
+        """Sums over the unit of the elements that ``segment(j)`` gives, in every lane or a lane each."""
         zeros = [self.scope.constant(self.dtype, 0.0)] * count
         with self.scope.carried(I64(0), self.geometry.segments, 1, zeros) as (j, before, carry):
             carry.next(*(t + v(I64(0), self._mask) for t, v in zip(before, segment(j), strict=True)))
         return list(carry.final)
 
     def write(self, segment: Segment, pointer: ir.Value) -> None:
+        """Store the elements that ``segment(j)`` gives."""
         s = self.scope
         with s.loop(I64(0), self.geometry.segments) as j:
             s.store(segment(j)(I64(0), self._mask), s.at(pointer, self.place(j)), self._mask)
 
     def load(self, pointer: ir.Value) -> Vec:
+        """The units' numbers in an array of one for each unit."""
         return self.scope.load(self.scope.at(pointer, self.number), self.dtype, self._mask)
 
     def store(self, value: Vec, pointer: ir.Value) -> None:
+        """Set the units' numbers in an array of one for each unit."""
         self.scope.store(value, self.scope.at(pointer, self.number), self._mask)
 
     def reciprocal_root(self, value: Vec) -> Vec:
+        """``1 / sqrt(value)``, of a number of the unit."""
         return 1.0 / sqrt(value)
 
     def parameter(self, k: int, default: float, segment: ir.Value) -> Vec:
+        """The number of this segment's channel in operand `k`, or `default` where that is absent."""
         g, s = self.geometry, self.scope
         there = g.arrays.present(k)
         mask = self.b.select(there, self._mask, ir.Constant(self._mask.type, None))

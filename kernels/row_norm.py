@@ -1,11 +1,11 @@
-"""Layer normalisation and its form without a mean: every row to unit variance, then a weight and a bias an element.
+"""Layer normalisation and its form without a mean: every row to unit variance, then weight and bias by element.
 
 The operand is contiguous, its rows are its last ``width`` elements at a time. The rows' means and reciprocal
 deviations are the second output: the walk back reads them instead of summing again. The gradients of weight and
 bias are sums over rows in one order, whatever the number of threads: columns are shared out, rows are not.
 
-With x' = (x - mean) r and h = g w: gx = r (h - sum(h) / n - x' sum(h x') / n), gw = sum(g x'), gb = sum(g); without
-a mean the middle term of gx is not there. Attributes: rows, width, epsilon.
+With x' = (x - mean) r and h = g w: gx = r (h - sum(h) / n - x' sum(h x') / n), gw = sum(g x'), gb = sum(g);
+without a mean the middle term of gx is not there. Attributes: rows, width, epsilon.
 """
 
 from __future__ import annotations

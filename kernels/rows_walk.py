@@ -73,7 +73,9 @@ class Short:
         zero = self.scope.constant(self.dtype, 0.0)
         result = []
         for parts in values:
-            terms = [Vec(self.scope, m, MASK).select(p, zero) for p, m in zip(parts, self._masks, strict=True)]
+            terms = [
+                Vec(self.scope, m, MASK).select(p, zero) for p, m in zip(parts, self._masks, strict=True)
+            ]
             while len(terms) > 1:
                 terms = [a + b for a, b in zip(terms[::2], terms[1::2], strict=True)]
             result.append(everywhere(terms[0]))

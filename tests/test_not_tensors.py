@@ -45,7 +45,9 @@ def expected(what: str, p: inspect.Parameter, is_self: bool) -> tuple[bool, tupl
         return True, (Exception,)
     if kind == "Any" or ("float" in kind and what in NUMBERS):  # a number has a dtype, which may be wrong
         return True, (TypeError, ValueError, RuntimeError)
-    return what == "None" and ("None" in kind or p.default is None), (TypeError,)
+    if what == "None" and ("None" in kind or p.default is None):
+        return True, (TypeError, ValueError, RuntimeError)  # one operand may be needed because of another
+    return False, (TypeError,)
 
 
 def wrong_calls(name: str, function: Any) -> Iterator[tuple[str, list[Any], Any]]:

@@ -133,7 +133,9 @@ def batch_norm(
             if value is None:
                 raise RuntimeError(f"batch_norm: {what} must be defined in evaluation mode")
     elif (running_mean is None) != (running_var is None):
-        raise ValueError("batch_norm: running_mean and running_var must either both be None or neither be None")
+        raise ValueError(
+            "batch_norm: running_mean and running_var must either both be None or neither be None"
+        )
     if not isinstance(momentum, float | int | Tensor):
         raise TypeError(
             f"batch_norm(): argument 'momentum' (position 7) must be float, not {type(momentum).__name__}"
@@ -227,7 +229,9 @@ def group_norm(
     require_operands("group_norm", input, weight=weight, bias=bias)
     shape = tuple(input.shape)
     if len(shape) < 2:
-        raise RuntimeError(f"group_norm: Expected at least 2 dimensions for input tensor but received {len(shape)}")
+        raise RuntimeError(
+            f"group_norm: Expected at least 2 dimensions for input tensor but received {len(shape)}"
+        )
     if not isinstance(num_groups, int):
         raise TypeError(
             f"group_norm(): argument 'num_groups' (position 2) must be int, not {type(num_groups).__name__}"
@@ -268,7 +272,9 @@ def instance_norm(
     See ``nn.functional.instance_norm``, which has the same arguments in another order.
     """
     name = "instance_norm"
-    require_operands(name, input, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var)
+    require_operands(
+        name, input, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var
+    )
     if not use_input_stats:
         if running_mean is None or running_var is None:
             raise RuntimeError(
@@ -284,13 +290,11 @@ def instance_norm(
     weight, bias, _, _ = _fitting(
         name, input, shape[1], weight=weight, bias=bias, running_mean=running_mean, running_var=running_var
     )
-    if input.numel() == 0:  # type: ignore[attr-defined]
-        return _of_nothing(input, weight, bias)
     input = _contiguous(input)
-    plan, _ = _planned(GROUP_NORM, input, shape[1], eps)
+    plan, _ = _planned(GROUP_NORM, input, max(shape[1], 1), eps)
     made = plan.run(array("q", (input._slot, _slot(weight), _slot(bias))), (input, weight, bias))
     result, mean, var = (wrap(made[k * OUTPUT_WORDS]) for k in range(3))
-    if running_mean is not None and running_var is not None:
+    if running_mean is not None and running_var is not None and math.prod(shape):
         each = math.prod(shape[2:])
         with no_grad():
             _average(running_mean, mean.mean(0), momentum)  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from typing import Any
 
 from .._tensor import Tensor
 from ..dtypes import DTYPES
-from ..engine.layout import CONTIGUOUS, S_DIMS, S_DTYPE, S_FLAGS, S_NUMEL, S_SHAPE, SLOT_WORDS
+from ..engine.layout import CONTIGUOUS, S_DIMS, S_DTYPE, S_FLAGS, S_SHAPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import FLOAT32, float_bits
 from ..store import store
@@ -54,7 +54,9 @@ def layer_norm(
         If the input is not floating.
     """
     try:
-        ids = array("q", (input._slot, 0 if weight is None else weight._slot, 0 if bias is None else bias._slot))
+        ids = array(
+            "q", (input._slot, 0 if weight is None else weight._slot, 0 if bias is None else bias._slot)
+        )
     except AttributeError:
         require_operands("layer_norm", input, weight=weight, bias=bias)
         raise
@@ -82,7 +84,9 @@ def layer_norm(
         input = input.contiguous()  # type: ignore[attr-defined]
         weight = _parameter("layer_norm", "weight", weight, input, sizes)
         bias = _parameter("layer_norm", "bias", bias, input, sizes)
-        ids = array("q", (input._slot, 0 if weight is None else weight._slot, 0 if bias is None else bias._slot))
+        ids = array(
+            "q", (input._slot, 0 if weight is None else weight._slot, 0 if bias is None else bias._slot)
+        )
     return plan.first(ids, (input, weight, bias))
 
 

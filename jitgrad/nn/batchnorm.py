@@ -1,7 +1,5 @@
 """Layers that normalise channels and may keep running statistics: batch and instance normalisation."""
 
-# ruff: noqa: D102 - what a layer's forward does is said by its class
-
 from __future__ import annotations
 
 import warnings
@@ -67,7 +65,9 @@ class _ChannelNorm(Module):
         self.register_buffer(
             "running_mean", T.zeros(num_features, device=device, dtype=dtype) if tracked else None
         )
-        self.register_buffer("running_var", T.ones(num_features, device=device, dtype=dtype) if tracked else None)
+        self.register_buffer(
+            "running_var", T.ones(num_features, device=device, dtype=dtype) if tracked else None
+        )
         self.register_buffer("num_batches_tracked", T.tensor(0, dtype=int64) if tracked else None)
         self.reset_parameters()
 
@@ -258,7 +258,8 @@ class InstanceNorm1d(_InstanceNorm):
     Raises
     ------
     ValueError
-        If the input has another number of dimensions, other channels than the parameters, or one element a channel.
+        If the input has another number of dimensions, other channels than the parameters, or one element a
+        channel.
     """
 
     _dims = (2, 3)

@@ -136,7 +136,9 @@ def group_norm(
     require_tensors("group_norm", input)
     shape = input.shape
     if len(shape) < 2:
-        raise RuntimeError(f"group_norm: Expected at least 2 dimensions for input tensor but received {len(shape)}")
+        raise RuntimeError(
+            f"group_norm: Expected at least 2 dimensions for input tensor but received {len(shape)}"
+        )
     if isinstance(num_groups, int) and num_groups > 0 and math.prod(shape) == num_groups:
         raise ValueError(
             f"group_norm: Expected more than 1 value per channel when training, got input size {tuple(shape)} "
