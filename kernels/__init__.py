@@ -10,6 +10,7 @@ from . import movement, products, convolution, selection
 from . import row_norm, channel_norm
 from . import max_pooling, mean_pooling
 from . import attention, embedding, indexing, scans, sorting
+from . import recurrent_input, recurrent_walk
 from .table import BY_NAME, OPS
 
 ROLES = {"sum_op": "sum", "add_op": "add", "copy_op": "copy"}  # what the walk back needs by itself

@@ -176,7 +176,7 @@ def build_linear_backward(symbol: str, dtype: int) -> ir.Module:
     with b.if_then(arrays.present(7)), b.if_else(g_fits) as (even, odd):
         with even:
             start = (arrays.address(4), arrays.stride(4, p.last(4, 1)))
-            _column_sums(p, start, g_stride, rows, features, threads)
+            column_sums(p, 7, start, g_stride, rows, features, threads)
         with odd:
             _column_sums_by_rows(p, rows, features, threads)
     b.ret_void()
@@ -214,11 +214,16 @@ def _weight_gradient(p: Products, sizes, g_fits: ir.Value, g_stride: ir.Value, t
                 p.multiply((features, depth, I64(1)), matrices, threads, flags=flags)
 
 
-def _column_sums(p: Products, start, g_stride: ir.Value, rows: ir.Value, features: ir.Value, threads) -> None:
-    """Sum the rows of the cotangent into array 7, several rows side by side and then together."""
+def column_sums(
+    p: Products, k: int, start, g_stride: ir.Value, rows: ir.Value, features: ir.Value, threads
+) -> None:
+    """Sum the rows of a matrix into array `k`, several rows side by side and then together.
+
+    `start` is the matrix' address and the stride between its columns.
+    """
     b, one, dtype = p.b, p.arrays.scope, p.dtype
     address, column = start
-    source, target = one.pointer(address, dtype), p.arrays.pointer(7, dtype)
+    source, target = one.pointer(address, dtype), p.arrays.pointer(k, dtype)
     lanes = host().lanes(p.item)
     begin, end = share(one, features, *threads, lanes)
     whole = b.and_(rows, I64(-CHAINS))

@@ -38,6 +38,9 @@ from ..kernels.abi import (
 )
 from ..kernels.table import REDUCE, UPDATES
 
+# operands that a forward kernel also writes: a generator's state, and what recurrent layers keep
+WRITTEN_OPERANDS = (("state",), ("store",))
+
 
 class View(NamedTuple):
     """An array that a record names: where, and with which geometry."""
@@ -184,8 +187,8 @@ def _arrays(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View,
             writes.append(array)
         else:
             reads.append(array)
-            if variant == "0" and BY_NAME[op].operands[k : k + 1] == ("state",):
-                writes.append(array)  # a generator's state is advanced
+            if variant == "0" and BY_NAME[op].operands[k : k + 1] in WRITTEN_OPERANDS:
+                writes.append(array)
     return tuple(reads), tuple(writes)
 
 
