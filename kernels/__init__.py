@@ -9,7 +9,7 @@ from . import softmax, squared_loss, class_losses, random, dropout
 from . import movement, products, convolution, selection
 from . import row_norm, channel_norm
 from . import max_pooling, mean_pooling
-from . import attention, embedding, indexing, scans, sorting
+from . import attention, embedding, embedding_bag, indexing, scans, sorting
 from . import recurrent_input, recurrent_walk
 from .table import BY_NAME, OPS
 

@@ -70,6 +70,21 @@ def launch(
     return slot
 
 
+def report_cell() -> int:
+    """The address of a fresh cell in which a kernel can report a bad index."""
+    turn = next(_turns) % REPORTS * REPORT_WORDS
+    _reports[turn] = 0
+    return _REPORTS_AT + turn * 8
+
+
+def take_report(name: str, cell: int) -> None:
+    """Raise what a kernel has reported in a cell."""
+    turn = (cell - _REPORTS_AT) // 8
+    if _reports[turn]:
+        _, dim, value, size = _reports[turn : turn + REPORT_WORDS]
+        raise IndexError(f"{name}: index {value} is out of bounds for dimension {dim} with size {size}")
+
+
 def run(
     op: Op, operands: Sequence[Tensor], kind: dtype, shape: Sequence[int], words: Sequence[int], into: int = 0
 ) -> int:

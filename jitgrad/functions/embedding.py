@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from .._tensor import Tensor, wrap
+from ..dispatch import arrays
 from ..dtypes import int32, int64
 from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
@@ -12,11 +13,12 @@ from ..kernels.abi import INT64, MAX_DIMS
 from ..store import store
 from ._call import require_tensors
 from ._dims import shape_of
-from ._indices import is_dense, launch
+from ._indices import is_dense, launch, report_cell, take_report
 
 __all__ = ["embedding"]
 
-EMBEDDING = BY_NAME["embedding"]
+EMBEDDING, BAG = BY_NAME["embedding"], BY_NAME["embedding_bag"]
+SUM, MEAN, MAX = range(3)
 
 
 def embedding(
@@ -80,3 +82,30 @@ def whole_indices(name: str, indices: Any) -> Tensor:
 
 def _refuse_empty(name: str) -> NoReturn:
     raise IndexError(f"{name}: index out of range: the table has no rows")
+
+
+def bags(
+    weight: Tensor,
+    index: Tensor,
+    offsets: Tensor,
+    factors: Tensor | None,
+    count: int,
+    padding: int,
+    by_count: bool,
+    mode: int,
+) -> Tensor:
+    """The sums, means or maxima of `count` bags of rows; operands have been checked and are contiguous."""
+    width = weight.shape[1]
+    cell = report_cell()
+    chosen_shape = (count, width) if mode == MAX else (0,)
+    slots = arrays(
+        BAG,
+        (weight, index, offsets, factors),
+        ((weight.dtype, (count, width)), (int64, chosen_shape)),
+        (cell, padding + 1, int(by_count), mode),
+    )
+    chosen = wrap(slots[1])  # the tape keeps it if it must
+    result = wrap(slots[0])
+    del chosen
+    take_report("embedding_bag", cell)
+    return result

@@ -6,7 +6,8 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 from jitgrad.functions._call import require_tensors
-from jitgrad.functions.embedding import whole_indices
+from jitgrad.functions.embedding import bags, whole_indices
+from jitgrad.store import store
 
 MODES = ("sum", "mean", "max")
 NORM_FLOOR = 1e-7  # PyTorch's, added to a norm before the division
@@ -83,5 +84,121 @@ def shrink_rows(name: str, weight: Tensor, input: Tensor, max_norm: float, norm_
         weight.index_copy_(0, flat, rows * scale)
 
 
-def embedding_bag(*args, **options):
-    raise NotImplementedError
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """Return the sum, mean or maximum of every bag of rows of a table.
+
+    Parameters
+    ----------
+    input : Tensor of int64 or int32, shape (B, n) or (N,)
+        Rows of the table: a bag of n in each line, or all bags one after the other.
+    weight : Tensor, shape (num_embeddings, embedding_dim)
+    offsets : Tensor of int64 or int32, shape (B,)
+        For an input of one dimension, where each bag begins.
+    mode : {'mean', 'sum', 'max'}
+    per_sample_weights : Tensor, shape of input, optional
+        Factors of the rows; only with ``mode='sum'``.
+    include_last_offset : bool, default False
+        Whether the offsets have one more element, the end of the last bag.
+    padding_idx : int, optional
+        Rows named by this index do not count in their bag and get no gradient.
+    max_norm, norm_type, scale_grad_by_freq, sparse
+        As for `embedding`.
+
+    Returns
+    -------
+    Tensor, shape (B, embedding_dim)
+        Zeros for an empty bag.
+
+    Raises
+    ------
+    IndexError
+        If an index is not a row of the table.
+    ValueError, RuntimeError, NotImplementedError
+        As in PyTorch, if shapes, dtypes or options do not fit.
+    """
+    require_tensors("embedding_bag", input, weight)
+    weights = per_sample_weights
+    if weights is not None and input.shape != weights.shape:
+        raise ValueError(
+            f"embedding_bag: If per_sample_weights ({tuple(weights.shape)}) is not None, then it must have the "
+            f"same shape as the input ({tuple(input.shape)})"
+        )
+    if weight.ndim != 2:
+        raise ValueError(f"weight has to be a 2D Tensor, but got Tensor of dimension {weight.ndim}")
+    if mode not in MODES:
+        raise ValueError(f"mode has to be one of sum, mean or max, got {mode!r}")
+    if mode == "max" and (scale_grad_by_freq or sparse):
+        what = "scaling the gradient by the frequency" if scale_grad_by_freq else "sparse weights"
+        raise ValueError(f"max mode does not support {what}")
+    if weights is not None and mode != "sum":
+        raise NotImplementedError(
+            "embedding_bag: per_sample_weights was not None. per_sample_weights is only supported for "
+            f"mode='sum' (got mode='{mode}')"
+        )
+    if weights is not None and weights.dtype is not weight.dtype:
+        raise RuntimeError(
+            f"embedding_bag: expected per_sample_weights of dtype {weight.dtype.name}, the weight's, got "
+            f"{weights.dtype.name}"
+        )
+    offsets, include_last_offset = _bag_offsets(input, offsets, include_last_offset)
+    padding = -1 if padding_idx is None else padding_row("embedding_bag", weight, padding_idx)
+    index = whole_indices("embedding_bag", input).reshape(-1)
+    starts = whole_indices("embedding_bag", offsets)
+    count = starts.shape[0] - include_last_offset
+    _check_offsets(starts, index.shape[0], count)
+    if max_norm is not None:
+        shrink_rows("embedding_bag", weight, index, max_norm, norm_type)
+    factors = None if weights is None else weights.reshape(-1).contiguous()
+    return bags(weight, index, starts, factors, count, padding, scale_grad_by_freq, MODES.index(mode))
+
+
+def _bag_offsets(input: Tensor, offsets: Tensor | None, include_last: bool) -> tuple[Tensor, bool]:
+    """Where bags begin, and whether the end of the last one is among it."""
+    if input.ndim == 2:
+        if offsets is not None:
+            raise ValueError(
+                "if input is 2D, then offsets has to be None, as input is treated is a mini-batch of fixed length "
+                f"sequences. However, found offsets of type {type(offsets).__name__}"
+            )
+        bags_, size = input.shape
+        return T.arange(bags_) * size, False
+    if input.ndim != 1:
+        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}")
+    if offsets is None:
+        raise ValueError("offsets has to be a 1D Tensor but got None")
+    require_tensors("embedding_bag", offsets)
+    if offsets.ndim != 1:
+        raise ValueError(f"offsets has to be a 1D Tensor, got {offsets.ndim} dimensions")
+    return offsets, include_last
+
+
+def _check_offsets(starts: Tensor, indices: int, count: int) -> None:
+    """RuntimeError for offsets that no bags can have; while a program is recorded its replays tell."""
+    if count < 0:
+        raise RuntimeError("include_last_offset: number of offset should be at least 1")
+    if store.recording is not None or not starts.shape[0]:
+        return
+    values = starts.detach().numpy()
+    if values[0] != 0:
+        raise RuntimeError(
+            "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "
+            f"However, got {values[0]}"
+        )
+    if values[-1] > indices:
+        raise RuntimeError(
+            f"offsets[-1] can not be greater than input's length({indices}), but got offsets[-1] of {values[-1]}"
+        )
+    if (values[1:] < values[:-1]).any():
+        raise RuntimeError(f"offsets must not decrease, got {values.tolist()}")
