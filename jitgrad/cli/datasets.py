@@ -16,12 +16,20 @@ SPLIT_SEED = 1  # the split is part of the data set: --seed does not change whic
 
 @dataclass(frozen=True)
 class Recipe:
-    """Training options that suit a data set, for Adam."""
+    """Training options that suit a data set, for Adam unless another optimizer is named.
+
+    Attributes
+    ----------
+    weight_decay : float
+        Of this optimizer only; others have their own meaning of it.
+    """
 
     hidden: tuple[int, ...]
     epochs: int
     batch_size: int
     lr: float
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
     one_scale: bool = False  # standardise all columns by one deviation: they share a unit, as pixels do
 
 

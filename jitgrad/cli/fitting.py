@@ -22,7 +22,7 @@ def fit(plan: Plan, task: Task) -> bool:
     from jitgrad.utils.data import DataLoader, TensorDataset
 
     model, history = task.model, task.history
-    optimizer = build_optimizer(plan.optimizer, model, plan.lr)
+    optimizer = build_optimizer(plan.optimizer, model, plan.lr, plan.weight_decay)
     schedule = CosineAnnealingLR(optimizer, T_max=plan.epochs)
     compiled = compiled_epochs(task.loss, optimizer, task.train, plan.batch_size)
     loader = DataLoader(TensorDataset(*task.train), batch_size=plan.batch_size, shuffle=True)

@@ -15,13 +15,13 @@ from .errors import CommandError, unreadable
 
 SIDE, CLASSES, WHITE = 28, 10, 255
 RECIPES = {
-    "lenet5": Recipe((), 10, 32, 2e-3),
+    "lenet5": Recipe((), 12, 32, 4e-3, "adamw", 0.2),
     "mlp": Recipe((256, 128), 10, 32, 1e-3),
     "linear": Recipe((), 10, 32, 1e-3),
 }
 LARGE = 20_000  # rows from which on fewer epochs will do
 LARGE_RECIPES = {
-    "lenet5": Recipe((), 5, 64, 2e-3),
+    "lenet5": Recipe((), 5, 64, 4e-3, "adamw", 0.1),
     "mlp": Recipe((256, 128), 5, 64, 1e-3),
     "linear": Recipe((), 5, 64, 1e-3),
 }
@@ -41,7 +41,7 @@ def load(name: str, folder: str | None) -> Split:
     if name == "mnist":
         return mnist_5k()
     raise CommandError(
-        f"{name.replace('_', '-')} is read from files: name the folder that holds train-images-idx3-ubyte and "
+        f"{name} is read from files: name the folder that holds train-images-idx3-ubyte and "
         "its three companions (.gz or not) with --data FOLDER"
     )
 
@@ -77,13 +77,12 @@ def idx_folder(folder: Path) -> Split:
     )
     for part, (x, y) in (("train", train), ("t10k", test)):
         if len(x) != len(y):
-            raise CommandError(
-                f"{part}-images has {len(x)} images, {part}-labels {len(y)} labels: expected as many"
-            )
+            raise CommandError(f"{part}-images has {len(x)} images, but {part}-labels {len(y)} labels")
         if x.shape[1:] != (SIDE, SIDE):
             raise CommandError(f"{part}-images has images of {x.shape[1:]}, expected {(SIDE, SIDE)}")
         if not len(y) or y.max() >= CLASSES:
-            raise CommandError(f"{part}-labels must have classes 0 to {CLASSES - 1}, got {y.max(initial=-1)}")
+            found = f"up to {y.max()}" if len(y) else "none"
+            raise CommandError(f"{part}-labels must have classes from 0 to {CLASSES - 1}, got {found}")
     return _split(*train, *test)
 
 

@@ -15,7 +15,7 @@ CHUNK = 500  # lines that are evaluated at once
 MEASURED = 2_000  # training lines that are evaluated at most
 SAMPLES = 12
 GPT_SIZES = {"n_layer": 2, "n_head": 4, "n_embd": 48, "dropout": 0.1}
-LSTM_SIZES = {"embedding_dim": 32, "hidden_size": 128, "dropout": 0.2}
+LSTM_SIZES = {"embedding_dim": 32, "hidden_size": 128, "dropout": 0.3}
 
 
 def make_task(plan: Plan, corpus: Corpus) -> Task:

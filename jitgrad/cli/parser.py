@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from .errors import unknown
 
-IMAGES = ("mnist", "fashion_mnist")
+IMAGES = ("mnist", "fashion-mnist")
 TEXTS = ("names",)
 DATASETS = ("digits", "iris", "wine", "breast_cancer", "diabetes", *IMAGES, *TEXTS)
 OPTIMIZERS = ("adam", "adamw", "sgd", "rmsprop", "adagrad", "adadelta", "adamax", "nadam", "radam")
@@ -45,9 +45,11 @@ positive_float = _value("a number above 0", float, lambda v: v > 0 and math.isfi
 
 
 def _one_of(kind: str, known: tuple[str, ...]) -> Callable[[str], str]:
+    spellings = {name.replace("-", "_"): name for name in known}
+
     def read(text: str) -> str:
-        name = text.lower().replace("-", "_")
-        if name not in known:
+        name = spellings.get(text.lower().replace("-", "_"))
+        if name is None:
             raise argparse.ArgumentTypeError(str(unknown(kind, text, known)))
         return name
 
@@ -125,9 +127,8 @@ def _add_train(commands: Any) -> None:
     add(
         "--optimizer",
         type=_one_of("optimizer", OPTIMIZERS),
-        default="adam",
         metavar="NAME",
-        help=f"one of {', '.join(OPTIMIZERS)}; adam by default",
+        help=f"one of {', '.join(OPTIMIZERS)}; by default adam, and adamw for lenet5",
     )
     add("--seed", type=seed_int, default=0, metavar="N", help="seed of the weights and of the order of rows")
     add("--threads", type=positive_int, metavar="N", help="threads that may share a kernel")

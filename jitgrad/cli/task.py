@@ -31,6 +31,7 @@ class Plan:
     batch_size: int
     lr: float
     optimizer: str
+    weight_decay: float
     seed: int
     eager: bool
 

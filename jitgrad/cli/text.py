@@ -11,7 +11,7 @@ import numpy as np
 from .datasets import SPLIT_SEED, Recipe
 from .errors import CommandError, unreadable
 
-RECIPES = {"gpt": Recipe((), 20, 32, 3e-3), "lstm": Recipe((), 20, 32, 5e-3)}
+RECIPES = {"gpt": Recipe((), 25, 32, 4e-3), "lstm": Recipe((), 15, 32, 5e-3)}
 TEST_SHARE = 0.1
 LONGEST = 64  # characters of a line; the rest is cut off
 FEWEST = 10  # lines

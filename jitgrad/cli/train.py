@@ -29,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     extra("tqdm", "tqdm")
     require("matplotlib", "matplotlib")
     data, recipe = load(name, kind, options.data)
-    folder = open_folder(options.out, name.replace("_", "-") if name in IMAGES else name)
+    folder = open_folder(options.out, name)
     plan = _plan(options, kind, recipe, hidden)
     import jitgrad
 
@@ -70,7 +70,7 @@ def check_request(dataset: str, model: str, data: str | None) -> None:
     fitting = models_for(dataset)
     if model not in fitting:
         suits = ", ".join(s for s in MODELS if s.partition(":")[0] in fitting)
-        raise CommandError(f"model {model!r} does not suit {dataset.replace('_', '-')}: choose from {suits}")
+        raise CommandError(f"model {model!r} does not suit {dataset}: choose from {suits}")
     if data is not None and dataset not in (*IMAGES, *TEXTS):
         raise CommandError(f"{dataset} is bundled with scikit-learn and takes no --data")
 
@@ -87,14 +87,16 @@ def load(dataset: str, model: str, data: str | None) -> tuple[Any, Recipe]:
 
 
 def _plan(options: argparse.Namespace, kind: str, recipe: Recipe, hidden: tuple[int, ...] | None) -> Plan:
+    optimizer = options.optimizer or recipe.optimizer
     return Plan(
-        options.dataset.replace("_", "-") if options.dataset in IMAGES else options.dataset,
+        options.dataset,
         kind,
         recipe.hidden if hidden is None else hidden,
         options.epochs or recipe.epochs,
         options.batch_size or recipe.batch_size,
-        options.lr or default_rate(options.optimizer, recipe.lr),
-        options.optimizer,
+        options.lr or default_rate(optimizer, recipe.lr),
+        optimizer,
+        recipe.weight_decay if optimizer == recipe.optimizer else 0.0,
         options.seed,
         options.eager,
     )
@@ -102,9 +104,10 @@ def _plan(options: argparse.Namespace, kind: str, recipe: Recipe, hidden: tuple[
 
 def _describe(plan: Plan, task: Task) -> str:
     numbers = sum(p.numel() for p in task.model.parameters())
+    decay = f", weight decay {plan.weight_decay:g}" if plan.weight_decay else ""
     return (
         f"{plan.dataset}: {task.data}\n"
-        f"{task.shape} ({numbers} parameters), {plan.optimizer}, lr {plan.lr:g}, "
+        f"{task.shape} ({numbers} parameters), {plan.optimizer}, lr {plan.lr:g}{decay}, "
         f"batch {plan.batch_size}, {plan.epochs} epochs, seed {plan.seed}"
     )
 
