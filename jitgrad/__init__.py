@@ -5,7 +5,7 @@ compiled when they are first used, once per machine.
 """
 
 from . import _source  # first: in a source tree it tells Python where jitgrad.kernels lies
-from . import autograd, cuda, functions, nn, optim, serialization, utils
+from . import autograd, cuda, func, functions, nn, optim, models, serialization, utils
 from ._tensor import Tensor
 from .autograd import (
     enable_grad,

@@ -13,7 +13,7 @@ import math
 import numpy as np
 from llvmlite import ir
 
-from . import abi
+from . import abi, vjps
 from .formula import exp, log
 from .host import host
 from .nest import share, spread
@@ -260,6 +260,7 @@ array_op(
     build_cross_entropy,
     backward=build_cross_entropy_backward,
     gradients={"x": ("x", "target")},
+    vjp={"x": vjps.cross_entropy_x},
     operand_dtypes={"target": abi.INT64},
     rule=SCALAR,
     reference=reference_cross_entropy,
@@ -271,6 +272,7 @@ array_op(
     build_nll,
     backward=build_nll_backward,
     gradients={"logp": ("target",)},
+    vjp={"logp": vjps.nll_logp},
     operand_dtypes={"target": abi.INT64},
     rule=DROP_LAST,
     reference=reference_nll,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from . import abi
+from . import abi, vjps
 from .draws import STATE, State, fill, store_lanes
 from .operands import Line, array_kernel, each_line
 from .philox import Words, below
@@ -63,6 +63,7 @@ array_op(
     build_dropout,
     backward=build_dropout_backward,
     gradients={"x": ("y",)},  # output 0 is the mask: it is what backward reads
+    vjp={"x": vjps.dropout_x},
     operand_dtypes=STATE,
     outputs=2,
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import abi
+from . import abi, vjps
 from .table import ALL, array_op
 
 _INDICES = tuple(f"i{k}" for k in range(abi.MAX_DIMS))
@@ -27,13 +27,13 @@ def _loops(name: str) -> Callable[[str, int], Any]:
     return build
 
 
-# the operands from the fourth on share one entry in the engine's table of what backward reads
 array_op(
     "index",
     ("x", *_INDICES),
     _loops("index"),
     backward=_loops("index_backward"),
-    gradients={"x": ("i0", "i1", "i2")},
+    gradients={"x": _INDICES},
+    vjp={"x": vjps.index_x},
     operand_dtypes=_INTEGERS,
     dtypes=ALL,
 )
@@ -42,7 +42,8 @@ array_op(
     ("x", "value", *_INDICES),
     _loops("index_put"),
     backward=_loops("index_put_backward"),
-    gradients={"x": ("i0", "i1"), "value": ("i0", "i1")},
+    gradients={"x": _INDICES, "value": _INDICES},
+    vjp={"x": vjps.index_put_x, "value": vjps.index_put_value},
     operand_dtypes=_INTEGERS,
     dtypes=ALL,
 )
@@ -52,6 +53,7 @@ array_op(
     _loops("gather"),
     backward=_loops("gather_backward"),
     gradients={"x": ("index",)},
+    vjp={"x": vjps.gather_x},
     operand_dtypes={"index": abi.INT64},
     dtypes=ALL,
 )
@@ -61,6 +63,7 @@ array_op(
     _loops("scatter"),
     backward=_loops("scatter_backward"),
     gradients={"x": ("index",), "source": ("index",)},
+    vjp={"x": vjps.scatter_x, "source": vjps.scatter_source},
     operand_dtypes={"index": abi.INT64},
     dtypes=ALL,
 )
@@ -70,6 +73,7 @@ array_op(
     _loops("slice_put"),
     backward=_loops("slice_put_backward"),
     gradients={"x": (), "value": ()},
+    vjp={"x": vjps.slice_put_x, "value": vjps.slice_put_value},
     dtypes=ALL,
     grad_name="CopySlices",
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from . import vjps
 from .table import ALL, array_op
 
 # attribute words: the dimension for "cat", the bits of the reversed dimensions for "flip"
@@ -36,6 +37,22 @@ def _flip_backward(symbol: str, dtype: int) -> Any:
 
 
 array_op(
-    "cat", ("*",), _cat, backward=_cat_backward, gradients={"*": ()}, dtypes=ALL, reference=np.concatenate
+    "cat",
+    ("*",),
+    _cat,
+    backward=_cat_backward,
+    gradients={"*": ()},
+    vjp={"*": vjps.cat_operand},
+    dtypes=ALL,
+    reference=np.concatenate,
 )
-array_op("flip", ("x",), _flip, backward=_flip_backward, gradients={"x": ()}, dtypes=ALL, reference=np.flip)
+array_op(
+    "flip",
+    ("x",),
+    _flip,
+    backward=_flip_backward,
+    gradients={"x": ()},
+    vjp={"x": vjps.flip_x},
+    dtypes=ALL,
+    reference=np.flip,
+)

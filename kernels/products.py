@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 
-from . import abi, gemm
+from . import abi, gemm, vjps
 from .gemm_tiles import ACCUMULATE
 from .host import host
 from .nest import share, spread
@@ -388,6 +388,7 @@ array_op(
     build_linear,
     backward=build_linear_backward,
     gradients={"x": ("w",), "w": ("x",), "bias": ()},
+    vjp={"x": vjps.linear_x, "w": vjps.linear_w, "bias": vjps.linear_bias},
     rule=LINEAR,
     requires=(gemm.provide,),
     reference=reference_linear,
@@ -398,6 +399,7 @@ array_op(
     build_matmul,
     backward=build_matmul_backward,
     gradients={"a": ("b",), "b": ("a",)},
+    vjp={"a": vjps.matmul_a, "b": vjps.matmul_b},
     rule=MATMUL,
     requires=(gemm.provide,),
     reference=np.matmul,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import abi
+from . import abi, vjps
 from .table import ALL, FLOATS, array_op
 
 
@@ -29,6 +29,7 @@ array_op(
     _loops("cumsum"),
     backward=_loops("cumsum_backward"),
     gradients={"x": ()},
+    vjp={"x": vjps.cumsum_x},
     dtypes=(abi.INT64, *FLOATS),
 )
 array_op(
@@ -37,6 +38,7 @@ array_op(
     _loops("cumprod"),
     backward=_loops("cumprod_backward"),
     gradients={"x": ("x", "y")},
+    vjp={"x": vjps.cumprod_x},
     dtypes=(abi.INT64, *FLOATS),
 )
 array_op(
@@ -45,6 +47,7 @@ array_op(
     _loops("logcumsumexp"),
     backward=_loops("logcumsumexp_backward"),
     gradients={"x": ("x", "y")},
+    vjp={"x": vjps.logcumsumexp_x},
 )
 array_op("cummax_index", ("x",), _loops("cummax_index"), result=abi.INT64, dtypes=ALL)
 array_op("cummin_index", ("x",), _loops("cummin_index"), result=abi.INT64, dtypes=ALL)

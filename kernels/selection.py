@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from . import abi
+from . import abi, vjps
 from .table import ALL, array_op
 
 # attribute word 0: the dimension
@@ -34,6 +34,7 @@ for _name, _greatest in (("max", True), ("min", False)):
         _loops("extreme", _greatest),
         backward=_loops("extreme_backward"),
         gradients={"x": ("y",)},
+        vjp={"x": vjps.max_x},
         dtypes=ALL,
         outputs=2,
         grad_name=_name.capitalize(),
@@ -44,5 +45,6 @@ array_op(
     _loops("product"),
     backward=_loops("product_backward"),
     gradients={"x": ("x",)},
+    vjp={"x": vjps.prod_x},
     grad_name="Prod",
 )

@@ -11,6 +11,7 @@ import math
 import numpy as np
 from llvmlite import ir
 
+from . import vjps
 from .formula import exp, log
 from .operands import Line, array_kernel, each_line
 from .stage import Vec
@@ -117,6 +118,7 @@ array_op(
     build_softmax,
     backward=build_softmax_backward,
     gradients={"x": ("y",)},
+    vjp={"x": vjps.softmax_x},
     rule=LIKE_FIRST,
     reference=reference_softmax,
 )
@@ -126,6 +128,7 @@ array_op(
     build_log_softmax,
     backward=build_log_softmax_backward,
     gradients={"x": ("y",)},
+    vjp={"x": vjps.log_softmax_x},
     rule=LIKE_FIRST,
     reference=reference_log_softmax,
 )

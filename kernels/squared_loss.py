@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 from llvmlite import ir
 
-from . import abi
+from . import abi, vjps
 from .host import host
 from .nest import share, spread
 from .operands import Arrays, Line, array_kernel, each_line
@@ -183,6 +183,7 @@ array_op(
     build_mse,
     backward=build_mse_backward,
     gradients={"x": ("x", "t"), "t": ("x", "t")},
+    vjp={"x": vjps.mse_x, "t": vjps.mse_t},
     rule=SCALAR,
     reference=reference_mse,
 )

@@ -63,6 +63,8 @@ class Op:
         that the joint backward kernel reads for it.
     backward : callable or None
         Builder of the joint backward kernel of an array operation.
+    vjp : dict
+        For an array operation, operand name to its gradient as a formula on tensors; see `kernels.vjps`.
     reference : callable or None
         The same operation on NumPy arrays, in float64, for tests.
     samples : dict
@@ -80,6 +82,7 @@ class Op:
     forward: Callable
     gradients: dict[str, Any]
     backward: Callable | None = None
+    vjp: dict[str, Callable] = field(default_factory=dict)
     reference: Callable | None = None
     rule: int = EXPLICIT
     outputs: int = 1
@@ -228,6 +231,7 @@ def array_op(
     *,
     backward: Build | None = None,
     gradients: dict[str, Sequence[str]] | None = None,
+    vjp: dict[str, Callable] | None = None,
     rule: int = EXPLICIT,
     dtypes: tuple[int, ...] = FLOATS,
     operand_dtypes: dict[str, int] | None = None,
@@ -251,6 +255,8 @@ def array_op(
     gradients : dict
         Operand name to the names of the values that backward reads for it: operands, ``y`` for output 0, ``y1``
         and so on for the others. An output that is not read may be gone by then, and with it its shape.
+    vjp : dict
+        Operand name to its gradient as a formula on tensors, for gradients of gradients; see `kernels.vjps`.
     rule : int
         How compiled code finds the output's shape; EXPLICIT when Python gives it.
     requires : tuple of callable
@@ -268,6 +274,7 @@ def array_op(
         forward=forward,
         gradients={k: tuple(v) for k, v in (gradients or {}).items()},
         backward=backward,
+        vjp=vjp or {},
         rule=rule,
         outputs=outputs,
         requires=requires,

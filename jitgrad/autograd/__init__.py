@@ -1,6 +1,7 @@
 """Automatic differentiation: recording modes, the walk back, and custom functions."""
 
 from .._tensor import Tensor as Variable
+from . import functional
 from .backward import backward_many as backward
 from .backward import grad
 from .function import Function
@@ -18,6 +19,7 @@ __all__ = [
     "Variable",
     "backward",
     "enable_grad",
+    "functional",
     "grad",
     "inference_mode",
     "is_grad_enabled",

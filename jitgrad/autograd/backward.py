@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from .._tensor import Tensor, method, wrap
@@ -116,7 +117,11 @@ def backward_many(
             if g is not None:
                 x.grad = g if x.grad is None else x.grad + g  # type: ignore[operator]
         return
-    _no_create_graph("backward", create_graph)
+    if create_graph:
+        retain = True if retain_graph is None else bool(retain_graph)
+        for x, g in _recorded(roots, seeds, None, retain):
+            x.grad = g if x.grad is None else x.grad + g  # type: ignore[operator]
+        return
     state = array("q", (layout.NO_ROW, 0, 0, bool(retain_graph), 0, 0))
     with own_turn():
         _walk_from(roots, seeds, state)
@@ -136,6 +141,22 @@ def grad(
 
     Only rows on a path from an input to an output are walked.
 
+    Parameters
+    ----------
+    outputs, inputs : Tensor or sequence of Tensor
+    grad_outputs : Tensor, None or a sequence of them
+        The cotangents of the outputs, of their shapes; None for outputs of one element.
+    retain_graph : bool
+        Keep the rows; by default what `create_graph` is.
+    create_graph : bool
+        Record the walk itself, so that the gradients can be differentiated.
+    allow_unused : bool
+        Give None for an input that was not used.
+    is_grads_batched : bool
+        The cotangents have a first dimension more; the walk is made for each, and gradients are stacked.
+    materialize_grads : bool
+        Give zeros for an input that was not used.
+
     Returns
     -------
     tuple of Tensor
@@ -146,17 +167,26 @@ def grad(
     RuntimeError
         When an input was not used, unless `allow_unused`.
     """
-    _no_create_graph("grad", create_graph)
-    if is_grads_batched:
-        raise RuntimeError("grad: is_grads_batched=True is not supported; call grad once for each cotangent")
     roots, seeds = _roots_and_seeds(outputs, grad_outputs)
+    if is_grads_batched:
+        options = {
+            "create_graph": create_graph,
+            "allow_unused": allow_unused,
+            "materialize_grads": materialize_grads,
+        }
+        return _grad_of_each(roots, inputs, seeds, bool(retain_graph or create_graph), options)
     chosen = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     for x in chosen:
         if not x.requires_grad:
             raise RuntimeError("grad: One of the differentiated Tensors does not require grad")
-    with own_turn():
-        found = _capture(roots, seeds, chosen, bool(retain_graph))
-    results = [found[x._slot] for x in chosen]
+    found: dict[int, Tensor | None]
+    if create_graph:
+        retain = True if retain_graph is None else bool(retain_graph)
+        found = {x._slot: g for x, g in _recorded(roots, seeds, chosen, retain)}
+    else:
+        with own_turn():
+            found = _capture(roots, seeds, chosen, bool(retain_graph))
+    results = [found.get(x._slot) for x in chosen]
     for k, (x, result) in enumerate(zip(chosen, results, strict=True)):
         if result is None and materialize_grads:
             results[k] = x.new_zeros(x.shape)  # type: ignore[attr-defined]
@@ -168,10 +198,68 @@ def grad(
     return tuple(results)
 
 
+def _grad_of_each(
+    roots: Sequence[Tensor], inputs: Any, seeds: Sequence[Any], retain: bool, options: dict[str, Any]
+) -> tuple[Tensor | None, ...]:
+    from ..functions.joining import stack
+
+    sizes = {len(seed) if isinstance(seed, Tensor) and seed.ndim else None for seed in seeds}
+    fits = all(isinstance(s, Tensor) and s.shape[1:] == r.shape for s, r in zip(seeds, roots, strict=True))
+    if not fits or len(sizes) != 1:
+        raise RuntimeError(
+            "grad: with is_grads_batched=True every grad_output needs a batch dimension before its output's "
+            f"dimensions, of one size; outputs {[tuple(r.shape) for r in roots]}, grad_outputs "
+            f"{[tuple(s.shape) if isinstance(s, Tensor) else s for s in seeds]}"
+        )
+    (count,) = sizes
+    each = []
+    for k in range(count or 0):
+        last = k + 1 == count
+        each.append(grad(roots, inputs, [s[k] for s in seeds], retain or not last, **options))
+    return tuple(None if g[0] is None else stack(list(g)) for g in zip(*each, strict=True))
+
+
 def _capture(
     roots: Sequence[Tensor], seeds: Sequence[Any], chosen: Sequence[Tensor], retain: bool
 ) -> dict[int, Tensor | None]:
     """Walk back to the chosen tensors only; their gradients by slot."""
+    found: dict[int, Tensor | None] = {}
+    with _marked(roots, chosen):
+        try:
+            _walk_from(roots, seeds, array("q", (layout.NO_ROW, 0, 0, retain, 1, 0)))
+        finally:
+            for x in chosen:
+                if x._slot not in found:
+                    slot = entries.take_cotangent(CONTEXT, x._slot)
+                    found[x._slot] = wrap(slot) if slot else None
+    return found
+
+
+def _recorded(
+    roots: Sequence[Tensor], seeds: Sequence[Any], chosen: Sequence[Tensor] | None, retain: bool
+) -> list[tuple[Tensor, Tensor]]:
+    """Walk back and record it; pairs of a tensor and its gradient."""
+    from .higher import walk
+
+    starts = [_recorded_seed(root, seed) for root, seed in zip(roots, seeds, strict=True)]
+    with own_turn():
+        if chosen is None:
+            found = walk(roots, starts, None, retain)
+        else:
+            with _marked(roots, chosen):
+                found = walk(roots, starts, {x._slot for x in chosen}, retain)
+    return [(wrap(entries.retain(CONTEXT, slot)), g) for slot, g in found.items()]
+
+
+def _recorded_seed(root: Tensor, gradient: Any) -> Tensor:
+    """The cotangent of a root, with its history."""
+    plain = wrap(seed_of(root, gradient))
+    return gradient if isinstance(gradient, Tensor) and gradient.dtype is root.dtype else plain
+
+
+@contextlib.contextmanager
+def _marked(roots: Sequence[Tensor], chosen: Sequence[Tensor]) -> Iterator[None]:
+    """Flag the chosen tensors, and every tensor that leads from them to the roots."""
     recording = store.recording_here
     first = 0 if recording is None else recording.boundary
     last = max((root._word(S_ROW) for root in roots), default=layout.NO_ROW)
@@ -179,24 +267,13 @@ def _capture(
         entries.set_flag(CONTEXT, x._slot, layout.CAPTURE, True)
     if last >= 0:
         entries.mark_needed(CONTEXT, first, last, True)
-    found: dict[int, Tensor | None] = {}
     try:
-        _walk_from(roots, seeds, array("q", (layout.NO_ROW, 0, 0, retain, 1, 0)))
+        yield
     finally:
         if last >= 0:
             entries.mark_needed(CONTEXT, first, min(last, store.field("tape_top") - 1), False)
         for x in chosen:
-            if x._slot not in found:
-                slot = entries.take_cotangent(CONTEXT, x._slot)
-                found[x._slot] = wrap(slot) if slot else None
-    return found
-
-
-def _no_create_graph(name: str, create_graph: bool) -> None:
-    if create_graph:
-        raise RuntimeError(
-            f"{name}: create_graph=True is not supported yet: the backward walk is not recorded"
-        )
+            entries.set_flag(CONTEXT, x._slot, layout.CAPTURE, False)
 
 
 def _roots_and_seeds(tensors: Any, gradients: Any) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:

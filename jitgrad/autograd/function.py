@@ -11,7 +11,7 @@ from ..dispatch import CONTEXT, demand
 from ..engine.entry import entries
 from ..store import store
 from .graph import Node, drop_freed_nodes, python_nodes
-from .modes import is_grad_enabled, no_grad
+from .modes import is_grad_enabled, no_grad, set_grad_enabled
 
 _numbers = itertools.count()
 
@@ -76,10 +76,13 @@ class FunctionCtx:
         """The node for ``output.grad_fn``."""
         return Node(output)
 
-    def run_backward(self, cotangents: list[Tensor | None]) -> list[Tensor | None]:
-        """Call the user's backward and check what it returns; one gradient for each recorded operand."""
+    def run_backward(self, cotangents: list[Tensor | None], record: bool = False) -> list[Tensor | None]:
+        """Call the user's backward and check what it returns; one gradient for each recorded operand.
+
+        With `record` what it runs is recorded, so that it can itself be differentiated.
+        """
         cotangents = self._for_every_output(cotangents)
-        with no_grad():
+        with set_grad_enabled(record):
             result = self._function.backward(self, *cotangents)
         results = list(result) if isinstance(result, tuple) else [result]
         while len(results) > self._arguments and results[-1] is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from .._tensor import Tensor, wrap
@@ -101,6 +102,24 @@ def node_of(tensor: Tensor) -> Node | None:
     if row >= 0 and int(store.tape[row + T_KIND]) == layout.PYTHON:
         return python_nodes[int(store.tape[row + T_OP])].as_node(tensor)
     return Node(tensor)
+
+
+def leaves_behind(tensors: Iterable[Tensor]) -> set[int]:
+    """Slots of the leaves that ask for a gradient and that tensors were made from."""
+    tape, words = store.tape, store.slots
+    waiting, seen, leaves = [t._slot for t in tensors], set(), set()
+    while waiting:
+        slot = waiting.pop()
+        if slot == 0 or slot in seen or not words[slot * SLOT_WORDS + S_FLAGS] & layout.REQUIRES_GRAD:
+            continue
+        seen.add(slot)
+        row = words[slot * SLOT_WORDS + S_ROW]
+        if row == layout.NO_ROW:
+            leaves.add(slot)
+        elif row >= 0:
+            inputs = int(tape[row + T_INPUTS])
+            waiting += [int(s) for s in tape[row + T_OPERANDS : row + T_OPERANDS + 2 * inputs : 2]]
+    return leaves
 
 
 def row_name(row: int) -> str:

@@ -97,7 +97,7 @@ WALK_WORDS = 6
 LINE_WORDS = 4  # of what is set aside for each slot: slot, flags, cotangent, next leaf
 
 # kinds of rows
-MAP, REDUCE, ARRAYS, STRIDED_VIEW, RESHAPE, PYTHON, CAST = range(7)
+MAP, REDUCE, ARRAYS, STRIDED_VIEW, RESHAPE, PYTHON = range(6)
 
 SIZE_CLASSES = 160
 MODES = 64  # threads that may have switched recording off at once

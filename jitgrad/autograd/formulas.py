@@ -1,0 +1,96 @@
+"""The functions in which `kernels.vjps` writes gradients: few, and each of them recorded like any other."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Sequence
+from typing import Any
+
+from .. import functions as F
+from .._tensor import Tensor, wrap
+from ..dispatch import view
+from ..engine.layout import STRIDED_VIEW
+from ..functions._indices import launch, run
+from ..kernels import BY_NAME
+
+SLICE_PUT = BY_NAME["slice_put"]
+DIM_WORDS = 4
+NONE = -1
+
+
+def zeros(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """Zeros of the dtype of `like`."""
+    return F.zeros(tuple(shape), dtype=like.dtype)
+
+
+def constant(values: Any) -> Tensor:
+    """A NumPy array as a tensor without history."""
+    return F.tensor(values)
+
+
+def one_hot(target: Tensor, classes: int, like: Tensor) -> Tensor:
+    """Rows with a 1 at the class, of the dtype of `like`."""
+    return zeros(like, (target.numel(), classes)).scatter(1, target.unsqueeze(1), 1.0)  # type: ignore[attr-defined]
+
+
+def sum_to(x: Tensor, shape: Sequence[int]) -> Tensor:
+    """`x` summed over the dimensions along which `shape` was broadcast."""
+    own, shape = tuple(x.shape), tuple(shape)
+    if own == shape:
+        return x
+    pad = len(own) - len(shape)
+    dims = [d for d, n in enumerate(own) if d < pad or (shape[d - pad] == 1 and n != 1)]
+    return (x.sum(dims) if dims else x).reshape(shape)  # type: ignore[attr-defined]
+
+
+def product(x: Tensor) -> Tensor:
+    """The product along the last dimension."""
+    return x.prod(-1)  # type: ignore[attr-defined]
+
+
+def at_indices(name: str, operands: Sequence[Tensor], shape: Sequence[int], words: Sequence[int]) -> Tensor:
+    """Run an operation on indices with the attribute words of another that has the same."""
+    dense = [x.contiguous() for x in operands]  # type: ignore[attr-defined]
+    return wrap(launch(BY_NAME[name], dense, tuple(shape), tuple(words[1:])))
+
+
+def window(x: Tensor, words: Sequence[int]) -> Tensor:
+    """The view of `x` that the words of a view describe."""
+    return wrap(view(STRIDED_VIEW, x, array("q", words), "slice"))
+
+
+def put(x: Tensor, value: Tensor, words: Sequence[int]) -> Tensor:
+    """`x` with `value` in the place of a view of it."""
+    return wrap(run(SLICE_PUT, (x, value), x.dtype, tuple(x.shape), tuple(words)))
+
+
+def corner(part: Tensor, shape: Sequence[int]) -> Tensor:
+    """Zeros of the given shape with `part` where all indices begin."""
+    columns = [w for d, n in enumerate(part.shape) for w in (n, d, 1, NONE)]
+    return put(zeros(part, shape), part, (part.ndim, *columns, *(0,) * len(shape)))
+
+
+def unview(g: Tensor, words: Sequence[int], shape: tuple[int, ...]) -> Tensor:
+    """The gradient of a view for what it was taken from: the cotangent where the view lies, else zero."""
+    dims = words[0]
+    columns = [list(words[1 + DIM_WORDS * j : 1 + DIM_WORDS * (j + 1)]) for j in range(dims)]
+    repeated = [j for j, (size, first, _, _) in enumerate(columns) if first == NONE and size != 1]
+    if repeated:
+        g = g.sum(repeated, keepdim=True)  # type: ignore[attr-defined]
+        for j in repeated:
+            columns[j][0] = 1
+    taken = [first for _, first, _, _ in columns if first != NONE]
+    whole = all(step == 1 and second == NONE for _, first, step, second in columns if first != NONE)
+    if whole and sorted(taken) == list(range(len(shape))) and g.numel() == _numel(shape):
+        order = [next(j for j, c in enumerate(columns) if c[1] == d) for d in range(len(shape))]
+        added = [j for j, c in enumerate(columns) if c[1] == NONE]
+        return g.permute(*order, *added).reshape(shape)  # type: ignore[attr-defined]
+    flat = [w for column in columns for w in column]
+    return put(zeros(g, shape), g, (dims, *flat, *words[1 + DIM_WORDS * dims :]))
+
+
+def _numel(shape: Sequence[int]) -> int:
+    count = 1
+    for n in shape:
+        count *= n
+    return count

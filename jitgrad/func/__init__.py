@@ -1,0 +1,20 @@
+"""Transformations of functions: gradients, Jacobians, per-sample maps, and modules as functions.
+
+Names and arguments are those of ``torch.func``. A function may take and return nested tuples, lists and dicts.
+"""
+
+from .stateless import functional_call
+from .transforms import grad, grad_and_value, hessian, jacfwd, jacrev, jvp, vjp
+from .vmap import vmap
+
+__all__ = [
+    "functional_call",
+    "grad",
+    "grad_and_value",
+    "hessian",
+    "jacfwd",
+    "jacrev",
+    "jvp",
+    "vjp",
+    "vmap",
+]

@@ -1,0 +1,104 @@
+"""`functional_call`: a module as a function of its parameters."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .._tensor import Tensor
+from ..nn._registry import BUFFERS, PARAMETERS, set_plainly
+
+
+def functional_call(
+    module: Any,
+    parameter_and_buffer_dicts: Any,
+    args: Any = None,
+    kwargs: dict[str, Any] | None = None,
+    *,
+    tie_weights: bool = True,
+    strict: bool = False,
+) -> Any:
+    """Call a module with other tensors in the place of its parameters and buffers.
+
+    Parameters
+    ----------
+    module : nn.Module
+    parameter_and_buffer_dicts : dict or sequence of dict
+        From names, as in ``named_parameters()``, to tensors.
+    args : tuple or anything
+        Positional arguments; what is no tuple is the only one.
+    kwargs : dict, optional
+    tie_weights : bool
+        Replace a parameter under all its names when one of them is given.
+    strict : bool
+        Raise when a parameter or buffer is not given.
+
+    Raises
+    ------
+    KeyError
+        When a name is not one of the module's.
+    RuntimeError
+        With `strict`, when one is missing.
+    """
+    given = parameter_and_buffer_dicts
+    tables = (given,) if isinstance(given, Mapping) else tuple(given)
+    wanted: dict[str, Tensor] = {}
+    for table in tables:
+        for name, value in table.items():
+            if name in wanted:
+                raise ValueError(f"functional_call: {name!r} appears in several dictionaries")
+            wanted[name] = value
+    places = _places(module)
+    unknown = [name for name in wanted if name not in places]
+    if unknown:
+        raise KeyError(f"functional_call: {type(module).__name__} has no parameter or buffer {unknown}")
+    missing = [name for name in places if name not in wanted]
+    if strict and missing:
+        raise RuntimeError(f"functional_call: missing key(s): {missing}")
+    positional = args if isinstance(args, tuple) else () if args is None else (args,)
+    with _swapped(places, _with_ties(places, wanted) if tie_weights else wanted):
+        return module(*positional, **(kwargs or {}))
+
+
+Place = tuple[Any, str, str]  # module, registry, name in it
+
+
+def _places(module: Any) -> dict[str, Place]:
+    found = {}
+    for path, owner in module.named_modules(remove_duplicate=False):
+        for kind in (PARAMETERS, BUFFERS):
+            for name, value in getattr(owner, kind).items():
+                if value is not None:
+                    found[f"{path}.{name}" if path else name] = (owner, kind, name)
+    return found
+
+
+def _held(place: Place) -> Tensor:
+    owner, kind, name = place
+    return getattr(owner, kind)[name]
+
+
+def _with_ties(places: dict[str, Place], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    by_tensor = {id(_held(places[name])): value for name, value in wanted.items()}
+    tied = {name: by_tensor[id(_held(p))] for name, p in places.items() if id(_held(p)) in by_tensor}
+    return tied | wanted
+
+
+@contextlib.contextmanager
+def _swapped(places: dict[str, Place], wanted: dict[str, Tensor]) -> Iterator[None]:
+    """Put tensors in place without telling anybody: afterwards everything is as before."""
+    before = {name: _held(places[name]) for name in wanted}
+    try:
+        for name, value in wanted.items():
+            _hold(places[name], value)
+        yield
+    finally:
+        for name, value in before.items():
+            _hold(places[name], value)
+
+
+def _hold(place: Place, value: Tensor) -> None:
+    owner, kind, name = place
+    getattr(owner, kind)[name] = value
+    set_plainly(owner, name, value)

@@ -1,0 +1,243 @@
+"""Functions that make functions: each gives a derivative of the one it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from .._tensor import Tensor
+from ..autograd.backward import grad as gradients_of
+from ..autograd.functional import jacobian, push_forward
+from ..autograd.graph import leaves_behind
+from ..autograd.modes import enable_grad, is_grad_enabled
+from ..program.tree import flatten, unflatten
+
+Positions = int | tuple[int, ...]
+
+
+class Tree:
+    """A nested structure taken apart into its tensors."""
+
+    def __init__(self, value: Any) -> None:
+        self.leaves: list[Tensor] = []
+        self._form = flatten(value, self.leaves)
+
+    def build(self, leaves: Any) -> Any:
+        """The structure with other tensors in it."""
+        return unflatten(self._form, iter(leaves))
+
+
+def _tracked(value: Any) -> tuple[Any, list[Tensor]]:
+    """The same structure with tensors whose gradients can be asked for, and those tensors."""
+    tree = Tree(value)
+    fresh = [x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in tree.leaves]  # type: ignore[attr-defined]
+    return tree.build(fresh), fresh
+
+
+def _finished(value: Any, given: list[Tensor], fresh: list[Tensor], outer: bool) -> Any:
+    """Results without history, unless the caller records and they depend on something of the caller's.
+
+    That is an argument with a history (`given`), or what the function has closed over: any leaf behind the results
+    that is not one of those made here (`fresh`).
+    """
+    tree = Tree(value)
+    if outer and not any(x.requires_grad for x in given):
+        own = {x._slot for x in fresh}
+        outer = not leaves_behind([x for x in tree.leaves if x.requires_grad]) <= own
+    return value if outer else tree.build([x.detach() for x in tree.leaves])
+
+
+def _pick(args: tuple, argnums: Positions, name: str) -> tuple[int, ...]:
+    chosen = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+    if not chosen or any(not -len(args) <= k < len(args) for k in chosen):
+        raise RuntimeError(f"{name}: got argnums={argnums}, but only {len(args)} positional inputs")
+    return tuple(k % len(args) for k in chosen)
+
+
+def _zeros_for(found: Any, leaves: list[Tensor]) -> list[Tensor]:
+    return [x.new_zeros(x.shape) if g is None else g for g, x in zip(found, leaves, strict=True)]  # type: ignore[attr-defined]
+
+
+def grad_and_value(func: Callable, argnums: Positions = 0, has_aux: bool = False) -> Callable:
+    """A function that returns the gradient of `func` for some arguments, and its value.
+
+    Parameters
+    ----------
+    func : callable
+        Returns a tensor of one element without dimensions (and, with `has_aux`, something else beside it).
+    argnums : int or tuple of int
+        Positions of the arguments, which may be nested tuples, lists and dicts of tensors.
+
+    Returns
+    -------
+    callable
+        ``(gradients, value)``, or ``(gradients, (value, aux))``.
+
+    Raises
+    ------
+    RuntimeError
+        When `func` does not return a tensor without dimensions.
+    """
+
+    @wraps(func)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        outer = is_grad_enabled()
+        chosen = _pick(args, argnums, "grad")
+        with enable_grad():
+            moved, trees, leaves = list(args), [], []
+            for k in chosen:
+                moved[k], fresh = _tracked(args[k])
+                trees.append(Tree(args[k]))
+                leaves.append(fresh)
+            result = func(*moved, **kwargs)
+            value, aux = result if has_aux else (result, None)
+            if not isinstance(value, Tensor) or value.ndim:
+                got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+                raise RuntimeError(
+                    f"grad: Expected {getattr(func, '__name__', 'f')} to return a scalar tensor (no dimensions), "
+                    f"got {got}; reduce the result, for example with .sum()"
+                )
+            flat = [x for fresh in leaves for x in fresh]
+            found = (
+                gradients_of(value, flat, create_graph=True, allow_unused=True) if value.requires_grad else ()
+            )
+            each = iter(_zeros_for(found or (None,) * len(flat), flat))
+            gradients = [
+                tree.build([next(each) for _ in fresh]) for tree, fresh in zip(trees, leaves, strict=True)
+            ]
+        answer = gradients[0] if isinstance(argnums, int) else tuple(gradients)
+        given = [x for tree in trees for x in tree.leaves]
+        return _finished((answer, (value, aux) if has_aux else value), given, flat, outer)
+
+    return run
+
+
+def grad(func: Callable, argnums: Positions = 0, has_aux: bool = False) -> Callable:
+    """A function that returns the gradient of `func`, and with `has_aux` what it returns; see `grad_and_value`."""
+    both = grad_and_value(func, argnums, has_aux)
+
+    @wraps(func)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        gradients, value = both(*args, **kwargs)
+        return (gradients, value[1]) if has_aux else gradients
+
+    return run
+
+
+def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> Any:
+    """The value of `func`, and the function from a cotangent of it to those of the arguments.
+
+    Returns
+    -------
+    value, pull_back (, aux)
+        ``pull_back(cotangent)`` gives a tuple with one entry for each argument.
+    """
+    outer = is_grad_enabled()
+    with enable_grad():
+        tracked = [_tracked(x) for x in primals]
+        result = func(*(moved for moved, _ in tracked))
+        value, aux = result if has_aux else (result, None)
+    trees, flat = [Tree(x) for x in primals], [x for _, fresh in tracked for x in fresh]
+    outputs = Tree(value)
+    given = [x for tree in trees for x in tree.leaves]
+
+    def pull_back(cotangent: Any, retain_graph: bool = True, create_graph: bool | None = None) -> tuple:
+        cotangents = Tree(cotangent).leaves
+        if [g.shape for g in cotangents] != [y.shape for y in outputs.leaves]:
+            raise RuntimeError(
+                f"vjp: expected cotangents of shapes {[tuple(y.shape) for y in outputs.leaves]}, got "
+                f"{[tuple(g.shape) for g in cotangents]}"
+            )
+        keep = is_grad_enabled() if create_graph is None else create_graph
+        live = [(y, g) for y, g in zip(outputs.leaves, cotangents, strict=True) if y.requires_grad]
+        found: Any = (None,) * len(flat)
+        if live:
+            ys, gs = zip(*live, strict=True)
+            found = gradients_of(ys, flat, gs, retain_graph, keep, allow_unused=True)
+        each = iter(_zeros_for(found, flat))
+        answer = tuple(tree.build([next(each) for _ in tree.leaves]) for tree in trees)
+        return _finished(answer, [*given, *cotangents], flat, keep)
+
+    shown, extra = _finished((value, aux), given, flat, outer)
+    return (shown, pull_back, extra) if has_aux else (shown, pull_back)
+
+
+def jvp(func: Callable, primals: tuple, tangents: tuple, *, has_aux: bool = False) -> Any:
+    """The value of `func`, and how it changes when the arguments move along `tangents`.
+
+    Returns
+    -------
+    value, tangent (, aux)
+        The tangent has the structure of the value.
+    """
+    if not isinstance(primals, tuple) or not isinstance(tangents, tuple) or len(primals) != len(tangents):
+        raise RuntimeError("jvp: Expected primals and tangents to be tuples of the same length")
+    outer = is_grad_enabled()
+    with enable_grad():
+        tracked = [_tracked(x) for x in primals]
+        result = func(*(moved for moved, _ in tracked))
+        value, aux = result if has_aux else (result, None)
+        flat = tuple(x for _, fresh in tracked for x in fresh)
+        vs = tuple(x for t in tangents for x in Tree(t).leaves)
+        if [v.shape for v in vs] != [x.shape for x in flat]:
+            raise RuntimeError(
+                f"jvp: tangents must have the shapes of the primals, {[tuple(x.shape) for x in flat]}, got "
+                f"{[tuple(v.shape) for v in vs]}"
+            )
+        tree = Tree(value)
+        moved = tree.build(push_forward(tuple(tree.leaves), flat, vs, outer))
+    given = [x for p in primals for x in Tree(p).leaves]
+    shown = _finished((value, moved, aux), given, list(flat), outer)
+    return shown if has_aux else shown[:2]
+
+
+def jacrev(
+    func: Callable, argnums: Positions = 0, *, has_aux: bool = False, chunk_size: int | None = None
+) -> Callable:
+    """A function that returns the Jacobian, by one walk back for each element of the value."""
+    return _jacobian(func, argnums, has_aux, "reverse-mode")
+
+
+def jacfwd(
+    func: Callable, argnums: Positions = 0, has_aux: bool = False, *, randomness: str = "error"
+) -> Callable:
+    """A function that returns the Jacobian, by one product for each element of the arguments."""
+    return _jacobian(func, argnums, has_aux, "forward-mode")
+
+
+def _jacobian(func: Callable, argnums: Positions, has_aux: bool, strategy: str) -> Callable:
+    @wraps(func)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        chosen = _pick(args, argnums, "jacobian")
+        trees = [Tree(args[k]) for k in chosen]
+        outputs: list[Tree] = []
+        aux: list[Any] = []
+
+        def flat(*leaves: Tensor) -> tuple[Tensor, ...]:
+            each, moved = iter(leaves), list(args)
+            for k, tree in zip(chosen, trees, strict=True):
+                moved[k] = tree.build([next(each) for _ in tree.leaves])
+            result = func(*moved, **kwargs)
+            value, extra = result if has_aux else (result, None)
+            outputs.append(Tree(value))
+            aux.append(extra)
+            return tuple(outputs[-1].leaves)
+
+        points = tuple(x for t in trees for x in t.leaves)
+        record = is_grad_enabled() and any(x.requires_grad for x in points)
+        blocks = jacobian(flat, points, record, strategy=strategy)
+        rows = []
+        for row in blocks:
+            each = iter(row)
+            parts = [tree.build([next(each) for _ in tree.leaves]) for tree in trees]
+            rows.append(parts[0] if isinstance(argnums, int) else tuple(parts))
+        answer = unflatten(outputs[-1]._form, iter(rows))
+        return (answer, aux[-1]) if has_aux else answer
+
+    return run
+
+
+def hessian(func: Callable, argnums: Positions = 0) -> Callable:
+    """A function that returns the Hessian of `func`."""
+    return jacfwd(jacrev(func, argnums), argnums)

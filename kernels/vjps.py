@@ -1,0 +1,225 @@
+"""Gradients of array operations as formulas on tensors: what ``create_graph=True`` records.
+
+A kernel cannot be differentiated, a formula can. Each function here gives the gradient of one operand. Its first
+parameter is `ops`, the functions that formulas are written in (see `jitgrad.autograd.formulas`); the names of
+the others say what it reads, as in `kernels.table`: operands, ``y`` and ``y1`` .. for outputs, ``g`` and ``g1`` ..
+for their cotangents (None where there is none), ``x_shape`` for the shape of operand x, ``words`` for the
+attribute words, ``operands`` for all operands. Elementwise operations need nothing here: their gradient formulas
+serve for both.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from . import abi
+
+FLAG = 4  # attribute word of "index" and "index_put": the row that takes no gradient, or whether to add
+
+
+# products ---------------------------------------------------------------------------------------------
+
+
+def linear_x(ops, w, g):
+    """Gradient of ``x @ w.T + bias`` for x."""
+    return g.matmul(w)
+
+
+def linear_w(ops, x, g):
+    """Gradient of ``x @ w.T + bias`` for w: one product over all rows."""
+    return g.reshape(-1, g.shape[-1]).transpose(0, 1).matmul(x.reshape(-1, x.shape[-1]))
+
+
+def linear_bias(ops, g, bias_shape):
+    """Gradient of ``x @ w.T + bias`` for the bias."""
+    return ops.sum_to(g, bias_shape)
+
+
+def matmul_a(ops, b, g, a_shape):
+    """Gradient of ``a @ b`` for a."""
+    return ops.sum_to(g.matmul(b.transpose(-1, -2)), a_shape)
+
+
+def matmul_b(ops, a, g, b_shape):
+    """Gradient of ``a @ b`` for b."""
+    return ops.sum_to(a.transpose(-1, -2).matmul(g), b_shape)
+
+
+# softmax and losses -----------------------------------------------------------------------------------
+
+
+def softmax_x(ops, y, g, words):
+    """Gradient of a softmax along dimension ``words[0]``."""
+    gy = g * y
+    return gy - y * gy.sum(words[0], keepdim=True)
+
+
+def log_softmax_x(ops, y, g, words):
+    """Gradient of a logarithm of a softmax along dimension ``words[0]``."""
+    return g - y.exp() * g.sum(words[0], keepdim=True)
+
+
+def mse_x(ops, x, t, g):
+    """Gradient of the mean squared error for the prediction."""
+    return (x - t) * (g * (2 / max(x.numel(), 1)))
+
+
+def mse_t(ops, x, t, g):
+    """Gradient of the mean squared error for the target."""
+    return (t - x) * (g * (2 / max(x.numel(), 1)))
+
+
+def cross_entropy_x(ops, x, target, g, words):
+    """Gradient of the mean cross-entropy of the rows whose target is not ``words[0]``."""
+    counts = target != words[0]
+    hot = ops.one_hot(target.where(counts, ops.zeros(target, target.shape)), x.shape[1], x)
+    weight = counts.to(x.dtype)
+    return (x.softmax(1) - hot) * (g * weight / weight.sum()).unsqueeze(1)
+
+
+def nll_logp(ops, target, g, logp_shape):
+    """Gradient of ``-logp[n, target[n]]``."""
+    return ops.one_hot(target, logp_shape[1], g) * -g.unsqueeze(1)
+
+
+def dropout_x(ops, y, g1, words):
+    """Gradient of dropout: output 0 is the mask, ``words[1]`` holds the bits of the scale."""
+    return g1 * (y.to(g1.dtype) * abi.bits_float(words[1]))
+
+
+# reading and writing at indices -------------------------------------------------------------------------
+
+
+def _with_flag(words, flag):
+    changed = list(words)
+    changed[FLAG] = flag
+    return changed
+
+
+def _indices(operands, first):
+    return [i for i in operands[first:] if i is not None]
+
+
+def index_x(ops, operands, g, x_shape, words):
+    """Gradient of ``x[indices]``: what was read several times adds up; a padding row takes none."""
+    indices = _indices(operands, 1)
+    if words[FLAG]:
+        keep = indices[0] != words[FLAG] - 1
+        g = g * keep.reshape(*keep.shape, *(1,) * (g.ndim - keep.ndim)).to(g.dtype)
+    return ops.at_indices("index_put", (ops.zeros(g, x_shape), g, *indices), x_shape, _with_flag(words, 1))
+
+
+def index_put_x(ops, operands, g, value_shape, words):
+    """Gradient of a write at indices for what was written into: none where it was overwritten."""
+    if words[FLAG]:
+        return g
+    return ops.at_indices("index_put", (g, ops.zeros(g, value_shape), *_indices(operands, 2)), g.shape, words)
+
+
+def index_put_value(ops, operands, g, value_shape, words):
+    """Gradient of a write at indices for the values."""
+    return ops.at_indices("index", (g, *_indices(operands, 2)), value_shape, _with_flag(words, 0))
+
+
+def gather_x(ops, index, g, x_shape, words):
+    """Gradient of ``gather`` along dimension ``words[1]``."""
+    return ops.zeros(g, x_shape).scatter_add(words[1], index, g)
+
+
+def scatter_x(ops, index, g, words):
+    """Gradient of ``scatter`` for what was written into; ``words[2]`` tells whether it was added to."""
+    if words[2]:
+        return g
+    return g.scatter(words[1], index, ops.zeros(g, index.shape))
+
+
+def scatter_source(ops, index, g, source_shape, words):
+    """Gradient of ``scatter`` for the source, of which a part may not have been read."""
+    part = g.gather(words[1], index)
+    if tuple(index.shape) == tuple(source_shape):
+        return part
+    return ops.corner(part, source_shape)
+
+
+def slice_put_x(ops, g, value_shape, words):
+    """Gradient of a write into the view that `words` describe, for what was written into."""
+    return ops.put(g, ops.zeros(g, value_shape), words)
+
+
+def slice_put_value(ops, g, words):
+    """Gradient of a write into the view that `words` describe, for the values."""
+    return ops.window(g, words)
+
+
+# moving -----------------------------------------------------------------------------------------------
+
+
+def cat_operand(ops, g, words, k, shapes):
+    """Gradient of operand `k` of a concatenation along dimension ``words[0]``."""
+    start = sum(shape[words[0]] for shape in shapes[:k])
+    return g.narrow(words[0], start, shapes[k][words[0]])
+
+
+def flip_x(ops, g, words):
+    """Gradient of a reversal of the dimensions whose bits are set in ``words[0]``."""
+    return g.flip([d for d in range(g.ndim) if words[0] >> d & 1])
+
+
+def max_x(ops, y, g1, x_shape, words):
+    """Gradient of the extreme along dimension ``words[0]``; output 0 is its index."""
+    dim = words[0]
+    if y.ndim < len(x_shape):
+        y, g1 = y.unsqueeze(dim), g1.unsqueeze(dim)
+    return ops.zeros(g1, x_shape).scatter(dim, y, g1)
+
+
+# scans and products: exact also where an element is zero, by all pairs of places -------------------------------
+
+
+def _lines(x, words):
+    outer, n, inner = words[:3]
+    return x.reshape(outer, n, inner).transpose(1, 2)
+
+
+def _back(lines, shape):
+    return lines.transpose(1, 2).reshape(shape)
+
+
+def cumsum_x(ops, g, words, x_shape):
+    """Gradient of a running sum: the running sum from the other end."""
+    lines = _lines(g, words).flip([-1])
+    return _back(lines.cumsum(-1).flip([-1]), x_shape)
+
+
+def _others(ops, lines):
+    """``[..., k, j]``: element j, or 1 where j is k."""
+    n = lines.shape[-1]
+    own = ops.constant(np.eye(n, dtype=bool))
+    return lines.unsqueeze(-2).expand(*lines.shape[:-1], n, n).masked_fill(own, 1.0)
+
+
+def cumprod_x(ops, x, g, words, x_shape):
+    """Gradient of a running product."""
+    lines, cotangents = _lines(x, words), _lines(g, words)
+    n = lines.shape[-1]
+    after = ops.constant(np.triu(np.ones((n, n)))).to(g.dtype)
+    slopes = _others(ops, lines).cumprod(-1) * after
+    return _back((slopes * cotangents.unsqueeze(-2)).sum(-1), x_shape)
+
+
+def logcumsumexp_x(ops, x, y, g, words, x_shape):
+    """Gradient of a running ``log(sum(exp))``: ``exp(x[k] - y[i])`` of every i from k on."""
+    lines, sums, cotangents = (_lines(t, words) for t in (x, y, g))
+    n = lines.shape[-1]
+    before = ops.constant(np.tril(np.ones((n, n), dtype=bool), -1))
+    slopes = (lines.unsqueeze(-1) - sums.unsqueeze(-2)).masked_fill(before, -np.inf).exp()
+    return _back((slopes * cotangents.unsqueeze(-2)).sum(-1), x_shape)
+
+
+def prod_x(ops, x, g, words):
+    """Gradient of a product along dimension ``words[0]``."""
+    dim = words[0]
+    if g.ndim < x.ndim:
+        g = g.unsqueeze(dim)
+    slopes = ops.product(_others(ops, x.transpose(dim, -1)))
+    return slopes.transpose(dim, -1) * g
