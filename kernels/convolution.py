@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from . import abi, compiler, convolution_columns, gemm
-from .convolution_columns import Writer, source
+from . import abi, compiler, convolution_columns, convolution_lanes, gemm
+from .convolution_columns import Writer, contiguous, source
+from .convolution_shape import PLACE
 from .host import host
 from .operands import Arrays, array_kernel
 from .stage import I64, VOID, Scope, Vec, new_module
@@ -42,6 +43,7 @@ def build(dtype: int) -> ir.Module:
     """
     module = new_module(NAMES[dtype])
     functions = convolution_columns.build_functions(module, dtype)
+    lanes = convolution_lanes.build_functions(module, dtype)
     sums = _build_sums(module, dtype)
     names = SIGNATURE.split()
     entry = ir.Function(module, ir.FunctionType(VOID, [I64] * len(names)), NAMES[dtype])
@@ -61,7 +63,18 @@ def build(dtype: int) -> ir.Module:
         block = b.append_basic_block("case")
         switch.add_case(I64(what), block)
         b.position_at_end(block)
-        b.call(function, [a[key] for key in parameters.split()])
+        arguments = [a[key] for key in parameters.split()]
+        form = {DOWN: "down", UP: "up", WEIGHTS: "weights"}.get(what)
+        if form is None:
+            b.call(function, arguments)
+        else:
+            words = b.inttoptr(a["words"], I64.as_pointer())
+            beside = b.load(b.gep(words, [I64(PLACE["lanes"])]))
+            with b.if_else(b.icmp_signed("!=", beside, I64(0))) as (side_by_side, one_by_one):
+                with side_by_side:
+                    b.call(lanes[form], arguments)
+                with one_by_one:
+                    b.call(function, arguments)
         b.branch(after)
     b.position_at_end(after)
     b.ret_void()
@@ -75,7 +88,7 @@ def _build_sums(module: ir.Module, dtype: int) -> ir.Function:
     s = source(whole, a["source"].value)
     sizes = _sizes(w, a["source"])
     batch, channels, depth, height, width = sizes
-    flat = (s.width == 1) & (s.height == width) & (s.depth == width * height)
+    flat = contiguous(whole, s, (depth, height, width))
     planes = flat.select(1, depth * height)
     count = flat.select(depth * height * width, width)
     first, last = whole.share(channels, a["part"], a["parts"])
@@ -83,7 +96,8 @@ def _build_sums(module: ir.Module, dtype: int) -> ir.Function:
     zero = wide.constant(dtype, 0.0)
     turn = wide.lanes * CHAINS
     steps = b.and_(count.value, I64(-turn))
-    steps = b.select((s.width == 1).value, steps, I64(0))
+    near = (s.width == 1) | (count == 1)
+    steps = b.select(near.value, steps, I64(0))
     with whole.loop(first, last) as c:
         total = whole.one.variable(whole.one.type(abi.FLOAT64))
         b.store(whole.one.constant(abi.FLOAT64, 0.0).value, total)
@@ -186,9 +200,13 @@ def _backward(forward: int):
                 )  # fmt: skip
             with k.b.if_then(arrays.present(8)):
                 image, map_ = (0, 5) if down else (5, 0)
+                # the cotangent lies in the workspace when this part has made the gradient of x from all of it
+                alone = k.b.icmp_signed("==", k.fixed["parts"], I64(1))
+                both = k.b.and_(alone, arrays.present(7))
+                ready = k.b.select(both, I64(3), I64(1 if down else 2))
                 k.call(
                     WEIGHTS, source=k.described(image), other=k.described(map_), target=arrays.address(8),
-                    workspace=workspace, ready=int(down),
+                    workspace=workspace, ready=ready,
                 )  # fmt: skip
             with k.b.if_then(arrays.present(9)):
                 k.call(SUMS, source=k.described(5), target=arrays.address(9))

@@ -10,13 +10,13 @@ Parts cut a map by rows of positions or by filters, and gradients by channels; s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from llvmlite import ir
 
 from . import abi, gemm
-from .convolution_shape import FIELDS
+from .convolution_shape import PLACE
 from .gemm_tiles import ACCUMULATE, define
 from .host import host
 from .nest import spread
@@ -25,7 +25,8 @@ from .whole import Whole
 
 AXES = ("depth", "height", "width")
 FEW_POSITIONS = 64  # maps of fewer positions are cut by filters
-FILTER_GRAIN = 16  # filters and channels are cut at multiples of this
+FEWEST_ROWS = 8  # fewer rows of a product are not cut off
+LIST = 1024  # places in a list on the stack
 POSITION_MAJOR = 16  # up to so many positions an image's gradient is made with positions as rows
 
 
@@ -33,12 +34,17 @@ class Shape:
     """A convolution's attribute words, each as a whole number under its name."""
 
     def __init__(self, whole: Whole, words: ir.Value) -> None:
-        at = whole.b.inttoptr(words, WORDS)
-        for k, name in enumerate(FIELDS):
-            setattr(self, name, whole.number(whole.one.word(at, k)))
+        self._whole, self._words = whole, words
 
     def __getattr__(self, name: str) -> Vec:
-        raise AttributeError(name)
+        if name not in PLACE:
+            raise AttributeError(name)
+        # read once, at the function's entry, from where every place in it is reached
+        with self._whole.b.goto_entry_block():
+            at = self._whole.b.inttoptr(self._words, WORDS)
+            value = self._whole.number(self._whole.one.word(at, PLACE[name]))
+        setattr(self, name, value)
+        return value
 
     def of(self, what: str, axis: str) -> Vec:
         """One axis of the kernel, the stride and so on; `what` is empty for the image's own size."""
@@ -136,14 +142,17 @@ class Writer:
 
 
 def _build_columns(module: ir.Module, dtype: int) -> ir.Function:
-    """``columns(image, sc, sz, sy, sx, first, last, row0, row1, to)``: of some channels, for some rows of the map."""
-    w = Writer(module, dtype, "columns", "image sc sz sy sx first last row0 row1 to")
+    """``columns(image, sc, sz, sy, sx, first, last, row0, row1, to, tap_step, position_step)``.
+
+    The columns of some channels, for some rows of the map; one of the steps is 1.
+    """
+    w = Writer(module, dtype, "columns", "image sc sz sy sx first last row0 row1 to tap_step position_step")
     whole, g, a = w.whole, w.shape, w.a
     image, to = w.pointer(a["image"]), w.pointer(a["to"])
-    positions = g.positions
     plane, line = a["row0"] / g.out_height, a["row0"] - a["row0"] / g.out_height * g.out_height
     step = g.stride_width * a["sx"]
-    out = whole.cell(a["first"] * g.taps * positions + a["row0"] * g.out_width)
+    row_step = g.out_width * a["position_step"]
+    out = whole.cell(a["first"] * g.taps * a["tap_step"] + a["row0"] * row_step)
     with (
         whole.loop(a["first"], a["last"]) as c,
         whole.loop(0, g.kernel_depth) as kz,
@@ -161,28 +170,45 @@ def _build_columns(module: ir.Module, dtype: int) -> ir.Function:
         y_end = g.out_height * g.stride_height + y_start
         place = whole.cell(out.get())
         start = c * a["sc"] - before * a["sx"]
-        with whole.either(step == 1) as (near, far):
-            for branch, unit in ((near, True), (far, False)):
-                with branch, whole.loop(a["row0"], a["row1"]):
-                    z, y = iz.get(), iy.get()
-                    inside = (z >= 0) & (z < g.depth) & (y >= 0) & (y < g.height)
-                    row = w.at(image, start + z * a["sz"] + y * a["sy"])
-                    target = w.at(to, place.get())
-                    low, high = inside.select(x0, 0), inside.select(x1, 0)
-                    _copy_row(w, row, target, (low, high, g.out_width), None if unit else step)
-                    place.add(g.out_width)
-                    iy.set(y + g.stride_height)
-                    with whole.when(iy.get() == y_end):
-                        iy.set(y_start)
-                        iz.set(z + g.stride_depth)
-        out.add(positions)
+        form = (a["position_step"] == 1).select((step == 1).select(whole.number(0), 1), 2)
+        for number, copy in enumerate((_copy_row, _gather_row, _spread_row)):
+            with whole.when(form == number), whole.loop(a["row0"], a["row1"]):
+                z, y = iz.get(), iy.get()
+                inside = (z >= 0) & (z < g.depth) & (y >= 0) & (y < g.height)
+                row = w.at(image, start + z * a["sz"] + y * a["sy"])
+                span = inside.select(x0, 0), inside.select(x1, 0), g.out_width
+                copy(w, row, w.at(to, place.get()), span, step)
+                place.add(row_step)
+                iy.set(y + g.stride_height)
+                with whole.when(iy.get() == y_end):
+                    iy.set(y_start)
+                    iz.set(z + g.stride_depth)
+        out.add(a["tap_step"])
     return w.end()
 
 
-def _copy_row(
-    w: Writer, row: ir.Value, target: ir.Value, span: tuple[Vec, Vec, Vec], step: Vec | None
+def _gather_row(
+    w: Writer, row: ir.Value, target: ir.Value, span: tuple[Vec, Vec, Vec], step: Vec
 ) -> None:
     """Write ``row[i * step]`` for low <= i < high and zeros elsewhere below `width`."""
+    _copy_row(w, row, target, span, step, near=False)
+
+
+def _spread_row(
+    w: Writer, row: ir.Value, target: ir.Value, span: tuple[Vec, Vec, Vec], step: Vec
+) -> None:
+    """The same, with the results apart."""
+    low, high, width = span
+    with w.whole.loop(0, width) as i:
+        there = (i >= low) & (i < high)
+        x = w.one.load(w.at(row, i * step), w.dtype, there.value)
+        w.one.store(x, w.at(target, i * w.a["position_step"]))
+
+
+def _copy_row(
+    w: Writer, row: ir.Value, target: ir.Value, span: tuple[Vec, Vec, Vec], step: Vec, near: bool = True
+) -> None:
+    """Write ``row[i]`` for low <= i < high and zeros elsewhere below `width`."""
     low, high, width = (v.value for v in span)
     b = w.b
     lanes = host().lanes(w.item) if host().vector_bytes >= 32 else 1
@@ -190,14 +216,14 @@ def _copy_row(
     if lanes == 1:
         with s.loop(I64(0), width) as i:
             there = b.and_(b.icmp_signed(">=", i, low), b.icmp_signed("<", i, high))
-            place = s.at(row, b.mul(i, step.value) if step is not None else i)
+            place = s.at(row, i if near else b.mul(i, step.value))
             s.store(s.load(place, w.dtype, there), s.at(target, i))
         return
     with s.loop(I64(0), width, lanes) as i:
         whole = s.tail_mask(b.sub(width, i))
         below, from_ = s.tail_mask(b.sub(high, i)), s.tail_mask(_not_negative(b, b.sub(low, i)))
         there = b.and_(below, b.not_(from_))
-        if step is None:
+        if near:
             x = s.load(s.at(row, i), w.dtype, there)
         else:
             x = s.gather(s.at(row, b.mul(i, step.value)), step.value, w.dtype, there)
@@ -224,7 +250,7 @@ def _plain(w: Writer) -> Vec:
 def _copied(w: Writer, s: Source) -> Vec:
     """Whether columns have to be made."""
     g = w.shape
-    return ~(_plain(w) & contiguous(w.whole, s, (g.depth, g.height, g.width)))
+    return ~(_plain(w) & contiguous(w.whole, s, (g.depth, g.height, g.width))) | (g.turned != 0)
 
 
 def build_down(module: ir.Module, dtype: int, columns: ir.Function) -> ir.Function:
@@ -240,9 +266,8 @@ def build_down(module: ir.Module, dtype: int, columns: ir.Function) -> ir.Functi
     everything = whole.number(0), whole.number(1)
     row_share = [by_rows.select(x, y) for x, y in zip((a["part"], a["parts"]), everything, strict=True)]
     row0, row1 = whole.share(rows, *row_share)
-    blocks = whole.ceil_div(filters, FILTER_GRAIN)
     rest = [by_rows.select(y, x) for x, y in zip((a["part"], a["parts"]), everything, strict=True)]
-    f0, f1 = (whole.smaller(x * FILTER_GRAIN, filters) for x in whole.share(blocks, *rest))
+    f0, f1 = _cut(w, filters, rest)
     first, width = row0 * g.out_width, (row1 - row0) * g.out_width
     with (
         whole.when((f1 > f0) & (width > 0)),
@@ -253,19 +278,49 @@ def build_down(module: ir.Module, dtype: int, columns: ir.Function) -> ir.Functi
         kept = (g.kept != 0).select(n * g.channels * taps * positions, 0)
         to = w.moved(a["workspace"], kept + q * channels * taps * positions)
         with whole.when(copied):
-            w.call(columns, image, s.channel, s.depth, s.height, s.width, 0, channels, row0, row1, to)
+            steps = _steps(w, channels)
+            w.call(columns, image, s.channel, s.depth, s.height, s.width, 0, channels, row0, row1, to, *steps)
         matrix, pitch = copied.select(to, image), copied.select(positions, s.channel)
         filter_ = q * filters + f0
         out = w.moved(a["target"], (n * g.filters + filter_) * positions + first)
-        with whole.when(a["bias"] != 0):
-            _fill(w, out, positions, f1 - f0, width, w.moved(a["bias"], filter_))
-        w.multiply(
-            M=f1 - f0, N=width, K=channels * taps,
-            A=w.moved(a["weight"], filter_ * channels * taps), rsA=channels * taps, csA=1,
-            B=w.moved(matrix, first), rsB=pitch, csB=1, C=out, rsC=positions, csC=1,
-            flags=(a["bias"] != 0).select(w.whole.number(ACCUMULATE), 0),
-        )  # fmt: skip
+        rows, terms = f1 - f0, channels * taps
+        weight = w.moved(a["weight"], filter_ * terms)
+        bias = (a["bias"] == 0).select(0, w.moved(a["bias"], filter_))
+        with whole.either(g.turned != 0) as (few, many):
+            with few:
+                # as dot products the weights are read as they lie, and once
+                scratch = w.moved(a["workspace"], g.second + (n * g.groups + q) * filters * positions + f0)
+                w.multiply(
+                    M=positions, N=rows, K=terms, A=to, rsA=terms, csA=1, B=weight, rsB=1, csB=terms,
+                    C=scratch, rsC=filters, csC=1, bias=bias, flags=0,
+                )  # fmt: skip
+                with whole.loop(0, rows) as f, whole.loop(0, positions) as p:
+                    x = w.one.load(w.at(w.pointer(scratch), p * filters + f), dtype)
+                    w.one.store(x, w.at(w.pointer(out), f * positions + p))
+            with many:
+                with whole.when(bias != 0):
+                    _fill(w, out, positions, rows, width, bias)
+                w.multiply(
+                    M=rows, N=width, K=terms, A=weight, rsA=terms, csA=1,
+                    B=w.moved(matrix, first), rsB=pitch, csB=1, C=out, rsC=positions, csC=1,
+                    flags=(bias != 0).select(whole.number(ACCUMULATE), 0),
+                )  # fmt: skip
     return w.end()
+
+
+def _steps(w: Writer, channels: Vec) -> tuple[Vec, Vec]:
+    """How far taps and positions lie apart in the columns of a group."""
+    g = w.shape
+    turned = g.turned != 0
+    return turned.select(w.whole.number(1), g.positions), turned.select(channels * g.taps, 1)
+
+
+def _cut(w: Writer, total: Vec, share_of: Sequence[Vec]) -> tuple[Vec, Vec]:
+    """This part's range of rows of a product: none of so few that they would be summed in another order."""
+    whole, (part, parts) = w.whole, share_of
+    cuts = whole.larger(whole.smaller(parts, total / FEWEST_ROWS), 1)
+    low, high = whole.share(total, whole.smaller(part, cuts), cuts)
+    return low, (part < cuts).select(high, low)
 
 
 def _fill(w: Writer, out: Vec, pitch: Vec, rows: Vec, width: Vec, bias: Vec) -> None:
@@ -290,13 +345,13 @@ def _each(w: Writer, count: Vec, body: Callable[[Scope, ir.Value, ir.Value | Non
 
 def build_up(module: ir.Module, dtype: int, gather: ir.Function) -> ir.Function:
     """``up(map described, weight, bias, image, workspace, part, parts)``: from the map to the image."""
+    collect = _build_collect(module, dtype)
     w = Writer(module, dtype, "up", "source weight bias target workspace part parts")
     whole, g, a = w.whole, w.shape, w.a
     s = source(whole, a["source"].value)
     positions, taps = g.positions, g.taps
     channels, filters = g.channels / g.groups, g.filters / g.groups
-    blocks = whole.ceil_div(channels, FILTER_GRAIN)
-    c0, c1 = (whole.smaller(x * FILTER_GRAIN, channels) for x in whole.share(blocks, a["part"], a["parts"]))
+    c0, c1 = _cut(w, channels, (a["part"], a["parts"]))
     across = positions <= POSITION_MAJOR
     rows, scratch = (c1 - c0) * taps, w.moved(a["workspace"], g.second)
     near = contiguous(whole, s, (g.out_depth, g.out_height, g.out_width))
@@ -325,7 +380,12 @@ def build_up(module: ir.Module, dtype: int, gather: ir.Function) -> ir.Function:
         with whole.when(~plain):
             bias = (a["bias"] == 0).select(0, w.moved(a["bias"], q * channels + c0))
             step = [across.select(x, y) for x, y in ((whole.number(1), positions), (pitch, whole.number(1)))]
-            w.call(gather, columns, *step, c1 - c0, bias, out)
+            beside = across & (taps <= LIST)
+            with whole.either(beside) as (by_channel, by_row):
+                with by_channel:
+                    w.call(collect, columns, pitch, c1 - c0, bias, out)
+                with by_row:
+                    w.call(gather, columns, *step, c1 - c0, bias, out)
     return w.end()
 
 
@@ -390,6 +450,56 @@ def _build_gather(module: ir.Module, dtype: int) -> ir.Function:
     return w.end()
 
 
+def _build_collect(module: ir.Module, dtype: int) -> ir.Function:
+    """``collect(columns, pitch, channels, bias, image)``: `gather` for few positions, `pitch` apart.
+
+    Vectors run across channels, and each pixel has a list of the places that it is the sum of.
+    """
+    w = Writer(module, dtype, "collect", "columns pitch channels bias image")
+    whole, g, a, b = w.whole, w.shape, w.a, w.b
+    with b.goto_entry_block():
+        room = whole.one.variable(ir.ArrayType(I64, LIST))
+    places = b.bitcast(room, WORDS)
+    image, columns = w.pointer(a["image"]), w.pointer(a["columns"])
+    taps = g.taps
+    with whole.loop(0, g.depth) as z, whole.loop(0, g.height) as y, whole.loop(0, g.width) as x:
+        count, tap = whole.cell(), whole.cell()
+        with (
+            whole.loop(0, g.kernel_depth) as kz,
+            whole.loop(0, g.kernel_height) as ky,
+            whole.loop(0, g.kernel_width) as kx,
+        ):
+            axes = zip(AXES, (z, y, x), (kz, ky, kx), strict=True)
+            (oz, z_there), (oy, y_there), (ox, x_there) = (met(w, *axis) for axis in axes)
+            position = (oz * g.out_height + oy) * g.out_width + ox
+            n = count.get()
+            b.store((position * a["pitch"] + tap.get()).value, b.gep(places, [n.value]))
+            count.set((z_there & y_there & x_there).select(n + 1, n))
+            tap.add(1)
+        pixel = w.at(image, (z * g.height + y) * g.width + x)
+
+        def body(s: Scope, c: ir.Value, mask: ir.Value | None, pixel=pixel, count=count) -> None:
+            mask = s.tail_mask(I64(s.lanes)) if mask is None and s.lanes > 1 else mask
+            total = _biases(w, s, a["bias"], c, mask)
+            block = w.whole.number(c) * taps
+            with s.carried(I64(0), count.get().value, 1, [total]) as (i, (before,), carry):
+                place = whole.number(b.load(b.gep(places, [i]))) + block
+                carry.next(before + s.gather(w.at(columns, place), taps.value, dtype, mask))
+            s.scatter(carry.final[0], w.at(pixel, whole.number(c) * g.pixels), g.pixels.value, mask)
+
+        _each(w, a["channels"], body)
+    return w.end()
+
+
+def _biases(w: Writer, s: Scope, bias: Vec, channel: ir.Value, mask: ir.Value | None) -> Vec:
+    """The biases of some channels, or zeros."""
+    cell = s.variable(s.type(w.dtype))
+    w.b.store(s.constant(w.dtype, 0.0).value, cell)
+    with w.whole.when(bias != 0):
+        w.b.store(s.load(s.at(w.pointer(bias), channel), w.dtype, mask).value, cell)
+    return Vec(s, w.b.load(cell), w.dtype)
+
+
 def _valid(w: Writer, axis: str, k: Vec) -> tuple[Vec, Vec, Vec]:
     """The range of positions along an axis that a tap connects with pixels, and the pixel of position 0."""
     whole, g = w.whole, w.shape
@@ -419,24 +529,38 @@ def _add_row(w: Writer, line: ir.Value, row: ir.Value, span: tuple[Vec, Vec], st
             s.store(s.load(place, w.dtype) + s.load(w.at(line, i * steps[0]), w.dtype), place)
 
 
+def met(w: Writer, axis: str, pixel: Vec, tap: Vec) -> tuple[Vec, Vec]:
+    """The position along an axis that a tap connects with a pixel, and whether there is one."""
+    whole, g = w.whole, w.shape
+    stride = g.of("stride", axis)
+    reach = pixel + g.of("pad", axis) - tap * g.of("dilation", axis)
+    place = whole.cell(reach)
+    fits = whole.cell(1)
+    with whole.when(stride != 1):
+        # no division by a negative number: the remainder's sign would mislead
+        safe = whole.larger(reach, 0)
+        place.set((reach < 0).select(reach, safe / stride))
+        fits.set((safe - safe / stride * stride == 0).select(whole.number(1), 0))
+    position = place.get()
+    return position, (fits.get() != 0) & (position >= 0) & (position < g.of("out", axis))
+
+
 # weights ------------------------------------------------------------------------------------------
 
 
 def build_weights(module: ir.Module, dtype: int, columns: ir.Function) -> ir.Function:
     """``weights(image described, map described, target, workspace, ready, part, parts)``: the weights' gradient.
 
-    With `ready` the workspace holds the columns already (when they are kept).
+    With bit 1 of `ready` the workspace holds the columns already (when they are kept).
     """
     w = Writer(module, dtype, "weights", "image map target workspace ready part parts")
     whole, g, a = w.whole, w.shape, w.a
     s, t = source(whole, a["image"].value), source(whole, a["map"].value)
     positions, taps = g.positions, g.taps
     channels, filters = g.channels / g.groups, g.filters / g.groups
-    grain = whole.smaller(whole.number(FILTER_GRAIN), whole.larger(channels / a["parts"], 1))
-    blocks = whole.ceil_div(channels, grain)
-    c0, c1 = (whole.smaller(x * grain, channels) for x in whole.share(blocks, a["part"], a["parts"]))
+    c0, c1 = whole.share(channels, a["part"], a["parts"])
     copied = _copied(w, s)
-    ready = (a["ready"] != 0) & (g.kept != 0)
+    ready = (a["ready"] & 1 != 0) & (g.kept != 0)
     near = contiguous(whole, t, (g.out_depth, g.out_height, g.out_width))
     with whole.when(c1 > c0), whole.loop(0, g.groups) as q:
         out = w.moved(a["target"], (q * filters * channels + c0) * taps)
@@ -451,15 +575,19 @@ def build_weights(module: ir.Module, dtype: int, columns: ir.Function) -> ir.Fun
             to = w.moved(a["workspace"], kept + q * channels * taps * positions)
             with whole.when(copied & ~ready):
                 rows = g.out_depth * g.out_height
-                w.call(columns, image, s.channel, s.depth, s.height, s.width, c0, c1, 0, rows, to)
+                steps = _steps(w, channels)
+                w.call(columns, image, s.channel, s.depth, s.height, s.width, c0, c1, 0, rows, to, *steps)
             matrix, pitch = copied.select(to, image), copied.select(positions, s.channel)
             map_ = w.moved(t.address, n * t.image + q * filters * t.channel)
             sizes = {"M": filters, "N": (c1 - c0) * taps, "C": out, "rsC": channels * taps, "csC": 1}
-            right = w.moved(matrix, c0 * taps * pitch)
+            turned = g.turned != 0
+            tap_step = turned.select(whole.number(1), pitch)
+            position_step = turned.select(channels * taps, 1)
+            right = w.moved(matrix, c0 * taps * tap_step)
             with whole.either(near) as (one, several):
                 with one:
                     w.multiply(
-                        K=positions, A=map_, rsA=t.channel, csA=1, B=right, rsB=1, csB=pitch,
+                        K=positions, A=map_, rsA=t.channel, csA=1, B=right, rsB=position_step, csB=tap_step,
                         flags=(n == 0).select(w.whole.number(0), ACCUMULATE), **sizes,
                     )  # fmt: skip
                 with several, whole.loop(0, g.out_depth) as z, whole.loop(0, g.out_height) as y:
@@ -467,7 +595,8 @@ def build_weights(module: ir.Module, dtype: int, columns: ir.Function) -> ir.Fun
                     begin = (n == 0) & (line == 0)
                     w.multiply(
                         K=g.out_width, A=w.moved(map_, z * t.depth + y * t.height),
-                        rsA=t.channel, csA=t.width, B=w.moved(right, line), rsB=1, csB=pitch,
+                        rsA=t.channel, csA=t.width, B=w.moved(right, line * position_step),
+                        rsB=position_step, csB=tap_step,
                         flags=begin.select(w.whole.number(0), ACCUMULATE), **sizes,
                     )  # fmt: skip
     return w.end()
@@ -486,7 +615,7 @@ def _build_unfold(module: ir.Module, dtype: int, columns: ir.Function) -> ir.Fun
     with whole.loop(0, g.batch) as n:
         image = w.moved(s.address, n * s.image)
         to = w.moved(a["target"], n * g.channels * g.taps * g.positions)
-        w.call(columns, image, s.channel, s.depth, s.height, s.width, first, last, 0, rows, to)
+        w.call(columns, image, s.channel, s.depth, s.height, s.width, first, last, 0, rows, to, g.positions, 1)
     return w.end()
 
 

@@ -28,12 +28,14 @@ FIELDS = (
     "blocks",  # blocks of images
     *("padded_depth", "padded_height", "padded_width"),  # what of the image is read, with its border of zeros
     "kept",  # whether the columns of all images are kept in the workspace, or those of one at a time
+    "turned",  # whether columns lie with positions as rows
     "second",  # where the workspace's second region begins, in elements
 )
 PLACE = {name: k for k, name in enumerate(FIELDS)}
 
 LANES_FROM = 0.4  # images that fill this part of a vector go side by side
 MOST_TAPS = 256  # larger kernels go through columns
+FEW_POSITIONS = 6  # up to so many, columns lie with positions as rows: products are dot products then
 KEPT_ELEMENTS = 1 << 22
 GRAIN = 64  # elements to which regions of the workspace are rounded
 
@@ -69,24 +71,28 @@ def layout(
     channels, size = image[0], _three(image[1:], 1)
     out, kernel, stride = _three(out, 1), _three(kernel, 1), _three(stride, 1)
     padding, dilation = _three(padding, 0), _three(dilation, 1)
-    padded = [(o - 1) * s + (k - 1) * d + 1 for o, s, k, d in zip(out, stride, kernel, dilation, strict=True)]
+    padded = [
+        max((o - 1) * s + (k - 1) * d + 1, p + n)
+        for o, s, k, d, p, n in zip(out, stride, kernel, dilation, padding, size, strict=True)
+    ]
     lanes = host().lanes(abi.ITEM_SIZES[dtype])
     taps, positions = math.prod(kernel), math.prod(out)
-    beside = False and batch >= LANES_FROM * lanes and taps <= MOST_TAPS
+    beside = batch >= LANES_FROM * lanes and taps <= MOST_TAPS
     vectors = 1 if -(-batch // lanes) % 2 else 2
     blocks = -(-batch // (lanes * vectors))
     columns = channels * taps * positions
     kept = batch * columns <= KEPT_ELEMENTS
+    turned = not beside and kept and positions <= FEW_POSITIONS
     if beside:
         first = blocks * vectors * lanes * channels * math.prod(padded)
         second = blocks * vectors * lanes * filters * positions
     else:
         first = columns * (batch if kept else 1)
-        second = columns // groups
+        second = max(columns // groups, batch * filters * positions if turned else 0)
     first = -(-first // GRAIN) * GRAIN
     words = (
         *(batch, channels, *size, filters, *out, *kernel, *stride, *padding, *dilation, groups),
-        *(int(beside), vectors, blocks, *padded, int(kept), first),
+        *(int(beside), vectors, blocks, *padded, int(kept), int(turned), first),
     )
     return Layout(words, first + second)
 
