@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 
+from . import abi, norm_vjps
 from .channel_walk import Along, Geometry, Unit, by_cotangent
 from .nest import share
 from .operands import array_kernel
@@ -286,6 +287,7 @@ array_op(
     backward=partial(build_backward, False),
     gradients=_GRADIENTS,
     outputs=3,
+    vjp=norm_vjps.BATCH,
     reference=reference_batch_norm,
     grad_name="NativeBatchNorm",
 )
@@ -296,6 +298,7 @@ array_op(
     backward=partial(build_backward, True),
     gradients=_GRADIENTS,
     outputs=3,
+    vjp=norm_vjps.GROUP,
     reference=reference_group_norm,
     grad_name="NativeGroupNorm",
 )
@@ -305,8 +308,15 @@ array_op(
     build_given,
     backward=build_given_backward,
     gradients={"x": ("weight", "var"), "weight": ("x", "mean", "var"), "bias": ("x", "mean", "var")},
+    vjp=norm_vjps.GIVEN,
     reference=reference_given,
     grad_name="NativeBatchNorm",
+)
+elementwise(
+    "one_more",
+    lambda x: x + 1,
+    dtypes=(abi.INT64,),
+    reference=lambda x: x + 1,
 )
 elementwise(
     "running_average",

@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 from llvmlite import ir
 
-from . import abi
+from . import abi, norm_vjps
 from .formula import sqrt
 from .host import host
 from .nest import share
@@ -287,6 +287,11 @@ array_op(
     backward=partial(build_backward, True),
     gradients={"x": ("x", "weight", "y1"), "weight": ("x", "y1"), "bias": ("x", "y1")},
     outputs=2,
+    vjp={
+        "x": norm_vjps.layer_norm_x,
+        "weight": norm_vjps.layer_norm_weight,
+        "bias": norm_vjps.layer_norm_bias,
+    },
     reference=reference_layer_norm,
     grad_name="NativeLayerNorm",
 )
@@ -297,6 +302,7 @@ array_op(
     backward=partial(build_backward, False),
     gradients={"x": ("x", "weight", "y1"), "weight": ("x", "y1")},
     outputs=2,
+    vjp={"x": norm_vjps.rms_norm_x, "weight": norm_vjps.rms_norm_weight},
     reference=reference_rms_norm,
     grad_name="FusedRmsNorm",
 )

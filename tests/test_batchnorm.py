@@ -198,6 +198,7 @@ ERRORS = [
     (lambda: F.batch_norm(ONE, THREE, None, training=True), ValueError, "neither be None"),
     (lambda: F.batch_norm(ONE, DOUBLE, DOUBLE, THREE), RuntimeError, "mixed dtype"),
     (lambda: F.batch_norm(ONE, THREE, THREE, training=True, momentum=None), TypeError, "momentum"),
+    (lambda: F.batch_norm(ONE, THREE, THREE, eps=None), TypeError, "eps"),
     (lambda: F.batch_norm(THREE, THREE, THREE), RuntimeError, "running_mean|at least 2"),
     (lambda: F.batch_norm(ONE, THREE, THREE, 3.0), TypeError, "must be Tensor"),
 ]  # fmt: skip

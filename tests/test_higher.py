@@ -187,6 +187,20 @@ FUNCTIONS = {
     "clamp": (lambda x: x.clamp(-0.5, 0.7) ** 3, [SHAPE]),
     "einsum": (lambda a, b: torch.einsum("ij,kj->ik", a, b) ** 2, [SHAPE, (2, 4)]),
     "bce_with_logits": (lambda x, t: F.binary_cross_entropy_with_logits(x, t.sigmoid()), [SHAPE, SHAPE]),
+    "layer_norm": (lambda x, w, b: F.layer_norm(x, (4,), w, b).sin(), [SHAPE, (4,), (4,)]),
+    "layer_norm without weights": (lambda x: F.layer_norm(x, (4,)) ** 2, [SHAPE]),
+    "rms_norm": (lambda x, w: F.rms_norm(x, (4,), w).sin(), [SHAPE, (4,)]),
+    "group_norm": (lambda x, w, b: F.group_norm(x, 2, w, b, 0.1).sin(), [(2, 4, 3), (4,), (4,)]),
+    "instance_norm": (lambda x: F.instance_norm(x, eps=0.1) ** 2, [(2, 2, 3)]),
+    "batch_norm": (
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, True, eps=0.1).sin(),
+        [SHAPE, (4,), (4,)],
+    ),
+    "batch_norm of images": (lambda x: F.batch_norm(x, None, None, training=True) ** 2, [(2, 2, 2, 2)]),
+    "batch_norm by given statistics": (
+        lambda x, w, b: F.batch_norm(x, torch.ones(4).to(x.dtype), torch.ones(4).to(x.dtype), w, b).sin(),
+        [SHAPE, (4,), (4,)],
+    ),
     "kl_div": (lambda x, t: F.kl_div(x.log_softmax(1), t.softmax(1), reduction="batchmean"), [SHAPE, SHAPE]),
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 from .._tensor import Tensor, wrap
 from ..autograd.modes import no_grad
 from ..dispatch import CONTEXT, complete
+from ..dtypes import int64
 from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, S_DIMS, S_DTYPE, S_FLAGS, S_NUMEL, S_SHAPE, SLOT_WORDS
 from ..kernels import BY_NAME
@@ -17,14 +18,16 @@ from ..kernels.table import Op
 from ..store import store
 from ._call import float_words
 from ._plans import KEPT, OUTPUT_WORDS, Plan
-from .normalization import check_floating, require_operands
+from .normalization import check_floating, require_number, require_operands
 
 __all__ = ["batch_norm", "group_norm", "instance_norm"]
 
 BATCH_NORM, GROUP_NORM = BY_NAME["batch_norm"], BY_NAME["group_norm"]
 GIVEN, RUNNING_AVERAGE = BY_NAME["batch_norm_given"], BY_NAME["running_average"]
+ONE_MORE = BY_NAME["one_more"]
 
 _plans: dict[tuple, tuple[Plan, int]] = {}
+_known: dict[tuple, tuple[Plan, int, float]] = {}  # of batch normalisation: plan, channels, n / (n - 1)
 
 
 # what a call consists of ----------------------------------------------------------------------------
@@ -38,6 +41,7 @@ def _planned(op: Op, input: Tensor, groups: int, eps: float) -> tuple[Plan, int]
     key = (op.code, shape, slots[at + S_DTYPE], groups, eps)
     found = _plans.get(key)
     if found is None:
+        require_number(op.name, "eps", eps)
         if len(_plans) > KEPT:
             _plans.clear()
         found = _plans[key] = _make_plan(op, input, groups, eps)
@@ -107,6 +111,18 @@ def _average(running: Tensor, value: Tensor, momentum: float | Tensor, correctio
     running._become(status)
 
 
+def count_up(counter: Tensor) -> None:
+    """Add 1 to a tensor, usually of int64, in place."""
+    slot = counter._slot
+    status = entries.apply(CONTEXT, ONE_MORE.code, slot, slot, 0, 0, 0, 0, 0)
+    if status < 0:
+        if counter.dtype is not int64:
+            counter.add_(1)  # type: ignore[attr-defined]
+            return
+        status = complete(ONE_MORE, (counter,), None, slot, status)
+    counter._become(status)
+
+
 # batch normalisation --------------------------------------------------------------------------------
 
 
@@ -136,10 +152,7 @@ def batch_norm(
         raise ValueError(
             "batch_norm: running_mean and running_var must either both be None or neither be None"
         )
-    if not isinstance(momentum, float | int | Tensor):
-        raise TypeError(
-            f"batch_norm(): argument 'momentum' (position 7) must be float, not {type(momentum).__name__}"
-        )
+    require_number("batch_norm", "momentum", momentum)
     return normalized_channels(input, weight, bias, running_mean, running_var, training, momentum, eps)
 
 
@@ -156,32 +169,76 @@ def normalized_channels(
     """`batch_norm` of tensors; ``momentum`` may be a tensor, which is read when the statistics are updated."""
     slots = store.slots
     at = input._slot * SLOT_WORDS
-    dims = slots[at + S_DIMS]
+    code = slots[at + S_DTYPE]
+    shape = slots[at + S_SHAPE : at + S_SHAPE + slots[at + S_DIMS]].tobytes()
+    found = _known.get((shape, code, training, eps))
+    if (
+        found is None
+        or not slots[at + S_FLAGS] & CONTIGUOUS
+        or not (weight is None or _fits(slots, weight, code, found[1]))
+        or not (bias is None or _fits(slots, bias, code, found[1]))
+        or not (running_mean is None or _fits(slots, running_mean, code, found[1]))
+        or not (running_var is None or _fits(slots, running_var, code, found[1]))
+    ):
+        found, weight, bias, mean, var = _prepared(
+            input, weight, bias, running_mean, running_var, training, eps
+        )
+        input = _contiguous(input)
+        if found is None:
+            return _of_nothing(input, weight, bias)
+        _known[shape, code, training, eps] = found
+        if len(_known) > KEPT:
+            _known.clear()
+    else:
+        mean, var = running_mean, running_var
+    plan, _, correction = found
+    if not training:
+        ids = array("q", (input._slot, _slot(weight), _slot(bias), mean._slot, var._slot))  # type: ignore[union-attr]
+        return plan.first(ids, (input, weight, bias, mean, var))
+    made = plan.run(array("q", (input._slot, _slot(weight), _slot(bias))), (input, weight, bias))
+    result = wrap(made[0])
+    batch_mean, batch_var = wrap(made[OUTPUT_WORDS]), wrap(made[2 * OUTPUT_WORDS])
+    if running_mean is not None and running_var is not None:
+        _average(running_mean, batch_mean, momentum)
+        _average(running_var, batch_var, momentum, correction)
+    return result
+
+
+def _fits(slots: Any, x: Tensor, code: int, channels: int) -> bool:
+    """Whether a parameter or statistic needs no further look."""
+    at = x._slot * SLOT_WORDS
+    return (
+        slots[at + S_DTYPE] == code and slots[at + S_NUMEL] == channels and slots[at + S_FLAGS] & CONTIGUOUS
+    )
+
+
+def _prepared(
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    eps: float,
+) -> tuple:
+    """What `normalized_channels` keeps (None for an input without elements), and contiguous operands."""
+    shape = tuple(input.shape)
     check_floating("batch_norm", input)
-    channels = slots[at + S_SHAPE + 1] if dims > 1 else 0
-    weight, bias, mean, var = _fitting(
+    channels = shape[1] if len(shape) > 1 else 0
+    operands = _fitting(
         "batch_norm", input, channels,
         weight=weight, bias=bias, running_mean=running_mean, running_var=running_var,
     )  # fmt: skip
-    if dims < 2:
-        raise RuntimeError(f"batch_norm: expected an input of at least 2 dimensions, got {list(input.shape)}")
-    input = _contiguous(input)
+    if len(shape) < 2:
+        raise RuntimeError(f"batch_norm: expected an input of at least 2 dimensions, got {list(shape)}")
     if not training:
-        plan, _ = _planned(GIVEN, input, 0, eps)
-        operands = (input, weight, bias, mean, var)
-        return plan.first(array("q", [_slot(x) for x in operands]), operands)
-    count = slots[input._slot * SLOT_WORDS + S_NUMEL]
-    if count == 0:
-        return _of_nothing(input, weight, bias)
-    plan, _ = _planned(BATCH_NORM, input, 0, eps)
-    made = plan.run(array("q", (input._slot, _slot(weight), _slot(bias))), (input, weight, bias))
-    result, batch_mean, batch_var = (wrap(made[k * OUTPUT_WORDS]) for k in range(3))
-    if running_mean is not None and running_var is not None:
-        each = count // channels
-        _average(running_mean, batch_mean, momentum)
-        # the variance of a whole is estimated from a sample of it
-        _average(running_var, batch_var, momentum, each / (each - 1) if each > 1 else math.inf)
-    return result
+        return ((*_planned(GIVEN, input, 0, eps), 1.0), *operands)
+    if 0 in shape:
+        return (None, *operands)
+    each = math.prod(shape) // channels
+    # the variance of a whole is estimated from a sample of it
+    correction = each / (each - 1) if each > 1 else math.inf
+    return ((*_planned(BATCH_NORM, input, 0, eps), correction), *operands)
 
 
 def _of_nothing(input: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
@@ -272,6 +329,7 @@ def instance_norm(
     See ``nn.functional.instance_norm``, which has the same arguments in another order.
     """
     name = "instance_norm"
+    require_number(name, "momentum", momentum)
     require_operands(
         name, input, weight=weight, bias=bias, running_mean=running_mean, running_var=running_var
     )

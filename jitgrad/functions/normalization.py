@@ -8,7 +8,7 @@ from typing import Any
 
 from .._tensor import Tensor
 from ..dtypes import DTYPES
-from ..engine.layout import CONTIGUOUS, S_DIMS, S_DTYPE, S_FLAGS, S_SHAPE, SLOT_WORDS
+from ..engine.layout import CONTIGUOUS, S_DIMS, S_DTYPE, S_FLAGS, S_NUMEL, S_SHAPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import FLOAT32, float_bits
 from ..store import store
@@ -71,16 +71,11 @@ def layer_norm(
     if found is None:
         found = _planned(LAYER_NORM, input, normalized_shape, eps, (shape, code))
     plan, sizes = found
-    fine = slots[at + S_FLAGS] & CONTIGUOUS
-    for slot in ids[1:]:
-        at = slot * SLOT_WORDS
-        if slot and not (
-            slots[at + S_DTYPE] == code
-            and slots[at + S_FLAGS] & CONTIGUOUS
-            and (*slots[at + S_SHAPE : at + S_SHAPE + slots[at + S_DIMS]],) == sizes
-        ):
-            fine = False
-    if not fine:
+    if not (
+        slots[at + S_FLAGS] & CONTIGUOUS
+        and (weight is None or _fits(slots, weight._slot * SLOT_WORDS, code, sizes))
+        and (bias is None or _fits(slots, bias._slot * SLOT_WORDS, code, sizes))
+    ):
         input = input.contiguous()  # type: ignore[attr-defined]
         weight = _parameter("layer_norm", "weight", weight, input, sizes)
         bias = _parameter("layer_norm", "bias", bias, input, sizes)
@@ -124,6 +119,16 @@ def rms_norm(
     return plan.first(ids, (input, weight))
 
 
+def _fits(slots: Any, at: int, code: int, sizes: tuple[int, ...]) -> bool:
+    """Whether the slot at a place has this dtype, is contiguous and has these sizes, if that is easily told."""
+    return (
+        slots[at + S_DTYPE] == code
+        and slots[at + S_DIMS] == 1 == len(sizes)
+        and slots[at + S_NUMEL] == sizes[0]
+        and slots[at + S_FLAGS] & CONTIGUOUS
+    )
+
+
 def require_operands(name: str, input: Any, **optional: Any) -> None:
     """A TypeError unless the input is a tensor and the others are tensors or None."""
     require_tensors(name, input)
@@ -133,6 +138,12 @@ def require_operands(name: str, input: Any, **optional: Any) -> None:
                 f"{name}(): argument '{key}' must be Tensor, not {type(value).__name__}; "
                 "wrap the value with torch.tensor(...)"
             )
+
+
+def require_number(name: str, what: str, value: Any) -> None:
+    """A TypeError unless an argument is a Python number."""
+    if not isinstance(value, float | int):
+        raise TypeError(f"{name}(): argument '{what}' must be float, not {type(value).__name__}")
 
 
 def check_floating(name: str, input: Tensor) -> None:
@@ -150,6 +161,7 @@ def _planned(op: Any, input: Tensor, sizes: Any, eps: float, seen: tuple) -> tup
             f"{op.name}(): argument 'normalized_shape' (position 2) must be tuple of ints, "
             f"not {type(sizes).__name__}"
         )
+    require_number(op.name, "eps", eps)
     sizes = tuple(sizes)
     shape = tuple(input.shape)
     if not sizes:

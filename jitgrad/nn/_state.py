@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 
+from .hooks import LOAD, LOAD_PRE
 from .parameter import Parameter
 
 if TYPE_CHECKING:
@@ -50,9 +52,14 @@ def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bo
         raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
     copies: list[_Copy] = []
     missing: list[str] = []
+    unexpected: list[str] = []
     mismatches: list[str] = []
     expected = set()
-    for prefix, owner in module.named_modules(remove_duplicate=False):
+    owners = list(module.named_modules(remove_duplicate=False))
+    if any(owner._hooks is not None for _, owner in owners):
+        state_dict = OrderedDict(state_dict)
+        _run_before(owners, state_dict, (strict, missing, unexpected, mismatches))
+    for prefix, owner in owners:
         for name, current in own_state(owner):
             key = f"{prefix}.{name}" if prefix else name
             expected.add(key)
@@ -66,10 +73,29 @@ def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bo
                 copies.append(_Copy(owner, name, current, value))
             else:
                 mismatches.append(problem)
-    unexpected = [key for key in state_dict if key not in expected]
+    unexpected += [key for key in state_dict if key not in expected]
     _raise_if_wrong(module, missing, unexpected, mismatches, strict)
     _carry_out(copies, assign)
-    return IncompatibleKeys(missing, unexpected)
+    result = IncompatibleKeys(missing, unexpected)
+    for _, owner in owners:
+        for hook in () if owner._hooks is None else list(owner._hooks.of(LOAD).values()):
+            if hook.function(owner, result) is not None:
+                raise AssertionError(
+                    "Hooks registered with ``register_load_state_dict_post_hook`` are not expected to return new "
+                    "values; if incompatible_keys need to be modified, it should be done inplace."
+                )
+    if strict:  # hooks may have found something
+        _raise_if_wrong(module, missing, unexpected, mismatches, strict)
+    return result
+
+
+def _run_before(owners: list[tuple[str, Module]], state_dict: Any, rest: tuple) -> None:
+    """Run the hooks that may change a state_dict before it is compared."""
+    for prefix, owner in owners:
+        hooks = () if owner._hooks is None else list(owner._hooks.of(LOAD_PRE).values())
+        for hook in hooks:
+            arguments = (state_dict, f"{prefix}." if prefix else "", {}, *rest)
+            hook.function(*(owner, *arguments) if hook.with_module else arguments)
 
 
 def _problem(key: str, current: Tensor, value: Any) -> str | None:

@@ -8,8 +8,10 @@ from typing import Any
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.dtypes import int64
+from jitgrad.engine.layout import S_DIMS, S_NUMEL, S_SHAPE, SLOT_WORDS
 from jitgrad.functions._call import require_tensors
-from jitgrad.functions.channel_norms import normalized_channels
+from jitgrad.functions.channel_norms import count_up, normalized_channels
+from jitgrad.store import store
 
 from .functional import instance_norm
 from .functional.normalization import refuse_single_values
@@ -84,8 +86,12 @@ class _ChannelNorm(Module):
         reset_affine(self)
 
     def _check_input_dim(self, input: Tensor) -> None:
-        require_tensors(type(self).__name__, input)
-        if input.ndim not in self._dims:
+        try:
+            dims = store.slots[input._slot * SLOT_WORDS + S_DIMS]
+        except AttributeError:
+            require_tensors(type(self).__name__, input)
+            raise
+        if dims not in self._dims:
             wanted = " or ".join(f"{n}D" for n in self._dims)
             raise ValueError(
                 f"{type(self).__name__}: expected {wanted} input (got {input.ndim}D input of shape "
@@ -127,7 +133,9 @@ class _BatchNorm(_ChannelNorm):
         mean, var = self.running_mean, self.running_var
         if not self.training and mean is not None and var is not None:
             return normalized_channels(input, self.weight, self.bias, mean, var, False, 0.0, self.eps)
-        refuse_single_values(type(self).__name__, input)
+        at = input._slot * SLOT_WORDS
+        if store.slots[at + S_NUMEL] == store.slots[at + S_SHAPE + 1]:
+            refuse_single_values(type(self).__name__, input)
         counter = self.num_batches_tracked
         if not (self.training and self.track_running_stats) or counter is None:
             if not self.training:
@@ -136,9 +144,9 @@ class _BatchNorm(_ChannelNorm):
             return normalized_channels(input, self.weight, self.bias, mean, var, True, momentum, self.eps)
         momentum = self.momentum
         if momentum is None:  # a tensor, so that a recorded step goes on counting
-            momentum = 1.0 / (counter + 1)
+            momentum = 1.0 / (counter + 1).to(mean.dtype)
         result = normalized_channels(input, self.weight, self.bias, mean, var, True, momentum, self.eps)
-        counter.add_(1)
+        count_up(counter)
         return result
 
 
@@ -180,17 +188,23 @@ class BatchNorm1d(_BatchNorm):
 
     _dims = (2, 3)
 
+    __call__ = call_with_one
+
 
 class BatchNorm2d(_BatchNorm):
     """Normalise the channels of a batch of images (N, C, H, W); otherwise as `BatchNorm1d`."""
 
     _dims = (4,)
 
+    __call__ = call_with_one
+
 
 class BatchNorm3d(_BatchNorm):
     """Normalise the channels of a batch of volumes (N, C, D, H, W); otherwise as `BatchNorm1d`."""
 
     _dims = (5,)
+
+    __call__ = call_with_one
 
 
 class _InstanceNorm(_ChannelNorm):
@@ -264,14 +278,20 @@ class InstanceNorm1d(_InstanceNorm):
 
     _dims = (2, 3)
 
+    __call__ = call_with_one
+
 
 class InstanceNorm2d(_InstanceNorm):
     """Normalise each channel of each image of (N, C, H, W), or of one (C, H, W); else as `InstanceNorm1d`."""
 
     _dims = (3, 4)
 
+    __call__ = call_with_one
+
 
 class InstanceNorm3d(_InstanceNorm):
     """Normalise each channel of each volume of (N, C, D, H, W), or of one; else as `InstanceNorm1d`."""
 
     _dims = (4, 5)
+
+    __call__ = call_with_one

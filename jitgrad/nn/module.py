@@ -15,6 +15,7 @@ from jitgrad.store import store
 from ._registrar import Registrar
 from ._registry import BUFFERS, PARAMETERS, put, set_plainly
 from ._state import IncompatibleKeys, load, own_state
+from .hooks import STATE, STATE_PRE, Hooked, call_with_hooks
 from .parameter import Parameter
 
 Self = TypeVar("Self", bound="Module")
@@ -33,7 +34,14 @@ def call_with_two(self: Module, input: Any, target: Any) -> Any:
 _NARROW_CALLS = (call_with_one, call_with_two)
 
 
-class Module(Registrar):
+def _call(self: Module, *args: Any, **kwargs: Any) -> Any:
+    """Call `forward`."""
+    if kwargs or len(args) != 1:
+        return self.forward(*args, **kwargs)
+    return self.forward(args[0])  # an unpacked call would cost 70 ns more
+
+
+class Module(Registrar, Hooked):
     """A part of a model: parameters, buffers, child modules, and a ``forward`` that uses them.
 
     Subclasses call ``super().__init__()``, assign parameters and modules as attributes, and
@@ -52,8 +60,8 @@ class Module(Registrar):
         """Give a subclass of a layer the general ``__call__`` back."""
         # A narrow __call__ knows the arguments of one forward only; a subclass may take others.
         super().__init_subclass__(**kwargs)
-        if "__call__" not in cls.__dict__ and cls.__call__ in _NARROW_CALLS:
-            cls.__call__ = Module.__call__
+        if "__call__" not in cls.__dict__ and cls.__call__ in (*_NARROW_CALLS, call_with_hooks):
+            cls.__call__ = _call
         cls._one_input = cls.__call__ is call_with_one
 
     def __init__(self) -> None:
@@ -66,11 +74,8 @@ class Module(Registrar):
             f'Module [{type(self).__name__}] is missing the required "forward" function'
         )
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Call `forward`."""
-        if kwargs or len(args) != 1:
-            return self.forward(*args, **kwargs)
-        return self.forward(args[0])  # an unpacked call would cost 70 ns more
+    __call__ = _call
+    _plain_calls = (_call, *_NARROW_CALLS)
 
     # ---------------------------------------------------------------- walking the tree
 
@@ -317,11 +322,17 @@ class Module(Registrar):
             cases they share memory with the module.
         """
         destination = OrderedDict() if destination is None else destination
+        hooks = self._hooks
+        for hook in () if hooks is None else list(hooks.of(STATE_PRE).values()):
+            hook.function(self, prefix, keep_vars)
         for name, value in own_state(self):
             destination[prefix + name] = value if keep_vars else value.detach()
         for name, child in self._own_modules.items():
             if child is not None:
                 child.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
+        for hook in () if hooks is None else list(hooks.of(STATE).values()):
+            changed = hook.function(self, destination, prefix, {})
+            destination = destination if changed is None else changed
         return destination
 
     def load_state_dict(

@@ -319,6 +319,8 @@ class World:
         for one in module.modules():
             self._seen[id(one)] = one
             kind = type(one)
+            if one._hooks is not None:
+                self._waiting += one._hooks.functions()
             if getattr(one.forward, "__func__", None) is not kind.forward:  # set on the instance
                 self._waiting.append(one.forward)
             if not is_users(kind.__module__):
