@@ -11,6 +11,7 @@ from . import row_norm, channel_norm
 from . import max_pooling, mean_pooling
 from . import attention, embedding, embedding_bag, indexing, scans, sorting
 from . import recurrent_input, recurrent_walk
+from . import line_maps
 from .table import BY_NAME, OPS
 
 ROLES = {"sum_op": "sum", "add_op": "add", "copy_op": "copy"}  # what the walk back needs by itself

@@ -11,7 +11,7 @@ import math
 
 from llvmlite import ir
 
-from . import abi
+from . import abi, vjps
 from .operands import array_kernel
 from .pair_pooling import is_pairs, write_pairs, write_pairs_backward
 from .stage import Vec
@@ -115,6 +115,7 @@ array_op(
     build_max_pool,
     backward=build_max_pool_backward,
     gradients={"x": ("y1",)},
+    vjp={"x": vjps.max_pool_x},
     outputs=2,
 )
 array_op(
@@ -123,5 +124,6 @@ array_op(
     build_adaptive,
     backward=build_adaptive_backward,
     gradients={"x": ("y1",)},
+    vjp={"x": vjps.max_pool_x},
     outputs=2,
 )

@@ -10,6 +10,8 @@ serve for both.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from . import abi
@@ -223,3 +225,25 @@ def prod_x(ops, x, g, words):
         g = g.unsqueeze(dim)
     slopes = ops.product(_others(ops, x.transpose(dim, -1)))
     return slopes.transpose(dim, -1) * g
+
+
+# windows and lines ----------------------------------------------------------------------------------------
+
+
+def max_pool_x(ops, y1, g, x_shape, words):
+    """Gradient of max pooling over ``words[0]`` dimensions: each cotangent goes to the place that was largest."""
+    lead = len(x_shape) - words[0]
+    planes, inner = x_shape[:lead], x_shape[lead:]
+    places = y1.long().flatten(lead)
+    flat = ops.zeros(g, (*planes, math.prod(inner)))
+    return flat.scatter_add(lead, places, g.flatten(lead)).reshape(x_shape)
+
+
+def avg_pool_x(ops, g, x_shape, words):
+    """Gradient of mean pooling."""
+    return ops.spread_means(g, x_shape, words)
+
+
+def line_map_x(ops, places, weights, back_places, back_weights, g, x_shape, words):
+    """Gradient of a map along lines: the transposed map."""
+    return ops.line_map(g, (back_places, back_weights, places, weights), x_shape, (words[0], 0))

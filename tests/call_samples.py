@@ -177,6 +177,17 @@ for _n, _planes in _PLANES.items():
         CALLS[f"{_kind}{_n}d_with_indices"] = CALLS[f"{_kind}{_n}d"]
     CALLS[f"lp_pool{_n}d"] = lambda planes=_planes: [planes(), 2.0, 2]
 
+CALLS["pad"] = lambda: [matrix(), (1, 2)]
+for _name in ("interpolate", "upsample", "upsample_nearest"):
+    CALLS[_name] = lambda: [cube(), 2]
+CALLS["upsample_bilinear"] = lambda: [cube().unsqueeze(0), 2]
+CALLS["pixel_unshuffle"] = CALLS["pixel_shuffle"] = CALLS["channel_shuffle"] = lambda: [cube(), 1]
+CALLS["local_response_norm"] = lambda: [cube(), 2]
+for _n in (1, 2, 3):
+    CALLS[f"max_unpool{_n}d"] = lambda planes=_PLANES[_n]: [planes(), planes().long(), 2]
+    CALLS[f"dropout{_n}d"] = lambda planes=_PLANES[_n], n=_n: [planes() if n != 2 else cube().unsqueeze(0)]
+CALLS["feature_alpha_dropout"] = CALLS["alpha_dropout"] = lambda: [matrix(), 0.5, True]
+
 # of integers and bools, on which these functions work
 WHOLE = ("bitwise_", "__and__", "__or__", "__xor__", "lshift__", "rshift__", "__rand__", "__ror__", "__rxor__",
          "__iand__", "__ior__", "__ixor__", "__invert__")  # fmt: skip

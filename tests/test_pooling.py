@@ -42,7 +42,7 @@ def adaptive_windows(size, count):
 
 
 def pooled(x, along, choose):
-    """``choose(window)`` of the positions and values of every window; `along` has the windows of each dimension."""
+    """What `choose` makes of the positions and values of every window; `along` has those of each dimension."""
     spatial = len(along)
     lead = x.shape[: x.ndim - spatial]
     inner = x.shape[x.ndim - spatial :]
@@ -72,9 +72,7 @@ def largest(x, spatial, kernel, stride=None, padding=0, dilation=1, ceil_mode=Fa
     return pooled(x, [windows(*row, ceil_mode) for row in rows], first_largest)
 
 
-def mean(
-    x, spatial, kernel, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor_override=None
-):
+def mean(x, spatial, kernel, stride=None, padding=0, ceil_mode=False, count_include_pad=True, divisor=None):
     options = (kernel, kernel if stride is None else stride, padding)
     rows = list(zip(x.shape[-spatial:], *(tuple_of(v, spatial) for v in options), strict=True))
     along = [windows(*row, 1, ceil_mode) for row in rows]

@@ -10,10 +10,12 @@ from .. import functions as F
 from .._tensor import Tensor, wrap
 from ..dispatch import view
 from ..engine.layout import STRIDED_VIEW
+from ..functions._arrays import run_arrays
 from ..functions._indices import launch, run
+from ..functions.pooling import spread_means  # noqa: F401 - for the formulas
 from ..kernels import BY_NAME
 
-SLICE_PUT = BY_NAME["slice_put"]
+SLICE_PUT, LINE_MAP = BY_NAME["slice_put"], BY_NAME["line_map"]
 DIM_WORDS = 4
 NONE = -1
 
@@ -87,6 +89,11 @@ def unview(g: Tensor, words: Sequence[int], shape: tuple[int, ...]) -> Tensor:
         return g.permute(*order, *added).reshape(shape)  # type: ignore[attr-defined]
     flat = [w for column in columns for w in column]
     return put(zeros(g, shape), g, (dims, *flat, *words[1 + DIM_WORDS * dims :]))
+
+
+def line_map(x: Tensor, tables: Sequence[Tensor], shape: Sequence[int], words: Sequence[int]) -> Tensor:
+    """`x` mapped along a dimension by the tables of a map and of its transpose."""
+    return wrap(run_arrays(LINE_MAP, (x, *tables), [(x.dtype, tuple(shape))], tuple(words))[0])
 
 
 def _numel(shape: Sequence[int]) -> int:

@@ -35,4 +35,6 @@ from .dropout import *
 from .pooling import *
 from .normalization import *
 from .channel_norms import *
+from .shuffling import *
+from . import padding, pooling, resampling
 from . import filling

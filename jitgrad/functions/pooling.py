@@ -9,8 +9,11 @@ from math import prod
 from operator import index
 from typing import Any, NoReturn
 
+import numpy as np
+
 from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT, refuse
+from ..dtypes import dtype
 from ..engine.entry import entries
 from ..engine.layout import S_DIMS, S_DTYPE, S_SHAPE, SLOT_WORDS
 from ..kernels import BY_NAME
@@ -18,6 +21,9 @@ from ..kernels.abi import FLOAT32, INT32, MAX_DIMS
 from ..kernels.table import Op
 from ..store import store
 from ._call import require_tensors
+from .line_maps import ABSENT, LineMap, apply_line_map, line_map
+from .resampling import resample
+from .slicing import narrow
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -29,8 +35,7 @@ __all__ = [
     "max_pool3d",
 ]
 
-MAX_POOL, AVG_POOL = BY_NAME["max_pool"], BY_NAME["avg_pool"]
-ADAPTIVE_MAX_POOL, ADAPTIVE_AVG_POOL = BY_NAME["adaptive_max_pool"], BY_NAME["adaptive_avg_pool"]
+MAX_POOL, AVG_POOL, ADAPTIVE_MAX_POOL = (BY_NAME[n] for n in ("max_pool", "avg_pool", "adaptive_max_pool"))
 AXES = 3
 _NO_AXIS = (1, 1, 0, 1)  # kernel, stride, padding and dilation of an axis that is not there
 
@@ -161,10 +166,11 @@ def _window_plan(
 
 
 @lru_cache(1024)
-def _adaptive_plan(
-    name: str, spatial: int, shape: tuple[int, ...], code: int, output: Any, with_places: bool
-) -> Plan:
-    _check_input(name, shape, spatial, no_channels=not with_places)
+def _adaptive_sizes(
+    name: str, spatial: int, shape: tuple[int, ...], output: Any, no_channels: bool
+) -> tuple[int, ...]:
+    """The spatial sizes of a result."""
+    _check_input(name, shape, spatial, no_channels)
     inner = shape[-spatial:]
     wanted = output if isinstance(output, tuple) else (output,) * spatial
     if len(wanted) != spatial:
@@ -175,9 +181,13 @@ def _adaptive_plan(
         raise RuntimeError(
             f"{name}: elements of output_size must be greater than or equal to 0 but received {result}"
         )
+    return result
+
+
+@lru_cache(1024)
+def _adaptive_plan(spatial: int, shape: tuple[int, ...], code: int, result: tuple[int, ...]) -> Plan:
     words = [spatial] + [0] * (AXES * len(_NO_AXIS))  # windows follow from the sizes
-    whole = (*shape[:-spatial], *result)
-    return _plan(words, _described(whole, code, INT32) if with_places else _described(whole, code))
+    return _plan(words, _described((*shape[:-spatial], *result), code, INT32))
 
 
 def _hashable(value: Any) -> Any:
@@ -276,17 +286,65 @@ def means(
 def adaptive_largest(name: str, spatial: int, input: Tensor, output_size: Any, return_indices: bool) -> Any:
     """Max pooling to a given size."""
     shape, code = _read(name, input)
-    plan = _adaptive_plan(name, spatial, shape, code, _hashable(output_size), True)
+    result = _adaptive_sizes(name, spatial, shape, _hashable(output_size), False)
+    plan = _adaptive_plan(spatial, shape, code, result)
     return _largest(ADAPTIVE_MAX_POOL, input, code, plan, return_indices)
 
 
 def adaptive_means(name: str, spatial: int, input: Tensor, output_size: Any) -> Tensor:
     """Mean pooling to a given size."""
-    shape, code = _read(name, input)
-    plan = _adaptive_plan(name, spatial, shape, code, _hashable(output_size), False)
-    if output_size == 1 or (type(output_size) is tuple and output_size == (1,) * spatial):
+    shape, _ = _read(name, input)
+    result = _adaptive_sizes(name, spatial, shape, _hashable(output_size), True)
+    if max(result) == 1 == min(result):
         return input.mean(tuple(range(-spatial, 0)), keepdim=True)  # type: ignore[attr-defined]
-    return wrap(_run(ADAPTIVE_AVG_POOL, input, code, plan, 1)[0])
+    inner = shape[-spatial:]
+    if 0 not in result and 0 not in shape and not any(n % r for n, r in zip(inner, result, strict=True)):
+        kernel = tuple(n // r for n, r in zip(inner, result, strict=True))
+        return means(name, spatial, input, kernel, kernel, 0, False, True, None)
+    x = input
+    for d, size in enumerate(result):
+        if not size:
+            x = narrow(x, len(shape) - spatial + d, 0, 0)
+    # windows of different sizes: one dimension after the other
+    wanted = [(d, size) for d, size in enumerate(result) if size]
+    return resample(x, "area", dict(wanted), len(shape) - spatial)
+
+
+# gradients of gradients -----------------------------------------------------------------------------------
+
+
+@lru_cache(256)
+def _spreading_map(
+    size: int, result: int, axis: tuple[int, ...], padded: bool | None, kind: dtype
+) -> LineMap:
+    """The transposed mean over windows, along one axis; the sum where `padded` is None."""
+    kernel, stride, padding, _ = axis
+    start = np.arange(result) * stride - padding
+    places = start + np.arange(kernel)[:, None]
+    held = (places >= 0) & (places < size)
+    if padded is None:
+        counts = np.ones(result)
+    elif padded:
+        counts = (places < size + padding).sum(0)
+    else:
+        counts = held.sum(0)
+    forward = line_map(np.where(held, places, ABSENT), held / counts, size, kind)
+    return forward.transposed(size)
+
+
+def spread_means(g: Tensor, shape: Sequence[int], words: Sequence[int]) -> Tensor:
+    """The gradient of mean pooling for an input of that shape, from the operation's attribute words."""
+    spatial = words[0]
+    padded, divisor = words[-2:]
+    x = g if not divisor else g / divisor
+    for d in range(spatial):
+        at = 1 + (AXES - spatial + d) * len(_NO_AXIS)
+        axis = tuple(words[at : at + len(_NO_AXIS)])
+        dim = len(shape) - spatial + d
+        counted = None if divisor else bool(padded)
+        mapping = _spreading_map(shape[dim], g.shape[dim], axis, counted, g.dtype)
+        x = apply_line_map(x, dim, mapping)
+    return x
 
 
 # what PyTorch has at its top level ------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from jitgrad.functions import (
     conv_transpose3d,
     one_hot,
 )
+from jitgrad.functions import channel_shuffle, embedding, pixel_shuffle, pixel_unshuffle
 
 from .activation import (
     celu,
@@ -48,6 +49,13 @@ from .activation import (
 from .attention import multi_head_attention_forward, scaled_dot_product_attention
 from .classification import cross_entropy, nll_loss
 from .folding import fold, unfold
+from .dropout import (
+    alpha_dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
 from .linear import (
     bilinear,
     cosine_similarity,
@@ -99,6 +107,14 @@ from .pooling import (
     max_pool3d_with_indices,
 )
 from .sparse import embedding, embedding_bag
+from .vision import (
+    pad,
+    interpolate,
+    upsample,
+    upsample_nearest,
+    upsample_bilinear,
+    local_response_norm,
+)
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -110,6 +126,7 @@ __all__ = [
     "adaptive_max_pool2d_with_indices",
     "adaptive_max_pool3d",
     "adaptive_max_pool3d_with_indices",
+    "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
     "avg_pool3d",
@@ -119,6 +136,7 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "celu",
     "celu_",
+    "channel_shuffle",
     "conv1d",
     "conv2d",
     "conv3d",
@@ -129,10 +147,14 @@ __all__ = [
     "cosine_similarity",
     "cross_entropy",
     "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
     "elu",
     "elu_",
     "embedding",
     "embedding_bag",
+    "feature_alpha_dropout",
     "fold",
     "gaussian_nll_loss",
     "gelu",
@@ -146,12 +168,14 @@ __all__ = [
     "hinge_embedding_loss",
     "huber_loss",
     "instance_norm",
+    "interpolate",
     "kl_div",
     "l1_loss",
     "layer_norm",
     "leaky_relu",
     "leaky_relu_",
     "linear",
+    "local_response_norm",
     "log_softmax",
     "logsigmoid",
     "lp_pool1d",
@@ -173,7 +197,10 @@ __all__ = [
     "nll_loss",
     "normalize",
     "one_hot",
+    "pad",
     "pairwise_distance",
+    "pixel_shuffle",
+    "pixel_unshuffle",
     "poisson_nll_loss",
     "prelu",
     "relu",
@@ -197,4 +224,7 @@ __all__ = [
     "threshold_",
     "triplet_margin_loss",
     "unfold",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]

@@ -141,7 +141,12 @@ def _unpool(
     count = math.prod(result)
     flat = T.zeros((*planes, count), dtype=input.dtype)
     last = len(planes)
-    whole = flat.scatter(last, indices.flatten(last), input.flatten(last))
+    try:
+        whole = flat.scatter(last, indices.flatten(last), input.flatten(last))
+    except IndexError as error:
+        raise RuntimeError(
+            f"{name}: Found an invalid max index for an output of size {tuple(result)}: {error}"
+        ) from None
     return whole.reshape(*planes, *result)
 
 
