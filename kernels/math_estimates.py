@@ -8,6 +8,8 @@ float64, these are the ordinary operations.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llvmlite import ir
 
 from . import abi
@@ -40,6 +42,15 @@ def ratio(a: Vec, b: Vec) -> Vec:
     inverse = fma(fma(-estimate, b, 1), estimate, estimate)
     quotient = a * inverse
     return fma(fma(-quotient, b, a), inverse, quotient)
+
+
+def inverses(values: Sequence[Vec]) -> list[Vec]:
+    """``1 / b`` for each of several finite `b` above 2**-126, side by side; largest errors 1.0 and 0.5 ulp."""
+    if not all(map(_has_estimates, values)):
+        return [1 / b for b in values]
+    estimates = [_estimate("rcp", b) for b in values]
+    errors = [fma(-e, b, 1) for e, b in zip(estimates, values, strict=True)]
+    return [fma(d, e, e) for d, e in zip(errors, estimates, strict=True)]
 
 
 def root(x: Vec) -> Vec:

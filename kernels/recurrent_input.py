@@ -11,10 +11,13 @@ from llvmlite import ir
 
 from . import abi, gemm
 from . import recurrent_layout as at
-from .nest import share
+from .gemm_plan import plan
+from .gemm_transposed import build_copy
+from .host import host
+from .nest import share, spread
 from .operands import array_kernel
 from .products import Matrix, Products, column_sums
-from .stage import I64
+from .stage import I64, Scope
 from .table import array_op
 
 X, W_IH, B_IH, W_HH, B_HH, W_HR, GATES, STORE, COTANGENT = range(9)
@@ -29,6 +32,11 @@ def field(p: Products, store: int, word: int) -> ir.Value:
 def has_field(p: Products, word: int) -> ir.Value:
     """Whether the store has a field."""
     return p.b.icmp_signed("!=", p.arrays.word(word), I64(at.ABSENT))
+
+
+def pitch(b: ir.IRBuilder, columns: ir.Value) -> ir.Value:
+    """Distance between the rows of transposed weights with so many columns."""
+    return b.and_(b.add(columns, I64(at.PITCH - 1)), I64(-at.PITCH))
 
 
 def straight(p: Products, address: ir.Value, columns: ir.Value) -> Matrix:
@@ -49,24 +57,36 @@ def build_input(symbol: str, dtype: int) -> ir.Module:
         straight(p, arrays.address(GATES), gates),
     )
     p.multiply((rows, gates, features), matrices, (part, parts), arrays.address(B_IH))
-    _transpose(p, W_HH, field(p, STORE, at.WEIGHTS), (part, parts))
-    with b.if_then(arrays.present(W_HR)):
-        _transpose(p, W_HR, field(p, STORE, at.PROJECTION), (part, parts))
+    # the first thread alone: the copy would write over the ends of the others' rows
+    with b.if_then(b.icmp_signed("==", part, I64(0))):
+        copy = build_copy(module, plan(dtype))
+        for k, word in ((W_HH, at.WEIGHTS), (W_HR, at.PROJECTION)):
+            with b.if_then(arrays.present(k)):
+                height, width = arrays.size(k, 0), arrays.size(k, 1)
+                target = field(p, STORE, word)
+                b.call(copy, [width, height, arrays.address(k), I64(1), width, target, pitch(b, height)])
     b.ret_void()
     return module
 
 
-def _transpose(p: Products, k: int, to: ir.Value, share_of: tuple[ir.Value, ir.Value]) -> None:
-    """Write the transposed matrix `k`."""
-    b, arrays, one = p.b, p.arrays, p.arrays.scope
-    height, width = arrays.size(k, 0), arrays.size(k, 1)
-    source, target = arrays.pointer(k, p.dtype), one.pointer(to, p.dtype)
-    begin, end = share(one, width, *share_of, 1)
-    with one.loop(begin, end) as column:
-        out = one.at(target, b.mul(column, height))
-        with one.loop(I64(0), height) as row:
-            value = one.load(one.at(source, b.add(b.mul(row, width), column)), p.dtype)
-            one.store(value, one.at(out, row))
+def _bias_gradients(p: Products, g: Matrix, hidden_g: Matrix, rows: ir.Value, threads) -> None:
+    """Sums of the rows; one sum when both biases have the same cotangent."""
+    b, arrays = p.b, p.arrays
+    both = b.and_(arrays.present(GRADIENTS + B_IH), arrays.present(GRADIENTS + B_HH))
+    same = b.and_(both, b.icmp_signed("==", g.address, hidden_g.address))
+    alone = b.and_(arrays.present(GRADIENTS + B_IH), b.not_(same))
+    for condition, k, matrix in ((alone, B_IH, g), (arrays.present(GRADIENTS + B_HH), B_HH, hidden_g)):
+        with b.if_then(condition):
+            column_sums(p, GRADIENTS + k, (matrix.address, I64(1)), g.rows, rows, g.rows, threads)
+    source, target = (arrays.pointer(GRADIENTS + k, p.dtype) for k in (B_HH, B_IH))
+    lanes = host().lanes(p.item)
+    with b.if_then(same):
+        begin, end = share(arrays.scope, g.rows, *threads, lanes)
+
+        def copy(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
+            scope.store(scope.load(scope.at(source, i), p.dtype, mask), scope.at(target, i), mask)
+
+        spread(b, lanes, begin, end, copy)
 
 
 def build_input_backward(symbol: str, dtype: int) -> ir.Module:
@@ -96,9 +116,7 @@ def build_input_backward(symbol: str, dtype: int) -> ir.Module:
     with when(W_HH):
         hidden = straight(p, field(p, STORE, at.HIDDEN), out)
         p.multiply((gates, out, rows), (hidden_g.turned, hidden, target(W_HH, out)), threads)
-    for k, matrix in ((B_IH, g), (B_HH, hidden_g)):
-        with when(k):
-            column_sums(p, GRADIENTS + k, (matrix.address, I64(1)), gates, rows, gates, threads)
+    _bias_gradients(p, g, hidden_g, rows, threads)
     with when(W_HR):
         width = arrays.size(W_HR, 1)
         made = straight(p, field(p, STORE, at.MADE), width)

@@ -5,6 +5,9 @@ weights and puts the hidden weights in order; `kernels.recurrent_walk` walks alo
 block of memory, the *store*: the first makes it, the second fills it, and on the way back the first reads it
 again, when all its products are over all steps at once. The store is cut into fields, whose places travel as
 attribute words.
+
+The products with the input lie in an array of their own, (rows, G). The walk adds the products with the state
+there, and then leaves the gates in their place.
 """
 
 from __future__ import annotations
@@ -12,25 +15,25 @@ from __future__ import annotations
 from typing import NamedTuple
 
 ALIGNED = 64  # elements between the beginnings of fields are a multiple of this
+PITCH = 16  # elements between the rows of transposed weights are a multiple of this, which no vector exceeds
 
 # attribute words: how the sequence lies
 STEPS, BATCH, BY_BATCH, REVERSE = range(4)
 # and where fields begin in the store, in elements; ABSENT for none
-WEIGHTS = 4  # (P, G): the hidden weights, transposed
+WEIGHTS = 4  # (P, G): the hidden weights, transposed, with rows of whole vectors
 HIDDEN = 5  # (rows, P): the state h with which each step begins
-GATES = 6  # (rows, G): the gates
-CELL = 7  # (rows, H): LSTM: the cell with which each step begins. GRU: hidden part of the new state
-TANH = 8  # (rows, H): LSTM: tanh of the cell with which each step ends
-MADE = 9  # (rows, H): LSTM with projection: what is projected
-PROJECTION = 10  # (H, P): the projection's weights, transposed
+CELL = 6  # (rows, H): LSTM: the cell with which each step begins. GRU: hidden part of the new state
+TANH = 7  # (rows, H): LSTM: tanh of the cell with which each step ends
+MADE = 8  # (rows, H): LSTM with projection: what is projected
+PROJECTION = 9  # (H, P): the projection's weights, transposed likewise
 # fields of the walk back
-HIDDEN_COTANGENT = 11  # (rows, G): GRU: cotangent of the products with the hidden weights
-OUT_COTANGENT = 12  # (rows, P): with projection: the whole cotangent of each output
-STEP_HIDDEN = 13  # (batch, P): cotangent of h on its way
-STEP_CELL = 14  # (batch, H): and of the cell
-STEP_MADE = 15  # (batch, H): with projection: cotangent of what is projected
-STEP_GATES = 16  # (batch, G): cotangent of one step's gates, when nobody wants all
-WORDS = 17
+HIDDEN_COTANGENT = 10  # (rows, G): GRU: cotangent of the products with the hidden weights
+OUT_COTANGENT = 11  # (rows, P): with projection: the whole cotangent of each output
+STEP_HIDDEN = 12  # (batch, P): cotangent of h on its way
+STEP_CELL = 13  # (batch, H): and of the cell
+STEP_MADE = 14  # (batch, H): with projection: cotangent of what is projected
+STEP_GATES = 15  # (batch, G): cotangent of one step's gates, when nobody wants all
+WORDS = 16
 ABSENT = -1
 
 
@@ -40,7 +43,9 @@ class Kind(NamedTuple):
     op: str
     gates: int
     fields: tuple[int, ...] = ()
-    hidden_cotangent: bool = False
+    apart: bool = (
+        False  # whether the last gate's product with the state is not just added to that with the input
+    )
 
     @property
     def has_cell(self) -> bool:
@@ -49,7 +54,7 @@ class Kind(NamedTuple):
 
 
 LSTM = Kind("lstm", 4, (CELL, TANH))
-GRU = Kind("gru", 3, (CELL,), hidden_cotangent=True)
+GRU = Kind("gru", 3, (CELL,), apart=True)
 RNN_TANH, RNN_RELU = Kind("rnn_tanh", 1), Kind("rnn_relu", 1)
 
 
@@ -80,19 +85,22 @@ def layout(
     gates = kind.gates * hidden
     cells = dict.fromkeys(kind.fields, rows * hidden)
     wanted = {
-        WEIGHTS: out * gates,
+        WEIGHTS: out * -(-gates // PITCH) * PITCH,
         HIDDEN: rows * out,
-        GATES: rows * gates,
         **cells,
         STEP_HIDDEN: batch * out,
         STEP_GATES: batch * gates,
     }
     if kind.has_cell:
         wanted[STEP_CELL] = batch * hidden
-    if kind.hidden_cotangent:
+    if kind.apart:
         wanted[HIDDEN_COTANGENT] = rows * gates
     if projected:
-        wanted |= {MADE: rows * hidden, PROJECTION: hidden * out, STEP_MADE: batch * hidden}
+        wanted |= {
+            MADE: rows * hidden,
+            PROJECTION: hidden * -(-out // PITCH) * PITCH,
+            STEP_MADE: batch * hidden,
+        }
         wanted[OUT_COTANGENT] = rows * out
     words = [ABSENT] * WORDS
     words[STEPS], words[BATCH], words[BY_BATCH], words[REVERSE] = steps, batch, by_batch, reverse

@@ -14,17 +14,17 @@ from llvmlite import ir
 from . import abi, gemm
 from . import recurrent_layout as at
 from .host import host
-from .nest import spread
 from .operands import array_kernel
 from .products import Matrix, Products
 from .recurrent_cells import STEPS, STEPS_BACK, Lane
-from .recurrent_input import field, has_field
+from .recurrent_input import field, has_field, pitch
 from .recurrent_layout import Kind
-from .stage import I64
+from .stage import I64, Scope
 from .table import array_op
 
 # sequences that a thread takes at least: products of very few rows are summed in another order
 MIN_SEQUENCES = 8
+TOGETHER = 2  # vectors of each gate, where there are registers for them
 
 
 class Step(NamedTuple):
@@ -51,7 +51,7 @@ class Walk:
         self.module, self.arrays, part, parts = array_kernel(symbol)
         self.kind, self.dtype, self.back = kind, dtype, back
         self.p, self.b, self.one = Products(self.arrays, dtype), self.arrays.b, self.arrays.scope
-        self.lanes = host().lanes(abi.ITEM_SIZES[dtype])
+        self.wide = Scope(self.b, host().lanes(abi.ITEM_SIZES[dtype]))
         operands, outputs = names_of(kind)
         names = [*operands, *outputs]
         if back:
@@ -171,13 +171,26 @@ class Walk:
         address = self.b.ptrtoint(pointer, I64)
         return Matrix(address, columns if stride is None else stride, I64(1))
 
-    def each(self, size: ir.Value, pointers: dict[str, ir.Value], body) -> None:
-        """Call ``body(lane)`` along one row."""
+    def each(self, size: ir.Value, pointers: dict[str, ir.Value], body, together: int = 1) -> None:
+        """Call ``body(lane)`` along one row, for so many vectors at a time and then for one."""
+        b, wide = self.b, self.wide
+        begin: ir.Value = I64(0)
+        masked = host().vector_bytes >= 32
 
-        def turn(scope, i, mask):
-            body(Lane(scope, self.dtype, pointers, self.width, i, mask))
+        def turns(scope: Scope, count: int, stop: ir.Value, masks) -> None:
+            nonlocal begin
+            with scope.loop(begin, stop, count * scope.lanes) as i:
+                body(Lane(scope, self.dtype, pointers, self.width, i, masks(i)))
+            begin = i
 
-        spread(self.b, self.lanes, I64(0), size, turn)
+        if together > 1:
+            stop = b.sub(size, I64(together * wide.lanes - 1))
+            turns(wide, together, stop, lambda i: [None] * together)
+        if masked:
+            turns(wide, 1, size, lambda i: [wide.tail_mask(b.sub(size, i))])
+        else:
+            turns(wide, 1, b.sub(size, I64(wide.lanes - 1)), lambda i: [None])
+            turns(self.one, 1, size, lambda i: [None])
 
     def copy(self, size: ir.Value, source: ir.Value, target: ir.Value) -> None:
         """Copy numbers that lie straight."""
@@ -201,7 +214,7 @@ class Walk:
                     self.copy(width, self.row(self.pointer(name), sequence, width), target)
             with absent:
                 zero = {"to": target}
-                self.each(width, zero, lambda lane: lane.store("to", lane.scope.constant(self.dtype, 0.0)))
+                self.each(width, zero, lambda lane: lane.store("to", lane.zeros()))
 
 
 # forward --------------------------------------------------------------------------------------------
@@ -234,20 +247,33 @@ class Forward(Walk):
                 self.copy_or_clear("c0", sequence, self.width, target)
 
     def _multiply(self, step: Step, stop: ir.Value) -> None:
-        """``gates = hidden @ weights.T + bias``."""
+        """Add ``hidden @ weights.T + bias`` to the products with the input; a GRU keeps the last third apart."""
         b = self.b
         first = self.number(step.origin, self.first)
         nothing = b.and_(b.icmp_signed("==", step.number, I64(0)), b.not_(self.has("h0")))
+        depth = b.select(nothing, I64(0), self.out)
+        rows = b.sub(stop, self.first)
         hidden = self.matrix(
             self.row(self.field(at.HIDDEN), first, self.out), self.out, b.mul(self.row_step, self.out)
         )
         gates = self.matrix(
-            self.row(self.field(at.GATES), first, self.gates), self.gates, b.mul(self.row_step, self.gates)
+            self.row(self.pointer("gates"), first, self.gates), self.gates, b.mul(self.row_step, self.gates)
         )
-        depth = b.select(nothing, I64(0), self.out)
-        weights = self.matrix(self.field(at.WEIGHTS), self.gates)
+        weights = self.matrix(self.field(at.WEIGHTS), pitch(b, self.gates))
         bias = self.arrays.address(self.k["b_hh"])
-        self.product((b.sub(stop, self.first), self.gates, depth), hidden, weights, gates, bias)
+        add = I64(abi.FLAG_ACCUMULATE)
+        if not self.kind.apart:
+            self.product((rows, self.gates, depth), hidden, weights, gates, bias, add)
+            return
+        whole = b.sub(self.gates, self.width)
+        self.product((rows, whole, depth), hidden, weights, gates, bias, add)
+        inner = self.matrix(
+            self.row(self.field(at.CELL), first, self.width), self.width, b.mul(self.row_step, self.width)
+        )
+        there = b.icmp_signed("!=", bias, I64(0))
+        last_bias = b.select(there, b.add(bias, b.mul(whole, I64(self.p.item))), I64(0))
+        last = self.p.moved(weights, whole)
+        self.product((rows, self.width, depth), hidden, last, inner, last_bias)
 
     def _row(self, step: Step, sequence: ir.Value) -> None:
         """The gates of one sequence."""
@@ -261,8 +287,7 @@ class Forward(Walk):
             return b.select(stays, there, self.row(self.pointer(end), sequence, width))
 
         rows = {
-            "input": self.row(self.pointer("gates"), number, self.gates),
-            "gates": self.row(self.field(at.GATES), number, self.gates),
+            "gates": self.row(self.pointer("gates"), number, self.gates),
             "y": self.row(self.pointer("y"), number, self.out),
             "hidden": self.row(self.field(at.HIDDEN), number, self.out),
             "next_hidden": onwards(at.HIDDEN, "h_n", self.out),
@@ -283,7 +308,7 @@ class Forward(Walk):
             lane.store("y", h)
             lane.store("next_hidden", h)
 
-        self.each(self.width, rows, body)
+        self.each(self.width, rows, body, TOGETHER if host().vector_registers == 32 else 1)
 
     def _project(self, step: Step, stop: ir.Value) -> None:
         """``h = made @ projection.T``."""
@@ -294,7 +319,7 @@ class Forward(Walk):
         self.product(
             (b.sub(stop, self.first), self.out, self.width),
             self.matrix(made, self.width, b.mul(self.row_step, self.width)),
-            self.matrix(self.field(at.PROJECTION), self.out),
+            self.matrix(self.field(at.PROJECTION), pitch(b, self.out)),
             self.matrix(y, self.out, b.mul(self.row_step, self.out)),
         )
         with self.one.loop(self.first, stop) as sequence:
@@ -398,7 +423,7 @@ class Back(Walk):
         base, stride = self._gate_rows(step)
         hidden = self.state(at.STEP_HIDDEN, sequence, self.out)
         rows = {
-            "gates": self.row(self.field(at.GATES), number, self.gates),
+            "gates": self.row(self.pointer("gates"), number, self.gates),
             "hidden": self.row(self.field(at.HIDDEN), number, self.out),
             "d_gates": self.one.at(base, b.mul(sequence, stride)),
             "step_hidden": hidden,
@@ -411,7 +436,7 @@ class Back(Walk):
             rows["step_cell"] = self.state(at.STEP_CELL, sequence, self.width)
             made = self.state(at.STEP_MADE, sequence, self.width)
             rows["dh"] = b.select(self.projected, made, hidden)
-        if self.kind.hidden_cotangent:
+        if self.kind.apart:
             rows["d_hidden"] = self.row(self.field(at.HIDDEN_COTANGENT), number, self.gates)
         formula = STEPS_BACK[self.kind.op]
         self.each(self.width, rows, lambda lane: formula(lane, lane.load("dh")))
@@ -419,7 +444,7 @@ class Back(Walk):
     def _multiply(self, step: Step, stop: ir.Value) -> None:
         """The cotangent of the state before: ``d_gates @ weights``, unless nobody wants that."""
         b = self.b
-        if self.kind.hidden_cotangent:
+        if self.kind.apart:
             number = self.number(step.origin, self.first)
             source = self.row(self.field(at.HIDDEN_COTANGENT), number, self.gates)
             stride = b.mul(self.row_step, self.gates)
@@ -463,7 +488,7 @@ def names_of(kind: Kind) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 def _declare(kind: Kind) -> None:
     operands, outputs = names_of(kind)
-    read = tuple(n for n in ("store", "w_hh", "w_hr", "sizes") if n in operands)
+    read = tuple(n for n in ("gates", "store", "w_hh", "w_hr", "sizes") if n in operands)
     array_op(
         kind.op,
         operands,

@@ -39,7 +39,7 @@ from ..kernels.abi import (
 from ..kernels.table import REDUCE, UPDATES
 
 # operands that a forward kernel also writes: a generator's state, and what recurrent layers keep
-WRITTEN_OPERANDS = (("state",), ("store",))
+WRITTEN_OPERANDS = (("state",), ("gates",), ("store",))
 
 
 class View(NamedTuple):
