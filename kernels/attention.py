@@ -25,7 +25,7 @@ from .math_exp import exp_minus_one, reduce_exponent
 from .nest import share
 from .operands import array_kernel
 from .softmax import larger
-from .stage import I64, Vec
+from .stage import I32, I64, Vec
 from .table import array_op
 
 MAX_WIDTH = 256  # elements of a head: a tile of each operand lies on the stack
@@ -35,9 +35,9 @@ QUERY_BLOCK = 64  # queries whose scores are on the stack on the way back
 
 Q, K, V, BIAS, KEEP, Y, LSE = range(7)
 G, _G_LSE, GQ, GK, GV, G_BIAS = range(7, 13)
-# attributes
-A_SCALE, A_CAUSAL, A_ROW_DIM, A_KEEP_SCALE = range(4)  # A_ROW_DIM: which dimension of the result numbers queries
-
+# attributes: which dimension numbers the rows of the result, and of query, key and value
+A_SCALE, A_CAUSAL, A_ROW_DIM, A_KEEP_SCALE, A_OPERAND_ROW_DIM = range(5)
+ALWAYS = (1 << 31) - 1
 
 # beyond this a weight is not a normal number; making such numbers costs a hundred times as much as others
 NO_WEIGHT = {abi.FLOAT32: -87.3, abi.FLOAT64: -708.3}
@@ -55,14 +55,18 @@ def weight_of(x: Vec) -> Vec:
 class _Attention:
     """What both directions read from a record."""
 
-    def __init__(self, symbol: str, dtype: int, moved: tuple[int, ...]) -> None:
+    def __init__(self, symbol: str, dtype: int, operands: tuple[int, ...], results: tuple[int, ...]) -> None:
         self.module, self.arrays, self.part, self.parts = array_kernel(symbol)
         arrays = self.arrays
         self.b, self.one, self.dtype = arrays.b, arrays.scope, dtype
         self.tiles = Tiles(self.module, arrays, dtype)
         self.wide, self.lanes = self.tiles.wide, self.tiles.lanes
         b = self.b
-        self.heads = Heads(arrays, dtype, moved, arrays.word(A_ROW_DIM))
+        plain = b.sub(arrays.dims(Q), I64(2))
+        row_dims = {BIAS: plain, KEEP: plain, G_BIAS: plain}
+        row_dims |= dict.fromkeys(operands, arrays.word(A_OPERAND_ROW_DIM))
+        row_dims |= dict.fromkeys(results, arrays.word(A_ROW_DIM))
+        self.heads = Heads(arrays, row_dims)
         self.scale = self._everywhere(A_SCALE)
         self.keep_scale = self._everywhere(A_KEEP_SCALE)
         self.causal = b.icmp_signed("!=", arrays.word(A_CAUSAL), I64(0))
@@ -90,8 +94,18 @@ class _Attention:
         phi.add_incoming(start.value, before)
         return Vec(start.scope, phi, start.dtype)
 
-    def spread(self, value: ir.Value) -> Vec:
-        return self.wide.splat(value, abi.INT64)
+    def counted(self, first: ir.Value) -> Vec:
+        """The numbers ``first, first + 1, ...``, a lane each."""
+        return self.wide.iota(abi.INT32) + self.index(first)
+
+    def index(self, value: ir.Value) -> Vec:
+        """A number of a key or a query in every lane."""
+        return self.wide.splat(self.b.trunc(value, I32), abi.INT32)
+
+    def last_key(self, query: Vec) -> Vec:
+        """The last key that each query may see."""
+        limit = self.wide.constant(abi.INT32, ALWAYS)
+        return Vec(self.wide, self.b.select(self.causal, query.value, limit.value), abi.INT32)
 
     def scalar(self, place: ir.Value) -> Vec:
         """A number in memory, in every lane."""
@@ -103,7 +117,7 @@ class _Attention:
 
 def build_attention(symbol: str, dtype: int) -> ir.Module:
     """Arrays q, k, v, bias, keep, y, lse; attributes scale, causal, row dimension, and the factor of what is kept."""
-    a = _Attention(symbol, dtype, (Y,))
+    a = _Attention(symbol, dtype, (Q, K, V), (Y,))
     b, one, heads = a.b, a.one, a.heads
     blocks = b.sdiv(b.add(heads.queries, I64(a.lanes - 1)), I64(a.lanes))
     begin, end = share(one, b.mul(heads.count(), blocks), a.part, a.parts, 1)
@@ -153,16 +167,20 @@ class _Forward:
         b, s, heads, tiles, dtype = a.b, a.wide, a.heads, a.tiles, a.dtype
         keys = m[K]._replace(pointer=s.at(m[K].pointer, b.mul(j, m[K].rows)))
         tiles.product(n, heads.inner, keys, self.query, self.scores, 0)
-        with b.if_then(b.or_(a.biased, a.causal)):
-            self._mask(m, first, inside, j, n)
+        with b.if_then(a.biased):
+            self._add_bias(m[BIAS], first, inside, j, n)
         old = Vec(s, b.load(self.top), dtype)
+        limit = a.last_key(a.counted(first))
         with s.carried(I64(0), n, 1, [old]) as (r, (top,), carry):
-            carry.next(larger(top, s.load(tiles.row(self.scores, r), dtype)))
+            x = s.load(tiles.row(self.scores, r), dtype)
+            seen = a.index(b.add(j, r)) <= limit
+            carry.next(larger(top, seen.select(x, a.constant(-math.inf))))
         top = carry.final[0]
         shift = (top == -math.inf).select(a.constant(0.0), top)
         with s.carried(I64(0), n, 1, [a.constant(0.0)]) as (r, (total,), carry):
             place = tiles.row(self.scores, r)
-            p = weight_of(s.load(place, dtype) - shift)
+            seen = a.index(b.add(j, r)) <= limit
+            p = seen.select(weight_of(s.load(place, dtype) - shift), a.constant(0.0))
             kept = a.when(a.dropping, p, lambda x: self._drop(m, first, inside, b.add(j, r), x))
             s.store(kept, place)
             carry.next(total + p)
@@ -174,24 +192,13 @@ class _Forward:
         values = Matrix(s.at(m[V].pointer, b.mul(j, m[V].rows)), m[V].columns, m[V].rows)
         tiles.product(heads.values, n, values, self.scores, self.result, 1)
 
-    def _mask(self, m, first: ir.Value, inside: ir.Value, j: ir.Value, n: ir.Value) -> None:
-        """Add the bias to the scores, and take away keys that come after their query."""
+    def _add_bias(self, bias: Matrix, first: ir.Value, inside: ir.Value, j: ir.Value, n: ir.Value) -> None:
         a = self.a
-        b, s, tiles, dtype = a.b, a.wide, a.tiles, a.dtype
-        query = s.iota() + a.spread(first)
-        with tiles.each_row(self.scores, n) as (r, place):
-            key = b.add(j, r)
-            bias = m[BIAS]
-
-            def add(x: Vec) -> Vec:
-                start = b.add(b.mul(first, bias.rows), b.mul(key, bias.columns))
-                return x + s.gather(s.at(bias.pointer, start), bias.rows, dtype, inside)
-
-            def cut(x: Vec) -> Vec:
-                return (query >= a.spread(key)).select(x, a.constant(-math.inf))
-
-            x = a.when(a.biased, s.load(place, dtype), add)
-            s.store(a.when(a.causal, x, cut), place)
+        b, s = a.b, a.wide
+        with a.tiles.each_row(self.scores, n) as (r, place):
+            start = b.add(b.mul(first, bias.rows), b.mul(b.add(j, r), bias.columns))
+            x = s.gather(s.at(bias.pointer, start), bias.rows, a.dtype, inside)
+            s.store(s.load(place, a.dtype) + x, place)
 
     def _drop(self, m, first: ir.Value, inside: ir.Value, key: ir.Value, p: Vec) -> Vec:
         a = self.a
@@ -206,7 +213,7 @@ class _Forward:
 
 def build_attention_backward(symbol: str, dtype: int) -> ir.Module:
     """Arrays q, k, v, bias, keep, y, lse, g, -, gq, gk, gv, gbias, -."""
-    a = _Attention(symbol, dtype, (Y, G))
+    a = _Attention(symbol, dtype, (Q, K, V, GQ, GK, GV), (Y, G))
     begin, end = share(a.one, a.heads.count(), a.part, a.parts, 1)
     backward = _Backward(a)
     with a.one.loop(begin, end) as head:
@@ -235,7 +242,7 @@ class _Backward:
         statistics = s.at(a.arrays.pointer(LSE, a.dtype), b.mul(head, heads.queries))
         self._inner_products(m)
         with b.if_then(b.and_(self.wanted[GQ], b.icmp_signed("==", heads.keys, I64(0)))):
-            self._clear(m[GQ].pointer, b.mul(heads.queries, heads.inner))
+            self._clear(m[GQ])
         with s.loop(I64(0), heads.keys, a.lanes) as j:
             inside = s.tail_mask(b.sub(heads.keys, j))
             tiles.fetch_columns(m[K], j, inside, heads.inner, self.keys, None)
@@ -269,10 +276,11 @@ class _Backward:
                 carry.next(total + y * g)
             s.store(carry.final[0], s.at(self.sums, i))
 
-    def _clear(self, pointer: ir.Value, count: ir.Value) -> None:
-        one = self.a.one
-        with one.loop(I64(0), count) as i:
-            one.store(one.constant(self.a.dtype, 0.0), one.at(pointer, i))
+    def _clear(self, matrix: Matrix) -> None:
+        heads, one, b = self.a.heads, self.a.one, self.a.b
+        with one.loop(I64(0), heads.queries) as i, one.loop(I64(0), heads.inner) as e:
+            place = one.at(matrix.pointer, b.add(b.mul(i, matrix.rows), e))
+            one.store(one.constant(self.a.dtype, 0.0), place)
 
     @property
     def pitch(self) -> ir.Value:
@@ -286,14 +294,24 @@ class _Backward:
         a = self.a
         b, s = a.b, a.wide
         pitch, width = self.pitch, a.heads.inner
-        with s.loop(I64(0), count) as r:
-            source = s.at(keys.pointer, b.mul(b.add(j, r), keys.rows))
-            target = s.at(self.rows, b.mul(r, pitch))
-            with s.loop(I64(0), width, a.lanes) as e:
-                x = s.gather(
-                    s.at(source, b.mul(e, keys.columns)), keys.columns, a.dtype, s.tail_mask(b.sub(width, e))
-                )
-                s.store(x * a.scale, s.at(target, e))
+
+        def copy(near: bool) -> None:
+            with s.loop(I64(0), count) as r:
+                source = s.at(keys.pointer, b.mul(b.add(j, r), keys.rows))
+                target = s.at(self.rows, b.mul(r, pitch))
+                with s.loop(I64(0), width, a.lanes) as e:
+                    place, mask = s.at(source, b.mul(e, keys.columns)), s.tail_mask(b.sub(width, e))
+                    if near:
+                        x = s.load(place, a.dtype, mask)
+                    else:
+                        x = s.gather(place, keys.columns, a.dtype, mask)
+                    s.store(x * a.scale, s.at(target, e))
+
+        with b.if_else(b.icmp_signed("==", keys.columns, I64(1))) as (near, far):
+            with near:
+                copy(True)
+            with far:
+                copy(False)
 
     def _queries(self, m, statistics: ir.Value, queries, keys, inside: ir.Value) -> None:
         """Take in the queries ``i .. i + n`` for one vector of keys."""
@@ -303,8 +321,11 @@ class _Backward:
         q, g = (x._replace(pointer=s.at(x.pointer, b.mul(i, x.rows))) for x in (m[Q], m[G]))
         tiles.product(n, heads.inner, q, self.keys, self.scores, 0)
         tiles.product(n, heads.values, g, self.values, self.weights, 0)
-        with s.loop(I64(0), n) as r:
-            self._gradient_of_scores(m, s.at(statistics, b.add(i, r)), b.add(i, r), r, j, inside)
+        special = b.or_(b.or_(a.biased, a.dropping), self.wanted[G_BIAS])
+        with b.if_else(special) as (other, usual):
+            for block, write in ((other, True), (usual, False)):
+                with block, s.loop(I64(0), n) as r:
+                    self._gradient_of_scores(m, s.at(statistics, b.add(i, r)), b.add(i, r), r, j, inside, write)
         with b.if_then(self.wanted[GV]):
             turned = Matrix(g.pointer, g.columns, g.rows)
             tiles.product(heads.values, n, turned, self.weights, self.g_values, 1)
@@ -313,13 +334,16 @@ class _Backward:
             tiles.product(heads.inner, n, turned, self.scores, self.g_keys, 1)
         with b.if_then(self.wanted[GQ]):
             later = b.zext(b.icmp_signed("!=", j, I64(0)), I64)
-            target = Matrix(s.at(m[GQ].pointer, b.mul(i, heads.inner)), heads.inner, I64(1))
+            target = m[GQ]._replace(pointer=s.at(m[GQ].pointer, b.mul(i, m[GQ].rows)))
             left = Matrix(self.scores, I64(a.lanes), I64(1))
             right = Matrix(self.rows, self.pitch, I64(1))
             tiles.wide_product((n, heads.inner, count), left, right, target, later)
 
-    def _gradient_of_scores(self, m, statistic, query, r, j, inside) -> None:
-        """One query: from scores and the cotangents of its weights to its weights and the scores' cotangents."""
+    def _gradient_of_scores(self, m, statistic, query, r, j, inside, special: bool) -> None:
+        """One query: from scores and the cotangents of its weights to its weights and the scores' cotangents.
+
+        Only with `special` there may be a bias or dropout, or the gradient of a bias be wanted.
+        """
         a = self.a
         b, s, tiles, dtype = a.b, a.wide, a.tiles, a.dtype
         place, other = tiles.row(self.scores, r), tiles.row(self.weights, r)
@@ -329,25 +353,24 @@ class _Backward:
             start = b.add(b.mul(query, bias.rows), b.mul(j, bias.columns))
             return x + s.gather(s.at(bias.pointer, start), bias.columns, dtype, inside)
 
-        def cut(x: Vec) -> Vec:
-            return (s.iota() + a.spread(j) <= a.spread(query)).select(x, a.constant(-math.inf))
-
         def drop(x: Vec) -> Vec:
             start = b.add(b.mul(query, keep.rows), b.mul(j, keep.columns))
             stays = s.gather(s.at(keep.pointer, start), keep.columns, abi.BOOL, inside)
             return stays.select(x * a.keep_scale, a.constant(0.0))
 
-        x = a.when(a.biased, s.load(place, dtype) * a.scale, add)
-        x = a.when(a.causal, x, cut)
-        p = weight_of(x - a.scalar(statistic))
-        gp = a.when(a.dropping, s.load(other, dtype), drop)
+        x, gp = s.load(place, dtype) * a.scale, s.load(other, dtype)
+        if special:
+            x, gp = a.when(a.biased, x, add), a.when(a.dropping, gp, drop)
+        seen = a.counted(j) <= a.last_key(a.index(query))
+        p = seen.select(weight_of(x - a.scalar(statistic)), a.constant(0.0))
         gs = p * (gp - a.scalar(s.at(self.sums, query)))
         s.store(gs, place)
-        s.store(a.when(a.dropping, p, drop), other)
-        with b.if_then(self.wanted[G_BIAS]):
-            target = m[G_BIAS]
-            start = b.add(b.mul(query, target.rows), b.mul(j, target.columns))
-            s.store(gs, s.at(target.pointer, start), inside)
+        s.store(a.when(a.dropping, p, drop) if special else p, other)
+        if special:
+            with b.if_then(self.wanted[G_BIAS]):
+                target = m[G_BIAS]
+                start = b.add(b.mul(query, target.rows), b.mul(j, target.columns))
+                s.store(gs, s.at(target.pointer, start), inside)
 
 
 def reference_attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:

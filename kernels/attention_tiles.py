@@ -7,7 +7,7 @@ elements as for heads of a hundred.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -118,22 +118,40 @@ class Matrix(NamedTuple):
 
 
 class Heads:
-    """The arrays of attention, whose leading dimensions number the heads.
+    """The arrays of attention: leading dimensions that number the heads, rows, and the elements of a row.
 
-    Attributes
+    Parameters
     ----------
-    lead : ir.Value
-        Leading dimensions: all but the last two of the query.
+    row_dims : dict
+        For each array, which of its dimensions numbers the rows; the leading ones are around it, in order.
     """
 
-    def __init__(self, arrays: Arrays, dtype: int, moved: Sequence[int], row_dim: ir.Value) -> None:
-        self.arrays, self.b, self.dtype = arrays, arrays.b, dtype
-        self.moved, self.row_dim = moved, row_dim  # in these arrays rows are dimension `row_dim`
+    def __init__(self, arrays: Arrays, row_dims: dict[int, ir.Value]) -> None:
+        self.arrays, self.b, self.row_dims = arrays, arrays.b, row_dims
         b = self.b
         self.lead = b.sub(arrays.dims(0), I64(2))
-        self.queries, self.keys = arrays.size(0, self.lead), arrays.size(1, self.lead)
         last = b.add(self.lead, I64(1))
+        self.queries, self.keys = (arrays.size(k, row_dims[k]) for k in (0, 1))
         self.inner, self.values = arrays.size(0, last), arrays.size(2, last)
+        # the last two leading dimensions, read once
+        self._sizes = [self._outer(back, 1, lambda d: arrays.size(0, self._at(0, d))) for back in (1, 2)]
+        self._strides = {
+            k: [self._outer(back, 0, lambda d, k=k: arrays.stride(k, self._at(k, d))) for back in (1, 2)]
+            for k in row_dims
+        }
+        self._rows = {k: arrays.stride(k, d) for k, d in row_dims.items()}
+        self._columns = {k: arrays.stride(k, last) for k in row_dims}
+
+    def _at(self, k: int, d: ir.Value) -> ir.Value:
+        """Where leading dimension `d` stands in array `k`."""
+        b = self.b
+        return b.add(d, b.zext(b.icmp_signed(">=", d, self.row_dims[k]), I64))
+
+    def _outer(self, back: int, default: int, read: Callable[[ir.Value], ir.Value]) -> ir.Value:
+        b = self.b
+        there = b.icmp_signed(">=", self.lead, I64(back))
+        d = b.select(there, b.sub(self.lead, I64(back)), I64(0))
+        return b.select(there, read(d), I64(default))
 
     def count(self) -> ir.Value:
         """How many heads there are in all."""
@@ -141,38 +159,32 @@ class Heads:
         total = one.variable(I64)
         b.store(I64(1), total)
         with one.loop(I64(0), self.lead) as d:
-            b.store(b.mul(b.load(total), self.arrays.size(0, d)), total)
+            b.store(b.mul(b.load(total), self.arrays.size(0, self._at(0, d))), total)
         return b.load(total)
 
     def matrices(self, kinds: dict[int, int], head: ir.Value) -> dict[int, Matrix]:
         """Head number `head` of the arrays that `kinds` lists with their dtypes."""
         b, arrays, one = self.b, self.arrays, self.arrays.scope
-        last_lead, row = b.sub(self.lead, I64(1)), self.lead
-        column = b.add(self.lead, I64(1))
-        rest = one.variable(I64)
+        rest = b.udiv(head, self._sizes[0])
+        digit = b.sub(head, b.mul(rest, self._sizes[0]))
         offsets = {k: one.variable(I64) for k in kinds}
-        b.store(head, rest)
-        for cell in offsets.values():
-            b.store(I64(0), cell)
-        with one.loop(I64(0), self.lead) as back:
-            d = b.sub(last_lead, back)
-            # the outermost dimension needs no division
-            left, size = b.load(rest), arrays.size(0, d)
-            digit = one.variable(I64)
-            b.store(left, digit)
-            with b.if_then(b.icmp_signed("!=", d, I64(0))):
-                b.store(b.urem(left, size), digit)
-                b.store(b.udiv(left, size), rest)
-            behind = b.add(d, b.zext(b.icmp_signed(">=", d, self.row_dim), I64))
-            for k, cell in offsets.items():
-                stride = arrays.stride(k, behind if k in self.moved else d)
-                b.store(b.add(b.load(cell), b.mul(b.load(digit), stride)), cell)
+        deep = b.icmp_signed(">", self.lead, I64(2))
+        first = b.select(deep, b.urem(rest, self._sizes[1]), rest)
+        for k, cell in offsets.items():
+            near, far = self._strides[k]
+            b.store(b.add(b.mul(digit, near), b.mul(first, far)), cell)
+        with b.if_then(deep):
+            left = one.variable(I64)
+            b.store(b.udiv(rest, self._sizes[1]), left)
+            with one.loop(I64(3), b.add(self.lead, I64(1))) as back:
+                d = b.sub(self.lead, back)
+                size, now = arrays.size(0, self._at(0, d)), b.load(left)
+                step = b.urem(now, size)
+                b.store(b.udiv(now, size), left)
+                for k, cell in offsets.items():
+                    b.store(b.add(b.load(cell), b.mul(step, arrays.stride(k, self._at(k, d)))), cell)
         return {
-            k: Matrix(
-                one.at(arrays.pointer(k, dtype), b.load(offsets[k])),
-                arrays.stride(k, self.row_dim if k in self.moved else row),
-                arrays.stride(k, column),
-            )
+            k: Matrix(one.at(arrays.pointer(k, dtype), b.load(offsets[k])), self._rows[k], self._columns[k])
             for k, dtype in kinds.items()
         }
 

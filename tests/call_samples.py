@@ -100,6 +100,10 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "softmax": lambda: [matrix(), 0],
     "softmin": lambda: [matrix(), 0],
     "item": lambda: [vector()[0]],
+    "multi_head_attention_forward": lambda: [
+        *[cube()] * 3, 3, 1, torch.cat([matrix()] * 3), torch.cat([vector()] * 3), None, None, False, 0.0,
+        matrix(), vector(),
+    ],  # fmt: skip
     "normal_": lambda: [matrix(), 0.0, 1.0],
     "retain_grad": lambda: [matrix().requires_grad_() * 2],
     "unfold": lambda: [matrix(), 0, 2, 1],
@@ -123,6 +127,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "diagonal": lambda: [matrix()],
     "dot": lambda: [vector(), vector()],
     "embedding": lambda: [places(), matrix()],
+    "embedding_bag": lambda: [integers(), matrix()],
     "expand": lambda: [matrix(), 2, 3, 3],
     "fused_mse_loss": lambda: [matrix(), matrix()],
     "gather": lambda: [matrix(), 0, integers()],
@@ -152,6 +157,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "rot90": lambda: [matrix()],
     "scatter": lambda: [matrix(), 0, integers(), matrix()],
     "scatter_add": lambda: [matrix(), 0, integers(), matrix()],
+    "scaled_dot_product_attention": lambda: [cube(), cube(), cube(), matrix()],
     "select_scatter": lambda: [matrix(), vector(), 0, 1],
     "slice_scatter": lambda: [matrix(), matrix()],
     "smooth_l1": lambda: [matrix(), matrix()],
@@ -160,6 +166,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "swapaxes_": lambda: [matrix(), 0, 1],
     "take": lambda: [matrix(), integers()],
     "tensordot": lambda: [matrix(), matrix(), 1],
+    "torch.embedding": lambda: [matrix(), places()],
     "threshold_": lambda: [matrix(), 0.5, 0.0],
     "transpose_": lambda: [matrix(), 0, 1],
     "unsqueeze_": lambda: [matrix(), 0],
@@ -223,7 +230,7 @@ OPERATORS |= {"__abs__", "__contains__", "__invert__", "__neg__", "__pos__", "__
 def valid_call(name: str, function: Callable) -> list[Any]:
     """Positional arguments with which the function does its work."""
     short = name.rpartition(".")[2]
-    known = (short, function.__name__, short.removesuffix("_"))
+    known = (name, short, function.__name__, short.removesuffix("_"))
     made = next((CALLS[n] for n in known if n in CALLS), None)
     if name == "torch.Tensor.where":
         return [matrix(), mask(), matrix()]

@@ -97,7 +97,7 @@ TAKES_ANYTHING = {"Module", "Identity", "Softsign", "Tanh", "Sigmoid", "LogSigmo
 
 def described(callable_):
     return [
-        (p.name, p.kind, p.default)
+        (p.name, p.kind, p.default.__name__ if inspect.isfunction(p.default) else p.default)
         for p in inspect.signature(callable_).parameters.values()
         if p.name not in ("args", "kwargs")
     ]

@@ -11,9 +11,11 @@ import numpy as np
 from .._tensor import Tensor, wrap
 from ..dispatch import arrays
 from ..dtypes import bool_
+from ..engine.layout import S_DIMS, S_STRIDES, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import MAX_DIMS, float_bits
 from ..kernels.attention import MAX_QUERIES, MAX_WIDTH
+from ..store import store
 from ._call import is_floating, require_tensors
 from ._dims import shape_of
 from ._indices import expanded
@@ -166,9 +168,9 @@ def _causal_bias(bias: Tensor) -> Tensor:
 
 
 @lru_cache(1024)
-def _words(scale: float, causal: bool, row_dim: int, dropout_p: float) -> tuple[int, ...]:
+def _words(scale: float, causal: bool, row_dim: int, dropout_p: float, operand_dim: int) -> tuple[int, ...]:
     kept = 1.0 if dropout_p == 1.0 else 1.0 / (1.0 - dropout_p)
-    return float_bits(scale), int(causal), row_dim, float_bits(kept)
+    return float_bits(scale), int(causal), row_dim, float_bits(kept), operand_dim
 
 
 def attend(
@@ -197,17 +199,28 @@ def attend(
     if dropout_p:
         words = array("q", (threshold_of(NAME, 1.0 - dropout_p),))
         keep = make_random(BERNOULLI, None, bool_, scores, words)
-    kind = query.dtype
+    kind, operand_dim = query.dtype, len(lead)
+    if lead and _rows_first(query) and _rows_first(key) and _rows_first(value):
+        # heads beside one another in memory: so are they in the gradients, which then need no copy
+        operand_dim -= 1
+        query, key, value = (x.transpose(-3, -2) for x in (query, key, value))  # type: ignore[attr-defined]
     slots = arrays(
         ATTENTION,
         (query, key, value, bias, keep),
         ((kind, (*lead[:row_dim], queries, *lead[row_dim:], width)), (kind, (*lead, queries))),
-        _words(float(scale), causal, row_dim, float(dropout_p)),
+        _words(float(scale), causal, row_dim, float(dropout_p), operand_dim),
     )
     statistics = wrap(slots[1])  # the tape keeps it if it must
     result = wrap(slots[0])
     del statistics
     return result if row_dim == len(lead) else result.movedim(row_dim, -2)  # type: ignore[attr-defined]
+
+
+def _rows_first(x: Tensor) -> bool:
+    """Whether rows lie further apart in memory than heads."""
+    at = x._slot * SLOT_WORDS
+    last = at + S_STRIDES + store.slots[at + S_DIMS] - 1
+    return store.slots[last - 1] > store.slots[last - 2] > 0
 
 
 def _composed(query, key, value, bias, dropout_p: float, causal: bool, scale: float, scores) -> Tensor:

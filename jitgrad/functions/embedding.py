@@ -53,8 +53,9 @@ def embedding(
         If the table does not have two dimensions or the indices are not integers.
     """
     del sparse
+    require_tensors("embedding", weight, indices)
     index = whole_indices("embedding", indices)
-    table = shape_of(weight) if isinstance(weight, Tensor) else require_tensors("embedding", weight)
+    table = shape_of(weight)
     if len(table) != 2:
         raise RuntimeError(f"embedding: 'weight' must be 2-D, got shape {table}")
     shape = (*shape_of(index), table[1])

@@ -87,9 +87,14 @@ def multi_head_attention_forward(
     AssertionError, RuntimeError
         As in PyTorch, if shapes do not fit together, or `is_causal` comes without a mask.
     """
+    optional = (in_proj_bias, bias_k, bias_v, out_proj_bias, key_padding_mask, attn_mask, static_k, static_v)
+    for given in optional:
+        require_tensors(NAME, query, optional=given)
+    require_tensors(NAME, out_proj_weight)
     projections: Any = in_proj_weight
     if use_separate_proj_weight:
         projections = (q_proj_weight, k_proj_weight, v_proj_weight)
+    require_tensors(NAME, *(projections if use_separate_proj_weight else (projections,)))
     return run_heads(
         (query, key, value),
         False,
@@ -220,12 +225,8 @@ def _projected(query: Tensor, key: Tensor, value: Tensor, weight: Any, bias: Ten
     """Query, key and value after their projections: one product for each different operand."""
     parts = (None, None, None) if bias is None else None
     if isinstance(weight, tuple):
-        if any(w is None for w in weight):
-            raise AssertionError("use_separate_proj_weight is True but a projection weight is None")
         parts = parts or bias.chunk(3)  # type: ignore[union-attr]
         return tuple(T.linear(*x) for x in zip((query, key, value), weight, parts, strict=True))
-    if weight is None:
-        raise AssertionError("use_separate_proj_weight is False but in_proj_weight is None")
     if query is key and key is value:
         return T.linear(query, weight, bias).chunk(3, -1)
     width = weight.shape[-1]

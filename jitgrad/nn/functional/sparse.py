@@ -128,7 +128,8 @@ def embedding_bag(
     ValueError, RuntimeError, NotImplementedError
         As in PyTorch, if shapes, dtypes or options do not fit.
     """
-    require_tensors("embedding_bag", input, weight)
+    for given in (offsets, per_sample_weights):
+        require_tensors("embedding_bag", input, weight, optional=given)
     weights = per_sample_weights
     if weights is not None and input.shape != weights.shape:
         raise ValueError(
@@ -178,7 +179,6 @@ def _bag_offsets(input: Tensor, offsets: Tensor | None, include_last: bool) -> t
         raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {input.ndim}")
     if offsets is None:
         raise ValueError("offsets has to be a 1D Tensor but got None")
-    require_tensors("embedding_bag", offsets)
     if offsets.ndim != 1:
         raise ValueError(f"offsets has to be a 1D Tensor, got {offsets.ndim} dimensions")
     return offsets, include_last
