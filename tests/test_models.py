@@ -98,7 +98,8 @@ def rows_of(action):
     return result, store.field("live_rows") - before
 
 
-def test_frozen_layers_cost_no_backward_work():
+@pytest.mark.parametrize("training", [False, True])
+def test_frozen_layers_cost_no_backward_work(training):
     """Freeze everything, replace ``fc``, train only it."""
     jg.manual_seed(0)
     model = small_resnet()
@@ -110,7 +111,7 @@ def test_frozen_layers_cost_no_backward_work():
     model.fc = nn.Linear(model.fc.in_features, 3)
     optimizer = jg.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
     frozen = {k: v.tolist() for k, v in model.named_parameters() if not k.startswith("fc")}
-    model.eval()
+    model.train(training)
     losses = []
     for _ in range(8):
         optimizer.zero_grad()
@@ -122,6 +123,7 @@ def test_frozen_layers_cost_no_backward_work():
     assert losses[-1] < 0.5 * losses[0]
     assert {k: v.tolist() for k, v in model.named_parameters() if not k.startswith("fc")} == frozen
     assert [k for k, p in model.named_parameters() if p.grad is not None] == ["fc.weight", "fc.bias"]
+    assert model.bn1.num_batches_tracked.item() == 1 + 8 * training  # statistics go on in training mode
 
 
 def test_frozen_layers_are_no_backward_rows_of_a_compiled_step_either():

@@ -9,7 +9,7 @@ from jitgrad.functions import (
     conv_transpose3d,
     one_hot,
 )
-from jitgrad.functions import channel_shuffle, embedding, pixel_shuffle, pixel_unshuffle
+from jitgrad.functions import channel_shuffle, pixel_shuffle, pixel_unshuffle
 
 from .activation import (
     celu,
