@@ -241,6 +241,18 @@ def test_paths_of_every_kind_and_file_objects_work(tmp_path):
         assert jg.load(file) == [2]
 
 
+def test_an_object_that_can_only_write_is_enough():
+    class Sink:
+        data = b""
+
+        def write(self, data):
+            self.data += data
+
+    sink = Sink()
+    jg.save({"a": jg.ones(2)}, sink)
+    assert jg.load(io.BytesIO(sink.data))["a"].tolist() == [1.0, 1.0]
+
+
 def test_the_same_object_gives_the_same_bytes():
     files = [io.BytesIO(), io.BytesIO()]
     for file in files:

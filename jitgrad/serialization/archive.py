@@ -133,7 +133,7 @@ def write(file: BinaryIO, name: str, records: Iterable[tuple[str, bytes]]) -> No
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for record, data in records:
             entry = zipfile.ZipInfo(f"{name}/{record}")
-            begin = archive.fp.tell() + LOCAL_HEADER + len(entry.filename.encode()) + len(PADDING) + 2
+            begin = archive.start_dir + LOCAL_HEADER + len(entry.filename.encode()) + len(PADDING) + 2
             fill = -begin % ALIGNMENT
             entry.extra = PADDING + struct.pack("<H", fill) + b"Z" * fill
             archive.writestr(entry, data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import shutil
 import stat
@@ -62,7 +63,12 @@ def open_write(f: Any) -> Iterator[BinaryIO]:
                 "save: expected 'f' to be string, path, or a file-like object with a 'write' attribute, got "
                 f"{type(f).__name__}"
             )
-        yield f
+        if all(hasattr(f, name) for name in ("flush", "seek", "tell")):
+            yield f
+            return
+        whole = io.BytesIO()  # an archive needs more than `write`
+        yield whole
+        f.write(whole.getvalue())
         return
     path = os.path.realpath(os.fsdecode(f))  # a link stays a link: what it leads to is replaced
     folder = os.path.dirname(path)

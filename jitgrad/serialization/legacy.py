@@ -69,9 +69,8 @@ class _Unread(Storage):
         super().__init__(name, kind, lambda kind: None)
         self._size = size_of(kind, count)
 
-    def values(self, kind: Kind | None = None) -> Tensor:
+    def values(self, kind: Kind) -> Tensor:
         """Memory for all elements."""
-        kind = kind or self.kind
         if kind not in self._values:
             self._values[kind] = make_empty((self._size // kind.itemsize,), kind.dtype)
         return self._values[kind]

@@ -255,7 +255,7 @@ class Pickler:
         self._global(f"torch\n{place.kind.storage}")
         for part in (place.key, "cpu"):
             self._text(part)
-        self._int(place.count)
+        self._int(place.elements)
         self._out.append(b"tQ")
         self._int(place.offset)
         self._parts(tuple(value.shape))

@@ -76,9 +76,8 @@ class Storage:
         self._read = read
         self._values: dict[Kind, Tensor] = {}
 
-    def values(self, kind: Kind | None = None) -> Tensor:
+    def values(self, kind: Kind) -> Tensor:
         """All elements, in one dimension."""
-        kind = kind or self.kind
         if kind not in self._values:
             self._values[kind] = from_array(self._read(kind), kind.dtype)
         return self._values[kind]
@@ -119,7 +118,8 @@ def _tensor(storage: Any, offset: Any, size: Any, stride: Any, kind: Kind | None
         raise TypeError(f"expected a storage, got {type(storage).__name__}")
     if not isinstance(size, tuple) or not isinstance(stride, tuple):
         raise TypeError("expected tuples as size and stride")
-    if kind is None and storage.kind is None:
+    kind = kind or storage.kind
+    if kind is None:
         raise TypeError("the storage's elements have no type")
     return strided(storage.values(kind), offset, tuple(size), tuple(stride), storage.name)
 

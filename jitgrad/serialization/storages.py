@@ -17,7 +17,7 @@ class Place(NamedTuple):
 
     kind: Kind
     key: str
-    count: int
+    elements: int
     offset: int
 
 
