@@ -244,6 +244,12 @@ class Tensor(Values):
             store.structure_changed()
             if store.recording is not None:
                 store.recording.moved(self, before)
+            words = store.slots
+            written = words[slot * SLOT_WORDS + S_STORAGE] == words[before * SLOT_WORDS + S_STORAGE]
+            if written and words[slot * SLOT_WORDS + S_ROW] >= 0:
+                from .aliases import follow
+
+                follow(self)
             entries.release(CONTEXT, before)
 
     def __hash__(self) -> int:

@@ -103,6 +103,10 @@ def complete(op: Op, operands: Sequence[Any], words: array | None, into: int, st
                 refuse_dtype(op, operands, into)
             held = cast
             slots[: len(held)] = [0 if x is None else x._slot for x in held]
+        elif status == layout.VIEW_IN_PLACE:
+            from .aliases import write
+
+            return write(op.name, into, held, lambda given: call_words(op, given, words))
         elif status == layout.COPY_OPERANDS:
             held = spared(held)
             slots[: len(held)] = [0 if x is None else x._slot for x in held]
@@ -171,11 +175,6 @@ def refuse(op: Op, operands: Sequence[Any], status: int, into: int, words: array
         raise RuntimeError(
             f"{op.name}_: a leaf Variable that requires grad is being used in an in-place operation; "
             "do it under torch.no_grad(), or use the operation without the underscore"
-        )
-    if status == layout.VIEW_IN_PLACE:
-        raise RuntimeError(
-            f"{op.name}_: a view of another tensor is being modified in place while operations are recorded; "
-            "write through the base, as in base[index] = value, or use the operation without the underscore"
         )
     if status == layout.STALE_VIEW:
         refuse_stale_view(op.name)
@@ -316,6 +315,10 @@ def arrays(
             return [slot, *shapes[2 + layout.MAX_DIMS :: 2 + layout.MAX_DIMS]]
         if slot == layout.COPY_OPERANDS:
             return arrays(op, spared(operands), outputs, words, into)
+        if slot == layout.VIEW_IN_PLACE:
+            from .aliases import write
+
+            return [write(op.name, into, operands, lambda given: arrays(op, given, outputs, words)[0])]
         if not store.mend(slot):
             refuse(op, operands, slot, into, None)
 

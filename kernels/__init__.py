@@ -5,13 +5,14 @@ turn them into native code once per machine. Importing this package fills the ta
 """
 
 from . import elementwise, activations, pointwise_losses, reductions
-from . import softmax, squared_loss, class_losses, random, dropout
-from . import movement, products, convolution, selection
+from . import softmax, squared_loss, class_losses, value_checks, random, dropout
 from . import row_norm, channel_norm
-from . import max_pooling, mean_pooling
-from . import attention, embedding, embedding_bag, indexing, scans, sorting
+from . import movement, products, selection
 from . import recurrent_input, recurrent_walk
-from . import line_maps
+from . import convolution
+from . import indexing, scans, sorting
+from . import line_maps, max_pooling, mean_pooling
+from . import attention, embedding, embedding_bag
 from .table import BY_NAME, OPS
 
 ROLES = {"sum_op": "sum", "add_op": "add", "copy_op": "copy"}  # what the walk back needs by itself

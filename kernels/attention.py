@@ -17,7 +17,7 @@ import math
 import numpy as np
 from llvmlite import ir
 
-from . import abi
+from . import abi, layer_vjps
 from .attention_tiles import Heads, Matrix, Tiles
 from .formula import log
 from .math_core import fma, power_of_two
@@ -161,7 +161,9 @@ class _Forward:
         place = b.add(b.mul(head, heads.queries), first)
         s.store(kept, s.at(a.arrays.pointer(LSE, a.dtype), place), inside)
 
-    def _keys(self, m: dict[int, Matrix], first: ir.Value, inside: ir.Value, j: ir.Value, n: ir.Value) -> None:
+    def _keys(
+        self, m: dict[int, Matrix], first: ir.Value, inside: ir.Value, j: ir.Value, n: ir.Value
+    ) -> None:
         """Take in `n` keys from key `j` on."""
         a = self.a
         b, s, heads, tiles, dtype = a.b, a.wide, a.heads, a.tiles, a.dtype
@@ -187,7 +189,10 @@ class _Forward:
         fade = weight_of(old - shift)
         b.store((Vec(s, b.load(self.total), dtype) * fade + carry.final[0]).value, self.total)
         b.store(top.value, self.top)
-        with b.if_then(b.icmp_signed("!=", j, I64(0))), tiles.each_row(self.result, heads.values) as (_, place):
+        with (
+            b.if_then(b.icmp_signed("!=", j, I64(0))),
+            tiles.each_row(self.result, heads.values) as (_, place),
+        ):
             s.store(s.load(place, dtype) * fade, place)
         values = Matrix(s.at(m[V].pointer, b.mul(j, m[V].rows)), m[V].columns, m[V].rows)
         tiles.product(heads.values, n, values, self.scores, self.result, 1)
@@ -325,7 +330,9 @@ class _Backward:
         with b.if_else(special) as (other, usual):
             for block, write in ((other, True), (usual, False)):
                 with block, s.loop(I64(0), n) as r:
-                    self._gradient_of_scores(m, s.at(statistics, b.add(i, r)), b.add(i, r), r, j, inside, write)
+                    self._gradient_of_scores(
+                        m, s.at(statistics, b.add(i, r)), b.add(i, r), r, j, inside, write
+                    )
         with b.if_then(self.wanted[GV]):
             turned = Matrix(g.pointer, g.columns, g.rows)
             tiles.product(heads.values, n, turned, self.weights, self.g_values, 1)
@@ -387,6 +394,7 @@ array_op(
     build_attention,
     backward=build_attention_backward,
     gradients=dict.fromkeys(("q", "k", "v", "bias"), _READS),
+    vjp=layer_vjps.ATTENTION,
     operand_dtypes={"keep": abi.BOOL},
     outputs=2,
     grad_name="ScaledDotProductAttention",

@@ -65,7 +65,13 @@ def _rows(s: Scope, dtype: int, a: dict[str, ir.Value], column: ir.Value, mask: 
 
 
 def _block(
-    s: Scope, dtype: int, a: dict[str, ir.Value], count: int, m: ir.Value, column: ir.Value, mask: ir.Value | None
+    s: Scope,
+    dtype: int,
+    a: dict[str, ir.Value],
+    count: int,
+    m: ir.Value,
+    column: ir.Value,
+    mask: ir.Value | None,
 ) -> None:
     b = s.b
     left = s.at(s.pointer(a["A"], dtype), b.mul(m, a["rsA"]))
@@ -218,7 +224,9 @@ class Tiles:
         with self.wide.loop(I64(0), count) as r:
             yield r, self.row(tile, r)
 
-    def product(self, m: ir.Value, k: ir.Value, left: Matrix, right: ir.Value, out: ir.Value, add: int) -> None:
+    def product(
+        self, m: ir.Value, k: ir.Value, left: Matrix, right: ir.Value, out: ir.Value, add: int
+    ) -> None:
         """Tile `out` = `left` (m, k) times tile `right`, added with `add`."""
         b = self.b
         address = (b.ptrtoint(p, I64) for p in (left.pointer, right, out))
@@ -244,7 +252,13 @@ class Tiles:
         )
 
     def fetch_columns(
-        self, source: Matrix, first: ir.Value, mask: ir.Value, count: ir.Value, tile: ir.Value, scale: Vec | None
+        self,
+        source: Matrix,
+        first: ir.Value,
+        mask: ir.Value,
+        count: ir.Value,
+        tile: ir.Value,
+        scale: Vec | None,
     ) -> None:
         """Fill a tile with the columns of a matrix: lane l of row c is ``source[first + l, c]``, times `scale`."""
         b, s = self.b, self.wide
@@ -254,7 +268,13 @@ class Tiles:
             s.store(x if scale is None else x * scale, place)
 
     def put_columns(
-        self, tile: ir.Value, target: Matrix, first: ir.Value, mask: ir.Value, count: ir.Value, scale: Vec | None
+        self,
+        tile: ir.Value,
+        target: Matrix,
+        first: ir.Value,
+        mask: ir.Value,
+        count: ir.Value,
+        scale: Vec | None,
     ) -> None:
         """The reverse of `fetch_columns`."""
         b, s = self.b, self.wide

@@ -150,7 +150,7 @@ class Along(Unit):
         """Store the elements that ``segment(j)`` gives."""
         line = Long(self.scope, self.geometry.span, self.dtype)
         with self.scope.loop(I64(0), self.geometry.segments) as j:
-            line.write(segment(j), self.scope.at(pointer, self.place(j)))
+            line.store(segment(j), self.scope.at(pointer, self.place(j)))
 
     def load(self, pointer: ir.Value) -> Vec:
         """The units' numbers in an array of one for each unit."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from . import abi, compiler, convolution_columns, convolution_lanes, gemm
+from . import abi, compiler, convolution_columns, convolution_lanes, gemm, layer_vjps
 from .convolution_columns import Writer, contiguous, source
 from .convolution_shape import PLACE
 from .host import host
@@ -215,6 +215,10 @@ def _backward(forward: int):
     return build_backward
 
 
+_FORMULAS = {
+    DOWN: (layer_vjps.convolution_x, layer_vjps.convolution_w),
+    UP: (layer_vjps.transposed_x, layer_vjps.transposed_w),
+}
 for _name, _what in (("convolution", DOWN), ("convolution_transpose", UP)):
     array_op(
         _name,
@@ -222,6 +226,7 @@ for _name, _what in (("convolution", DOWN), ("convolution_transpose", UP)):
         _forward(_what),
         backward=_backward(_what),
         gradients={"x": ("w", "y1"), "w": ("x", "y1"), "bias": ()},
+        vjp={"x": _FORMULAS[_what][0], "w": _FORMULAS[_what][1], "bias": layer_vjps.convolution_bias},
         outputs=2,
         requires=(provide,),
         grad_name="Convolution",
@@ -249,6 +254,14 @@ def _reversed(what: int):
     return build_reversed
 
 
+def _unfolded(ops, g, x_shape, words):
+    return ops.run_op("fold", (g,), (g, x_shape), words)[0]
+
+
+def _folded(ops, g, x_shape, words):
+    return ops.run_op("unfold", (g,), (g, x_shape), words)[0]
+
+
 for _name, _what, _back in (("unfold", UNFOLD, FOLD), ("fold", FOLD, UNFOLD)):
     array_op(
         _name,
@@ -256,6 +269,7 @@ for _name, _what, _back in (("unfold", UNFOLD, FOLD), ("fold", FOLD, UNFOLD)):
         _straight(_what),
         backward=_reversed(_back),
         gradients={"x": ()},
+        vjp={"x": _unfolded if _what == UNFOLD else _folded},
         requires=(provide,),
         grad_name="Im2Col" if _what == UNFOLD else "Col2Im",
     )

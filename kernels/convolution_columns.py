@@ -187,16 +187,12 @@ def _build_columns(module: ir.Module, dtype: int) -> ir.Function:
     return w.end()
 
 
-def _gather_row(
-    w: Writer, row: ir.Value, target: ir.Value, span: tuple[Vec, Vec, Vec], step: Vec
-) -> None:
+def _gather_row(w: Writer, row: ir.Value, target: ir.Value, span: tuple[Vec, Vec, Vec], step: Vec) -> None:
     """Write ``row[i * step]`` for low <= i < high and zeros elsewhere below `width`."""
     _copy_row(w, row, target, span, step, near=False)
 
 
-def _spread_row(
-    w: Writer, row: ir.Value, target: ir.Value, span: tuple[Vec, Vec, Vec], step: Vec
-) -> None:
+def _spread_row(w: Writer, row: ir.Value, target: ir.Value, span: tuple[Vec, Vec, Vec], step: Vec) -> None:
     """The same, with the results apart."""
     low, high, width = span
     with w.whole.loop(0, width) as i:
@@ -615,7 +611,9 @@ def _build_unfold(module: ir.Module, dtype: int, columns: ir.Function) -> ir.Fun
     with whole.loop(0, g.batch) as n:
         image = w.moved(s.address, n * s.image)
         to = w.moved(a["target"], n * g.channels * g.taps * g.positions)
-        w.call(columns, image, s.channel, s.depth, s.height, s.width, first, last, 0, rows, to, g.positions, 1)
+        w.call(
+            columns, image, s.channel, s.depth, s.height, s.width, first, last, 0, rows, to, g.positions, 1
+        )
     return w.end()
 
 

@@ -331,9 +331,7 @@ def _each_square(w: _Lanes, count: Vec):
         yield block, first, last
 
 
-def _run_tiles(
-    w: _Lanes, shared: _Turned, call: dict[str, Vec | int], where: dict[str, Vec]
-) -> None:
+def _run_tiles(w: _Lanes, shared: _Turned, call: dict[str, Vec | int], where: dict[str, Vec]) -> None:
     """All tiles of one group's channels at one square of positions."""
     whole, a = w.whole, w.a
     scratch = w.buffer(ROWS * w.lanes * max(VECTORS) * w.lanes, w.dtype)
@@ -586,11 +584,7 @@ def _build_weights(shared: _Turned) -> ir.Function:
     `ready` has bit 1 when the image side lies in the workspace already, and bit 2 when the map side does.
     """
     module, dtype = shared.module, shared.dtype
-    tiles = {
-        (f, t): _build_gradient_tile(module, dtype, f, t)
-        for f in range(1, FILTERS + 1)
-        for t in TAPS
-    }
+    tiles = {(f, t): _build_gradient_tile(module, dtype, f, t) for f in range(1, FILTERS + 1) for t in TAPS}
     totals = _build_totals(module, dtype)
     w = _Lanes(module, dtype, "lanes_weights", "image map target workspace ready part parts")
     whole, g, a, b = w.whole, w.shape, w.a, w.b

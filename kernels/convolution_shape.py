@@ -33,7 +33,9 @@ FIELDS = (
 )
 PLACE = {name: k for k, name in enumerate(FIELDS)}
 
-LANES_FROM = 0.4  # images that fill this part of a vector go side by side
+# images go side by side when they fill so much of their vectors, with few channels and with many
+FILLED_WITH_FEW, FILLED_WITH_MANY = 0.4, 0.6
+MANY_CHANNELS = 16
 MOST_TAPS = 256  # larger kernels go through columns
 FEW_POSITIONS = 6  # up to so many, columns lie with positions as rows: products are dot products then
 KEPT_ELEMENTS = 1 << 22
@@ -77,9 +79,12 @@ def layout(
     ]
     lanes = host().lanes(abi.ITEM_SIZES[dtype])
     taps, positions = math.prod(kernel), math.prod(out)
-    beside = batch >= LANES_FROM * lanes and taps <= MOST_TAPS
     vectors = 1 if -(-batch // lanes) % 2 else 2
     blocks = -(-batch // (lanes * vectors))
+    filled = FILLED_WITH_MANY if channels // groups >= MANY_CHANNELS else FILLED_WITH_FEW
+    # with one tap and steps of one the image is a matrix as it lies
+    plain = taps == 1 and tuple(stride) == (1, 1, 1) and not any(padding) and groups == 1
+    beside = batch > 0 and batch >= filled * blocks * vectors * lanes and taps <= MOST_TAPS and not plain
     columns = channels * taps * positions
     kept = batch * columns <= KEPT_ELEMENTS
     turned = not beside and kept and positions <= FEW_POSITIONS

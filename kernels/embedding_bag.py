@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from llvmlite import ir
 
-from . import abi
+from . import abi, layer_vjps
 from .embedding import A_BY_COUNT, A_PADDING, Indices, Rows, along, clear_rows, index_report
 from .nest import share
 from .operands import array_kernel
@@ -253,6 +253,7 @@ array_op(
         "weight": ("index", "offsets", "factors", "y1"),
         "factors": ("weight", "index", "offsets"),
     },
+    vjp={"weight": layer_vjps.embedding_bag_weight, "factors": layer_vjps.embedding_bag_factors},
     operand_dtypes={"index": abi.INT64, "offsets": abi.INT64},
     outputs=2,
 )

@@ -15,7 +15,7 @@ from .operands import Arrays
 from .stage import I64, Scope, Vec
 
 # what a kernel may report in its cell
-FINE, BAD_SHAPES, BAD_TARGET = 0, 1, 2  # BAD_TARGET: the target itself stands in the next word
+FINE, BAD_SHAPES, BAD_TARGET, BAD_VALUE = range(4)  # the next word: the target, or what the caller said
 
 
 class Report(NamedTuple):

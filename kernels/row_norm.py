@@ -17,16 +17,15 @@ import numpy as np
 from llvmlite import ir
 
 from . import abi, norm_vjps
-from .formula import sqrt
 from .host import host
 from .nest import share
 from .operands import Arrays, array_kernel
-from .rows_walk import CHAINS, SHORT, Long, Short, first_lane
+from .rows_walk import CHAINS, SHORT, Beside, Long, Short
 from .squared_loss import contiguous
 from .stage import F64, I64, Scope, Vec
 from .table import array_op
 
-Row = Short | Long
+Row = Short | Beside | Long
 
 
 class _Record:
@@ -62,20 +61,27 @@ class _Record:
     def each_row(self, write: Callable[[Row, Callable], None]) -> None:
         """Call ``write(row, loop)`` for each form of rows; ``loop(body)`` visits this part's rows."""
         b, wide = self.b, Scope(self.b, self.lanes)
-        begin, end = share(self.one, self.rows, *self.share_of, 1)
+        begin, end = share(self.one, self.rows, *self.share_of, self.lanes)
 
-        def loop(body: Callable[[ir.Value], None]) -> None:
-            with self.one.loop(begin, end) as r:
-                body(r)
+        def loop(row: Row, first: ir.Value, last: ir.Value) -> None:
+            def visit(body: Callable[[ir.Value], None]) -> None:
+                with self.one.loop(first, last, row.step) as r:
+                    body(r)
+
+            write(row, visit)
 
         def choose(sizes: tuple[int, ...]) -> None:
             if not sizes:
-                write(Long(wide, self.width, self.dtype), loop)
+                loop(Long(wide, self.width, self.dtype), begin, end)
                 return
             fits = b.icmp_signed("<=", self.width, I64(sizes[0] * self.lanes))
             with b.if_else(fits) as (short, longer):
                 with short:
-                    write(Short(wide, self.width, self.dtype, sizes[0]), loop)
+                    first = begin
+                    if sizes[0] == 1:
+                        first = b.add(begin, b.and_(b.sub(end, begin), I64(-self.lanes)))
+                        loop(Beside(wide, self.width, self.dtype), begin, first)
+                    loop(Short(wide, self.width, self.dtype, sizes[0]), first, end)
                 with longer:
                     choose(sizes[1:])
 
@@ -102,24 +108,24 @@ def build_forward(centred: bool, symbol: str, dtype: int) -> ir.Module:
 
     def write(row: Row, loop: Callable) -> None:
         scope = row.scope
-        affine = [row.read(partial(w, scope)) for w in weights]
+        affine = [row.shared(partial(w, scope)) for w in weights]
 
         def body(r: ir.Value) -> None:
-            values = row.read(_reader(scope, record.at_row(x, r), dtype))
+            values = row.read(lambda k: _reader(scope, record.at_row(x, k), dtype), r)
+            place = r
             if centred:
                 mean = row.totals(values)[0] * record.one_nth
-                values = row.combine(lambda v: v - mean, values)
-                one.store(first_lane(mean), one.at(kept, r))
+                row.keep(mean, one.at(kept, r))
+                values = row.combine(lambda v, m: v - m, values, row.spread(mean))
+                place = b.add(r, record.rows)
             square = row.totals(row.combine(lambda v: v * v, values))[0]
-            scale = 1.0 / sqrt(first_lane(square) * record.one_nth + epsilon)
-            place = b.add(r, record.rows) if centred else r
-            one.store(scale, one.at(kept, place))
-            factor = scope.splat(scale.value, dtype)
+            scale = row.reciprocal_root(square, record.one_nth, epsilon)
+            row.keep(scale, one.at(kept, place))
             if centred:
-                result = row.combine(lambda v, w, c: v * factor * w + c, values, *affine)
+                result = row.combine(lambda v, f, w, c: v * f * w + c, values, row.spread(scale), *affine)
             else:
-                result = row.combine(lambda v, w: v * factor * w, values, *affine)
-            row.write(result, record.at_row(y, r))
+                result = row.combine(lambda v, f, w: v * f * w, values, row.spread(scale), *affine)
+            row.write(result, lambda k: record.at_row(y, k), r)
 
         loop(body)
 
@@ -135,20 +141,21 @@ class _Saved:
         self.record, self.centred = record, centred
         self.pointer = record.pointer(k)
 
-    def of(self, scope: Scope, row: ir.Value) -> tuple[Vec | None, Vec]:
-        """Mean and reciprocal deviation of a row, in every lane."""
-        one, b = self.record.one, self.record.b
+    def mean(self, scope: Scope, row: ir.Value) -> Vec:
+        """The mean of a row, in every lane."""
+        return self._load(scope, row)
 
-        def load(place: ir.Value) -> Vec:
-            return scope.splat(b.load(one.at(self.pointer, place)), self.record.dtype)
+    def scale(self, scope: Scope, row: ir.Value) -> Vec:
+        """The reciprocal deviation of a row, in every lane."""
+        return self._load(scope, self.record.b.add(row, self.record.rows) if self.centred else row)
 
-        if not self.centred:
-            return None, load(row)
-        return load(row), load(b.add(row, self.record.rows))
+    def _load(self, scope: Scope, place: ir.Value) -> Vec:
+        value = self.record.b.load(self.record.one.at(self.pointer, place))
+        return scope.splat(value, self.record.dtype)
 
-
-def _normal(x: Vec, mean: Vec | None, scale: Vec) -> Vec:
-    return (x if mean is None else x - mean) * scale
+    def normal(self, scope: Scope, row: ir.Value, x: Vec) -> Vec:
+        """Elements of a row, normalised."""
+        return (x - self.mean(scope, row) if self.centred else x) * self.scale(scope, row)
 
 
 def build_backward(centred: bool, symbol: str, dtype: int) -> ir.Module:
@@ -194,22 +201,25 @@ def _row_gradients(record: _Record, saved: _Saved, g: int, target: int, near: bo
 
     def write(row: Row, loop: Callable) -> None:
         scope = row.scope
-        weights = row.read(partial(weight, scope))
+        weights = row.shared(partial(weight, scope))
 
         def body(r: ir.Value) -> None:
-            mean, scale = saved.of(scope, r)
-            values = row.read(_reader(scope, record.at_row(x, r), record.dtype))
-            normal = row.combine(lambda v: _normal(v, mean, scale), values)
-            cotangents = row.read(_cotangent(record, g, near, scope, r))
+            scale = row.number(partial(saved.scale, scope), r)
+            normal = row.read(lambda k: _reader(scope, record.at_row(x, k), record.dtype), r)
+            if saved.centred:
+                mean = row.number(partial(saved.mean, scope), r)
+                normal = row.combine(lambda v, m: v - m, normal, mean)
+            normal = row.combine(lambda v, f: v * f, normal, scale)
+            cotangents = row.read(lambda k: _cotangent(record, g, near, scope, k), r)
             h = row.combine(lambda c, w: c * w, cotangents, weights)
             along = row.combine(lambda a, n: a * n, h, normal)
             if saved.centred:
-                level, slope = (t * record.one_nth for t in row.totals(h, along))
-                result = row.combine(lambda a, n: (a - level - n * slope) * scale, h, normal)
+                level, slope = (row.spread(t * record.one_nth) for t in row.totals(h, along))
+                h = row.combine(lambda a, v: a - v, h, level)
             else:
-                slope = row.totals(along)[0] * record.one_nth
-                result = row.combine(lambda a, n: (a - n * slope) * scale, h, normal)
-            row.write(result, record.at_row(out, r))
+                slope = row.spread(row.totals(along)[0] * record.one_nth)
+            result = row.combine(lambda a, n, k, f: (a - n * k) * f, h, normal, slope, scale)
+            row.write(result, lambda k: record.at_row(out, k), r)
 
         loop(body)
 
@@ -245,10 +255,9 @@ def _parameter_gradients(record: _Record, saved: _Saved, g: int, first: int, nea
     zero = scope.constant(record.dtype, 0.0)
 
     def terms(r: ir.Value, i: ir.Value, mask: ir.Value | None) -> list[Vec]:
-        mean, scale = saved.of(scope, r)
         value = scope.load(scope.at(record.at_row(x, r), i), record.dtype, mask)
         cotangent = _cotangent(record, g, near, scope, r)(i, mask)
-        return [cotangent * _normal(value, mean, scale), cotangent][: 2 if saved.centred else 1]
+        return [cotangent * saved.normal(scope, r, value), cotangent][: 2 if saved.centred else 1]
 
     count = 2 if saved.centred else 1
     with one.loop(begin, end, scope.lanes) as i:

@@ -4,7 +4,8 @@ A kernel cannot be differentiated, a formula can. Each function here gives the g
 parameter is `ops`, the functions that formulas are written in (see `jitgrad.autograd.formulas`); the names of
 the others say what it reads, as in `kernels.table`: operands, ``y`` and ``y1`` .. for outputs, ``g`` and ``g1`` ..
 for their cotangents (None where there is none), ``x_shape`` for the shape of operand x, ``words`` for the
-attribute words, ``operands`` for all operands. Elementwise operations need nothing here: their gradient formulas
+attribute words, ``operands`` for all operands, and of operations with any number of them ``position`` for
+which one it is and ``shapes`` for the shapes of all. Elementwise operations need nothing here: their gradient formulas
 serve for both.
 """
 
@@ -156,10 +157,10 @@ def slice_put_value(ops, g, words):
 # moving -----------------------------------------------------------------------------------------------
 
 
-def cat_operand(ops, g, words, k, shapes):
-    """Gradient of operand `k` of a concatenation along dimension ``words[0]``."""
-    start = sum(shape[words[0]] for shape in shapes[:k])
-    return g.narrow(words[0], start, shapes[k][words[0]])
+def cat_operand(ops, g, words, position, shapes):
+    """Gradient of the operand at a position of a concatenation along dimension ``words[0]``."""
+    start = sum(shape[words[0]] for shape in shapes[:position])
+    return g.narrow(words[0], start, shapes[position][words[0]])
 
 
 def flip_x(ops, g, words):

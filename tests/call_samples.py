@@ -25,6 +25,14 @@ def cube() -> torch.Tensor:
     return torch.stack([matrix()] * 3)
 
 
+def image(dims: int) -> torch.Tensor:
+    return torch.linspace(0.1, 0.9, 3**dims).reshape(1, 1, *[3] * dims)
+
+
+def convolved(dims: int) -> Callable[[], list[Any]]:
+    return lambda: [image(dims), image(dims), torch.tensor([0.5])]
+
+
 def integers() -> torch.Tensor:
     return torch.tensor([[0, 1, 2], [2, 1, 0], [1, 1, 1]])
 
@@ -101,9 +109,18 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "softmin": lambda: [matrix(), 0],
     "item": lambda: [vector()[0]],
     "multi_head_attention_forward": lambda: [
-        *[cube()] * 3, 3, 1, torch.cat([matrix()] * 3), torch.cat([vector()] * 3), None, None, False, 0.0,
-        matrix(), vector(),
-    ],  # fmt: skip
+        *[cube()] * 3,
+        3,
+        1,
+        torch.cat([matrix()] * 3),
+        torch.cat([vector()] * 3),
+        None,
+        None,
+        False,
+        0.0,
+        matrix(),
+        vector(),
+    ],
     "normal_": lambda: [matrix(), 0.0, 1.0],
     "retain_grad": lambda: [matrix().requires_grad_() * 2],
     "unfold": lambda: [matrix(), 0, 2, 1],
@@ -121,6 +138,9 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "broadcast_shapes": lambda: [(3, 1), (3,)],
     "broadcast_to": lambda: [matrix(), (2, 3, 3)],
     "celu_": lambda: [matrix(), 0.5],
+    **{f"{name}{n}d": convolved(n) for name in ("conv", "conv_transpose") for n in (1, 2, 3)},
+    "nn.functional.unfold": lambda: [image(2), 2],
+    "fold": lambda: [torch.ones(1, 4, 4), 3, 2],
     "cosine_embedding_loss": lambda: [matrix(), matrix(), vector()],
     "cross_entropy": lambda: [matrix(), places(), vector()],
     "cross_entropy_mean": lambda: [matrix(), places()],
@@ -231,6 +251,7 @@ def valid_call(name: str, function: Callable) -> list[Any]:
     """Positional arguments with which the function does its work."""
     short = name.rpartition(".")[2]
     known = (name, short, function.__name__, short.removesuffix("_"))
+    known = (name.removeprefix("torch."), short, function.__name__, short.removesuffix("_"))
     made = next((CALLS[n] for n in known if n in CALLS), None)
     if name == "torch.Tensor.where":
         return [matrix(), mask(), matrix()]

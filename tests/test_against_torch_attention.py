@@ -50,7 +50,9 @@ PADDING = np.array([[False] * 5, [False, False, False, True, True]])
 
 
 def attention(**options):
-    return lambda lib, q, k, v, *mask: lib.nn.functional.scaled_dot_product_attention(q, k, v, *mask, **options)
+    return lambda lib, q, k, v, *mask: lib.nn.functional.scaled_dot_product_attention(
+        q, k, v, *mask, **options
+    )
 
 
 Q, K, V = (draw(n, *s) for n, s in (("q", (2, 4, 5, 6)), ("k", (2, 4, 9, 6)), ("v", (2, 4, 9, 3))))
@@ -58,7 +60,9 @@ FUNCTIONS = {
     "embedding": (lambda lib, w: lib.nn.functional.embedding(lib.tensor(INDEX), w, 2), [draw("w", 7, 5)]),
     "torch.embedding": (lambda lib, w: lib.embedding(w, lib.tensor(INDEX), 2), [draw("w", 7, 5)]),
     "embedding max_norm": (
-        lambda lib, w: lib.nn.functional.embedding(lib.tensor(INDEX), w.clone().detach(), None, 1.0, 1.5) * w[0],
+        lambda lib, w: (
+            lib.nn.functional.embedding(lib.tensor(INDEX), w.clone().detach(), None, 1.0, 1.5) * w[0]
+        ),
         [draw("w", 7, 5)],
     ),
     "embedding by count": (
@@ -220,7 +224,9 @@ ERRORS = {
     "embedding 1-D": lambda lib: lib.nn.functional.embedding(lib.tensor([1]), lib.ones(3)),
     "embedding padding": lambda lib: lib.nn.functional.embedding(lib.tensor([1]), lib.ones(3, 2), 3),
     "module padding": lambda lib: lib.nn.Embedding(3, 2, padding_idx=3),
-    "bag start": lambda lib: lib.nn.functional.embedding_bag(lib.tensor([1]), lib.ones(3, 2), lib.tensor([1])),
+    "bag start": lambda lib: lib.nn.functional.embedding_bag(
+        lib.tensor([1]), lib.ones(3, 2), lib.tensor([1])
+    ),
     "bag mode": lambda lib: lib.nn.functional.embedding_bag(lib.tensor([[1]]), lib.ones(3, 2), mode="x"),
     "attention width": lambda lib: attend(lib, k=(2, 3, 4, 6)),
     "attention mask": lambda lib: attend(lib, mask=(3, 3)),
@@ -237,7 +243,7 @@ ERRORS = {
 
 @pytest.mark.parametrize("name", ERRORS)
 def test_errors_have_one_class(name):
-    with pytest.raises(Exception) as theirs:  # noqa: PT011 - the class is what is compared
+    with pytest.raises(Exception) as theirs:
         ERRORS[name](torch)
     with pytest.raises(theirs.type):
         ERRORS[name](jitgrad)

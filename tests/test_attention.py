@@ -35,7 +35,9 @@ def reference(q, k, v, mask=None, causal=False, scale=None):
         for i in range(q.shape[-2]):
             scores = k[head] @ q[head][i] * scale
             if mask is not None:
-                scores = np.where(mask[head][i], scores, -np.inf) if mask.dtype == bool else scores + mask[head][i]
+                scores = (
+                    np.where(mask[head][i], scores, -np.inf) if mask.dtype == bool else scores + mask[head][i]
+                )
             if causal:
                 scores = np.where(np.arange(len(scores)) <= i, scores, -np.inf)
             seen = scores > -np.inf
@@ -89,7 +91,9 @@ def test_any_leading_dimensions():
         y = attention(*map(torch.tensor, arrays))
         np.testing.assert_allclose(y.numpy(), reference(*arrays), rtol=1e-12, atol=1e-12)
     q, k, v = numbers(2, 3, 4, 2), numbers(3, 5, 2), numbers(1, 5, 6)
-    np.testing.assert_allclose(attention(*map(torch.tensor, (q, k, v))).numpy(), reference(q, k, v), rtol=1e-12)
+    np.testing.assert_allclose(
+        attention(*map(torch.tensor, (q, k, v))).numpy(), reference(q, k, v), rtol=1e-12
+    )
     check_gradients(attention, q, k, v)
 
 
@@ -138,7 +142,9 @@ def test_masks(shape):
     for mask in (added, allowed):
         y = attention(*map(torch.tensor, arrays), attn_mask=torch.tensor(mask))
         np.testing.assert_allclose(y.numpy(), reference(*arrays, mask=mask), rtol=1e-12, atol=1e-12)
-    check_gradients(lambda q, k, v, m: attention(q, k, v, m), *(x[:1] for x in arrays[:1]), *arrays[1:], added)
+    check_gradients(
+        lambda q, k, v, m: attention(q, k, v, m), *(x[:1] for x in arrays[:1]), *arrays[1:], added
+    )
     check_gradients(lambda q, k, v: attention(q, k, v, torch.tensor(allowed)), *arrays)
 
 
@@ -253,7 +259,10 @@ BAD = {
     "lead": (lambda: attention(Q, Q[:, :2], Q), "must broadcast"),
     "dropout": (lambda: attention(Q, Q, Q, dropout_p=1.5), "between 0 and 1"),
     "mask shape": (lambda: attention(Q, Q, Q, torch.zeros(3, 4)), "must match the size of the scores"),
-    "mask dims": (lambda: attention(Q, Q, Q, torch.zeros(1, 2, 3, 4, 4)), "must match the size of the scores"),
+    "mask dims": (
+        lambda: attention(Q, Q, Q, torch.zeros(1, 2, 3, 4, 4)),
+        "must match the size of the scores",
+    ),
     "mask dtype": (lambda: attention(Q, Q, Q, torch.zeros(4, 4).long()), "Expected attn_mask dtype"),
     "mask and causal": (lambda: attention(Q, Q, Q, torch.zeros(4, 4), is_causal=True), "should not be set"),
     "heads": (lambda: attention(Q, Q[:, :2], Q[:, :2], enable_gqa=True), "must divide the number of heads"),

@@ -36,7 +36,9 @@ def filters_of(transposed, w, options):
 def close(found, wanted, bound, what=""):
     assert found.shape == wanted.shape
     if wanted.size:
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=bound * max(1, np.abs(wanted).max()), err_msg=what)
+        np.testing.assert_allclose(
+            found, wanted, rtol=0, atol=bound * max(1, np.abs(wanted).max()), err_msg=what
+        )
 
 
 def gradients(transposed, arrays, cotangent, dtype, options):
@@ -207,9 +209,13 @@ def test_every_number_of_parts_gives_the_same_bits(name, case, dtype):
 def blocks_of(x, kernel, stride=1, padding=0, dilation=1):
     """Unfold in NumPy."""
     x = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)])
-    height, width = ((n - dilation * (k - 1) - 1) // stride + 1 for n, k in zip(x.shape[2:], kernel, strict=True))
+    height, width = (
+        (n - dilation * (k - 1) - 1) // stride + 1 for n, k in zip(x.shape[2:], kernel, strict=True)
+    )
     rows = [
-        x[:, c, a * dilation :, b * dilation :][:, : (height - 1) * stride + 1 : stride, : (width - 1) * stride + 1 : stride]
+        x[:, c, a * dilation :, b * dilation :][
+            :, : (height - 1) * stride + 1 : stride, : (width - 1) * stride + 1 : stride
+        ]
         for c in range(x.shape[1])
         for a in range(kernel[0])
         for b in range(kernel[1])

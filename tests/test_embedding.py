@@ -36,7 +36,9 @@ def test_values_are_rows(shape, width, dtype):
     y = F.embedding(torch.tensor(index), torch.tensor(weight))
     assert tuple(y.shape) == (*shape, width)
     np.testing.assert_array_equal(y.numpy(), weight[index])
-    np.testing.assert_array_equal(torch.embedding(torch.tensor(weight), torch.tensor(index)).numpy(), weight[index])
+    np.testing.assert_array_equal(
+        torch.embedding(torch.tensor(weight), torch.tensor(index)).numpy(), weight[index]
+    )
 
 
 def test_int32_and_strided_operands():
@@ -67,7 +69,9 @@ def expected_gradient(index, g, rows, padding=None, by_count=False):
     return total
 
 
-@pytest.mark.parametrize("options", [{}, {"padding_idx": 2}, {"padding_idx": -1}, {"scale_grad_by_freq": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"padding_idx": 2}, {"padding_idx": -1}, {"scale_grad_by_freq": True}]
+)
 def test_gradient_options(options):
     index, g = indices(5, 4), RNG.standard_normal((5, 4, 5))
     weight = torch.tensor(table(), requires_grad=True)
@@ -185,7 +189,12 @@ def test_bags(mode, padding, last, width):
 
     def bag(w):
         return F.embedding_bag(
-            torch.tensor(index), w, torch.tensor(OFFSETS), mode=mode, include_last_offset=last, padding_idx=padding
+            torch.tensor(index),
+            w,
+            torch.tensor(OFFSETS),
+            mode=mode,
+            include_last_offset=last,
+            padding_idx=padding,
         )
 
     want = expected_bags(weight, index, spans, mode, None, padding)
@@ -243,7 +252,10 @@ def test_modules():
     values = layer.weight.detach().numpy()
     assert not values[398].any()
     assert abs(values.std() - 1) < 0.02 and abs(values.mean()) < 0.02
-    assert repr(nn.Embedding(3, 4, padding_idx=-1, norm_type=1.0)) == "Embedding(3, 4, padding_idx=2, norm_type=1.0)"
+    assert (
+        repr(nn.Embedding(3, 4, padding_idx=-1, norm_type=1.0))
+        == "Embedding(3, 4, padding_idx=2, norm_type=1.0)"
+    )
     assert repr(nn.EmbeddingBag(3, 4, max_norm=2.0)) == "EmbeddingBag(3, 4, max_norm=2.0, mode='mean')"
     frozen = nn.Embedding.from_pretrained(torch.tensor(table()))
     assert not frozen.weight.requires_grad
@@ -264,7 +276,9 @@ def language_model(**options):
         optimizer.step()
         return loss
 
-    data = [(torch.tensor(indices(5, 3, rows=9) // (k + 1)), torch.tensor(indices(5, rows=9))) for k in range(3)]
+    data = [
+        (torch.tensor(indices(5, 3, rows=9) // (k + 1)), torch.tensor(indices(5, rows=9))) for k in range(3)
+    ]
     return Scene(step, lambda k: data[k % 3], model, optimizer)
 
 

@@ -23,6 +23,11 @@ def numbers(*shape: int, seed: int = 0, dtype: type = np.float64) -> np.ndarray:
     return (1.5 * rng.standard_normal(shape) + 0.7).astype(dtype)
 
 
+def spread_rows(rows: int, width: int, dtype: type) -> np.ndarray:
+    """Rows whose elements differ, so that a mean's rounding does not show in what is left."""
+    return (numbers(rows, width) + 4.0 * np.arange(width) * (width < 8)).astype(dtype)
+
+
 def close(found, expected, dtype):
     found = found.detach().numpy()
     assert found.dtype == dtype
@@ -37,8 +42,8 @@ WIDTHS = [1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 48, 64, 65, 100, 128, 200, 1024
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("width", WIDTHS)
 def test_layer_norm_and_rms_norm_equal_numpy(width, dtype):
-    for rows in (1, 5):
-        x = numbers(rows, width, dtype=dtype)
+    for rows in (1, 5, 37):
+        x = spread_rows(rows, width, dtype)
         w, b = numbers(width, seed=1, dtype=dtype), numbers(width, seed=2, dtype=dtype)
         tx, tw, tb = (torch.tensor(v) for v in (x, w, b))
         exact = [v.astype(np.float64) for v in (x, w, b)]
@@ -178,7 +183,7 @@ def test_a_large_mean_does_not_spoil_the_variance():
 
 
 @pytest.mark.parametrize("parts", [2, 3, 7])
-@pytest.mark.parametrize(("rows", "width"), [(9, 5), (9, 40), (3, 300)])
+@pytest.mark.parametrize(("rows", "width"), [(9, 5), (37, 5), (40, 16), (9, 40), (3, 300)])
 def test_row_kernels_do_not_depend_on_the_number_of_parts(rows, width, parts):
     x, g = (numbers(rows, width, seed=k, dtype=np.float32) for k in (0, 1))
     w, b = (numbers(width, seed=k, dtype=np.float32) for k in (2, 3))
@@ -194,6 +199,23 @@ def test_row_kernels_do_not_depend_on_the_number_of_parts(rows, width, parts):
     for one, several in zip(work(1), work(parts), strict=True):
         assert not np.isnan(one).any()
         np.testing.assert_array_equal(one, several)
+
+
+@pytest.mark.parametrize("width", [3, 16])
+def test_a_row_does_not_depend_on_its_neighbours(width):
+    x, g = (torch.tensor(numbers(37, width, seed=k, dtype=np.float32)) for k in (0, 1))
+    w = torch.tensor(numbers(width, seed=2, dtype=np.float32))
+
+    def work(x, g):
+        x = x.detach().requires_grad_()
+        y = F.layer_norm(x, (width,), w, w)
+        y.backward(g)
+        return y.detach().numpy(), x.grad.numpy()
+
+    whole = work(x, g)
+    for k in (0, 1, 30, 36):
+        for many, one in zip(whole, work(x[k : k + 1], g[k : k + 1]), strict=True):
+            np.testing.assert_array_equal(many[k], one[0])
 
 
 @pytest.mark.parametrize("shape", [(0, 4), (3, 0), (0, 0), (2, 0, 4)])

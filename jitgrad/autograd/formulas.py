@@ -8,13 +8,14 @@ from typing import Any
 
 from .. import functions as F
 from .._tensor import Tensor, wrap
-from ..dispatch import view
+from ..dispatch import arrays, view
 from ..engine.layout import STRIDED_VIEW
 from ..functions._arrays import run_arrays
 from ..functions._indices import launch, run
 from ..functions.pooling import spread_means  # noqa: F401 - for the formulas
 from ..kernels import BY_NAME
 
+cat, conv3d = F.cat, F.conv3d
 SLICE_PUT, LINE_MAP = BY_NAME["slice_put"], BY_NAME["line_map"]
 DIM_WORDS = 4
 NONE = -1
@@ -23,6 +24,21 @@ NONE = -1
 def zeros(like: Tensor, shape: Sequence[int]) -> Tensor:
     """Zeros of the dtype of `like`."""
     return F.zeros(tuple(shape), dtype=like.dtype)
+
+
+def ones(like: Tensor, shape: Sequence[int]) -> Tensor:
+    """Ones of the dtype of `like`."""
+    return F.ones(tuple(shape), dtype=like.dtype)
+
+
+def counting(n: int) -> Tensor:
+    """0, 1, .. n - 1."""
+    return F.arange(n)
+
+
+def above_diagonal(rows: int, columns: int) -> Tensor:
+    """A mask of what is right of the diagonal."""
+    return counting(columns) > counting(rows).unsqueeze(1)  # type: ignore[attr-defined, operator]
 
 
 def constant(values: Any) -> Tensor:
@@ -54,6 +70,13 @@ def at_indices(name: str, operands: Sequence[Tensor], shape: Sequence[int], word
     """Run an operation on indices with the attribute words of another that has the same."""
     dense = [x.contiguous() for x in operands]  # type: ignore[attr-defined]
     return wrap(launch(BY_NAME[name], dense, tuple(shape), tuple(words[1:])))
+
+
+def run_op(name: str, operands: Sequence[Tensor | None], *outputs: Any) -> list[Tensor]:
+    """Run an array operation; `outputs` are pairs (tensor of the dtype, shape), and last the attribute words."""
+    *described, words = outputs
+    made = arrays(BY_NAME[name], operands, [(like.dtype, tuple(shape)) for like, shape in described], words)
+    return [wrap(slot) for slot in made]
 
 
 def window(x: Tensor, words: Sequence[int]) -> Tensor:

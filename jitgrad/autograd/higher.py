@@ -229,7 +229,7 @@ def _of_arrays(row: Row, op: Op, k: int, cotangents: Cotangents) -> Any:
     if all(cotangents[int(n[1:] or 0)] is None for n in names if _is_cotangent(n)):
         return None
     extra = {
-        "k": k,
+        "position": k,
         "words": row.words,
         "shapes": [row.shape(j) if row.slots[j] else None for j in range(row.inputs)],
     }

@@ -5,6 +5,7 @@ from .jit import entry, jit
 from .layout import (
     BAD_DTYPE,
     CONTIGUOUS,
+    DETACHED,
     EXTERNAL,
     INFERENCE,
     INFERENCE_MODE,
@@ -166,6 +167,7 @@ def detach(c, slot):
         return status
     s = alias(c, slot)
     slot_at(c, s).handles = 1
+    slot_at(c, s).flags |= DETACHED
     return s
 
 

@@ -20,6 +20,7 @@ GROUPS = {
         "adopt",
         "begin_walk",
         "end_walk",
+        "exchange",
         "free_state",
         "give_cotangent",
         "hold_tape",
@@ -74,6 +75,7 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
         backward,
         cotangents,
         create,
+        exchange,
         growth,
         handles,
         hot,
@@ -88,7 +90,7 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
     )
     from .tables import CONTEXT
 
-    modules = (arrays, backward, cotangents, create, growth, handles, hot, pace, record, recording,
+    modules = (arrays, backward, cotangents, create, exchange, growth, handles, hot, pace, record, recording,
                replay, team, turns, update, views)  # fmt: skip
     found = {}
     for module in modules:

@@ -68,6 +68,7 @@ NEEDED = 64  # on a path to a captured slot, during a walk
 TOUCHED = 128  # in the walk's list of leaves
 INFERENCE = 256  # made under inference_mode
 SAVED_BY_MAKER = 512  # one of the counts in `saved` is the row's that made the slot
+DETACHED = 2048  # shares memory with another tensor whose history it does not follow
 ORPHAN = 1024  # its row has been told that nobody needs this output
 
 storage_dtype = np.dtype(

@@ -32,9 +32,9 @@ from .generator import *
 from .random import *
 from .draws import *
 from .dropout import *
-from .pooling import *
 from .normalization import *
 from .channel_norms import *
+from .pooling import *
 from .shuffling import *
 from . import padding, pooling, resampling
 from . import filling

@@ -12,11 +12,21 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .._tensor import Tensor, wrap
+from ..aliases import write
 from ..dispatch import CONTEXT, demand, refuse, spared, view
 from ..dtypes import bool_, dtype, int64, uint8
 from ..engine import layout
 from ..engine.entry import entries
-from ..engine.layout import CONTIGUOUS, COPY_OPERANDS, MAX_DIMS, S_DTYPE, S_FLAGS, S_STORAGE, SLOT_WORDS
+from ..engine.layout import (
+    CONTIGUOUS,
+    COPY_OPERANDS,
+    MAX_DIMS,
+    S_DTYPE,
+    S_FLAGS,
+    S_STORAGE,
+    SLOT_WORDS,
+    VIEW_IN_PLACE,
+)
 from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ..store import store
@@ -116,6 +126,8 @@ def _run(
             return slot
         if slot == COPY_OPERANDS:
             return _run(op, spared(operands), kind, shape, words, into, key)
+        if slot == VIEW_IN_PLACE:
+            return write(op.name, into, operands, lambda given: _run(op, given, kind, shape, words, 0, key))
         if not store.mend(slot):
             refuse(op, operands, slot, into, None)
 

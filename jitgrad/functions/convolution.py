@@ -10,7 +10,7 @@ from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT, refuse
 from ..dtypes import float64
 from ..engine.entry import entries
-from ..engine.layout import S_DIMS, S_DTYPE, S_SHAPE, SLOT_WORDS
+from ..engine.layout import CONTIGUOUS, S_DIMS, S_DTYPE, S_FLAGS, S_SHAPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import FLOAT32, MAX_DIMS
 from ..kernels.convolution_shape import layout
@@ -43,8 +43,6 @@ class _Plan(NamedTuple):
 
 
 _plans: dict[tuple, _Plan] = {}
-_ids = array("q", (0, 0, 0))
-_IDS_PLACE = _ids.buffer_info()[0]
 
 
 def _run(name: str, key: tuple, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -53,7 +51,8 @@ def _run(name: str, key: tuple, input: Tensor, weight: Tensor, bias: Tensor | No
     try:
         at, w = input._slot * SLOT_WORDS, weight._slot * SLOT_WORDS
         third = 0 if bias is None else bias._slot
-    except AttributeError:
+        b = third * SLOT_WORDS
+    except (AttributeError, TypeError):
         require_tensors(name, input, weight, optional=bias)
         raise
     words = store.slots
@@ -64,18 +63,17 @@ def _run(name: str, key: tuple, input: Tensor, weight: Tensor, bias: Tensor | No
         tuple(words[at + S_SHAPE : at + S_SHAPE + words[at + S_DIMS]]),
         words[w + S_DTYPE],
         tuple(words[w + S_SHAPE : w + S_SHAPE + words[w + S_DIMS]]),
-        None if bias is None else (bias.dtype.code, tuple(bias.shape)),
+        third and (words[b + S_DTYPE], words[b + S_DIMS], words[b + S_SHAPE]),
     )
     plan = _plans.get(full)
     if plan is None:
         plan = _planned(name, full, input, weight, bias)
         if plan is None:
             return _elsewhere(name, key, input, weight, bias)
-    if not weight.is_contiguous():  # type: ignore[attr-defined]
+    if not words[w + S_FLAGS] & CONTIGUOUS or (bias is not None and not words[b + S_FLAGS] & CONTIGUOUS):
         weight = weight.contiguous()  # type: ignore[attr-defined]
-    if bias is not None and not bias.is_contiguous():  # type: ignore[attr-defined]
-        bias = bias.contiguous()  # type: ignore[attr-defined]
-        third = bias._slot
+        bias = None if bias is None else bias.contiguous()  # type: ignore[attr-defined]
+        third = 0 if bias is None else bias._slot
     while True:
         ids, outputs = array("q", (input._slot, weight._slot, third)), plan.outputs[:]
         slot = entries.apply_arrays(

@@ -29,11 +29,11 @@ MSE, CROSS_ENTROPY, NLL = BY_NAME["mse_loss"], BY_NAME["cross_entropy_mean"], BY
 MSE_CODE, CROSS_ENTROPY_CODE = MSE.code, CROSS_ENTROPY.code
 
 # where kernels report what is wrong with their operands: what, and a number (see kernels/reports.py)
-_REPORT = array("q", (0, 0))
-_REPORT_ADDRESS = _REPORT.buffer_info()[0]
+REPORT = array("q", (0, 0))
+REPORT_ADDRESS = REPORT.buffer_info()[0]
 BAD_TARGET = 2
 
-_REPORT_WORDS = array("q", (_REPORT_ADDRESS,))
+_REPORT_WORDS = array("q", (REPORT_ADDRESS,))
 _REPORT_PLACE = _REPORT_WORDS.buffer_info()[0]
 
 _dim_words: dict[int, array] = {}
@@ -148,7 +148,7 @@ def cross_entropy_mean(input: Tensor, target: Tensor, ignore_index: int = -100) 
     """
     known = _ignored_words.get(ignore_index)
     if known is None:
-        words = array("q", (ignore_index, _REPORT_ADDRESS))
+        words = array("q", (ignore_index, REPORT_ADDRESS))
         known = _ignored_words[ignore_index] = words, words.buffer_info()[0]
     try:
         slot = entries.apply(
@@ -160,7 +160,7 @@ def cross_entropy_mean(input: Tensor, target: Tensor, ignore_index: int = -100) 
     if slot < 0:
         slot = complete(CROSS_ENTROPY, (input, target), known[0], 0, slot)
     loss = wrap(slot)
-    if _REPORT[0]:
+    if REPORT[0]:
         _refuse("cross_entropy", input, target)
     return loss
 
@@ -195,14 +195,14 @@ def _loss(name: str, op: Op, input: Tensor, target: Tensor) -> Tensor:
     """Run a loss whose only attribute is the report's address."""
     slot = entries.apply(CONTEXT, op.code, 0, input._slot, target._slot, 0, 0, _REPORT_PLACE, 1)
     loss = wrap(slot if slot >= 0 else complete(op, (input, target), _REPORT_WORDS, 0, slot))
-    if _REPORT[0]:
+    if REPORT[0]:
         _refuse(name, input, target)
     return loss
 
 
 def _refuse(name: str, input: Tensor, target: Tensor) -> NoReturn:
-    what, value = _REPORT
-    _REPORT[0] = 0
+    what, value = REPORT
+    REPORT[0] = 0
     if what == BAD_TARGET:
         raise IndexError(
             f"Target {value} is out of bounds. {name}: the input has {input.shape[1]} classes, so a target "

@@ -274,7 +274,9 @@ def watch(module: Module, plain: tuple[Callable, ...]) -> None:
 
 
 def note_hooks(module: Module) -> None:
-    """Tell recorded programs that the hooks of a module are others now."""
+    """Tell recorded programs that the hooks of a module are others now; without any it forgets that it had some."""
+    if module._hooks is not None and next(module._hooks.functions(), None) is None:
+        set_plainly(module, "_hooks", None)
     set_plainly(module, "_changes", getattr(module, "_changes", 0) + 1)
     store.structure_changed()
     if store.recording is not None:

@@ -131,7 +131,9 @@ class Embedding(_Table):
     def forward(self, input: Tensor) -> Tensor:
         padding = self.padding_idx
         if self.max_norm is None:
-            return T.embedding(self.weight, input, -1 if padding is None else padding, self.scale_grad_by_freq)
+            return T.embedding(
+                self.weight, input, -1 if padding is None else padding, self.scale_grad_by_freq
+            )
         return F.embedding(
             input, self.weight, padding, self.max_norm, self.norm_type, self.scale_grad_by_freq
         )
@@ -224,8 +226,10 @@ class EmbeddingBag(_Table):
 
     def extra_repr(self) -> str:
         options = {"max_norm": None, "norm_type": 2.0, "scale_grad_by_freq": False}
-        return self._options(options) + f", mode={self.mode!r}" + (
-            f", padding_idx={self.padding_idx}" if self.padding_idx is not None else ""
+        return (
+            self._options(options)
+            + f", mode={self.mode!r}"
+            + (f", padding_idx={self.padding_idx}" if self.padding_idx is not None else "")
         )
 
     @classmethod

@@ -177,7 +177,13 @@ class TransformerDecoderLayer(Module):
         self, x: Tensor, memory: Tensor, mask: Tensor | None, padding: Tensor | None, is_causal: bool
     ) -> Tensor:
         found = self.multihead_attn(
-            x, memory, memory, attn_mask=mask, key_padding_mask=padding, is_causal=is_causal, need_weights=False
+            x,
+            memory,
+            memory,
+            attn_mask=mask,
+            key_padding_mask=padding,
+            is_causal=is_causal,
+            need_weights=False,
         )
         return self.dropout2(found[0])
 
@@ -295,7 +301,16 @@ class Transformer(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        sizes = (d_model, nhead, dim_feedforward, dropout, activation, layer_norm_eps, batch_first, norm_first)
+        sizes = (
+            d_model,
+            nhead,
+            dim_feedforward,
+            dropout,
+            activation,
+            layer_norm_eps,
+            batch_first,
+            norm_first,
+        )
         made = {"bias": bias, "device": device, "dtype": dtype}
 
         def stack(kind: type, layer: type, count: int) -> Module:

@@ -100,8 +100,9 @@ class Program:
         live = table[(table["owner"] == self.recording.number) & lasting]
         rows = list(rows_of(self.recording.log))
         self.reports = Reports(rows, self._arguments)
-        kept = [(int(x["address"]), int(x["address"] + x["bytes"])) for x in live] + self.reports.kept
-        facts = Facts(self._finder.at, self.recording.blocks[:, 0].tolist(), kept)
+        kept = [(int(x["address"]), int(x["address"] + x["bytes"])) for x in live]
+        own = self.recording.blocks[:, 0].tolist()
+        facts = Facts(self._finder.at, own, kept, lambda row: self.reports.cell_of(row) != 0)
         self._extra = facts.extra
         if not base:
             self._check_alive(rows, live)

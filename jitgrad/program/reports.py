@@ -1,6 +1,6 @@
-"""Indices out of range: rows that meet one report it, and a replay stops there instead of going on with nonsense.
+"""Values out of range: rows that meet one report it, and a replay stops there instead of going on with nonsense.
 
-A kernel cannot raise, so it reports a bad index in a cell of memory. In a program every such row has a cell of
+A kernel cannot raise, so it reports a bad index or value in a cell of memory. In a program every such row has a cell of
 its own, at which the walk looks when the row has run. Classes that come straight from an argument are looked at
 before anything runs.
 """
@@ -13,13 +13,17 @@ from typing import Any
 import numpy as np
 
 from ..functions import _indices, losses
+from ..functions._checks import REFUSALS
 from ..kernels.abi import R_ATTRS
 from .rows import Row, View, attributes
 
+VALUE_CHECK = "within"
 CLASS_LOSSES = ("cross_entropy_mean", "nll_gather")
 IGNORE_NOTHING = -(1 << 62)
 CELL_WORDS = 5
-BAD, FIRST, VALUE, SIZE, LATE = range(CELL_WORDS)  # FIRST: the class, or the dimension of the index
+BAD, FIRST, VALUE, SIZE, LATE = range(
+    CELL_WORDS
+)  # FIRST: the class, the dimension of the index, or which check
 
 
 class Reports:
@@ -36,8 +40,6 @@ class Reports:
     ----------
     checks : list of [argument, classes, ignored]
         Arguments whose values are looked at before a replay.
-    kept : list of (int, int)
-        Memory that rows write which must not be left out, as they may report.
     """
 
     def __init__(self, rows: list[Row], arguments: list[dict[str, Any]]) -> None:
@@ -50,7 +52,6 @@ class Reports:
                     places.append((row, begin + k))
         self.cells = np.zeros((len(places), CELL_WORDS), np.int64)
         self.checks: list[list[int]] = []
-        self.kept: list[tuple[int, int]] = []
         self._ops: dict[int, str] = {}
         for k, (row, place) in enumerate(places):
             cell = int(self.cells[k].ctypes.data)
@@ -62,7 +63,6 @@ class Reports:
                 self.checks.append(check)
             else:
                 self._ops[cell] = row.op
-                self.kept += [(w.begin, w.end) for w in row.writes]
 
     def cell_of(self, row: Row) -> int:
         """The address of the cell to look at after a row, or 0."""
@@ -90,11 +90,14 @@ class Reports:
                 self.cells[k, LATE] = late
             late = late or any(is_seen(w) and w.numel for w in row.writes)
 
-    def error(self, cell: int) -> IndexError:
+    def error(self, cell: int) -> Exception:
         """What a cell says."""
         words = self.cells[(cell - self.cells.ctypes.data) // (8 * CELL_WORDS)]
         op = self._ops[cell]
         words[BAD] = 0
+        if op == VALUE_CHECK:
+            kind, message = REFUSALS[words[FIRST]]
+            return kind(f"{message}, in a compiled step")
         if op in CLASS_LOSSES:
             return IndexError(f"Target {words[FIRST]} is out of bounds. {op}: in a compiled step")
         return IndexError(
@@ -105,9 +108,9 @@ class Reports:
 
 def _report_memory() -> tuple[tuple[int, int], ...]:
     """Where rows report that run eagerly."""
-    indices, loss = _indices._REPORTS_AT, losses._REPORT_ADDRESS
+    indices, loss = _indices._REPORTS_AT, losses.REPORT_ADDRESS
     size = 8 * _indices.REPORTS * _indices.REPORT_WORDS
-    return (indices, indices + size), (loss, loss + 8 * len(losses._REPORT))
+    return (indices, indices + size), (loss, loss + 8 * len(losses.REPORT))
 
 
 def _direct(row: Row, arguments: list[dict[str, Any]]) -> list[int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
@@ -207,7 +208,27 @@ def _matmul_flops(row: Row) -> int:
     return sum(2 * arrays[3].numel * k for k in inner)
 
 
-PRODUCTS = {"linear": _linear_flops, "matmul": _matmul_flops}
+def _convolution_flops(row: Row) -> int:
+    """Arrays x, w, bias, y, workspace, and backward also g, g of the workspace, gx, gw, gbias.
+
+    Each position of the map takes a filter's weights. The map is y, or x for a transposed convolution.
+    """
+    arrays = _arrays(row)
+    weight = next((arrays[k] for k in (1, 8) if k in arrays), None)
+    forward, backward = ((0,), (0, 7)) if row.op == "convolution_transpose" else ((3,), (5,))
+    map_ = next((arrays[k] for k in (backward if row.variant else forward) if k in arrays), None)
+    if weight is None or map_ is None:
+        return 0
+    products = sum(k in arrays for k in (7, 8)) if row.variant else 1
+    return 2 * products * map_.numel * math.prod(weight.shape[1:])
+
+
+PRODUCTS = {
+    "linear": _linear_flops,
+    "matmul": _matmul_flops,
+    "convolution": _convolution_flops,
+    "convolution_transpose": _convolution_flops,
+}
 
 
 def _bytes(view: View) -> int:

@@ -1,16 +1,17 @@
 """Functions of neural networks: PyTorch's ``torch.nn.functional``."""
 
 from jitgrad.functions import (
+    one_hot,
+    channel_shuffle,
+    pixel_shuffle,
+    pixel_unshuffle,
     conv1d,
     conv2d,
     conv3d,
     conv_transpose1d,
     conv_transpose2d,
     conv_transpose3d,
-    one_hot,
 )
-from jitgrad.functions import channel_shuffle, pixel_shuffle, pixel_unshuffle
-
 from .activation import (
     celu,
     celu_,
@@ -46,40 +47,13 @@ from .activation import (
     threshold,
     threshold_,
 )
-from .attention import multi_head_attention_forward, scaled_dot_product_attention
 from .classification import cross_entropy, nll_loss
-from .folding import fold, unfold
-from .dropout import (
-    alpha_dropout,
-    dropout1d,
-    dropout2d,
-    dropout3d,
-    feature_alpha_dropout,
-)
-from .linear import (
-    bilinear,
-    cosine_similarity,
-    dropout,
-    linear,
-    normalize,
-    pairwise_distance,
-)
-from .margin import (
-    cosine_embedding_loss,
-    hinge_embedding_loss,
-    margin_ranking_loss,
-    triplet_margin_loss,
-)
+from .dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from .linear import bilinear, cosine_similarity, dropout, linear, normalize, pairwise_distance
+from .margin import cosine_embedding_loss, hinge_embedding_loss, margin_ranking_loss, triplet_margin_loss
 from .normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from .probability import binary_cross_entropy, binary_cross_entropy_with_logits, kl_div
-from .regression import (
-    gaussian_nll_loss,
-    huber_loss,
-    l1_loss,
-    mse_loss,
-    poisson_nll_loss,
-    smooth_l1_loss,
-)
+from .regression import gaussian_nll_loss, huber_loss, l1_loss, mse_loss, poisson_nll_loss, smooth_l1_loss
 from .unpooling import max_unpool1d, max_unpool2d, max_unpool3d
 from .adaptive_pooling import (
     adaptive_avg_pool1d,
@@ -106,15 +80,10 @@ from .pooling import (
     max_pool3d,
     max_pool3d_with_indices,
 )
+from .vision import pad, interpolate, upsample, upsample_nearest, upsample_bilinear, local_response_norm
+from .attention import multi_head_attention_forward, scaled_dot_product_attention
 from .sparse import embedding, embedding_bag
-from .vision import (
-    pad,
-    interpolate,
-    upsample,
-    upsample_nearest,
-    upsample_bilinear,
-    local_response_norm,
-)
+from .folding import fold, unfold
 
 __all__ = [
     "adaptive_avg_pool1d",

@@ -328,5 +328,3 @@ def _with_weights(q, k, v, mask: Tensor | None, dropout_p: float) -> tuple[Tenso
     if dropout_p > 0.0:
         weights = T.dropout(weights, dropout_p, True)
     return weights @ v, weights
-
-

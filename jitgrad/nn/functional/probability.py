@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
-from jitgrad.autograd import no_grad
 from jitgrad.functions._call import require_tensors
-from jitgrad.store import store
+from jitgrad.functions._checks import within
 
 from ._reduction import REDUCTIONS, check_reduction, chosen_reduction, legacy_reduction, reduced
+
+_check_probabilities = within(
+    0.0,
+    1.0,
+    RuntimeError,
+    "binary_cross_entropy: all elements of input should be between 0 and 1; "
+    "for logits there is binary_cross_entropy_with_logits",
+    nan_as=math.inf,
+)
 
 
 def binary_cross_entropy(
@@ -49,12 +58,7 @@ def binary_cross_entropy(
             f"binary_cross_entropy: target size {tuple(target.shape)} must be the same as input "
             f"size {tuple(input.shape)}; reshape one of them"
         )
-    with store.outside_recording(), no_grad():
-        if not ((input >= 0) & (input <= 1)).all().item():
-            raise RuntimeError(
-                "binary_cross_entropy: all elements of input should be between 0 and 1; "
-                "for logits there is binary_cross_entropy_with_logits"
-            )
+    _check_probabilities(input)
     loss = T.bce(input, target)
     return reduced(loss if weight is None else loss * weight, reduction)
 

@@ -10,9 +10,13 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 from jitgrad.functions._call import require_tensors
-from jitgrad.store import store
+from jitgrad.functions._checks import within
 
 from ._reduction import check_reduction, chosen_reduction, reduced, reduced_with_weight
+
+_check_variances = within(
+    0.0, math.inf, ValueError, "gaussian_nll_loss: var has negative entries", nan_as=0.0
+)
 
 
 def _check_sizes(input: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
@@ -233,9 +237,7 @@ def gaussian_nll_loss(
         var = T.full_like(input, var)
     else:
         var = _fitted_variance(input, var)
-        with store.outside_recording(), no_grad():
-            if (var < 0).any().item():
-                raise ValueError("gaussian_nll_loss: var has negative entries")
+        _check_variances(var)
     var = var.clone()
     with no_grad():
         var.clamp_(min=eps)

@@ -1,7 +1,6 @@
 """Help around models: PyTorch's ``torch.nn.utils``."""
 
-from . import rnn
-from . import parametrizations, parametrize
+from . import parametrizations, parametrize, rnn
 from .clip_grad import (
     clip_grad_norm_,
     clip_grad_value_,

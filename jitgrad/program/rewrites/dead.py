@@ -9,11 +9,11 @@ Spans = dict[int, list[tuple[int, int]]]
 
 
 def drop_dead_rows(rows: list[Row], facts: Facts) -> list[Row]:
-    """Drop rows that write nothing that is read later, in the program or after it."""
+    """Drop rows that write nothing that is read later, in the program or after it, and report nothing."""
     live: Spans = {block: list(spans) for block, spans in facts.kept.items()}  # what somebody will read
     needed: list[Row] = []
     for row in reversed(rows):
-        if row.writes and not any(_is_live(w, live, facts) for w in row.writes):
+        if row.writes and not facts.reports(row) and not any(_is_live(w, live, facts) for w in row.writes):
             continue
         needed.append(row)
         for w in row.writes:

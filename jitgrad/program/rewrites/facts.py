@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from ..rows import View
+from ..rows import Row, View
 
 ALIGNMENT = 64
 
@@ -24,12 +24,19 @@ class Facts:
     kept : iterable of (int, int)
         First byte and one past the last byte of own memory that is read after a replay: results, and gradients
         of leaves.
+    reports : callable
+        Whether a row may find something wrong, and so must run though nothing reads what it writes.
     """
 
     def __init__(
-        self, outside: Callable[[int], int], blocks: Iterable[int], kept: Iterable[tuple[int, int]]
+        self,
+        outside: Callable[[int], int],
+        blocks: Iterable[int],
+        kept: Iterable[tuple[int, int]],
+        reports: Callable[[Row], bool],
     ) -> None:
         self.outside = outside
+        self.reports = reports
         self._blocks = sorted(blocks)
         self.kept: dict[int, list[tuple[int, int]]] = {}
         for span in kept:

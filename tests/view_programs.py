@@ -1,0 +1,183 @@
+"""Small programs that write in place into views and bases while gradients are recorded.
+
+Each takes the module (jitgrad or PyTorch) and two leaves, `a` of shape (3, 4) and `w` of shape (4,), and returns
+tensors whose values and gradients are compared.
+"""
+
+from __future__ import annotations
+
+
+def row_times_vector(m, a, w):
+    x = a * 1
+    x[0].mul_(w)
+    return (x,)
+
+
+def view_is_used_after(m, a, w):
+    x = a * 1
+    v = x[1]
+    v.mul_(w)
+    return v * 2, x.sin()
+
+
+def view_is_used_before_and_after(m, a, w):
+    x = a * 2
+    v = x[1]
+    before = v + 1
+    v.add_(w)
+    return before, v, x * x
+
+
+def sibling_views(m, a, w):
+    x = a * 1
+    first, second = x[0], x[:, 1]
+    first.mul_(w)
+    return first.sin(), second.sin(), x.exp()
+
+
+def base_is_written(m, a, w):
+    x = a * 1
+    v = x[2]
+    x.mul_(w)
+    return v.sin(), x.cos()
+
+
+def base_without_gradient(m, a, w):
+    x = m.zeros(3, 4, dtype=m.float64)
+    v = x[1]
+    v.add_(w)
+    u = x[:, 0]
+    return v * 2, x * 3, u
+
+
+def view_of_view(m, a, w):
+    x = a * 1
+    v = x.t()
+    u = v[1:3]
+    u.mul_(2)
+    u.add_(w[:1])
+    return u, v.sin(), x.exp()
+
+
+def setitem_on_a_view(m, a, w):
+    x = a * 1
+    v = x[1:]
+    v[0] = w * w
+    v[1, 2:] = w[:2]
+    return v.sin(), x * x
+
+
+def setitem_with_indices_on_a_view(m, a, w):
+    x = a * 1
+    v = x[:, 1:]
+    v[m.tensor([0, 2])] = w[1:] * 2
+    return v * v, x.sin()
+
+
+def reshaped_view(m, a, w):
+    x = a * 1
+    v = x.view(2, 6)
+    v[:, ::2].mul_(3)
+    return v.sin(), x * x
+
+
+def reshaped_temporary(m, a, w):
+    v = (a * 1).view(12)
+    v[2:6].mul_(w)
+    return (v * v,)
+
+
+def chunks(m, a, w):
+    left, right = (a * 1).chunk(2, 1)
+    left.mul_(w[:2])
+    right.add_(left)
+    return left.sin(), right.sin()
+
+
+def copy_into(m, a, w):
+    x = a * 1
+    x[1].copy_(w)
+    x[:, 2].copy_(a[:, 0] * 2)
+    return (x * x,)
+
+
+def fill_and_zero(m, a, w):
+    x = a * w
+    x[0].zero_()
+    x[1].fill_(3.0)
+    return (x * x,)
+
+
+def several_writes(m, a, w):
+    x = a * 1
+    for k in range(3):
+        x[k].mul_(x[k - 1] + w)
+    return (x,)
+
+
+def running_state(m, a, w):
+    out = m.zeros(3, 4, dtype=m.float64)
+    state = w * 1
+    for k in range(3):
+        state = (state + a[k]).tanh()
+        out[k] = state
+    return out, out[1] * 2
+
+
+def diagonal(m, a, w):
+    x = a * 1
+    x.diagonal().mul_(w[:3])
+    return (x * x,)
+
+
+def in_place_chain_on_base_and_view(m, a, w):
+    x = a * 1
+    v = x[0]
+    x.mul_(2)
+    v.add_(w)
+    x.sin_()
+    return v * v, x.exp()
+
+
+def masked_fill_of_a_view(m, a, w):
+    x = a * 1
+    x[1:].masked_fill_(m.tensor([True, False, True, False]), 2.0)
+    return (x * w,)
+
+
+def detached_keeps_no_history(m, a, w):
+    x = a * 1
+    d = x.detach()
+    x[0].mul_(w)
+    return x * 2, d * w
+
+
+def no_grad_write(m, a, w):
+    x = a * 1
+    v = x[0]
+    with m.no_grad():
+        v.mul_(2)
+    return v * w, x * 3
+
+
+def squeezed(m, a, w):
+    x = a * 1
+    v = x.unsqueeze(0)
+    v.mul_(w)
+    return v * 2, x.sin()
+
+
+def index_add(m, a, w):
+    x = a * 1
+    x[1:].index_add_(0, m.tensor([0, 0]), a[:2] * w)
+    return (x.sin(),)
+
+
+def clamp_and_relu(m, a, w):
+    x = a * w
+    x[0].clamp_(-0.5, 0.5)
+    x[1].relu_()
+    return (x * x,)
+
+
+PROGRAMS = {f.__name__: f for f in list(globals().values()) if callable(f) and f.__module__ == __name__}
