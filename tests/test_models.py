@@ -290,3 +290,5 @@ def test_wrong_sizes_of_a_gpt_are_refused():
         models.GPT(9, 4, 1, 3, 8)
     with pytest.raises(ValueError, match="block size is only 4"):
         models.GPT(9, 4, 1, 2, 8)(jg.zeros(1, 5, dtype=jg.int64))
+    with pytest.raises(ValueError, match=r"expected tokens of shape \(N, T\), got shape \(4,\)"):
+        models.GPT(9, 4, 1, 2, 8)(jg.zeros(4, dtype=jg.int64))

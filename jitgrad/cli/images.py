@@ -119,7 +119,7 @@ def idx_array(data: bytes, dims: int, path: Path) -> np.ndarray:
 
 def _split(x_train: np.ndarray, y_train: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> Split:
     scaled = [(x.reshape(len(x), -1) / np.float32(WHITE)).astype(np.float32) for x in (x_train, x_test)]
-    mean, deviation = scaled[0].mean(dtype=np.float64), scaled[0].std(dtype=np.float64)
+    mean, deviation = (float(f(scaled[0], dtype=np.float64)) for f in (np.mean, np.std))
     train, test = (
         np.ascontiguousarray((x - mean) / deviation, np.float32).reshape(-1, 1, SIDE, SIDE) for x in scaled
     )

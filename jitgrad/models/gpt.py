@@ -137,8 +137,10 @@ class GPT(nn.Module):
         Raises
         ------
         ValueError
-            When there are more positions than the model can see.
+            When the tokens are not (N, T), or there are more positions than the model can see.
         """
+        if tokens.ndim != 2:
+            raise ValueError(f"GPT: expected tokens of shape (N, T), got shape {tuple(tokens.shape)}")
         positions = tokens.shape[1]
         if positions > self.block_size:
             raise ValueError(

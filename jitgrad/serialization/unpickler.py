@@ -52,7 +52,7 @@ class Unpickler:
                 if step is None:
                     raise UnpicklingError(f"load: the pickle has an unsupported instruction {code!r}")
                 step(self)
-        except (IndexError, KeyError, struct.error, UnicodeDecodeError) as error:
+        except (IndexError, KeyError, RecursionError, struct.error, UnicodeDecodeError) as error:
             raise UnpicklingError(
                 f"load: the file's pickle is damaged ({type(error).__name__}: {error})"
             ) from None
