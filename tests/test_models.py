@@ -16,7 +16,7 @@ from jitgrad.store import store
         (models.resnet20, 269_722, 116),
         (models.LeNet5, 44_426, 10),
         (lambda: models.MLP(784, (128,), 10), 101_770, 4),
-        (lambda: models.GPT(27, 16, 1, 4, 16), 4_432, 17),
+        (lambda: models.GPT(27, 16, 1, 4, 16), 4_432, 21),
         (lambda: models.LSTMLanguageModel(27, 16, 32), 7_723, 7),
     ],
 )

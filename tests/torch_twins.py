@@ -86,11 +86,13 @@ class Attention(nn.Module):
     def __init__(self, width, heads):
         super().__init__()
         self.heads = heads
-        self.qkv, self.proj = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.query, self.key = nn.Linear(width, width), nn.Linear(width, width)
+        self.value, self.proj = nn.Linear(width, width), nn.Linear(width, width)
 
     def forward(self, x):
         n, t, width = x.shape
-        q, k, v = (part.view(n, t, self.heads, -1).transpose(1, 2) for part in self.qkv(x).chunk(3, -1))
+        layers = self.query, self.key, self.value
+        q, k, v = (layer(x).view(n, t, self.heads, -1).transpose(1, 2) for layer in layers)
         scores = (q @ k.transpose(-1, -2)) / (width // self.heads) ** 0.5
         scores = scores.masked_fill(torch.ones(t, t).triu(1).bool(), -torch.inf)
         return self.proj((scores.softmax(-1) @ v).transpose(1, 2).reshape(n, t, width))

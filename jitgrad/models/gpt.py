@@ -33,18 +33,19 @@ class CausalSelfAttention(nn.Module):
     def __init__(self, width: int, heads: int, dropout: float = 0.0, bias: bool = True) -> None:
         super().__init__()
         self.heads, self.dropout = heads, dropout
-        self.qkv = nn.Linear(width, 3 * width, bias=bias)
+        # three products: the parts of one would meet again in the walk back, piece by piece
+        self.query = nn.Linear(width, width, bias=bias)
+        self.key = nn.Linear(width, width, bias=bias)
+        self.value = nn.Linear(width, width, bias=bias)
         self.proj = nn.Linear(width, width, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """What every position gathers, (N, T, width)."""
-        batch, positions, width = x.shape
-        q, k, v = (
-            self.qkv(x).view(batch, positions, 3, self.heads, width // self.heads).permute(2, 0, 3, 1, 4)
-        )
+        shape = (*x.shape[:2], self.heads, -1)
+        q, k, v = (layer(x).view(shape).transpose(1, 2) for layer in (self.query, self.key, self.value))
         dropout = self.dropout if self.training else 0.0
         y = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
-        return self.proj(y.transpose(1, 2).reshape(batch, positions, width))
+        return self.proj(y.transpose(1, 2).reshape(x.shape))
 
 
 class Block(nn.Module):
