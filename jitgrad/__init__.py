@@ -15,6 +15,7 @@ from .autograd import (
     no_grad,
     set_grad_enabled,
 )
+from .custom import op
 from .dtypes import (
     Size,
     bool_,

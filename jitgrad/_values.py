@@ -115,7 +115,8 @@ class Values:
                 "detach() it first"
             )
         values = np.array(np.asarray(_Memory(self.detach())))
-        return _rebuild, (type(self), values, self.requires_grad, self.__dict__ or None)
+        attributes = {k: v for k, v in self.__dict__.items() if k != "_hooks"}
+        return _rebuild, (type(self), values, self.requires_grad, attributes or None)
 
     def __deepcopy__(self, memo: dict) -> Tensor:
         rebuild, arguments = self.__reduce_ex__(2)

@@ -21,6 +21,7 @@ from .engine.entry import entries
 from .engine.layout import (
     DETACHED,
     IS_VIEW,
+    NOTED,
     RESHAPE,
     S_ADDRESS,
     S_FLAGS,
@@ -205,6 +206,10 @@ def _show(slot: int, whole: Tensor, is_base: bool) -> None:
     else:
         made = view(STRIDED_VIEW, whole, array("q", _words_in(whole, slot)), "as_strided")
     entries.exchange(CONTEXT, slot, made)
+    if store.slots[made * SLOT_WORDS + S_FLAGS] & NOTED:
+        from .autograd.notes import move_note
+
+        move_note(slot, made)
     entries.release(CONTEXT, made)
     store.structure_changed()
 

@@ -28,6 +28,7 @@ _READS |= {f"y{k}": layout.USE_OUTPUT << k for k in range(1, layout.MAX_OUTPUTS)
 
 def publish(op: Op) -> None:
     """Write one operation's line of the engine's table."""
+    store.grow_ops(op.code + 1)
     line = store.ops[op.code]
     line["kind"] = op.kind
     line["inputs"] = 0 if op.operands == ("*",) else len(op.operands)
@@ -178,12 +179,26 @@ def refuse(op: Op, operands: Sequence[Any], status: int, into: int, words: array
         )
     if status == layout.STALE_VIEW:
         refuse_stale_view(op.name)
+    if status == layout.INFERENCE_SAVED:
+        raise RuntimeError(f"{op.name}: {INFERENCE_SAVED}")
+    if status == layout.INFERENCE_IN_PLACE:
+        raise RuntimeError(
+            f"{op.name}_: Inplace update to inference tensor outside InferenceMode is not allowed. You can make a "
+            "clone to get a normal tensor before doing inplace update"
+        )
     if status == layout.BAD_SHAPE:
         if op.kind == ARRAYS:
             refuse_contraction(op, shapes)
         refuse_broadcast(op.name, shapes, slot_shape(into) if into else None)
     del words
     raise RuntimeError(f"{op.name}: the engine refused the call (status {status}) for shapes {shapes}")
+
+
+INFERENCE_SAVED = (
+    "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
+    "computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it "
+    "in autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`"
+)
 
 
 def refuse_stale_view(name: str) -> NoReturn:

@@ -15,6 +15,7 @@ from .dispatch import CONTEXT, VIEW_CODE, VIEW_NAMES, slot_dtype, slot_shape
 from .engine import layout
 from .engine.entry import entries
 from .engine.layout import (
+    S_DIMS,
     S_FLAGS,
     S_GRAD,
     S_OUTPUT,
@@ -210,12 +211,13 @@ def _operation(offset: int) -> tuple[str, dict[str, Any]]:
     if kind == layout.STRIDED_VIEW:
         return VIEW_NAMES[code - VIEW_CODE], _view_attributes(words)
     op = OPS[code]
-    if kind == layout.ARRAYS:
+    if kind == layout.ARRAYS and not op.attributes:
         return op.name, {"words": tuple(words)} if words else {}
     attributes: dict[str, Any] = {}
     if kind == layout.REDUCE:
         mask = words[0]
-        dim = tuple(d for d in range(layout.MAX_DIMS) if (mask >> d) & 1)
+        dims = _field(int(tape[offset + T_OPERANDS]), S_DIMS)
+        dim = tuple(d for d in range(dims) if (mask >> d) & 1)
         attributes = {"dim": dim, "keepdim": bool(words[1])}
         words = words[2:]
     return op.name, attributes | {n: bits_float(w) for n, w in zip(op.attributes, words, strict=True)}
@@ -263,7 +265,7 @@ def _line(row: TapeRow) -> tuple[str, ...]:
         row.op,
         " ".join(_marked(v) for v in row.operands),
         ", ".join(f"{_marked(v)}: {_type(v)}" for v in outputs),
-        " ".join(f"{name}={_text(value)}" for name, value in row.attributes.items()),
+        " ".join(f"{name}={_text(value)}" for name, value in row.attributes.items() if value is not False),
         ", ".join(filter(None, (_summary(v.gradient) for v in outputs))),
     )
 

@@ -24,7 +24,7 @@ FIRST_SLOTS = 1 << 12
 FIRST_TAPE_WORDS = 1 << 16
 RESERVED_SLOTS = 1 << 20  # entries for which there is address space; beyond them the tables move
 RESERVED_TAPE_WORDS = 1 << 25
-OP_CAPACITY = 1024
+OP_CAPACITY = 1024  # operations for which there is room at first
 POOL_LIMIT = 1 << 31  # bytes of free large blocks kept for reuse
 
 
@@ -50,6 +50,7 @@ class Store:
         self._scratch = np.zeros(SCRATCH_WORDS, np.int64)
         self.ops = np.zeros(OP_CAPACITY, op_dtype)
         self.kernels = np.zeros((OP_CAPACITY, layout.VARIANTS, layout.N_DTYPES), np.int64)
+        self._outgrown: list[np.ndarray] = []
         self.recording: Any = None  # the program being recorded (see program/recording.py), or None
         self._words = memoryview(self._context.view(np.int64))
         self._structure = context_dtype.fields["structure"][1] // 8  # type: ignore[index]
@@ -149,6 +150,17 @@ class Store:
         longer = np.zeros(words, np.int64)
         entries.move_tape(self.context, longer.ctypes.data, words)
         self._tape = longer
+
+    def grow_ops(self, count: int) -> None:
+        """Make room for `count` operations in all."""
+        if count <= len(self.ops):
+            return
+        ops = np.zeros(2 * count, op_dtype)
+        kernels = np.zeros((2 * count, layout.VARIANTS, layout.N_DTYPES), np.int64)
+        ops[: len(self.ops)], kernels[: len(self.kernels)] = self.ops, self.kernels
+        self._outgrown += [self.ops, self.kernels]  # compiled code of another thread may still read them
+        self.ops, self.kernels = ops, kernels
+        self._context[0]["ops"], self._context[0]["kernels"] = ops.ctypes.data, kernels.ctypes.data
 
     def keep_room_for_nodes(self, count: int) -> None:
         """Make the list of freed rows of custom functions long enough for all that are alive."""

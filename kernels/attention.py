@@ -17,14 +17,14 @@ import math
 import numpy as np
 from llvmlite import ir
 
-from . import abi, layer_vjps
+from . import abi, attention_vjps
 from .attention_tiles import Heads, Matrix, Tiles
 from .formula import log
 from .math_core import fma, power_of_two
 from .math_exp import exp_minus_one, reduce_exponent
 from .nest import share
 from .operands import array_kernel
-from .softmax import larger
+from .softmax import add, larger
 from .stage import I32, I64, Vec
 from .table import array_op
 
@@ -38,6 +38,7 @@ G, _G_LSE, GQ, GK, GV, G_BIAS = range(7, 13)
 # attributes: which dimension numbers the rows of the result, and of query, key and value
 A_SCALE, A_CAUSAL, A_ROW_DIM, A_KEEP_SCALE, A_OPERAND_ROW_DIM = range(5)
 ALWAYS = (1 << 31) - 1
+CHAINS = 4  # maxima and sums side by side: each waits for the one before it
 
 # beyond this a weight is not a normal number; making such numbers costs a hundred times as much as others
 NO_WEIGHT = {abi.FLOAT32: -87.3, abi.FLOAT64: -708.3}
@@ -107,6 +108,17 @@ class _Attention:
         limit = self.wide.constant(abi.INT32, ALWAYS)
         return Vec(self.wide, self.b.select(self.causal, query.value, limit.value), abi.INT32)
 
+    def fold(self, count: ir.Value, start: Vec, combine, element) -> Vec:
+        """``element(0) .. element(count - 1)`` combined, in several chains side by side."""
+        b, s = self.b, self.wide
+        whole = b.and_(count, I64(-CHAINS))
+        with s.carried(I64(0), whole, CHAINS, [start] * CHAINS) as (r, chains, carry):
+            carry.next(*(combine(x, element(b.add(r, I64(c)))) for c, x in enumerate(chains)))
+        w, x, y, z = carry.final
+        with s.carried(whole, count, 1, [combine(combine(w, x), combine(y, z))]) as (r, (total,), carry):
+            carry.next(combine(total, element(r)))
+        return carry.final[0]
+
     def scalar(self, place: ir.Value) -> Vec:
         """A number in memory, in every lane."""
         return self.wide.splat(self.b.load(place), self.dtype)
@@ -143,8 +155,9 @@ class _Forward:
         b, s, heads, tiles = a.b, a.wide, a.heads, a.tiles
         kinds = dict.fromkeys((Q, K, V, BIAS, Y), a.dtype) | {KEEP: abi.BOOL}
         m = heads.matrices(kinds, head)
-        inside = s.tail_mask(b.sub(heads.queries, first))
-        tiles.fetch_columns(m[Q], first, inside, heads.inner, self.query, a.scale)
+        left = b.sub(heads.queries, first)
+        inside = s.tail_mask(left)
+        tiles.fetch_columns(m[Q], first, left, heads.inner, self.query, a.scale)
         b.store(a.constant(-math.inf).value, self.top)
         b.store(a.constant(0.0).value, self.total)
         tiles.clear(self.result, heads.values)
@@ -155,7 +168,7 @@ class _Forward:
         total = Vec(s, b.load(self.total), a.dtype)
         nothing = total == 0.0
         share_of = nothing.select(a.constant(0.0), 1.0 / total)
-        tiles.put_columns(self.result, m[Y], first, inside, heads.values, share_of)
+        tiles.put_columns(self.result, m[Y], first, left, heads.values, share_of)
         top = Vec(s, b.load(self.top), a.dtype)
         kept = nothing.select(a.constant(0.0), top + log(total))
         place = b.add(b.mul(head, heads.queries), first)
@@ -173,21 +186,24 @@ class _Forward:
             self._add_bias(m[BIAS], first, inside, j, n)
         old = Vec(s, b.load(self.top), dtype)
         limit = a.last_key(a.counted(first))
-        with s.carried(I64(0), n, 1, [old]) as (r, (top,), carry):
-            x = s.load(tiles.row(self.scores, r), dtype)
-            seen = a.index(b.add(j, r)) <= limit
-            carry.next(larger(top, seen.select(x, a.constant(-math.inf))))
-        top = carry.final[0]
-        shift = (top == -math.inf).select(a.constant(0.0), top)
-        with s.carried(I64(0), n, 1, [a.constant(0.0)]) as (r, (total,), carry):
+
+        def seen(r: ir.Value) -> Vec:
+            return a.index(b.add(j, r)) <= limit
+
+        def score(r: ir.Value) -> Vec:
+            return seen(r).select(s.load(tiles.row(self.scores, r), dtype), a.constant(-math.inf))
+
+        def weight(r: ir.Value) -> Vec:
             place = tiles.row(self.scores, r)
-            seen = a.index(b.add(j, r)) <= limit
-            p = seen.select(weight_of(s.load(place, dtype) - shift), a.constant(0.0))
-            kept = a.when(a.dropping, p, lambda x: self._drop(m, first, inside, b.add(j, r), x))
-            s.store(kept, place)
-            carry.next(total + p)
+            p = seen(r).select(weight_of(s.load(place, dtype) - shift), a.constant(0.0))
+            s.store(a.when(a.dropping, p, lambda x: self._drop(m, first, inside, b.add(j, r), x)), place)
+            return p
+
+        top = a.fold(n, old, larger, score)
+        shift = (top == -math.inf).select(a.constant(0.0), top)
+        total = a.fold(n, a.constant(0.0), add, weight)
         fade = weight_of(old - shift)
-        b.store((Vec(s, b.load(self.total), dtype) * fade + carry.final[0]).value, self.total)
+        b.store((Vec(s, b.load(self.total), dtype) * fade + total).value, self.total)
         b.store(top.value, self.top)
         with (
             b.if_then(b.icmp_signed("!=", j, I64(0))),
@@ -249,35 +265,35 @@ class _Backward:
         with b.if_then(b.and_(self.wanted[GQ], b.icmp_signed("==", heads.keys, I64(0)))):
             self._clear(m[GQ])
         with s.loop(I64(0), heads.keys, a.lanes) as j:
-            inside = s.tail_mask(b.sub(heads.keys, j))
-            tiles.fetch_columns(m[K], j, inside, heads.inner, self.keys, None)
-            tiles.fetch_columns(m[V], j, inside, heads.values, self.values, None)
+            left = b.sub(heads.keys, j)
+            inside = s.tail_mask(left)
+            tiles.fetch_columns(m[K], j, left, heads.inner, self.keys, None)
+            tiles.fetch_columns(m[V], j, left, heads.values, self.values, None)
             tiles.clear(self.g_keys, heads.inner)
             tiles.clear(self.g_values, heads.values)
-            count = a.smaller(b.sub(heads.keys, j), I64(a.lanes))
-            with b.if_then(self.wanted[GQ]):
-                self._fetch_rows(m[K], j, count)
+            count = a.smaller(left, I64(a.lanes))
+            rows = self._key_rows(m[K], j, count)
             start = b.select(a.causal, a.smaller(j, heads.queries), I64(0))
             with s.loop(start, heads.queries, QUERY_BLOCK) as i:
                 n = a.smaller(b.sub(heads.queries, i), I64(QUERY_BLOCK))
-                self._queries(m, statistics, (i, n), (j, count), inside)
+                self._queries(m, statistics, (i, n), (j, count), inside, rows)
             with b.if_then(self.wanted[GK]):
-                tiles.put_columns(self.g_keys, m[GK], j, inside, heads.inner, a.scale)
+                tiles.put_columns(self.g_keys, m[GK], j, left, heads.inner, None)
             with b.if_then(self.wanted[GV]):
-                tiles.put_columns(self.g_values, m[GV], j, inside, heads.values, None)
+                tiles.put_columns(self.g_values, m[GV], j, left, heads.values, None)
 
     def _inner_products(self, m: dict[int, Matrix]) -> None:
         """For every query the inner product of its result and its cotangent."""
         a = self.a
-        b, s, heads = a.b, a.wide, a.heads
+        b, s, heads, tiles = a.b, a.wide, a.heads, a.tiles
+        # these tiles are still free
+        tiles_of = {Y: self.keys, G: self.values}
         with s.loop(I64(0), heads.queries, a.lanes) as i:
-            inside = s.tail_mask(b.sub(heads.queries, i))
-            starts = [s.at(m[k].pointer, b.mul(i, m[k].rows)) for k in (Y, G)]
+            left = b.sub(heads.queries, i)
+            for k, tile in tiles_of.items():
+                tiles.fetch_columns(m[k], i, left, heads.values, tile, None)
             with s.carried(I64(0), heads.values, 1, [a.constant(0.0)]) as (e, (total,), carry):
-                y, g = (
-                    s.gather(s.at(p, b.mul(e, m[k].columns)), m[k].rows, a.dtype, inside)
-                    for k, p in zip((Y, G), starts, strict=True)
-                )
+                y, g = (s.load(tiles.row(tile, e), a.dtype) for tile in tiles_of.values())
                 carry.next(total + y * g)
             s.store(carry.final[0], s.at(self.sums, i))
 
@@ -287,38 +303,22 @@ class _Backward:
             place = one.at(matrix.pointer, b.add(b.mul(i, matrix.rows), e))
             one.store(one.constant(self.a.dtype, 0.0), place)
 
-    @property
-    def pitch(self) -> ir.Value:
-        """From one row of the keys' copy to the next."""
+    def _key_rows(self, keys: Matrix, j: ir.Value, count: ir.Value) -> Matrix:
+        """The keys from `j` on with contiguous rows, for the gradient of the queries: a copy if it must be."""
         a = self.a
-        up = a.b.add(a.heads.inner, I64(a.lanes - 1))
-        return a.b.and_(up, I64(-a.lanes))
+        b, s, one, width = a.b, a.wide, a.one, a.heads.inner
+        start = s.at(keys.pointer, b.mul(j, keys.rows))
+        far = b.icmp_signed("!=", keys.columns, I64(1))
+        with (
+            b.if_then(b.and_(far, self.wanted[GQ])),
+            one.loop(I64(0), count) as r,
+            one.loop(I64(0), width) as e,
+        ):
+            x = one.load(one.at(start, b.add(b.mul(r, keys.rows), b.mul(e, keys.columns))), a.dtype)
+            one.store(x, one.at(self.rows, b.add(b.mul(r, I64(MAX_WIDTH)), e)))
+        return Matrix(b.select(far, self.rows, start), b.select(far, I64(MAX_WIDTH), keys.rows), I64(1))
 
-    def _fetch_rows(self, keys: Matrix, j: ir.Value, count: ir.Value) -> None:
-        """Copy the keys row by row, scaled, for the gradient of the queries."""
-        a = self.a
-        b, s = a.b, a.wide
-        pitch, width = self.pitch, a.heads.inner
-
-        def copy(near: bool) -> None:
-            with s.loop(I64(0), count) as r:
-                source = s.at(keys.pointer, b.mul(b.add(j, r), keys.rows))
-                target = s.at(self.rows, b.mul(r, pitch))
-                with s.loop(I64(0), width, a.lanes) as e:
-                    place, mask = s.at(source, b.mul(e, keys.columns)), s.tail_mask(b.sub(width, e))
-                    if near:
-                        x = s.load(place, a.dtype, mask)
-                    else:
-                        x = s.gather(place, keys.columns, a.dtype, mask)
-                    s.store(x * a.scale, s.at(target, e))
-
-        with b.if_else(b.icmp_signed("==", keys.columns, I64(1))) as (near, far):
-            with near:
-                copy(True)
-            with far:
-                copy(False)
-
-    def _queries(self, m, statistics: ir.Value, queries, keys, inside: ir.Value) -> None:
+    def _queries(self, m, statistics: ir.Value, queries, keys, inside: ir.Value, rows: Matrix) -> None:
         """Take in the queries ``i .. i + n`` for one vector of keys."""
         a = self.a
         b, s, heads, tiles = a.b, a.wide, a.heads, a.tiles
@@ -343,8 +343,7 @@ class _Backward:
             later = b.zext(b.icmp_signed("!=", j, I64(0)), I64)
             target = m[GQ]._replace(pointer=s.at(m[GQ].pointer, b.mul(i, m[GQ].rows)))
             left = Matrix(self.scores, I64(a.lanes), I64(1))
-            right = Matrix(self.rows, self.pitch, I64(1))
-            tiles.wide_product((n, heads.inner, count), left, right, target, later)
+            tiles.wide_product((n, heads.inner, count), left, rows, target, later)
 
     def _gradient_of_scores(self, m, statistic, query, r, j, inside, special: bool) -> None:
         """One query: from scores and the cotangents of its weights to its weights and the scores' cotangents.
@@ -356,7 +355,7 @@ class _Backward:
         place, other = tiles.row(self.scores, r), tiles.row(self.weights, r)
         bias, keep = m[BIAS], m[KEEP]
 
-        def add(x: Vec) -> Vec:
+        def biased(x: Vec) -> Vec:
             start = b.add(b.mul(query, bias.rows), b.mul(j, bias.columns))
             return x + s.gather(s.at(bias.pointer, start), bias.columns, dtype, inside)
 
@@ -367,11 +366,11 @@ class _Backward:
 
         x, gp = s.load(place, dtype) * a.scale, s.load(other, dtype)
         if special:
-            x, gp = a.when(a.biased, x, add), a.when(a.dropping, gp, drop)
+            x, gp = a.when(a.biased, x, biased), a.when(a.dropping, gp, drop)
         seen = a.counted(j) <= a.last_key(a.index(query))
         p = seen.select(weight_of(x - a.scalar(statistic)), a.constant(0.0))
         gs = p * (gp - a.scalar(s.at(self.sums, query)))
-        s.store(gs, place)
+        s.store(gs * a.scale, place)
         s.store(a.when(a.dropping, p, drop) if special else p, other)
         if special:
             with b.if_then(self.wanted[G_BIAS]):
@@ -394,7 +393,12 @@ array_op(
     build_attention,
     backward=build_attention_backward,
     gradients=dict.fromkeys(("q", "k", "v", "bias"), _READS),
-    vjp=layer_vjps.ATTENTION,
+    vjp={
+        "q": attention_vjps.attention_q,
+        "k": attention_vjps.attention_k,
+        "v": attention_vjps.attention_v,
+        "bias": attention_vjps.attention_bias,
+    },
     operand_dtypes={"keep": abi.BOOL},
     outputs=2,
     grad_name="ScaledDotProductAttention",

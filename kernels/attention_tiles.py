@@ -1,8 +1,8 @@
-"""What the attention kernels are made of: small matrix products with one vector of columns, and one head's operands.
+"""What the attention kernels are made of: products with one vector of columns, and one head's operands.
 
-A *tile* is a matrix whose rows are one vector wide and lie one behind another, on the stack. Products take their left
-factor, with any strides, element by element, and multiply it into the rows of a tile: that is fast for heads of four
-elements as for heads of a hundred.
+A *tile* is a matrix whose rows are one vector wide and lie one behind another, on the stack. Products take their
+left factor, with any strides, element by element, and multiply it into the rows of a tile: that is fast for heads
+of four elements as for heads of a hundred.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from . import abi
 from .gemm_tiles import broadcast, define, multiply_add
 from .host import host
 from .operands import Arrays
-from .stage import ELEMENT, I64, MASK, Scope, Vec
+from .stage import ELEMENT, I64, Scope, Vec
 
-ROWS = (8, 4, 2, 1)  # rows of the left factor that are multiplied at once
-CHAINS = {4: 2, 2: 4, 1: 4}  # sums side by side for few rows: one multiply-add waits for the one before it
+ROWS = (8, 4, 1)  # rows of the left factor that are multiplied at once
+CHAINS = {4: 2, 1: 4}  # sums side by side for few rows: one multiply-add waits for the one before it
 
+QUAD = 4  # columns that are moved at once
 PRODUCT = "M K A rsA csA B C accumulate"
 WIDE_PRODUCT = "M N K A rsA csA B rsB C rsC accumulate"
 
 
 def build_product(module: ir.Module, dtype: int) -> ir.Function:
     """``product(M, K, A, rsA, csA, B, C, accumulate)``: the tile ``C = A B``, or ``C += A B``, of tile B."""
-    b, a = define(module, "tile_product", PRODUCT, inline="")
-    b.function.linkage = "internal"
+    b, a = define(module, "tile_product", PRODUCT)
     s = Scope(b, host().lanes(abi.ITEM_SIZES[dtype]))
     _rows(s, dtype, a | {"rsB": I64(s.lanes), "rsC": I64(s.lanes)}, I64(0), None)
     b.ret_void()
@@ -37,18 +37,16 @@ def build_product(module: ir.Module, dtype: int) -> ir.Function:
 
 
 def build_wide_product(module: ir.Module, dtype: int) -> ir.Function:
-    """``product(M, N, K, A, rsA, csA, B, rsB, C, rsC, accumulate)``: N columns, those of B and C contiguous.
-
-    B is read up to the end of the last vector of each row.
-    """
-    b, a = define(module, "wide_product", WIDE_PRODUCT, inline="")
-    b.function.linkage = "internal"
+    """``product(M, N, K, A, rsA, csA, B, rsB, C, rsC, accumulate)``: N columns, those of B and C contiguous."""
+    b, a = define(module, "wide_product", WIDE_PRODUCT)
     s = Scope(b, host().lanes(abi.ITEM_SIZES[dtype]))
-    whole = b.and_(a["N"], I64(-s.lanes))
-    with s.loop(I64(0), whole, s.lanes) as j:
-        _rows(s, dtype, a, j, None)
-    with b.if_then(b.icmp_signed("<", whole, a["N"])):
-        _rows(s, dtype, a, whole, s.tail_mask(b.sub(a["N"], whole)))
+    whole: ir.Value = I64(0)
+    if host().vector_bytes != 64:  # there a mask costs nothing
+        whole = b.and_(a["N"], I64(-s.lanes))
+        with s.loop(I64(0), whole, s.lanes) as j:
+            _rows(s, dtype, a, j, None)
+    with s.loop(whole, a["N"], s.lanes) as j:
+        _rows(s, dtype, a, j, s.tail_mask(b.sub(a["N"], j)))
     b.ret_void()
     return b.function
 
@@ -81,7 +79,7 @@ def _block(
     zero = s.constant(dtype, 0.0)
 
     def turn(k: ir.Value, sums: Sequence[Vec]) -> list[Vec]:
-        vector = s.load(s.at(right, b.mul(k, a["rsB"])), dtype)
+        vector = s.load(s.at(right, b.mul(k, a["rsB"])), dtype, mask)
         along = b.mul(k, a["csA"])
         return [
             multiply_add(broadcast(s, b.load(s.at(row, along)), dtype), vector, total)
@@ -202,7 +200,6 @@ class Tiles:
         self.arrays, self.b, self.dtype = arrays, arrays.b, dtype
         self.wide = Scope(self.b, host().lanes(abi.ITEM_SIZES[dtype]))
         self.lanes = self.wide.lanes
-        self.every = ir.Constant(self.wide.type(MASK), [1] * self.lanes)
         self._product = build_product(module, dtype)
         self._module = module
         self._wide_product: ir.Function | None = None
@@ -255,36 +252,126 @@ class Tiles:
         self,
         source: Matrix,
         first: ir.Value,
-        mask: ir.Value,
+        left: ir.Value,
         count: ir.Value,
         tile: ir.Value,
         scale: Vec | None,
     ) -> None:
-        """Fill a tile with the columns of a matrix: lane l of row c is ``source[first + l, c]``, times `scale`."""
+        """Fill a tile with the columns of a matrix: lane l of row c is ``source[first + l, c]``, times `scale`.
+
+        Of the rows from `first` on there are `left`; lanes beyond them are zero.
+        """
         b, s = self.b, self.wide
         start = s.at(source.pointer, b.mul(first, source.rows))
-        with self.each_row(tile, count) as (c, place):
-            x = s.gather(s.at(start, b.mul(c, source.columns)), source.rows, self.dtype, mask)
-            s.store(x if scale is None else x * scale, place)
+
+        def quads(c: ir.Value) -> None:
+            rows = [s.at(start, b.add(b.mul(I64(r), source.rows), c)) for r in range(self.lanes)]
+            for k, x in enumerate(turn(s, [Scope(b, QUAD).load(p, self.dtype) for p in rows])):
+                s.store(x if scale is None else x * scale, self.row(tile, b.add(c, I64(k))))
+
+        def single(c: ir.Value) -> None:
+            place = s.at(start, b.mul(c, source.columns))
+            x = s.gather(place, source.rows, self.dtype, s.tail_mask(left))
+            s.store(x if scale is None else x * scale, self.row(tile, c))
+
+        self._columns(source, left, count, quads, single)
 
     def put_columns(
         self,
         tile: ir.Value,
         target: Matrix,
         first: ir.Value,
-        mask: ir.Value,
+        left: ir.Value,
         count: ir.Value,
         scale: Vec | None,
     ) -> None:
         """The reverse of `fetch_columns`."""
         b, s = self.b, self.wide
         start = s.at(target.pointer, b.mul(first, target.rows))
-        with self.each_row(tile, count) as (c, place):
-            x = s.load(place, self.dtype)
-            x = x if scale is None else x * scale
-            s.scatter(x, s.at(start, b.mul(c, target.columns)), target.rows, mask)
+
+        def column(c: ir.Value) -> Vec:
+            x = s.load(self.row(tile, c), self.dtype)
+            return x if scale is None else x * scale
+
+        def quads(c: ir.Value) -> None:
+            rows = turn_back(s, [column(b.add(c, I64(k))) for k in range(QUAD)])
+            for r, x in enumerate(rows):
+                x.scope.store(x, s.at(start, b.add(b.mul(I64(r), target.rows), c)))
+
+        def single(c: ir.Value) -> None:
+            s.scatter(column(c), s.at(start, b.mul(c, target.columns)), target.rows, s.tail_mask(left))
+
+        self._columns(target, left, count, quads, single)
+
+    def _columns(self, matrix: Matrix, left: ir.Value, count: ir.Value, quads, single) -> None:
+        """Call `quads` for four contiguous columns of as many rows as there are lanes, `single` for others."""
+        b, s = self.b, self.wide
+        near = b.icmp_signed("==", matrix.columns, I64(1))
+        full = b.and_(near, b.icmp_signed(">=", left, I64(self.lanes)))
+        whole = b.select(full, b.and_(count, I64(-QUAD)), I64(0))
+        if self.lanes < QUAD:
+            whole = I64(0)
+        else:
+            with s.loop(I64(0), whole, QUAD) as c:
+                quads(c)
+        with s.loop(whole, count) as c:
+            single(c)
 
     def clear(self, tile: ir.Value, count: ir.Value) -> None:
         """Zero rows of a tile."""
         with self.each_row(tile, count) as (_, place):
             self.wide.store(self.wide.constant(self.dtype, 0.0), place)
+
+
+# rows and columns -------------------------------------------------------------------------------------
+
+
+def _shuffled(x: Vec, y: Vec, index: list[int], scope: Scope) -> Vec:
+    """Lanes of two vectors, those of the second counted after those of the first."""
+    order = ir.Constant(ir.VectorType(ir.IntType(32), len(index)), index)
+    return Vec(scope, scope.b.shuffle_vector(x.value, y.value, order), x.dtype)
+
+
+def _pairs(lanes: int, low: list[int]) -> list[int]:
+    """An order within every four lanes of two vectors: 0 to 3 for the first's, 4 to 7 for the second's."""
+    return [q + (k if k < QUAD else k - QUAD + lanes) for q in range(0, lanes, QUAD) for k in low]
+
+
+def _turn_quads(s: Scope, a: list[Vec]) -> list[Vec]:
+    """Exchange, in every four lanes, the number of the vector with that of the lane."""
+    n = s.lanes
+    low, high = _pairs(n, [0, 4, 1, 5]), _pairs(n, [2, 6, 3, 7])
+    first, second = _pairs(n, [0, 1, 4, 5]), _pairs(n, [2, 3, 6, 7])
+    x, y = _shuffled(a[0], a[1], low, s), _shuffled(a[2], a[3], low, s)
+    z, w = _shuffled(a[0], a[1], high, s), _shuffled(a[2], a[3], high, s)
+    return [
+        _shuffled(x, y, first, s),
+        _shuffled(x, y, second, s),
+        _shuffled(z, w, first, s),
+        _shuffled(z, w, second, s),
+    ]
+
+
+def turn(s: Scope, rows: list[Vec]) -> list[Vec]:
+    """Rows of four elements, as many as `s` has lanes, as four columns."""
+    packed = []
+    for m in range(QUAD):
+        parts = rows[m::QUAD]  # lane group g of vector m is row 4 g + m
+        while len(parts) > 1:
+            parts = [_joined(s, *parts[k : k + 2]) for k in range(0, len(parts), 2)]
+        packed.append(parts[0])
+    return _turn_quads(s, packed)
+
+
+def _joined(s: Scope, x: Vec, y: Vec) -> Vec:
+    lanes = 2 * x.scope.lanes
+    return _shuffled(x, y, list(range(lanes)), Scope(s.b, lanes))
+
+
+def turn_back(s: Scope, columns: list[Vec]) -> list[Vec]:
+    """The reverse of `turn`."""
+    packed, four = _turn_quads(s, columns), Scope(s.b, QUAD)
+    return [
+        _shuffled(packed[r % QUAD], packed[r % QUAD], [r // QUAD * QUAD + k for k in range(QUAD)], four)
+        for r in range(s.lanes)
+    ]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -39,28 +40,29 @@ def _engine() -> Any:
     return binding.create_mcjit_compiler(empty, codegen()._tm)
 
 
-def _object_code(module: ir.Module, light: bool) -> bytes:
+def _object_code(module: ir.Module, light: bool, vectorize: bool) -> bytes:
     from llvmlite import binding
 
     parsed = binding.parse_assembly(str(module))
     parsed.verify()
-    return _machine_code(parsed, light)
+    return _machine_code(parsed, light, vectorize)
 
 
-def _machine_code(parsed: Any, light: bool = False) -> bytes:
+def _machine_code(parsed: Any, light: bool = False, vectorize: bool = False) -> bytes:
     """Optimise a module and emit it.
 
-    Vector loops are explicit, so no pass has to look for them. A loop around a formula is staged as it should
-    run: `light` only puts values into registers, in a third of the time. Beyond small functions inlining does not
-    make the engine faster, only larger and a third of a second later.
+    Vector loops are explicit, so no pass has to look for them unless `vectorize` is set. A loop around a
+    formula is staged as it should run: `light` only puts values into registers, in a third of the time.
+    Beyond small functions inlining does not make the engine faster, only larger and a third of a second later.
     """
     from llvmlite import binding
 
     machine = codegen()._tm
     options = binding.create_pipeline_tuning_options(speed_level=2)
-    options.loop_vectorization = options.slp_vectorization = False
-    options.loop_unrolling = options.loop_interleaving = False
-    options.inlining_threshold = INLINING
+    options.loop_vectorization = options.slp_vectorization = vectorize
+    options.loop_unrolling = options.loop_interleaving = vectorize
+    if not vectorize:
+        options.inlining_threshold = INLINING
     builder = binding.create_pass_builder(machine, options)
     if light:
         passes = binding.create_new_module_pass_manager()
@@ -72,20 +74,28 @@ def _machine_code(parsed: Any, light: bool = False) -> bytes:
     return machine.emit_object(parsed)
 
 
-def native(name: str, build: Callable[[], ir.Module], light: bool = False) -> int:
+def native(
+    name: str,
+    build: Callable[[], ir.Module],
+    light: bool = False,
+    cached: bool = True,
+    vectorize: bool = False,
+) -> int:
     """The address of the function `name` in the module that `build` writes.
 
-    The module is built and compiled only when the disk cache does not have it.
+    The module is built and compiled only when the disk cache does not have it. Without `cached` the disk is left
+    alone: the name does not say all that the code depends on.
     """
     from llvmlite import binding
     from numba.core.compiler_lock import global_compiler_lock
 
     with global_compiler_lock:
         if name not in _loaded:
-            code = cache.load(name)
+            code = cache.load(name) if cached else None
             if code is None:
-                code = _object_code(build(), light)
-                cache.save(name, code)
+                code = _object_code(build(), light, vectorize)
+                if cached:
+                    cache.save(name, code)
             _engine().add_object_file(binding.ObjectFileRef.from_data(code))
             _engine().finalize_object()
             _loaded[name] = _engine().get_function_address(name)
@@ -203,7 +213,7 @@ def _parts_only() -> Iterator[None]:
         target._library_class, target.set_env = before, set_env
 
 
-def kernel(name: str, build: Callable[[], Any]) -> int:
+def kernel(name: str, build: Callable[[], Any], cached: bool = True, vectorize: bool = False) -> int:
     """The address of an array kernel, whose `build` returns an LLVM module or a Python function.
 
     A Python function takes the record's address, part and parts; Numba compiles it.
@@ -213,7 +223,7 @@ def kernel(name: str, build: Callable[[], Any]) -> int:
         built = build()
         return _python_module(name, built) if callable(built) else built
 
-    return native(name, module)
+    return native(name, module, False, cached, vectorize)
 
 
 def _python_module(name: str, python: Callable) -> Any:
@@ -237,4 +247,22 @@ def _python_module(name: str, python: Callable) -> Any:
                 function.name = name
             else:
                 function.linkage = "internal"
-    return whole
+    return _without_counts(whole)
+
+
+def _without_counts(module: Any) -> Any:
+    """The module with Numba's counting of references as empty functions, if there is any.
+
+    A kernel's arrays are views of the engine's memory, so there is nothing to count; and another process,
+    which only loads the kernel, does not have Numba's run-time system that the functions would call.
+    """
+    from llvmlite import binding
+
+    if not any(f.name == "NRT_decref" for f in module.functions):
+        return module
+    text = str(module)
+    if "@NRT_MemInfo_alloc" in text or "@NRT_Allocate" in text:
+        raise MemoryError
+    counted = r"^define [^\n]*@(NRT_incref|NRT_decref)\((.*?)\)[^\n]*\{.*?^\}"
+    empty = r"define internal void @\1(i8* %0) alwaysinline {\n  ret void\n}"
+    return binding.parse_assembly(re.sub(counted, empty, text, flags=re.DOTALL | re.MULTILINE))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from . import abi, compiler, convolution_columns, convolution_lanes, gemm, layer_vjps
+from . import abi, compiler, convolution_columns, convolution_lanes, convolution_vjps, gemm
 from .convolution_columns import Writer, contiguous, source
 from .convolution_shape import PLACE
 from .host import host
@@ -216,8 +216,8 @@ def _backward(forward: int):
 
 
 _FORMULAS = {
-    DOWN: (layer_vjps.convolution_x, layer_vjps.convolution_w),
-    UP: (layer_vjps.transposed_x, layer_vjps.transposed_w),
+    DOWN: (convolution_vjps.convolution_x, convolution_vjps.convolution_w),
+    UP: (convolution_vjps.transposed_x, convolution_vjps.transposed_w),
 }
 for _name, _what in (("convolution", DOWN), ("convolution_transpose", UP)):
     array_op(
@@ -226,7 +226,7 @@ for _name, _what in (("convolution", DOWN), ("convolution_transpose", UP)):
         _forward(_what),
         backward=_backward(_what),
         gradients={"x": ("w", "y1"), "w": ("x", "y1"), "bias": ()},
-        vjp={"x": _FORMULAS[_what][0], "w": _FORMULAS[_what][1], "bias": layer_vjps.convolution_bias},
+        vjp={"x": _FORMULAS[_what][0], "w": _FORMULAS[_what][1], "bias": convolution_vjps.convolution_bias},
         outputs=2,
         requires=(provide,),
         grad_name="Convolution",

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from llvmlite import ir
 
-from . import abi, layer_vjps
+from . import abi, attention_vjps
 from .host import host
 from .nest import share, spread
 from .operands import Arrays, array_kernel
@@ -205,6 +205,6 @@ array_op(
     build_embedding,
     backward=build_embedding_backward,
     gradients={"weight": ("index",)},
-    vjp={"weight": layer_vjps.embedding_weight},
+    vjp={"weight": attention_vjps.embedding_weight},
     operand_dtypes={"index": abi.INT64},
 )

@@ -1,7 +1,7 @@
 """Sums, means and maxima of bags of rows of a table: one kernel each way.
 
-Bag number b holds the indices from ``offsets[b]`` up to ``offsets[b + 1]``, the last one those up to their end. Indices
-of the padding row do not count. Gradients of the table are shared out by rows of the table, see `kernels.embedding`.
+Bag number b holds the indices from ``offsets[b]`` up to ``offsets[b + 1]``, the last one those up to their end.
+Indices of the padding row do not count. Gradients of the table are shared out by its rows, see `kernels.embedding`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 from llvmlite import ir
 
-from . import abi, layer_vjps
+from . import abi, attention_vjps
 from .embedding import A_BY_COUNT, A_PADDING, Indices, Rows, along, clear_rows, index_report
 from .nest import share
 from .operands import array_kernel
@@ -253,7 +253,10 @@ array_op(
         "weight": ("index", "offsets", "factors", "y1"),
         "factors": ("weight", "index", "offsets"),
     },
-    vjp={"weight": layer_vjps.embedding_bag_weight, "factors": layer_vjps.embedding_bag_factors},
+    vjp={
+        "weight": attention_vjps.embedding_bag_weight,
+        "factors": attention_vjps.embedding_bag_factors,
+    },
     operand_dtypes={"index": abi.INT64, "offsets": abi.INT64},
     outputs=2,
 )

@@ -2,7 +2,7 @@
 
 Of equal elements the first counts, and of nan the last, as in PyTorch. The place, a number within the plane, is
 kept as int32 for the walk back, which then reads neither input nor result: an input element gets the cotangents of
-the outputs that name its place.
+the outputs that name its place. Windows of 2x2 side by side have kernels of their own, in `kernels.pair_pooling`.
 """
 
 from __future__ import annotations
@@ -12,17 +12,12 @@ import math
 from llvmlite import ir
 
 from . import abi, vjps
+from .narrow_pooling import exceeds
 from .operands import array_kernel
-from .pair_pooling import is_pairs, write_pairs, write_pairs_backward
 from .stage import Vec
 from .table import array_op
 from .window_walks import Block, Holder, Tap, walk_inputs, walk_outputs
 from .windows import Pool
-
-
-def exceeds(value: Vec, best: Vec) -> Vec:
-    """Whether a value takes the place of the best before it: a nan always does."""
-    return (value > best) | (value != value)
 
 
 def _build(symbol: str, dtype: int, adaptive: bool) -> ir.Module:
@@ -49,14 +44,7 @@ def _build(symbol: str, dtype: int, adaptive: bool) -> ir.Module:
             value = Vec(scope, b.load(cell), kind)
             scope.store(value, scope.at(target, block.number.value), block.exists.value)
 
-    if adaptive:
-        walk_outputs(pool, dtype, (part, parts), visit)
-    else:
-        with b.if_else(is_pairs(pool)) as (pairs, other):
-            with pairs:
-                write_pairs(pool, dtype, (part, parts))
-            with other:
-                walk_outputs(pool, dtype, (part, parts), visit)
+    walk_outputs(pool, dtype, (part, parts), visit)
     b.ret_void()
     return module
 
@@ -64,7 +52,6 @@ def _build(symbol: str, dtype: int, adaptive: bool) -> ir.Module:
 def _build_backward(symbol: str, dtype: int, adaptive: bool) -> ir.Module:
     """Arrays x (its shape), y (-), place, g, -, gx."""
     module, arrays, part, parts = array_kernel(symbol)
-    b = arrays.b
     pool = Pool(arrays, 0, 2, adaptive)
 
     def contribution(holder: Holder) -> Vec:
@@ -72,20 +59,8 @@ def _build_backward(symbol: str, dtype: int, adaptive: bool) -> ir.Module:
         hit = holder.valid & (place == holder.place)
         return hit.select(holder.read(3, dtype), holder.scope.constant(dtype, 0.0))
 
-    def general() -> None:
-        walk_inputs(pool, dtype, (part, parts), {2: abi.INT32, 3: dtype}, 5, contribution)
-
-    if adaptive:
-        general()
-    else:
-        # the cotangent's rows must be contiguous
-        near = (pool.stride(3, 2) == 1).value
-        with b.if_else(b.and_(is_pairs(pool, backward=True), near)) as (pairs, other):
-            with pairs:
-                write_pairs_backward(pool, dtype, (part, parts))
-            with other:
-                general()
-    b.ret_void()
+    walk_inputs(pool, dtype, (part, parts), {2: abi.INT32, 3: dtype}, 5, contribution)
+    arrays.b.ret_void()
     return module
 
 

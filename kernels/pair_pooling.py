@@ -1,41 +1,30 @@
 """Max pooling with windows of 2x2 that do not overlap: two rows are read as they lie, and paired by shuffles.
 
 The hot case of small convolutional networks. A vector of outputs costs four loads, four shuffles and three
-comparisons; the way back writes the four gradients of each window side by side.
+comparisons; the way back writes the four gradients of each window side by side. An operation of its own, so
+that such networks do not compile the general kernels.
 """
 
 from __future__ import annotations
 
 from llvmlite import ir
 
-from . import abi
+from . import abi, vjps
 from .host import host
-from .stage import I1, I64, Scope, Vec
+from .narrow_pooling import choose, exceeds, write_narrow, write_narrow_backward
+from .operands import array_kernel
+from .stage import I64, Scope, Vec
+from .table import array_op
 from .windows import Pool, Row, load_columns, pick
-
-
-def is_pairs(pool: Pool, backward: bool = False) -> ir.Value:
-    """Whether the windows are 2x2, side by side, and complete (backward: or not); a bit."""
-    b = pool.b
-    if host().lanes(abi.ITEM_SIZES[abi.FLOAT64]) < 2:
-        return I1(0)
-    deep, high, wide = pool.axes
-    bit = ((deep.kernel == 1) & (deep.stride == 1) & (deep.padding == 0)).value
-    for axis in (high, wide):
-        fits = (axis.kernel == 2) & (axis.stride == 2) & (axis.padding == 0) & (axis.dilation == 1)
-        if not backward:
-            fits = fits & (axis.outputs + axis.outputs <= axis.size)
-        bit = b.and_(bit, fits.value)
-    return bit if backward else b.and_(bit, (pool.stride(0, 2) == 1).value)
 
 
 def _larger(a: tuple[Vec, Vec], b: tuple[Vec, Vec]) -> tuple[Vec, Vec]:
     """Of two values with their places the larger, `a` when they are equal, `b` when it is nan."""
-    take = (b[0] > a[0]) | (b[0] != b[0])
+    take = exceeds(b[0], a[0])
     return take.select(b[0], a[0]), take.select(b[1], a[1])
 
 
-def write_pairs(pool: Pool, dtype: int, share_of: tuple[ir.Value, ir.Value]) -> None:
+def _write_pairs(pool: Pool, dtype: int, share_of: tuple[ir.Value, ir.Value]) -> None:
     """The forward kernel: arrays x, y, place."""
     one, b = pool.one, pool.b
     deep, high, wide = pool.axes
@@ -70,7 +59,7 @@ def write_pairs(pool: Pool, dtype: int, share_of: tuple[ir.Value, ir.Value]) -> 
                 scope.store(place, one.at(places, at), mask)
 
 
-def write_pairs_backward(pool: Pool, dtype: int, share_of: tuple[ir.Value, ir.Value]) -> None:
+def _write_pairs_backward(pool: Pool, dtype: int, share_of: tuple[ir.Value, ir.Value]) -> None:
     """The backward kernel: arrays x (its shape), y (-), place, g, -, gx."""
     one, b = pool.one, pool.b
     deep, high, wide = pool.axes
@@ -97,7 +86,16 @@ def write_pairs_backward(pool: Pool, dtype: int, share_of: tuple[ir.Value, ir.Va
                     sd, sh = pool.stride(k, 0), pool.stride(k, 1)
                     first = one.at(start, (z * sd + oy * sh).value)
                     mask = scope.tail_mask((outputs - x.logical_shift(1)).value)
-                    return scope.load(one.at(first, b.lshr(ix, I64(1))), kind, mask)
+                    start_at = one.at(first, b.mul(b.lshr(ix, I64(1)), pool.stride(k, 2).value))
+                    if k == 2:  # an output of ours, so contiguous
+                        return scope.load(start_at, kind, mask)
+                    cell = scope.variable(scope.type(kind))
+                    with b.if_else((pool.stride(k, 2) == 1).value) as (near, far):
+                        with near:
+                            b.store(scope.load(start_at, kind, mask).value, cell)
+                        with far:
+                            b.store(scope.gather(start_at, pool.stride(k, 2).value, kind, mask).value, cell)
+                    return Vec(scope, b.load(cell), kind)
 
                 place, g = outputs_of(2, places, abi.INT32), outputs_of(3, cotangents, dtype)
 
@@ -115,3 +113,44 @@ def write_pairs_backward(pool: Pool, dtype: int, share_of: tuple[ir.Value, ir.Va
                 write(0)
                 with b.if_then(last):
                     write(1)
+
+
+def build_pairs(symbol: str, dtype: int) -> ir.Module:
+    """Arrays x, whose rows must be contiguous, y, place."""
+    module, arrays, part, parts = array_kernel(symbol)
+    pool = Pool(arrays, 0, 1, False)
+    choose(
+        pool,
+        dtype,
+        (0,),
+        lambda width: write_narrow(pool, dtype, width, (part, parts)),
+        lambda: _write_pairs(pool, dtype, (part, parts)),
+    )
+    arrays.b.ret_void()
+    return module
+
+
+def build_pairs_backward(symbol: str, dtype: int) -> ir.Module:
+    """Arrays x (its shape), y (-), place, g, -, gx."""
+    module, arrays, part, parts = array_kernel(symbol)
+    pool = Pool(arrays, 0, 2, False)
+    choose(
+        pool,
+        dtype,
+        (3,),
+        lambda width: write_narrow_backward(pool, dtype, width, (part, parts)),
+        lambda: _write_pairs_backward(pool, dtype, (part, parts)),
+    )
+    arrays.b.ret_void()
+    return module
+
+
+array_op(
+    "max_pool_pairs",
+    ("x",),
+    build_pairs,
+    backward=build_pairs_backward,
+    gradients={"x": ("y1",)},
+    vjp={"x": vjps.max_pool_x},
+    outputs=2,
+)

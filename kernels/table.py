@@ -92,6 +92,8 @@ class Op:
     initial: Callable | None = None
     requires: tuple[Callable[[int], None], ...] = ()
     bool_error: str = ""  # why it refuses bools, when it does and integers are fine
+    identity: str = ""  # of an operation declared at run time: distinguishes its kernels from any other's
+    cached: bool = True  # whether `identity` says all that its code depends on, so that a disk may keep it
 
     @property
     def main(self) -> int:
@@ -126,13 +128,23 @@ def parameters(function: Callable) -> tuple[str, ...]:
 
 
 def register(**fields: Any) -> Op:
-    """Append an operation to the table; names are unique."""
-    if fields["name"] in BY_NAME:
+    """Append an operation to the table; names are unique.
+
+    One that is declared at run time (it has an `identity`) takes the place of the one that had its name. The
+    other keeps its code, for rows of the tape, and its own name in `BY_NAME`, for kernels of programs.
+    """
+    identity = fields.get("identity", "")
+    if fields["name"] in BY_NAME and not (identity and BY_NAME[fields["name"]].identity):
         raise ValueError(f"operation {fields['name']!r} is declared twice")
     op = Op(code=len(OPS), **fields)
     OPS.append(op)
-    BY_NAME[op.name] = op
+    BY_NAME[op.name] = BY_NAME[stem(op)] = op
     return op
+
+
+def stem(op: Op) -> str:
+    """The name of an operation's kernels, without variant and dtype; no two operations share it."""
+    return op.name + op.identity
 
 
 def elementwise(
@@ -147,6 +159,8 @@ def elementwise(
     samples: dict[str, Any] | None = None,
     grad_name: str = "",
     bool_error: str = "",
+    identity: str = "",
+    cached: bool = True,
     **gradients: Callable,
 ) -> Op:
     """Declare an elementwise operation; keyword arguments by operand name are its gradients."""
@@ -170,6 +184,8 @@ def elementwise(
         samples=samples or {},
         grad_name=grad_name or _camel(name),
         bool_error=bool_error,
+        identity=identity,
+        cached=cached,
     )
 
 
@@ -241,6 +257,9 @@ def array_op(
     reference: Callable | None = None,
     samples: dict[str, Any] | None = None,
     grad_name: str = "",
+    attributes: Sequence[str] = (),
+    identity: str = "",
+    cached: bool = True,
 ) -> Op:
     """Declare an operation on whole arrays.
 
@@ -261,13 +280,15 @@ def array_op(
         How compiled code finds the output's shape; EXPLICIT when Python gives it.
     requires : tuple of callable
         Called with the dtype before compiling: provides the symbols that the kernels call.
+    attributes : sequence of str, optional
+        Names of float attributes, where every attribute word is one.
     """
     fixed = operand_dtypes or {}
     return register(
         name=name,
         kind=ARRAYS,
         operands=tuple(operands),
-        attributes=(),
+        attributes=tuple(attributes),
         dtypes=dtypes,
         operand_dtypes=tuple(fixed.get(o, SAME) for o in operands),
         result=result,
@@ -281,6 +302,8 @@ def array_op(
         reference=reference,
         samples=samples or {},
         grad_name=grad_name or _camel(name),
+        identity=identity,
+        cached=cached,
     )
 
 
@@ -318,14 +341,33 @@ def stream_dtypes(op: Op, dtype: int) -> tuple[list[int], int]:
 def compile_kernel(code: int, variant: int, dtype: int) -> int:
     """The address of a kernel: variant 0 is forward, 1 and up go back to each operand."""
     op = OPS[code]
-    symbol = f"{op.name}.{variant}.{abi.DTYPE_NAMES[dtype]}"
+    symbol = f"{stem(op)}.{variant}.{abi.DTYPE_NAMES[dtype]}"
     for provide in op.requires:
         provide(dtype)
     if op.kind == ARRAYS:
         build = op.forward if variant == 0 else op.backward
         assert build is not None
+        if op.identity:
+            return _compile_users(op, symbol, build, dtype)
         return compiler.kernel(symbol, lambda: build(symbol, dtype))
-    return compiler.native(symbol, lambda: _loop_module(op, symbol, variant, dtype), light=True)
+    return compiler.native(symbol, lambda: _loop_module(op, symbol, variant, dtype), True, op.cached)
+
+
+def _compile_users(op: Op, symbol: str, build: Build, dtype: int) -> int:
+    """A kernel from a user's function: its loops are plain, and Numba may refuse it."""
+    from numba.core.errors import NumbaError
+
+    try:
+        return compiler.kernel(symbol, lambda: build(symbol, dtype), op.cached, vectorize=True)
+    except MemoryError:
+        raise RuntimeError(
+            f"{op.name}: its function makes an array, which a kernel cannot do; let it fill another result, which "
+            "the caller drops, in place of temporary memory"
+        ) from None
+    except NumbaError as error:
+        raise RuntimeError(
+            f"{op.name}: Numba cannot compile its kernel for {abi.DTYPE_NAMES[dtype]}: {error}"
+        ) from error
 
 
 def _loop_module(op: Op, symbol: str, variant: int, dtype: int) -> Any:

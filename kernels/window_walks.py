@@ -79,7 +79,8 @@ class Block:
                     valid = valid & (column < x0 + nx)
                 first = lane_zero + step * wide.dilation
                 value = read_spread(scope, row, first, column, valid, self.form)
-                visit(Tap(value, valid, column + (z * high.size + y) * wide.size))
+                place = (column + (z * high.size + y) * wide.size).to(abi.INT32)  # one lane may be int64
+                visit(Tap(value, valid, place))
 
     def _first_column(self) -> Vec:
         """Column of the first element of lane 0's window; of no use where windows are not evenly spaced."""
@@ -200,7 +201,7 @@ def walk_inputs(
                 nearest = nearest.logical_shift(1) if form == STEP_TWO else nearest
                 with one.loop(I64(0), deep.size.value) as iz, one.loop(I64(0), high.size.value) as iy:
                     z, y = (Vec(one, v, abi.INT64) for v in (iz, iy))
-                    place = x + (z * high.size + y) * wide.size
+                    place = (x + (z * high.size + y) * wide.size).to(abi.INT32)
                     b.store(scope.constant(dtype, 0.0).value, total)
 
                     def visit(oz: Vec, oy: Vec, back: Vec) -> None:

@@ -33,6 +33,11 @@ def convolved(dims: int) -> Callable[[], list[Any]]:
     return lambda: [image(dims), image(dims), torch.tensor([0.5])]
 
 
+def projection() -> list[torch.Tensor]:
+    """Weight and bias for queries, keys and values at once."""
+    return [torch.cat([matrix()] * 3), torch.cat([vector()] * 3)]
+
+
 def integers() -> torch.Tensor:
     return torch.tensor([[0, 1, 2], [2, 1, 0], [1, 1, 1]])
 
@@ -112,8 +117,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
         *[cube()] * 3,
         3,
         1,
-        torch.cat([matrix()] * 3),
-        torch.cat([vector()] * 3),
+        *projection(),
         None,
         None,
         False,
@@ -250,8 +254,7 @@ OPERATORS |= {"__abs__", "__contains__", "__invert__", "__neg__", "__pos__", "__
 def valid_call(name: str, function: Callable) -> list[Any]:
     """Positional arguments with which the function does its work."""
     short = name.rpartition(".")[2]
-    known = (name, short, function.__name__, short.removesuffix("_"))
-    known = (name.removeprefix("torch."), short, function.__name__, short.removesuffix("_"))
+    known = (name, name.removeprefix("torch."), short, function.__name__, short.removesuffix("_"))
     made = next((CALLS[n] for n in known if n in CALLS), None)
     if name == "torch.Tensor.where":
         return [matrix(), mask(), matrix()]

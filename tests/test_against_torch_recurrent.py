@@ -179,3 +179,36 @@ def test_error_class(name):
             ERRORS[name](lib)
         caught.append(error.type)
     assert caught[0] is caught[1] or (caught[0] is RuntimeError and issubclass(caught[1], RuntimeError))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("form", ["padded", "joined", "one"])
+def test_ctc_loss(form, reduction, dtype):
+    """Gradients of log-probabilities that are leaves, too, are PyTorch's."""
+    rng = np.random.default_rng(0)
+    steps, labels, targets = [12, 10, 7, 12, 3], [4, 2, 0, 3, 4], rng.integers(1, 6, (5, 4))
+    for zero_infinity in (False, True):
+
+        def run(lib, zero_infinity=zero_infinity):
+            x = leaf(lib, numbers(12, 5, 6), dtype)
+            y = lib.tensor(targets)
+            lengths = steps, labels
+            if form == "joined":
+                y = lib.tensor(np.concatenate([t[:n] for t, n in zip(targets, labels, strict=True)]))
+            log_probs = lib.nn.functional.log_softmax(x, -1)
+            if form == "one":
+                log_probs, y, lengths = log_probs[:, 0], y[0], ((12,), (4,))
+            loss = lib.nn.CTCLoss(0, reduction, zero_infinity)(log_probs, y, *lengths)
+            straight = leaf(lib, np.log(rng_softmax(12, 5, 6)), dtype)
+            return [loss, lib.nn.functional.ctc_loss(straight, lib.tensor(targets), steps, labels)], [
+                x,
+                straight,
+            ]
+
+        compare(run, dtype)
+
+
+def rng_softmax(*shape):
+    e = np.exp(numbers(*shape, seed=5))
+    return e / e.sum(-1, keepdims=True)

@@ -51,8 +51,8 @@ def returning(*gradients):
             RuntimeError,
             r"invalid gradient at index 0 - got \[3\] but expected .*\[2\]",
         ),
-        ((None, torch.ones(2, 2)), RuntimeError, r"invalid gradient at index 1 - got \[2, 2\]"),
-        ((1.0, None), TypeError, r"expected Variable or None \(got float\)"),
+        ((None, torch.ones(2, 3)), RuntimeError, r"invalid gradient at index 1 - got \[2, 3\]"),
+        ((1.0, None), RuntimeError, r"expected Variable or None \(got float\)"),
     ],
 )
 def test_wrong_gradients_are_refused_and_leave_no_trace(gradients, error, message):

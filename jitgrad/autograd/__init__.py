@@ -1,10 +1,13 @@
 """Automatic differentiation: recording modes, the walk back, and custom functions."""
 
 from .._tensor import Tensor as Variable
-from . import functional
+from . import functional as functional
+from . import graph as graph
+from .anomaly import detect_anomaly, set_detect_anomaly
 from .backward import backward_many as backward
 from .backward import grad
 from .function import Function
+from .gradcheck import gradcheck, gradgradcheck
 from .modes import (
     enable_grad,
     inference_mode,
@@ -18,12 +21,17 @@ __all__ = [
     "Function",
     "Variable",
     "backward",
+    "detect_anomaly",
     "enable_grad",
     "functional",
     "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "graph",
     "inference_mode",
     "is_grad_enabled",
     "is_inference_mode_enabled",
     "no_grad",
+    "set_detect_anomaly",
     "set_grad_enabled",
 ]

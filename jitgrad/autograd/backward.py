@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
@@ -14,14 +13,9 @@ from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import S_FLAGS, S_NUMEL, S_ROW, SLOT_WORDS
 from ..store import raise_out_of_memory, store
-from .graph import describe_stale, run_python_row
+from .graph import SECOND_TIME, GradientEdge, describe_stale, drop_freed_nodes, run_python_row
+from .hooks import Sights, run_accumulated, state_word
 from .turns import own_turn, turn
-
-SECOND_TIME = (
-    "backward: Trying to backward through the graph a second time (or directly access saved tensors after they "
-    "have already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
-    "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time"
-)
 
 
 def seed_of(root: Tensor, gradient: Any) -> int:
@@ -82,7 +76,7 @@ def backward(
             return
         if state > 0:
             try:
-                _go_on(state, _state_word(state, layout.W_STATUS), False)
+                _go_on(state, state_word(state, layout.W_STATUS), False)
             finally:
                 entries.free_state(CONTEXT, state)
             return
@@ -109,7 +103,7 @@ def backward_many(
     """
     roots, seeds = _roots_and_seeds(tensors, grad_tensors)
     if inputs is not None:
-        chosen = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+        chosen = tensors_of(inputs)
         if not chosen:
             raise RuntimeError("backward: inputs argument to backward() cannot be empty")
         gradients = grad(roots, chosen, seeds, retain_graph, create_graph, allow_unused=True)
@@ -119,10 +113,13 @@ def backward_many(
         return
     if create_graph:
         retain = True if retain_graph is None else bool(retain_graph)
-        for x, g in _recorded(roots, seeds, None, retain):
+        found = _recorded(roots, seeds, None, retain)
+        for x, g in found:
             x.grad = g if x.grad is None else x.grad + g  # type: ignore[operator]
+        for x, g in found:
+            run_accumulated(x, g)
         return
-    state = array("q", (layout.NO_ROW, 0, 0, bool(retain_graph), 0, 0))
+    state = array("q", (layout.NO_ROW, 0, 0, bool(retain_graph), 0, 0, 0))
     with own_turn():
         _walk_from(roots, seeds, state)
 
@@ -175,7 +172,7 @@ def grad(
             "materialize_grads": materialize_grads,
         }
         return _grad_of_each(roots, inputs, seeds, bool(retain_graph or create_graph), options)
-    chosen = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
+    chosen = tensors_of(inputs)
     for x in chosen:
         if not x.requires_grad:
             raise RuntimeError("grad: One of the differentiated Tensors does not require grad")
@@ -226,7 +223,7 @@ def _capture(
     found: dict[int, Tensor | None] = {}
     with _marked(roots, chosen):
         try:
-            _walk_from(roots, seeds, array("q", (layout.NO_ROW, 0, 0, retain, 1, 0)))
+            _walk_from(roots, seeds, array("q", (layout.NO_ROW, 0, 0, retain, 1, 0, 0)))
         finally:
             for x in chosen:
                 if x._slot not in found:
@@ -276,8 +273,14 @@ def _marked(roots: Sequence[Tensor], chosen: Sequence[Tensor]) -> Iterator[None]
             entries.set_flag(CONTEXT, x._slot, layout.CAPTURE, False)
 
 
+def tensors_of(given: Any) -> tuple[Tensor, ...]:
+    """The tensors that a tensor, a gradient edge or a sequence of them stands for."""
+    several = (given,) if isinstance(given, Tensor | GradientEdge) else tuple(given)
+    return tuple(x.tensor if isinstance(x, GradientEdge) else x for x in several)
+
+
 def _roots_and_seeds(tensors: Any, gradients: Any) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
-    roots = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
+    roots = tensors_of(tensors)
     if gradients is None:
         return roots, (None,) * len(roots)
     seeds = (gradients,) if isinstance(gradients, Tensor) else tuple(gradients)
@@ -309,11 +312,6 @@ def _walk_from(roots: Sequence[Tensor], gradients: Sequence[Any], state: array) 
             _go_on(address, status, bool(state[layout.W_CAPTURE]))
 
 
-def _state_word(address: int, word: int) -> int:
-    """A word of a walk's state."""
-    return ctypes.c_int64.from_address(address + 8 * word).value
-
-
 def _go_on(address: int, status: int, capture: bool) -> None:
     """Continue a walk that stopped for Python, to its end or to an error."""
     with turn:
@@ -321,17 +319,22 @@ def _go_on(address: int, status: int, capture: bool) -> None:
 
 
 def _finish(address: int, status: int, capture: bool) -> None:
+    sights = Sights()
     try:
         while status != 0:
-            if status == layout.NEED_PYTHON:
-                offset = _state_word(address, layout.W_CURSOR)
+            if status == layout.NEED_HOOKS:
+                sights.look(address, capture)
+            elif status == layout.NEED_PYTHON:
+                offset = state_word(address, layout.W_CURSOR)
                 if store.tape[offset + layout.T_OP] == layout.DEAD_OP:
                     raise RuntimeError(SECOND_TIME)  # a walk in between has freed it
                 run_python_row(address, offset, capture)
                 entries.leave_row(CONTEXT, address, offset)
             elif not store.mend(status):
-                _raise(status)
+                raise_status(status)
             status = entries.walk(CONTEXT, address)
+        drop_freed_nodes()
+        sights.finish()
     except BaseException:
         entries.abandon(CONTEXT, address)
         raise
@@ -339,7 +342,8 @@ def _finish(address: int, status: int, capture: bool) -> None:
         entries.end_walk(CONTEXT)
 
 
-def _raise(status: int) -> NoReturn:
+def raise_status(status: int) -> NoReturn:
+    """Raise what a walk that cannot go on has met."""
     if status == layout.FREED:
         raise RuntimeError(SECOND_TIME)
     if status == layout.STALE:

@@ -26,21 +26,6 @@ def zeros(like: Tensor, shape: Sequence[int]) -> Tensor:
     return F.zeros(tuple(shape), dtype=like.dtype)
 
 
-def ones(like: Tensor, shape: Sequence[int]) -> Tensor:
-    """Ones of the dtype of `like`."""
-    return F.ones(tuple(shape), dtype=like.dtype)
-
-
-def counting(n: int) -> Tensor:
-    """0, 1, .. n - 1."""
-    return F.arange(n)
-
-
-def above_diagonal(rows: int, columns: int) -> Tensor:
-    """A mask of what is right of the diagonal."""
-    return counting(columns) > counting(rows).unsqueeze(1)  # type: ignore[attr-defined, operator]
-
-
 def constant(values: Any) -> Tensor:
     """A NumPy array as a tensor without history."""
     return F.tensor(values)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT, VIEW_CODE, VIEW_NAMES, slot_dtype, slot_shape
@@ -13,6 +14,7 @@ from ..engine.layout import (
     S_FLAGS,
     S_OUTPUT,
     S_ROW,
+    S_STORAGE,
     SLOT_WORDS,
     T_INPUTS,
     T_KIND,
@@ -22,8 +24,27 @@ from ..engine.layout import (
 )
 from ..kernels import OPS
 from ..store import store
+from ..utils.hooks import RemovableHandle
+from .notes import add_hook, row_note
+from .saved import (
+    allow_mutation_on_saved_tensors,
+    disable_saved_tensors_hooks,
+    save_on_cpu,
+    saved_tensors_hooks,
+)
+
+__all__ = ["AccumulateGrad", "GradientEdge", "Node", "allow_mutation_on_saved_tensors",
+           "disable_saved_tensors_hooks", "get_gradient_edge", "increment_version", "save_on_cpu",
+           "saved_tensors_hooks"]  # fmt: skip
 
 python_nodes: dict[int, Any] = {}  # rows of custom functions: number on the tape -> the function's context
+
+
+SECOND_TIME = (
+    "backward: Trying to backward through the graph a second time (or directly access saved tensors after they "
+    "have already been freed). Saved intermediate values of the graph are freed when you call .backward() or "
+    "autograd.grad(). Specify retain_graph=True if you need to backward through the graph a second time"
+)
 
 
 class Node:
@@ -75,6 +96,52 @@ class Node:
             edges.append((node, words[slot * SLOT_WORDS + S_OUTPUT]))
         return tuple(edges)
 
+    def register_prehook(self, hook: Callable[[tuple], Any]) -> RemovableHandle:
+        """Call ``hook(grad_outputs)`` before the node runs in a walk; it may return others in their place."""
+        self._check_alive("register_prehook")
+        slot = self._output._slot
+        return add_hook(slot, row_note(slot).before, hook, "register_prehook")
+
+    def register_hook(self, hook: Callable[[tuple, tuple], Any]) -> RemovableHandle:
+        """Call ``hook(grad_inputs, grad_outputs)`` after the node has run; it may return other grad_inputs."""
+        self._check_alive("register_hook")
+        slot = self._output._slot
+        return add_hook(slot, row_note(slot).after, hook, "register_hook")
+
+    def _check_alive(self, name: str) -> None:
+        if self._output._word(S_ROW) <= layout.FREED_ROW:
+            raise RuntimeError(
+                f"{name}: the graph of {self.name()} has been freed; register before backward()"
+            )
+
+
+class FunctionNode(Node):
+    """The node of a custom function: what its context has, it has, too."""
+
+    def __init__(self, output: Tensor, context: Any) -> None:
+        super().__init__(output)
+        self._context = context
+
+    def name(self) -> str:
+        """Name of the function with ``Backward`` behind it."""
+        return self._context.name()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name == "_context":
+            raise AttributeError(name)
+        return getattr(self._context, name)
+
+
+class _Freed:
+    """What is left of a custom function's context when its row is gone."""
+
+    def name(self) -> str:
+        return "FunctionBackward"
+
+    @property
+    def saved_tensors(self) -> Any:
+        raise RuntimeError(SECOND_TIME)
+
 
 class AccumulateGrad(Node):
     """Where a gradient ends: it is added to ``variable.grad``."""
@@ -94,6 +161,54 @@ class AccumulateGrad(Node):
         return ()
 
 
+class GradientEdge(NamedTuple):
+    """A place in the graph where a gradient passes; `autograd.grad` and `backward` take it like its tensor."""
+
+    node: Node
+    output_nr: int
+    ownership_token: Any = None
+
+    @property
+    def tensor(self) -> Tensor:
+        """The tensor whose gradient it is."""
+        row = self.node._output._word(S_ROW)
+        if row < 0 or self.node._output._word(S_OUTPUT) == self.output_nr:
+            return self.node._output
+        tape = store.tape
+        slot = int(tape[row + T_OPERANDS + 2 * (int(tape[row + T_INPUTS]) + self.output_nr)])
+        if not slot:
+            raise RuntimeError(f"GradientEdge: output {self.output_nr} of {self.node.name()} is gone")
+        return wrap(entries.retain(CONTEXT, slot))
+
+
+def get_gradient_edge(tensor: Tensor) -> GradientEdge:
+    """The edge along which the gradient of a tensor comes.
+
+    Raises
+    ------
+    RuntimeError
+        If the tensor does not require gradients.
+    """
+    if not tensor.requires_grad:
+        raise RuntimeError(
+            "get_gradient_edge: It is not possible to get the gradient edge for a Tensor that does not require "
+            "gradients"
+        )
+    return GradientEdge(node_of(tensor) or AccumulateGrad(tensor), tensor._word(S_OUTPUT))
+
+
+def increment_version(tensor: Any) -> None:
+    """Count a write that was done behind the library's back, so that stale saved values are seen.
+
+    Parameters
+    ----------
+    tensor : Tensor or iterable of Tensor
+        What has been written to.
+    """
+    for x in (tensor,) if isinstance(tensor, Tensor) else tensor:
+        store.storage_table["version"][x._word(S_STORAGE)] += 1
+
+
 def node_of(tensor: Tensor) -> Node | None:
     """The node that made a tensor, or None for a leaf."""
     row = tensor._word(S_ROW)
@@ -101,6 +216,8 @@ def node_of(tensor: Tensor) -> Node | None:
         return None
     if row >= 0 and int(store.tape[row + T_KIND]) == layout.PYTHON:
         return python_nodes[int(store.tape[row + T_OP])].as_node(tensor)
+    if row == layout.FREED_ROW - layout.FREED_PYTHON:
+        return FunctionNode(tensor, _Freed())
     return Node(tensor)
 
 
@@ -150,8 +267,16 @@ def describe_stale(detail: list[int]) -> str:
         "backward: one of the variables needed for gradient computation has been modified by an inplace "
         f"operation: {role} of {row_name(offset)}, a {kind} tensor of shape {list(slot_shape(slot))}, is at "
         f"version {found}; expected version {expected} instead. Use the out-of-place operation, or clone() "
-        "the tensor before changing it"
+        "the tensor before changing it; under autograd.detect_anomaly() the message tells the line that recorded it"
     )
+
+
+_walk = threading.local()
+
+
+def walks_to_inputs() -> bool:
+    """Inside a custom function's backward: whether the walk collects the gradients of chosen tensors only."""
+    return getattr(_walk, "to_inputs", False)
 
 
 def run_python_row(state: int, offset: int, capture: bool) -> None:
@@ -164,7 +289,11 @@ def run_python_row(state: int, offset: int, capture: bool) -> None:
     for slot in slots[inputs:]:
         found = store.slots[slot * SLOT_WORDS + layout.S_COTANGENT] if slot else 0
         cotangents.append(wrap(entries.retain(CONTEXT, found)) if found else None)
-    gradients = node.run_backward(cotangents)
+    before, _walk.to_inputs = walks_to_inputs(), capture
+    try:
+        gradients = node.run_backward(cotangents)
+    finally:
+        _walk.to_inputs = before
     for slot, gradient in zip(slots[:inputs], gradients, strict=True):
         if gradient is None or not slot:
             continue
@@ -173,12 +302,12 @@ def run_python_row(state: int, offset: int, capture: bool) -> None:
             continue
         status = entries.give_cotangent(CONTEXT, state, slot, entries.retain(CONTEXT, gradient._slot))
         if status == layout.FREED:
-            from .backward import SECOND_TIME
-
             raise RuntimeError(SECOND_TIME)
 
 
 def drop_freed_nodes() -> None:
     """Forget the contexts of custom functions whose rows are gone."""
     while (number := entries.take_freed_node(CONTEXT)) >= 0:
-        python_nodes.pop(number, None)
+        context = python_nodes.pop(number, None)
+        if context is not None:
+            context.free()

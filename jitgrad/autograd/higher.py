@@ -36,8 +36,12 @@ from ..kernels.abi import bits_float
 from ..kernels.table import Op, identity, parameters
 from ..store import store
 from . import formulas
-from .graph import describe_stale, python_nodes, row_name
+from .anomaly import check_gradients, naming_line
+from .function import with_history
+from .graph import describe_stale, drop_freed_nodes, python_nodes, row_name
+from .hooks import cotangent_after_hooks, through_hooks
 from .modes import enable_grad
+from .notes import RowNote, note_of, settle_notes
 
 Cotangents = Sequence[Tensor | None]
 Gradients = Iterator[tuple[int, Tensor]]  # (operand, its gradient)
@@ -56,8 +60,15 @@ class Row:
         pairs = tape[offset + T_OPERANDS : offset + T_OPERANDS + 2 * count]
         self.slots = [int(s) for s in pairs[::2]]
         self._versions = [int(v) for v in pairs[1::2]]
+        noted = (n.row for n in map(note_of, self.outputs) if n is not None and n.row is not None)
+        self.note = next(noted, None) or RowNote()
         attributes, end = offset + int(tape[offset + T_ATTRS]), offset + int(tape[offset + T_WORDS])
         self.words = [int(w) for w in tape[attributes:end]]
+
+    @property
+    def outputs(self) -> list[int]:
+        """The slots of its outputs that are still there."""
+        return [s for s in self.slots[self.inputs :] if s]
 
     def value(self, k: int) -> Tensor | None:
         """Entry `k`, operands first, then outputs; None when it was left out or not kept.
@@ -68,6 +79,9 @@ class Row:
             When it has been overwritten since.
         """
         slot, version = self.slots[k], self._versions[k]
+        if k in self.note.packed:
+            value = self.note.packed[k].unpack()
+            return with_history(value, wrap(entries.retain(CONTEXT, slot))) if slot else value
         if not slot or version == NOT_SAVED:
             return None
         now = int(store.storage_table["version"][store.slots[slot * SLOT_WORDS + S_STORAGE]])
@@ -120,14 +134,41 @@ def walk(
         while rows:
             row = Row(-heapq.heappop(rows))
             _tell_recording(row.offset)
-            cotangents = [waiting.pop(s, None) for s in row.slots[row.inputs :]]
+            cotangents = _seen(row, waiting, found)
             wanted = [_wanted(slot, captured is not None) for slot in row.slots[: row.inputs]]
             if any(wanted):
-                for k, g in _gradients(row, cotangents, wanted):
-                    give(row.slots[k], g)
+                for slot, g in zip(row.slots, _handed_back(row, cotangents, wanted), strict=False):
+                    if g is not None:
+                        give(slot, g)
             if not retain:
                 _free(row.offset)
+            settle_notes(row.outputs)
+        for slot in found:
+            if store.slots[slot * SLOT_WORDS + S_ROW] == layout.NO_ROW:
+                found[slot] = cotangent_after_hooks(slot, found[slot])
+    drop_freed_nodes()
     return found
+
+
+def _seen(row: Row, waiting: dict[int, Tensor], found: dict[int, Tensor]) -> list[Tensor | None]:
+    """The complete cotangents of a row's outputs, after hooks."""
+    for slot in row.outputs:
+        if slot in waiting:
+            waiting[slot] = cotangent_after_hooks(slot, waiting[slot])
+            if slot in found:
+                found[slot] = waiting[slot]
+    return [waiting.pop(s, None) for s in row.slots[row.inputs :]]
+
+
+def _handed_back(row: Row, cotangents: Cotangents, wanted: Sequence[bool]) -> list[Tensor | None]:
+    """What a row hands back to each operand, after hooks."""
+    came = through_hooks(row.note.before, cotangents)
+    gradients: list[Tensor | None] = [None] * row.inputs
+    with naming_line(row.note):
+        for k, g in _gradients(row, came, wanted):
+            gradients[k] = g
+    check_gradients(row.offset, gradients, row.note)
+    return through_hooks(row.note.after, gradients, tuple(came))
 
 
 def _add(where: dict[int, Tensor], slot: int, g: Tensor) -> None:
@@ -183,7 +224,8 @@ def _fitted(g: Any, row: Row, k: int) -> Tensor:
 
 def _of_function(row: Row, cotangents: Cotangents, wanted: Sequence[bool]) -> Gradients:
     node = python_nodes[row.code]
-    gradients = node.run_backward(list(cotangents), record=True)
+    places = [wrap(entries.retain(CONTEXT, s)) if s else None for s in row.slots]
+    gradients = node.run_backward(list(cotangents), record=True, entries=places)
     for k, g in enumerate(gradients):
         if g is not None and wanted[k]:
             yield k, g

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 import threading
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +45,39 @@ def current_mode() -> int:
     return before
 
 
+def _says() -> bool:
+    """What `is_grad_enabled` tells inside inference_mode, where nothing is recorded whatever it tells."""
+    return getattr(_thread, "says", False)
+
+
+def _enter(mode: int) -> tuple[int, bool]:
+    """Switch this thread's mode; what there was before, for `_leave`. Only inference_mode ends inference mode."""
+    before, says = _set_mode(mode), _says()
+    if before == INFERENCE_MODE:
+        _set_mode(before)
+        _thread.says = mode == ENABLED
+    return before, says
+
+
+def _leave(before: tuple[int, bool]) -> None:
+    mode, says = before
+    _set_mode(mode)
+    if mode == INFERENCE_MODE or says != _says():
+        _thread.says = says
+
+
+def records() -> bool:
+    """Whether operations of this thread are recorded now."""
+    return current_mode() == ENABLED
+
+
+_CLASSES = (
+    "Decorating classes is deprecated and will be disabled in future versions. You should only decorate functions "
+    "or methods. To preserve the current behavior of class decoration, you can directly decorate the `__init__` "
+    "method and nothing else."
+)
+
+
 class _Switch:
     """A context manager and decorator that sets this thread's mode."""
 
@@ -56,23 +91,22 @@ class _Switch:
         return self
 
     def __init__(self) -> None:
-        self._before: list[int] = []
+        self._before: list[tuple[int, bool]] = []
 
     def __enter__(self) -> Any:
-        before = _set_mode(self._mode)
-        self._before.append(before)
-        if before == INFERENCE_MODE and self._mode != INFERENCE_MODE:
-            _set_mode(before)  # nothing is recorded inside inference_mode
+        self._before.append(_enter(self._mode))
         return self
 
     def __exit__(self, *error: Any) -> None:
-        _set_mode(self._before.pop())
+        _leave(self._before.pop())
 
     def clone(self) -> Any:
         """A fresh switch of the same setting, for each call of a decorated function."""
         return type(self)()
 
     def __call__(self, function: Callable) -> Callable:
+        if isinstance(function, type):
+            warnings.warn(_CLASSES, FutureWarning, stacklevel=_frames_of_ours())
         if inspect.isgeneratorfunction(function):
 
             @functools.wraps(function)
@@ -108,6 +142,14 @@ class _Switch:
         return wrapper
 
 
+def _frames_of_ours() -> int:
+    """How far up the stack the caller of this package is, as `warnings.warn` counts from its own caller."""
+    frame, count = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        frame, count = frame.f_back, count + 1
+    return count
+
+
 class no_grad(_Switch):
     """Record nothing inside: a context manager and a decorator, with or without parentheses."""
 
@@ -135,7 +177,9 @@ class inference_mode(_Switch):
         self._mode = INFERENCE_MODE if mode else ENABLED
 
     def __enter__(self) -> Any:
-        self._before.append(_set_mode(self._mode))
+        before, says = _set_mode(self._mode), _says()
+        _thread.says = False
+        self._before.append((before, says))
         return self
 
     def clone(self) -> Any:
@@ -148,16 +192,20 @@ class set_grad_enabled(_Switch):
 
     def __new__(cls, mode: bool) -> Any:
         """Make the switch; a bool is no function to decorate."""
+        if not isinstance(mode, bool):
+            raise TypeError(
+                f"set_grad_enabled(): argument 'enabled' (position 1) must be bool, not {type(mode).__name__}"
+            )
         return object.__new__(cls)
 
     def __init__(self, mode: bool) -> None:
         super().__init__()
         self._on = bool(mode)
         self._mode = ENABLED if mode else DISABLED
-        self._first: int | None = _set_mode(self._mode)
+        self._first: tuple[int, bool] | None = _enter(self._mode)
 
     def __enter__(self) -> Any:
-        before = self._first if self._first is not None else _set_mode(self._mode)
+        before = self._first if self._first is not None else _enter(self._mode)
         self._first = None
         self._before.append(before)
         return self
@@ -169,14 +217,15 @@ class set_grad_enabled(_Switch):
     def __call__(self, function: Callable) -> Callable:
         """Decorate a function: the setting holds while it runs, and no longer now."""
         if self._first is not None:
-            _set_mode(self._first)  # used as a decorator: the setting is for the function only
+            _leave(self._first)  # used as a decorator: the setting is for the function only
             self._first = None
         return super().__call__(function)
 
 
 def is_grad_enabled() -> bool:
-    """Whether operations of this thread are recorded."""
-    return current_mode() == ENABLED
+    """Whether this thread has gradients enabled; under ``inference_mode`` nothing is recorded even so."""
+    mode = current_mode()
+    return _says() if mode == INFERENCE_MODE else mode == ENABLED
 
 
 def is_inference_mode_enabled() -> bool:

@@ -9,6 +9,7 @@ from .layout import (
     COPY_OPERANDS,
     ENABLED,
     INFERENCE,
+    INFERENCE_IN_PLACE,
     INFERENCE_MODE,
     IS_VIEW,
     LEAF_IN_PLACE,
@@ -98,7 +99,7 @@ def apply_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_cou
     if kernel == 0:
         return NEED_KERNEL
     mode = mode_of_thread(c)
-    record = wants_grad(c, inputs, info.differentiable) if mode == ENABLED else 0
+    record = wants_grad(c, inputs, info) if mode == ENABLED else 0
     if record < 0:
         return record
     if record and (kernel_address(c, op, 1, key) == 0 or not walk_kernels(c, key)):
@@ -106,6 +107,8 @@ def apply_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_cou
     if into != 0:
         if mode == ENABLED and slot_at(c, into).flags & REQUIRES_GRAD and slot_at(c, into).row == NO_ROW:
             return LEAF_IN_PLACE
+        if mode != INFERENCE_MODE and slot_at(c, into).flags & INFERENCE:
+            return INFERENCE_IN_PLACE
         if record and slot_at(c, into).flags & IS_VIEW:
             return VIEW_IN_PLACE
         if slot_at(c, into).dtype != load_word(shapes, 0):

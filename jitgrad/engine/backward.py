@@ -37,7 +37,10 @@ from .layout import (
     CAPTURE,
     DEAD_OP,
     FREED_ROW,
+    HOOKED,
+    LEAVES_SEEN,
     MAP,
+    NEED_HOOKS,
     NEED_PYTHON,
     NEEDED,
     NO_ROW,
@@ -64,6 +67,7 @@ from .layout import (
     W_LEAVES,
     W_PENDING,
     W_RETAIN,
+    W_SEEN,
     W_STATUS,
     WALK_WORDS,
 )
@@ -207,17 +211,24 @@ def walk_row(c, state, row, kind):
 
 @jit
 def reached(c, state, row):
-    """How many outputs of a row have a cotangent; -1 when none of those leads on to what is wanted."""
+    """How many outputs of a row have a cotangent; -1 when none of those leads on to what is wanted.
+
+    NEED_HOOKS when Python wants to see one of the cotangents first.
+    """
     inputs = load_word(row, T_INPUTS)
     outputs = load_word(row, T_OUTPUTS)
     count = 0
+    hooked = c.watch
     leads = load_word(state, W_CAPTURE) == 0
     for k in range(inputs, inputs + outputs):
         slot = operand(row, k)
         if slot != 0 and slot_at(c, slot).cotangent != 0:
             count += 1
+            hooked |= slot_at(c, slot).flags & HOOKED
             if slot_at(c, slot).flags & NEEDED:
                 leads = True
+    if hooked != 0 and count > 0 and load_word(state, W_SEEN) != load_word(state, W_CURSOR) + 1:
+        return NEED_HOOKS
     if count > 0 and not leads:
         store_word(state, W_PENDING, load_word(state, W_PENDING) - count)
         drop_cotangents(c, row)
@@ -285,6 +296,9 @@ def walk(c, state):
             store_word(state, W_CURSOR, load_word(row, T_PREV))
         else:
             count = reached(c, state, row)
+            if count == NEED_HOOKS:
+                c.detail[0] = offset
+                return NEED_HOOKS
             if count <= 0:
                 store_word(state, W_CURSOR, load_word(row, T_PREV))
             else:
@@ -298,6 +312,13 @@ def walk(c, state):
                     c.detail[0] = offset
                     return status
                 leave_row(c, state, offset)
+    if load_word(state, W_SEEN) != LEAVES_SEEN:
+        leaf = load_word(state, W_LEAVES)
+        while leaf != 0:
+            if slot_at(c, leaf).flags & HOOKED:
+                c.detail[0] = NO_ROW
+                return NEED_HOOKS
+            leaf = slot_at(c, leaf).next
     if load_word(state, W_CAPTURE):
         return drop_leaves(c, state)
     return hand_over(c, state)

@@ -167,7 +167,7 @@ def detach(c, slot):
         return status
     s = alias(c, slot)
     slot_at(c, s).handles = 1
-    slot_at(c, s).flags |= DETACHED
+    slot_at(c, s).flags |= DETACHED | (slot_at(c, slot).flags & INFERENCE)
     return s
 
 

@@ -19,8 +19,10 @@ GROUPS = {
         "add_storages",
         "adopt",
         "begin_walk",
+        "end_stand_in",
         "end_walk",
         "exchange",
+        "forget_saved",
         "free_state",
         "give_cotangent",
         "hold_tape",
@@ -35,10 +37,13 @@ GROUPS = {
         "put_back",
         "recycle",
         "set_aside",
+        "stand_in",
+        "swap_cotangent",
         "take_cotangent",
         "take_freed_node",
         "take_released",
         "walk",
+        "walk_one",
     ],
     "team": ["dismiss", "found", "replay_team", "serve", "walk_team"],
     "program": [
@@ -72,6 +77,7 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
     from ..kernels.wrapper import Kinds
     from . import (
         arrays,
+        aside,
         backward,
         cotangents,
         create,
@@ -90,7 +96,7 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
     )
     from .tables import CONTEXT
 
-    modules = (arrays, backward, cotangents, create, exchange, growth, handles, hot, pace, record, recording,
+    modules = (arrays, aside, backward, cotangents, create, exchange, growth, handles, hot, pace, record, recording,
                replay, team, turns, update, views)  # fmt: skip
     found = {}
     for module in modules:

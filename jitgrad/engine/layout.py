@@ -70,6 +70,8 @@ INFERENCE = 256  # made under inference_mode
 SAVED_BY_MAKER = 512  # one of the counts in `saved` is the row's that made the slot
 DETACHED = 2048  # shares memory with another tensor whose history it does not follow
 ORPHAN = 1024  # its row has been told that nobody needs this output
+NOTED = 4096  # Python has written down something about the slot, which is gone when the flag is
+HOOKED = 1 << 16  # Python wants to see its cotangent on the way; more than any row has outputs
 
 storage_dtype = np.dtype(
     [
@@ -93,8 +95,9 @@ NOT_SAVED = -1  # in place of a version: the value is not needed, only the slot'
 DEAD_OP = -1
 
 # the state of one walk back, so that it can stop for Python and go on
-W_CURSOR, W_PENDING, W_LEAVES, W_RETAIN, W_CAPTURE, W_STATUS = range(6)
-WALK_WORDS = 6
+W_CURSOR, W_PENDING, W_LEAVES, W_RETAIN, W_CAPTURE, W_STATUS, W_SEEN = range(7)
+WALK_WORDS = 7
+LEAVES_SEEN = -1  # as W_SEEN: Python has seen the leaves; a row that it has seen is noted as its place + 1
 LINE_WORDS = 4  # of what is set aside for each slot: slot, flags, cotangent, next leaf
 
 # kinds of rows
@@ -161,6 +164,7 @@ context_dtype = np.dtype(
         ("count_kernel", i8),  # adds one to counters
         ("recorded_blocks", i8, SIZE_CLASSES),  # free blocks among the program's own
         ("structure", i8),  # counts changes of modules and optimizers that a program may depend on
+        ("watch", i8),  # whether walks stop at every row for Python to look at
     ]
 )
 
@@ -255,6 +259,9 @@ NOT_VIEWABLE = -13
 VIEW_IN_PLACE = -14  # a recorded write into a view
 STALE_VIEW = -15  # a view whose base was written in place, recorded, since
 OTHER_PROGRAM = -17  # what a program was recorded for does not hold
+NEED_HOOKS = -20  # detail: row whose outputs' cotangents Python wants to see, or NO_ROW for the leaves
+INFERENCE_SAVED = -21  # an operand made under inference_mode would have to be kept for the walk back
+INFERENCE_IN_PLACE = -22  # a write into a tensor made under inference_mode, outside it
 BAD_CLASS = -18  # a class index out of range
 BAD_INDEX = -19  # an index out of range, after other rows have changed what can be seen; detail: the report
 COPY_OPERANDS = -16  # detail: operands, as bits, whose values the write would change while they are needed

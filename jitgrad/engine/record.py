@@ -16,7 +16,9 @@ from .layout import (
     COPY_OPERANDS,
     ENABLED,
     INFERENCE,
+    INFERENCE_IN_PLACE,
     INFERENCE_MODE,
+    INFERENCE_SAVED,
     IS_VIEW,
     LEAF_IN_PLACE,
     MAP,
@@ -135,21 +137,41 @@ def item_size(dtype):
 
 
 @jit
-def wants_grad(c, count, differentiable):
+def needed_values(c, inputs, info):
+    """What the walk back will read, as USE_ bits: only what the operands that ask for gradients need."""
+    needs = 0
+    for k in range(inputs):
+        slot = get_id(c, 1 + k)
+        if slot != 0 and slot_at(c, slot).flags & REQUIRES_GRAD and (info.differentiable >> k) & 1:
+            needs |= info.uses[min(k, USES - 1)]
+    return needs
+
+
+@jit
+def wants_grad(c, count, info):
     """1 when one of the first `count` listed operands asks for a gradient that the operation can give.
 
     STALE_VIEW when that operand is a view of a tensor that has been written in place since, in a recorded
-    operation: the view's history does not contain the write.
+    operation: the view's history does not contain the write. INFERENCE_SAVED when the walk back would read a
+    tensor made under inference_mode.
     """
     wanted = 0
+    seen = 0
     for k in range(count):
         slot = get_id(c, 1 + k)
-        if slot != 0 and (differentiable >> k) & 1:
+        if slot != 0:
             record = slot_at(c, slot)
-            if record.flags & REQUIRES_GRAD:
+            seen |= record.flags
+            if record.flags & REQUIRES_GRAD and (info.differentiable >> k) & 1:
                 if record.flags & IS_VIEW and record.history != storage_at(c, record.storage).history:
                     return STALE_VIEW
                 wanted = 1
+    if wanted and seen & INFERENCE:
+        needs = needed_values(c, count, info)
+        for k in range(count):
+            slot = get_id(c, 1 + k)
+            if slot != 0 and (needs >> min(k, USES - 1)) & 1 and slot_at(c, slot).flags & INFERENCE:
+                return INFERENCE_SAVED
     return wanted
 
 
@@ -161,17 +183,6 @@ def rewrite(c, into):
     out = alias(c, into)
     put_id(c, 0, out)
     return out
-
-
-@jit
-def needed_values(c, inputs, info):
-    """What the walk back will read, as USE_ bits: only what the operands that ask for gradients need."""
-    needs = 0
-    for k in range(inputs):
-        slot = get_id(c, 1 + k)
-        if slot != 0 and slot_at(c, slot).flags & REQUIRES_GRAD and (info.differentiable >> k) & 1:
-            needs |= info.uses[min(k, USES - 1)]
-    return needs
 
 
 @jit
@@ -324,7 +335,7 @@ def apply(c, op, into, a, b, d, e, attrs, attr_count):
     if kernel == 0:
         return NEED_KERNEL
     mode = mode_of_thread(c)
-    record = wants_grad(c, info.inputs, info.differentiable) if mode == ENABLED else 0
+    record = wants_grad(c, info.inputs, info) if mode == ENABLED else 0
     if record < 0:
         return record
     wanted = dtype if info.output_dtype[0] == SAME else info.output_dtype[0]
@@ -402,6 +413,8 @@ def write_target(c, into, shape_slot, dtype, mode, record):
     x, y = slot_at(c, into), slot_at(c, shape_slot)
     if mode == ENABLED and x.flags & REQUIRES_GRAD and x.row == NO_ROW:
         return LEAF_IN_PLACE
+    if x.flags & INFERENCE and mode != INFERENCE_MODE:
+        return INFERENCE_IN_PLACE
     if record and x.flags & IS_VIEW:
         return VIEW_IN_PLACE
     if x.dtype != dtype:

@@ -11,7 +11,6 @@ from .layout import (
     CONTIGUOUS,
     ENABLED,
     INFERENCE,
-    INFERENCE_MODE,
     IS_VIEW,
     NEED_KERNEL,
     NOT_VIEWABLE,
@@ -123,8 +122,7 @@ def make_view(c, kind, name, x_slot, attrs, attr_count):
         put_id(c, 0, out)
         put_id(c, 1, x_slot)
         write_row(c, name, kind, 1, 1, 0, attrs, attr_count)
-    if mode == INFERENCE_MODE:
-        y.flags |= INFERENCE
+    y.flags |= x.flags & INFERENCE
     return out
 
 

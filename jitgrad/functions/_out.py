@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .._tensor import Tensor
-from ..autograd.modes import is_grad_enabled
+from ..autograd.modes import records
 from ..dtypes import category, dtype, to_dtype
 from ._call import refuse_operand
 
@@ -32,7 +32,7 @@ def write_out(
     """
     if not isinstance(out, Tensor):
         refuse_operand(name, out, "out")
-    if (result.requires_grad or out.requires_grad) and is_grad_enabled():
+    if (result.requires_grad or out.requires_grad) and records():
         raise RuntimeError(
             f"{name}(): functions with out=... arguments don't support automatic differentiation, but one of "
             "the arguments requires grad; leave out= away, or call it under torch.no_grad()"

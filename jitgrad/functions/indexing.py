@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .._tensor import NUMBERS, Tensor, wrap
-from ..autograd.modes import is_grad_enabled
+from ..autograd.modes import records
 from ..dispatch import CONTEXT, complete, view
 from ..dtypes import dtype
 from ..engine import layout
@@ -245,7 +245,7 @@ def recorded(*operands: Tensor) -> bool:
     slots = store.slots
     for x in operands:
         if slots[x._slot * SLOT_WORDS + S_FLAGS] & layout.REQUIRES_GRAD:
-            return is_grad_enabled()
+            return records()
     return False
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
 from operator import index
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT, refuse
 from ..dtypes import dtype
 from ..engine.entry import entries
-from ..engine.layout import S_DIMS, S_DTYPE, S_SHAPE, SLOT_WORDS
+from ..engine.layout import CONTIGUOUS, S_DIMS, S_DTYPE, S_FLAGS, S_SHAPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import FLOAT32, INT32, MAX_DIMS
 from ..kernels.table import Op
@@ -35,12 +35,12 @@ __all__ = [
     "max_pool3d",
 ]
 
+MAX_POOL_PAIRS = BY_NAME["max_pool_pairs"]
 MAX_POOL, AVG_POOL, ADAPTIVE_MAX_POOL = (BY_NAME[n] for n in ("max_pool", "avg_pool", "adaptive_max_pool"))
 AXES = 3
 _NO_AXIS = (1, 1, 0, 1)  # kernel, stride, padding and dilation of an axis that is not there
 
 Sizes = int | Sequence[int]
-Plan = tuple[array, int, int, bytes]  # attribute words, their address and count, the outputs' descriptions
 
 
 # geometry -------------------------------------------------------------------------------------------------
@@ -111,9 +111,19 @@ def _described(shape: tuple[int, ...], *kinds: int) -> bytes:
     return words.tobytes()
 
 
-def _plan(words: list[int], outputs: bytes) -> Plan:
+class Plan(NamedTuple):
+    """What a call hands to the engine: the attribute words, where they are, and the outputs' descriptions."""
+
+    words: array
+    place: int
+    count: int
+    outputs: bytes
+    pairs: bool
+
+
+def _plan(words: list[int], outputs: bytes, pairs: bool = False) -> Plan:
     held = array("q", words)
-    return held, *held.buffer_info(), outputs
+    return Plan(held, *held.buffer_info(), outputs, pairs)
 
 
 def _axis_words(spatial: int, *values: tuple[int, ...]) -> list[int]:
@@ -154,7 +164,10 @@ def _window_plan(
     words = _axis_words(spatial, kernel, step, pad, gap)
     whole = (*shape[:-spatial], *result)
     if mean is None:
-        return _plan(words, _described(whole, code, INT32))
+        # windows of 2x2 side by side, none of which sticks out
+        pairs = spatial == 2 and kernel == step == (2, 2) and pad == (0, 0) and gap == (1, 1)
+        pairs = pairs and all(2 * o <= n for o, n in zip(result, inner, strict=True))
+        return _plan(words, _described(whole, code, INT32), pairs)
     padded, divisor = mean
     # without windows that stick out, all counts are the same
     complete = all(
@@ -220,7 +233,7 @@ def _refuse_dtype(name: str, input: Tensor) -> NoReturn:
 
 def _run(op: Op, input: Tensor, code: int, plan: Plan, outputs: int) -> array:
     """Run a pooling operation; the first word of each description is then an output's slot."""
-    _words, place, count, described = plan
+    _words, place, count, described, _pairs = plan
     shapes = array("q", described)
     ids = array("q", (input._slot,))
     while True:
@@ -259,6 +272,10 @@ def largest(
     except TypeError:  # lists are sizes too, but no keys
         given = (_hashable(v) for v in (kernel_size, stride, padding, dilation))
         plan = _window_plan(name, spatial, shape, code, *given, bool(ceil_mode), None)
+    if plan.pairs:
+        if store.slots[input._slot * SLOT_WORDS + S_FLAGS] & CONTIGUOUS == 0:
+            input = input.contiguous()  # type: ignore[attr-defined]
+        return _largest(MAX_POOL_PAIRS, input, code, plan, return_indices)
     return _largest(MAX_POOL, input, code, plan, return_indices)
 
 

@@ -8,6 +8,8 @@ All take ``reduction`` ('mean', 'sum' or 'none') and, like PyTorch, its deprecat
 
 from __future__ import annotations
 
+from typing import Any
+
 from jitgrad._tensor import Tensor
 
 from . import functional as F
@@ -169,6 +171,29 @@ class CrossEntropyLoss(_WeightedLoss):
             None,
             self.reduction,
             self.label_smoothing,
+        )
+
+
+class CTCLoss(_Loss):
+    """The loss of labels that are not aligned with the input's steps, `functional.ctc_loss`.
+
+    Parameters
+    ----------
+    blank : int, default 0
+        The class that stands for no label.
+    reduction : {'mean', 'sum', 'none'}
+    zero_infinity : bool, default False
+        Count targets that are too long for their input as 0.
+    """
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False) -> None:
+        super().__init__(reduction=reduction)
+        self.blank = blank
+        self.zero_infinity = zero_infinity
+
+    def forward(self, log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any) -> Tensor:
+        return F.ctc_loss(
+            log_probs, targets, input_lengths, target_lengths, self.blank, self.reduction, self.zero_infinity
         )
 
 

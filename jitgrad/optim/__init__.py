@@ -9,6 +9,8 @@ from .adagrad import Adagrad as Adagrad
 from .adam import Adam as Adam
 from .adam import AdamW as AdamW
 from .adamax import Adamax as Adamax
+from ._minimize import MinimizeResult as MinimizeResult
+from ._minimize import minimize as minimize
 from .lbfgs import LBFGS as LBFGS
 from .nadam import NAdam as NAdam
 from .optimizer import Optimizer as Optimizer
@@ -24,9 +26,11 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "MinimizeResult",
     "NAdam",
     "Optimizer",
     "RAdam",
     "RMSprop",
     "lr_scheduler",
+    "minimize",
 ]

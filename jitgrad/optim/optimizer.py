@@ -12,6 +12,7 @@ from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 
 from ._check import check_hyper
+from ._hooks import Hooked
 from ._load import cast_state, check_groups
 from ._watch import ParamGroup, WatchedList
 
@@ -28,19 +29,7 @@ class _Required:
 required = _Required()
 
 
-class HookHandle:
-    """What registering a hook returns; `remove` takes the hook away again."""
-
-    def __init__(self, hooks: list[Any], hook: Any) -> None:
-        self._hooks, self._entry = hooks, [hook]
-        hooks.append(self._entry)
-
-    def remove(self) -> None:
-        """Remove the hook; doing so twice is allowed."""
-        self._hooks[:] = [h for h in self._hooks if h is not self._entry]
-
-
-class Optimizer:
+class Optimizer(Hooked):
     """Base class of optimizers; subclass it and define ``step`` to write your own.
 
     Parameters
@@ -99,8 +88,7 @@ class Optimizer:
         self.defaults = defaults
         self.state: Any = defaultdict(dict)
         self._groups: list[ParamGroup] = WatchedList((), self._groups_changed)
-        self._before: list[Any] = []
-        self._after: list[Any] = []
+        self._make_hooks()
 
     # groups ---------------------------------------------------------------------------------------
 
@@ -212,51 +200,6 @@ class Optimizer:
         """
         raise NotImplementedError(f"{type(self).__name__} does not define step()")
 
-    def register_step_pre_hook(self, hook: Callable[..., Any]) -> HookHandle:
-        """Call ``hook(optimizer, args, kwargs)`` before every step; it may return new (args, kwargs).
-
-        Returns
-        -------
-        HookHandle
-            Its ``remove()`` takes the hook away.
-        """
-        self._hook_steps()
-        return HookHandle(self._before, hook)
-
-    def register_step_post_hook(self, hook: Callable[..., Any]) -> HookHandle:
-        """Call ``hook(optimizer, args, kwargs)`` after every step.
-
-        Returns
-        -------
-        HookHandle
-            Its ``remove()`` takes the hook away.
-        """
-        self._hook_steps()
-        return HookHandle(self._after, hook)
-
-    def _hook_steps(self) -> None:
-        # hooks are rare: only an instance that has some pays for looking
-        if "step" in self.__dict__:
-            return
-        plain = self.step
-
-        def step(*args: Any, **kwargs: Any) -> Any:
-            for (hook,) in list(self._before):
-                changed = hook(self, args, kwargs)
-                if changed is not None:
-                    if not isinstance(changed, tuple) or len(changed) != 2:
-                        raise RuntimeError(
-                            "a step pre-hook must return None or a tuple of (new_args, new_kwargs), "
-                            f"but got {changed}."
-                        )
-                    args, kwargs = changed
-            result = plain(*args, **kwargs)
-            for (hook,) in list(self._after):
-                hook(self, args, kwargs)
-            return result
-
-        self.step = step  # type: ignore[method-assign]
-
     # saving and loading ---------------------------------------------------------------------------
 
     def state_dict(self) -> dict[str, Any]:
@@ -268,6 +211,7 @@ class Optimizer:
             ``"state"``: number -> dict of tensors (live: copy them to keep a moment);
             ``"param_groups"``: the groups with numbers under ``"params"``.
         """
+        self._tell("saving")
         number: dict[int, int] = {}
         groups = []
         position = 0
@@ -279,7 +223,7 @@ class Optimizer:
             packed["params"] = [number[id(p)] for p in group["params"]]
             groups.append(packed)
         state = {number.get(id(k), k): _plain(v) for k, v in self.state.items()}
-        return {"state": state, "param_groups": groups}
+        return self._pass_through("saved", {"state": state, "param_groups": groups})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Load what `state_dict` returned, from this library or from PyTorch.
@@ -299,6 +243,8 @@ class Optimizer:
         KeyError
             If "state" or "param_groups" is missing.
         """
+        if self._hooks["loading"]:
+            state_dict = self._pass_through("loading", dict(state_dict))
         saved_groups = [dict(g) for g in state_dict["param_groups"]]
         check_groups(self._groups, saved_groups)
         owners: dict[Any, Tensor] = {}
@@ -318,6 +264,7 @@ class Optimizer:
         self._set_state(state)
         for group, entries in zip(self._groups, hyper, strict=True):
             group.update(entries)
+        self._tell("loaded")
 
     def _check_state(self, param: Tensor, entry: Any, number: Any) -> None:
         """Raise ValueError if a saved state cannot be that of `param`."""

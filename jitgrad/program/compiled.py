@@ -10,6 +10,7 @@ from typing import Any
 
 from .._tensor import Tensor
 from ..autograd.graph import drop_freed_nodes
+from ..autograd.notes import drop_old_notes
 from ..engine.entry import entries
 from ..engine.layout import (
     BAD_CLASS,
@@ -336,6 +337,7 @@ def _check_left_behind(recording: Recording, rows: int, returned: Returned, reac
     """
     for last in (False, True):
         drop_freed_nodes()
+        drop_old_notes()
         expected = returned.handles()
         table = store.slot_table[: store.field("slot_count")]
         for grad in table["grad"][table["grad"] > 0]:

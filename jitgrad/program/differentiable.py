@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._tensor import Tensor, wrap
 from ..autograd import Function, grad, no_grad
+from ..autograd.hooks import without_hooks_of
 from ..dispatch import CONTEXT
 from ..engine.entry import entries
 from ..engine.layout import REQUIRES_GRAD, S_FLAGS, S_STORAGE, SLOT_WORDS
@@ -137,7 +138,8 @@ def record_pullback(
     back.boundary = recording.first_row  # the history of an argument is none of the function's
 
     def body() -> None:
-        gradients = grad(list(graph.values()), tensors, cotangents, retain_graph=True, allow_unused=True)
+        with without_hooks_of(tensors):  # the walk of which this one becomes a part runs them
+            gradients = grad(list(graph.values()), tensors, cotangents, retain_graph=True, allow_unused=True)
         found.extend(g if g is None else _own(g, back.number) for g in gradients)
 
     try:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from .._tensor import Tensor
+from ..autograd.notes import hook_keys
 from ..dtypes import get_default_dtype
 from ..engine.layout import S_GRAD, S_STORAGE, SLOT_WORDS
 from ..functions import default_generator
@@ -189,14 +190,13 @@ def _word(x: Tensor, field: int) -> int:
 
 
 def _layout_of(x: Tensor) -> tuple:
-    return x._slot, x.shape, x.stride()
+    return x._slot, x.shape, x.stride(), hook_keys(x._slot)
 
 
 def state_of(value: Any) -> tuple:
     """What of a module or optimizer decides which kernels run on what."""
     if isinstance(value, Optimizer):
-        hooks = len(value._before) + len(value._after)
-        return (getattr(value, "_version", 0), hooks)
+        return (getattr(value, "_version", 0), *(key for key, _ in value.step_hooks()))
     return tuple(
         (id(m), m.training, getattr(m, "_changes", 0), *map(id, m._own_modules.values()))
         for m in value.modules()

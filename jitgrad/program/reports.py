@@ -98,7 +98,7 @@ class Reports:
         if op == VALUE_CHECK:
             kind, message = REFUSALS[words[FIRST]]
             return kind(f"{message}, in a compiled step")
-        if op in CLASS_LOSSES:
+        if op in (*CLASS_LOSSES, "ctc_loss"):
             return IndexError(f"Target {words[FIRST]} is out of bounds. {op}: in a compiled step")
         return IndexError(
             f"{op}: index {words[VALUE]} is out of bounds for dimension {words[FIRST]} with size "

@@ -141,7 +141,7 @@ def kernel_words(row: Row) -> str:
     if row.variant < 0:
         words = PROGRAM_ROWS.get(row.op, row.op)
         return f"{words} update" if row.kernel.startswith("update") else words
-    words = row.op
+    words = BY_NAME[row.op].name if row.op in BY_NAME else row.op
     if row.variant:
         words += f" back to {', '.join(_targets(row))}"
     if int(row.words[R_LAYOUT]) not in (ARRAYS, PLAIN) and int(row.words[R_FLAGS]) & FLAG_ACCUMULATE:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from .._tensor import Tensor
+from ..autograd.notes import hook_functions
 from ..dtypes import dtype
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
@@ -201,6 +202,7 @@ class World:
             self.tensors.append((value, value._slot))
             if value.__dict__:
                 self._attributes(value.__dict__)
+            self._waiting += hook_functions(value._slot)
         elif isinstance(value, types.FunctionType):
             self._function(value)
         elif isinstance(value, types.MethodType):
@@ -318,6 +320,8 @@ class World:
         self.objects.append(module)
         for one in module.modules():
             self._seen[id(one)] = one
+            for p in one.parameters(recurse=False):
+                self._waiting += hook_functions(p._slot)
             kind = type(one)
             if one._hooks is not None:
                 self._waiting += one._hooks.functions()
@@ -338,6 +342,7 @@ class World:
     def _optimizer(self, optimizer: Optimizer) -> None:
         """Its settings are read from memory, unless code of the user's reads them."""
         self.objects.append(optimizer)
+        self._waiting += [hook for _, hook in optimizer.step_hooks()]
         users = is_users(type(optimizer).__module__)
         if users:
             self._class(type(optimizer), "step", "zero_grad")

@@ -1,5 +1,7 @@
 """Utilities around training; `jitgrad.utils.data` holds data sets and loaders."""
 
+from . import checkpoint as checkpoint
 from . import data as data
+from . import hooks as hooks
 
-__all__ = ["data"]
+__all__ = ["checkpoint", "data", "hooks"]

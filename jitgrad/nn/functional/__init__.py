@@ -48,7 +48,8 @@ from .activation import (
     threshold_,
 )
 from .classification import cross_entropy, nll_loss
-from .dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
+from .ctc import ctc_loss
+from .channel_dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from .linear import bilinear, cosine_similarity, dropout, linear, normalize, pairwise_distance
 from .margin import cosine_embedding_loss, hinge_embedding_loss, margin_ranking_loss, triplet_margin_loss
 from .normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
@@ -115,6 +116,7 @@ __all__ = [
     "cosine_embedding_loss",
     "cosine_similarity",
     "cross_entropy",
+    "ctc_loss",
     "dropout",
     "dropout1d",
     "dropout2d",

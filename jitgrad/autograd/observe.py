@@ -1,0 +1,83 @@
+"""Seeing rows as they are recorded.
+
+The compiled entries that record rows are wrapped while somebody observes, and only then.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from ..dispatch import CONTEXT
+from ..engine.entry import entries
+from ..engine.layout import S_ROW, SLOT_WORDS
+from ..store import store
+from .notes import outputs_of
+
+RECORDING = (
+    "unary",
+    "binary",
+    "ternary",
+    "with_number",
+    "apply",
+    "apply_number",
+    "apply_arrays",
+    "make_view",
+)
+
+_observers: list[Callable[[int], None]] = []
+_lock = threading.RLock()
+_plain: dict[str, Any] = {}
+_busy = threading.local()
+
+
+def observe(observer: Callable[[int], None]) -> None:
+    """Call ``observer(slot)`` with the first output of every row that is recorded from now on."""
+    with _lock:
+        _observers.append(observer)
+        if len(_observers) == 1:
+            for name in RECORDING:
+                _plain[name] = getattr(entries, name)
+                entries.__dict__[name] = _wrapped(_plain[name])
+
+
+def stop_observing(observer: Callable[[int], None]) -> None:
+    """Undo one `observe`."""
+    with _lock:
+        _observers.remove(observer)
+        if not _observers:
+            entries.__dict__.update(_plain)
+
+
+def recorded(slot: int) -> None:
+    """Tell the observers of a row whose first output is `slot`."""
+    if not _observers or getattr(_busy, "on", False) or store.slots[slot * SLOT_WORDS + S_ROW] < 0:
+        return
+    _busy.on = True  # what an observer computes is not observed
+    try:
+        for observer in _observers:
+            observer(slot)
+    finally:
+        _busy.on = False
+
+
+def _wrapped(entry: Callable[..., Any]) -> Callable[..., Any]:
+    def call(*args: Any) -> Any:
+        before = store.field("rows")
+        result = entry(*args)
+        if store.field("rows") == before or getattr(_busy, "on", False):
+            return result
+        if type(result) is not int:
+            recorded(result._slot)
+        elif result >= 0:
+            try:
+                recorded(result)
+            except BaseException:
+                offset = store.slots[result * SLOT_WORDS + S_ROW]
+                for slot in outputs_of(offset) if offset >= 0 else (result,):
+                    entries.release(CONTEXT, slot)  # nobody will have them
+                raise
+        return result
+
+    return call

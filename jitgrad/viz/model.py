@@ -1,0 +1,279 @@
+"""What a picture shows: rows of the tape and the values around them, read once, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .._tensor import Tensor, wrap
+from ..autograd.graph import row_name
+from ..dispatch import CONTEXT, slot_dtype, slot_shape
+from ..engine import layout
+from ..engine.entry import entries
+from ..engine.layout import (
+    S_FLAGS,
+    S_GRAD,
+    S_OUTPUT,
+    S_ROW,
+    S_STORAGE,
+    T_INPUTS,
+    T_OPERANDS,
+    T_OUTPUTS,
+)
+from ..nn.parameter import Parameter
+from ..show import _field, _letters, _operation, _rows_behind, _slots_of, _text
+from ..store import store
+
+FEW = 6  # values written out
+LEAF, FROZEN, CONSTANT, OPERATION, FREED = "leaf", "frozen", "constant", "operation", "freed"
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What is told of an array: its extent, and the first values."""
+
+    low: float
+    high: float
+    mean: float
+    first: tuple[float, ...]
+    size: int
+    strange: int  # how many are nan or infinite
+
+    def brief(self) -> str:
+        """In a few words."""
+        if self.size == 0:
+            return "empty"
+        if self.size == 1:
+            return _number(self.first[0])
+        ending = f", {self.strange} not finite" if self.strange else ""
+        return f"{_number(self.low)} .. {_number(self.high)}{ending}"
+
+    def full(self) -> str:
+        """In a line."""
+        if self.size <= 1:
+            return self.brief()
+        values = ", ".join(map(_number, self.first)) + (", ..." if self.size > len(self.first) else "")
+        return f"[{values}], mean {_number(self.mean)}, {self.brief()}"
+
+
+@dataclass
+class Value:
+    """A tensor: an operand or a result of rows.
+
+    Attributes
+    ----------
+    name : str
+        ``%3``, ``%3.1`` or a leaf's name.
+    numbers, gradient : Numbers or None
+        Its values, when something still holds them, and the derivative of the root by them.
+    uses : int
+        By how many rows of the picture it is read.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    numbers: Numbers | None
+    gradient: Numbers | None
+    accumulated: Numbers | None  # .grad
+    uses: int = 0
+
+    @property
+    def type(self) -> str:
+        """Dtype and shape."""
+        return f"{self.dtype}{list(self.shape)}"
+
+
+@dataclass
+class Node:
+    """A row, or a value that no row made."""
+
+    key: str
+    kind: str
+    title: str
+    number: int  # of the row; 0 for a value from outside
+    outputs: list[Value]
+    operands: list[Value | None] = field(default_factory=list)
+    saved: list[bool] = field(default_factory=list)  # of each operand and output: whether the row keeps it
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A value on its way from the node that has it to one that reads it."""
+
+    source: str
+    target: str
+    label: str
+
+
+@dataclass
+class Model:
+    """Nodes in the order of the forward pass, each value from outside before its first reader."""
+
+    nodes: list[Node]
+    edges: list[Edge]
+    root: Value
+    title: str
+
+    @property
+    def rows(self) -> list[Node]:
+        """The rows among the nodes."""
+        return [n for n in self.nodes if n.number]
+
+
+def _number(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def numbers_of(array: np.ndarray) -> Numbers:
+    """A summary of an array."""
+    flat = array.reshape(-1)
+    first = tuple(float(v) for v in flat[:FEW])
+    values = flat.astype(float)
+    finite = values[np.isfinite(values)]
+    strange = values.size - finite.size
+    if finite.size == 0:
+        return Numbers(np.nan, np.nan, np.nan, first, values.size, strange)
+    return Numbers(
+        float(finite.min()), float(finite.max()), float(finite.mean()), first, values.size, strange
+    )
+
+
+def read(root: Tensor, params: Mapping[str, Tensor] | None, values: bool, gradients: bool) -> Model:
+    """The picture's content for what is behind a tensor."""
+    return _Reader(root, params or {}, values, gradients).model()
+
+
+class _Reader:
+    def __init__(self, root: Tensor, params: Mapping[str, Tensor], values: bool, gradients: bool) -> None:
+        self.root = root
+        self.values = values
+        self.names = {t._slot: name for name, t in params.items()}
+        self.parameters = {t._slot for t in params.values() if isinstance(t, Parameter)}
+        self.offsets = _rows_behind(root._slot)
+        self.numbered = {offset: k + 1 for k, offset in enumerate(self.offsets)}
+        self.known: dict[int, Value] = {}
+        self.outside: dict[int, str] = {}
+        self.cotangents = self._cotangents() if gradients and self.offsets else {}
+
+    def _cotangents(self) -> dict[int, np.ndarray]:
+        """The derivative of the root's sum by every value that asks for one; nothing in ``.grad`` changes."""
+        from ..autograd.backward import grad
+
+        slots = {self.root._slot}
+        for offset in self.offsets:
+            slots.update(s for s in _slots_of(offset) if s and _field(s, S_FLAGS) & layout.REQUIRES_GRAD)
+        inputs = [
+            wrap(entries.retain(CONTEXT, s)) for s in sorted(slots) if _field(s, S_ROW) > layout.FREED_ROW
+        ]
+        seed = self.root.detach().clone().fill_(1)
+        try:
+            found = grad(self.root, inputs, seed, retain_graph=True, allow_unused=True)
+        except RuntimeError:  # a custom function, or a value that was overwritten: the picture does without
+            return {}
+        return {t._slot: g.numpy() for t, g in zip(inputs, found, strict=True) if g is not None}
+
+    def model(self) -> Model:
+        nodes: list[Node] = []
+        edges: list[Edge] = []
+        for offset in self.offsets:
+            node = self._row(offset)
+            slots = _slots_of(offset)[: len(node.operands)]
+            for slot in filter(None, slots):
+                source = self._source(slot, nodes)
+                label = f".{_field(slot, S_OUTPUT)}" if self._several(slot) else ""
+                edges.append(Edge(source, node.key, label))
+            nodes.append(node)
+        if not nodes:
+            nodes.append(self._alone())
+        for node in nodes:
+            for value in node.operands:
+                if value is not None:
+                    value.uses += 1
+        return Model(nodes, edges, self._value(self.root._slot), self._title(nodes))
+
+    def _title(self, nodes: list[Node]) -> str:
+        count = sum(1 for n in nodes if n.number)
+        return f"{count} row{'s' if count != 1 else ''} behind {self._value(self.root._slot).type}"
+
+    def _several(self, slot: int) -> bool:
+        row = _field(slot, S_ROW)
+        return row >= 0 and int(store.tape[row + T_OUTPUTS]) > 1
+
+    def _source(self, slot: int, nodes: list[Node]) -> str:
+        """The key of the node that has a value; made when no row did."""
+        row = _field(slot, S_ROW)
+        if row >= 0:
+            return f"r{self.numbered[row]}"
+        if slot not in self.outside:
+            self.outside[slot] = f"v{len(self.outside) + 1}"
+            value = self._value(slot)
+            kind = self._kind(slot)
+            title = row_name(row) if kind == FREED else value.name
+            nodes.append(Node(self.outside[slot], kind, title, 0, [value]))
+        return self.outside[slot]
+
+    def _kind(self, slot: int) -> str:
+        if _field(slot, S_ROW) <= layout.FREED_ROW:
+            return FREED
+        if _field(slot, S_FLAGS) & layout.REQUIRES_GRAD:
+            return LEAF
+        return FROZEN if slot in self.parameters else CONSTANT
+
+    def _alone(self) -> Node:
+        slot = self.root._slot
+        return Node("v1", self._kind(slot), self._value(slot).name, 0, [self._value(slot)])
+
+    def _row(self, offset: int) -> Node:
+        tape = store.tape
+        inputs = int(tape[offset + T_INPUTS])
+        slots = _slots_of(offset)
+        op, attributes = _operation(offset)
+        present = [k for k, s in enumerate(slots) if s or k < inputs]
+        kept = [int(tape[offset + T_OPERANDS + 2 * k + 1]) != layout.NOT_SAVED for k in present]
+        number = self.numbered[offset]
+        return Node(
+            f"r{number}",
+            OPERATION,
+            op,
+            number,
+            [self._value(s) for s in slots[inputs:] if s],
+            [self._value(s) if s else None for s in slots[:inputs]],
+            kept,
+            {k: _text(v) for k, v in attributes.items() if k != "words" and v is not False},
+        )
+
+    def _value(self, slot: int) -> Value:
+        if slot not in self.known:
+            self.known[slot] = self._read_value(slot)
+        return self.known[slot]
+
+    def _read_value(self, slot: int) -> Value:
+        row = _field(slot, S_ROW)
+        if row >= 0:
+            name = f"%{self.numbered[row]}" + (f".{_field(slot, S_OUTPUT)}" if self._several(slot) else "")
+        else:
+            if slot not in self.names:
+                self.names[slot] = f"%{_letters(len(self.names))}"
+            name = self.names[slot]
+        held = self.values and _field(slot, S_STORAGE)
+        numbers = numbers_of(wrap(entries.retain(CONTEXT, slot)).detach().numpy()) if held else None
+        cotangent = self.cotangents.get(slot)
+        grad_slot = _field(slot, S_GRAD)
+        accumulated = (
+            numbers_of(wrap(entries.retain(CONTEXT, grad_slot)).detach().numpy()) if grad_slot else None
+        )
+        return Value(
+            name,
+            slot_shape(slot),
+            slot_dtype(slot).name,
+            numbers,
+            numbers_of(cotangent) if cotangent is not None else None,
+            accumulated,
+        )
+
+
+__all__ = ["Edge", "Model", "Node", "Numbers", "Value", "read"]
