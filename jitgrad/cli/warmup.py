@@ -180,6 +180,7 @@ def _losses() -> Iterator[tuple[str, Callable[[], Any]]]:
             _wanted(ROWS, CLASSES).log_softmax(1), _rows(CLASSES).softmax(1), reduction="batchmean"
         ),
     )
+    yield "ctc_loss", _ctc
     yield "poisson_nll_loss", lambda: F.poisson_nll_loss(_wanted(ROWS, 1), _rows(1).abs())
     yield (
         "gaussian_nll_loss",
@@ -194,6 +195,17 @@ def _losses() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield (
         "triplet_margin_loss",
         lambda: F.triplet_margin_loss(*(_wanted(ROWS, WIDTH) for _ in range(3))),
+    )
+
+
+def _ctc() -> Any:
+    """The loss of two short sequences."""
+    import jitgrad
+
+    scores = _wanted(ROWS, 2, CLASSES).log_softmax(2)
+    targets = jitgrad.tensor([[1, 2], [2, 1]])
+    return jitgrad.nn.functional.ctc_loss(
+        scores, targets, jitgrad.tensor([ROWS, ROWS]), jitgrad.tensor([2, 2])
     )
 
 
