@@ -180,9 +180,9 @@ def _arrays(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View,
     written = range(inputs, count) if variant == "0" else range(count - inputs, count)
     reads, writes = [], []
     for k in range(count):
+        if words[A_ARRAYS + k * ARRAY_WORDS + ARRAY_ADDRESS] == 0:
+            continue  # absent: its other words may be those of a tensor that is gone
         array = _array(words, k)
-        if array.address == 0:
-            continue
         if k in written:
             writes.append(array)
         else:
