@@ -31,6 +31,7 @@ from .dtypes import (
     uint8,
 )
 from .functions import *
+from .model_summary import summary
 from .printing import set_printoptions
 from .program import compile
 from .show import show_tape
@@ -45,3 +46,14 @@ int = int32
 long = int64
 FloatTensor = Tensor
 is_tensor = lambda value: isinstance(value, Tensor)  # noqa: E731
+
+
+def __getattr__(name: str):
+    """Bring in what few programs use when they first do."""
+    if name == "viz":
+        import importlib
+
+        return importlib.import_module("jitgrad.viz")
+    raise AttributeError(
+        f"module 'jitgrad' has no attribute '{name}'; jitgrad has PyTorch's names for what it can do"
+    )

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import Function
 from jitgrad.store import store
-from jitgrad.utils.hooks import RemovableHandle
 
+from ..utils.hooks import RemovableHandle
 from ._registry import set_plainly
 
 if TYPE_CHECKING:
@@ -28,18 +28,17 @@ KINDS = (PRE, FORWARD, BACKWARD_PRE, BACKWARD, STATE_PRE, STATE, LOAD_PRE, LOAD)
 
 
 class ModuleHandle(RemovableHandle):
-    """The handle of a hook that a module counts among its changes."""
+    """The handle of a module's hook: programs that were recorded with the hook hear of its end."""
 
-    def __init__(self, module: Module, kind: str) -> None:
-        hooks = module._hooks
-        assert hooks is not None
-        super().__init__(hooks.of(kind))
+    def __init__(self, module: Module, hooks: OrderedDict[int, Hook]) -> None:
+        super().__init__(hooks)
         self._module = weakref.ref(module)
 
     def remove(self) -> None:
         """Take the hook away; a second time nothing happens."""
         module, hooks = self._module(), self.hooks_dict_ref()
-        if module is not None and hooks is not None and hooks.pop(self.id, None) is not None:
+        if module is not None and hooks is not None and self.id in hooks:
+            super().remove()
             note_hooks(module)
 
 
@@ -281,8 +280,9 @@ def add_hook(module: Module, kind: str, hook: Hook, prepend: bool = False) -> Re
         raise TypeError(f"a hook must be callable, got {type(hook.function).__name__}")
     if module._hooks is None:
         set_plainly(module, "_hooks", Hooks())
-    handle = ModuleHandle(module, kind)
+    assert module._hooks is not None
     hooks = module._hooks.of(kind)
+    handle = ModuleHandle(module, hooks)
     hooks[handle.id] = hook
     if prepend:
         hooks.move_to_end(handle.id, last=False)
