@@ -209,7 +209,7 @@ def checkpoints(torch, log):
     for reentrant in (True, False):
         x, w = torch.tensor([0.5, 1.0], requires_grad=True), torch.tensor([2.0, 3.0], requires_grad=True)
 
-        def part(x, w=w):
+        def part(x, w=w, log=log):
             log.append("run")
             return (x * w).exp() * x
 
