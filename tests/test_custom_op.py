@@ -251,6 +251,42 @@ def test_an_operand_of_another_dtype():
         pick(x, x[:, 0])
 
 
+def test_gradients_of_gradients_exist_for_formulas_and_are_refused_for_functions():
+    x = torch.tensor([0.3, -0.7, 1.2], dtype=torch.float64, requires_grad=True)
+
+    def slope(x):
+        with torch.enable_grad():
+            x = x if x.requires_grad else x.requires_grad_()
+            return torch.autograd.grad(gated(x, x * 2, slope=0.3).square().sum(), x, create_graph=True)[0]
+
+    check_gradients(slope, x.detach().numpy())
+    k = torch.tensor([0.5, 2.0], dtype=torch.float64, requires_grad=True)
+    plain = torch.autograd.grad(slide(x, k).square().sum(), (x, k))
+    recorded = torch.autograd.grad(slide(x, k).square().sum(), (x, k), create_graph=True)
+    for a, b in zip(plain, recorded, strict=True):
+        assert a.tolist() == b.detach().tolist()
+    with pytest.raises(
+        NotImplementedError, match="slide: its gradient is a function on arrays, which cannot"
+    ):
+        recorded[0].sum().backward()
+    high = spread(x)[1]
+    (found,) = torch.autograd.grad(high, x, create_graph=True)
+    assert found.tolist() == [0.0, 0.0, 2.0]
+    (found,) = torch.autograd.grad(pick(x, torch.tensor(1)), x, create_graph=True)
+    assert found.tolist() == [0.0, 1.0, 0.0]
+
+
+def test_vmap():
+    x, k = torch.tensor(RNG.standard_normal((4, 6))), torch.tensor([1.0, -2.0], dtype=torch.float64)
+    rows = torch.func.vmap(lambda r: slide(bent(r), k))(x)
+    np.testing.assert_allclose(rows.numpy(), slide(bent(x), k).numpy())
+    gradients = torch.func.vmap(torch.func.grad(lambda r: slide(r, k).square().sum()))(x)
+    for r, g in zip(x, gradients, strict=True):
+        leaf_ = r.clone().requires_grad_()
+        slide(leaf_, k).square().sum().backward()
+        np.testing.assert_allclose(g.numpy(), leaf_.grad.numpy())
+
+
 def test_shapes_that_do_not_fit():
     with pytest.raises(RuntimeError, match=r"slide: operand 'k' has shape \(\); .*at least 1 dimensions"):
         slide(torch.ones(3), torch.tensor(1.0))

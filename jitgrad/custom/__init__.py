@@ -17,6 +17,7 @@ from .arrays import declare_arrays
 from .formulas import declare_formula
 
 RESERVED = frozenset(("y", "g", "update", "updates", "program"))
+TAKEN = frozenset(("y", "g", "words", "shapes", "operands"))  # what gradient formulas call other things
 
 
 def op(
@@ -126,7 +127,7 @@ def _declare(
     if name in BY_NAME and not BY_NAME[name].identity:
         raise ValueError(f"op: {name!r} is an operation of jitgrad's own; choose another name")
     operands, attributes = _parameters(name, forward, options["signature"] is None)
-    taken = RESERVED.intersection((*operands, *attributes))
+    taken = TAKEN.intersection((*operands, *attributes))
     if taken:
         raise ValueError(f"op {name!r}: a parameter may not be called {' or '.join(sorted(taken))}")
     if options["signature"] is not None:
