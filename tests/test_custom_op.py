@@ -181,6 +181,12 @@ def test_integers_and_numbers_are_promoted():
     np.testing.assert_allclose(gated(torch.tensor([2.0]), 3).numpy(), 3 * np.tanh([2.0]), rtol=1e-6)
 
 
+def test_an_operation_may_be_called_as_a_function_that_it_uses():
+    op = torch.op("power", lambda x: F.power(x, 2.0) + 1.0)
+    assert op(torch.tensor([3.0])).tolist() == [10.0]
+    check_gradients(op, RNG.uniform(1, 2, (3,)))
+
+
 def test_truth_values_as_an_operand():
     op = torch.op("kept", lambda x, m: F.where(m, x * x, -x), dtypes={"m": torch.bool})
     x, mask = leaf((6,)), torch.tensor([True, False] * 3)
@@ -418,7 +424,7 @@ def test_names_of_jitgrads_own_operations_are_taken():
     for name in ("add", "linear"):
         with pytest.raises(ValueError, match="is an operation of jitgrad's own"):
             torch.op(name, lambda x: x + 1)
-    for name in ("a.b", "update", "2x", ""):
+    for name in ("a.b", "update", "2x", "", "lambda"):
         with pytest.raises(ValueError, match="cannot be the name of an operation"):
             torch.op(name, lambda x: x + 1)
 
@@ -473,6 +479,7 @@ def test_functions_on_arrays_without_gradient_say_so():
         (("bad", lambda x: x), {"z": lambda g: g}, ValueError, r"unknown operands \['z'\]"),
         (("bad", lambda x: x), {"x": lambda q: q}, ValueError, r"reads \['q'\]; it may read x, y, g"),
         (("bad", lambda y: y), {}, ValueError, "a parameter may not be called y"),
+        (("bad", lambda exp, t1: exp * t1), {}, ValueError, "a parameter may not be called exp or t1"),
         (("bad", lambda *x: x), {}, ValueError, "must be an operand or have a number"),
         (("bad", lambda x, a="b": x), {}, ValueError, "default of 'a' must be a number, got str"),
         (("bad", lambda: 1.0), {}, ValueError, "has no operands"),
