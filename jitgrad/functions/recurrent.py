@@ -128,6 +128,7 @@ def walk_layer(
     """
     x = _straight(input)
     w_ih, w_hh, b_ih, b_hh, w_hr = [None if w is None else _straight(w) for w in weights]
+    assert w_hh is not None
     steps, batch, sizes = lengths
     dtype = store.slots[x._slot * SLOT_WORDS + S_DTYPE]
     first, walk = _calls(
