@@ -56,6 +56,7 @@ CASES = {
     "view": (lambda x: x.reshape(4)[1:], 0),
     "dropout": (lambda x: torch.nn.Dropout(0.5)(x), None),
     "sort": (lambda x: x.sort(0)[0], None),
+    "recurrent": (lambda x: torch.nn.LSTM(2, 3, num_layers=2, bidirectional=True)(x)[0], None),
     "custom of an input": (Cube.apply, 1),
     "custom of an output": (Exp.apply, 1),
     "chain": (lambda x: (Cube.apply(x).tanh() * Exp.apply(x)).softmax(0), None),
