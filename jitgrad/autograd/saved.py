@@ -92,12 +92,8 @@ def _pack_row(slot: int) -> None:
     tape = store.tape
     count = int(tape[offset + T_INPUTS] + tape[offset + T_OUTPUTS])
     places = tape[offset + T_OPERANDS : offset + T_OPERANDS + 2 * count].tolist()
-    saved = [
-        k
-        for k in range(count)
-        if places[2 * k] and places[2 * k + 1] != NOT_SAVED and not _is_extra(places[2 * k])
-    ]
-    if not saved:
+    saved = [k for k in range(count) if places[2 * k] and places[2 * k + 1] != NOT_SAVED]
+    if not saved or any(_is_extra(s) for s in places[::2] if s):
         return
     note = row_note(slot)
     for k in saved:
@@ -120,8 +116,8 @@ class saved_tensors_hooks:
     Notes
     -----
     The values are those that jitgrad's operations keep, which are not always the ones that PyTorch's keep: a fused
-    operation has fewer. Second results of an operation (statistics of a normalisation, states of a
-    recurrent layer) stay where they are. The memory of what is packed is given back at once.
+    operation has fewer. What operations with several results keep (a normalisation's
+    statistics, the states of a recurrent layer) stays with them. The memory of what is packed is given back at once.
     """
 
     def __init__(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]) -> None:
