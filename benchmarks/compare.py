@@ -77,7 +77,10 @@ class Ratio(NamedTuple):
 
 
 _OURS = ("jitgrad-loop-1", "jitgrad-loop-2")
-_PYTORCH = {"W1": 300, "W2": 200, "W3": 38, "W4": 4.5, "W5": 9, "W8": 8}
+_PYTORCH = {
+    **{"W1": 300, "W2": 200, "W3": 38, "W4": 4.5, "W5": 9, "W8": 8},
+    **{"W6": 8, "W7": 8, "W9": 14, "W10": 1},
+}
 RATIOS = (
     Ratio("PyTorch / ours", ("torch-1", "torch-2"), _OURS, _PYTORCH),
     Ratio("torch.compile / ours", ("torch-compile-1", "torch-compile-2"), _OURS, _PYTORCH),
@@ -85,19 +88,19 @@ RATIOS = (
         "JAX jit / ours",
         ("jax-1", "jax-2"),
         _OURS,
-        {"W1": 20, "W2": 20, "W3": 5, "W4": 2.2, "W5": 2.2, "W8": 2.8},
+        {"W1": 20, "W2": 20, "W3": 5, "W4": 2.2, "W5": 2.2, "W8": 2.8, "W6": 8},
     ),
     Ratio(
         "JAX scan / ours",
         ("jax-scan-1", "jax-scan-2"),
         _OURS,
-        {"W2": 3, "W3": 2, "W4": 1.4, "W5": 1.9, "W8": 2.3},
+        {"W2": 3, "W3": 2, "W4": 1.4, "W5": 1.9, "W8": 2.3, "W7": 3, "W9": 4},
     ),
     Ratio("Numba loops / ours", ("numba-1",), _OURS, {"W2": 1, "W3": 1}),
     Ratio(
         "ours, 1 thread / tuned", ("jitgrad-loop-1",), ("tuned-1",), {"W2": 1.25, "W3": 1.25}, at_most=True
     ),
-    Ratio("PyTorch / our eager", ("torch-1", "torch-2"), ("jitgrad-1",), {}),
+    Ratio("PyTorch / our eager", ("torch-1", "torch-2"), ("jitgrad-1",), {"W6": 1.5, "W7": 1.5, "W9": 4}),
 )
 
 

@@ -13,10 +13,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from workloads import NETWORKS, RATES, Network, numbers
+from jax_models import JAX_MODELS, data
+from jax_models import start as start_model
+from workloads import NETWORKS, RATES, STEPS, Network, numbers
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 State = tuple[Any, ...]
+NAMES = [name for name in STEPS if name in NETWORKS or name in JAX_MODELS]
 
 
 def version() -> str:
@@ -60,22 +63,34 @@ def _adam(state: State, gradients: Any) -> State:
 
 def _start(name: str) -> State:
     """New parameters and optimizer state, each in memory of its own, because steps are given it for good."""
-    layers = [(jnp.array(w.T), jnp.array(b)) for w, b in numbers(name).layers]
-    if NETWORKS[name].optimizer == "SGD":
-        return (layers,)
+    layers: Any
+    if name in JAX_MODELS:
+        layers = start_model(name)
+    else:
+        layers = [(jnp.array(w.T), jnp.array(b)) for w, b in numbers(name).layers]
+        if NETWORKS[name].optimizer == "SGD":
+            return (layers,)
     mean, square = (jax.tree.map(jnp.zeros_like, layers) for _ in range(2))
     return layers, mean, square, jnp.zeros((), jnp.float32)
+
+
+def _problem(name: str) -> tuple[Callable[..., Any], Any, Any]:
+    """The loss as a function of parameters and batch, and the batch."""
+    if name in JAX_MODELS:
+        return JAX_MODELS[name].loss, *data(name)
+    network, given = NETWORKS[name], numbers(name)
+    target = given.y.astype("int32") if network.loss == "cross_entropy" else given.y
+    return partial(_loss, network), jnp.array(given.x), jnp.array(target)
 
 
 @cache
 def _functions(name: str) -> tuple[Callable[..., Any], Callable[..., Any], Any, Any]:
     """The step, the scan over steps, and the batch."""
-    network, given = NETWORKS[name], numbers(name)
-    update = _sgd if network.optimizer == "SGD" else _adam
-    target = given.y.astype("int32") if network.loss == "cross_entropy" else given.y
+    loss_of, x, y = _problem(name)
+    update = _sgd if name in NETWORKS and NETWORKS[name].optimizer == "SGD" else _adam
 
     def step(state: State, x: Any, y: Any) -> tuple[State, Any]:
-        loss, gradients = jax.value_and_grad(partial(_loss, network))(state[0], x, y)
+        loss, gradients = jax.value_and_grad(loss_of)(state[0], x, y)
         return update(state, gradients), loss
 
     def steps(state: State, x: Any, y: Any, n: int) -> tuple[State, Any]:
@@ -83,7 +98,7 @@ def _functions(name: str) -> tuple[Callable[..., Any], Callable[..., Any], Any, 
 
     once = jax.jit(step, donate_argnums=0)
     many = jax.jit(steps, static_argnums=3, donate_argnums=0)
-    return once, many, jnp.array(given.x), jnp.array(target)
+    return once, many, x, y
 
 
 def per_step(name: str) -> Callable[[int], float]:

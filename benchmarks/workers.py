@@ -76,7 +76,7 @@ def jitgrad_eager(threads: int) -> Kind:
 
 
 def jitgrad_compiled(threads: int, looped: bool) -> Kind:
-    from workloads import NETWORKS, WORKLOADS
+    from workloads import STEPS, WORKLOADS
 
     torch = _jitgrad(threads)
 
@@ -92,7 +92,7 @@ def jitgrad_compiled(threads: int, looped: bool) -> Kind:
     )  # long chains: recorded in seconds, and nothing is trained that would begin anew
 
     def begin(name: str) -> Advance:
-        return record(name) if name in NETWORKS else record_once(name)
+        return record(name) if name in STEPS else record_once(name)
 
     return Kind(f"jitgrad {torch.__version__}", begin)
 
@@ -107,13 +107,13 @@ def torch_eager(threads: int) -> Kind:
 def torch_compiled(threads: int) -> Kind:
     """Forward with loss, and the optimizer, each through torch.compile; backward is compiled with the forward."""
     import torch
-    from workloads import NETWORKS, WORKLOADS
+    from workloads import STEPS, WORKLOADS
 
     torch.set_num_threads(threads)
 
     @cache  # compiling takes seconds, and so few steps are taken that training need not begin anew
     def begin(name: str) -> Advance:
-        if name not in NETWORKS:
+        if name not in STEPS:
             raise Skip("not a training step")
         workload = WORKLOADS[name](torch)
         forward, update = torch.compile(workload.forward), torch.compile(workload.optimizer.step)
@@ -147,10 +147,9 @@ def jax(threads: int, scanned: bool) -> Kind:
         os.environ["XLA_FLAGS"] = os.environ.get("XLA_FLAGS", "") + " --xla_cpu_multi_thread_eigen=false"
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     import jax_workloads
-    from workloads import NETWORKS
 
     begin = jax_workloads.scan if scanned else jax_workloads.per_step
-    return _networks_only(NETWORKS, begin, jax_workloads.version())
+    return _networks_only(jax_workloads.NAMES, begin, jax_workloads.version())
 
 
 def numba(threads: int) -> Kind:
@@ -193,20 +192,22 @@ class Worker:
     def answer(self, name: str) -> dict[str, Any]:
         """The answer to one request."""
         if name not in self.counts:
-            loss = self.kind.begin(name)(WARM_UP)
+            loss = self.kind.begin(name)(_warm_up(name))
             self.counts[name] = self._count(name)
             return {"loss": float(loss.detach() if hasattr(loss, "detach") else loss)}
         return {"seconds": self._round(name)}
 
     @staticmethod
     def _limit(name: str) -> int:
-        from workloads import NETWORKS
+        from workloads import STEPS
 
-        return NETWORKS[name].steps if name in NETWORKS else MANY
+        return STEPS.get(name, MANY)
 
     def _count(self, name: str) -> int:
         """How many steps take long enough to be measured, as far as the workload allows."""
-        count = FIRST_COUNT
+        from models import MODELS
+
+        count = MODELS[name].few if name in MODELS else FIRST_COUNT
         while count * GROWTH <= self._limit(name):
             advance = self.kind.begin(name)
             advance(count)
@@ -221,7 +222,7 @@ class Worker:
         best, spent, start = float("inf"), 0.0, time.perf_counter()
         while spent < SECONDS_A_ROUND and time.perf_counter() - start < LONGEST_ROUND:
             advance = self.kind.begin(name)
-            advance(WARM_UP)
+            advance(_warm_up(name))
             for _ in range(max(limit // count, 1)):
                 seconds = _timed(advance, count)
                 spent += seconds
@@ -229,6 +230,12 @@ class Worker:
                 if spent >= SECONDS_A_ROUND:
                     break
         return best
+
+
+def _warm_up(name: str) -> int:
+    from models import MODELS
+
+    return MODELS[name].warm_up if name in MODELS else WARM_UP
 
 
 def _timed(advance: Advance, count: int) -> float:

@@ -4,16 +4,18 @@ A workload is a function ``build(torch, seed)``; `torch` is the module to use: P
 a ``step``: a call of it on the ``data`` clears the gradients, runs the model forward, computes the loss, walks
 back and lets the optimizer step; it returns the loss. Networks are described without a library, and their data and
 first parameters are made with NumPy, so that every library, whatever its front, trains on the same numbers.
+What is no plain multilayer perceptron is in ``models.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
+from models import MODELS, batch
 
 Step = Callable[..., Any]
 
@@ -69,6 +71,7 @@ NETWORKS = {
 }
 TITLES = {
     **{name: network.title for name, network in NETWORKS.items()},
+    **{name: model.title for name, model in MODELS.items()},
     "W11": "a chain of 10,000 scalar operations, forward and backward",
     "adds": "a chain of 1,000 additions of 16 floats, forward and backward",
 }
@@ -122,17 +125,44 @@ class Workload(NamedTuple):
     data: tuple[Any, ...] = ()
     forward: Step | None = None  # the loss of the data alone
     optimizer: Any = None
+    model: Any = None
 
 
 def train(name: str, torch: Any, seed: int = 0) -> Workload:
     """The training step of a network."""
     network, given = NETWORKS[name], numbers(name, seed)
     model = _sequential(torch, network)
-    with torch.no_grad():
-        for p, values in zip(model.parameters(), (v for layer in given.layers for v in layer), strict=True):
-            p.copy_(torch.from_numpy(values))
+    values = [v for layer in given.layers for v in layer]
+    _fill(torch, model.parameters(), values)
     optimizer = getattr(torch.optim, network.optimizer)(model.parameters(), lr=RATES[network.optimizer])
-    loss_function = torch.nn.MSELoss() if network.loss == "mse" else torch.nn.CrossEntropyLoss()
+    return _training(torch, model, network.loss, optimizer, (given.x, given.y))
+
+
+def train_model(name: str, torch: Any, seed: int = 0) -> Workload:
+    """The training step of a model of ``models.py``."""
+    described = MODELS[name]
+    model = described.build(torch)
+    given, parameters = described.parameters(seed), dict(model.named_parameters())
+    _fill(torch, (parameters.pop(key) for key in given), given.values())
+    assert not parameters, f"no first values for {', '.join(parameters)}"
+    momentum = {"momentum": 0.9} if described.optimizer == "SGD" else {}
+    rate = RATES[described.optimizer]
+    optimizer = getattr(torch.optim, described.optimizer)(model.parameters(), lr=rate, **momentum)
+    return _training(torch, model, described.loss, optimizer, batch(name, seed))
+
+
+def _fill(torch: Any, parameters: Iterable[Any], values: Iterable[np.ndarray]) -> None:
+    with torch.no_grad():
+        for p, array in zip(parameters, values, strict=True):
+            p.copy_(torch.from_numpy(array))
+
+
+def _training(torch: Any, model: Any, loss: str, optimizer: Any, data: tuple[np.ndarray, ...]) -> Workload:
+    loss_function = {
+        "mse": torch.nn.MSELoss(),
+        "cross_entropy": torch.nn.CrossEntropyLoss(),
+        "difference": lambda output, labels: (output - labels).sum(),
+    }[loss]
 
     def forward(x: Any, y: Any) -> Any:
         return loss_function(model(x), y)
@@ -144,7 +174,7 @@ def train(name: str, torch: Any, seed: int = 0) -> Workload:
         optimizer.step()
         return loss
 
-    return Workload(step, (torch.from_numpy(given.x), torch.from_numpy(given.y)), forward, optimizer)
+    return Workload(step, tuple(map(torch.from_numpy, data)), forward, optimizer, model)
 
 
 def _sequential(torch: Any, network: Network) -> Any:
@@ -190,8 +220,11 @@ def scalars(torch: Any, seed: int = 0) -> Workload:
     return Workload(step)
 
 
+# what is trained, and for how many steps from the first parameters on
+STEPS = {name: described.steps for name, described in (NETWORKS | MODELS).items()}
 WORKLOADS: dict[str, Callable[..., Workload]] = {
     **{name: partial(train, name) for name in NETWORKS},
+    **{name: partial(train_model, name) for name in MODELS},
     "W11": scalars,
     "adds": adds,
 }

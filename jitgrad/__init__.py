@@ -5,7 +5,7 @@ compiled when they are first used, once per machine.
 """
 
 from . import _source  # first: in a source tree it tells Python where jitgrad.kernels lies
-from . import autograd, cuda, func, functions, nn, optim, utils
+from . import autograd, cuda, func, functions, nn, optim, models, serialization, utils
 from ._tensor import Tensor
 from .autograd import (
     enable_grad,
@@ -34,6 +34,7 @@ from .functions import *
 from .model_summary import summary
 from .printing import set_printoptions
 from .program import compile
+from .serialization import load, save
 from .show import show_tape
 from .threads import get_num_threads, set_num_threads
 

@@ -17,6 +17,7 @@ from ..kernels.fingerprint import digest, fingerprint
 from ..kernels.table import FLOATS, SAME, Op
 from .checks import check_arrays
 from .common import bind, constants_of, documented, finish, grad_name
+from .once import once_formulas
 
 MAX_RESULTS = 4
 MOST_PLANS = 256  # shapes whose results are remembered
@@ -50,13 +51,24 @@ def declare_arrays(
 
     def build(ident: str) -> Op:
         back = array_functions.backward_kernel(layout, joint, gradients) if reads else None
+        operand_dtypes = {o: c for o, c in layout.fixed.items() if o in layout.operands}
+        once = once_formulas(name, layout, back, reads, ident, known) if back else {}
         return table.array_op(
-            name, layout.operands, array_functions.forward_kernel(layout, forward, names_of(forward)),
-            backward=back, gradients=reads, dtypes=FLOATS,
-            operand_dtypes={o: c for o, c in layout.fixed.items() if o in layout.operands},
-            result=layout.fixed.get(layout.results[0], SAME), outputs=len(layout.results),
-            grad_name=grad_name(name), attributes=tuple(attributes), identity=ident, cached=known,
-        )  # fmt: skip
+            name,
+            layout.operands,
+            array_functions.forward_kernel(layout, forward, names_of(forward)),
+            backward=back,
+            gradients=reads,
+            vjp=once,
+            dtypes=FLOATS,
+            operand_dtypes=operand_dtypes,
+            result=layout.fixed.get(layout.results[0], SAME),
+            outputs=len(layout.results),
+            grad_name=grad_name(name),
+            attributes=tuple(attributes),
+            identity=ident,
+            cached=known,
+        )
 
     def verify() -> None:
         check_arrays(
