@@ -59,7 +59,7 @@ def test_random_numbers_may_differ_when_asked(reentrant):
     drop = nn.Dropout(0.5)
     y = checkpoint(drop, x, use_reentrant=reentrant, preserve_rng_state=False)
     y.sum().backward()
-    assert (x.grad != y.detach()).any()
+    assert (x.grad != y.detach()).any() == reentrant  # otherwise the mask stays with its row
     x.grad = None
     y = checkpoint(drop, x, use_reentrant=reentrant)
     y.sum().backward()

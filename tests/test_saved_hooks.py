@@ -56,6 +56,7 @@ CASES = {
     "view": (lambda x: x.reshape(4)[1:], 0),
     "dropout": (lambda x: torch.nn.Dropout(0.5)(x), None),
     "sort": (lambda x: x.sort(0)[0], None),
+    "recurrent": (lambda x: torch.nn.LSTM(2, 3, num_layers=2, bidirectional=True)(x)[0], None),
     "custom of an input": (Cube.apply, 1),
     "custom of an output": (Exp.apply, 1),
     "chain": (lambda x: (Cube.apply(x).tanh() * Exp.apply(x)).softmax(0), None),
@@ -288,3 +289,28 @@ def test_incremented_versions_make_saved_values_stale():
     graph.increment_version(h)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.backward()
+
+
+@pytest.mark.parametrize("kind", ["linear", "recurrent"])
+def test_compiled_steps_with_packed_values(kind):
+    def run(wrap):
+        torch.manual_seed(0)
+        layer = torch.nn.Linear(2, 3) if kind == "linear" else torch.nn.GRU(2, 3)
+        optimizer = torch.optim.SGD(layer.parameters(), lr=0.1)
+        x = torch.randn(4, 2, 2)
+
+        def step(x):
+            optimizer.zero_grad()
+            with saved_tensors_hooks(lambda t: t * 2, lambda t: t / 2):
+                y = layer(x)
+                loss = ((y if kind == "linear" else y[0]).tanh() ** 2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        call = wrap(step)
+        return [call(x).item() for _ in range(5)], call
+
+    compiled, call = run(torch.compile)
+    assert compiled == run(lambda f: f)[0]
+    assert len(call.programs) == 1
