@@ -87,7 +87,11 @@ WITHOUT = {"recurrent_input", "lstm", "gru", "rnn_tanh", "rnn_relu", "ctc_loss"}
 
 def test_every_array_operation_with_a_gradient_has_formulas_for_it():
     missing = [
-        f"{op.name}.{name}" for op in OPS if op.kind == ARRAYS for name in op.gradients if name not in op.vjp
+        f"{op.name}.{name}"
+        for op in OPS
+        if op.kind == ARRAYS and not op.identity  # other tests may have declared some of their own
+        for name in op.gradients
+        if name not in op.vjp
     ]
     # these refuse, with a message: see README
     assert [name for name in missing if name.split(".")[0] not in WITHOUT] == []
