@@ -234,6 +234,8 @@ def interrupt_after(monkeypatch, steps):
 
 @pytest.mark.parametrize("how", [(), ("--eager",)], ids=["compiled", "eager"])
 def test_an_interrupt_keeps_what_was_learnt(command, tmp_path, monkeypatch, how):
+    # a test run in the background is started with interrupts ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     interrupt_after(monkeypatch, 10)
     code, output, errors = command(
         "train", "wine", "--batch-size", 20, "--epochs", 1000, "--out", tmp_path, *how
@@ -243,7 +245,7 @@ def test_an_interrupt_keeps_what_was_learnt(command, tmp_path, monkeypatch, how)
     assert "test accuracy" in output
     assert {p.name for p in tmp_path.iterdir()} == {"weights.npz", "curves.png"}
     assert all(np.isfinite(v).all() for v in weights(tmp_path).values())
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
 def test_an_interrupt_before_training_is_one_line(command, tmp_path, monkeypatch):
