@@ -206,12 +206,22 @@ def _gradients(row: Row, cotangents: Cotangents, wanted: Sequence[bool]) -> Grad
             yield 0, g.reshape(shape) if row.kind == layout.RESHAPE else formulas.unview(g, row.words, shape)
         return
     op = OPS[row.code]
-    gradient = {layout.MAP: _of_map, layout.REDUCE: _of_reduction, layout.ARRAYS: _of_arrays}[row.kind]
-    for k, name in enumerate(op.operands if op.operands != ("*",) else ("*",) * row.inputs):
-        if k < row.inputs and wanted[k] and name in op.gradients:
-            g = gradient(row, op, k, cotangents)
-            if g is not None:
-                yield k, _fitted(g, row, k)
+    names = op.operands if op.operands != ("*",) else ("*",) * row.inputs
+    asked = [k for k in range(min(len(names), row.inputs)) if wanted[k] and _takes_gradient(op, names[k])]
+    if asked and "wanted" in parameters(op.vjp.get(names[asked[0]], identity)):
+        together = _of_arrays(row, op, asked[0], cotangents, [names[k] for k in asked]) or {}
+        each = ((k, together.get(names[k])) for k in asked)
+    else:
+        gradient = {layout.MAP: _of_map, layout.REDUCE: _of_reduction, layout.ARRAYS: _of_arrays}[row.kind]
+        each = ((k, gradient(row, op, k, cotangents)) for k in asked)
+    for k, g in each:
+        if g is not None:
+            yield k, _fitted(g, row, k)
+
+
+def _takes_gradient(op: Op, name: str) -> bool:
+    """Whether an operand has a gradient, though its formula may be another row's affair in a compiled walk."""
+    return name in op.gradients or name in op.vjp
 
 
 def _fitted(g: Any, row: Row, k: int) -> Tensor:
@@ -258,7 +268,7 @@ def _unfolded(x: Tensor, mask: int, shape: tuple[int, ...]) -> Tensor:
     return x.reshape([1 if mask >> d & 1 else n for d, n in enumerate(shape)])  # type: ignore[attr-defined]
 
 
-def _of_arrays(row: Row, op: Op, k: int, cotangents: Cotangents) -> Any:
+def _of_arrays(row: Row, op: Op, k: int, cotangents: Cotangents, wanted: Sequence[str] = ()) -> Any:
     name = "*" if op.operands == ("*",) else op.operands[k]
     formula: Callable | None = op.vjp.get(name)
     if formula is None:
@@ -271,6 +281,7 @@ def _of_arrays(row: Row, op: Op, k: int, cotangents: Cotangents) -> Any:
         return None
     extra = {
         "position": k,
+        "wanted": wanted,
         "words": row.words,
         "shapes": [row.shape(j) if row.slots[j] else None for j in range(row.inputs)],
     }
