@@ -387,6 +387,18 @@ def test_rows_stay_by_default_and_go_when_told():
         torch.autograd.grad(y, x)
 
 
+def test_rows_that_go_let_the_walk_go_on():
+    """Nobody but the row behind it holds the square here."""
+    x = torch.tensor([2.0, 3.0], requires_grad=True)
+    y = (x**2).exp().sum()
+    (g,) = torch.autograd.grad(y, x, create_graph=True, retain_graph=False)
+    np.testing.assert_allclose(
+        g.detach().numpy(), 2 * x.detach().numpy() * np.exp(x.detach().numpy() ** 2), 1e-6
+    )
+    with pytest.raises(RuntimeError, match="second time"):
+        torch.autograd.grad(y, x)
+
+
 def test_a_custom_function_is_differentiated_through_its_backward():
     class Cube(torch.autograd.Function):
         @staticmethod

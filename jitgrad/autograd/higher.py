@@ -111,6 +111,7 @@ def walk(
     waiting: dict[int, Tensor] = {}
     found: dict[int, Tensor] = {}
     rows: list[int] = []
+    held: dict[int, Tensor] = {}  # of rows that go: what only a row behind them has kept in the graph
 
     def give(slot: int, g: Tensor) -> None:
         words, at = store.slots, slot * SLOT_WORDS
@@ -125,6 +126,8 @@ def walk(
         if row >= 0:
             if slot not in waiting and -row not in rows:
                 heapq.heappush(rows, -row)
+            if not retain and slot not in held:
+                held[slot] = wrap(entries.retain(CONTEXT, slot))
             _add(waiting, slot, g)
 
     with enable_grad():
@@ -139,9 +142,12 @@ def walk(
                 for slot, g in zip(row.slots, _handed_back(row, cotangents, wanted), strict=False):
                     if g is not None:
                         give(slot, g)
+            outputs = row.outputs
             if not retain:
                 _free(row.offset)
-            settle_notes(row.outputs)
+                for slot in outputs:
+                    held.pop(slot, None)
+            settle_notes(outputs)
         for slot in found:
             if store.slots[slot * SLOT_WORDS + S_ROW] == layout.NO_ROW:
                 found[slot] = cotangent_after_hooks(slot, found[slot])
