@@ -7,6 +7,7 @@ figure. A child imports the library, builds W3 (or W6), takes steps, and then on
 from __future__ import annotations
 
 import os
+import re
 import resource
 import sys
 import tempfile
@@ -162,8 +163,6 @@ def _size(library: str) -> Iterator[Cell]:
 
 
 def _add_size(package: str, seen: dict[str, int]) -> bool:
-    from packaging.requirements import Requirement
-
     key = package.lower().replace("_", "-")
     if key in seen:
         return False
@@ -176,9 +175,9 @@ def _add_size(package: str, seen: dict[str, int]) -> bool:
     if library_folder := _editable(package, paths):
         seen[key] = library_folder
     for line in requires(package) or []:
-        requirement = Requirement(line)
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-            _add_size(requirement.name, seen)
+        name = re.match(r"[\w.-]+", line)
+        if name and "extra ==" not in line:  # what other markers leave out is not installed either
+            _add_size(name.group(), seen)
     return False
 
 
