@@ -238,8 +238,9 @@ class Worker:
             advance = self.kind.begin(name)
             advance(count)
             if _timed(advance, count) >= SHORTEST:
-                break
+                return count
             count *= GROWTH
+        self.kind.begin(name)(count)  # compiles it, where that depends on the count
         return count
 
     def _round(self, name: str) -> float:
