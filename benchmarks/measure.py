@@ -92,7 +92,7 @@ class Process:
     def stop(self) -> None:
         """End the process."""
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()  # waits, and closes the pipes
 
 
 class Result(NamedTuple):

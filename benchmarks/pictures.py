@@ -176,7 +176,7 @@ def roofline(cells: Sequence[Cell]) -> Any:
                 linewidths=0,
                 label=name if products else None,
             )
-    lowest = min(min(n["flops"] / c.best for c, n in points), 0.02 * copies[1 << 27])
+    lowest = min(*(n["flops"] / c.best for c, n in points), 0.02 * copies[1 << 27])
     axes.set(xscale="log", yscale="log", xlim=(0.02, 200), ylim=(lowest / 3, 2 * peak))
     axes.set_xlabel("operations a byte read or written")
     axes.set_ylabel("GF/s")
