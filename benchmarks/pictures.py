@@ -54,7 +54,7 @@ def draw(cells: Sequence[Cell], about: dict[str, Any], folder: Path) -> list[str
             figure = function([c for c in cells if c.values])
             if figure is None:
                 continue
-            figure.text(0.01, 0.005, caption, fontsize=7, color="gray")
+            figure.text(0.01, -0.02, caption, fontsize=7, color="gray")
             figure.savefig(folder / f"{name}.png", bbox_inches="tight")
             plt.close(figure)
             written.append(f"{name}.png")
@@ -246,7 +246,8 @@ def ops(cells: Sequence[Cell]) -> Any:
         axes.plot(*zip(*peaks, strict=True), color="black", linestyle=":", label="copy without a call")
     axes.set(xscale="log", yscale="log", xlabel="elements", ylabel="GB/s read and written")
     axes.set_title(
-        "Operations called from Python, forward: the middle, and nine tenths below and above", fontsize=10
+        "Operations called from Python, forward: the middle of all; eight tenths are in the shade",
+        fontsize=10,
     )
     axes.legend(frameon=False)
     return figure
