@@ -5,7 +5,7 @@ compiled when they are first used, once per machine.
 """
 
 from . import _source  # first: in a source tree it tells Python where jitgrad.kernels lies
-from . import autograd, cuda, func, functions, nn, optim, utils
+from . import autograd, cuda, func, functions, nn, optim, models, serialization, utils
 from ._tensor import Tensor
 from .autograd import (
     enable_grad,
@@ -31,8 +31,10 @@ from .dtypes import (
     uint8,
 )
 from .functions import *
+from .model_summary import summary
 from .printing import set_printoptions
 from .program import compile
+from .serialization import load, save
 from .show import show_tape
 from .threads import get_num_threads, set_num_threads
 
@@ -45,3 +47,14 @@ int = int32
 long = int64
 FloatTensor = Tensor
 is_tensor = lambda value: isinstance(value, Tensor)  # noqa: E731
+
+
+def __getattr__(name: str):
+    """Bring in what few programs use when they first do."""
+    if name == "viz":
+        import importlib
+
+        return importlib.import_module("jitgrad.viz")
+    raise AttributeError(
+        f"module 'jitgrad' has no attribute '{name}'; jitgrad has PyTorch's names for what it can do"
+    )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TextIO
 
@@ -34,6 +35,17 @@ from .kernels.abi import bits_float
 from .store import store
 
 FEW = 4  # gradients of at most so many elements are written out
+WIDEST = (
+    44  # characters of a cell; workspaces and layouts of large operations would push the rest off the screen
+)
+STYLES = {
+    "leaf": "32",
+    "const": "2",
+    "freed": "33",
+    "rule": "2",
+    "op": "1",
+    "gradient": "36",
+}  # of ANSI terminals
 
 
 @dataclass(frozen=True)
@@ -93,23 +105,44 @@ def show_tape(
     ``backward(retain_graph=True)``; a plain ``backward()`` frees the rows.
     """
     out = sys.stdout if file is None else file
+    paint = _painter(out)
     rows = tape_table(tensor, names=names)
     if not rows:
         print(_without_rows(tensor), file=out)
         return
     lines = [("row", "op", "operands", "output", "attributes", "gradient")]
+    styles = [("op",) * 6]
     for value in _outside(rows):
         described = f"{value.name}: {_type(value)}"
         lines.append(("", value.kind, "", described, "", _summary(value.gradient)))
-    lines += map(_line, rows)
+        style = value.kind.partition(" ")[0]
+        styles.append(("", style, "", style, "", "gradient"))
+    for row in rows:
+        *cells, attributes, gradient = _line(row)
+        lines.append((*cells, _clipped(attributes), gradient))
+        styles.append(("", "op", "", "", "rule", "gradient"))
     widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
-    for number, line in enumerate(lines):
+    for number, (line, style) in enumerate(zip(lines, styles, strict=True)):
         cells = [line[0].rjust(widths[0]), *(c.ljust(w) for c, w in zip(line[1:], widths[1:], strict=True))]
-        print("  ".join(cells).rstrip(), file=out)
+        last = max(k for k, text in enumerate(line) if text)
+        cells[last] = cells[last].rstrip()
+        print("  ".join(map(paint, cells[: last + 1], style[: last + 1])), file=out)
         if number == 0:
-            print("  ".join("-" * w for w in widths), file=out)
+            print(paint("  ".join("-" * w for w in widths), "rule"), file=out)
     kept = sum(v.saved for row in rows for v in (*row.operands, *row.outputs) if v is not None)
     print(f"{len(rows)} rows; * marks the {kept} values kept for the walk back", file=out)
+
+
+def _painter(out: TextIO) -> Callable[[str, str], str]:
+    """``paint(text, style)``: colours, where a person looks on and has not asked for none (``NO_COLOR``)."""
+    watched = getattr(out, "isatty", lambda: False)()
+    if not watched or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return lambda text, style: text
+    return lambda text, style: f"\x1b[{STYLES[style]}m{text}\x1b[0m" if style in STYLES and text else text
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= WIDEST else text[: WIDEST - 3] + "..."
 
 
 def tape_table(tensor: Tensor, *, names: Mapping[str, Tensor] | None = None) -> list[TapeRow]:
@@ -212,7 +245,7 @@ def _operation(offset: int) -> tuple[str, dict[str, Any]]:
         return VIEW_NAMES[code - VIEW_CODE], _view_attributes(words)
     op = OPS[code]
     if kind == layout.ARRAYS and not op.attributes:
-        return op.name, {"words": tuple(words)} if words else {}
+        return op.name, {"words": tuple(map(_number, words))} if words else {}
     attributes: dict[str, Any] = {}
     if kind == layout.REDUCE:
         mask = words[0]
@@ -221,6 +254,12 @@ def _operation(offset: int) -> tuple[str, dict[str, Any]]:
         attributes = {"dim": dim, "keepdim": bool(words[1])}
         words = words[2:]
     return op.name, attributes | {n: bits_float(w) for n, w in zip(op.attributes, words, strict=True)}
+
+
+def _number(word: int) -> int | float:
+    """An attribute word that may be an integer or the bits of a float: no integer there is as large."""
+    value = bits_float(word)
+    return value if abs(word) >> 56 and 1e-30 < abs(value) < 1e30 else word
 
 
 def _view_attributes(words: list[int]) -> dict[str, Any]:
@@ -264,7 +303,10 @@ def _line(row: TapeRow) -> tuple[str, ...]:
         str(row.number),
         row.op,
         " ".join(_marked(v) for v in row.operands),
-        ", ".join(f"{_marked(v)}: {_type(v)}" for v in outputs),
+        ", ".join(
+            f"{_marked(v)}: {_type(v) if v.dtype is not outputs[0].dtype or not k else list(v.shape)}"
+            for k, v in enumerate(outputs)
+        ),
         " ".join(f"{name}={_text(value)}" for name, value in row.attributes.items() if value is not False),
         ", ".join(filter(None, (_summary(v.gradient) for v in outputs))),
     )
@@ -273,6 +315,8 @@ def _line(row: TapeRow) -> tuple[str, ...]:
 def _text(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, tuple):
+        return f"({','.join(map(_text, value))}{',' * (len(value) == 1)})"
     return str(value).replace(" ", "")
 
 

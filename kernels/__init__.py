@@ -8,7 +8,7 @@ from . import elementwise, activations, pointwise_losses, reductions
 from . import softmax, squared_loss, class_losses, value_checks, random, dropout
 from . import row_norm, channel_norm
 from . import movement, products, selection
-from . import recurrent_input, recurrent_walk, ctc
+from . import recurrent_input, recurrent_layers, ctc
 from . import convolution
 from . import indexing, scans, sorting
 from . import line_maps, max_pooling, mean_pooling, pair_pooling

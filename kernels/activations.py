@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from .elementwise import masked
-from .formula import absolute, erfc, exp, expm1, like, maximum, minimum, sigmoid, softplus, tanh, where
+from .formula import absolute, erf, exp, expm1, like, maximum, minimum, sigmoid, softplus, tanh, where
 from .table import elementwise
 
 AWAY = {"x": {"away": 0.15}}
@@ -18,7 +18,8 @@ GELU_CUBIC = 0.044715
 
 
 def _normal_cdf(x):
-    return 0.5 * erfc(x * -math.sqrt(0.5))
+    # as PyTorch has it; erfc would keep the relative error small far below zero, at half the speed
+    return 0.5 + 0.5 * erf(x * math.sqrt(0.5))
 
 
 def _normal_pdf(x):

@@ -16,7 +16,7 @@ from numba.np.arrayobj import make_array, populate_array
 from . import abi
 from .array_functions import Argument
 from .lean import jit as helper
-from .plain import accessors, address_of, clear_bytes, described, dims_of, place, size_of
+from .plain import accessors, address_of, clear_bytes, described, place, size_of
 
 TYPES = {
     abi.BOOL: types.boolean,
@@ -81,7 +81,7 @@ def view(a: Argument) -> Any:
     """``view(record, point, batch)``: the array at one place of the batch."""
     assemble = _assembler(a.dtype, a.dims, a.dense)
     item, position, shaped, dims = abi.ITEM_SIZES[a.dtype], a.place, a.shaped, a.dims
-    certain, filled = a.certain, a.filled
+    filled = a.filled
     shape_word = abi.ARRAY_SHAPE * abi.WORD
     stride_word = abi.ARRAY_STRIDES * abi.WORD
 
@@ -101,7 +101,6 @@ def view(a: Argument) -> Any:
             clear_bytes(start, count * item)
         return assemble(start, shape, own + stride_word + batch * abi.WORD, 0)
 
-    del certain
     return make
 
 
@@ -119,6 +118,3 @@ def cell(a: Argument) -> Any:
         return number(load(base + place(described(record, position), batch, point) * item, 0))
 
     return read
-
-
-__all__ = ["cell", "dims_of", "view"]

@@ -40,12 +40,14 @@ A_SCALE, A_CAUSAL, A_ROW_DIM, A_KEEP_SCALE, A_OPERAND_ROW_DIM = range(5)
 ALWAYS = (1 << 31) - 1
 CHAINS = 4  # maxima and sums side by side: each waits for the one before it
 
-# beyond this a weight is not a normal number; making such numbers costs a hundred times as much as others
-NO_WEIGHT = {abi.FLOAT32: -87.3, abi.FLOAT64: -708.3}
+# Logarithms of the square roots of the smallest normal numbers. Smaller weights count for nothing beside the largest,
+# which is at least 1 / keys, but their products with gradients would not be normal numbers: those cost processors
+# a hundred times as much as others.
+NO_WEIGHT = {abi.FLOAT32: -43.67, abi.FLOAT64: -354.2}
 
 
 def weight_of(x: Vec) -> Vec:
-    """``exp(x)`` for x up to about 0, as differences from a maximum are; 0 where it would not be a normal number."""
+    """``exp(x)`` for x up to about 0, as differences from a maximum are; 0 below ``exp(NO_WEIGHT)``."""
     bottom = NO_WEIGHT[x.dtype]
     low = x < bottom
     n, r = reduce_exponent(low.select(x.like(bottom), x))

@@ -5,8 +5,8 @@ gradient of the weights from an image and a map. Each of them exists in two form
 puts images side by side in vectors, `convolution_columns` multiplies matrices image by image. Python chooses by
 shape (`convolution_shape.layout`).
 
-Output 1 is a workspace. The forward kernel leaves in it what the backward kernel would otherwise make again, and the
-backward kernel uses a region of it that the forward kernel never writes.
+Output 1 is a workspace. The forward kernel leaves in it what the backward kernel would otherwise make again, and
+the backward kernel uses a region of it that the forward kernel never writes.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from __future__ import annotations
 from llvmlite import ir
 
 from . import abi, compiler, convolution_columns, convolution_lanes, convolution_vjps, gemm
-from .convolution_columns import Writer, contiguous, source
 from .convolution_shape import PLACE
+from .convolution_writer import Writer, contiguous, source
 from .host import host
 from .operands import Arrays, array_kernel
 from .stage import I64, VOID, Scope, Vec, new_module
@@ -36,10 +36,10 @@ def provide(dtype: int) -> None:
 def build(dtype: int) -> ir.Module:
     """The module with everything that convolutions do.
 
-    ``jg_convolution(what, words, source, other, weight, bias, target, workspace, ready, part, parts)``: `source` and
-    `other` are the addresses of descriptions of arrays, `words` is that of the attributes, the others those of
-    elements. DOWN and UP go from the source to the target; WEIGHTS reads an image and a map (`other`); SUMS adds up
-    the source's channels; UNFOLD and FOLD go from images to columns and back.
+    ``jg_convolution(what, words, source, other, weight, bias, target, workspace, ready, part, parts)``: `source`
+    and `other` are addresses of descriptions of arrays, `words` is that of the attributes, the others are those of
+    elements. DOWN and UP go from the source to the target; WEIGHTS reads an image and a map (`other`); SUMS adds
+    up the source's channels; UNFOLD and FOLD go from images to columns and back.
     """
     module = new_module(NAMES[dtype])
     functions = convolution_columns.build_functions(module, dtype)

@@ -1,141 +1,29 @@
 """Convolution as a matrix product, image by image: for few images, and for kernels with very many taps.
 
 The *columns* of an image are a matrix with a row for each channel and tap and a column for each position of the
-map: what that tap sees there. Then a map is ``weights @ columns``, the gradient of the weights ``map @ columns.T``,
-and an image's gradient ``weights.T @ map``, whose columns are summed where they came from, pixel by pixel. A kernel of
-one tap that steps by one needs no copy: the image is its own matrix of columns.
+map: what that tap sees there. Then a map is ``weights @ columns``, the gradient of the weights
+``map @ columns.T``, and an image's gradient ``weights.T @ map``, whose columns are summed where they came from,
+pixel by pixel. A kernel of one tap that steps by one needs no copy: the image is its own matrix of columns.
 
 Parts cut a map by rows of positions or by filters, and gradients by channels; sums are never cut.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 from llvmlite import ir
 
-from . import abi, gemm
-from .convolution_shape import PLACE
-from .gemm_tiles import ACCUMULATE, define
+from . import abi
+from .convolution_gather import LIST, build_collect, build_gather
+from .convolution_writer import AXES, Source, Writer, contiguous, each, source
+from .gemm_tiles import ACCUMULATE
 from .host import host
-from .nest import spread
 from .stage import I64, WORDS, Scope, Vec
-from .whole import Whole
 
-AXES = ("depth", "height", "width")
 FEW_POSITIONS = 64  # maps of fewer positions are cut by filters
 FEWEST_ROWS = 8  # fewer rows of a product are not cut off
-LIST = 1024  # places in a list on the stack
 POSITION_MAJOR = 16  # up to so many positions an image's gradient is made with positions as rows
-
-
-class Shape:
-    """A convolution's attribute words, each as a whole number under its name."""
-
-    def __init__(self, whole: Whole, words: ir.Value) -> None:
-        self._whole, self._words = whole, words
-
-    def __getattr__(self, name: str) -> Vec:
-        if name not in PLACE:
-            raise AttributeError(name)
-        # read once, at the function's entry, from where every place in it is reached
-        with self._whole.b.goto_entry_block():
-            at = self._whole.b.inttoptr(self._words, WORDS)
-            value = self._whole.number(self._whole.one.word(at, PLACE[name]))
-        setattr(self, name, value)
-        return value
-
-    def of(self, what: str, axis: str) -> Vec:
-        """One axis of the kernel, the stride and so on; `what` is empty for the image's own size."""
-        return getattr(self, f"{what}_{axis}" if what else axis)
-
-    @property
-    def taps(self) -> Vec:
-        """Taps of a kernel."""
-        return self.kernel_depth * self.kernel_height * self.kernel_width
-
-    @property
-    def positions(self) -> Vec:
-        """Positions of a map."""
-        return self.out_depth * self.out_height * self.out_width
-
-    @property
-    def pixels(self) -> Vec:
-        """Pixels of a channel."""
-        return self.depth * self.height * self.width
-
-
-class Source(NamedTuple):
-    """An array with any strides, read as (batch, channel, depth, height, width)."""
-
-    address: Vec
-    image: Vec
-    channel: Vec
-    depth: Vec
-    height: Vec
-    width: Vec
-
-
-def source(whole: Whole, described: ir.Value) -> Source:
-    """Read the description of an array of 3, 4 or 5 dimensions, of which the last are spatial."""
-    words = whole.b.inttoptr(described, WORDS)
-
-    def word(field: Vec | int) -> Vec:
-        at = field.value if isinstance(field, Vec) else field
-        return whole.number(whole.one.word(words, at))
-
-    dims = word(abi.ARRAY_DIMS)
-    strides = [word(abi.ARRAY_STRIDES + d) for d in (0, 1)]
-    for back in (3, 2, 1):
-        d = dims - back
-        there = d >= 2
-        strides.append(there.select(word(there.select(d, 2) + abi.ARRAY_STRIDES), 0))
-    return Source(word(abi.ARRAY_ADDRESS), *strides)
-
-
-def contiguous(whole: Whole, s: Source, sizes: tuple[Vec, Vec, Vec]) -> Vec:
-    """Whether the spatial dimensions lie as one: each element next to the one before it."""
-    depth, height, width = sizes
-    bits = [
-        (s.width == 1) | (width == 1),
-        (s.height == width) | (height == 1),
-        (s.depth == width * height) | (depth == 1),
-    ]
-    return bits[0] & bits[1] & bits[2]
-
-
-class Writer:
-    """What the functions below have in common: a function begun, its arguments as whole numbers, its shape."""
-
-    def __init__(self, module: ir.Module, dtype: int, name: str, parameters: str, inline: str = "noinline"):
-        self.b, arguments = define(module, name, "words " + parameters, inline)
-        self.module, self.dtype, self.item = module, dtype, abi.ITEM_SIZES[dtype]
-        self.whole = Whole(self.b)
-        self.one = self.whole.one
-        self.shape = Shape(self.whole, arguments["words"])
-        self.words = arguments["words"]
-        self.a = {key: self.whole.number(v) for key, v in arguments.items()}
-
-    def pointer(self, address: Vec) -> ir.Value:
-        return self.one.pointer(address.value, self.dtype)
-
-    def at(self, pointer: ir.Value, offset: Vec) -> ir.Value:
-        return self.one.at(pointer, offset.value)
-
-    def moved(self, address: Vec, elements: Vec) -> Vec:
-        return address + elements * self.item
-
-    def call(self, function: ir.Function, *arguments: Vec | ir.Value | int) -> None:
-        self.b.call(function, [self.words, *(self.whole.number(x).value for x in arguments)])
-
-    def multiply(self, **arguments: Vec | int) -> None:
-        values = {"bias": 0, "part": 0, "parts": 1, **arguments}
-        gemm.call(self.one, self.dtype, {k: self.whole.number(v).value for k, v in values.items()})
-
-    def end(self) -> ir.Function:
-        self.b.ret_void()
-        return self.b.function
 
 
 # columns ------------------------------------------------------------------------------------------
@@ -312,7 +200,7 @@ def _steps(w: Writer, channels: Vec) -> tuple[Vec, Vec]:
 
 
 def _cut(w: Writer, total: Vec, share_of: Sequence[Vec]) -> tuple[Vec, Vec]:
-    """This part's range of rows of a product: none of so few that they would be summed in another order."""
+    """The range of rows of a product for one part: none of so few that they would be summed in another order."""
     whole, (part, parts) = w.whole, share_of
     cuts = whole.larger(whole.smaller(parts, total / FEWEST_ROWS), 1)
     low, high = whole.share(total, whole.smaller(part, cuts), cuts)
@@ -325,15 +213,11 @@ def _fill(w: Writer, out: Vec, pitch: Vec, rows: Vec, width: Vec, bias: Vec) -> 
     with w.whole.loop(0, rows) as r:
         row = w.at(target, r * pitch)
         term = w.one.load(w.at(terms, r), w.dtype)
-        _each(
+        each(
             w,
             width,
             lambda s, i, mask, row=row, term=term: s.store(s.splat(term.value, w.dtype), s.at(row, i), mask),
         )
-
-
-def _each(w: Writer, count: Vec, body: Callable[[Scope, ir.Value, ir.Value | None], None]) -> None:
-    spread(w.b, host().lanes(w.item), I64(0), count.value, body)
 
 
 # map to image -------------------------------------------------------------------------------------
@@ -341,7 +225,7 @@ def _each(w: Writer, count: Vec, body: Callable[[Scope, ir.Value, ir.Value | Non
 
 def build_up(module: ir.Module, dtype: int, gather: ir.Function) -> ir.Function:
     """``up(map described, weight, bias, image, workspace, part, parts)``: from the map to the image."""
-    collect = _build_collect(module, dtype)
+    collect = build_collect(module, dtype)
     w = Writer(module, dtype, "up", "source weight bias target workspace part parts")
     whole, g, a = w.whole, w.shape, w.a
     s = source(whole, a["source"].value)
@@ -405,140 +289,6 @@ def _up_by_lines(
             C=w.moved(columns, across.select(line * pitch, line)),
             rsC=across.select(pitch, 1), csC=across.select(1, g.positions), flags=0, **common,
         )  # fmt: skip
-
-
-def _build_gather(module: ir.Module, dtype: int) -> ir.Function:
-    """``gather(columns, tap_step, position_step, channels, bias, image)``: sum columns where they came from.
-
-    Element (channel, tap, position) of the columns lies at ``(channel * taps + tap) * tap_step + position *
-    position_step``. Each pixel is the sum over its taps, in their order, and its channel's bias.
-    """
-    w = Writer(module, dtype, "gather", "columns tap_step position_step channels bias image")
-    whole, g, a = w.whole, w.shape, w.a
-    image, source_ = w.pointer(a["image"]), w.pointer(a["columns"])
-    taps = g.taps
-    with whole.loop(0, a["channels"]) as c:
-        plane = w.at(image, c * g.pixels)
-        start = whole.one.variable(whole.one.type(dtype))
-        whole.b.store(whole.one.constant(dtype, 0.0).value, start)
-        with whole.when(a["bias"] != 0):
-            whole.b.store(whole.one.load(w.at(w.pointer(a["bias"]), c), dtype).value, start)
-        term = Vec(whole.one, whole.b.load(start), dtype)
-
-        def fill(s: Scope, i: ir.Value, mask: ir.Value | None, plane=plane, term=term) -> None:
-            s.store(s.splat(term.value, dtype), s.at(plane, i), mask)
-
-        _each(w, g.pixels, fill)
-        tap = whole.cell(c * taps * a["tap_step"])
-        with (
-            whole.loop(0, g.kernel_depth) as kz,
-            whole.loop(0, g.kernel_height) as ky,
-            whole.loop(0, g.kernel_width) as kx,
-        ):
-            ranges = [_valid(w, axis, k) for axis, k in zip(AXES, (kz, ky, kx), strict=True)]
-            (z0, z1, zs), (y0, y1, ys), (x0, x1, xs) = ranges
-            with whole.loop(z0, z1) as oz, whole.loop(y0, y1) as oy:
-                line = tap.get() + (oz * g.out_height + oy) * g.out_width * a["position_step"]
-                z, y = oz * g.stride_depth + zs, oy * g.stride_height + ys
-                row = w.at(plane, (z * g.height + y) * g.width + xs)
-                _add_row(w, w.at(source_, line), row, (x0, x1), (a["position_step"], g.stride_width))
-            tap.add(a["tap_step"])
-    return w.end()
-
-
-def _build_collect(module: ir.Module, dtype: int) -> ir.Function:
-    """``collect(columns, pitch, channels, bias, image)``: `gather` for few positions, `pitch` apart.
-
-    Vectors run across channels, and each pixel has a list of the places that it is the sum of.
-    """
-    w = Writer(module, dtype, "collect", "columns pitch channels bias image")
-    whole, g, a, b = w.whole, w.shape, w.a, w.b
-    with b.goto_entry_block():
-        room = whole.one.variable(ir.ArrayType(I64, LIST))
-    places = b.bitcast(room, WORDS)
-    image, columns = w.pointer(a["image"]), w.pointer(a["columns"])
-    taps = g.taps
-    with whole.loop(0, g.depth) as z, whole.loop(0, g.height) as y, whole.loop(0, g.width) as x:
-        count, tap = whole.cell(), whole.cell()
-        with (
-            whole.loop(0, g.kernel_depth) as kz,
-            whole.loop(0, g.kernel_height) as ky,
-            whole.loop(0, g.kernel_width) as kx,
-        ):
-            axes = zip(AXES, (z, y, x), (kz, ky, kx), strict=True)
-            (oz, z_there), (oy, y_there), (ox, x_there) = (met(w, *axis) for axis in axes)
-            position = (oz * g.out_height + oy) * g.out_width + ox
-            n = count.get()
-            b.store((position * a["pitch"] + tap.get()).value, b.gep(places, [n.value]))
-            count.set((z_there & y_there & x_there).select(n + 1, n))
-            tap.add(1)
-        pixel = w.at(image, (z * g.height + y) * g.width + x)
-
-        def body(s: Scope, c: ir.Value, mask: ir.Value | None, pixel=pixel, count=count) -> None:
-            mask = s.tail_mask(I64(s.lanes)) if mask is None and s.lanes > 1 else mask
-            total = _biases(w, s, a["bias"], c, mask)
-            block = w.whole.number(c) * taps
-            with s.carried(I64(0), count.get().value, 1, [total]) as (i, (before,), carry):
-                place = whole.number(b.load(b.gep(places, [i]))) + block
-                carry.next(before + s.gather(w.at(columns, place), taps.value, dtype, mask))
-            s.scatter(carry.final[0], w.at(pixel, whole.number(c) * g.pixels), g.pixels.value, mask)
-
-        _each(w, a["channels"], body)
-    return w.end()
-
-
-def _biases(w: Writer, s: Scope, bias: Vec, channel: ir.Value, mask: ir.Value | None) -> Vec:
-    """The biases of some channels, or zeros."""
-    cell = s.variable(s.type(w.dtype))
-    w.b.store(s.constant(w.dtype, 0.0).value, cell)
-    with w.whole.when(bias != 0):
-        w.b.store(s.load(s.at(w.pointer(bias), channel), w.dtype, mask).value, cell)
-    return Vec(s, w.b.load(cell), w.dtype)
-
-
-def _valid(w: Writer, axis: str, k: Vec) -> tuple[Vec, Vec, Vec]:
-    """The range of positions along an axis that a tap connects with pixels, and the pixel of position 0."""
-    whole, g = w.whole, w.shape
-    stride = g.of("stride", axis)
-    shift = k * g.of("dilation", axis) - g.of("pad", axis)
-    low = whole.ceil_div(whole.larger(-shift, 0), stride)
-    reach = g.of("", axis) - 1 - shift
-    high = whole.smaller((reach < 0).select(0, reach / stride + 1), g.of("out", axis))
-    return low, high, shift
-
-
-def _add_row(w: Writer, line: ir.Value, row: ir.Value, span: tuple[Vec, Vec], steps: tuple[Vec, Vec]) -> None:
-    """``row[i * step] += line[i * own step]``."""
-    b, whole = w.b, w.whole
-    near = (steps[0] == 1) & (steps[1] == 1)
-    low, high = span
-    with whole.either(near) as (unit, far):
-        with unit:
-
-            def add(s: Scope, i: ir.Value, mask: ir.Value | None) -> None:
-                place = s.at(row, i)
-                s.store(s.load(place, w.dtype, mask) + s.load(s.at(line, i), w.dtype, mask), place, mask)
-
-            spread(b, host().lanes(w.item), low.value, high.value, add)
-        with far, whole.loop(low, high) as i:
-            place, s = w.at(row, i * steps[1]), w.one
-            s.store(s.load(place, w.dtype) + s.load(w.at(line, i * steps[0]), w.dtype), place)
-
-
-def met(w: Writer, axis: str, pixel: Vec, tap: Vec) -> tuple[Vec, Vec]:
-    """The position along an axis that a tap connects with a pixel, and whether there is one."""
-    whole, g = w.whole, w.shape
-    stride = g.of("stride", axis)
-    reach = pixel + g.of("pad", axis) - tap * g.of("dilation", axis)
-    place = whole.cell(reach)
-    fits = whole.cell(1)
-    with whole.when(stride != 1):
-        # no division by a negative number: the remainder's sign would mislead
-        safe = whole.larger(reach, 0)
-        place.set((reach < 0).select(reach, safe / stride))
-        fits.set((safe - safe / stride * stride == 0).select(whole.number(1), 0))
-    position = place.get()
-    return position, (fits.get() != 0) & (position >= 0) & (position < g.of("out", axis))
 
 
 # weights ------------------------------------------------------------------------------------------
@@ -634,7 +384,7 @@ def _build_fold(module: ir.Module, dtype: int, gather: ir.Function) -> ir.Functi
 
 def build_functions(module: ir.Module, dtype: int) -> dict[str, ir.Function]:
     """The functions ``down``, ``up``, ``weights``, ``unfold`` and ``fold`` of a module."""
-    columns, gather = _build_columns(module, dtype), _build_gather(module, dtype)
+    columns, gather = _build_columns(module, dtype), build_gather(module, dtype)
     return {
         "down": build_down(module, dtype, columns),
         "up": build_up(module, dtype, gather),

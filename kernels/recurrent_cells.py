@@ -71,8 +71,9 @@ def _exponentials(xs: list[Vec]) -> tuple[list[Vec], list[Vec]]:
 def activated(sigmoids: Sequence[Bundle], tangents: Sequence[Bundle] = ()) -> list[Bundle]:
     """The sigmoids of some bundles, and then the hyperbolic tangents of others, all side by side.
 
-    ``1 / (1 + e**-x)`` has an error of at most 2.3 ulp (2.0 in float64) from -87 (-700) on, and
-    ``(e**2x - 1) / (e**2x + 1)``, accurate also where it is small, one of at most 3.0 ulp (2.5).
+    ``1 / (1 + e**-x)`` has an error of at most 2.5 ulp (2.4 in float64) from -87 (-700) on, and
+    ``(e**2x - 1) / (e**2x + 1)``, accurate also where it is small, one of at most 3.0 ulp (3.2); found on 2**22
+    random arguments of each of several sizes.
     """
     curves = [v for x in sigmoids for v in x.vectors]
     lines = [v for x in tangents for v in x.vectors]

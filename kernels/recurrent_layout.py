@@ -1,7 +1,7 @@
 """What a recurrent layer's rows keep for one another, and where it lies.
 
 A layer in one direction is two rows. `kernels.recurrent_input` multiplies the whole sequence by the input
-weights and puts the hidden weights in order; `kernels.recurrent_walk` walks along the sequence. Both know one
+weights and puts the hidden weights in order; `kernels.recurrent_layers` walks along the sequence. Both know one
 block of memory, the *store*: the first makes it, the second fills it, and on the way back the first reads it
 again, when all its products are over all steps at once. The store is cut into fields, whose places travel as
 attribute words.

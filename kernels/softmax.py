@@ -13,6 +13,7 @@ from llvmlite import ir
 
 from . import vjps
 from .formula import exp, log
+from .math_exp import EXP_RANGE
 from .operands import Line, array_kernel, each_line
 from .stage import Vec
 from .table import LIKE_FIRST, array_op
@@ -28,6 +29,16 @@ def add(a: Vec, b: Vec) -> Vec:
     return a + b
 
 
+def decayed(x: Vec) -> Vec:
+    """``exp(x)``, where -inf, as masks bring it, costs no more than other numbers.
+
+    On its way to 0 the exponential would make a number too small to be a normal one, which costs processors a
+    hundred times as much.
+    """
+    none = x < EXP_RANGE[x.dtype][0]
+    return none.select(x.like(0.0), exp(none.select(x.like(0.0), x)))
+
+
 def top_of(line: Line, x: int) -> Vec:
     """The largest element of a line."""
     return line.fold(-math.inf, larger, lambda i, mask: line.load(x, i, mask))
@@ -40,7 +51,7 @@ def build_softmax(symbol: str, dtype: int) -> ir.Module:
         top = top_of(line, 0)
 
         def grow(i, mask):
-            value = exp(line.load(0, i, mask) - top)
+            value = decayed(line.load(0, i, mask) - top)
             line.store(1, i, value, mask)
             return value
 
@@ -71,7 +82,7 @@ def build_log_softmax(symbol: str, dtype: int) -> ir.Module:
 
     def body(line: Line) -> None:
         top = top_of(line, 0)
-        total = line.fold(0.0, add, lambda i, mask: exp(line.load(0, i, mask) - top))
+        total = line.fold(0.0, add, lambda i, mask: decayed(line.load(0, i, mask) - top))
         shift = log(total)
         line.each(lambda i, mask: line.store(1, i, line.load(0, i, mask) - top - shift, mask))
 
@@ -86,7 +97,7 @@ def build_log_softmax_backward(symbol: str, dtype: int) -> ir.Module:
 
         def write(i, mask):
             y, g = line.load(0, i, mask), line.load(1, i, mask)
-            line.store(2, i, g - exp(y) * total, mask)
+            line.store(2, i, g - decayed(y) * total, mask)
 
         line.each(write)
 

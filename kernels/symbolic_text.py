@@ -132,9 +132,23 @@ def source(
 
 def function(text: str) -> Callable:
     """The function of a printed formula."""
+    scope = known_names()
+    name = text[4 : text.index("(")]
+    shadowed = scope.get(name)
+    exec(compile(text, f"<formula {name}>", "exec"), scope)
+    made = scope.pop(name)
+    if shadowed is not None:
+        scope[name] = shadowed  # an operation may be called as a function that it uses
+    return made
+
+
+def known_names() -> dict[str, Any]:
+    """What printed formulas may refer to."""
     from . import formula
 
-    scope: dict[str, Any] = dict(vars(formula)) | {"inf": math.inf, "nan": math.nan}
-    name = text[4 : text.index("(")]
-    exec(compile(text, f"<formula {name}>", "exec"), scope)
-    return scope[name]
+    return {k: v for k, v in vars(formula).items() if callable(v)} | {"inf": math.inf, "nan": math.nan}
+
+
+def is_taken(name: str) -> bool:
+    """Whether a parameter of that name would be mistaken for something else in a printed formula."""
+    return name in known_names() or (name[:1] == "t" and name[1:].isdigit())

@@ -125,6 +125,9 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
         matrix(),
         vector(),
     ],
+    "ctc_loss": lambda: [cube(), torch.ones(3, 3, dtype=torch.int64), places() * 0 + 3, places() * 0 + 1],
+    "register_hook": lambda: [matrix().requires_grad_(), lambda g: None],
+    "register_post_accumulate_grad_hook": lambda: [matrix().requires_grad_(), lambda x: None],
     "normal_": lambda: [matrix(), 0.0, 1.0],
     "retain_grad": lambda: [matrix().requires_grad_() * 2],
     "unfold": lambda: [matrix(), 0, 2, 1],
@@ -284,4 +287,7 @@ def sample(function: str, p: inspect.Parameter) -> Any:
 
 
 def is_tensor_parameter(p: inspect.Parameter) -> bool:
-    return "Tensor" in str(p.annotation) or (p.name in LOOSE and p.annotation in ("Any", p.empty))
+    kind = str(p.annotation)
+    return ("Tensor" in kind and "Callable" not in kind) or (
+        p.name in LOOSE and p.annotation in ("Any", p.empty)
+    )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import jitgrad
-from jitgrad.cli import doctor, main, train, warmup
+from jitgrad.cli import doctor, fitting, main, train, warmup
 from jitgrad.cli.datasets import RECIPES, load
 from jitgrad.kernels import cache
 
@@ -151,7 +151,10 @@ def test_a_data_set_is_split_without_overlap_and_standardised_by_its_training_ro
 
 REFUSED = [
     (("train", "digit"), "'digits'"),
-    (("train", "mnist"), "choose from digits, iris, wine, breast_cancer, diabetes"),
+    (
+        ("train", "cifar"),
+        "choose from digits, iris, wine, breast_cancer, diabetes, mnist, fashion-mnist, names",
+    ),
     (("train",), "DATASET"),
     (("train", "iris", "--epochs", "0"), "--epochs: expected a whole number above 0, got '0'"),
     (("train", "iris", "--epochs", "2.5"), "got '2.5'"),
@@ -162,7 +165,9 @@ REFUSED = [
     (("train", "iris", "--seed", "-1"), "got '-1'"),
     (("train", "iris", "--threads", "0"), "got '0'"),
     (("train", "iris", "--optimizer", "adm"), "did you mean 'adam'?"),
-    (("train", "iris", "--model", "cnn"), "choose from mlp, mlp:SIZES, linear"),
+    (("train", "iris", "--model", "cnn"), "choose from mlp, mlp:SIZES, linear, lenet5, gpt, lstm"),
+    (("train", "iris", "--model", "lenet5"), "does not suit iris: choose from mlp, mlp:SIZES, linear"),
+    (("train", "iris", "--data", "x"), "takes no --data"),
     (("train", "iris", "--model", "mlp:64-x"), "mlp:64-32"),
     (("train", "iris", "--model", "mlp:0"), "mlp:64-32"),
     (("train", "iris", "--model", "mlp:"), "mlp:64-32"),
@@ -215,7 +220,7 @@ def test_a_loss_that_is_no_number_stops_with_a_way_out(command, tmp_path):
 
 def interrupt_after(monkeypatch, steps):
     """Press Ctrl-C during each training step from number `steps` on."""
-    step, count = train.Progress.step, 0
+    step, count = fitting.Progress.step, 0
 
     def counted(self, done=1):
         nonlocal count
@@ -224,11 +229,13 @@ def interrupt_after(monkeypatch, steps):
         if count >= steps:
             signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr(train.Progress, "step", counted)
+    monkeypatch.setattr(fitting.Progress, "step", counted)
 
 
 @pytest.mark.parametrize("how", [(), ("--eager",)], ids=["compiled", "eager"])
 def test_an_interrupt_keeps_what_was_learnt(command, tmp_path, monkeypatch, how):
+    # a test run in the background is started with interrupts ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     interrupt_after(monkeypatch, 10)
     code, output, errors = command(
         "train", "wine", "--batch-size", 20, "--epochs", 1000, "--out", tmp_path, *how
@@ -238,7 +245,7 @@ def test_an_interrupt_keeps_what_was_learnt(command, tmp_path, monkeypatch, how)
     assert "test accuracy" in output
     assert {p.name for p in tmp_path.iterdir()} == {"weights.npz", "curves.png"}
     assert all(np.isfinite(v).all() for v in weights(tmp_path).values())
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.signal(signal.SIGINT, before) is signal.default_int_handler
 
 
 def test_an_interrupt_before_training_is_one_line(command, tmp_path, monkeypatch):
@@ -349,8 +356,10 @@ def test_help_is_given(command, arguments):
     assert (code, errors) == (0, "") and "usage: jitgrad" in output
 
 
-def test_help_says_that_training_is_eager(command):
-    assert "the only way to train" in " ".join(command("train", "--help")[1].split())
+def test_help_names_every_data_set_and_model(command):
+    text = " ".join(command("train", "--help")[1].split())
+    for name in ("digits", "fashion-mnist", "names", "lenet5", "gpt", "lstm", "--eager", "--data"):
+        assert name in text
 
 
 def test_the_module_runs_as_the_command(tmp_path):

@@ -186,7 +186,7 @@ BAD = {
     "reflected border": (
         lambda x, w: nn.Conv2d(3, 3, 3, padding=8, padding_mode="reflect")(x),
         RuntimeError,
-        "padding size should be at most 7",
+        "Padding size should be less than the corresponding input dimension",
     ),
     "output size": (
         lambda x, w: nn.ConvTranspose2d(3, 2, 3, 2)(x, output_size=(20, 17)),

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from kernel_harness import kernel
 from kernel_records import run
 
 from jitgrad.kernels import abi, recurrent_layout
+from jitgrad.kernels.recurrent_cells import Bundle, activated
 from jitgrad.kernels.recurrent_layout import layout
 
 KINDS = {
@@ -137,3 +139,31 @@ def test_sizes_around_whole_vectors(dtype):
         for kind in KINDS.values():
             there_and_back(kind, dtype, 2, 3, hidden, hidden, 1)
         there_and_back(KINDS["lstm"], dtype, 2, 3, hidden, hidden + 1, 1, hidden)
+
+
+def sigmoid(x):
+    return activated([Bundle([x])])[0].vectors[0]
+
+
+def tangent(x):
+    return activated([], [Bundle([x])])[0].vectors[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "wide", "reach"), [("float32", np.float64, 86), ("float64", np.longdouble, 699)]
+)
+def test_functions_of_gates_are_accurate(name, wide, reach):
+    """Errors in units in the last place: a little more than said, for machines without multiply-add."""
+    rng = np.random.default_rng(0)
+    cases = ((sigmoid, lambda x: 1 / (1 + np.exp(-x)), reach, 4), (tangent, np.tanh, 22, 5))
+    for function, exact, limit, allowed in cases:
+        for size in (limit, 2.0, 0.5, 1e-3, 1e-30):
+            x = rng.uniform(-size, size, 1 << 15).astype(name)
+            expected = exact(x.astype(wide))
+            error = np.abs(kernel(function, name)(x) - expected) / np.spacing(np.abs(expected).astype(name))
+            assert error.max() <= allowed, size
+        special = kernel(function, name)(np.array([np.inf, -np.inf, np.nan, 0.0, 1e30], name))
+        with np.errstate(over="ignore"):
+            np.testing.assert_allclose(
+                special, exact(np.array([np.inf, -np.inf, np.nan, 0.0, 1e30])), atol=1e-37
+            )

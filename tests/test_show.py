@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 
 import pytest
 from usage import usage
@@ -174,3 +175,43 @@ def test_looking_changes_nothing():
 def test_anything_but_a_tensor_is_refused():
     with pytest.raises(TypeError, match="show_tape: expected a Tensor, got list"):
         torch.show_tape([1.0])
+
+
+def test_colours_are_for_terminals_only(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    x = leaf(1.0, 2.0)
+    out = Terminal()
+    torch.show_tape((x * 2).sum(), out)
+    coloured = out.getvalue()
+    assert "\x1b[32m" in coloured
+    plain = re.sub(r"\x1b\[\d+m", "", coloured)
+    assert [line.rstrip() for line in plain.splitlines()] == shown((x * 2).sum())
+    monkeypatch.setenv("NO_COLOR", "1")
+    out = Terminal()
+    torch.show_tape((x * 2).sum(), out)
+    assert "\x1b" not in out.getvalue()
+
+
+def test_reductions_show_the_dimensions_that_there_are():
+    (row,) = tape_table(torch.ones(2, 3, requires_grad=True).sum())
+    assert row.attributes["dim"] == (0, 1)
+    (row,) = tape_table(torch.ones(2, 3, 4, requires_grad=True).sum(dim=(0, 2), keepdim=True))
+    assert row.attributes == {"dim": (0, 2), "keepdim": True}
+
+
+def test_layers_read_well():
+    model = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.BatchNorm2d(4), torch.nn.ReLU())
+    lines = shown(model(torch.randn(2, 3, 8, 8)), names=dict(model.named_parameters()))
+    assert any("leaf" in line and "0.weight: float32[4, 3, 3, 3]" in line for line in lines)
+    assert max(map(len, lines)) < 150
+    out = shown(torch.nn.LSTM(4, 6)(torch.randn(5, 3, 4))[0])
+    norm = torch.nn.functional.layer_norm(torch.ones(2, 3, requires_grad=True), (3,), eps=1e-3)
+    assert "words=(2,3,0.001)" in "".join(shown(norm))
+    assert any("words=(5,3,0," in line and "..." in line for line in out)
+    assert max(map(len, out)) < 160

@@ -74,6 +74,23 @@ def test_gradients_are_those_of_backward_and_nothing_is_touched():
             assert told[name] is None
 
 
+def test_dropped_values_are_worked_out_again():
+    torch.manual_seed(1)
+    x, w = torch.randn(4, 3), torch.randn(3, 3, requires_grad=True)
+    b = torch.randn(3, requires_grad=True)
+    first = nn.functional.linear(x, w, b)
+    second = torch.nn.functional.leaky_relu(first @ w + first, 0.3).reshape(-1)
+    expected = [t.detach().numpy().copy() for t in (first, second)]
+    total = (second * 1.0).exp().sum()
+    del first, second
+    found = {n.title: n.outputs[0].numbers for n in viz.graph(total).model.rows}
+    for title, values in zip(("linear", "view"), expected, strict=True):
+        np.testing.assert_allclose(
+            [found[title].low, found[title].high], [values.min(), values.max()], rtol=1e-5
+        )
+    assert all(found[t] is not None for t in ("matmul", "add", "leaky_relu"))
+
+
 def test_after_backward_the_freed_rows_are_told_of():
     x = torch.tensor([2.0], requires_grad=True)
     y = x.exp()
@@ -273,3 +290,9 @@ def test_the_page_steps_through_both_passes_in_a_browser(tmp_path):
 
 def test_files_of_the_page_are_installed():
     assert (Path(viz.__file__).parent / "page.html").is_file()
+
+
+def test_it_is_there_without_an_import_of_its_own():
+    code = "import sys, jitgrad; assert 'jitgrad.viz' not in sys.modules; print(jitgrad.viz.graph)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "function graph" in done.stdout

@@ -6,6 +6,7 @@ import gc
 from typing import NamedTuple
 
 from jitgrad.autograd.graph import drop_freed_nodes, python_nodes
+from jitgrad.autograd.notes import drop_old_notes
 from jitgrad.store import store
 
 
@@ -22,6 +23,7 @@ class Usage(NamedTuple):
 def usage() -> Usage:
     gc.collect()
     drop_freed_nodes()
+    drop_old_notes()
     field = store.field
     return Usage(
         slots=field("slot_count") - field("free_slots"),

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .._tensor import Tensor
+from ..engine.layout import HOOKED
 from ..store import store
 from .notes import RowNote, row_note
 from .observe import observe, stop_observing
@@ -45,7 +46,7 @@ def _set(mode: bool, check_nan: bool) -> None:
     elif not mode and _Setting.on:
         stop_observing(_note_line)
     _Setting.on, _Setting.check_nan = mode, bool(check_nan)
-    store.set_field("watch", int(mode))
+    store.set_field("watch", HOOKED if mode else 0)
 
 
 def _note_line(slot: int) -> None:

@@ -224,8 +224,8 @@ class _History(Function):
         return value
 
     @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> Any:
-        return cotangent, None
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        return grad_outputs[0], None
 
 
 def with_history(value: Tensor, place: Tensor) -> Tensor:

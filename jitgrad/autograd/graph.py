@@ -267,7 +267,7 @@ def describe_stale(detail: list[int]) -> str:
         "backward: one of the variables needed for gradient computation has been modified by an inplace "
         f"operation: {role} of {row_name(offset)}, a {kind} tensor of shape {list(slot_shape(slot))}, is at "
         f"version {found}; expected version {expected} instead. Use the out-of-place operation, or clone() "
-        "the tensor before changing it"
+        "the tensor before changing it; under autograd.detect_anomaly() the message tells the line that recorded it"
     )
 
 

@@ -57,13 +57,12 @@ class Row:
         self.code = int(tape[offset + T_OP])
         self.inputs = int(tape[offset + T_INPUTS])
         count = self.inputs + int(tape[offset + T_OUTPUTS])
-        pairs = tape[offset + T_OPERANDS : offset + T_OPERANDS + 2 * count]
-        self.slots = [int(s) for s in pairs[::2]]
-        self._versions = [int(v) for v in pairs[1::2]]
+        pairs = tape[offset + T_OPERANDS : offset + T_OPERANDS + 2 * count].tolist()
+        self.slots, self._versions = pairs[::2], pairs[1::2]
         noted = (n.row for n in map(note_of, self.outputs) if n is not None and n.row is not None)
         self.note = next(noted, None) or RowNote()
         attributes, end = offset + int(tape[offset + T_ATTRS]), offset + int(tape[offset + T_WORDS])
-        self.words = [int(w) for w in tape[attributes:end]]
+        self.words = tape[attributes:end].tolist()
 
     @property
     def outputs(self) -> list[int]:

@@ -28,7 +28,7 @@ from ..engine.layout import (
 from ..store import store
 from ..utils.hooks import RemovableHandle
 
-FEWEST = 256  # notes of slots that are gone do not matter up to this number
+FEWEST = 64  # notes of slots that are gone do not matter up to this number
 
 
 class RowNote:

@@ -14,6 +14,7 @@ from . import graph
 from .backward import backward_many
 from .function import Function
 from .modes import enable_grad, no_grad
+from .notes import drop_old_notes
 from .saved import saved_tensors_hooks
 
 
@@ -173,6 +174,7 @@ class Frame:
             saved_tensors_hooks(keep, lambda value: value),
         ):
             self._again()
+        drop_old_notes()  # of the second run, of which only the values are needed
         if self._check and count != len(self._places):
             raise CheckpointError(
                 "checkpoint: A different number of tensors was saved during the original forward and "

@@ -9,7 +9,17 @@ from typing import Any
 from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT, demand
 from ..engine.entry import entries
-from ..engine.layout import NOT_SAVED, S_ROW, SLOT_WORDS, T_INPUTS, T_OPERANDS, T_OUTPUTS
+from ..engine.layout import (
+    ARRAYS,
+    NOT_SAVED,
+    S_OUTPUT,
+    S_ROW,
+    SLOT_WORDS,
+    T_INPUTS,
+    T_KIND,
+    T_OPERANDS,
+    T_OUTPUTS,
+)
 from ..store import store
 from .modes import no_grad
 from .notes import drop_old_notes, row_note, watch_slot
@@ -64,6 +74,15 @@ def pack(value: Tensor) -> Packed | None:
     return Packed(value, *stack[-1]) if stack and stack[-1] is not None else None
 
 
+def _is_extra(slot: int) -> bool:
+    """Whether a slot is a second result of an array operation, which rows may use to pass notes to one another."""
+    at = slot * SLOT_WORDS
+    row = store.slots[at + S_ROW]
+    if store.slots[at + S_OUTPUT] == 0:
+        return False
+    return row < 0 or int(store.tape[row + T_KIND]) == ARRAYS
+
+
 def _pack_row(slot: int) -> None:
     """Pack what the row that has just made `slot` keeps."""
     stack = active()
@@ -74,7 +93,7 @@ def _pack_row(slot: int) -> None:
     count = int(tape[offset + T_INPUTS] + tape[offset + T_OUTPUTS])
     places = tape[offset + T_OPERANDS : offset + T_OPERANDS + 2 * count].tolist()
     saved = [k for k in range(count) if places[2 * k] and places[2 * k + 1] != NOT_SAVED]
-    if not saved:
+    if not saved or any(_is_extra(s) for s in places[::2] if s):
         return
     note = row_note(slot)
     for k in saved:
@@ -97,7 +116,8 @@ class saved_tensors_hooks:
     Notes
     -----
     The values are those that jitgrad's operations keep, which are not always the ones that PyTorch's keep: a fused
-    operation has fewer. The memory of what is packed is given back at once.
+    operation has fewer. What operations with several results keep (a normalisation's
+    statistics, the states of a recurrent layer) stays with them. The memory of what is packed is given back at once.
     """
 
     def __init__(self, pack_hook: Callable[[Tensor], Any], unpack_hook: Callable[[Any], Tensor]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,20 @@ SPLIT_SEED = 1  # the split is part of the data set: --seed does not change whic
 
 @dataclass(frozen=True)
 class Recipe:
-    """Training options that suit a data set, for Adam."""
+    """Training options that suit a data set, for Adam unless another optimizer is named.
+
+    Attributes
+    ----------
+    weight_decay : float
+        Of this optimizer only; others have their own meaning of it.
+    """
 
     hidden: tuple[int, ...]
     epochs: int
     batch_size: int
     lr: float
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
     one_scale: bool = False  # standardise all columns by one deviation: they share a unit, as pixels do
 
 
@@ -40,7 +49,7 @@ class Split:
     Attributes
     ----------
     x_train, x_test : ndarray
-        float32, (rows, features), standardised by the training rows.
+        float32, (rows, features) or (rows, channels, height, width), standardised by the training rows.
     y_train, y_test : ndarray
         Class numbers, int64, (rows,); or float32, (rows, 1), standardised by the training rows.
     classes : int
@@ -55,8 +64,14 @@ class Split:
 
     @property
     def features(self) -> int:
-        """Columns of a row."""
-        return self.x_train.shape[1]
+        """Numbers of a row."""
+        return math.prod(self.x_train.shape[1:])
+
+    @property
+    def flat(self) -> Split:
+        """The same with one dimension for all numbers of a row."""
+        x_train, x_test = (x.reshape(len(x), self.features) for x in (self.x_train, self.x_test))
+        return replace(self, x_train=x_train, x_test=x_test)
 
     @property
     def outputs(self) -> int:
@@ -75,16 +90,16 @@ def load(name: str) -> Split:
     bunch: Any = getattr(extra("sklearn.datasets", "scikit-learn"), f"load_{name}")()
     x, y = np.asarray(bunch.data, np.float32), np.asarray(bunch.target)
     classes = 0 if name == "diabetes" else len(bunch.target_names)
-    train, test = _split(y, classes)
-    x = _standardised(x, x[train], RECIPES[name].one_scale)
+    train, test = split_rows(y, classes)
+    x = standardised(x, x[train], RECIPES[name].one_scale)
     if classes:
         y = y.astype(np.int64)
     else:
-        y = _standardised(y.astype(np.float32)[:, None], y[train].astype(np.float32)[:, None], False)
+        y = standardised(y.astype(np.float32)[:, None], y[train].astype(np.float32)[:, None], False)
     return Split(x[train], y[train], x[test], y[test], classes)
 
 
-def _split(y: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def split_rows(y: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Row numbers for training and for testing; every class gives the same share of its rows."""
     rng = np.random.default_rng(SPLIT_SEED)
     groups = [np.flatnonzero(y == c) for c in range(classes)] or [np.arange(len(y))]
@@ -93,7 +108,7 @@ def _split(y: np.ndarray, classes: int) -> tuple[np.ndarray, np.ndarray]:
     return np.setdiff1d(np.arange(len(y)), test), test
 
 
-def _standardised(values: np.ndarray, train: np.ndarray, one_scale: bool) -> np.ndarray:
+def standardised(values: np.ndarray, train: np.ndarray, one_scale: bool) -> np.ndarray:
     """Values with the mean and deviation of the training rows taken out, as float32."""
     centre = train.mean(axis=0, dtype=np.float64)
     deviation = (train - centre).std(axis=None if one_scale else 0)

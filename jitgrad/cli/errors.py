@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from pathlib import Path
 from types import ModuleType
 
 USAGE = 2  # exit code of a command that was asked for something it cannot do
@@ -55,3 +56,9 @@ def unknown(kind: str, name: str, known: tuple[str, ...]) -> CommandError:
     near = get_close_matches(name.lower(), known, 1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return CommandError(f"unknown {kind} {name!r}: choose from {', '.join(known)}{hint}")
+
+
+def unreadable(path: Path, error: Exception, way_out: str = "") -> CommandError:
+    """The error for a file that cannot be read."""
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return CommandError(f"cannot read {str(path)!r} ({reason}){'; ' if way_out else ''}{way_out}")

@@ -47,9 +47,11 @@ def default_rate(optimizer: str, adam_rate: float) -> float:
     return min(adam_rate * _RATES[optimizer], 1.0)
 
 
-def build_optimizer(name: str, model: Any, lr: float) -> Any:
+def build_optimizer(name: str, model: Any, lr: float, weight_decay: float = 0.0) -> Any:
     """The optimizer called `name` for a model's parameters."""
     from jitgrad import optim
 
     options: dict[str, Any] = {"momentum": 0.9} if name == "sgd" else {}
+    if weight_decay:
+        options["weight_decay"] = weight_decay
     return getattr(optim, _CLASSES[name])(model.parameters(), lr=lr, **options)

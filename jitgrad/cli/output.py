@@ -35,3 +35,8 @@ def save_weights(model: Any, path: Path) -> None:
     import numpy as np
 
     np.savez(path, **{name: value.numpy() for name, value in model.state_dict().items()})
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in UTF-8."""
+    path.write_text(text, encoding="utf-8", newline="")

@@ -53,6 +53,8 @@ def jobs() -> Iterator[Job]:
     yield "tensors", _tensors
     for hidden in ((), (WIDTH,)):
         yield f"classifier, {len(hidden)} hidden layers", lambda h=hidden: _classifier(h)
+    for name in ("LeNet5", "ResNet", "GPT", "LSTMLanguageModel"):
+        yield f"model {name}", lambda n=name: _model(n)
     for name in ACTIVATIONS:
         yield f"activation {name}", lambda n=name: _activation(n)
     for name, loss in _losses():
@@ -116,6 +118,31 @@ def _classifier(hidden: tuple[int, ...]) -> None:
         cross_entropy(model(_rows()), _labels()).item()
 
 
+def _model(name: str) -> None:
+    """A training step of a model with convolutions, recurrence or attention, and an evaluation."""
+    import jitgrad
+    from jitgrad import models
+    from jitgrad.nn.functional import cross_entropy
+
+    tokens = jitgrad.arange(ROWS * WIDTH).reshape(ROWS, WIDTH) % CLASSES
+    make, x = {
+        "LeNet5": (lambda: models.LeNet5(CLASSES), jitgrad.randn(ROWS, 1, 28, 28)),
+        "ResNet": (
+            lambda: models.ResNet(models.BasicBlock, (1, 1, 1, 1), CLASSES),
+            jitgrad.randn(ROWS, 3, 32, 32),
+        ),
+        "GPT": (lambda: models.GPT(CLASSES, WIDTH, 1, 2, WIDTH), tokens),
+        "LSTMLanguageModel": (lambda: models.LSTMLanguageModel(CLASSES, WIDTH, WIDTH), tokens),
+    }[name]
+    model = make()
+    for training in (True, False):
+        output = model.train(training)(x)
+        output = output[0] if isinstance(output, tuple) else output
+        loss = cross_entropy(output.reshape(-1, CLASSES), jitgrad.zeros(output.numel() // CLASSES).long())
+        if training:
+            loss.backward()
+
+
 def _activation(name: str) -> None:
     from jitgrad import nn
 
@@ -153,6 +180,7 @@ def _losses() -> Iterator[tuple[str, Callable[[], Any]]]:
             _wanted(ROWS, CLASSES).log_softmax(1), _rows(CLASSES).softmax(1), reduction="batchmean"
         ),
     )
+    yield "ctc_loss", _ctc
     yield "poisson_nll_loss", lambda: F.poisson_nll_loss(_wanted(ROWS, 1), _rows(1).abs())
     yield (
         "gaussian_nll_loss",
@@ -167,6 +195,17 @@ def _losses() -> Iterator[tuple[str, Callable[[], Any]]]:
     yield (
         "triplet_margin_loss",
         lambda: F.triplet_margin_loss(*(_wanted(ROWS, WIDTH) for _ in range(3))),
+    )
+
+
+def _ctc() -> Any:
+    """The loss of two short sequences."""
+    import jitgrad
+
+    scores = _wanted(ROWS, 2, CLASSES).log_softmax(2)
+    targets = jitgrad.tensor([[1, 2], [2, 1]])
+    return jitgrad.nn.functional.ctc_loss(
+        scores, targets, jitgrad.tensor([ROWS, ROWS]), jitgrad.tensor([2, 2])
     )
 
 

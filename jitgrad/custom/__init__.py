@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from keyword import iskeyword
 from typing import Any
 
 from ..dtypes import dtype as DType
 from ..engine.layout import MAX_OPERANDS
-from ..kernels import BY_NAME
+from ..kernels import BY_NAME, symbolic_text
 from .arrays import declare_arrays
 from .formulas import declare_formula
 
 RESERVED = frozenset(("y", "g", "update", "updates", "program"))
+TAKEN = frozenset(("y", "g", "words", "shapes", "operands"))  # what gradient formulas call other things
 
 
 def op(
@@ -118,7 +120,7 @@ def _declare(
     if not callable(forward):
         raise TypeError(f"op: expected a function as forward, got {type(forward).__name__}")
     name = forward.__name__ if name is None else name
-    if not isinstance(name, str) or not name.isidentifier() or name in RESERVED:
+    if not isinstance(name, str) or not name.isidentifier() or iskeyword(name) or name in RESERVED:
         raise ValueError(
             f"op: {name!r} cannot be the name of an operation; give an identifier other than "
             f"{', '.join(sorted(RESERVED))}: jitgrad.op('bent', lambda x: ...)"
@@ -126,7 +128,7 @@ def _declare(
     if name in BY_NAME and not BY_NAME[name].identity:
         raise ValueError(f"op: {name!r} is an operation of jitgrad's own; choose another name")
     operands, attributes = _parameters(name, forward, options["signature"] is None)
-    taken = RESERVED.intersection((*operands, *attributes))
+    taken = [p for p in (*operands, *attributes) if p in TAKEN or symbolic_text.is_taken(p)]
     if taken:
         raise ValueError(f"op {name!r}: a parameter may not be called {' or '.join(sorted(taken))}")
     if options["signature"] is not None:

@@ -17,8 +17,10 @@ from ..kernels.fingerprint import digest, fingerprint
 from ..kernels.table import FLOATS, SAME, Op
 from .checks import check_arrays
 from .common import bind, constants_of, documented, finish, grad_name
+from .once import once_formulas
 
 MAX_RESULTS = 4
+MOST_PLANS = 256  # shapes whose results are remembered
 
 
 def declare_arrays(
@@ -49,13 +51,24 @@ def declare_arrays(
 
     def build(ident: str) -> Op:
         back = array_functions.backward_kernel(layout, joint, gradients) if reads else None
+        operand_dtypes = {o: c for o, c in layout.fixed.items() if o in layout.operands}
+        once = once_formulas(name, layout, back, reads, ident, known) if back else {}
         return table.array_op(
-            name, layout.operands, array_functions.forward_kernel(layout, forward, names_of(forward)),
-            backward=back, gradients=reads, dtypes=FLOATS,
-            operand_dtypes={o: c for o, c in layout.fixed.items() if o in layout.operands},
-            result=layout.fixed.get(layout.results[0], SAME), outputs=len(layout.results),
-            grad_name=grad_name(name), attributes=tuple(attributes), identity=ident, cached=known,
-        )  # fmt: skip
+            name,
+            layout.operands,
+            array_functions.forward_kernel(layout, forward, names_of(forward)),
+            backward=back,
+            gradients=reads,
+            vjp=once,
+            dtypes=FLOATS,
+            operand_dtypes=operand_dtypes,
+            result=layout.fixed.get(layout.results[0], SAME),
+            outputs=len(layout.results),
+            grad_name=grad_name(name),
+            attributes=tuple(attributes),
+            identity=ident,
+            cached=known,
+        )
 
     def verify() -> None:
         check_arrays(
@@ -174,27 +187,57 @@ def _caller(
     count = len(layout.operands)
     every = (*layout.operands, *attributes)
 
+    defaults = list(attributes.values())
+    plans: dict[tuple, tuple] = {}
+
     def function(*args: Any, **options: Any) -> Any:
-        values = bind(made.name, every, attributes, args, options)
+        if len(args) == count and not options:
+            values = [*args, *defaults]
+        else:
+            values = bind(made.name, every, attributes, args, options)
         tensors = _converted(made.name, layout, as_tensors(made.name, *values[:count]))
-        numbers = dict(zip(attributes, values[count:], strict=True))
-        batch, extents = measure(made.name, layout, [tuple(t.shape) for t in tensors], sizes, numbers)
-        tensors = [_placed(t, len(d), batch) for t, d in zip(tensors, layout.signature.operands, strict=True)]
+        numbers = values[count:]
+        shapes = tuple(tuple(t.shape) for t in tensors)
         common = next(t.dtype for t, o in zip(tensors, layout.operands, strict=True) if o not in layout.fixed)
-        outputs = []
-        for result, dims in zip(layout.results, layout.signature.results, strict=True):
-            kind = DTYPES[layout.fixed[result]] if result in layout.fixed else common
-            outputs.append((kind, (*batch, *(_extent(d, extents) for d in dims))))
-        words = [float_bits(float(v)) for v in numbers.values()]
+        key = (shapes, common, *numbers)
+        plan = plans.get(key)
+        if plan is None:
+            if len(plans) >= MOST_PLANS:
+                plans.clear()
+            plan = plans[key] = _plan(
+                made.name, layout, shapes, sizes, dict(zip(attributes, numbers, strict=True)), common
+            )
+        batch, outputs, words = plan
+        tensors = [_placed(t, len(d), batch) for t, d in zip(tensors, layout.signature.operands, strict=True)]
         results = [wrap(slot) for slot in dispatch.arrays(made, tensors, outputs, words)]
         return results[0] if len(results) == 1 else tuple(results)
 
     return function
 
 
+def _plan(
+    name: str,
+    layout: Layout,
+    shapes: Sequence[tuple[int, ...]],
+    sizes: Mapping[str, Callable],
+    numbers: Mapping[str, Any],
+    common: Any,
+) -> tuple:
+    """What a call with operands of these shapes needs: the batch, dtypes and shapes of results, attribute words."""
+    batch, extents = measure(name, layout, shapes, sizes, numbers)
+    outputs = []
+    for result, dims in zip(layout.results, layout.signature.results, strict=True):
+        kind = DTYPES[layout.fixed[result]] if result in layout.fixed else common
+        outputs.append((kind, (*batch, *(_extent(d, extents) for d in dims))))
+    return batch, outputs, [float_bits(float(v)) for v in numbers.values()]
+
+
 def _converted(name: str, layout: Layout, tensors: Sequence[Tensor]) -> list[Tensor]:
     """Operands of one floating dtype, but for those that have a dtype of their own."""
     free = [t for t, o in zip(tensors, layout.operands, strict=True) if o not in layout.fixed]
+    kind = free[0].dtype
+    if not layout.fixed and kind.is_floating_point and all(t.dtype is kind for t in free):
+        return list(tensors)
     common = dispatch.result_type(free)
     common = common if common.is_floating_point else get_default_dtype()
     done = []

@@ -45,13 +45,13 @@ def finish(
     build: Callable[[str], Op],
     verify: Callable[[], None],
     options: dict[str, Any],
-    caller: Callable[[Op], Callable],
+    caller: Callable[[Op], Any],
 ) -> Callable:
     """Put a declaration into the table, unless it is there already, and make its function.
 
     `known` is a hash of all that the kernels depend on; empty when there is none.
     """
-    before = _declared.get(name)
+    before: Any = _declared.get(name)
     if before is not None and known and before.op.identity == f"~{known}":
         return before
     if before is not None and not options["replace"]:
@@ -65,13 +65,13 @@ def finish(
     # several declarations may have no hash; within a process a number tells their kernels apart
     made = build(f"~{known}" if known else f"~unnamed{next(_unnamed)}")
     publish(made)
-    function = caller(made)
+    function: Any = caller(made)
     function.op = made
     _declared[name] = function
     return function
 
 
-def documented(function: Callable, name: str, forward: Callable) -> Callable:
+def documented(function: Any, name: str, forward: Callable) -> Callable:
     """The function with the name and the description of the user's."""
     function.__name__ = function.__qualname__ = name
     function.__doc__ = forward.__doc__ or f"``{name}``, an operation declared with `jitgrad.op`."

@@ -75,7 +75,7 @@ def declare_formula(
     def verify() -> None:
         check_formula(name, formulas, operands, attributes, fixed, options["samples"] or {})
 
-    function = finish(name, known_text, build, verify, options, lambda made: _caller(made, attributes))
+    function: Any = finish(name, known_text, build, verify, options, lambda made: _caller(made, attributes))
     function.formula = texts.get(name, "")
     function.gradients = {o: texts[o] for o in operands if o in texts}
     return documented(function, name, forward)

@@ -218,18 +218,15 @@ def reached(c, state, row):
     inputs = load_word(row, T_INPUTS)
     outputs = load_word(row, T_OUTPUTS)
     count = 0
-    hooked = c.watch
-    leads = load_word(state, W_CAPTURE) == 0
+    flags = c.watch
     for k in range(inputs, inputs + outputs):
         slot = operand(row, k)
         if slot != 0 and slot_at(c, slot).cotangent != 0:
             count += 1
-            hooked |= slot_at(c, slot).flags & HOOKED
-            if slot_at(c, slot).flags & NEEDED:
-                leads = True
-    if hooked != 0 and count > 0 and load_word(state, W_SEEN) != load_word(state, W_CURSOR) + 1:
+            flags |= slot_at(c, slot).flags
+    if flags & HOOKED and count > 0 and load_word(state, W_SEEN) != load_word(state, W_CURSOR) + 1:
         return NEED_HOOKS
-    if count > 0 and not leads:
+    if count > 0 and load_word(state, W_CAPTURE) != 0 and flags & NEEDED == 0:
         store_word(state, W_PENDING, load_word(state, W_PENDING) - count)
         drop_cotangents(c, row)
         return -1

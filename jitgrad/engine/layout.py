@@ -164,7 +164,7 @@ context_dtype = np.dtype(
         ("count_kernel", i8),  # adds one to counters
         ("recorded_blocks", i8, SIZE_CLASSES),  # free blocks among the program's own
         ("structure", i8),  # counts changes of modules and optimizers that a program may depend on
-        ("watch", i8),  # whether walks stop at every row for Python to look at
+        ("watch", i8),  # HOOKED when walks stop at every row for Python to look at
     ]
 )
 

@@ -9,8 +9,9 @@ from functools import lru_cache
 import numpy as np
 
 from .._tensor import Tensor, wrap
-from ..dispatch import arrays
+from ..dispatch import CONTEXT, arrays
 from ..dtypes import bool_
+from ..engine.entry import entries
 from ..engine.layout import S_DIMS, S_STRIDES, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import MAX_DIMS, float_bits
@@ -24,6 +25,7 @@ from .draws import BERNOULLI
 
 ATTENTION = BY_NAME["attention"]
 NAME = "scaled_dot_product_attention"
+OUTPUT_WORDS = 2 + MAX_DIMS
 
 __all__: list[str] = []
 
@@ -168,9 +170,19 @@ def _causal_bias(bias: Tensor) -> Tensor:
 
 
 @lru_cache(1024)
-def _words(scale: float, causal: bool, row_dim: int, dropout_p: float, operand_dim: int) -> tuple[int, ...]:
+def _words(scale: float, causal: bool, row_dim: int, dropout_p: float, operand_dim: int) -> array:
+    """Attribute words; not to be written to."""
     kept = 1.0 if dropout_p == 1.0 else 1.0 / (1.0 - dropout_p)
-    return float_bits(scale), int(causal), row_dim, float_bits(kept), operand_dim
+    return array("q", (float_bits(scale), int(causal), row_dim, float_bits(kept), operand_dim))
+
+
+@lru_cache(1024)
+def _described(code: int, *shapes: tuple[int, ...]) -> array:
+    """The description of the results; to be copied, as the engine writes into it."""
+    words = array("q")
+    for shape in shapes:
+        words.extend((code, len(shape), *shape, *(0,) * (MAX_DIMS - len(shape))))
+    return words
 
 
 def attend(
@@ -204,16 +216,33 @@ def attend(
         # heads beside one another in memory: so are they in the gradients, which then need no copy
         operand_dim -= 1
         query, key, value = (x.transpose(-3, -2) for x in (query, key, value))  # type: ignore[attr-defined]
-    slots = arrays(
-        ATTENTION,
-        (query, key, value, bias, keep),
-        ((kind, (*lead[:row_dim], queries, *lead[row_dim:], width)), (kind, (*lead, queries))),
-        _words(float(scale), causal, row_dim, float(dropout_p), operand_dim),
+    words = _words(float(scale), causal, row_dim, float(dropout_p), operand_dim)
+    outputs = ((kind, (*lead[:row_dim], queries, *lead[row_dim:], width)), (kind, (*lead, queries)))
+    described = _described(kind.code, outputs[0][1], outputs[1][1])[:]
+    ids = array(
+        "q",
+        (
+            query._slot,
+            key._slot,
+            value._slot,
+            0 if bias is None else bias._slot,
+            0 if keep is None else keep._slot,
+        ),
     )
-    statistics = wrap(slots[1])  # the tape keeps it if it must
-    result = wrap(slots[0])
+    slot = entries.apply_arrays(
+        CONTEXT, ATTENTION.code, kind.code, 0, 5, ids.buffer_info()[0], 2, described.buffer_info()[0],
+        *words.buffer_info(),
+    )  # fmt: skip
+    other = described[OUTPUT_WORDS]
+    if slot < 0:
+        slot, other = arrays(ATTENTION, (query, key, value, bias, keep), outputs, words)
+    statistics = wrap(other)  # the tape keeps it if it must
+    result = wrap(slot)
     del statistics
-    return result if row_dim == len(lead) else result.movedim(row_dim, -2)  # type: ignore[attr-defined]
+    if row_dim == len(lead):
+        return result
+    # one dimension further on is a plain exchange
+    return result.transpose(-3, -2) if row_dim == len(lead) - 1 else result.movedim(row_dim, -2)  # type: ignore[attr-defined]
 
 
 def _rows_first(x: Tensor) -> bool:

@@ -39,7 +39,7 @@ class _Plan(NamedTuple):
     outputs: array
     words: array
     place: int
-    count: int
+    length: int
 
 
 _plans: dict[tuple, _Plan] = {}
@@ -78,7 +78,7 @@ def _run(name: str, key: tuple, input: Tensor, weight: Tensor, bias: Tensor | No
         ids, outputs = array("q", (input._slot, weight._slot, third)), plan.outputs[:]
         slot = entries.apply_arrays(
             CONTEXT, op.code, code, 0, 3, ids.buffer_info()[0], 2, outputs.buffer_info()[0],
-            plan.place, plan.count,
+            plan.place, plan.length,
         )  # fmt: skip
         if slot >= 0:
             wrap(outputs[OUTPUT_WORDS])  # the workspace: what needs it keeps it

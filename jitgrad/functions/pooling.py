@@ -116,7 +116,7 @@ class Plan(NamedTuple):
 
     words: array
     place: int
-    count: int
+    length: int
     outputs: bytes
     pairs: bool
 

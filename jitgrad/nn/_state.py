@@ -138,7 +138,9 @@ def _quoted(keys: list[str]) -> str:
 def _carry_out(copies: list[_Copy], assign: bool) -> None:
     if assign:
         for owner, name, current, value in copies:
-            if isinstance(current, Parameter) and not isinstance(value, Parameter):
+            if isinstance(value, Parameter):
+                value.requires_grad_(current.requires_grad)
+            elif isinstance(current, Parameter):
                 value = Parameter(value, requires_grad=current.requires_grad)
             setattr(owner, name, value)
         return

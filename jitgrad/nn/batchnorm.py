@@ -144,6 +144,7 @@ class _BatchNorm(_ChannelNorm):
             return normalized_channels(input, self.weight, self.bias, mean, var, True, momentum, self.eps)
         momentum = self.momentum
         if momentum is None:  # a tensor, so that a recorded step goes on counting
+            assert mean is not None  # there is a counter only where there are statistics
             momentum = 1.0 / (counter + 1).to(mean.dtype)
         result = normalized_channels(input, self.weight, self.bias, mean, var, True, momentum, self.eps)
         count_up(counter)

@@ -12,7 +12,8 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 
 from . import init
-from .functional.folding import fold, padded, unfold
+from .functional.folding import fold, unfold
+from .functional.vision import pad
 from .module import Module, call_with_one
 from .parameter import Parameter
 
@@ -157,18 +158,18 @@ class _Convolution(_ConvNd):
 
     def forward(self, input: Tensor) -> Tensor:
         if self.padding_mode != "zeros":
-            input = padded(input, self._border(), self.padding_mode)
+            input = pad(input, self._border(), self.padding_mode)
             return self._run(input, self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
         return self._run(input, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups)
 
-    def _border(self) -> list[tuple[int, int]]:
-        """How much to add before and after each spatial dimension."""
+    def _border(self) -> list[int]:
+        """How much to add before and after each spatial dimension, the last one first."""
         if self.padding == "valid":
-            return [(0, 0)] * self._spatial
+            return [0, 0] * self._spatial
         if isinstance(self.padding, str):
             total = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
-            return [(t // 2, t - t // 2) for t in total]
-        return [(p, p) for p in self.padding]
+            return [n for t in reversed(total) for n in (t // 2, t - t // 2)]
+        return [p for p in reversed(self.padding) for _ in range(2)]
 
 
 class _Transposed(_ConvNd):

@@ -6,7 +6,6 @@ of an instance gives the class a ``__call__`` that does (`watch`).
 
 from __future__ import annotations
 
-import itertools
 import warnings
 import weakref
 from collections import OrderedDict
@@ -17,6 +16,7 @@ from jitgrad._tensor import Tensor
 from jitgrad.autograd import Function
 from jitgrad.store import store
 
+from ..utils.hooks import RemovableHandle
 from ._registry import set_plainly
 
 if TYPE_CHECKING:
@@ -26,29 +26,20 @@ PRE, FORWARD, BACKWARD_PRE, BACKWARD = "forward_pre", "forward", "backward_pre",
 STATE_PRE, STATE, LOAD_PRE, LOAD = "state_dict_pre", "state_dict", "load_state_dict_pre", "load_state_dict"
 KINDS = (PRE, FORWARD, BACKWARD_PRE, BACKWARD, STATE_PRE, STATE, LOAD_PRE, LOAD)
 
-_numbers = itertools.count()
 
+class ModuleHandle(RemovableHandle):
+    """The handle of a module's hook: programs that were recorded with the hook hear of its end."""
 
-class RemovableHandle:
-    """What registering a hook returns: `remove` takes the hook away; so does the end of a ``with`` block."""
-
-    def __init__(self, module: Module, kind: str) -> None:
-        self.id = next(_numbers)
+    def __init__(self, module: Module, hooks: OrderedDict[int, Hook]) -> None:
+        super().__init__(hooks)
         self._module = weakref.ref(module)
-        self._kind = kind
 
     def remove(self) -> None:
         """Take the hook away; a second time nothing happens."""
-        module = self._module()
-        hooks = None if module is None else module._hooks
-        if hooks is not None and hooks.of(self._kind).pop(self.id, None) is not None:
+        module, hooks = self._module(), self.hooks_dict_ref()
+        if module is not None and hooks is not None and self.id in hooks:
+            super().remove()
             note_hooks(module)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self.remove()
 
 
 class Hook:
@@ -289,8 +280,9 @@ def add_hook(module: Module, kind: str, hook: Hook, prepend: bool = False) -> Re
         raise TypeError(f"a hook must be callable, got {type(hook.function).__name__}")
     if module._hooks is None:
         set_plainly(module, "_hooks", Hooks())
-    handle = RemovableHandle(module, kind)
+    assert module._hooks is not None
     hooks = module._hooks.of(kind)
+    handle = ModuleHandle(module, hooks)
     hooks[handle.id] = hook
     if prepend:
         hooks.move_to_end(handle.id, last=False)

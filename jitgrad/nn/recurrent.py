@@ -5,8 +5,6 @@
 from __future__ import annotations
 
 import math
-import numbers
-import warnings
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,16 +14,12 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.functions._call import require_tensors
 from jitgrad.functions.recurrent import Lengths, Weights, walk_layer
-from jitgrad.kernels.recurrent_layout import GRU as GRU_KIND
-from jitgrad.kernels.recurrent_layout import LSTM as LSTM_KIND
-from jitgrad.kernels.recurrent_layout import RNN_RELU, RNN_TANH, Kind
 
 from . import init
+from ._recurrent_options import KINDS, check_options
 from .module import Module
 from .parameter import Parameter
 from .utils.rnn import PackedSequence
-
-KINDS: dict[str, Kind] = {"LSTM": LSTM_KIND, "GRU": GRU_KIND, "RNN_TANH": RNN_TANH, "RNN_RELU": RNN_RELU}
 
 
 class _Input(NamedTuple):
@@ -83,46 +77,17 @@ class RNNBase(Module):
         dtype: Any = None,
     ) -> None:
         super().__init__()
-        name = type(self).__name__
-        if isinstance(dropout, bool) or not isinstance(dropout, numbers.Number) or not 0 <= dropout <= 1:
-            raise ValueError(
-                f"{name}: dropout should be a number in range [0, 1] representing the probability of an "
-                f"element being zeroed, got {dropout!r}"
-            )
-        if dropout > 0 and num_layers == 1:
-            warnings.warn(
-                "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
-                f"num_layers greater than 1, but got dropout={dropout} and num_layers={num_layers}",
-                stacklevel=3,
-            )
-        for option, value, kind in (
-            ("bias", bias, bool),
-            ("batch_first", batch_first, bool),
-            ("input_size", input_size, int),
-            ("hidden_size", hidden_size, int),
-        ):
-            if not isinstance(value, kind):
-                raise TypeError(
-                    f"{name}: {option} should be of type {kind.__name__}, got: {type(value).__name__}"
-                )
-        for option, value in (
-            ("input_size", input_size),
-            ("hidden_size", hidden_size),
-            ("num_layers", num_layers),
-        ):
-            if value <= 0:
-                raise ValueError(f"{name}: {option} must be greater than zero, got {value}")
-        if proj_size < 0:
-            raise ValueError(
-                f"{name}: proj_size should be a positive integer or zero to disable projections, "
-                f"got {proj_size}"
-            )
-        if proj_size >= hidden_size:
-            raise ValueError(
-                f"{name}: proj_size has to be smaller than hidden_size, got {proj_size} and {hidden_size}"
-            )
-        if mode not in KINDS:
-            raise ValueError(f"Unrecognized RNN mode: {mode}; expected one of {', '.join(KINDS)}")
+        check_options(
+            type(self).__name__,
+            mode,
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            proj_size,
+        )
         self.mode = mode
         self.input_size = input_size
         self.hidden_size = hidden_size

@@ -101,11 +101,13 @@ class RNNCellBase(Module):
             first = self._checked(name, x, states, single)
         weights = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         h, _, *c = walk_layer(kind, x, first, weights, Lengths(1, batch))
-        c = [s.squeeze(0) for s in c]  # type: ignore[attr-defined]
         return tuple(s.squeeze(0) for s in (h, *c)) if single else (h, *c)  # type: ignore[attr-defined]
 
-    def _checked(self, name: str, x: Tensor, states: Sequence[Tensor], single: bool) -> list[Tensor]:
-        require_tensors(name, x, *states)
+    def _checked(self, name: str, x: Tensor, states: Sequence[Tensor], single: bool) -> Sequence[Tensor]:
+        require_tensors(name, *states)
+        shape, dtype = (x.shape[0], self.hidden_size), x.dtype
+        if not single and all(s.shape == shape and s.dtype is dtype for s in states):
+            return states
         found = []
         for k, state in enumerate(states):
             which = "hidden" if len(states) == 1 else f"hx[{k}]"

@@ -50,6 +50,8 @@ class Hooked:
     def register_step_pre_hook(self, hook: Hook) -> RemovableHandle:
         """Call ``hook(optimizer, args, kwargs)`` before every step; it may return new (args, kwargs).
 
+        The first of the args is the optimizer itself.
+
         Returns
         -------
         RemovableHandle
@@ -101,7 +103,8 @@ class Hooked:
             return
         plain = self.step
 
-        def step(*args: Any, **kwargs: Any) -> Any:
+        def step(*rest: Any, **kwargs: Any) -> Any:
+            args: tuple[Any, ...] = (self, *rest)  # as PyTorch's hooks see them
             for hook in list(self._hooks["before"].values()):
                 changed = hook(self, args, kwargs)
                 if changed is not None:
@@ -111,7 +114,7 @@ class Hooked:
                             f"but got {changed}."
                         )
                     args, kwargs = changed
-            result = plain(*args, **kwargs)
+            result = plain(*args[1:], **kwargs)
             for hook in list(self._hooks["after"].values()):
                 hook(self, args, kwargs)
             return result

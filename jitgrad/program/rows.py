@@ -180,8 +180,8 @@ def _arrays(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View,
     written = range(inputs, count) if variant == "0" else range(count - inputs, count)
     reads, writes = [], []
     for k in range(count):
-        if words[A_ARRAYS + k * ARRAY_WORDS + ARRAY_ADDRESS] == 0:
-            continue  # absent: its other words may be those of a tensor that is gone
+        if not words[A_ARRAYS + k * ARRAY_WORDS + ARRAY_ADDRESS]:
+            continue  # absent: its other words may be left over from another record
         array = _array(words, k)
         if k in written:
             writes.append(array)
@@ -197,7 +197,7 @@ def _array(words: np.ndarray, k: int) -> View:
     dims = int(words[at + ARRAY_DIMS])
     shape = tuple(int(n) for n in words[at + ARRAY_SHAPE : at + ARRAY_SHAPE + dims])
     strides = tuple(int(n) for n in words[at + ARRAY_STRIDES : at + ARRAY_STRIDES + dims])
-    size = ITEM_SIZES[int(words[at + ARRAY_DTYPE])] if words[at + ARRAY_ADDRESS] else 1
+    size = ITEM_SIZES[int(words[at + ARRAY_DTYPE])]
     return view(at + ARRAY_ADDRESS, int(words[at + ARRAY_ADDRESS]), size, shape, strides)
 
 

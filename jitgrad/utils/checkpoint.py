@@ -47,7 +47,8 @@ def checkpoint(
     function : callable
         It must do the same when it is called again.
     *args, **kwargs
-        Its arguments. ``preserve_rng_state=False`` among them lets random draws differ the second time.
+        Its arguments. ``preserve_rng_state=False`` among them lets random draws differ the second time; the mask of a
+        dropout does not with ``use_reentrant=False``: it stays with its row.
     use_reentrant : bool
         True: a node of its own whose backward walks back through the second run, which fills ``.grad`` only; needs
         an argument that requires gradients. False: the function's own nodes, whose values are fetched when needed.

@@ -84,7 +84,7 @@ class Graph:
 
     def _graphviz(self) -> Any:
         try:
-            import graphviz
+            import graphviz  # pyright: ignore[reportMissingImports]
         except ImportError:
             raise ImportError(
                 "viz: this needs the graphviz package and Graphviz itself: pip install "

@@ -18,10 +18,17 @@ from ..engine.layout import (
     S_OUTPUT,
     S_ROW,
     S_STORAGE,
+    T_ATTRS,
     T_INPUTS,
+    T_KIND,
+    T_OP,
     T_OPERANDS,
     T_OUTPUTS,
+    T_WORDS,
 )
+from ..kernels import OPS
+from ..kernels.abi import bits_float
+from ..kernels.table import LINEAR, MATMUL
 from ..nn.parameter import Parameter
 from ..show import _field, _letters, _operation, _rows_behind, _slots_of, _text
 from ..store import store
@@ -67,7 +74,8 @@ class Value:
     name : str
         ``%3``, ``%3.1`` or a leaf's name.
     numbers, gradient : Numbers or None
-        Its values, when something still holds them, and the derivative of the root by them.
+        Its values, when something still holds them or they can be worked out again, and the derivative of the root
+        by them.
     uses : int
         By how many rows of the picture it is read.
     """
@@ -125,7 +133,7 @@ class Model:
 
 
 def _number(value: float) -> str:
-    return f"{value:.4g}"
+    return f"{value + 0.0:.4g}"  # never -0
 
 
 def numbers_of(array: np.ndarray) -> Numbers:
@@ -156,6 +164,7 @@ class _Reader:
         self.offsets = _rows_behind(root._slot)
         self.numbered = {offset: k + 1 for k, offset in enumerate(self.offsets)}
         self.known: dict[int, Value] = {}
+        self.arrays: dict[int, np.ndarray] = {}  # values, of those that are known
         self.outside: dict[int, str] = {}
         self.cotangents = self._cotangents() if gradients and self.offsets else {}
 
@@ -235,16 +244,43 @@ class _Reader:
         present = [k for k, s in enumerate(slots) if s or k < inputs]
         kept = [int(tape[offset + T_OPERANDS + 2 * k + 1]) != layout.NOT_SAVED for k in present]
         number = self.numbered[offset]
+        operands = [self._value(s) if s else None for s in slots[:inputs]]
+        outputs = [self._value(s) for s in slots[inputs:] if s]
+        if self.values and len(outputs) == 1 and outputs[0].numbers is None:
+            self._recompute(offset, slots[:inputs], slots[inputs], outputs[0])
         return Node(
             f"r{number}",
             OPERATION,
             op,
             number,
-            [self._value(s) for s in slots[inputs:] if s],
-            [self._value(s) if s else None for s in slots[:inputs]],
+            outputs,
+            operands,
             kept,
             {k: _text(v) for k, v in attributes.items() if k != "words" and v is not False},
         )
+
+    def _recompute(self, offset: int, operands: list[int], output: int, value: Value) -> None:
+        """Work out values that were dropped, where NumPy can do it from what is known: for the picture only."""
+        arrays = [self.arrays.get(s) for s in operands]
+        if any(a is None and s for a, s in zip(arrays, operands, strict=True)):
+            return
+        tape = store.tape
+        code, kind = int(tape[offset + T_OP]), int(tape[offset + T_KIND])
+        words = tape[offset + int(tape[offset + T_ATTRS]) : offset + int(tape[offset + T_WORDS])].tolist()
+        with np.errstate(all="ignore"):
+            if kind == layout.RESHAPE:
+                found = arrays[0].reshape(value.shape)  # type: ignore[union-attr]
+            elif kind == layout.MAP:
+                found = OPS[code].forward(*arrays, *map(bits_float, words))
+            elif kind == layout.ARRAYS and OPS[code].rule == LINEAR:
+                x, weight, bias = arrays
+                found = x @ weight.T if bias is None else x @ weight.T + bias  # type: ignore[operator,union-attr]
+            elif kind == layout.ARRAYS and OPS[code].rule == MATMUL:
+                found = arrays[0] @ arrays[1]  # type: ignore[operator]
+            else:
+                return
+        self.arrays[output] = np.broadcast_to(np.asarray(found), value.shape)
+        value.numbers = numbers_of(self.arrays[output])
 
     def _value(self, slot: int) -> Value:
         if slot not in self.known:
@@ -259,8 +295,10 @@ class _Reader:
             if slot not in self.names:
                 self.names[slot] = f"%{_letters(len(self.names))}"
             name = self.names[slot]
-        held = self.values and _field(slot, S_STORAGE)
-        numbers = numbers_of(wrap(entries.retain(CONTEXT, slot)).detach().numpy()) if held else None
+        numbers = None
+        if self.values and _field(slot, S_STORAGE):
+            self.arrays[slot] = wrap(entries.retain(CONTEXT, slot)).detach().numpy()
+            numbers = numbers_of(self.arrays[slot])
         cotangent = self.cotangents.get(slot)
         grad_slot = _field(slot, S_GRAD)
         accumulated = (

@@ -1,4 +1,4 @@
-"""Borders around images that repeat what is inside, and images cut into blocks and put together."""
+"""Images cut into blocks and put together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
-from jitgrad import functions as T
 from jitgrad._tensor import Tensor, wrap
 from jitgrad.dispatch import arrays
 from jitgrad.functions._call import require_tensors
@@ -17,50 +16,6 @@ from jitgrad.kernels.convolution_shape import layout
 UNFOLD, FOLD = BY_NAME["unfold"], BY_NAME["fold"]
 
 Ints = int | Sequence[int]
-Border = Sequence[tuple[int, int]]
-
-
-def padded(input: Tensor, border: Border, mode: str) -> Tensor:
-    """Return the input with a border around its last dimensions.
-
-    Parameters
-    ----------
-    input : Tensor
-    border : sequence of (int, int)
-        How much to add before and after each of the last dimensions.
-    mode : {'reflect', 'replicate', 'circular'}
-
-    Raises
-    ------
-    RuntimeError
-        If the border is wider than what there is to repeat.
-    """
-    require_tensors("pad", input)
-    first = input.ndim - len(border)
-    for k, (before, after) in enumerate(border):
-        if not before and not after:
-            continue
-        size = input.shape[first + k]
-        most = {"reflect": size - 1, "circular": size}.get(mode, max(before, after) if size else -1)
-        if max(before, after) > most:
-            raise RuntimeError(
-                f"pad: padding size should be at most {most} along dimension {first + k} for {mode} padding of "
-                f"an input of {list(input.shape)}, but got {(before, after)}"
-            )
-        places = range(-before, size + after)
-        index = T.tensor([_place(i, size, mode) for i in places])
-        input = T.index_select(input, first + k, index)
-    return input
-
-
-def _place(i: int, size: int, mode: str) -> int:
-    """Where the element number `i` of a padded line comes from."""
-    if mode == "circular":
-        return i % size
-    if mode == "replicate":
-        return min(max(i, 0), size - 1)
-    period = max(2 * (size - 1), 1)
-    return min(i % period, period - i % period)
 
 
 def unfold(
@@ -191,8 +146,8 @@ def _blocks(name: str, size: Sequence[int], options: Options, said: str) -> tupl
     )
     if min(blocks) < 1:
         raise RuntimeError(
-            f"{name}: Given {said} {tuple(size)}, {_said(options)}, calculated shape of the array of sliding blocks "
-            f"as {blocks}, but its components must be at least one"
+            f"{name}: Given {said} {tuple(size)}, {_said(options)}, calculated shape of the array of sliding "
+            f"blocks as {blocks}, but its components must be at least one"
         )
     return blocks
 
