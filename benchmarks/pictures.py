@@ -147,11 +147,9 @@ def roofline(cells: Sequence[Cell]) -> Any:
     figure, axes = plt.subplots(figsize=(9, 5.5))
     peak, copies = machine["multiply_adds"], {int(k): v for k, v in machine["copies"].items()}
     x = np.geomspace(0.02, 200, 200)
-    for size, word in ((1 << 14, "first cache"), (1 << 18, "second cache"), (1 << 27, "memory")):
-        axes.plot(x, np.minimum(peak, copies[size] * x), color="#999999", linewidth=1.2)
-        axes.text(
-            0.021, copies[size] * 0.0235, f"{word}, {copies[size]:.0f} GB/s", fontsize=7.5, color="#666666"
-        )
+    caches = {"first cache": copies[1 << 14], "second cache": copies[1 << 18], "memory": copies[1 << 27]}
+    for rate in caches.values():
+        axes.plot(x, np.minimum(peak, rate * x), color="#999999", linewidth=1.2)
     axes.text(
         190,
         peak * 1.08,
@@ -176,8 +174,19 @@ def roofline(cells: Sequence[Cell]) -> Any:
                 linewidths=0,
                 label=name if products else None,
             )
-    lowest = min(*(n["flops"] / c.best for c, n in points), 0.02 * copies[1 << 27])
+    lowest = min(*(n["flops"] / c.best for c, n in points), 0.02 * caches["memory"])
     axes.set(xscale="log", yscale="log", xlim=(0.02, 200), ylim=(lowest / 3, 2 * peak))
+    box, (left, right), (low, high) = axes.get_window_extent(), axes.get_xlim(), axes.get_ylim()
+    angle = np.degrees(np.arctan2(box.height / np.log10(high / low), box.width / np.log10(right / left)))
+    slope = {
+        "rotation": angle,
+        "rotation_mode": "anchor",
+        "va": "bottom",
+        "fontsize": 7.5,
+        "color": "#666666",
+    }
+    for word, rate in caches.items():
+        axes.text(0.16, rate * 0.17, f"{word}, {rate:.0f} GB/s", **slope)
     axes.set_xlabel("operations a byte read or written")
     axes.set_ylabel("GF/s")
     axes.set_title("Rows of the compiled steps (round: products; size: share of the step)", fontsize=10)

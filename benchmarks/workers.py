@@ -220,7 +220,7 @@ class Worker:
         if name not in self.counts:
             loss = self.kind.begin(name)(_warm_up(name))
             self.counts[name] = self._count(name)
-            return {"loss": float(loss.detach() if hasattr(loss, "detach") else loss)}
+            return {"loss": number(loss)}
         return {"seconds": self._round(name)}
 
     @staticmethod
@@ -263,6 +263,11 @@ def _warm_up(name: str) -> int:
     from models import MODELS
 
     return MODELS[name].warm_up if name in MODELS else WARM_UP
+
+
+def number(loss: Any) -> float:
+    """A loss as a number, of whatever library."""
+    return float(loss.detach() if hasattr(loss, "detach") else loss)
 
 
 def _timed(advance: Advance, count: int) -> float:
