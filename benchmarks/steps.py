@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from statistics import median
 from typing import Any
 
 from cells import Cell
@@ -46,4 +47,11 @@ def markdown(found: list[Cell]) -> str:
     for c in found:
         best.setdefault(c.case, {})[c.peer] = c.best
     used = {c.peer for c in found}
-    return report({n: best[n] for n in TITLES if n in best}, [p for p in PEERS if p.key in used])
+    tables = report({n: best[n] for n in TITLES if n in best}, [p for p in PEERS if p.key in used])
+    if not found:
+        return tables
+    spread, worst = median(c.spread for c in found), max(found, key=lambda c: c.spread)
+    return (
+        f"{tables}\n\nThe middle round took {1 + spread:.2f} times as long as the best one in the middle of all cells, "
+        f"{1 + worst.spread:.2f} times in {worst.case} of {worst.peer}."
+    )

@@ -120,6 +120,30 @@ def test_a_section_runs_in_a_child(capsys):
     assert "| 64x64 |" in shown
 
 
+@pytest.mark.parametrize(
+    ("arguments", "peer", "cases"),
+    [
+        (("ops.py", "numpy", "short"), "numpy", {"exp forward 16", "tanh forward 4096"}),
+        (("startup.py", "size", "numba"), "numba", {"installed, with what it needs"}),
+        (("startup.py", "steps", "jitgrad", "W3", "warm"), "jitgrad warm", {"W3: import", "W3: peak memory"}),
+        (("tapes.py", "jitgrad"), "jitgrad", {"record, an operation", "backward, an operation"}),
+    ],
+    ids=lambda x: "-".join(x) if isinstance(x, tuple) else "",
+)
+def test_children_tell_cells(arguments, peer, cases):
+    found, reason = load("children").run(*arguments)
+    assert reason == ""
+    assert {c.peer for c in found} == {peer}
+    assert cases <= {c.case for c in found}
+    assert all(c.values for c in found)
+
+
+def test_a_child_that_cannot_says_why():
+    found, reason = load("children").run("accuracy.py", "no_such_library", "digits")
+    assert found == []
+    assert "no_such_library" in reason
+
+
 def test_other_losses_are_other_work():
     result = measure.Result("W1", {"a-1": 1.0, "b-1": 1.0005, "c-1": 1.1, "d-1": float("nan")}, {}, {})
     assert set(result.other_work) == {"c-1", "d-1"}
