@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from cells import Cell
 from measure import PEERS
-from workloads import TITLES
+from workloads import TITLES, WORKLOADS
 
 OURS = "jitgrad-loop"
 COLOURS = {
@@ -90,10 +91,10 @@ def speedups(cells: Sequence[Cell]) -> Any:
     ]
     if not kinds:
         return None
-    names = [n for n in TITLES if n in best]
-    figure, axes = plt.subplots(
-        figsize=(9, 0.9 + sum(0.25 + 0.17 * len(_shown(best[n], kinds)) for n in names))
-    )
+    names = [n for n in WORKLOADS if n in best]
+    height = 0.9 + sum(0.25 + 0.17 * len(_shown(best[n], kinds)) for n in names)
+    figure, axes = plt.subplots(figsize=(9, height))
+    figure.subplots_adjust(top=1 - 0.1 / height, bottom=0.6 / height)
     at, ticks = 0.0, []
     for name in names:
         shown = _shown(best[name], kinds)
@@ -134,7 +135,8 @@ def _shown(line: dict[str, float], kinds: Sequence[str]) -> list[str]:
 
 def _short(title: str) -> str:
     parts = title.split(", ")
-    return ", ".join(p for p in parts if p not in ("Adam", "SGD", "forward and backward"))[:34]
+    kept = [p for p in parts if p not in ("Adam", "SGD", "SGD with momentum", "forward and backward")]
+    return textwrap.shorten(", ".join(kept), 40, placeholder="")
 
 
 def roofline(cells: Sequence[Cell]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 from cells import Cell
 from measure import PEERS, measure, start
 from report import report
-from workloads import TITLES
+from workloads import WORKLOADS
 
 
 def cells(plan: Any) -> Iterator[Cell | str]:
@@ -47,7 +47,7 @@ def markdown(found: list[Cell]) -> str:
     for c in found:
         best.setdefault(c.case, {})[c.peer] = c.best
     used = {c.peer for c in found}
-    tables = report({n: best[n] for n in TITLES if n in best}, [p for p in PEERS if p.key in used])
+    tables = report({n: best[n] for n in WORKLOADS if n in best}, [p for p in PEERS if p.key in used])
     if not found:
         return tables
     spread, worst = median(c.spread for c in found), max(found, key=lambda c: c.spread)

@@ -23,6 +23,7 @@ Advance = Callable[[int], Any]
 WARM_UP = 10
 SHORTEST = 4e-3  # seconds of a measurement: what it takes to begin and to wait vanishes in it
 SECONDS_A_ROUND = 0.1
+FEWEST = 3  # measurements in a row, as far as the workload allows: the first may still touch new memory
 LONGEST_ROUND = 0.5  # seconds, with beginning anew
 FIRST_COUNT, GROWTH = 16, 4  # numbers of steps that are tried; few, because some peers compile for each
 MANY = 1 << 40
@@ -250,11 +251,11 @@ class Worker:
         while spent < SECONDS_A_ROUND and time.perf_counter() - start < LONGEST_ROUND:
             advance = self.kind.begin(name)
             advance(_warm_up(name))
-            for _ in range(max(limit // count, 1)):
+            for turn in range(1, max(limit // count, 1) + 1):
                 seconds = _timed(advance, count)
                 spent += seconds
                 best = min(best, seconds / count)
-                if spent >= SECONDS_A_ROUND:
+                if spent >= SECONDS_A_ROUND and turn >= FEWEST:
                     break
         return best
 
