@@ -9,6 +9,7 @@ Gradients of leaves are handed over at the very end: a walk that fails leaves ev
 """
 
 from .cotangents import (
+    added_in_place,
     give_cotangent,
     hand_over,
     keep_gradient,
@@ -53,6 +54,7 @@ from .layout import (
     RULE_MATMUL,
     SPOILED_OUTSIDE,
     STALE,
+    STRIDED_VIEW,
     T_ATTRS,
     T_INPUTS,
     T_KIND,
@@ -199,6 +201,8 @@ def walk_row(c, state, row, kind):
             gradient = map_operand(c, op, row, k, out, inputs, attrs, attr_count)
         elif kind == REDUCE:
             gradient = reduce_operand(c, op, row, out, attrs, attr_count)
+        elif kind == STRIDED_VIEW and added_in_place(c, x, out, attrs):
+            continue
         else:
             gradient = view_operand(c, kind, row, out, attrs, attr_count)
         if gradient == 0:

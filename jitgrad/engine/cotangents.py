@@ -2,6 +2,7 @@
 
 from .gradients import (
     add_into,
+    add_into_view,
     copy_of,
     ones_like,
     operand,
@@ -50,6 +51,7 @@ from .tables import (
     slot_at,
     storage_at,
 )
+from .views import has_expansion
 
 WORD = 8
 
@@ -59,6 +61,16 @@ def exclusive(c, slot):
     """Whether nobody else can see the values of a slot that we hold by one handle."""
     record = slot_at(c, slot)
     return record.handles == 1 and record.saved == 0 and storage_at(c, record.storage).refs == 1
+
+
+@jit
+def added_in_place(c, x, out, attrs):
+    """Whether a view's cotangent could be added straight into its place in the one that `x` has already."""
+    there = slot_at(c, x).cotangent
+    if there == 0 or not exclusive(c, there) or has_expansion(attrs):
+        return False
+    add_into_view(c, there, slot_at(c, out).cotangent, attrs)
+    return True
 
 
 @entry

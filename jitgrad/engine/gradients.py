@@ -262,17 +262,22 @@ def view_operand(c, kind, row, out, attrs, attr_count):
         release(c, gradient)
         slot_at(c, cotangent).handles += 1
         return sum_expanded(c, cotangent, x_slot, attrs)
-    # the same view of the gradient's zeros is where the cotangent belongs
-    window = alias(c, gradient)
+    add_into_view(c, gradient, cotangent, attrs)
+    return gradient
+
+
+@jit
+def add_into_view(c, target, other, attrs):
+    """``target[view] += other`` for the view that `attrs` describe."""
+    window = alias(c, target)
     w = slot_at(c, window)
     w.handles = 1
-    offset = map_strides(slot_at(c, gradient), w, attrs)
+    offset = map_strides(slot_at(c, target), w, attrs)
     w.address += offset * item_size(w.dtype)
-    w.numel = slot_at(c, cotangent).numel
+    w.numel = slot_at(c, other).numel
     w.flags = 0
-    add_into(c, window, cotangent)
+    add_into(c, window, other)
     release(c, window)
-    return gradient
 
 
 @jit
