@@ -2,7 +2,7 @@
 
 Both files are the suite's (``jitgrad bench --out DIR`` writes ``DIR/bench.json``). A cell is slower when its new
 best is worse than the old one by more than the noise: `MARGIN`, or what the rounds of the two files show of the
-machine's own spread, whichever is more. Without files it times the training steps: a short name for
+machine's own spread, whichever is more; and when other libraries were slower too, by more than they. Without files it times the training steps: a short name for
 ``jitgrad bench --sections steps``.
 """
 
@@ -29,6 +29,7 @@ class Change(NamedTuple):
 
     old: Cell
     new: Cell
+    machine: float = 1.0  # how many times as slow the machine was, see `drift`
 
     @property
     def ratio(self) -> float:
@@ -44,9 +45,11 @@ class Change(NamedTuple):
     @property
     def verdict(self) -> str:
         """One word."""
-        if self.ratio > 1 + self.noise:
+        # both with the machine as it was, and with it taken out: who is slower only because of it is not
+        least, most = sorted((self.ratio, self.ratio / self.machine))
+        if least > 1 + self.noise:
             return "slower"
-        return "faster" if self.ratio < 1 / (1 + self.noise) else "same"
+        return "faster" if most < 1 / (1 + self.noise) else "same"
 
 
 def changes(old: Sequence[Cell], new: Sequence[Cell], everyone: bool = False) -> list[Change]:
@@ -81,13 +84,13 @@ def run(arguments: Any) -> int:
     (old, about_old), (new, about_new) = (
         read_cells(json.loads(Path(f).read_text())) for f in arguments.files
     )
-    found = changes(old, new)
+    moved = drift(old, new)
+    found = [c._replace(machine=moved or 1.0) for c in changes(old, new)]
     if not found:
         print("compare: the files have no cell of jitgrad in common", file=sys.stderr)
         return 2
     for name, about in (("before", about_old), ("now", about_new)):
         print(f"{name}: {about.get('date')}; {about.get('machine')}; load {about.get('load')}")
-    moved = drift(old, new)
     if moved is not None:
         print(f"other libraries took {moved:.2f} times as long as before: so did the machine")
     print("\n" + text(found, arguments.all))
