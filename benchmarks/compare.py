@@ -2,8 +2,8 @@
 
 Both files are the suite's (``jitgrad bench --out DIR`` writes ``DIR/bench.json``). A cell is slower when its new
 best is worse than the old one by more than the noise: `MARGIN`, or what the rounds of the two files show of the
-machine's own spread, whichever is more; and when other libraries were slower too, by more than they. Without files it times the training steps: a short name for
-``jitgrad bench --sections steps``.
+machine's own spread, whichever is more. Where other libraries became slower too, it must be slower than they.
+Without files it times the training steps: a short name for ``jitgrad bench --sections steps``.
 """
 
 from __future__ import annotations
