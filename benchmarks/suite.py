@@ -111,15 +111,17 @@ def run(options: argparse.Namespace) -> int:
         _writable(path)
     cells: list[Cell] = []
     parts: list[str] = []
+    said: list[str] = []
     for name in names:
         print(f"{name}: {SECTIONS[name]} (load {_load():.2f})", file=sys.stderr, flush=True)
         module = importlib.import_module(name)
         found, notes = _collected(module.cells(plan))
         cells += found
+        said += [f"{name}: {note}" for note in notes]
         shown = module.markdown(found) if hasattr(module, "markdown") else table(*rows_of(found))
-        parts.append("\n\n".join([f"## {name}: {SECTIONS[name]}", shown, *notes]))
+        parts.append("\n\n".join([f"## {name}: {SECTIONS[name]}", shown, "\n".join(f"- {n}" for n in notes)]))
         print(f"\n{parts[-1]}", flush=True)
-    where = about(plan, before)
+    where = about(plan, before) | {"notes": said}  # versions of the peers, what is missing, what failed
     heading = (
         f"{where['date']}; {where['machine']}; load {where['load'][0]} before and {where['load'][1]} after, "
     )
@@ -137,8 +139,8 @@ def _collected(stream: Any) -> tuple[list[Cell], list[str]]:
         if isinstance(item, Cell):
             cells.append(item)
         else:
-            notes.append(f"- {item}")
-    return cells, (["\n".join(notes)] if notes else [])
+            notes.append(item)
+    return cells, notes
 
 
 def _writable(folder: Path | None) -> None:
