@@ -1,297 +1,114 @@
-"""Time the same training steps on jitgrad and on its peers, in one run: ``python benchmarks/compare.py``.
+"""What became slower: ``python benchmarks/compare.py OLD.json NEW.json``; exit code 1 when something did.
 
-Each peer (a library, a way to run steps, a number of threads) has a process of its own that is held to as many
-cores. The processes take turns, round by round, so that a busy spell of the machine meets all of them; the figure
-is the best round of each. Losses after the first steps are compared beforehand: different losses would be
-different work, and are reported.
+Both files are the suite's (``jitgrad bench --out DIR`` writes ``DIR/bench.json``). A cell is slower when its new
+best is worse than the old one by more than the noise: `MARGIN`, or what the rounds of the two files show of the
+machine's own spread, whichever is more. Where other libraries became slower too, it must be slower than they.
+Without files it times the training steps: a short name for ``jitgrad bench --sections steps``.
 """
 
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
-import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
-from workloads import TITLES, WORKLOADS
+from cells import Cell, read_cells, value_text
+from report import table
 
-TOLERANCE = 1e-3  # by which losses may differ, of 1 + the loss
-
-
-class Peer(NamedTuple):
-    """One column of the table."""
-
-    label: str
-    kind: str  # see workers.py
-    threads: int = 1
-
-    @property
-    def key(self) -> str:
-        """Its name on the command line and in the JSON file."""
-        return f"{self.kind}-{self.threads}"
+MARGIN = 0.10  # changes that are never taken for more than noise
+SPREADS = 2.0  # and this often the spread of the rounds between the best and the middle one
+OURS = "jitgrad"
 
 
-PEERS = (
-    Peer("jitgrad eager", "jitgrad"),
-    Peer("compiled, a call a step", "jitgrad-call"),
-    Peer("compiled loop", "jitgrad-loop"),
-    Peer("loop, 2 threads", "jitgrad-loop", 2),
-    Peer("PyTorch", "torch"),
-    Peer("PyTorch, 2 threads", "torch", 2),
-    Peer("torch.compile", "torch-compile"),
-    Peer("torch.compile, 2 threads", "torch-compile", 2),
-    Peer("JAX jit", "jax"),
-    Peer("JAX jit, 2 threads", "jax", 2),
-    Peer("JAX scan", "jax-scan"),
-    Peer("JAX scan, 2 threads", "jax-scan", 2),
-    Peer("Numba loops", "numba"),
-    Peer("tuned by hand", "tuned"),
-)
+class Change(NamedTuple):
+    """A cell in both files."""
 
-
-class Ratio(NamedTuple):
-    """One column of the second table: the better of some peers over the better of others, and its targets."""
-
-    label: str
-    above: tuple[str, ...]
-    below: tuple[str, ...]
-    targets: dict[str, float]
-    at_most: bool = False
-
-    def cell(self, name: str, best: dict[str, float]) -> str:
-        """The ratio for a workload, bold where the target is met."""
-        above, below = ([best[k] for k in keys if k in best] for keys in (self.above, self.below))
-        if not above or not below:
-            return "-"
-        ratio, target = min(above) / min(below), self.targets.get(name)
-        text = f"{ratio:.2f}" if ratio < 10 else f"{ratio:.0f}"
-        if target is None:
-            return text
-        met = ratio <= target if self.at_most else ratio >= target
-        return f"{f'**{text}**' if met else text} ({target:g})"
-
-
-_OURS = ("jitgrad-loop-1", "jitgrad-loop-2")
-_PYTORCH = {
-    **{"W1": 300, "W2": 200, "W3": 38, "W4": 4.5, "W5": 9, "W8": 8},
-    **{"W6": 8, "W7": 8, "W9": 14, "W10": 1},
-}
-RATIOS = (
-    Ratio("PyTorch / ours", ("torch-1", "torch-2"), _OURS, _PYTORCH),
-    Ratio("torch.compile / ours", ("torch-compile-1", "torch-compile-2"), _OURS, _PYTORCH),
-    Ratio(
-        "JAX jit / ours",
-        ("jax-1", "jax-2"),
-        _OURS,
-        {"W1": 20, "W2": 20, "W3": 5, "W4": 2.2, "W5": 2.2, "W8": 2.8, "W6": 8},
-    ),
-    Ratio(
-        "JAX scan / ours",
-        ("jax-scan-1", "jax-scan-2"),
-        _OURS,
-        {"W2": 3, "W3": 2, "W4": 1.4, "W5": 1.9, "W8": 2.3, "W7": 3, "W9": 4},
-    ),
-    Ratio("Numba loops / ours", ("numba-1",), _OURS, {"W2": 1, "W3": 1}),
-    Ratio(
-        "ours, 1 thread / tuned", ("jitgrad-loop-1",), ("tuned-1",), {"W2": 1.25, "W3": 1.25}, at_most=True
-    ),
-    Ratio("PyTorch / our eager", ("torch-1", "torch-2"), ("jitgrad-1",), {"W6": 1.5, "W7": 1.5, "W9": 4}),
-)
-
-
-class Process:
-    """The process of a peer."""
-
-    def __init__(self, peer: Peer, python: str) -> None:
-        self.peer = peer
-        threads = str(peer.threads)
-        environment = os.environ | {"OMP_NUM_THREADS": threads, "PYTHONUNBUFFERED": "1"}
-        command = [
-            python,
-            str(Path(__file__).parent / "workers.py"),
-            peer.kind,
-            threads,
-            _cores(peer.threads),
-        ]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
-        self.hello = self._read()
-
-    def _read(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        return json.loads(line) if line else {"error": "its process ended"}
-
-    def ask(self, name: str) -> dict[str, Any]:
-        """Send a workload's name and read the answer."""
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(name + "\n")
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            return {"error": "its process ended"}
-        return self._read()
-
-    def stop(self) -> None:
-        """End the process."""
-        self.process.kill()
-        self.process.wait()
-
-
-def _cores(threads: int) -> str:
-    """The cores that a peer is held to, where the system can do that: the last ones."""
-    if not hasattr(os, "sched_getaffinity"):
-        return ""
-    return ",".join(map(str, sorted(os.sched_getaffinity(0))[-threads:]))
-
-
-class Result(NamedTuple):
-    """What was measured for one workload."""
-
-    name: str
-    losses: dict[str, float]
-    rounds: dict[str, list[float]]  # seconds a step
-    failed: dict[str, str]
+    old: Cell
+    new: Cell
+    machine: float = 1.0  # how many times as slow the machine was, see `drift`
 
     @property
-    def best(self) -> dict[str, float]:
-        """The best round of each peer."""
-        return {key: min(seconds) for key, seconds in self.rounds.items() if seconds}
+    def ratio(self) -> float:
+        """How many times as slow (or large) as before; below 1 it is better."""
+        a, b = (self.old.best, self.new.best) if self.new.less_is_better else (self.new.best, self.old.best)
+        return b / a if a else 1.0
 
     @property
-    def other_work(self) -> dict[str, float]:
-        """The losses of peers that differ from the first peer's."""
-        if not self.losses:
-            return {}
-        first = next(iter(self.losses.values()))
-        allowed = TOLERANCE * (1 + abs(first))
-        return {key: loss for key, loss in self.losses.items() if not abs(loss - first) <= allowed}
+    def noise(self) -> float:
+        """Changes up to this fraction say nothing."""
+        return max(MARGIN, SPREADS * max(self.old.spread, self.new.spread))
+
+    @property
+    def verdict(self) -> str:
+        """One word."""
+        # both with the machine as it was, and with it taken out: who is slower only because of it is not
+        least, most = sorted((self.ratio, self.ratio / self.machine))
+        if least > 1 + self.noise:
+            return "slower"
+        return "faster" if most < 1 / (1 + self.noise) else "same"
 
 
-def measure(name: str, processes: list[Process], rounds: int) -> Result:
-    """All rounds of one workload."""
-    losses, failed = {}, {}
-    for p in processes:
-        answer = p.ask(name)
-        if "loss" in answer:
-            losses[p.peer.key] = answer["loss"]
-        elif "error" in answer:
-            failed[p.peer.key] = answer["error"]
-    times: dict[str, list[float]] = {key: [] for key in losses}
-    for _ in range(rounds):
-        for p in processes:
-            if p.peer.key in losses and p.peer.key not in failed:
-                answer = p.ask(name)
-                if "seconds" in answer:
-                    times[p.peer.key].append(answer["seconds"])
-                else:
-                    failed[p.peer.key] = answer["error"]
-    return Result(name, losses, times, failed)
-
-
-def table(header: list[str], rows: list[list[str]]) -> str:
-    """Lines of a Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _microseconds(seconds: float) -> str:
-    return f"{1e6 * seconds:.0f}" if seconds >= 1e-4 else f"{1e6 * seconds:.3g}"
-
-
-def report(results: list[Result], peers: list[Peer]) -> str:
-    """The tables of times and of ratios, and what else there is to say."""
-    times, ratios, notes = [], [], []
-    used = [r for r in RATIOS if any(r.cell(x.name, x.best) != "-" for x in results)]
-    for result in results:
-        title = f"{result.name}: {TITLES[result.name]}"
-        best = {key: _microseconds(seconds) for key, seconds in result.best.items()}
-        times.append([title, *[best.get(p.key, "-") for p in peers]])
-        ratios.append([result.name, *[r.cell(result.name, result.best) for r in used]])
-        for key, loss in result.other_work.items():
-            usual = next(iter(result.losses.values()))
-            notes.append(f"{result.name}: not the same work: the loss of {key} is {loss}, others' {usual}")
-        notes += [f"{result.name}: {key} failed: {why}" for key, why in result.failed.items()]
-    parts = ["Microseconds a step:", table(["workload", *[p.label for p in peers]], times)]
-    parts += [
-        "Ratios; each side is the better of its thread counts, in brackets the target, bold where it is met:",
-        table(["workload", *[r.label for r in used]], ratios),
+def changes(old: Sequence[Cell], new: Sequence[Cell], everyone: bool = False) -> list[Change]:
+    """Cells that both files have, ours alone unless `everyone` is asked for."""
+    before = {c.place: c for c in old}
+    pairs = [
+        Change(before[c.place], c) for c in new if c.place in before and c.values and before[c.place].values
     ]
-    return "\n\n".join(parts + (["\n".join(f"- {n}" for n in notes)] if notes else []))
+    return [p for p in pairs if everyone or p.new.peer.startswith(OURS)]
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--workloads", default=",".join(WORKLOADS), help="comma-separated; by default all")
-    parser.add_argument("--peers", default="", help=f"comma-separated, of {', '.join(p.key for p in PEERS)}")
-    parser.add_argument("--rounds", type=int, default=8)
-    parser.add_argument(
-        "--torch-compile", action="store_true", help="with torch.compile: needs a C++ compiler"
+def drift(old: Sequence[Cell], new: Sequence[Cell]) -> float | None:
+    """How many times as slow other libraries were in the new file: the machine, not us."""
+    ratios = [c.ratio for c in changes(old, new, everyone=True) if not c.new.peer.startswith(OURS)]
+    return median(ratios) if ratios else None
+
+
+def text(found: Sequence[Change], show_all: bool) -> str:
+    """The changes as a Markdown table, the worst first."""
+    shown = [c for c in found if show_all or c.verdict != "same"]
+    rows = []
+    for c in sorted(shown, key=lambda c: -c.ratio):
+        numbers = [value_text(x.best, x.unit) for x in (c.old, c.new)]
+        rows.append([*c.new.place, *numbers, f"{c.ratio:.2f}", f"{100 * c.noise:.0f} %", c.verdict])
+    if not rows:
+        return f"{len(found)} cells, none changed beyond noise"
+    return table(["section", "case", "peer", "before", "now", "times", "noise", "verdict"], rows)
+
+
+def run(arguments: Any) -> int:
+    """Compare two files."""
+    (old, about_old), (new, about_new) = (
+        read_cells(json.loads(Path(f).read_text())) for f in arguments.files
     )
-    parser.add_argument(
-        "--python", default=sys.executable, help="interpreter for JAX, if it has one of its own"
-    )
-    parser.add_argument("--json", type=Path, help="write all rounds to this file")
-    return parser.parse_args()
+    moved = drift(old, new)
+    found = [c._replace(machine=moved or 1.0) for c in changes(old, new)]
+    if not found:
+        print("compare: the files have no cell of jitgrad in common", file=sys.stderr)
+        return 2
+    for name, about in (("before", about_old), ("now", about_new)):
+        print(f"{name}: {about.get('date')}; {about.get('machine')}; load {about.get('load')}")
+    if moved is not None:
+        print(f"other libraries took {moved:.2f} times as long as before: so did the machine")
+    print("\n" + text(found, arguments.all))
+    return 1 if any(c.verdict == "slower" for c in found) else 0
 
 
-def _start(options: argparse.Namespace) -> tuple[list[Process], list[str]]:
-    """The processes of the peers that are there, and a note on each of the others."""
-    chosen = options.peers.split(",") if options.peers else [p.key for p in PEERS]
-    processes, missing = [], []
-    for peer in PEERS:
-        if peer.key not in chosen or (peer.kind == "torch-compile" and not options.torch_compile):
-            continue
-        if _cores(1) and len(_cores(peer.threads).split(",")) < peer.threads:
-            missing.append(f"{peer.label}: there are not so many cores")
-            continue
-        process = Process(peer, options.python if peer.kind.startswith("jax") else sys.executable)
-        if "version" in process.hello:
-            processes.append(process)
-        else:
-            missing.append(f"{peer.label}: {process.hello['error']}")
-            process.stop()
-    return processes, missing
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Compare files, or hand over to the suite."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if len([a for a in given if a.endswith(".json") and not a.startswith("-")]) < 2 or "--json" in given:
+        from suite import main as suite
 
-
-def main() -> None:
-    """Run the comparison and print it as Markdown."""
-    options = _arguments()
-    before = os.getloadavg()[0]
-    processes, missing = _start(options)
-    versions = list(dict.fromkeys(p.hello["version"] for p in processes))
-    results = []
-    try:
-        for name in options.workloads.split(","):
-            results.append(measure(name, processes, options.rounds))
-            print(f"{name} done, load {os.getloadavg()[0]:.2f}", file=sys.stderr)
-    finally:
-        for p in processes:
-            p.stop()
-    about = {
-        "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        "load": [before, os.getloadavg()[0]],
-        "rounds": options.rounds,
-        "versions": versions,
-        "missing": missing,
-    }
-    print(
-        f"{about['date']}; {about['machine']}; load {before:.2f} before and {about['load'][1]:.2f} after, ours "
-        f"included; best of {options.rounds} rounds; {'; '.join(versions)}\n"
-    )
-    print(report(results, [p.peer for p in processes]))
-    print("".join(f"\nNot measured: {m}" for m in missing))
-    if options.json:
-        whole = about | {"results": [r._asdict() | {"best": r.best} for r in results]}
-        options.json.write_text(json.dumps(whole, indent=1) + "\n")
+        return suite(["--sections", "steps", *given])
+    parser = argparse.ArgumentParser(prog="compare.py", description=__doc__.splitlines()[0])
+    parser.add_argument("files", nargs=2, metavar="FILE.json", help="the older one first")
+    parser.add_argument("--all", action="store_true", help="also what did not change")
+    return run(parser.parse_args(given))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

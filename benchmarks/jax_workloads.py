@@ -15,11 +15,11 @@ import jax.numpy as jnp
 from jax import lax
 from jax_models import JAX_MODELS, data
 from jax_models import start as start_model
-from workloads import NETWORKS, RATES, STEPS, Network, numbers
+from workloads import NETWORKS, RATES, SCALING, STEPS, Network, network, numbers
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 State = tuple[Any, ...]
-NAMES = [name for name in STEPS if name in NETWORKS or name in JAX_MODELS]
+NAMES = [name for name in STEPS if name in (*NETWORKS, *SCALING, *JAX_MODELS)]
 
 
 def version() -> str:
@@ -68,7 +68,7 @@ def _start(name: str) -> State:
         layers = start_model(name)
     else:
         layers = [(jnp.array(w.T), jnp.array(b)) for w, b in numbers(name).layers]
-        if NETWORKS[name].optimizer == "SGD":
+        if network(name).optimizer == "SGD":
             return (layers,)
     mean, square = (jax.tree.map(jnp.zeros_like, layers) for _ in range(2))
     return layers, mean, square, jnp.zeros((), jnp.float32)
@@ -78,16 +78,16 @@ def _problem(name: str) -> tuple[Callable[..., Any], Any, Any]:
     """The loss as a function of parameters and batch, and the batch."""
     if name in JAX_MODELS:
         return JAX_MODELS[name].loss, *data(name)
-    network, given = NETWORKS[name], numbers(name)
-    target = given.y.astype("int32") if network.loss == "cross_entropy" else given.y
-    return partial(_loss, network), jnp.array(given.x), jnp.array(target)
+    described, given = network(name), numbers(name)
+    target = given.y.astype("int32") if described.loss == "cross_entropy" else given.y
+    return partial(_loss, described), jnp.array(given.x), jnp.array(target)
 
 
 @cache
 def _functions(name: str) -> tuple[Callable[..., Any], Callable[..., Any], Any, Any]:
     """The step, the scan over steps, and the batch."""
     loss_of, x, y = _problem(name)
-    update = _sgd if name in NETWORKS and NETWORKS[name].optimizer == "SGD" else _adam
+    update = _sgd if name not in JAX_MODELS and network(name).optimizer == "SGD" else _adam
 
     def step(state: State, x: Any, y: Any) -> tuple[State, Any]:
         loss, gradients = jax.value_and_grad(loss_of)(state[0], x, y)

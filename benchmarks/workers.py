@@ -8,6 +8,7 @@ them, and give the last loss.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sys
@@ -22,6 +23,7 @@ Advance = Callable[[int], Any]
 WARM_UP = 10
 SHORTEST = 4e-3  # seconds of a measurement: what it takes to begin and to wait vanishes in it
 SECONDS_A_ROUND = 0.1
+FEWEST = 3  # measurements in a row, as far as the workload allows: the first may still touch new memory
 LONGEST_ROUND = 0.5  # seconds, with beginning anew
 FIRST_COUNT, GROWTH = 16, 4  # numbers of steps that are tried; few, because some peers compile for each
 MANY = 1 << 40
@@ -54,11 +56,11 @@ def _every_step(step: Callable[..., Any], data: tuple[Any, ...]) -> Advance:
 
 
 def _eager(torch: Any, version: str) -> Kind:
-    from workloads import WORKLOADS
+    from workloads import workload
 
     def begin(name: str) -> Advance:
-        workload = WORKLOADS[name](torch)
-        return _every_step(workload.step, workload.data)
+        built = workload(name, torch)
+        return _every_step(built.step, built.data)
 
     return Kind(version, begin)
 
@@ -76,16 +78,16 @@ def jitgrad_eager(threads: int) -> Kind:
 
 
 def jitgrad_compiled(threads: int, looped: bool) -> Kind:
-    from workloads import STEPS, WORKLOADS
+    from workloads import STEPS, workload
 
     torch = _jitgrad(threads)
 
     def record(name: str) -> Advance:
-        workload = WORKLOADS[name](torch)
-        step = torch.compile(workload.step, fullgraph=True)
+        built = workload(name, torch)
+        step = torch.compile(built.step, fullgraph=True)
         if not looped:
-            return _every_step(step, workload.data)
-        return lambda n: step.loop(n, *workload.data)[-1]
+            return _every_step(step, built.data)
+        return lambda n: step.loop(n, *built.data)[-1]
 
     record_once = cache(
         record
@@ -107,7 +109,7 @@ def torch_eager(threads: int) -> Kind:
 def torch_compiled(threads: int) -> Kind:
     """Forward with loss, and the optimizer, each through torch.compile; backward is compiled with the forward."""
     import torch
-    from workloads import STEPS, WORKLOADS
+    from workloads import STEPS, workload
 
     torch.set_num_threads(threads)
 
@@ -115,17 +117,17 @@ def torch_compiled(threads: int) -> Kind:
     def begin(name: str) -> Advance:
         if name not in STEPS:
             raise Skip("not a training step")
-        workload = WORKLOADS[name](torch)
-        forward, update = torch.compile(workload.forward), torch.compile(workload.optimizer.step)
+        built = workload(name, torch)
+        forward, update = torch.compile(built.forward), torch.compile(built.optimizer.step)
 
         def step(x: Any, y: Any) -> Any:
-            workload.optimizer.zero_grad()
+            built.optimizer.zero_grad()
             loss = forward(x, y)
             loss.backward()
             update()
             return loss
 
-        return _every_step(step, workload.data)
+        return _every_step(step, built.data)
 
     return Kind(f"PyTorch {torch.__version__}", begin)
 
@@ -166,6 +168,29 @@ def tuned(threads: int) -> Kind:
     return _networks_only(adam, tuned_loops.loop, tuned_loops.version())
 
 
+def numpy(threads: int) -> Kind:
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))
+    import numpy_steps
+    from workloads import NETWORKS, SCALING
+
+    return _networks_only({**NETWORKS, **SCALING}, numpy_steps.loop, numpy_steps.version())
+
+
+def other(threads: int, peer: str, package: str) -> Kind:
+    """A library of ``tape_peers.py``."""
+    importlib.import_module(peer)
+    import tape_peers
+    from workloads import NETWORKS, SCALING
+
+    if peer == "tinygrad":
+        from tinygrad import Device
+
+        assert Device.DEFAULT  # an error where nothing is there that compiles for it
+    names = ("W1",) if peer == "micrograd" else {**NETWORKS, **SCALING}
+    return _networks_only(names, getattr(tape_peers, peer), tape_peers.version(package))
+
+
+OTHERS = {p: p for p in ("autograd", "mygrad", "tinygrad", "micrograd")} | {"sklearn": "scikit-learn"}
 KINDS: dict[str, Callable[[int], Kind]] = {
     "jitgrad": jitgrad_eager,
     "jitgrad-call": partial(jitgrad_compiled, looped=False),
@@ -176,6 +201,8 @@ KINDS: dict[str, Callable[[int], Kind]] = {
     "jax-scan": partial(jax, scanned=True),
     "numba": numba,
     "tuned": tuned,
+    "numpy": numpy,
+    **{peer: partial(other, peer=peer, package=package) for peer, package in OTHERS.items()},
 }
 
 
@@ -194,7 +221,7 @@ class Worker:
         if name not in self.counts:
             loss = self.kind.begin(name)(_warm_up(name))
             self.counts[name] = self._count(name)
-            return {"loss": float(loss.detach() if hasattr(loss, "detach") else loss)}
+            return {"loss": number(loss)}
         return {"seconds": self._round(name)}
 
     @staticmethod
@@ -212,8 +239,9 @@ class Worker:
             advance = self.kind.begin(name)
             advance(count)
             if _timed(advance, count) >= SHORTEST:
-                break
+                return count
             count *= GROWTH
+        self.kind.begin(name)(count)  # compiles it, where that depends on the count
         return count
 
     def _round(self, name: str) -> float:
@@ -223,11 +251,11 @@ class Worker:
         while spent < SECONDS_A_ROUND and time.perf_counter() - start < LONGEST_ROUND:
             advance = self.kind.begin(name)
             advance(_warm_up(name))
-            for _ in range(max(limit // count, 1)):
+            for turn in range(1, max(limit // count, 1) + 1):
                 seconds = _timed(advance, count)
                 spent += seconds
                 best = min(best, seconds / count)
-                if spent >= SECONDS_A_ROUND:
+                if spent >= SECONDS_A_ROUND and turn >= FEWEST:
                     break
         return best
 
@@ -236,6 +264,11 @@ def _warm_up(name: str) -> int:
     from models import MODELS
 
     return MODELS[name].warm_up if name in MODELS else WARM_UP
+
+
+def number(loss: Any) -> float:
+    """A loss as a number, of whatever library."""
+    return float(loss.detach() if hasattr(loss, "detach") else loss)
 
 
 def _timed(advance: Advance, count: int) -> float:
@@ -256,7 +289,7 @@ def main() -> None:
 
     try:
         worker = Worker(KINDS[kind](int(threads)))
-    except ImportError as missing:
+    except Exception as missing:
         say(error=str(missing))
         return
     say(version=worker.kind.version)

@@ -69,9 +69,38 @@ NETWORKS = {
         5_000,
     ),
 }
+# the digits' network made larger, one number at a time: not among the usual workloads, see scaling.py
+SCALING = {
+    **{
+        f"width-{n}": Network(
+            f"64-{n}-{n}-10, batch 32", (64, n, n, 10), 32, "relu", "cross_entropy", "Adam", 500
+        )
+        for n in (8, 32, 128, 512)
+    },
+    **{
+        f"depth-{n}": Network(
+            f"64-{n} x 64-10, batch 32", (64, *[64] * n, 10), 32, "relu", "cross_entropy", "Adam", 300
+        )
+        for n in (1, 4, 16)
+    },
+    **{
+        f"batch-{n}": Network(
+            f"64-64-32-10, batch {n}", (64, 64, 32, 10), n, "relu", "cross_entropy", "Adam", 500
+        )
+        for n in (1, 8, 64, 512)
+    },
+}
+
+
+def network(name: str) -> Network:
+    """A network by its name."""
+    return NETWORKS.get(name) or SCALING[name]
+
+
 TITLES = {
     **{name: network.title for name, network in NETWORKS.items()},
     **{name: model.title for name, model in MODELS.items()},
+    **{name: network.title for name, network in SCALING.items()},
     "W11": "a chain of 10,000 scalar operations, forward and backward",
     "adds": "a chain of 1,000 additions of 16 floats, forward and backward",
 }
@@ -87,21 +116,21 @@ class Numbers(NamedTuple):
 
 def numbers(name: str, seed: int = 0) -> Numbers:
     """Parameters in PyTorch's default initialisation of Linear layers, and a batch."""
-    network, rng = NETWORKS[name], np.random.default_rng(seed)
+    described, rng = network(name), np.random.default_rng(seed)
     layers = []
-    for inputs, outputs in pairwise(network.sizes):
+    for inputs, outputs in pairwise(described.sizes):
         bound = 1 / np.sqrt(inputs)
         weight, bias = (
             rng.uniform(-bound, bound, s).astype(np.float32) for s in ((outputs, inputs), outputs)
         )
         layers.append((weight, bias))
-    x = rng.standard_normal((network.batch, network.sizes[0])).astype(np.float32)
+    x = rng.standard_normal((described.batch, described.sizes[0])).astype(np.float32)
     if name == "W8":
         y = _exponentials(x.reshape(-1, 2, 2)).reshape(x.shape)
-    elif network.loss == "cross_entropy":
-        y = rng.integers(0, network.sizes[-1], network.batch)
+    elif described.loss == "cross_entropy":
+        y = rng.integers(0, described.sizes[-1], described.batch)
     else:
-        y = rng.standard_normal((network.batch, network.sizes[-1])).astype(np.float32)
+        y = rng.standard_normal((described.batch, described.sizes[-1])).astype(np.float32)
     return Numbers(layers, x, y)
 
 
@@ -129,13 +158,13 @@ class Workload(NamedTuple):
 
 
 def train(name: str, torch: Any, seed: int = 0) -> Workload:
-    """The training step of a network."""
-    network, given = NETWORKS[name], numbers(name, seed)
-    model = _sequential(torch, network)
+    """The training step of a described."""
+    described, given = network(name), numbers(name, seed)
+    model = _sequential(torch, described)
     values = [v for layer in given.layers for v in layer]
     _fill(torch, model.parameters(), values)
-    optimizer = getattr(torch.optim, network.optimizer)(model.parameters(), lr=RATES[network.optimizer])
-    return _training(torch, model, network.loss, optimizer, (given.x, given.y))
+    optimizer = getattr(torch.optim, described.optimizer)(model.parameters(), lr=RATES[described.optimizer])
+    return _training(torch, model, described.loss, optimizer, (given.x, given.y))
 
 
 def train_model(name: str, torch: Any, seed: int = 0) -> Workload:
@@ -221,10 +250,16 @@ def scalars(torch: Any, seed: int = 0) -> Workload:
 
 
 # what is trained, and for how many steps from the first parameters on
-STEPS = {name: described.steps for name, described in (NETWORKS | MODELS).items()}
-WORKLOADS: dict[str, Callable[..., Workload]] = {
+STEPS = {name: described.steps for name, described in (NETWORKS | MODELS | SCALING).items()}
+_BUILDERS: dict[str, Callable[..., Workload]] = {
     **{name: partial(train, name) for name in NETWORKS},
     **{name: partial(train_model, name) for name in MODELS},
     "W11": scalars,
     "adds": adds,
 }
+WORKLOADS = {name: _BUILDERS[name] for name in sorted(_BUILDERS, key=lambda name: (len(name), name))}
+
+
+def workload(name: str, torch: Any) -> Workload:
+    """A workload by its name, those of `SCALING` as well."""
+    return train(name, torch) if name in SCALING else WORKLOADS[name](torch)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _loaded: dict[str, Any] = {}  # addresses and compile results by name
 _names: dict[int, str] = {}  # names by address
+_compiled = 0  # modules that this process has turned into machine code
 INLINING = 50  # cost up to which a function is written out where it is called
 
 
@@ -57,6 +58,8 @@ def _machine_code(parsed: Any, light: bool = False, vectorize: bool = False) -> 
     """
     from llvmlite import binding
 
+    global _compiled
+    _compiled += 1
     machine = codegen()._tm
     options = binding.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = options.slp_vectorization = vectorize
@@ -72,6 +75,11 @@ def _machine_code(parsed: Any, light: bool = False, vectorize: bool = False) -> 
         passes = builder.getModulePassManager()
     passes.run(parsed, builder)
     return machine.emit_object(parsed)
+
+
+def compiled() -> int:
+    """How many modules this process has compiled, and not found in the cache."""
+    return _compiled
 
 
 def native(

@@ -39,7 +39,7 @@ def test_the_compiled_step_is_the_eager_one_bit_for_bit(name):
 
 def test_libraries_begin_with_the_same_loss():
     torch = pytest.importorskip("torch")
-    for name in workloads.STEPS:
+    for name in (*workloads.NETWORKS, *models.MODELS):
         first = {library.__name__: workloads.WORKLOADS[name](library) for library in (jitgrad, torch)}
         ours, theirs = (w.forward(*w.data).item() for w in first.values())
         assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-6), name

@@ -92,9 +92,13 @@ def test_every_package_folder_is_listed_for_installation():
         pytest.skip("the tests lie apart from the project")
     listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
     folders = {p.parent for p in (ROOT / "jitgrad").rglob("*.py")}
-    expected = {".".join(f.relative_to(ROOT).parts) for f in folders} | {"jitgrad.kernels"}
+    expected = {".".join(f.relative_to(ROOT).parts) for f in folders} | {
+        "jitgrad.kernels",
+        "jitgrad.benchmarks",
+    }
     assert set(listed) == expected
-    assert not [p for p in (ROOT / "kernels").iterdir() if p.is_dir() and p.name != "__pycache__"]
+    beside = [p for f in ("kernels", "benchmarks") for p in (ROOT / f).iterdir()]
+    assert not [p for p in beside if p.is_dir() and p.name != "__pycache__"]
 
 
 def test_the_type_marker_is_installed():

@@ -1,4 +1,4 @@
-"""The command line: ``jitgrad train``, ``doctor``, ``warmup`` and ``cache``.
+"""The command line: ``jitgrad train``, ``doctor``, ``warmup``, ``cache`` and ``bench``.
 
 Each command lives in a module of its own, which is imported when the command runs.
 """

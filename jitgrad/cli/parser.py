@@ -7,6 +7,8 @@ import math
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from .bench import SECTIONS
+from .bench import add_arguments as add_bench_arguments
 from .errors import unknown
 
 IMAGES = ("mnist", "fashion-mnist")
@@ -88,6 +90,7 @@ def build_parser() -> argparse.ArgumentParser:
     warmup = commands.add_parser("warmup", help="compile the common kernels ahead")
     warmup.set_defaults(run=_run("warmup"))
     _add_cache(commands)
+    _add_bench(commands)
     return parser
 
 
@@ -147,6 +150,17 @@ def _add_cache(commands: Any) -> None:
     actions.add_parser("path", help="print the folder")
     actions.add_parser("clear", help="delete the kernels")
     cache.set_defaults(run=_run("cache_command"))
+
+
+def _add_bench(commands: Any) -> None:
+    bench = commands.add_parser(
+        "bench",
+        help="time training steps and operations against other libraries",
+        description="Time jitgrad and the libraries that are installed beside it, each in a process of its own and "
+        "in turns. Sections: " + "; ".join(f"{name}: {what}" for name, what in SECTIONS.items()) + ".",
+    )
+    add_bench_arguments(bench)
+    bench.set_defaults(run=_run("bench"))
 
 
 def _run(module: str) -> Callable[[argparse.Namespace], int]:

@@ -1,0 +1,76 @@
+"""Measurements in processes of their own: started and read by the suite, told by the child.
+
+A section's file is both: the suite imports it, and runs it as a script for each peer. The script calls `tell`
+with its cells; whatever it cannot do is one line with the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from cells import Cell
+
+TIME_LIMIT = 900  # seconds
+CORES = "JITGRAD_BENCH_CORES"
+
+
+def last_cores(threads: int) -> str:
+    """The cores that a peer is held to, where the system can do that: the last ones."""
+    if not hasattr(os, "sched_getaffinity"):
+        return ""
+    return ",".join(map(str, sorted(os.sched_getaffinity(0))[-threads:]))
+
+
+def environment(threads: int, **more: str) -> dict[str, str]:
+    """Environment variables that hold a child, and the libraries in it, to so many threads."""
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    return os.environ | dict.fromkeys(names, str(threads)) | {CORES: last_cores(threads), **more}
+
+
+def run(
+    script: str, *arguments: Any, threads: int = 1, python: str = sys.executable, **variables: str
+) -> tuple[list[Cell], str]:
+    """Cells that a script tells, and why there are no more, if there is a reason."""
+    command = [python, str(Path(__file__).parent / script), *map(str, arguments)]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env=environment(threads, **variables),
+            timeout=TIME_LIMIT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return [], f"took more than {TIME_LIMIT} s"
+    cells, reason = [], ""
+    for line in done.stdout.splitlines():
+        if line.startswith('{"cell"'):
+            cells.append(Cell(*json.loads(line)["cell"]))
+        elif line.startswith('{"skip"'):
+            reason = json.loads(line)["skip"]
+    if done.returncode and not reason:
+        reason = (done.stderr.strip().splitlines() or ["its process ended"])[-1]
+    return cells, reason
+
+
+def tell(measure: Callable[[Sequence[str]], Iterable[Cell]]) -> None:
+    """The main function of a child: measure and print the cells."""
+    if os.environ.get(CORES) and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, map(int, os.environ[CORES].split(",")))
+    out, sys.stdout = sys.stdout, sys.stderr  # libraries may print
+    try:
+        for cell in measure(sys.argv[1:]):
+            print(json.dumps({"cell": cell}), file=out, flush=True)
+    except ImportError as missing:
+        print(json.dumps({"skip": str(missing)}), file=out, flush=True)
+    except Exception as error:
+        traceback.print_exc()
+        print(json.dumps({"skip": f"{type(error).__name__}: {error}"}), file=out, flush=True)

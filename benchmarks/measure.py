@@ -1,0 +1,162 @@
+"""Steps per second: the peers, their processes, and the rounds that they take in turns.
+
+Each peer (a library, a way to run steps, a number of threads) has a process of its own that is held to as many
+cores. The processes take turns, round by round, so that a busy spell of the machine meets all of them. Losses
+after the first steps are compared beforehand: different losses would be different work, and are reported.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from children import environment, last_cores
+
+TOLERANCE = 1e-3  # by which losses may differ, of 1 + the loss
+
+
+class Peer(NamedTuple):
+    """One column of the table."""
+
+    label: str
+    kind: str  # see workers.py
+    threads: int = 1
+
+    @property
+    def key(self) -> str:
+        """Its name on the command line and in the JSON file."""
+        return f"{self.kind}-{self.threads}"
+
+
+PEERS = (
+    Peer("jitgrad eager", "jitgrad"),
+    Peer("compiled, a call a step", "jitgrad-call"),
+    Peer("compiled loop", "jitgrad-loop"),
+    Peer("loop, 2 threads", "jitgrad-loop", 2),
+    Peer("PyTorch", "torch"),
+    Peer("PyTorch, 2 threads", "torch", 2),
+    Peer("torch.compile", "torch-compile"),
+    Peer("torch.compile, 2 threads", "torch-compile", 2),
+    Peer("JAX jit", "jax"),
+    Peer("JAX jit, 2 threads", "jax", 2),
+    Peer("JAX scan", "jax-scan"),
+    Peer("JAX scan, 2 threads", "jax-scan", 2),
+    Peer("Numba loops", "numba"),
+    Peer("tuned by hand", "tuned"),
+    Peer("NumPy by hand", "numpy"),
+    Peer("autograd", "autograd"),
+    Peer("MyGrad", "mygrad"),
+    Peer("tinygrad", "tinygrad"),
+    Peer("micrograd", "micrograd"),
+    Peer("scikit-learn MLP", "sklearn"),
+)
+
+
+class Process:
+    """The process of a peer."""
+
+    def __init__(self, peer: Peer, python: str) -> None:
+        self.peer = peer
+        threads = str(peer.threads)
+        command = [
+            python,
+            str(Path(__file__).parent / "workers.py"),
+            peer.kind,
+            threads,
+            last_cores(peer.threads),
+        ]
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(peer.threads)
+        )
+        self.hello = self._read()
+
+    def _read(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else {"error": "its process ended"}
+
+    def ask(self, name: str) -> dict[str, Any]:
+        """Send a workload's name and read the answer."""
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(name + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return {"error": "its process ended"}
+        return self._read()
+
+    def stop(self) -> None:
+        """End the process."""
+        self.process.kill()
+        self.process.communicate()  # waits, and closes the pipes
+
+
+class Result(NamedTuple):
+    """What was measured for one workload."""
+
+    name: str
+    losses: dict[str, float]
+    rounds: dict[str, list[float]]  # seconds a step
+    failed: dict[str, str]
+
+    @property
+    def best(self) -> dict[str, float]:
+        """The best round of each peer."""
+        return {key: min(seconds) for key, seconds in self.rounds.items() if seconds}
+
+    @property
+    def median(self) -> dict[str, float]:
+        """The middle round of each peer."""
+        return {key: median(seconds) for key, seconds in self.rounds.items() if seconds}
+
+    @property
+    def other_work(self) -> dict[str, float]:
+        """The losses of peers that differ from the first peer's."""
+        if not self.losses:
+            return {}
+        first = next(iter(self.losses.values()))
+        allowed = TOLERANCE * (1 + abs(first))
+        return {key: loss for key, loss in self.losses.items() if not abs(loss - first) <= allowed}
+
+
+def measure(name: str, processes: list[Process], rounds: int) -> Result:
+    """All rounds of one workload."""
+    losses, failed = {}, {}
+    for p in processes:
+        answer = p.ask(name)
+        if "loss" in answer:
+            losses[p.peer.key] = answer["loss"]
+        elif "error" in answer:
+            failed[p.peer.key] = answer["error"]
+    times: dict[str, list[float]] = {key: [] for key in losses}
+    for _ in range(rounds):
+        for p in processes:
+            if p.peer.key in losses and p.peer.key not in failed:
+                answer = p.ask(name)
+                if "seconds" in answer:
+                    times[p.peer.key].append(answer["seconds"])
+                else:
+                    failed[p.peer.key] = answer["error"]
+    return Result(name, losses, times, failed)
+
+
+def start(chosen: list[str], python: str = sys.executable) -> tuple[list[Process], list[str]]:
+    """The processes of the peers that are there, and a note on each of the others."""
+    processes, missing = [], []
+    for peer in PEERS:
+        if peer.key not in chosen:
+            continue
+        if last_cores(1) and len(last_cores(peer.threads).split(",")) < peer.threads:
+            missing.append(f"{peer.label}: there are not so many cores")
+            continue
+        process = Process(peer, python if peer.kind.startswith("jax") else sys.executable)
+        if "version" in process.hello:
+            processes.append(process)
+        else:
+            missing.append(f"{peer.label}: {process.hello['error']}")
+            process.stop()
+    return processes, missing

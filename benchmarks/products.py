@@ -1,0 +1,84 @@
+"""Section: square matrix products from 4 to 512 against NumPy's BLAS and PyTorch, float32, one thread.
+
+Calls from Python: in small ones the way to the product is most of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from cells import Cell
+from children import run, tell
+from timing import rounds_of
+
+SECTION = "products"
+SIZES = (
+    4,
+    5,
+    6,
+    7,
+    8,
+    12,
+    15,
+    16,
+    17,
+    24,
+    31,
+    32,
+    33,
+    48,
+    63,
+    64,
+    65,
+    96,
+    127,
+    128,
+    129,
+    192,
+    255,
+    256,
+    257,
+    384,
+    512,
+)
+SHORT_SIZES = (4, 16, 64, 256)
+LIBRARIES = ("jitgrad", "numpy", "torch")
+
+
+def cells(plan: Any) -> Iterator[Cell | str]:
+    """GF/s of every size in every library."""
+    for library in LIBRARIES:
+        if plan.wants(library):
+            found, reason = run("products.py", library, *(SHORT_SIZES if plan.short else SIZES))
+            yield from found
+            if reason:
+                yield f"{library}: {reason}"
+
+
+def measured(arguments: Sequence[str]) -> Iterator[Cell]:
+    """What a child tells."""
+    library, *sizes = arguments
+    rng = np.random.default_rng(0)
+    for n in map(int, sizes):
+        a, b = (rng.standard_normal((n, n), np.float32) for _ in range(2))
+        expected = a.astype(np.float64) @ b
+        multiply: Any = np.matmul
+        if library != "numpy":
+            import importlib
+
+            torch = importlib.import_module(library)
+            torch.set_num_threads(1)
+            a, b, multiply = torch.from_numpy(a), torch.from_numpy(b), torch.matmul
+        np.testing.assert_allclose(np.asarray(multiply(a, b)), expected, rtol=1e-3, atol=1e-3)
+        times = rounds_of(lambda x=a, y=b, f=multiply: f(x, y))
+        yield Cell(SECTION, f"{n}x{n}", library, "GF/s", [2 * n**3 / t / 1e9 for t in times])
+    if library == "jitgrad":
+        from jitgrad.program.peaks import multiply_add_peak
+
+        yield Cell(SECTION, "peak in registers", library, "GF/s", [multiply_add_peak("float32")])
+
+
+if __name__ == "__main__":
+    tell(measured)

@@ -1,0 +1,199 @@
+"""Section: what comes before speed. The way to the first step, cold and warm; a new shape; memory; installed size.
+
+"cold" has an empty kernel cache, "warm" is the second process after it. Libraries without a cache on disk have one
+figure. A child imports the library, builds W3 (or W6), takes steps, and then one with another batch size.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, requires
+from importlib.metadata import files as files_of
+from typing import Any
+
+import numpy as np
+from cells import Cell
+from children import run, tell
+
+SECTION = "startup"
+WORKLOADS = ("W3", "W6")
+STEPS = 200
+PEERS = ("jitgrad", "jitgrad-compiled", "torch", "jax")
+WITH_CACHE = ("jitgrad", "jitgrad-compiled")
+MEGABYTE = 2**20
+Parts = Callable[[int], Callable[[], Any]]  # for a batch size, a function that takes a step
+
+
+# the suite's side -----------------------------------------------------------------------------------
+
+
+def cells(plan: Any) -> Iterator[Cell | str]:
+    """Everything about starting, for every library."""
+    for peer in PEERS:
+        library = peer.split("-")[0]
+        if not plan.wants(library):
+            continue
+        python = plan.python if library == "jax" else sys.executable
+        for name in WORKLOADS[:1] if plan.short else WORKLOADS:
+            yield from _started(peer, name, python)
+        found, reason = run("startup.py", "size", library, python=python)
+        yield from found
+        if reason:
+            yield f"{peer}: {reason}"
+
+
+def _started(peer: str, name: str, python: str) -> Iterator[Cell | str]:
+    if peer not in WITH_CACHE:
+        found, reason = run("startup.py", "steps", peer, name, "", python=python)
+        yield from (found if not reason else [f"{peer} {name}: {reason}"])
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        for state in ("cold", "warm"):
+            found, reason = run("startup.py", "steps", peer, name, state, JITGRAD_CACHE_DIR=folder)
+            yield from (found if not reason else [f"{peer} {name}: {reason}"])
+
+
+# a child's side -------------------------------------------------------------------------------------
+
+
+def measured(arguments: Sequence[str]) -> Iterator[Cell]:
+    """What a child tells."""
+    kind, *rest = arguments
+    yield from (_size(*rest) if kind == "size" else _steps(*rest))
+
+
+def _steps(peer: str, name: str, state: str) -> Iterator[Cell]:
+    column = f"{peer} {state}".strip()
+
+    def cell(case: str, unit: str, value: float) -> Cell:
+        return Cell(SECTION, f"{name}: {case}", column, unit, [value])
+
+    begun = time.perf_counter()
+    build = {"jax": _jax}.get(peer, _front)(peer, name)
+    imported = time.perf_counter() - begun
+    yield cell("import", "s", imported)
+    from models import MODELS
+    from workloads import NETWORKS
+
+    batch = (
+        MODELS[name].data(np.random.default_rng(0))[0].shape[0] if name in MODELS else NETWORKS[name].batch
+    )
+    begun = time.perf_counter()
+    step = build(batch)
+    step()
+    first = time.perf_counter() - begun
+    yield cell("model and first step", "s", first)
+    yield cell("all until the first step", "s", imported + first)
+    before = _resident()
+    for _ in range(STEPS):
+        step()
+    if before:
+        yield cell("memory gained in 200 steps", "MB", (_resident() - before) / MEGABYTE)
+    begun = time.perf_counter()
+    build(batch // 2)()
+    yield cell("a new batch size, first step", "s", time.perf_counter() - begun)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    yield cell("peak memory", "MB", peak / MEGABYTE)
+
+
+def _resident() -> int:
+    """Bytes of memory in use now, where the system tells."""
+    try:
+        with open("/proc/self/statm") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return 0
+
+
+def _front(peer: str, name: str) -> Parts:
+    """Libraries with PyTorch's front: the same model for every batch size, the compiled step too."""
+    if peer == "torch":
+        import torch
+    else:
+        import jitgrad as torch  # type: ignore[no-redef]
+    made: list[Any] = []
+
+    def build(batch: int) -> Callable[[], Any]:
+        if not made:
+            from workloads import WORKLOADS
+
+            built = WORKLOADS[name](torch)
+            step = built.step
+            made.extend(
+                (torch.compile(step, fullgraph=True) if peer == "jitgrad-compiled" else step, built.data)
+            )
+        step, data = made
+        rows = [t[:batch].clone() for t in data]
+        return lambda: step(*rows).item()
+
+    return build
+
+
+def _jax(peer: str, name: str) -> Parts:
+    import jax_workloads
+
+    step, _, x, y = jax_workloads._functions(name)
+    states: list[Any] = []
+
+    def build(batch: int) -> Callable[[], Any]:
+        if not states:
+            states.append(jax_workloads._start(name))
+
+        def advance() -> float:
+            states[0], loss = step(states[0], x[:batch], y[:batch])
+            return float(loss)
+
+        return advance
+
+    return build
+
+
+def _size(library: str) -> Iterator[Cell]:
+    """Bytes of a library and all that it needs."""
+    seen: dict[str, int] = {}
+    missing = _add_size(library, seen)
+    if not missing:
+        yield Cell(SECTION, "installed, with what it needs", library, "MB", [sum(seen.values()) / MEGABYTE])
+
+
+def _add_size(package: str, seen: dict[str, int]) -> bool:
+    key = package.lower().replace("_", "-")
+    if key in seen:
+        return False
+    try:
+        kept = files_of(package) or []
+    except PackageNotFoundError:
+        return True
+    paths = [p.locate() for p in kept]
+    seen[key] = sum(os.path.getsize(p) for p in paths if os.path.isfile(p))
+    if library_folder := _editable(package, paths):
+        seen[key] = library_folder
+    for line in requires(package) or []:
+        name = re.match(r"[\w.-]+", line)
+        if name and "extra ==" not in line:  # what other markers leave out is not installed either
+            _add_size(name.group(), seen)
+    return False
+
+
+def _editable(package: str, paths: Sequence[Any]) -> int:
+    """Bytes of a package that is installed as a link to its source."""
+    if any(str(p).endswith(f"{package}/__init__.py") for p in paths):
+        return 0
+    from importlib.util import find_spec
+
+    spec = find_spec(package)
+    folders = list(spec.submodule_search_locations or []) if spec else []
+    if folders and os.path.isdir(kernels := os.path.join(os.path.dirname(folders[0]), "kernels")):
+        folders.append(kernels)
+    walks = (os.path.join(at, f) for folder in folders for at, _, names in os.walk(folder) for f in names)
+    return sum(os.path.getsize(p) for p in walks)
+
+
+if __name__ == "__main__":
+    tell(measured)
