@@ -17,7 +17,12 @@ from .vjps import linear_w, linear_x
 # the row of the products ------------------------------------------------------------------------------
 
 
-def products_b(ops, g, b_ih_shape):
+def products_x(ops, w_ih, g):
+    """Gradient of ``x @ w_ih.T + b_ih`` for x."""
+    return linear_x(ops, w_ih, g)
+
+
+def products_b_ih(ops, g, b_ih_shape):
     """Gradient of ``x @ w_ih.T + b_ih`` for the bias."""
     return ops.sum_to(g, b_ih_shape)
 
@@ -28,9 +33,9 @@ def of_walk(ops):
 
 
 PRODUCTS = {
-    "x": lambda ops, w_ih, g: linear_x(ops, w_ih, g),
-    "w_ih": lambda ops, x, g: linear_w(ops, x, g),
-    "b_ih": products_b,
+    "x": products_x,
+    "w_ih": linear_w,
+    "b_ih": products_b_ih,
     "w_hh": of_walk,
     "b_hh": of_walk,
     "w_hr": of_walk,
@@ -115,43 +120,43 @@ def _walk(step: Callable, parts: Sequence[Any], first: Sequence[Any], order: Seq
     return made, [ops.cat([s, *e], 0) if e else s for s, e in zip(states, ended, strict=True)]
 
 
+def _states_of(kind: Kind) -> tuple[str, ...]:
+    """Names of the first states."""
+    return ("h0", "c0") if kind.has_cell else ("h0",)
+
+
+def _own(ops, kind: Kind, operands: dict[str, Any], batch: int) -> dict[str, Any]:
+    """States and weights, each in a tensor of its own, also where the same one came twice."""
+    w_hh = operands["w_hh"]
+    own = {n: operands[n].clone() for n in ("w_hh", "b_hh", "w_hr") if operands.get(n) is not None}
+    widths = {"h0": w_hh.shape[1], "c0": w_hh.shape[0] // kind.gates}
+    for n in _states_of(kind):
+        x, shape = operands[n], (batch, widths[n])
+        own[n] = ops.zeros(w_hh, shape) if x is None else x.reshape(shape).clone()
+    return own
+
+
 def _gradients(ops, kind: Kind, operands: dict[str, Any], cotangents, wanted, words) -> dict[str, Any]:
-    """The gradients of the wanted operands."""
+    """The gradients of the wanted operands: those of the walk computed anew."""
     products = ops.linear(operands["x"], operands["w_ih"], operands["b_ih"])
     sizes = operands["sizes"]
     lying = _Sequences(words, products.ndim, None if sizes is None else sizes.tolist())
-    parts = lying.apart(products)
-    w_hh = operands["w_hh"]
-    widths = {"h0": w_hh.shape[1], "c0": w_hh.shape[0] // kind.gates}
-    batch = words[at.BATCH]
-    # each in a tensor of its own, also where the same one came twice
-    own = {n: operands[n].clone() for n in ("w_hh", "b_hh", "w_hr") if operands.get(n) is not None}
-    names = ("h0", "c0") if kind.has_cell else ("h0",)
-    for n in names:
-        x = operands[n]
-        own[n] = ops.zeros(w_hh, (batch, widths[n])) if x is None else x.reshape(batch, widths[n]).clone()
+    parts, own = lying.apart(products), _own(ops, kind, operands, words[at.BATCH])
     weights = _Weights(own["w_hh"], own.get("b_hh"), own.get("w_hr"))
-    run = STEPS[kind.op]
-    made, last = _walk(
-        lambda a, state: run(ops, a, state, weights), parts, [own[n] for n in names], lying.order, ops
-    )
-    roots, seeds = [], []
-    if cotangents[0] is not None:
-        roots += made
-        seeds += lying.apart(cotangents[0])
-    for s, g in zip(last, cotangents[1:], strict=True):
-        if g is not None:
-            roots.append(s)
-            seeds.append(g.reshape(s.shape))
-    asked = {n: [own[n]] for n in wanted if n in own}
-    if "gates" in wanted and products.requires_grad:
-        asked["gates"] = parts
-    flat = [x for xs in asked.values() for x in xs]
-    found = iter(ops.gradients(roots, flat, seeds))
-    given = {n: [next(found) for _ in xs] for n, xs in asked.items()}
-    result = {n: g.reshape(operands[n].shape) for n, (g, *_) in given.items() if n != "gates"}
-    if "gates" in given:
-        result["gates"] = lying.together(ops, given["gates"])
+    step, first = STEPS[kind.op], [own[n] for n in _states_of(kind)]
+    made, last = _walk(lambda a, state: step(ops, a, state, weights), parts, first, lying.order, ops)
+
+    whole, *ends = cotangents
+    pairs = [] if whole is None else list(zip(made, lying.apart(whole), strict=True))
+    pairs += [(s, g.reshape(s.shape)) for s, g in zip(last, ends, strict=True) if g is not None]
+    pairs = [(x, g) for x, g in pairs if x.requires_grad]  # the cell of the first step knows of no projection
+    names = [n for n in wanted if n in own]
+    # the products have no history when only weights of the walk take gradients
+    steps = parts if "gates" in wanted and products.requires_grad else []
+    found = ops.gradients(pairs, [*(own[n] for n in names), *steps])
+    result = {n: g.reshape(operands[n].shape) for n, g in zip(names, found, strict=False)}
+    if steps:
+        result["gates"] = lying.together(ops, found[len(names) :])
     return result
 
 

@@ -157,6 +157,26 @@ def test_one_tensor_as_both_states():
     check_second(lambda h: module(torch.ones(STEPS, 1, FEATURES).double(), (h, h))[0], numbers(1, 1, HIDDEN))
 
 
+def test_a_cell_that_does_not_depend_on_the_projection():
+    module = make("LSTM projected").requires_grad_(False)
+    weight = module.weight_hr_l0.requires_grad_()
+    y, (h, c) = module(torch.ones(1, 1, FEATURES).double())
+    (g,) = torch.autograd.grad((c * c).sum(), weight, create_graph=True, retain_graph=True)
+    np.testing.assert_array_equal(g.numpy(), np.zeros_like(g.numpy()))
+    (g,) = torch.autograd.grad((c * y.sum() * h.sum()).sum(), weight, create_graph=True)
+    (h,) = torch.autograd.grad(g.sum(), weight)
+    assert np.abs(h.numpy()).max() > 0
+
+
+def test_no_sequences():
+    module, x = make("GRU both ways"), torch.zeros(STEPS, 0, FEATURES).double().requires_grad_()
+    y, last = module(x)
+    gradients = torch.autograd.grad(y.sum() + last.sum(), [x, *module.parameters()], create_graph=True)
+    assert gradients[0].shape == x.shape
+    for g, p in zip(gradients[1:], module.parameters(), strict=True):
+        np.testing.assert_array_equal(g.detach().numpy(), np.zeros(p.shape))
+
+
 def test_third_gradients():
     module = make("GRU", 2)
 

@@ -104,12 +104,13 @@ def line_map(x: Tensor, tables: Sequence[Tensor], shape: Sequence[int], words: S
     return wrap(run_arrays(LINE_MAP, (x, *tables), [(x.dtype, tuple(shape))], tuple(words))[0])
 
 
-def gradients(roots: Sequence[Tensor], inputs: Sequence[Tensor], seeds: Sequence[Tensor]) -> list[Tensor]:
-    """The gradients of what a formula has computed, differentiable themselves; zeros where nothing depends."""
+def gradients(pairs: Sequence[tuple[Tensor, Tensor]], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients of what a formula has computed, given with its cotangents; zeros where nothing depends on it."""
     from .backward import grad
 
-    if not roots or not inputs:
+    if not pairs:
         return [zeros(x, x.shape) for x in inputs]
+    roots, seeds = zip(*pairs, strict=True)
     return list(grad(roots, inputs, seeds, create_graph=True, materialize_grads=True))
 
 
