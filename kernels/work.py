@@ -39,11 +39,14 @@ def _attention(inputs: Shapes, outputs: Shapes) -> int:
 def _recurrent(inputs: Shapes, outputs: Shapes) -> int:
     """The products with the state, for every step; the product with the input is an operation of its own."""
     gates, w_hh = inputs[0], inputs[3]
-    if gates is None or w_hh is None:
-        return 0
-    work = math.prod(gates) * w_hh[-1]
-    w_hr = inputs[7] if len(inputs) > 7 else None
-    return work + math.prod(gates) // w_hh[0] * math.prod(w_hr) if w_hr else work
+    return math.prod(gates) * w_hh[-1] if w_hh and gates is not None else 0
+
+
+def _lstm(inputs: Shapes, outputs: Shapes) -> int:
+    """`_recurrent`, and the projections of the states, for every step."""
+    gates, w_hh, w_hr = inputs[0], inputs[3], inputs[7]
+    rows = math.prod(gates) // w_hh[0] if w_hh and gates is not None else 0
+    return _recurrent(inputs, outputs) + (rows * math.prod(w_hr) if w_hr else 0)
 
 
 WORK: dict[str, Callable[[Shapes, Shapes], int]] = {
@@ -53,7 +56,7 @@ WORK: dict[str, Callable[[Shapes, Shapes], int]] = {
     "convolution": _convolution,
     "convolution_transpose": _convolution_transpose,
     "attention": _attention,
-    "lstm": _recurrent,
+    "lstm": _lstm,
     "gru": _recurrent,
     "rnn_tanh": _recurrent,
     "rnn_relu": _recurrent,
