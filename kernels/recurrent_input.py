@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from . import abi, gemm
+from . import abi, gemm, recurrent_vjps
 from . import recurrent_layout as at
 from .gemm_plan import plan
 from .gemm_transposed import build_copy
@@ -132,6 +132,7 @@ array_op(
     build_input,
     backward=build_input_backward,
     gradients={"x": ("w_ih",), "w_ih": ("x",), "b_ih": (), "w_hh": ("y1",), "b_hh": ("y1",), "w_hr": ("y1",)},
+    vjp=recurrent_vjps.PRODUCTS,
     outputs=2,
     dtypes=(abi.FLOAT32, abi.FLOAT64),
     requires=(gemm.provide,),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 
-from . import abi, gemm
+from . import abi, gemm, recurrent_vjps
 from . import recurrent_layout as at
 from .host import host
 from .recurrent_cells import STEPS, STEPS_BACK, Lane
@@ -284,13 +284,14 @@ class Back(Walk):
 
 def _declare(kind: Kind) -> None:
     operands, outputs = names_of(kind)
-    read = tuple(n for n in ("gates", "store", "w_hh", "w_hr", "sizes") if n in operands)
     array_op(
         kind.op,
         operands,
         lambda symbol, dtype: Forward(symbol, dtype, kind, back=False).write(),
         backward=lambda symbol, dtype: Back(symbol, dtype, kind, back=True).write(),
-        gradients={n: read for n in ("gates", "h0", "c0") if n in operands},
+        # the formulas read all, the kernel only some
+        gradients={n: operands for n in ("gates", "h0", "c0") if n in operands},
+        vjp=recurrent_vjps.of_kind(kind, operands),
         operand_dtypes={"sizes": abi.INT64},
         outputs=len(outputs),
         requires=(gemm.provide,),

@@ -36,10 +36,14 @@ class Step(NamedTuple):
 
 
 def names_of(kind: Kind) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Operands and outputs of a layer's walk."""
+    """Operands and outputs of a layer's walk.
+
+    What the products were made of comes last: only the formulas of `kernels.recurrent_vjps` read it.
+    """
+    walked, made_of = ("gates", "store", "h0", "w_hh", "b_hh", "sizes"), ("x", "w_ih", "b_ih")
     if kind.has_cell:
-        return ("gates", "store", "h0", "w_hh", "b_hh", "sizes", "c0", "w_hr"), ("y", "h_n", "c_n")
-    return ("gates", "store", "h0", "w_hh", "b_hh", "sizes"), ("y", "h_n")
+        return (*walked, "c0", "w_hr", *made_of), ("y", "h_n", "c_n")
+    return (*walked, *made_of), ("y", "h_n")
 
 
 class Walk:

@@ -5,8 +5,9 @@ parameter is `ops`, the functions that formulas are written in (see `jitgrad.aut
 the others say what it reads, as in `kernels.table`: operands, ``y`` and ``y1`` .. for outputs, ``g`` and ``g1`` ..
 for their cotangents (None where there is none), ``x_shape`` for the shape of operand x, ``words`` for the
 attribute words, ``operands`` for all operands, and of operations with any number of them ``position`` for
-which one it is and ``shapes`` for the shapes of all. Elementwise operations need nothing here: their gradient formulas
-serve for both.
+which one it is and ``shapes`` for the shapes of all. One that reads ``wanted``, the names of the operands whose
+gradients are asked for, serves all operands at once: it gives a dict of gradients by name. Elementwise operations
+need nothing here: their gradient formulas serve for both.
 """
 
 from __future__ import annotations

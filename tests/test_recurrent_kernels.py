@@ -73,12 +73,13 @@ def there_and_back(kind, dtype, steps, batch, features, hidden, parts, projectio
     cell = (c0, w_hr) if kind.has_cell else ()
     y, h_n, c_n = fenced.new(*lead, out), fenced.new(1, batch, out), fenced.new(1, batch, hidden)
     outputs = [y, h_n, c_n] if kind.has_cell else [y, h_n]
-    run(kind.op, dtype, (products, store, h0, w_hh, b_hh, counts, *cell, *outputs), words, parts)
+    made_of = (None, None, None)  # the kernels do not read what the products were made of
+    run(kind.op, dtype, (products, store, h0, w_hh, b_hh, counts, *cell, *made_of, *outputs), words, parts)
     cotangents = [given(*o.shape, seed=8) for o in outputs]
     d_gates = fenced.new(*products.shape)
     d_h0, d_c0 = fenced.new(*h0.shape), fenced.new(*c0.shape)
-    saved = (products, store, None, w_hh, None, counts, *((None, w_hr) if kind.has_cell else ()))
-    gradients = (d_gates, None, d_h0, None, None, None, *((d_c0, None) if kind.has_cell else ()))
+    saved = (products, store, None, w_hh, None, counts, *((None, w_hr) if kind.has_cell else ()), *made_of)
+    gradients = (d_gates, None, d_h0, None, None, None, *((d_c0, None) if kind.has_cell else ()), *made_of)
     run(kind.op, dtype, (*saved, *[None] * len(outputs), *cotangents, *gradients), words, parts, variant=1)
     made = [None if a is None else fenced.new(*a.shape) for a in inputs]
     arrays = (x, w_ih, None, w_hh, None, w_hr, None, store, d_gates, None, *made)

@@ -15,7 +15,7 @@ from ..functions._indices import launch, run
 from ..functions.pooling import spread_means  # noqa: F401 - for the formulas
 from ..kernels import BY_NAME
 
-cat, conv3d = F.cat, F.conv3d
+cat, stack, linear, conv3d = F.cat, F.stack, F.linear, F.conv3d
 SLICE_PUT, LINE_MAP = BY_NAME["slice_put"], BY_NAME["line_map"]
 DIM_WORDS = 4
 NONE = -1
@@ -102,6 +102,16 @@ def unview(g: Tensor, words: Sequence[int], shape: tuple[int, ...]) -> Tensor:
 def line_map(x: Tensor, tables: Sequence[Tensor], shape: Sequence[int], words: Sequence[int]) -> Tensor:
     """`x` mapped along a dimension by the tables of a map and of its transpose."""
     return wrap(run_arrays(LINE_MAP, (x, *tables), [(x.dtype, tuple(shape))], tuple(words))[0])
+
+
+def gradients(pairs: Sequence[tuple[Tensor, Tensor]], inputs: Sequence[Tensor]) -> list[Tensor]:
+    """Gradients of what a formula has computed, given with its cotangents; zeros where nothing depends on it."""
+    from .backward import grad
+
+    if not pairs:
+        return [zeros(x, x.shape) for x in inputs]
+    roots, seeds = zip(*pairs, strict=True)
+    return list(grad(roots, inputs, seeds, create_graph=True, materialize_grads=True))
 
 
 def _numel(shape: Sequence[int]) -> int:

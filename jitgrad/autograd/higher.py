@@ -111,6 +111,7 @@ def walk(
     waiting: dict[int, Tensor] = {}
     found: dict[int, Tensor] = {}
     rows: list[int] = []
+    held: dict[int, Tensor] = {}  # of rows that go: what only a row behind them has kept in the graph
 
     def give(slot: int, g: Tensor) -> None:
         words, at = store.slots, slot * SLOT_WORDS
@@ -125,6 +126,8 @@ def walk(
         if row >= 0:
             if slot not in waiting and -row not in rows:
                 heapq.heappush(rows, -row)
+            if not retain and slot not in held:
+                held[slot] = wrap(entries.retain(CONTEXT, slot))
             _add(waiting, slot, g)
 
     with enable_grad():
@@ -139,9 +142,12 @@ def walk(
                 for slot, g in zip(row.slots, _handed_back(row, cotangents, wanted), strict=False):
                     if g is not None:
                         give(slot, g)
+            outputs = row.outputs
             if not retain:
                 _free(row.offset)
-            settle_notes(row.outputs)
+                for slot in outputs:
+                    held.pop(slot, None)
+            settle_notes(outputs)
         for slot in found:
             if store.slots[slot * SLOT_WORDS + S_ROW] == layout.NO_ROW:
                 found[slot] = cotangent_after_hooks(slot, found[slot])
@@ -206,12 +212,22 @@ def _gradients(row: Row, cotangents: Cotangents, wanted: Sequence[bool]) -> Grad
             yield 0, g.reshape(shape) if row.kind == layout.RESHAPE else formulas.unview(g, row.words, shape)
         return
     op = OPS[row.code]
-    gradient = {layout.MAP: _of_map, layout.REDUCE: _of_reduction, layout.ARRAYS: _of_arrays}[row.kind]
-    for k, name in enumerate(op.operands if op.operands != ("*",) else ("*",) * row.inputs):
-        if k < row.inputs and wanted[k] and name in op.gradients:
-            g = gradient(row, op, k, cotangents)
-            if g is not None:
-                yield k, _fitted(g, row, k)
+    names = op.operands if op.operands != ("*",) else ("*",) * row.inputs
+    asked = [k for k in range(min(len(names), row.inputs)) if wanted[k] and _takes_gradient(op, names[k])]
+    if asked and "wanted" in parameters(op.vjp.get(names[asked[0]], identity)):
+        together = _of_arrays(row, op, asked[0], cotangents, [names[k] for k in asked]) or {}
+        each = ((k, together.get(names[k])) for k in asked)
+    else:
+        gradient = {layout.MAP: _of_map, layout.REDUCE: _of_reduction, layout.ARRAYS: _of_arrays}[row.kind]
+        each = ((k, gradient(row, op, k, cotangents)) for k in asked)
+    for k, g in each:
+        if g is not None:
+            yield k, _fitted(g, row, k)
+
+
+def _takes_gradient(op: Op, name: str) -> bool:
+    """Whether an operand has a gradient, though its formula may be another row's affair in a compiled walk."""
+    return name in op.gradients or name in op.vjp
 
 
 def _fitted(g: Any, row: Row, k: int) -> Tensor:
@@ -258,7 +274,7 @@ def _unfolded(x: Tensor, mask: int, shape: tuple[int, ...]) -> Tensor:
     return x.reshape([1 if mask >> d & 1 else n for d, n in enumerate(shape)])  # type: ignore[attr-defined]
 
 
-def _of_arrays(row: Row, op: Op, k: int, cotangents: Cotangents) -> Any:
+def _of_arrays(row: Row, op: Op, k: int, cotangents: Cotangents, wanted: Sequence[str] = ()) -> Any:
     name = "*" if op.operands == ("*",) else op.operands[k]
     formula: Callable | None = op.vjp.get(name)
     if formula is None:
@@ -271,6 +287,7 @@ def _of_arrays(row: Row, op: Op, k: int, cotangents: Cotangents) -> Any:
         return None
     extra = {
         "position": k,
+        "wanted": wanted,
         "words": row.words,
         "shapes": [row.shape(j) if row.slots[j] else None for j in range(row.inputs)],
     }

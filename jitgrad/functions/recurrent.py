@@ -138,8 +138,8 @@ def walk_layer(
     products, kept = first(x, w_ih, b_ih, w_hh, b_hh, w_hr)
     h0, *c0 = [None if s is None else _straight(s) for s in states]
     if kind.has_cell:
-        return walk(products, kept, h0, w_hh, b_hh, sizes, *c0, w_hr)
-    return walk(products, kept, h0, w_hh, b_hh, sizes)
+        return walk(products, kept, h0, w_hh, b_hh, sizes, *c0, w_hr, x, w_ih, b_ih)
+    return walk(products, kept, h0, w_hh, b_hh, sizes, x, w_ih, b_ih)
 
 
 def _straight(x: Tensor) -> Tensor:
