@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 _loaded: dict[str, Any] = {}  # addresses and compile results by name
 _names: dict[int, str] = {}  # names by address
+OF_PYTHON = ("Py", "NRT_", "numba_")  # how functions are called that only a process with Numba has
 _compiled = 0  # modules that this process has turned into machine code
-INLINING = 50  # cost up to which a function is written out where it is called
+INLINING = 50  # for the engine: beyond small functions it makes it no faster, only larger, and ready later
 
 
 @functools.cache
@@ -46,15 +47,26 @@ def _object_code(module: ir.Module, light: bool, vectorize: bool) -> bytes:
 
     parsed = binding.parse_assembly(str(module))
     parsed.verify()
-    return _machine_code(parsed, light, vectorize)
+    code = _machine_code(parsed, light, vectorize)
+    # another process finds neither Python's functions nor Numba's: there the kernel would jump to nowhere
+    needed = [f.name for f in parsed.functions if f.is_declaration and f.name.startswith(OF_PYTHON)]
+    if needed:
+        raise ValueError(
+            f"a kernel must neither raise nor allocate, but this one calls {needed[0]}: mind divisions by what may be "
+            "zero, range() with a step that is not constant, and new arrays"
+        )
+    return code
 
 
-def _machine_code(parsed: Any, light: bool = False, vectorize: bool = False) -> bytes:
+def _machine_code(
+    parsed: Any, light: bool = False, vectorize: bool = False, inlining: int | None = None
+) -> bytes:
     """Optimise a module and emit it.
 
     Vector loops are explicit, so no pass has to look for them unless `vectorize` is set. A loop around a
     formula is staged as it should run: `light` only puts values into registers, in a third of the time.
-    Beyond small functions inlining does not make the engine faster, only larger and a third of a second later.
+    `inlining` is the cost up to which functions are written out where they are called; Python kernels need LLVM's
+    own limit, below which what Numba has for exceptions that they never raise does not go away.
     """
     from llvmlite import binding
 
@@ -64,8 +76,8 @@ def _machine_code(parsed: Any, light: bool = False, vectorize: bool = False) -> 
     options = binding.create_pipeline_tuning_options(speed_level=2)
     options.loop_vectorization = options.slp_vectorization = vectorize
     options.loop_unrolling = options.loop_interleaving = vectorize
-    if not vectorize:
-        options.inlining_threshold = INLINING
+    if inlining is not None:
+        options.inlining_threshold = inlining
     builder = binding.create_pass_builder(machine, options)
     if light:
         passes = binding.create_new_module_pass_manager()
@@ -186,7 +198,7 @@ def _link(functions: dict[str, tuple[Any, Any, Any]]) -> tuple[bytes, dict[str, 
     for function in whole.functions:
         if not function.is_declaration and function.name not in exported:
             function.linkage = "internal"
-    return _machine_code(whole), symbols
+    return _machine_code(whole, inlining=INLINING), symbols
 
 
 def _link_library(whole: Any, library: Any, seen: set[int]) -> None:

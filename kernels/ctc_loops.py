@@ -11,7 +11,7 @@ import math
 from typing import Any
 
 from .abi import ARRAY_ADDRESS, ARRAY_STRIDES, FLOAT64, INT64
-from .plain import accessors, address_of, attributes, described, helper, set_word, size_of, word
+from .plain import accessors, address_of, attributes, described, helper, set_word, share_of, size_of, word
 
 BAD_TARGET = 2  # as in `kernels.reports`
 NOTHING = -math.inf
@@ -22,7 +22,8 @@ BLANK, ZERO_INFINITY, REPORT = range(3)  # attributes
 @helper
 def log_sum(a, b, c):
     """The logarithm of a sum of three exponentials."""
-    top = max(a, b, c)
+    top = a if a > b else b
+    top = c if c > top else top
     if top == NOTHING:
         return top
     return top + math.log(math.exp(a - top) + math.exp(b - top) + math.exp(c - top))
@@ -82,7 +83,8 @@ def ctc(symbol: str, dtype: int) -> Any:
         batch, classes = size_of(record, 0, 1), size_of(record, 0, 2)
         lengths, y, sums = address_of(record, 2), address_of(record, 3), address_of(record, 4)
         rows, width = size_of(record, 4, 1), size_of(record, 4, 2)
-        for n in range(part, batch, parts):
+        begin, end = share_of(batch, part, parts)
+        for n in range(begin, end):
             steps, places = load_index(lengths, n), 2 * load_index(lengths, batch + n) + 1
             at = described_sequence(record, n, load_index(lengths, 2 * batch + n))
             base = n * rows * width
@@ -138,7 +140,8 @@ def ctc_backward(symbol: str, dtype: int) -> Any:
         rows, width = size_of(record, 4, 1), size_of(record, 4, 2)
         g, g_step = address_of(record, 5), word(described(record, 5), ARRAY_STRIDES)
         gradient = address_of(record, 7)
-        for n in range(part, batch, parts):
+        begin, end = share_of(batch, part, parts)
+        for n in range(begin, end):
             steps, places = load_index(lengths, n), 2 * load_index(lengths, batch + n) + 1
             at = described_sequence(record, n, load_index(lengths, 2 * batch + n))
             base = n * rows * width
