@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _loaded: dict[str, Any] = {}  # addresses and compile results by name
 _names: dict[int, str] = {}  # names by address
-OF_PYTHON = ("Py", "NRT_", "numba_")  # how functions are called that only a process with Numba has
+OF_PYTHON = ("PyErr_", "NRT_", "numba_")  # of exceptions, and of what only a process with Numba has
 _compiled = 0  # modules that this process has turned into machine code
 INLINING = 50  # for the engine: beyond small functions it makes it no faster, only larger, and ready later
 
@@ -48,7 +48,7 @@ def _object_code(module: ir.Module, light: bool, vectorize: bool) -> bytes:
     parsed = binding.parse_assembly(str(module))
     parsed.verify()
     code = _machine_code(parsed, light, vectorize)
-    # another process finds neither Python's functions nor Numba's: there the kernel would jump to nowhere
+    # a kernel runs without Python's lock, and another process does not find Numba's functions: it would jump to nowhere
     needed = [f.name for f in parsed.functions if f.is_declaration and f.name.startswith(OF_PYTHON)]
     if needed:
         raise ValueError(

@@ -114,7 +114,13 @@ def module_names():
 
 @pytest.mark.parametrize("name", module_names())
 def test_every_module_can_be_imported(name):
-    assert importlib.import_module(name).__doc__, f"{name} has no docstring"
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as missing:
+        if not name.startswith("jitgrad.benchmarks."):
+            raise
+        pytest.skip(f"a peer is not installed: {missing.name}")
+    assert module.__doc__, f"{name} has no docstring"
 
 
 @pytest.mark.skipif(not (ROOT / "kernels").is_dir(), reason="needs a source tree")

@@ -27,7 +27,7 @@ from .returned import Returned
 from .rewrites import REWRITES
 from .surroundings import entry_gradients, leaf_gradients
 from .tree import LEAF, constants_in, flatten, unflatten
-from .world import World
+from .world import World, compiles
 
 MAX_PROGRAMS = 16  # of one function; the one not used for longest makes room
 MAX_MISSES = 64  # recordings in a row of which none was replayed, before the function runs eagerly for good
@@ -54,6 +54,7 @@ class CompiledFunction:
             )
         self._options = dict(options or {})
         self._function = function
+        compiles(getattr(function, "__module__", None))
         self._fullgraph = fullgraph
         self.programs: list[Program] = []
         self._attempts = 0

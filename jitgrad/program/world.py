@@ -77,11 +77,23 @@ def same(a: Any, b: Any) -> bool:
     return False
 
 
+APPLICATION = "jitgrad.benchmarks"  # part of the package, but it uses the library as anybody does
+_own: set[str] = {"__main__", ""}  # packages that have compiled a function
+
+
+def compiles(module: str | None) -> None:
+    """Note that a function of this module is compiled: its package is the user's, even when it is installed."""
+    top = (module or "").partition(".")[0]
+    if top not in _own and top != "jitgrad":
+        _own.add(top)
+        is_users.cache_clear()
+
+
 @functools.cache
 def is_users(module: str | None) -> bool:
     """Whether a module of Python code is the user's: not jitgrad, the standard library or an installed package."""
     top = (module or "").partition(".")[0]
-    if top == "__main__" or not top:
+    if top in _own or (module or "").startswith(APPLICATION):
         return True
     if top in ("jitgrad", "builtins", "numpy") or top in sys.stdlib_module_names:
         return False
