@@ -136,7 +136,7 @@ def _root(into: int) -> int:
 def _flat(name: str, root: int, into: int) -> Tensor:
     """All of the memory as one dimension, with the history of `root`."""
     if root == 0:
-        return _unknown_memory(into)
+        return _unknown_memory(name, into)
     base = wrap(entries.retain(CONTEXT, root))
     if base.is_leaf and base.requires_grad:
         raise RuntimeError(
@@ -167,14 +167,13 @@ def _refuse(name: str) -> NoReturn:
     )
 
 
-def _unknown_memory(into: int) -> Tensor:
+def _unknown_memory(name: str, into: int) -> Tensor:
     """The storage from its beginning, for a view whose base nobody holds and that had no history."""
     flat = wrap(demand("detach", into))
     record = store.slot_table[flat._slot]
     storage = store.storage_table[record["storage"]]
     if storage["address"] == 0 or storage["size_class"] == layout.EXTERNAL:
-        record["address"] = store.slot_table[into]["address"]
-        _refuse("write")
+        _refuse(name)
     size = slot_dtype(into).itemsize
     numel = int(storage["bytes"]) // size
     record["address"], record["dims"], record["numel"] = storage["address"], 1, numel

@@ -285,12 +285,9 @@ def _of_arrays(row: Row, op: Op, k: int, cotangents: Cotangents, wanted: Sequenc
     names = parameters(formula)
     if all(cotangents[int(n[1:] or 0)] is None for n in names if _is_cotangent(n)):
         return None
-    extra = {
-        "position": k,
-        "wanted": wanted,
-        "words": row.words,
-        "shapes": [row.shape(j) if row.slots[j] else None for j in range(row.inputs)],
-    }
+    extra: dict[str, Any] = {"position": k, "wanted": wanted, "words": row.words}
+    if "shapes" in names:
+        extra["shapes"] = [row.shape(j) if row.slots[j] else None for j in range(row.inputs)]
     if "operands" in names:
         extra["operands"] = [row.value(j) for j in range(row.inputs)]
     return formula(formulas, *(_read(row, op, n, cotangents, extra) for n in names[1:]))
