@@ -13,7 +13,7 @@ import numpy as np
 from llvmlite import ir
 
 from . import vjps
-from .batch import Batch
+from .batch import Batch, Strip
 from .formula import exp, log
 from .math_exp import EXP_RANGE
 from .operands import Line, array_kernel, each_line
@@ -125,7 +125,7 @@ def reference_log_softmax(x: np.ndarray, dim: int) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True))
 
 
-def _lines(words: Sequence[int], samples: int, batch: int, dtype: int) -> list[int] | None:
+def _lines(words: Sequence[int], strip: Strip) -> list[int] | None:
     """Samples go one by one unless the lines run along them."""
     return list(words) if words[0] else None
 
