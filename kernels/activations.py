@@ -5,7 +5,20 @@ from __future__ import annotations
 import math
 
 from .elementwise import masked
-from .formula import absolute, erf, exp, expm1, like, maximum, minimum, sigmoid, softplus, tanh, where
+from .formula import (
+    absolute,
+    exp,
+    expm1,
+    gelu_slope,
+    like,
+    maximum,
+    minimum,
+    normal_cdf,
+    sigmoid,
+    softplus,
+    tanh,
+    where,
+)
 from .table import elementwise
 
 AWAY = {"x": {"away": 0.15}}
@@ -15,15 +28,6 @@ SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 GELU_CUBIC = 0.044715
-
-
-def _normal_cdf(x):
-    # as PyTorch has it; erfc would keep the relative error small far below zero, at half the speed
-    return 0.5 + 0.5 * erf(x * math.sqrt(0.5))
-
-
-def _normal_pdf(x):
-    return exp(-0.5 * (x * x)) / math.sqrt(2 * math.pi)
 
 
 def _gelu_inner(x):
@@ -85,8 +89,8 @@ elementwise(
 )
 elementwise(
     "gelu",
-    lambda x: x * _normal_cdf(x),
-    x=lambda x, g: g * (_normal_cdf(x) + x * _normal_pdf(x)),
+    lambda x: x * normal_cdf(x),
+    x=lambda x, g: g * gelu_slope(x),
 )
 elementwise(
     "gelu_tanh",

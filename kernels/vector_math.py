@@ -32,6 +32,7 @@ from .math_estimates import ratio, root
 from .math_exp import exp, exp2, expm1
 from .math_hyperbolic import cosh, sigmoid, sinh, softplus, tanh
 from .math_log import log, log1p, log2, log10
+from .math_normal import gelu_slope, normal_cdf
 from .math_power import power
 from .math_trig import cos, sin, tan
 
@@ -53,6 +54,7 @@ __all__ = [
     "floor",
     "floor_quotient",
     "fma",
+    "gelu_slope",
     "isnan",
     "log",
     "log1p",
@@ -60,6 +62,7 @@ __all__ = [
     "log10",
     "maximum",
     "minimum",
+    "normal_cdf",
     "power",
     "ratio",
     "rint",
