@@ -81,7 +81,7 @@ def _bounds(low: Any, high: Any) -> tuple[float, float]:
 
 
 def _cast_for(x: Tensor, bound: Any) -> Any:
-    if not isinstance(bound, Tensor):
+    if not isinstance(bound, Tensor) or dtype_code(bound) == dtype_code(x):
         return bound
     common = result_type((x, bound))
     return bound if bound.dtype is common else bound.to(common)

@@ -15,7 +15,7 @@ from ..kernels import BY_NAME
 from ..kernels.abi import DTYPE_NAMES
 from ..operators import number_tensor
 from ..store import store
-from ._call import require_tensors, tensor_of, unary
+from ._call import dtype_code, require_tensors, tensor_of, unary
 
 __all__ = ["clone"]
 
@@ -129,7 +129,9 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     RuntimeError
         When the shape of `src` does not broadcast to this one.
     """
-    source = cast(tensor_of(src, "copy_", "src"), self.dtype)
+    source = tensor_of(src, "copy_", "src")
+    if dtype_code(source) != dtype_code(self):
+        source = cast(source, self.dtype)
     self._become(call(_OVERWRITE, (self, source), (), self._slot))
     return self
 
