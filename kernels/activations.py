@@ -7,8 +7,10 @@ import math
 from .elementwise import masked
 from .formula import (
     absolute,
+    decay_below,
     exp,
     expm1,
+    expm1_below,
     gelu_slope,
     like,
     maximum,
@@ -69,9 +71,9 @@ elementwise(
 )
 elementwise(
     "elu",
-    lambda x, alpha: where(x > 0, x, alpha * expm1(minimum(x, like(x, 0)))),
+    lambda x, alpha: where(x > 0, x, alpha * expm1_below(x)),
     attributes=("alpha",),
-    x=lambda x, g, alpha: where(x > 0, g, g * alpha * exp(minimum(x, like(x, 0)))),
+    x=lambda x, g, alpha: where(x > 0, g, g * alpha * decay_below(x)),
     samples=AWAY | {"alpha": 1.3},
 )
 elementwise(
@@ -83,8 +85,8 @@ elementwise(
 )
 elementwise(
     "selu",
-    lambda x: SELU_SCALE * where(x > 0, x, SELU_ALPHA * expm1(minimum(x, like(x, 0)))),
-    x=lambda x, g: g * SELU_SCALE * where(x > 0, like(x, 1), SELU_ALPHA * exp(minimum(x, like(x, 0)))),
+    lambda x: SELU_SCALE * where(x > 0, x, SELU_ALPHA * expm1_below(x)),
+    x=lambda x, g: g * where(x > 0, like(x, SELU_SCALE), SELU_SCALE * SELU_ALPHA * decay_below(x)),
     samples=AWAY,
 )
 elementwise(

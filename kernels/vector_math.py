@@ -29,7 +29,7 @@ from .math_basic import (
 from .math_core import fma
 from .math_erf import erf, erfc
 from .math_estimates import ratio, root
-from .math_exp import exp, exp2, expm1
+from .math_exp import decay, decay_below, exp, exp2, expm1, expm1_below
 from .math_hyperbolic import cosh, sigmoid, sinh, softplus, tanh
 from .math_log import log, log1p, log2, log10
 from .math_normal import gelu_slope, normal_cdf
@@ -46,11 +46,14 @@ __all__ = [
     "copysign",
     "cos",
     "cosh",
+    "decay",
+    "decay_below",
     "erf",
     "erfc",
     "exp",
     "exp2",
     "expm1",
+    "expm1_below",
     "floor",
     "floor_quotient",
     "fma",

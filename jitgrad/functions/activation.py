@@ -9,7 +9,8 @@ from typing import Any
 from .._tensor import Tensor, wrap
 from ..kernels import BY_NAME
 from ._call import apply_floats, pointwise, tensor_of, unary, unary_in_place
-from .elementwise import erf, exp
+from .bounds import minimum
+from .elementwise import erf, exp, expm1
 
 __all__ = ["absolute_error", "bce", "bce_with_logits", "celu", "elu", "gelu", "hardsigmoid",
            "hardswish", "hardtanh", "huber", "kl_div_pointwise", "leaky_relu", "logsigmoid",
@@ -108,6 +109,15 @@ def _gelu_slope(x: Tensor) -> Tensor:
     return _normal_cdf(x) + x * exp(-0.5 * (x * x)) / math.sqrt(2 * math.pi)
 
 
+def _decay_below(x: Tensor) -> Tensor:
+    return exp(minimum(x, 0.0))
+
+
+def _expm1_below(x: Tensor) -> Tensor:
+    return expm1(minimum(x, 0.0))
+
+
+Tensor._decay_below, Tensor._expm1_below = _decay_below, _expm1_below
 Tensor._normal_cdf, Tensor._gelu_slope = _normal_cdf, _gelu_slope
 for _name in ("relu", "relu6", "selu", "silu", "mish", "hardswish", "hardsigmoid"):
     setattr(Tensor, _name + "_", unary_in_place(_name))
