@@ -31,6 +31,7 @@ SLOPE = (
     ),
 )
 SLOPE_TOP = 6.0
+DENSITY_TOP = 40.0  # beyond it the density is 0, in float64 too
 
 
 def _odd_ratio(x: Vec, table: tuple[tuple[float, ...], tuple[float, ...]]) -> Vec:
@@ -41,7 +42,7 @@ def _odd_ratio(x: Vec, table: tuple[tuple[float, ...], tuple[float, ...]]) -> Ve
 
 
 def normal_cdf(x: Vec) -> Vec:
-    """The normal distribution function; largest absolute errors 2**-22.5 and 2**-52."""
+    """The normal distribution function; largest absolute errors 2**-21.9 and 2**-50.9.9."""
     if is_double(x):
         # erfc would keep the relative error small far below zero, at half the speed
         return 0.5 + 0.5 * erf(x * math.sqrt(0.5))
@@ -50,7 +51,8 @@ def normal_cdf(x: Vec) -> Vec:
 
 
 def gelu_slope(x: Vec) -> Vec:
-    """``cdf(x) + x density(x)``, the derivative of ``x cdf(x)``; largest absolute errors 2**-22.2 and 2**-51."""
+    """``cdf(x) + x density(x)``, the derivative of ``x cdf(x)``; largest absolute errors 2**-21.9 and 2**-50.9."""
     if is_double(x):
-        return normal_cdf(x) + x * exp(-0.5 * (x * x)) / math.sqrt(2 * math.pi)
+        near = at_least(at_most(x, DENSITY_TOP), -DENSITY_TOP)
+        return normal_cdf(x) + near * exp(-0.5 * (near * near)) / math.sqrt(2 * math.pi)
     return 0.5 + _odd_ratio(at_least(at_most(x, SLOPE_TOP), -SLOPE_TOP), SLOPE)
