@@ -18,7 +18,7 @@ from llvmlite import ir
 from . import abi, vjps
 from .formula import log
 from .host import host
-from .math_core import any_lane
+from .math_core import any_lane, outlined
 from .math_exp import decay
 from .nest import share, spread
 from .operands import Arrays, Line, array_kernel
@@ -193,7 +193,8 @@ def _add_blocks(
         return Vec(scope, b.load(cell), abi.FLOAT64)
 
     def take_logarithms() -> None:
-        b.store((loaded(sums) + log(loaded(products))).value, sums)
+        (logs,) = outlined("logarithms", lambda x: [log(x)], [loaded(products)], [abi.FLOAT64])
+        b.store((loaded(sums) + logs).value, sums)
         b.store(wide[1].value, products)
 
     with blocks(block, I64(0), rows, _row_pointers(arrays, (0,), dtype)) as first:

@@ -20,7 +20,8 @@ from .operands import Arrays, Combine, Line, each_line
 from .rows_walk import lane_by_lane
 from .stage import ELEMENT, I64, MASK, Scope, Vec
 
-VECTORS = (1, 2)  # of a row that is short
+VECTORS = (1, 2)  # of a short row: written out
+MOST = 8  # vectors of a row that is taken in a block, in a loop
 ALIGNMENT = 64
 
 
@@ -31,8 +32,22 @@ def _cells(scope: Scope, kind: ir.Type, count: int) -> ir.Value:
     return scope.b.gep(cells, [I64(0), I64(0)])
 
 
+def _transposed(scope: Scope, rows: ir.Value, dtype: int, combine: Combine) -> Vec:
+    """As many vectors as they have lanes, each folded, one a lane: a function that all loops of a kernel share."""
+    module, name = scope.b.module, f"fold_{combine.__name__}"
+    function = module.globals.get(name)
+    if function is None:
+        function = ir.Function(module, ir.FunctionType(scope.type(dtype), [rows.type]), name)
+        function.linkage = "internal"
+        function.attributes.add("noinline")
+        inner = Scope(ir.IRBuilder(function.append_basic_block("entry")), scope.lanes)
+        places = [inner.at(function.args[0], k * scope.lanes) for k in range(scope.lanes)]
+        inner.b.ret(lane_by_lane([inner.load(p, dtype) for p in places], combine).value)
+    return Vec(scope, scope.b.call(function, [rows]), dtype)
+
+
 class Rows(Line):
-    """A block of rows, each of at most so many vectors; numbers of the rows stand one a lane.
+    """A block of rows, each of at most so many vectors. Numbers of the rows stand one a lane.
 
     Parameters
     ----------
@@ -43,6 +58,7 @@ class Rows(Line):
     dtypes : sequence of int
         Dtype codes of the arrays, all of one size.
     vectors : int
+        0 for a loop over up to `MOST` of them.
     """
 
     def __init__(self, scope: Scope, size: ir.Value, dtypes: Sequence[int], vectors: int) -> None:
@@ -53,7 +69,7 @@ class Rows(Line):
         self._masks = [scope.tail_mask(b.sub(size, place)) for place in self._places]
         self._starts = [_cells(scope, I64, lanes) for _ in dtypes]
         self._scratch = _cells(scope, ELEMENT[dtypes[0]], lanes * lanes)
-        self._aside = _cells(scope, ELEMENT[dtypes[0]], lanes * lanes * vectors)
+        self._aside = _cells(scope, ELEMENT[dtypes[0]], lanes * lanes * (vectors or MOST))
         zero = scope.constant(dtypes[0], 0.0)
         for k in range(lanes):
             scope.store(zero, scope.at(self._scratch, k * lanes))
@@ -79,14 +95,20 @@ class Rows(Line):
         """Fold ``element(i, mask)`` over each row: one number a lane."""
         s, lanes = self.scope, self.scope.lanes
         start = s.constant(self.dtypes[0], initial)
+
+        def turn(total: Vec, place: ir.Value, mask: ir.Value) -> Vec:
+            return Vec(s, mask, MASK).select(combine(total, element(place, mask)), total)
+
         with self.each_row() as row:
             total = start
             for place, mask in zip(self._places, self._masks, strict=True):
-                value = element(place, mask)
-                total = Vec(s, mask, MASK).select(combine(total, value), total)
+                total = turn(total, place, mask)
+            if not self._places:
+                with s.carried(I64(0), self.size, lanes, [start]) as (i, (before,), carry):
+                    carry.next(turn(before, i, s.tail_mask(self.b.sub(self.size, i))))
+                total = carry.final[0]
             s.store(total, s.at(self._scratch, self.b.mul(row, I64(lanes))))
-        rows = [s.load(s.at(self._scratch, k * lanes), self.dtypes[0]) for k in range(lanes)]
-        return lane_by_lane(rows, combine)
+        return _transposed(s, self._scratch, self.dtypes[0], combine)
 
     def keep(self, value: Vec) -> Callable[..., Vec]:
         """A number of each row, for use beside its elements, or in another scope beside it alone."""
@@ -104,7 +126,7 @@ class Rows(Line):
 
     def place_by(self, i: ir.Value) -> ir.Value:
         """Where element `i` of the row has been put by."""
-        first = self.b.mul(self.row, I64(len(self._places) * self.scope.lanes))
+        first = self.b.mul(self.row, I64((len(self._places) or MOST) * self.scope.lanes))
         return self.scope.at(self._aside, self.b.add(first, i))
 
     def each(self, element: Callable) -> None:
@@ -116,6 +138,9 @@ class Rows(Line):
         """Call ``element(i, mask)`` over the row at which an `each_row` stands."""
         for place, mask in zip(self._places, self._masks, strict=True):
             element(place, mask)
+        if not self._places:
+            with self.scope.loop(I64(0), self.size, self.scope.lanes) as i:
+                element(i, self.scope.tail_mask(self.b.sub(self.size, i)))
 
 
 def short_rows(
@@ -132,13 +157,13 @@ def short_rows(
         if not sizes:
             otherwise()
             return
-        with b.if_else(b.icmp_signed("<=", size, I64(sizes[0] * lanes))) as (short, longer):
+        with b.if_else(b.icmp_signed("<=", size, I64((sizes[0] or MOST) * lanes))) as (short, longer):
             with short:
                 write(Rows(Scope(b, lanes), size, dtypes, sizes[0]))
             with longer:
                 choose(sizes[1:])
 
-    choose(VECTORS if lanes > 1 else ())
+    choose((*VECTORS, 0) if lanes > 1 else ())
 
 
 @contextmanager
