@@ -14,7 +14,7 @@ from ..dtypes import category
 from ..engine.entry import entries
 from ..engine.layout import BAD_DTYPE
 from ..kernels import BY_NAME
-from ..operators import as_operand, binary
+from ..operators import as_operand, binary, number_tensor
 from ._call import (
     apply_three,
     as_tensors,
@@ -273,6 +273,8 @@ _LERP = BY_NAME["lerp"].code
 
 def lerp(input: Tensor | float, end: Tensor | float, weight: Tensor | float) -> Tensor:
     """``input + weight * (end - input)``."""
+    if type(weight) is float and isinstance(input, Tensor) and is_floating(input):
+        weight = number_tensor(weight, input.dtype)
     try:
         result = entries.ternary(_LERP, input, end, weight)
     except TypeError:  # numbers among them
@@ -395,6 +397,8 @@ def _into(name: str) -> Callable[..., Tensor]:
 
     def run(self: Tensor, a: Any, b: Any, *, value: float = 1) -> Tensor:
         floats = (float(value),) if op.attributes else ()
+        if type(b) is float and is_floating(self):
+            b = number_tensor(b, self.dtype)
         try:
             slot = apply_three(op, self, a, b, floats, self._slot)
         except AttributeError:  # a number among them

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 
 from .._tensor import Tensor
-from ..dispatch import call
+from ..dispatch import CONTEXT, call
 from ..dtypes import bool_, check_device, device, dtype, float32, float64, int32, int64, to_dtype, uint8
+from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, S_DTYPE, S_FLAGS, SLOT_WORDS
 from ..kernels import BY_NAME
-from ..kernels.abi import DTYPE_NAMES
+from ..kernels.abi import DTYPE_NAMES, FLOAT32
 from ..operators import number_tensor
 from ..store import store
 from ._call import dtype_code, require_tensors, tensor_of, unary
@@ -138,6 +139,12 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Overwrite all values with one number."""
+    if (type(value) is float or type(value) is int) and dtype_code(self) >= FLOAT32:
+        slot = self._slot
+        status = entries.apply_number(CONTEXT, _OVERWRITE.code, slot, slot, value, 0, 2, 0)
+        if status >= 0:
+            self._become(status)
+            return self
     if isinstance(value, Tensor):
         if value.ndim:
             raise RuntimeError(
