@@ -151,7 +151,7 @@ def promoted(op: Op, operands: Sequence[Any], into: int) -> list[Any]:
     if common.code not in op.dtypes:
         refuse_dtype(op, operands, into)
     return [
-        x if x is None or d != layout.SAME or x.dtype is common else x.to(common)
+        x if x is None or d != layout.SAME else x._cast(common)
         for x, d in zip(operands, op.operand_dtypes, strict=True)
     ]
 

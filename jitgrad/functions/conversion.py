@@ -164,6 +164,7 @@ def zero_(self: Tensor) -> Tensor:
     return fill_(self, 0)
 
 
+Tensor._cast = cast  # what promotion of dtypes calls
 Tensor.clone, Tensor.contiguous, Tensor.to, Tensor.cpu = clone, contiguous, to, cpu
 Tensor.type_as, Tensor.type, Tensor.copy_, Tensor.fill_, Tensor.zero_ = type_as, type_, copy_, fill_, zero_
 for _names, _target in (("float", float32), ("double", float64), ("int", int32), ("long", int64),
