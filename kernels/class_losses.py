@@ -9,13 +9,15 @@ number of threads; the gradients are shared out.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy
 from functools import partial
 
 import numpy as np
 from llvmlite import ir
 
 from . import abi, vjps
+from .batch import Batch, Strip
 from .formula import log
 from .host import host
 from .math_core import any_lane, outlined
@@ -64,6 +66,12 @@ class _Targets:
     def class_lanes(self, scope: Scope) -> Vec:
         """The number of classes in every lane."""
         return scope.splat(self.classes, abi.INT64)
+
+    def beginning_at(self, row: ir.Value) -> _Targets:
+        """These targets without those of the rows before a row."""
+        other = copy(self)
+        other.pointer = self.arrays.scope.at(self.pointer, self.b.mul(row, self.stride))
+        return other
 
     def total(self, rows: ir.Value) -> ir.Value:
         """How many rows count."""
@@ -231,12 +239,17 @@ def _take_logarithm(one: Scope, product: ir.Value, total: ir.Value) -> None:
 
 
 def build_cross_entropy_backward(symbol: str, dtype: int) -> ir.Module:
-    """``gx = (softmax(x) - onehot(target)) g / count``, 0 for ignored rows; arrays x, target, y, g, gx, -."""
+    """``gx = (softmax(x) - onehot(target)) g / count``, 0 for ignored rows; arrays x, target, y, g, gx, -.
+
+    All targets are here, because they are counted, also where x has some of the batch's rows only: attribute 2 is
+    the number of the first.
+    """
     module, arrays, part, parts = array_kernel(symbol)
     b, one = arrays.b, arrays.scope
     rows = arrays.size(0, 0)
     targets = _Targets(arrays, 1, arrays.word(0), arrays.size(0, 1))
-    count = Vec(one, b.sitofp(targets.total(rows), F64), abi.FLOAT64)
+    count = Vec(one, b.sitofp(targets.total(arrays.size(1, 0)), F64), abi.FLOAT64)
+    targets = targets.beginning_at(arrays.word(2))
     scale = (one.load(arrays.pointer(3, dtype), dtype).to(abi.FLOAT64) / count).to(dtype)
     begin, end = share(one, rows, part, parts, 1)
 
@@ -362,6 +375,11 @@ def reference_nll(logp: np.ndarray, target: np.ndarray) -> np.ndarray:
     return -logp[np.arange(len(target)), target]
 
 
+def _some_rows(words: Sequence[int], strip: Strip) -> list[int]:
+    ignored, report, first = words
+    return [ignored, report, first + strip.first * strip.rows]
+
+
 array_op(
     "cross_entropy_mean",
     ("x", "target"),
@@ -373,6 +391,7 @@ array_op(
     rule=SCALAR,
     reference=reference_cross_entropy,
     grad_name="CrossEntropyMean",
+    batch=Batch({"x": 0}, ("target", "g"), attributes=_some_rows),
 )
 array_op(
     "nll_gather",

@@ -149,11 +149,11 @@ def cross_entropy_mean(input: Tensor, target: Tensor, ignore_index: int = -100) 
     """
     known = _ignored_words.get(ignore_index)
     if known is None:
-        words = array("q", (ignore_index, REPORT_ADDRESS))
+        words = array("q", (ignore_index, REPORT_ADDRESS, 0))
         known = _ignored_words[ignore_index] = words, words.buffer_info()[0]
     try:
         slot = entries.apply(
-            CONTEXT, CROSS_ENTROPY_CODE, 0, input._slot, target._slot, 0, 0, known[1], 2
+            CONTEXT, CROSS_ENTROPY_CODE, 0, input._slot, target._slot, 0, 0, known[1], 3
         )  # fmt: skip
     except AttributeError:
         require_tensors("cross_entropy", input, target)

@@ -233,19 +233,21 @@ def narrowed(row: Row, cut: Cut, batch: int, first: int, last: int, places: dict
 
 
 def _narrow_arrays(words: np.ndarray, row: Row, strip: Strip) -> None:
-    batch, samples = strip.batch, strip.samples
+    batch, samples, rows = strip.batch, strip.samples, 0
     op = _batched(row)
     assert op is not None and op.batch is not None
     for k, role in enumerate(roles(op.code, row.variant > 0)[: int(words[R_COUNT])]):
         at = A_ARRAYS + k * ARRAY_WORDS
         # an operand that is not read is not there, but its shape may be asked for
         if 0 <= role < words[at + ARRAY_DIMS] and words[at + ARRAY_SHAPE + role] % batch == 0:
-            words[at + ARRAY_SHAPE + role] = words[at + ARRAY_SHAPE + role] // batch * samples
+            own = int(words[at + ARRAY_SHAPE + role]) // batch
+            rows = rows or own
+            words[at + ARRAY_SHAPE + role] = own * samples
             words[at + ARRAY_NUMEL] = words[at + ARRAY_NUMEL] // batch * samples
         elif role == WORKSPACE:
             words[at + ARRAY_SHAPE] = words[at + ARRAY_NUMEL] = words[at + ARRAY_NUMEL] // batch * samples
     begin = int(words[R_ATTRS])
-    narrow = op.batch.attributes(words[begin:].tolist(), strip)
+    narrow = op.batch.attributes(words[begin:].tolist(), strip._replace(rows=rows))
     assert narrow is not None
     words[begin:] = narrow
 
