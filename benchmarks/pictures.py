@@ -13,7 +13,7 @@ import matplotlib
 matplotlib.use("Agg")  # no window: must come before pyplot
 import matplotlib.pyplot as plt
 import numpy as np
-from cells import Cell
+from cells import OTHER_WORK, Cell
 from measure import PEERS
 from workloads import TITLES, WORKLOADS
 
@@ -52,7 +52,7 @@ def draw(cells: Sequence[Cell], about: dict[str, Any], folder: Path) -> list[str
     caption = f"{about['date']}; {about['machine']}; load {about['load'][0]}"
     with plt.rc_context(STYLE):
         for name, function in PICTURES.items():
-            figure = function([c for c in cells if c.values])
+            figure = function([c for c in cells if c.values and c.note != OTHER_WORK])
             if figure is None:
                 continue
             figure.text(0.01, -0.02, caption, fontsize=7, color="gray")

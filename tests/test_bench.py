@@ -53,7 +53,8 @@ def test_libraries_ways_and_single_peers_can_be_chosen():
         *("jax-1", "jax-scan-1", "numpy-1"),
     }
     assert [p.key for p in plan("--peers", "jitgrad-loop-1,torch-2").peers] == ["jitgrad-loop-1", "torch-2"]
-    assert not any(p.kind == "torch-compile" for p in plan().peers)
+    assert not any(p.kind == "torch-compile" for p in plan("--no-torch-compile").peers)
+    assert not any(p.kind == "torch-compile" for p in plan("--short").peers)
     assert any(p.kind == "torch-compile" for p in plan("--torch-compile").peers)
 
 
@@ -145,7 +146,7 @@ def test_a_child_that_cannot_says_why():
 
 
 def test_other_losses_are_other_work():
-    result = measure.Result("W1", {"a-1": 1.0, "b-1": 1.0005, "c-1": 1.1, "d-1": float("nan")}, {}, {})
+    result = measure.Result("W1", {"a-1": 1.0, "b-1": 1.0005, "c-1": 1.1, "d-1": float("nan")}, {}, {}, {})
     assert set(result.other_work) == {"c-1", "d-1"}
 
 
