@@ -46,13 +46,15 @@ STYLE = {
 }
 
 
-def draw(cells: Sequence[Cell], about: dict[str, Any], folder: Path) -> list[str]:
-    """Write all pictures that the cells allow; their names."""
+def draw(
+    cells: Sequence[Cell], about: dict[str, Any], folder: Path, names: Sequence[str] | None = None
+) -> list[str]:
+    """Write all pictures that the cells allow, or those of some names; the names of the files."""
     written = []
     caption = f"{about['date']}; {about['machine']}; load {about['load'][0]}"
     with plt.rc_context(STYLE):
-        for name, function in PICTURES.items():
-            figure = function([c for c in cells if c.values and c.note != OTHER_WORK])
+        for name in PICTURES if names is None else names:
+            figure = PICTURES[name]([c for c in cells if c.values and c.note != OTHER_WORK])
             if figure is None:
                 continue
             figure.text(0.01, -0.02, caption, fontsize=7, color="gray")
@@ -84,7 +86,7 @@ def _best_of_kinds(cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
 
 
 def speedups(cells: Sequence[Cell]) -> Any:
-    """How many times as long others take, for each workload."""
+    """How many times as long others take: a panel for each workload, the same row for the same library in all."""
     best = {n: line for n, line in _best_of_kinds(_of(cells, "steps")).items() if OURS in line}
     kinds = [
         k for k in LABELS if k not in (OURS, "jitgrad-call") and any(k in line for line in best.values())
@@ -92,45 +94,48 @@ def speedups(cells: Sequence[Cell]) -> Any:
     if not kinds:
         return None
     names = [n for n in WORKLOADS if n in best]
-    height = 0.9 + sum(0.25 + 0.17 * len(_shown(best[n], kinds)) for n in names)
-    figure, axes = plt.subplots(figsize=(9, height))
-    figure.subplots_adjust(top=1 - 0.1 / height, bottom=0.6 / height)
-    at, ticks = 0.0, []
-    for name in names:
-        shown = _shown(best[name], kinds)
-        for k, kind in enumerate(shown):
-            ratio = best[name][kind] / best[name][OURS]
-            axes.barh(at + k, ratio - 1, left=1, height=0.85, color=_colour(kind))
-            beyond = ratio >= 1
-            axes.annotate(
-                f"{ratio:.2g}" if ratio < 10 else f"{ratio:.0f}",
-                (ratio, at + k),
-                (3 if beyond else -3, 0),
-                textcoords="offset points",
-                va="center",
-                ha="left" if beyond else "right",
-                fontsize=7,
-            )
-        ticks.append((at + (len(shown) - 1) / 2, name))
-        at += len(shown) + 1.2
-    axes.set_yticks([y for y, _ in ticks], [f"{n}  {_short(TITLES[n])}" for _, n in ticks])
-    axes.set_xscale("log")
-    axes.margins(x=0.12)
-    axes.set_ylim(-1, at - 0.7)
-    axes.axvline(1, color=COLOURS["jitgrad"], linewidth=2)
-    axes.invert_yaxis()
-    axes.grid(axis="y", visible=False)
-    axes.set_xlabel("time of a training step, in steps of jitgrad's compiled loop (at the line)")
-    handles = [plt.Rectangle((0, 0), 1, 1, color=_colour(k)) for k in kinds]
-    labels = [LABELS[k] for k in kinds]
-    axes.legend(
-        handles, labels, ncols=4, frameon=False, loc="lower center", bbox_to_anchor=(0.4, 1.0), fontsize=8
-    )
+    across = min(3, -(-len(names) // 2))
+    down = -(-len(names) // across)
+    size = (1.6 + 3.3 * across, 0.8 + down * (0.5 + 0.17 * len(kinds)))
+    figure, grid = plt.subplots(down, across, figsize=size, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(names) :]:
+        axes.set_visible(False)
+    for axes, name in zip(grid.flat, names, strict=False):
+        _panel(axes, best[name], kinds)
+        axes.set_title(textwrap.fill(f"{name}  {_short(TITLES[name])}", 46), fontsize=9, loc="left")
+    first = grid[0, 0]
+    first.set_yticks(range(len(kinds)), [LABELS[k] for k in kinds], fontsize=8)
+    first.set_ylim(len(kinds) - 0.4, -0.6)
+    first.set_xscale("log")
+    ratios = [line[k] / line[OURS] for line in best.values() for k in line if k in kinds]
+    first.set_xlim(min(1, *ratios) / 4, max(1, *ratios) * 5)  # with room for the numbers
+    first.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    for k, axes in enumerate(grid.flat[: len(names)]):
+        axes.tick_params(labelbottom=k + across >= len(names), labelsize=8)
+    figure.supxlabel("time of a training step, in steps of jitgrad's compiled loop (the line)", fontsize=10)
+    figure.tight_layout(h_pad=1.2)
     return figure
 
 
-def _shown(line: dict[str, float], kinds: Sequence[str]) -> list[str]:
-    return [k for k in kinds if k in line]
+def _panel(axes: Any, line: dict[str, float], kinds: Sequence[str]) -> None:
+    """Bars from 1 to what each library takes; nothing where it has no such workload."""
+    for at, kind in enumerate(kinds):
+        if kind not in line:
+            continue
+        ratio = line[kind] / line[OURS]
+        axes.barh(at, ratio - 1, left=1, height=0.85, color=_colour(kind))
+        beyond = ratio >= 1
+        axes.annotate(
+            f"{ratio:.2g}" if ratio < 10 else f"{ratio:,.0f}",
+            (ratio, at),
+            (3 if beyond else -3, 0),
+            textcoords="offset points",
+            va="center",
+            ha="left" if beyond else "right",
+            fontsize=7,
+        )
+    axes.axvline(1, color=COLOURS["jitgrad"], linewidth=2)
+    axes.grid(axis="y", visible=False)
 
 
 def _short(title: str) -> str:
@@ -237,7 +242,7 @@ def scaling(cells: Sequence[Cell]) -> Any:
 
 def ops(cells: Sequence[Cell]) -> Any:
     """Rates of all operations by size, in the middle and from the slowest to the fastest tenth."""
-    found = [c for c in _of(cells, "ops") if " forward " in c.case]
+    found = [c for c in _of(cells, "ops") if " forward " in c.case and c.note.endswith("GB/s")]
     if not found:
         return None
     figure, axes = plt.subplots(figsize=(8, 4.5))
@@ -252,7 +257,7 @@ def ops(cells: Sequence[Cell]) -> Any:
         axes.plot(
             sizes, middle, marker="o", color=_colour(library), label=f"{library}, {len(by_size[sizes[0]])}"
         )
-    peaks = sorted((int(c.case.split()[-1]), c.best) for c in _of(cells, "ops") if c.peer == "machine")
+    peaks = sorted((int(c.case.split()[-1]), c.best) for c in _of(cells, "ops") if c.unit == "GB/s")
     if peaks:
         axes.plot(*zip(*peaks, strict=True), color="black", linestyle=":", label="copy without a call")
     axes.set(xscale="log", yscale="log", xlabel="elements", ylabel="GB/s read and written")
@@ -271,7 +276,7 @@ def products(cells: Sequence[Cell]) -> Any:
         return None
     figure, axes = plt.subplots(figsize=(8, 4.5))
     for library in dict.fromkeys(c.peer for c in found):
-        mine = [c for c in found if c.peer == library and c.case[0].isdigit()]
+        mine = [c for c in found if c.peer == library and c.case.count("x") == 1]
         line = sorted((int(c.case.split("x")[0]), c.best) for c in mine)
         if line:
             axes.plot(

@@ -65,8 +65,9 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _microseconds(seconds: float) -> str:
-    return f"{1e6 * seconds:.0f}" if seconds >= 1e-4 else f"{1e6 * seconds:.3g}"
+def microseconds(seconds: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{1e6 * seconds:,.0f}" if seconds >= 1e-4 else f"{1e6 * seconds:.3g}"
 
 
 def report(
@@ -92,7 +93,7 @@ def report(
         rows = []
         for name, line in times.items():
             marks = {
-                k: f"{_microseconds(t)}{' (other work)' if (name, k) in other else ''}"
+                k: f"{microseconds(t)}{' (other work)' if (name, k) in other else ''}"
                 for k, t in line.items()
             }
             rows.append([f"{name}: {TITLES[name]}", *[marks.get(p.key, "-") for p in peers]])

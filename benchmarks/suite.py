@@ -119,6 +119,10 @@ def run(options: argparse.Namespace) -> int:
     )
     for path in (options.out, options.json and options.json.parent):
         _writable(path)
+    if options.readme:
+        from readme import checked
+
+        checked(options.readme)  # before anything is measured
     cells: list[Cell] = []
     parts: list[str] = []
     said: list[str] = []
@@ -164,6 +168,10 @@ def _writable(folder: Path | None) -> None:
 
 def _write(options: argparse.Namespace, cells: list[Cell], where: dict[str, Any], markdown: str) -> None:
     whole = json.dumps(write_cells(cells, where), indent=1) + "\n"
+    if options.readme:
+        import readme
+
+        readme.write(cells, where, options.readme)
     if options.json:
         options.json.write_text(whole)
     if options.out is None:

@@ -33,7 +33,7 @@ HAS = {
     "autograd": (*NETWORKS, *SCALING, "W6", "W7", "W9", "W11"),
 }
 WHY = {
-    ("micrograd", ""): "it has no tanh and no logarithm",
+    ("micrograd", ""): "it knows scalars only, and neither tanh nor logarithm",
     ("sklearn", ""): "it knows multilayer perceptrons only",
     ("tinygrad", "W7"): "the unrolled steps compile for minutes",
     ("tinygrad", "W11"): "ten thousand operations in one expression",

@@ -120,18 +120,23 @@ def torch_compiled(threads: int) -> Kind:
         if name not in STEPS:
             raise Skip("not a training step")
         built = workload(name, torch)
-        forward, update = torch.compile(built.forward), torch.compile(built.optimizer.step)
-
-        def step(x: Any, y: Any) -> Any:
-            built.optimizer.zero_grad()
-            loss = forward(x, y)
-            loss.backward()
-            update()
-            return loss
-
-        return _every_step(step, built.data)
+        return _every_step(compiled_by_torch(torch, built), built.data)
 
     return Kind(f"PyTorch {torch.__version__}", begin)
+
+
+def compiled_by_torch(torch: Any, built: Any) -> Callable[..., Any]:
+    """A workload's step through torch.compile."""
+    forward, update = torch.compile(built.forward), torch.compile(built.optimizer.step)
+
+    def step(x: Any, y: Any) -> Any:
+        built.optimizer.zero_grad()
+        loss = forward(x, y)
+        loss.backward()
+        update()
+        return loss
+
+    return step
 
 
 # others ----------------------------------------------------------------------------------------------

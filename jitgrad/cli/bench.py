@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--python", default=sys.executable, metavar="PATH", help="interpreter for libraries that are not here"
     )
     add("--out", type=Path, metavar="DIR", help="write bench.json, bench.md and pictures there")
+    add("--readme", type=Path, metavar="FILE", help="put the table of steps and its picture into this README")
     add("--json", type=Path, metavar="FILE", help="write the numbers alone to this file")
 
 
