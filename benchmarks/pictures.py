@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,27 +13,12 @@ matplotlib.use("Agg")  # no window: must come before pyplot
 import matplotlib.pyplot as plt
 import numpy as np
 from cells import OTHER_WORK, Cell
-from measure import PEERS
+from curves import scaling
+from looks import COLOURS, LABELS, colour, of_section
+from roofline import roofline
 from workloads import TITLES, WORKLOADS
 
 OURS = "jitgrad-loop"
-COLOURS = {
-    "jitgrad": "#0b6e4f",
-    "torch": "#d1495b",
-    "torch-compile": "#e8998d",
-    "jax": "#30638e",
-    "jax-scan": "#8fb8de",
-    "numba": "#edae49",
-    "tuned": "#444444",
-    "numpy": "#9a8c98",
-    "autograd": "#bc8034",
-    "mygrad": "#7b5ea7",
-    "tinygrad": "#66a182",
-    "micrograd": "#c5a3ff",
-    "sklearn": "#f79256",
-}
-LABELS = {p.kind: p.label.split(",")[0] for p in PEERS if p.threads == 1}
-LABELS |= {"jitgrad-loop": "jitgrad, compiled loop", "jitgrad-call": "jitgrad, a call a step"}
 STYLE = {
     "font.size": 10,
     "axes.spines.top": False,
@@ -64,16 +48,8 @@ def draw(
     return written
 
 
-def _of(cells: Sequence[Cell], section: str) -> list[Cell]:
-    return [c for c in cells if c.section == section]
-
-
 def _kind(peer: str) -> str:
     return peer.rsplit("-", 1)[0]
-
-
-def _colour(kind: str) -> str:
-    return COLOURS.get(kind, COLOURS.get(kind.split("-")[0], "#888888"))
 
 
 def _best_of_kinds(cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
@@ -87,7 +63,7 @@ def _best_of_kinds(cells: Sequence[Cell]) -> dict[str, dict[str, float]]:
 
 def speedups(cells: Sequence[Cell]) -> Any:
     """How many times as long others take: a panel for each workload, the same row for the same library in all."""
-    best = {n: line for n, line in _best_of_kinds(_of(cells, "steps")).items() if OURS in line}
+    best = {n: line for n, line in _best_of_kinds(of_section(cells, "steps")).items() if OURS in line}
     kinds = [
         k for k in LABELS if k not in (OURS, "jitgrad-call") and any(k in line for line in best.values())
     ]
@@ -123,7 +99,7 @@ def _panel(axes: Any, line: dict[str, float], kinds: Sequence[str]) -> None:
         if kind not in line:
             continue
         ratio = line[kind] / line[OURS]
-        axes.barh(at, ratio - 1, left=1, height=0.85, color=_colour(kind))
+        axes.barh(at, ratio - 1, left=1, height=0.85, color=colour(kind))
         beyond = ratio >= 1
         axes.annotate(
             f"{ratio:.2g}" if ratio < 10 else f"{ratio:,.0f}",
@@ -144,105 +120,9 @@ def _short(title: str) -> str:
     return textwrap.shorten(", ".join(kept), 40, placeholder="")
 
 
-def roofline(cells: Sequence[Cell]) -> Any:
-    """Rows of the compiled steps under the machine's peaks."""
-    rows = [(c, json.loads(c.note)) for c in _of(cells, "rows")]
-    machine = next((note for c, note in rows if c.peer == "machine"), None)
-    points = [(c, note) for c, note in rows if c.peer != "machine" and note["flops"]]
-    if machine is None or not points:
-        return None
-    figure, axes = plt.subplots(figsize=(9, 5.5))
-    peak, copies = machine["multiply_adds"], {int(k): v for k, v in machine["copies"].items()}
-    x = np.geomspace(0.02, 200, 200)
-    caches = {"first cache": copies[1 << 14], "second cache": copies[1 << 18], "memory": copies[1 << 27]}
-    for rate in caches.values():
-        axes.plot(x, np.minimum(peak, rate * x), color="#999999", linewidth=1.2)
-    axes.text(
-        190,
-        peak * 1.08,
-        f"multiply-adds in registers, {peak:.0f} GF/s",
-        fontsize=8,
-        color="#666666",
-        ha="right",
-    )
-    names = list(dict.fromkeys(c.case.split()[0] for c, _ in points))
-    palette = plt.get_cmap("tab10")
-    for k, name in enumerate(names):
-        mine = [(c, note) for c, note in points if c.case.split()[0] == name]
-        for products, marker in ((True, "o"), (False, "^")):
-            chosen = [(c, n) for c, n in mine if n["product"] is products]
-            axes.scatter(
-                [n["flops"] / n["bytes"] for _, n in chosen],
-                [n["flops"] / c.best for c, n in chosen],
-                s=[12 + 300 * n["share"] for _, n in chosen],
-                color=palette(k % 10),
-                marker=marker,
-                alpha=0.7,
-                linewidths=0,
-                label=name if products else None,
-            )
-    lowest = min(*(n["flops"] / c.best for c, n in points), 0.02 * caches["memory"])
-    axes.set(xscale="log", yscale="log", xlim=(0.02, 200), ylim=(lowest / 3, 2 * peak))
-    box, (left, right), (low, high) = axes.get_window_extent(), axes.get_xlim(), axes.get_ylim()
-    angle = np.degrees(np.arctan2(box.height / np.log10(high / low), box.width / np.log10(right / left)))
-    slope = {
-        "rotation": angle,
-        "rotation_mode": "anchor",
-        "va": "bottom",
-        "fontsize": 7.5,
-        "color": "#666666",
-    }
-    for word, rate in caches.items():
-        axes.text(0.16, rate * 0.17, f"{word}, {rate:.0f} GB/s", **slope)
-    axes.set_xlabel("operations a byte read or written")
-    axes.set_ylabel("GF/s")
-    axes.set_title("Rows of the compiled steps (round: products; size: share of the step)", fontsize=10)
-    legend = axes.legend(frameon=False, ncols=2, loc="lower right", fontsize=8)
-    for handle in legend.legend_handles:
-        handle.set_sizes([30])
-    return figure
-
-
-def scaling(cells: Sequence[Cell]) -> Any:
-    """Time of a step over width, depth and batch, one line for each peer."""
-    found = _of(cells, "scaling")
-    if not found:
-        return None
-    changed = [w for w in ("width", "depth", "batch") if any(w in c.case for c in found)]
-    figure, panels = plt.subplots(1, len(changed), figsize=(4 * len(changed), 4), sharey=True, squeeze=False)
-    peers = list(dict.fromkeys(c.peer for c in found))
-    for axes, what in zip(panels[0], changed, strict=True):
-        for peer in peers:
-            line = sorted(
-                (int(c.case.split("-")[1]), 1e6 * c.best) for c in found if c.peer == peer and what in c.case
-            )
-            kind, threads = peer.rsplit("-", 1)
-            ours = kind.startswith("jitgrad")
-            label = f"{LABELS[kind]}{', 2 threads' if threads == '2' else ''}"
-            axes.plot(
-                *zip(*line, strict=True) if line else ([], []),
-                marker="o" if kind != "jitgrad" else "s",
-                markersize=4,
-                color=_colour(kind),
-                linewidth=2.2 if ours else 1.3,
-                alpha=0.6 if kind == "jitgrad" else 1,
-                linestyle="-" if threads == "1" else "--",
-                label=label,
-            )
-        axes.set(xscale="log", yscale="log", xlabel=what)
-        ticks = sorted({int(c.case.split("-")[1]) for c in found if what in c.case})
-        axes.set_xticks(ticks, list(map(str, ticks)))
-        axes.minorticks_off()
-    panels[0, 0].set_ylabel("us a step")
-    figure.suptitle("The digits' network (64-64-32-10, batch 32), one number changed at a time", fontsize=10)
-    panels[0, -1].legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))
-    figure.tight_layout(rect=(0, 0.03, 1, 1))
-    return figure
-
-
 def ops(cells: Sequence[Cell]) -> Any:
     """Rates of all operations by size, in the middle and from the slowest to the fastest tenth."""
-    found = [c for c in _of(cells, "ops") if " forward " in c.case and c.note.endswith("GB/s")]
+    found = [c for c in of_section(cells, "ops") if " forward " in c.case and c.note.endswith("GB/s")]
     if not found:
         return None
     figure, axes = plt.subplots(figsize=(8, 4.5))
@@ -253,11 +133,11 @@ def ops(cells: Sequence[Cell]) -> Any:
                 by_size.setdefault(int(c.case.split()[-1]), []).append(float(c.note.split()[0]))
         sizes = sorted(by_size)
         low, middle, high = (np.array([np.percentile(by_size[n], q) for n in sizes]) for q in (10, 50, 90))
-        axes.fill_between(sizes, low, high, color=_colour(library), alpha=0.12, linewidth=0)
+        axes.fill_between(sizes, low, high, color=colour(library), alpha=0.12, linewidth=0)
         axes.plot(
-            sizes, middle, marker="o", color=_colour(library), label=f"{library}, {len(by_size[sizes[0]])}"
+            sizes, middle, marker="o", color=colour(library), label=f"{library}, {len(by_size[sizes[0]])}"
         )
-    peaks = sorted((int(c.case.split()[-1]), c.best) for c in _of(cells, "ops") if c.unit == "GB/s")
+    peaks = sorted((int(c.case.split()[-1]), c.best) for c in of_section(cells, "ops") if c.unit == "GB/s")
     if peaks:
         axes.plot(*zip(*peaks, strict=True), color="black", linestyle=":", label="copy without a call")
     axes.set(xscale="log", yscale="log", xlabel="elements", ylabel="GB/s read and written")
@@ -271,7 +151,7 @@ def ops(cells: Sequence[Cell]) -> Any:
 
 def products(cells: Sequence[Cell]) -> Any:
     """Rates of square matrix products."""
-    found = _of(cells, "products")
+    found = of_section(cells, "products")
     if not found:
         return None
     figure, axes = plt.subplots(figsize=(8, 4.5))
@@ -280,7 +160,7 @@ def products(cells: Sequence[Cell]) -> Any:
         line = sorted((int(c.case.split("x")[0]), c.best) for c in mine)
         if line:
             axes.plot(
-                *zip(*line, strict=True), marker="o", markersize=4, color=_colour(library), label=library
+                *zip(*line, strict=True), marker="o", markersize=4, color=colour(library), label=library
             )
     for c in found:
         if c.case.startswith("peak"):

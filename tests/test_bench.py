@@ -233,7 +233,11 @@ def test_pictures_are_drawn_from_cells(tmp_path):
         cell([1e-6]),
         cell([5e-6], "torch-1"),
         cell([4e-6], "torch-2"),
-        *(cell([1e-6 * n], case=f"width-{n}", section="scaling") for n in (8, 32)),
+        *(
+            cell([1e-6 * n], f"jitgrad-loop-{t}", case=f"width-{n}", section="scaling")
+            for n in (8, 32)
+            for t in (1, 2)
+        ),
         cells.Cell("rows", "peaks", "machine", "GF/s", [100.0], json.dumps(peaks)),
         cells.Cell("rows", "W3 1", "jitgrad", "ns", [1000.0], json.dumps(note)),
         cells.Cell("ops", "exp forward 16", "jitgrad", "ns", [300.0], "0.4 GB/s"),
@@ -244,3 +248,22 @@ def test_pictures_are_drawn_from_cells(tmp_path):
     assert names == [f"{n}.png" for n in pictures.PICTURES]
     assert all((tmp_path / n).stat().st_size > 5000 for n in names)
     assert pictures.draw([], about, tmp_path) == []
+
+
+def test_the_roofline_has_one_point_for_each_kernel_of_a_workload():
+    pytest.importorskip("matplotlib")
+    roofline = load("roofline")
+
+    def row(kernel, ns, flops, share, of_peak):
+        note = {"kernel": kernel, "flops": flops, "bytes": 100, "share": share, "of_peak": of_peak}
+        return cells.Cell("rows", "W3 1", "jitgrad", "ns", [ns], json.dumps(note | {"product": False}))
+
+    found = roofline.points(
+        [
+            row("linear back to x, w, bias", 10, 40, 0.25, 1.0),
+            row("linear back to w, bias, added", 30, 20, 0.75, 0.5),
+            row("clear", 1, None, 0, 3.0),
+        ]
+    )
+    assert [(p.kernel, p.rate, p.intensity) for p in found] == [("linear, back", 1.5, 0.3), ("clear", 0, 0)]
+    assert [p.of_peak for p in found] == [0.625, 1.0]

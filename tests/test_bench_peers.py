@@ -55,6 +55,7 @@ def test_other_libraries_do_the_same_work(peer):
         assert workers.number(advance(2)) == ours(name, 2), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["W6", "W7", "W9", "W10"])
 def test_models_in_jax_begin_with_the_same_loss(name):
     pytest.importorskip("jax")
