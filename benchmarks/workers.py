@@ -180,7 +180,7 @@ def numpy(threads: int) -> Kind:
     import numpy_steps
     from workloads import NETWORKS, SCALING
 
-    return _some({**NETWORKS, **SCALING, "W11": None}, numpy_steps.loop, numpy_steps.version())
+    return _some((*NETWORKS, *SCALING, *numpy_steps.BY_HAND, "W11"), numpy_steps.loop, numpy_steps.version())
 
 
 def other(threads: int, peer: str, package: str) -> Kind:
