@@ -135,7 +135,11 @@ def ops(cells: Sequence[Cell]) -> Any:
         low, middle, high = (np.array([np.percentile(by_size[n], q) for n in sizes]) for q in (10, 50, 90))
         axes.fill_between(sizes, low, high, color=colour(library), alpha=0.12, linewidth=0)
         axes.plot(
-            sizes, middle, marker="o", color=colour(library), label=f"{library}, {len(by_size[sizes[0]])}"
+            sizes,
+            middle,
+            marker="o",
+            color=colour(library),
+            label=f"{library} ({len(by_size[sizes[0]])} operations)",
         )
     peaks = sorted((int(c.case.split()[-1]), c.best) for c in of_section(cells, "ops") if c.unit == "GB/s")
     if peaks:
