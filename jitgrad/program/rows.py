@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import BY_NAME, compiler, program_rows, updates_row
+from ..kernels import BY_NAME, compiler, partial_sums, program_rows, updates_row
 from ..kernels.abi import (
     A_ARRAYS,
     ARRAY_ADDRESS,
@@ -220,7 +220,20 @@ def _plain(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View, 
         counters = int(words[program_rows.COUNT_COUNTERS])
         views = tuple(_bytes(words, first + k, 8) for k in range(counters))
         return views, views
+    if kind == "sums":
+        return _sums(name, words)
     return (), ()
+
+
+def _sums(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View, ...]]:
+    """The targets; nothing else touches the memory of their other pieces."""
+    size = _dtype_size(name)
+    places = [partial_sums.FIRST + k * partial_sums.WIDTH for k in range(int(words[partial_sums.COUNT]))]
+    views = tuple(
+        view(at + partial_sums.TARGET, int(words[at]), size, (int(words[at + partial_sums.NUMEL]),), (1,))
+        for at in places
+    )
+    return views, views
 
 
 def _updates(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View, ...]]:

@@ -34,6 +34,7 @@ PROGRAM_ROWS = {
     "gather": "gather the batch",
     "keep": "keep the result",
     "next": "next step",
+    "sums": "add up the strips' sums",
 }
 
 

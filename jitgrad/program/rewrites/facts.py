@@ -26,6 +26,11 @@ class Facts:
         of leaves.
     reports : callable
         Whether a row may find something wrong, and so must run though nothing reads what it writes.
+
+    Attributes
+    ----------
+    partial_sums : bool
+        Whether sums over a batch may be made in pieces, which changes their rounding.
     """
 
     def __init__(
@@ -37,6 +42,8 @@ class Facts:
     ) -> None:
         self.outside = outside
         self.reports = reports
+        self.partial_sums = True
+        self._zero = 0
         self._blocks = sorted(blocks)
         self.kept: dict[int, list[tuple[int, int]]] = {}
         for span in kept:
@@ -58,10 +65,18 @@ class Facts:
         spans = self.kept.get(self.block(view.address), ())
         return any(view.begin < end and begin < view.end for begin, end in spans)
 
+    @property
+    def zero(self) -> int:
+        """The address of a zero of any dtype, which no row changes."""
+        if not self._zero:
+            self._zero = self.new_block(ALIGNMENT)
+        return self._zero
+
     def new_block(self, size: int) -> int:
         """The address of more memory for the program."""
         memory = np.zeros(size + ALIGNMENT, np.uint8)
+        memory = memory[-memory.ctypes.data % ALIGNMENT :][:size]
         self.extra.append(memory)
-        address = -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+        address = memory.ctypes.data
         self._blocks.insert(bisect_right(self._blocks, address), address)
         return address
