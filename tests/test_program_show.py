@@ -100,7 +100,8 @@ def test_bytes_and_operations():
     assert rows["linear back to w, bias"].flops == 2 * 5 * 4 * 3
     assert rows["tanh"].flops == 20
     assert rows["adam update"].flops == 16
-    assert rows["mse_loss"].flops is None
+    assert rows["mse_loss"].flops == 3 * 20
+    assert rows["count"].flops is None
     assert rows["linear"].bytes == 4 * (15 + 12 + 4 + 20)
     assert rows["linear"].footprint == rows["linear"].bytes
     assert rows["tanh back to x"].bytes == 4 * 3 * 20
