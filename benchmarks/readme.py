@@ -20,7 +20,7 @@ from workloads import TITLES, WORKLOADS
 from jitgrad.cli.errors import CommandError
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
-FOLDER, PICTURE = "docs", "speedups"
+FOLDER, PICTURE = "benchmarks", "speedups"
 COLUMNS = {  # the others are in the picture
     "jitgrad": "jitgrad eager",
     "jitgrad-call": "compiled, a call a step",
