@@ -54,8 +54,9 @@ def cut_strips(rows: list[Row], facts: Facts) -> list[Row]:
     """Replace chains of at least two rows over one batch by rows that run them strip by strip."""
     whole: set[Span] = set()  # workspaces that are left in one piece
     while True:
-        done, cut = _cut(list(rows), facts, whole)
-        torn = _torn(done, cut)
+        cutter = _Cutter(rows, facts, whole)
+        done = cutter.run()
+        torn = _torn(done, cutter.spaces)
         if not torn:
             return done
         whole |= torn
@@ -73,33 +74,111 @@ def _torn(rows: list[Row], cut: dict[Span, set[tuple[int, ...]]]) -> set[Span]:
     return torn | (cut.keys() & alone) | (cut.keys() - made)
 
 
-def _cut(
-    rows: list[Row], facts: Facts, whole: set[Span]
-) -> tuple[list[Row], dict[Span, set[tuple[int, ...]]]]:
-    """The rows with chains in strips, and for each workspace that is cut the edges of its strips."""
-    rows, halves = _split(rows, facts)
-    batches = _batches(rows)
-    done: list[Row] = []
-    cut: dict[Span, set[tuple[int, ...]]] = {}
-    at = 0
-    while at < len(rows):
-        chain, deferred, end = _chain(rows, at, batches[at], facts, whole)
-        edges = _edges(chain, batches[at]) if len(chain) > 1 else []
-        if len(edges) > 2:
-            done += [*_joined(chain, batches[at], edges, facts), *deferred]
-            at = end
-            for space in (link.cut.space for link in chain):
-                if space is not None:
-                    cut.setdefault((space.begin, space.end), set()).add(tuple(edges))
-            continue
-        split = halves.get(id(rows[at]))
-        if split and rows[at + 1] is split.rest:
+class _Chain(NamedTuple):
+    batch: int
+    links: list[Link]
+    deferred: list[Row]  # put off until after the chain
+    end: int  # the row behind all of these
+
+
+class _Cutter:
+    """Looks for chains from the first row to the last.
+
+    Attributes
+    ----------
+    spaces : dict
+        Workspaces that have been cut, each with the edges of its strips.
+    """
+
+    def __init__(self, rows: list[Row], facts: Facts, whole: set[Span]) -> None:
+        self.facts, self.whole = facts, whole
+        self.rows, self.halves = _split(rows, facts)
+        self.spaces: dict[Span, set[tuple[int, ...]]] = {}
+        self._links: dict[tuple[int, int], tuple[Row, Link | None]] = {}
+
+    def run(self) -> list[Row]:
+        """The rows with chains in strips."""
+        batches = _batches(self.rows)
+        done: list[Row] = []
+        at = 0
+        while at < len(self.rows):
+            before = self.rows
+            chain = self._chain_at(at, batches[at])
+            edges = _edges(chain.links, chain.batch) if len(chain.links) > 1 else []
+            if len(edges) > 2:
+                done += [*_joined(chain, edges, self.facts), *chain.deferred]
+                at = chain.end
+                for space in (link.cut.space for link in chain.links):
+                    if space is not None:
+                        self.spaces.setdefault((space.begin, space.end), set()).add(tuple(edges))
+                continue
+            self.rows = before  # as if nothing had moved
+            at += self._pass_by(at, done)
+        return done
+
+    def _pass_by(self, at: int, done: list[Row]) -> int:
+        """Leave a row as it is, the halves of one together; how many rows that are."""
+        split = self.halves.get(id(self.rows[at]))
+        if split and self.rows[at + 1] is split.rest:
             done.append(split.row)
-            at += 2
-        else:  # never split, or its parts have moved since
-            done.append(rows[at])
-            at += 1
-    return done, cut
+            return 2
+        done.append(self.rows[at])  # never split, or its other half has moved since
+        return 1
+
+    def _link(self, row: Row, batch: int) -> Link | None:
+        """A row as one of a chain over a batch, if it can be."""
+        known = self._links.get((id(row), batch))
+        if known is None:
+            known = self._links[id(row), batch] = row, self._new_link(row, batch)
+        return known[1]
+
+    def _new_link(self, row: Row, batch: int) -> Link | None:
+        if self.facts.reports(row):
+            return None
+        cut = cut_of(row, batch)
+        if cut is None or (cut.sums and not _sums_by_strips(cut, self.facts)):
+            return None
+        space = cut.space
+        if space is not None and ((space.begin, space.end) in self.whole or self.facts.is_kept(space)):
+            return None
+        return Link(row, cut)
+
+    def _chain_at(self, at: int, batch: int) -> _Chain:
+        """The chain that begins at a row.
+
+        A row of the chain that would overwrite what another row still needs gets other memory for its result.
+        """
+        links: list[Link] = []
+        deferred: list[Row] = []
+        waiting: list[Row] = []  # put off, if another row of the chain follows
+        end = at
+        for k in range(at, min(at + MOST_ROWS, len(self.rows)) if batch > 1 else at):
+            others = [*deferred, *waiting]
+            link = self._next(k, batch, links, others)
+            row = self.rows[k]
+            if link is not None:
+                links.append(link)
+                deferred, waiting, end = others, [], k + 1
+            elif links and row.variant >= 0 and len(others) < MOST_DEFERRED and not self.facts.reports(row):
+                waiting.append(row)
+            else:
+                break
+        # sums at the end of a chain are put off, too, so that the next one begins with its rows
+        last = list(itertools.takewhile(_is_sum, waiting))
+        return _Chain(batch, links, [*deferred, *last], end + len(last))
+
+    def _next(self, k: int, batch: int, links: list[Link], others: list[Row]) -> Link | None:
+        """Row `k` as the next of a chain, if it can be."""
+        link = self._link(self.rows[k], batch)
+        if link is None or not _of_one_size(link, links, batch):
+            return None
+        if _goes_with(link, links, others):
+            return link
+        self.rows = list(self.rows)
+        for part in link.cut.writes:
+            move_result(self.rows, k, self.facts, part.view.place)
+        link = self._link(self.rows[k], batch)
+        return link if link is not None and _goes_with(link, links, others) else None
 
 
 # rows that do two things --------------------------------------------------------------------------
@@ -134,19 +213,6 @@ def _sums_by_strips(cut: Cut, facts: Facts) -> bool:
     return facts.partial_sums and SUM_SHARE * sum(v.numel for v in cut.sums) <= size
 
 
-def _link(row: Row, batch: int, facts: Facts, whole: set[Span]) -> Link | None:
-    """A row as one of a chain over a batch, if it can be."""
-    if facts.reports(row):
-        return None
-    cut = cut_of(row, batch)
-    if cut is None or (cut.sums and not _sums_by_strips(cut, facts)):
-        return None
-    space = cut.space
-    if space is not None and ((space.begin, space.end) in whole or facts.is_kept(space)):
-        return None
-    return Link(row, cut)
-
-
 # chains -------------------------------------------------------------------------------------------
 
 
@@ -163,41 +229,6 @@ def _batches(rows: list[Row]) -> list[int]:
             numel = row.writes[0].numel
             batches[k] = numel if numel >= LARGE else 0
     return batches
-
-
-def _chain(
-    rows: list[Row], at: int, batch: int, facts: Facts, whole: set[Span]
-) -> tuple[list[Link], list[Row], int]:
-    """The chain that begins at row `at`, the rows put off until after it, and where it ends.
-
-    A row of the chain that would overwrite what another row still needs gets other memory for its result.
-    """
-    chain: list[Link] = []
-    deferred: list[Row] = []
-    waiting: list[Row] = []  # put off, if another row of the chain follows
-    end = at
-    if batch < 2:
-        return chain, deferred, at
-    for k in range(at, min(at + MOST_ROWS, len(rows))):
-        link = _link(rows[k], batch, facts, whole)
-        if link is not None and not _of_one_size(link, chain, batch):
-            link = None
-        others = [*deferred, *waiting]
-        if link is not None and not _goes_with(link, chain, others):
-            for part in link.cut.writes:
-                move_result(rows, k, facts, part.view.place)
-            link = _link(rows[k], batch, facts, whole)
-            link = link if link is not None and _goes_with(link, chain, others) else None
-        if link is not None:
-            chain.append(link)
-            deferred, waiting, end = others, [], k + 1
-        elif chain and rows[k].variant >= 0 and len(others) < MOST_DEFERRED and not facts.reports(rows[k]):
-            waiting.append(rows[k])
-        else:
-            break
-    # sums at the end of a chain are put off, too, so that the next one begins with its rows
-    last = list(itertools.takewhile(_is_sum, waiting)) if chain else []
-    return chain, [*deferred, *last], end + len(last)
 
 
 def _of_one_size(link: Link, chain: list[Link], batch: int) -> bool:
@@ -248,17 +279,17 @@ def _conflicts(row: Row, others: list[Row]) -> bool:
 # strips -------------------------------------------------------------------------------------------
 
 
-def _joined(chain: list[Link], batch: int, edges: list[int], facts: Facts) -> list[Row]:
+def _joined(chain: _Chain, edges: list[int], facts: Facts) -> list[Row]:
     """One row for a chain, and those that add up its sums."""
-    pieces = _Pieces(chain, len(edges) - 1, facts)
+    pieces = _Pieces(chain.links, len(edges) - 1, facts)
     cut = [
         [
-            narrowed(row, cut, batch, first, last, pieces.places(k, strip))
-            for k, (row, cut) in enumerate(chain)
+            narrowed(row, cut, chain.batch, first, last, pieces.places(k, strip))
+            for k, (row, cut) in enumerate(chain.links)
         ]
         for strip, (first, last) in enumerate(itertools.pairwise(edges))
     ]
-    return [program_strips([link.row for link in chain], cut), *pieces.rows()]
+    return [program_strips([link.row for link in chain.links], cut), *pieces.rows()]
 
 
 def _edges(chain: list[Link], batch: int) -> list[int]:
