@@ -27,7 +27,16 @@ from ..engine.layout import (
     PATCH_ARGUMENT,
     PATCH_WORDS,
     RESULT_WORDS,
+    S_ADDRESS,
+    S_DTYPE,
+    S_FLAGS,
+    S_GRAD,
+    S_HANDLES,
+    S_LINKS,
+    S_NUMEL,
+    S_STORAGE,
     SEGMENT_WORDS,
+    SLOT_WORDS,
     program_dtype,
 )
 from ..kernels.abi import R_ATTRS
@@ -98,8 +107,8 @@ class Program:
         # the user's
         lasting = (table["refs"] > 0) | (table["size_class"] == EXTERNAL)
         live = table[(table["owner"] == self.recording.number) & lasting]
-        rows = list(rows_of(self.recording.log))
-        self.reports = Reports(rows, self._arguments)
+        rows = rows_of(self.recording.log)
+        self.reports = Reports(rows, self.recording.log, self._arguments)
         kept = [(int(x["address"]), int(x["address"] + x["bytes"])) for x in live]
         own = self.recording.blocks[:, 0].tolist()
         facts = Facts(self._finder.at, own, kept, lambda row: self.reports.cell_of(row) != 0)
@@ -110,15 +119,20 @@ class Program:
 
     def _check_alive(self, rows: list[Row], live: np.ndarray) -> None:
         """Raise Spoiled when a row uses memory of a tensor from outside that has gone since."""
-        spans = [(int(a), int(a) + class_size(int(k))) for a, k in self.recording.blocks]
+        spans = [(a, a + class_size(k)) for a, k in self.recording.blocks.tolist()]
         spans += [(int(x["address"]), int(x["address"] + x["bytes"])) for x in live]
         spans.sort()
         begins = [begin for begin, _ in spans]
+        seen: set[int] = set()  # addresses that are somebody's
         for row in rows:
             for view in (*row.reads, *row.writes):
-                k = bisect.bisect_right(begins, view.address) - 1
-                known = (k >= 0 and view.address < spans[k][1]) or self._finder.at(view.address)
-                if view.numel and not known:
+                address = view.address
+                if address in seen:
+                    continue
+                k = bisect.bisect_right(begins, address) - 1
+                if (k >= 0 and address < spans[k][1]) or self._finder.at(address):
+                    seen.add(address)
+                elif view.numel:
                     raise Spoiled("lets go of a tensor from outside that it uses", None, False)
 
     # building ----------------------------------------------------------------------------------------
@@ -160,17 +174,16 @@ class Program:
     def _lay_out(self) -> None:
         """Put the records behind one another where they will run, as one segment."""
         self.words = np.concatenate([r.words for r in self.rows]) if self.rows else np.zeros(0, np.int64)
-        base = self.words.ctypes.data
-        ends = np.cumsum([0, *[len(r.words) for r in self.rows]])
-        self.places = [base + 8 * int(e) for e in ends[:-1]]
-        at = 0
-        rows = []
-        for r in self.rows:
-            rows.append(r._replace(words=self.words[at : at + len(r.words)]))
-            at += len(r.words)
-        self.rows = rows
+        base, at = self.words.ctypes.data, 0
+        self.places = []
+        for row in self.rows:
+            end = at + len(row.words)
+            self.places.append(base + 8 * at)
+            row.words = self.words[at:end]
+            at = end
+        edges = [*self.places, base + 8 * at]
         lines = [
-            [base + 8 * int(ends[a]), base + 8 * int(ends[b]), parts, cell]
+            [edges[a], edges[b], parts, cell]
             for first, last, parts in cut(self.rows)
             for a, b, cell in self.reports.split(self.rows, first, last)
         ]
@@ -180,9 +193,8 @@ class Program:
 
     def _table(self, name: str, lines: list[list[int]], width: int, count: str | None = None) -> None:
         """Write a table of the header."""
-        table = np.zeros((len(lines), width), np.int64)
-        for k, line in enumerate(lines):
-            table[k, : len(line)] = line
+        padded = [line + [0] * (width - len(line)) for line in lines]
+        table = np.array(padded, np.int64).reshape(-1, width)
         self._tables[name] = table
         self._header[0][name] = table.ctypes.data
         if name != "arguments":
@@ -192,18 +204,19 @@ class Program:
         """Storages from outside that the records use, and those among them that they write."""
         touched: dict[int, None] = {}
         written: set[int] = set()
+        at = self._finder.at
         for row in self.rows:
             for view in row.reads:
-                if storage := self._finder.at(view.address):
+                if storage := at(view.address):
                     touched[storage] = None
             for view in row.writes:
-                if storage := self._finder.at(view.address):
+                if storage := at(view.address):
                     touched[storage] = None
                     if view.numel:
                         written.add(storage)
-            for word in attributes(row.words) if row.words[R_ATTRS] else ():
-                if storage := self._finder.at(int(word)):  # hyper-parameters, counters
-                    touched.setdefault(storage, None)
+            for word in attributes(row.words).tolist() if row.words[R_ATTRS] else ():
+                if storage := at(word):  # hyper-parameters, counters
+                    touched[storage] = None
         return list(touched), written
 
     def _put_arguments(self, written: set[int]) -> None:
@@ -219,16 +232,19 @@ class Program:
     ) -> None:
         """Guard every tensor that shows memory from outside, and hold it so that its slot stays its own."""
         table = store.slot_table[: store.field("slot_count")]
-        shown = np.flatnonzero((table["handles"] > 0) & np.isin(table["storage"], outside))
-        slots = dict.fromkeys(int(s) for s in shown if int(s) not in arguments)
+        is_outside = np.zeros(store.field("storage_count"), bool)
+        is_outside[outside] = True
+        shown = np.flatnonzero((table["handles"] > 0) & is_outside[table["storage"]])
+        slots = dict.fromkeys(s for s in shown.tolist() if s not in arguments)
         slots.update(dict.fromkeys(leaf for leaf, _, _ in gradients))
         slots.update(dict.fromkeys(slot for slot in before if slot not in arguments))
         lines = []
+        words = store.slots
         for slot in slots:
-            s = self._slot(slot)
-            wanted = before.get(slot, ANY_GRADIENT)
-            flags = int(s["flags"]) & GUARDED_FLAGS
-            lines.append([slot, int(s["address"]), int(s["dtype"]), int(s["numel"]), flags, wanted])
+            at = slot * SLOT_WORDS
+            address, dtype, numel = words[at + S_ADDRESS], words[at + S_DTYPE], words[at + S_NUMEL]
+            flags = words[at + S_FLAGS] & GUARDED_FLAGS
+            lines.append([slot, address, dtype, numel, flags, before.get(slot, ANY_GRADIENT)])
             self._hold(slot)
         self._table("guards", lines, GUARD_WORDS)
 
@@ -236,17 +252,19 @@ class Program:
         """The leaves whose gradients the step sets, with what they are in the end."""
         lines: dict[int, list[int]] = {}
         own = {x._slot for x in arguments}
-        for _event, leaf in self.recording.events:
-            s = self._slot(int(leaf))
-            if int(leaf) in lines or not s["storage"] or (not s["handles"] and not s["links"]):
+        words, owners, number = store.slots, store.storage_table["owner"], self.recording.number
+        for leaf in dict.fromkeys(self.recording.events[:, 1].tolist()):
+            at = leaf * SLOT_WORDS
+            storage = words[at + S_STORAGE]
+            if not storage or not (words[at + S_HANDLES] or words[at + S_LINKS]):
                 continue
-            if int(store.storage_table[s["storage"]]["owner"]) == self.recording.number:
+            if owners[storage] == number:
                 continue  # a leaf made within the step
-            if int(leaf) in own:
+            if leaf in own:
                 raise Spoiled("sets the gradient of an argument")
-            grad = int(s["grad"])
-            mine = grad and int(store.storage_table[self._slot(grad)["storage"]]["owner"])
-            lines[int(leaf)] = [int(leaf), grad, mine == self.recording.number and grad != 0]
+            grad = words[at + S_GRAD]
+            mine = grad != 0 and bool(owners[words[grad * SLOT_WORDS + S_STORAGE]] == number)
+            lines[leaf] = [leaf, grad, mine]
         return list(lines.values())
 
     def _put_gradients(self, lines: list[list[int]]) -> None:
@@ -259,12 +277,13 @@ class Program:
         """Where the records name an argument's memory."""
         lines = []
         laid = [*zip(self.rows, self.places, strict=True)]
+        number = {storage: k for k, storage in enumerate(self._argument_storages)}
         for row, place in [inner for pair in laid for inner in pair[0].inner or (pair,)]:
-            for view in {v.place: v for v in (*row.reads, *row.writes)}.values():
-                storage = self._finder.at(view.address)
-                if storage in self._argument_storages:
-                    k = self._argument_storages.index(storage)
-                    lines.append([k, place + 8 * view.place, view.address - self._arguments[k]["address"]])
+            mine = {v.place: v.address for v in row.reads if self._finder.at(v.address) in number}
+            mine |= {v.place: v.address for v in row.writes if self._finder.at(v.address) in number}
+            for word, address in mine.items():
+                k = number[self._finder.at(address)]
+                lines.append([k, place + 8 * word, address - self._arguments[k]["address"]])
         self.patches = lines
         self._table("patches", lines, PATCH_WORDS, "patch_count")
 

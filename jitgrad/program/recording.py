@@ -55,9 +55,10 @@ def user_line() -> str | None:
 
 def words_at(address: int, count: int) -> np.ndarray:
     """A copy of `count` words at an address."""
-    if count == 0:
-        return np.zeros(0, np.int64)
-    return np.frombuffer((ctypes.c_int64 * count).from_address(address), np.int64).copy()
+    words = np.empty(count, np.int64)
+    if count:
+        ctypes.memmove(words.ctypes.data, address, words.nbytes)
+    return words
 
 
 class Recording:

@@ -7,6 +7,8 @@ before anything runs.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,6 +35,8 @@ class Reports:
     ----------
     rows : list of Row
         As recorded; their words are changed to name cells of the program's own.
+    log : numpy.ndarray
+        Those words, one record behind the other.
     arguments : list of dict
         Where the arguments were, see `Program`.
 
@@ -42,14 +46,8 @@ class Reports:
         Arguments whose values are looked at before a replay.
     """
 
-    def __init__(self, rows: list[Row], arguments: list[dict[str, Any]]) -> None:
-        spans = _report_memory()
-        places = []
-        for row in rows:
-            begin = int(row.words[R_ATTRS])
-            for k, word in enumerate(attributes(row.words) if begin else ()):
-                if any(first <= word < last for first, last in spans):
-                    places.append((row, begin + k))
+    def __init__(self, rows: list[Row], log: np.ndarray, arguments: list[dict[str, Any]]) -> None:
+        places = list(_reporting(rows, log))
         self.cells = np.zeros((len(places), CELL_WORDS), np.int64)
         self.checks: list[list[int]] = []
         self._ops: dict[int, str] = {}
@@ -63,12 +61,13 @@ class Reports:
                 self.checks.append(check)
             else:
                 self._ops[cell] = row.op
+        self._named = set(self._ops.values())
 
     def cell_of(self, row: Row) -> int:
         """The address of the cell to look at after a row, or 0."""
-        if not self._ops or row.variant != 0 or not row.words[R_ATTRS]:
+        if row.variant != 0 or row.op not in self._named or not row.words[R_ATTRS]:
             return 0
-        return next((int(w) for w in attributes(row.words) if int(w) in self._ops), 0)
+        return next((w for w in attributes(row.words).tolist() if w in self._ops), 0)
 
     def split(self, rows: list[Row], first: int, last: int) -> Iterator[tuple[int, int, int]]:
         """Rows ``first .. last`` in parts that end where a cell is to be looked at, with its address or 0."""
@@ -83,6 +82,8 @@ class Reports:
     def mark_late(self, rows: list[Row], is_seen: Callable[[View], bool]) -> None:
         """Note for each cell whether rows before it change memory that can be seen from outside."""
         late = False
+        if not self._ops:
+            return
         for row in rows:
             cell = self.cell_of(row)
             if cell:
@@ -111,6 +112,17 @@ def _report_memory() -> tuple[tuple[int, int], ...]:
     indices, loss = _indices._REPORTS_AT, losses.REPORT_ADDRESS
     size = 8 * _indices.REPORTS * _indices.REPORT_WORDS
     return (indices, indices + size), (loss, loss + 8 * len(losses.REPORT))
+
+
+def _reporting(rows: list[Row], log: np.ndarray) -> Iterator[tuple[Row, int]]:
+    """The rows that report, each with the word that says where."""
+    starts = [0, *itertools.accumulate(len(row.words) for row in rows)]
+    inside = [(log >= first) & (log < last) for first, last in _report_memory()]
+    for at in np.flatnonzero(np.logical_or.reduce(inside)).tolist():
+        k = bisect.bisect_right(starts, at) - 1
+        begin = int(rows[k].words[R_ATTRS])
+        if 0 < begin <= at - starts[k]:
+            yield rows[k], at - starts[k]
 
 
 def _direct(row: Row, arguments: list[dict[str, Any]]) -> list[int] | None:

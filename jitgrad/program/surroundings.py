@@ -17,18 +17,23 @@ class Storages:
     """Which storage from outside a recording an address lies in."""
 
     def __init__(self, number: int, base: int) -> None:
-        table = store.storage_table[: store.field("storage_count")].copy()  # other threads go on changing it
-        live = np.flatnonzero((table["refs"] > 0) & (table["owner"] != number) & (table["bytes"] > 0))
-        live = live[(base == 0) | (table["owner"][live] != base)]
-        ids = live[np.argsort(table["address"][live])]
-        self._ids = ids.tolist()
-        self._begin = table["address"][ids].tolist()
-        self._end = (table["address"][ids] + table["bytes"][ids]).tolist()
+        table = store.storage_table[: store.field("storage_count")]
+        owner = table["owner"]
+        live = np.flatnonzero((table["refs"] > 0) & (owner != number) & (owner != (base or number)))
+        found = table[live]  # a copy: other threads go on changing the table
+        spans = sorted(zip(found["address"].tolist(), found["bytes"].tolist(), live.tolist(), strict=True))
+        self._ids = [k for _, size, k in spans if size > 0]
+        self._begin = [begin for begin, size, _ in spans if size > 0]
+        self._end = [begin + size for begin, size, _ in spans if size > 0]
+        self._known: dict[int, int] = {}
 
     def at(self, address: int) -> int:
         """The storage, or 0."""
-        k = bisect.bisect_right(self._begin, address) - 1
-        return self._ids[k] if k >= 0 and address < self._end[k] else 0
+        known = self._known.get(address)
+        if known is None:
+            k = bisect.bisect_right(self._begin, address) - 1
+            known = self._known[address] = self._ids[k] if k >= 0 and address < self._end[k] else 0
+        return known
 
 
 def class_size(k: int) -> int:
@@ -46,8 +51,7 @@ def entry_gradients(events: np.ndarray, before: dict[int, int], number: int) -> 
     """
     found: dict[int, int] = {}
     settled: set[int] = set()
-    for event, slot in events:
-        slot = int(slot)
+    for event, slot in events.tolist():
         if slot not in settled:
             settled.add(slot)
             if event == GRAD_READ and (slot in before or _from_outside(slot, number)):

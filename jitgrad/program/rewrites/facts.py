@@ -38,6 +38,7 @@ class Facts:
         self.outside = outside
         self.reports = reports
         self._blocks = sorted(blocks)
+        self._known: dict[int, int] = {}  # answers of `block`
         self.kept: dict[int, list[tuple[int, int]]] = {}
         for span in kept:
             self.kept.setdefault(self.block(span[0]), []).append(span)
@@ -45,18 +46,19 @@ class Facts:
 
     def block(self, address: int) -> int:
         """What distinguishes the block or storage of an address: views of two different ones never overlap."""
-        storage = self.outside(address)
-        if storage:
-            return -storage
-        k = bisect_right(self._blocks, address) - 1
-        return self._blocks[k] if k >= 0 else 0
+        known = self._known.get(address)
+        if known is None:
+            storage = self.outside(address)
+            k = bisect_right(self._blocks, address) - 1
+            known = self._known[address] = -storage if storage else self._blocks[k] if k >= 0 else 0
+        return known
 
     def is_kept(self, view: View) -> bool:
         """Whether what is written there matters after the replay."""
-        if self.outside(view.address):
+        block = self.block(view.address)
+        if block < 0:
             return True
-        spans = self.kept.get(self.block(view.address), ())
-        return any(view.begin < end and begin < view.end for begin, end in spans)
+        return any(view.begin < end and begin < view.end for begin, end in self.kept.get(block, ()))
 
     def new_block(self, size: int) -> int:
         """The address of more memory for the program."""
@@ -64,4 +66,5 @@ class Facts:
         self.extra.append(memory)
         address = -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
         self._blocks.insert(bisect_right(self._blocks, address), address)
+        self._known.clear()
         return address
