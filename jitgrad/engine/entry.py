@@ -59,6 +59,7 @@ GROUPS = {
         "prepare",
         "replay",
         "stop",
+        "use_records",
     ],
 }
 _GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import operator
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -250,7 +251,7 @@ class CompiledFunction:
         """Run the function once and record it; what it returned, and the program if there is one."""
         arguments: list[Tensor] = []
         key = flatten((args, kwargs), arguments)
-        guards = Guards(self._function, constants_in(key))
+        guards = self._guards(constants_in(key))
         shared = guards.shared_memory(arguments)
         if shared is not None:
             return self._aside(shared, args, kwargs), None
@@ -270,7 +271,7 @@ class CompiledFunction:
         try:
             if recording.spoiled is not None:
                 raise recording.spoiled
-            _check_left_behind(recording, rows, returned, guards.storages(arguments))
+            _check_left_behind(recording, rows, returned, lambda: guards.storages(arguments))
             recording.check_moved(
                 {id(x) for x in arguments} | guards.tensor_ids(), {id(x) for x in returned.leaves}
             )
@@ -294,6 +295,16 @@ class CompiledFunction:
         self._attempts = 0
         self._use(program)
         return self._returned(program, copies, arguments), program
+
+    def _guards(self, constants: list[Any]) -> Guards:
+        """What the function depends on: as another program has found, while nothing has changed since."""
+        for program in self.programs:
+            known = program.guards.arguments
+            if len(known) == len(constants) and all(map(operator.is_, known, constants)) and program.refresh():
+                again = program.guards.renewed()
+                if again is not None:
+                    return again
+        return Guards(self._function, constants)
 
     def _changed(self, key: Any) -> str:
         """What has changed since the last recording with arguments like these."""
@@ -331,10 +342,12 @@ class CompiledFunction:
         warnings.warn(f"{message}; it runs eagerly from now on", RuntimeWarning, stacklevel=5)
 
 
-def _check_left_behind(recording: Recording, rows: int, returned: Returned, reachable: set[int]) -> None:
+def _check_left_behind(
+    recording: Recording, rows: int, returned: Returned, reachable: Callable[[], set[int]]
+) -> None:
     """Raise Spoiled when something outlives the step but for what it returns and the gradients of leaves.
 
-    `rows` is how many rows there were on the tape before, `reachable` the storages that the function can reach.
+    `rows` is how many rows there were on the tape before, `reachable` tells the storages that the function can reach.
     """
     for last in (False, True):
         drop_freed_nodes()
@@ -344,7 +357,7 @@ def _check_left_behind(recording: Recording, rows: int, returned: Returned, reac
         for grad in table["grad"][table["grad"] > 0]:
             expected[int(grad)] = expected.get(int(grad), 0) + 1
         more_rows = not returned.graph and store.field("live_rows") > rows
-        if not (more_rows and recording.rows_left(reachable)) and not recording.escaped(expected):
+        if not (more_rows and recording.rows_left(reachable())) and not recording.escaped(expected):
             return
         if not last:
             gc.collect()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import sys
 from array import array
 from collections.abc import Callable, Mapping, Sequence
@@ -28,30 +27,59 @@ from ..engine.layout import (
     PATCH_WORDS,
     RESULT_WORDS,
     S_ADDRESS,
+    S_DIMS,
     S_DTYPE,
     S_FLAGS,
     S_GRAD,
     S_HANDLES,
     S_LINKS,
     S_NUMEL,
+    S_SHAPE,
     S_STORAGE,
+    S_STRIDES,
     SEGMENT_WORDS,
     SLOT_WORDS,
     program_dtype,
 )
-from ..kernels.abi import R_ATTRS
 from ..store import store
+from ..team import run
 from .guards import Guards
 from .recording import Recording, Spoiled
 from .reports import Reports
 from .rewrites import Facts, rewrite
-from .rows import Row, attributes, rows_of
-from .segments import cut
+from .rows import Row, View, rows_of
+from .segments import ALONE, cut
 from .surroundings import Storages, class_size
-from .walk import walk
+from .survey import Survey
 
 if TYPE_CHECKING:
     from .profile import Profile
+
+
+REPLAYS = 2  # of the records as they are, before they are rewritten
+
+
+class Rewritten:
+    """Rows after the rewrites, laid out behind one another where they will run."""
+
+    def __init__(self, rows: list[Row], reports: Reports, extra: list[np.ndarray]) -> None:
+        self.patches = np.zeros((0, PATCH_WORDS), np.int64)
+        self.words = np.concatenate([r.words for r in rows]) if rows else np.zeros(0, np.int64)
+        self.rows, self.extra = rows, extra
+        base, at = self.words.ctypes.data, 0
+        self.places: list[int] = []
+        for row in rows:
+            end = at + len(row.words)
+            self.places.append(base + 8 * at)
+            row.words = self.words[at:end]
+            at = end
+        edges = [*self.places, base + 8 * at]
+        lines = [
+            [edges[a], edges[b], parts, cell]
+            for first, last, parts in cut(rows)
+            for a, b, cell in reports.split(rows, first, last)
+        ]
+        self.segments = np.array(lines, np.int64).reshape(-1, SEGMENT_WORDS)
 
 
 class Program:
@@ -60,7 +88,7 @@ class Program:
     Attributes
     ----------
     rows : list of Row
-        The call records in order.
+        The call records in order, after the rewrites.
     address : int
         Of the header that compiled code reads.
     """
@@ -94,102 +122,115 @@ class Program:
         self._tables: dict[str, np.ndarray] = {}
         self._finder = Storages(recording.number, base)
         self._arguments = [self._geometry(x) for x in arguments]
-        self._argument_storages = [int(self._slot(x._slot)["storage"]) for x in arguments]
-        self._extra: list[np.ndarray] = []
-        self.rows = self._rewritten(options or {}, base)
+        self._argument_storages = [store.slots[x._slot * SLOT_WORDS + S_STORAGE] for x in arguments]
+        self._rewritten: Rewritten | None = None
+        self._survey = self._look(base)
         self.mode = ANY_MODE if base else _mode()
         self._make(arguments, entry_gradients)
+        if base:
+            self.improve()
 
-    def _rewritten(self, options: Mapping[str, bool], base: int) -> list[Row]:
-        """The recorded rows after the rewrites."""
-        table = store.storage_table[: store.field("storage_count")].copy()
+    def _look(self, base: int) -> Survey:
+        """What the recorded rows touch."""
+        table = store.storage_table[: store.field("storage_count")]
+        mine = table[np.flatnonzero(table["owner"] == self.recording.number)]
         # what is alive now is a result, a gradient of a leaf, or a value that the way back will read; arrays are
         # the user's
-        lasting = (table["refs"] > 0) | (table["size_class"] == EXTERNAL)
-        live = table[(table["owner"] == self.recording.number) & lasting]
-        rows = rows_of(self.recording.log)
-        self.reports = Reports(rows, self.recording.log, self._arguments)
-        kept = [(int(x["address"]), int(x["address"] + x["bytes"])) for x in live]
-        own = self.recording.blocks[:, 0].tolist()
-        facts = Facts(self._finder.at, own, kept, lambda row: self.reports.cell_of(row) != 0)
-        self._extra = facts.extra
+        live = mine[(mine["refs"] > 0) | (mine["size_class"] == EXTERNAL)]
+        self._kept = [(a, a + n) for a, n in zip(live["address"].tolist(), live["bytes"].tolist(), strict=True)]
+        log = self.recording.log
+        survey = Survey(log, self._finder)
+        self.reports = Reports(log, survey.edges, self._arguments)
         if not base:
-            self._check_alive(rows, live)
-        return rewrite(rows, facts, options)
+            own = [(a, a + class_size(k)) for a, k in self.recording.blocks.tolist()]
+            if not survey.all_known(own + self._kept):
+                raise Spoiled("lets go of a tensor from outside that it uses", None, False)
+        return survey
 
-    def _check_alive(self, rows: list[Row], live: np.ndarray) -> None:
-        """Raise Spoiled when a row uses memory of a tensor from outside that has gone since."""
-        spans = [(a, a + class_size(k)) for a, k in self.recording.blocks.tolist()]
-        spans += [(int(x["address"]), int(x["address"] + x["bytes"])) for x in live]
-        spans.sort()
-        begins = [begin for begin, _ in spans]
-        seen: set[int] = set()  # addresses that are somebody's
-        for row in rows:
-            for view in (*row.reads, *row.writes):
-                address = view.address
-                if address in seen:
-                    continue
-                k = bisect.bisect_right(begins, address) - 1
-                if (k >= 0 and address < spans[k][1]) or self._finder.at(address):
-                    seen.add(address)
-                elif view.numel:
-                    raise Spoiled("lets go of a tensor from outside that it uses", None, False)
+    # rewriting ---------------------------------------------------------------------------------------
+
+    def improve(self) -> Rewritten:
+        """Apply the rewrites, once: after a few replays, or when somebody looks at the program.
+
+        They take as long as many steps of a small program, which one that is hardly replayed would never give back.
+        Its records are then in another place, so the program has to be made ready for its arguments again.
+        """
+        if self._rewritten is None:
+            log = self.recording.log.copy()  # another thread may be running the records
+            for k, place, offset in self._patches:
+                log[(place - self.recording.log.ctypes.data) // 8] = self._arguments[k]["address"] + offset
+            own = self.recording.blocks[:, 0].tolist()
+            reports = self.reports
+            facts = Facts(
+                self._finder.at, own, self._kept, lambda row: reports.cell_of(row) != 0, self._finder.overlap
+            )
+            rows = rewrite(rows_of(log), facts, self.options or {})
+            self.reports.mark_late(rows, self._is_seen)
+            made = Rewritten(rows, self.reports, facts.extra)
+            made.patches = np.array(self._patches_of(made), np.int64).reshape(-1, PATCH_WORDS)
+            self._rewritten = made
+        made = self._rewritten
+        if self._header[0]["recorded"]:  # and no other thread is running the records just now
+            segments, patches = made.segments, made.patches
+            place, count = segments.ctypes.data, len(segments)
+            entries.use_records(CONTEXT, self.address, place, count, patches.ctypes.data, len(patches))
+        return made
+
+    def _is_seen(self, view: View) -> bool:
+        """Whether memory can be seen from outside."""
+        return bool(self._finder.at(view.address)) or any(a <= view.address < b for a, b in self._seen)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The call records in order, after the rewrites."""
+        return self.improve().rows
+
+    @property
+    def segments(self) -> np.ndarray:
+        """The table of segments, after the rewrites."""
+        return self.improve().segments
+
+    @property
+    def patches(self) -> list[list[int]]:
+        """Where the records name an argument's memory, after the rewrites: see PATCH_ARGUMENT and so on."""
+        return self.improve().patches.tolist()
+
+    @property
+    def _extra(self) -> list[np.ndarray]:
+        return self.improve().extra
 
     # building ----------------------------------------------------------------------------------------
 
     @staticmethod
-    def _slot(slot: int) -> Any:
-        return store.slot_table[slot]
-
-    def _geometry(self, x: Tensor) -> dict[str, Any]:
-        s = self._slot(x._slot)
-        dims = int(s["dims"])
+    def _geometry(x: Tensor) -> dict[str, Any]:
+        at = x._slot * SLOT_WORDS
+        words = store.slots[at : at + SLOT_WORDS].tolist()
+        dims = words[S_DIMS]
         return {
-            "address": int(s["address"]),
-            "dtype": int(s["dtype"]),
-            "shape": [int(n) for n in s["shape"][:dims]],
-            "strides": [int(n) for n in s["strides"][:dims]],
-            "flags": int(s["flags"]) & GUARDED_FLAGS,
+            "address": words[S_ADDRESS],
+            "dtype": words[S_DTYPE],
+            "shape": words[S_SHAPE : S_SHAPE + dims],
+            "strides": words[S_STRIDES : S_STRIDES + dims],
+            "flags": words[S_FLAGS] & GUARDED_FLAGS,
         }
 
     def _make(self, arguments: list[Tensor], entry_gradients: dict[int, int]) -> None:
         if len(set(self._argument_storages)) != len(arguments):
             raise Spoiled("is called with arguments that share memory")
-        self._lay_out()
-        touched, written = self._storages()
-        outside = [s for s in touched if s not in self._argument_storages]
+        written = self._survey.written()
+        outside = [s for s in self._survey.touched if s not in self._argument_storages]
         self._put_arguments(written)
         gradients = self._gradients(arguments)
         self._put_guards(outside, entry_gradients, {x._slot for x in arguments}, gradients)
         self._put_gradients(gradients)
-        self._put_patches()
         self._put_checks(entry_gradients)
+        self._put_log()
         self._put_results()
         self._table("written", [[s] for s in outside if s in written], 1)
         header = self._header[0]
         header["mode"] = self.mode
         header["arity"] = self.arity
         header["structure"] = store.structure
-
-    def _lay_out(self) -> None:
-        """Put the records behind one another where they will run, as one segment."""
-        self.words = np.concatenate([r.words for r in self.rows]) if self.rows else np.zeros(0, np.int64)
-        base, at = self.words.ctypes.data, 0
-        self.places = []
-        for row in self.rows:
-            end = at + len(row.words)
-            self.places.append(base + 8 * at)
-            row.words = self.words[at:end]
-            at = end
-        edges = [*self.places, base + 8 * at]
-        lines = [
-            [edges[a], edges[b], parts, cell]
-            for first, last, parts in cut(self.rows)
-            for a, b, cell in self.reports.split(self.rows, first, last)
-        ]
-        self.segments = np.array(lines, np.int64).reshape(-1, SEGMENT_WORDS)
-        self._header[0]["table"] = self.segments.ctypes.data
-        self._header[0]["segments"] = len(self.segments)
 
     def _table(self, name: str, lines: list[list[int]], width: int, count: str | None = None) -> None:
         """Write a table of the header."""
@@ -199,25 +240,6 @@ class Program:
         self._header[0][name] = table.ctypes.data
         if name != "arguments":
             self._header[0][count or name.removesuffix("s") + "_count"] = len(lines)
-
-    def _storages(self) -> tuple[list[int], set[int]]:
-        """Storages from outside that the records use, and those among them that they write."""
-        touched: dict[int, None] = {}
-        written: set[int] = set()
-        at = self._finder.at
-        for row in self.rows:
-            for view in row.reads:
-                if storage := at(view.address):
-                    touched[storage] = None
-            for view in row.writes:
-                if storage := at(view.address):
-                    touched[storage] = None
-                    if view.numel:
-                        written.add(storage)
-            for word in attributes(row.words).tolist() if row.words[R_ATTRS] else ():
-                if storage := at(word):  # hyper-parameters, counters
-                    touched[storage] = None
-        return list(touched), written
 
     def _put_arguments(self, written: set[int]) -> None:
         lines = []
@@ -273,30 +295,39 @@ class Program:
                 self._hold(grad)
         self._table("gradients", lines, GRADIENT_WORDS)
 
-    def _put_patches(self) -> None:
-        """Where the records name an argument's memory."""
+    def _patches_of(self, made: Rewritten) -> list[list[int]]:
+        """Where rewritten records name an argument's memory."""
         lines = []
-        laid = [*zip(self.rows, self.places, strict=True)]
         number = {storage: k for k, storage in enumerate(self._argument_storages)}
+        laid = [*zip(made.rows, made.places, strict=True)]
         for row, place in [inner for pair in laid for inner in pair[0].inner or (pair,)]:
             mine = {v.place: v.address for v in row.reads if self._finder.at(v.address) in number}
             mine |= {v.place: v.address for v in row.writes if self._finder.at(v.address) in number}
             for word, address in mine.items():
                 k = number[self._finder.at(address)]
                 lines.append([k, place + 8 * word, address - self._arguments[k]["address"]])
-        self.patches = lines
-        self._table("patches", lines, PATCH_WORDS, "patch_count")
+        return lines
 
     def _put_checks(self, before: dict[int, int]) -> None:
         """Class indices among the arguments are checked before anything runs, others when their row has run."""
         self.checks = self.reports.checks
         self._table("checks", self.checks, CHECK_WORDS)
-        seen = [int(self._slot(grad)["storage"]) for grad in before.values() if grad]
-        spans = [(int(s["address"]), int(s["address"] + s["bytes"])) for s in store.storage_table[seen]]
-        self.reports.mark_late(
-            self.rows,
-            lambda v: bool(self._finder.at(v.address)) or any(a <= v.address < b for a, b in spans),
-        )
+        seen = [store.slots[grad * SLOT_WORDS + S_STORAGE] for grad in before.values() if grad]
+        self._seen = [(int(s["address"]), int(s["address"] + s["bytes"])) for s in store.storage_table[seen]]
+
+    def _put_log(self) -> None:
+        """Replay the records where they were written."""
+        base, survey = self.recording.log.ctypes.data, self._survey
+        parts = self.reports.split_log(survey.edges[-1], survey.first_seen(self._seen))
+        lines = [[base + 8 * a, base + 8 * b, ALONE, cell] for a, b, cell in parts]
+        patches = [
+            [k, base + 8 * place, address - self._arguments[k]["address"]]
+            for k, place, address in survey.arguments(self._argument_storages)
+        ]
+        self._patches = patches
+        self._table("patches", patches, PATCH_WORDS, "patch_count")
+        self._table("table", lines, SEGMENT_WORDS, "segments")
+        self._header[0]["recorded"] = REPLAYS + 1
 
     def _put_results(self) -> None:
         lines = [[x["address"], x["dtype"], len(x["shape"]), *x["shape"]] for x in self.results]
@@ -312,7 +343,7 @@ class Program:
     @property
     def read_arguments(self) -> set[int]:
         """Numbers of the arguments whose memory the records name."""
-        return {line[PATCH_ARGUMENT] for line in self.patches}
+        return {line[PATCH_ARGUMENT] for line in self._patches}
 
     @property
     def guarded(self) -> list[int]:
@@ -340,6 +371,11 @@ class Program:
         """Whether the program can be replayed on these arguments now."""
         return len(arguments) == self.arity and self._prepare(arguments) == 0
 
+    def ready(self, arguments: list[Tensor]) -> bool:
+        """Whether the rewritten rows (`segments`) can be run on these arguments now; they point at them then."""
+        self.improve()
+        return not self._header[0]["recorded"] and self.fits(arguments)
+
     def _prepare(self, arguments: list[Tensor]) -> int:
         """Check everything and point the records at the arguments; 0 or a status."""
         ids = self._ids
@@ -356,6 +392,11 @@ class Program:
 
     def call(self, arguments: list[Tensor]) -> list[Tensor] | int:
         """Replay on arguments; the results, or a status with nothing changed."""
+        header = self._header[0]
+        if header["recorded"] == 1:
+            self.improve()
+        elif header["recorded"]:
+            header["recorded"] -= 1
         count = len(self.results)
         ids = array("q", [*[x._slot for x in arguments], *[0] * (count + 1)])
         place = ids.buffer_info()[0]
@@ -363,12 +404,12 @@ class Program:
         if status != 0:
             return status
         try:
-            report = walk(self.segments, 1)
+            report = run(int(header["table"]), int(header["segments"]), 1)
             if report:
                 return entries.stop(CONTEXT, self.address, place, report)
             entries.complete(CONTEXT, self.address, place, place + 8 * self.arity)
         finally:
-            self._header[0]["running"] = 0
+            header["running"] = 0
         return [wrap(s) for s in ids[self.arity : self.arity + count]]
 
     def complete(self) -> list[Tensor]:

@@ -8,7 +8,6 @@ before anything runs.
 from __future__ import annotations
 
 import bisect
-import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,7 +16,7 @@ import numpy as np
 from ..functions import _indices, losses
 from ..functions._checks import REFUSALS
 from ..kernels.abi import R_ATTRS
-from .rows import Row, View, attributes
+from .rows import Row, View, attributes, decode
 
 VALUE_CHECK = "within"
 CLASS_LOSSES = ("cross_entropy_mean", "nll_gather")
@@ -33,10 +32,10 @@ class Reports:
 
     Parameters
     ----------
-    rows : list of Row
-        As recorded; their words are changed to name cells of the program's own.
     log : numpy.ndarray
-        Those words, one record behind the other.
+        The records; those that report are changed to name cells of the program's own.
+    edges : list of int
+        The word at which each record begins, and one past the last.
     arguments : list of dict
         Where the arguments were, see `Program`.
 
@@ -46,12 +45,13 @@ class Reports:
         Arguments whose values are looked at before a replay.
     """
 
-    def __init__(self, rows: list[Row], log: np.ndarray, arguments: list[dict[str, Any]]) -> None:
-        places = list(_reporting(rows, log))
+    def __init__(self, log: np.ndarray, edges: list[int], arguments: list[dict[str, Any]]) -> None:
+        places = list(_reporting(log, edges))
         self.cells = np.zeros((len(places), CELL_WORDS), np.int64)
         self.checks: list[list[int]] = []
         self._ops: dict[int, str] = {}
-        for k, (row, place) in enumerate(places):
+        self._late: list[tuple[int, int, int]] = []  # records (begin, end) after which a cell is looked at
+        for k, (row, place, begin) in enumerate(places):
             cell = int(self.cells[k].ctypes.data)
             row.words[place] = cell
             if row.variant != 0 or row.op == "mse_loss":
@@ -61,6 +61,7 @@ class Reports:
                 self.checks.append(check)
             else:
                 self._ops[cell] = row.op
+                self._late.append((begin, begin + len(row.words), cell))
         self._named = set(self._ops.values())
 
     def cell_of(self, row: Row) -> int:
@@ -71,13 +72,29 @@ class Reports:
 
     def split(self, rows: list[Row], first: int, last: int) -> Iterator[tuple[int, int, int]]:
         """Rows ``first .. last`` in parts that end where a cell is to be looked at, with its address or 0."""
-        for k in range(first, last):
+        for k in range(first, last) if self._ops else ():
             cell = self.cell_of(rows[k])
             if cell:
                 yield first, k + 1, cell
                 first = k + 1
         if first < last:
             yield first, last, 0
+
+    def split_log(self, words: int, first_seen: int) -> list[tuple[int, int, int]]:
+        """A log in parts, as `split`: words ``first .. last`` and a cell or 0.
+
+        Cells are marked as `mark_late` does; `first_seen` is a word of the first row that changes what can be seen.
+        """
+        parts = []
+        first = 0
+        for begin, end, cell in self._late:
+            self.cells[self._number(cell), LATE] = first_seen < begin
+            parts.append((first, end, cell))
+            first = end
+        return [*parts, (first, words, 0)] if first < words else parts
+
+    def _number(self, cell: int) -> int:
+        return (cell - self.cells.ctypes.data) // (8 * CELL_WORDS)
 
     def mark_late(self, rows: list[Row], is_seen: Callable[[View], bool]) -> None:
         """Note for each cell whether rows before it change memory that can be seen from outside."""
@@ -87,13 +104,12 @@ class Reports:
         for row in rows:
             cell = self.cell_of(row)
             if cell:
-                k = (cell - self.cells.ctypes.data) // (8 * CELL_WORDS)
-                self.cells[k, LATE] = late
+                self.cells[self._number(cell), LATE] = late
             late = late or any(is_seen(w) and w.numel for w in row.writes)
 
     def error(self, cell: int) -> Exception:
         """What a cell says."""
-        words = self.cells[(cell - self.cells.ctypes.data) // (8 * CELL_WORDS)]
+        words = self.cells[self._number(cell)]
         op = self._ops[cell]
         words[BAD] = 0
         if op == VALUE_CHECK:
@@ -114,15 +130,15 @@ def _report_memory() -> tuple[tuple[int, int], ...]:
     return (indices, indices + size), (loss, loss + 8 * len(losses.REPORT))
 
 
-def _reporting(rows: list[Row], log: np.ndarray) -> Iterator[tuple[Row, int]]:
-    """The rows that report, each with the word that says where."""
-    starts = [0, *itertools.accumulate(len(row.words) for row in rows)]
+def _reporting(log: np.ndarray, edges: list[int]) -> Iterator[tuple[Row, int, int]]:
+    """The rows that report, each with its word that says where, and the word at which it begins."""
     inside = [(log >= first) & (log < last) for first, last in _report_memory()]
     for at in np.flatnonzero(np.logical_or.reduce(inside)).tolist():
-        k = bisect.bisect_right(starts, at) - 1
-        begin = int(rows[k].words[R_ATTRS])
-        if 0 < begin <= at - starts[k]:
-            yield rows[k], at - starts[k]
+        k = bisect.bisect_right(edges, at)
+        start, end = edges[k - 1], edges[k]
+        begin = int(log[start + R_ATTRS])
+        if 0 < begin <= at - start:
+            yield decode(log[start:end]), at - start, start
 
 
 def _direct(row: Row, arguments: list[dict[str, Any]]) -> list[int] | None:

@@ -207,7 +207,7 @@ def _dtype_size(name: str) -> int:
 def _nest(name: str, words: list[int]) -> tuple[Views, Views]:
     """Streams of a nest: the outputs come first."""
     dims, count = words[R_DIMS], words[R_COUNT]
-    sizes, outputs = _streams(name, count)
+    sizes, outputs = streams(name, count)
     shape = tuple(words[N_SIZES : N_SIZES + dims])
     places = range(N_STREAMS, N_STREAMS + count * STREAM_WORDS, STREAM_WORDS)
     views = tuple(
@@ -219,7 +219,7 @@ def _nest(name: str, words: list[int]) -> tuple[Views, Views]:
 
 
 @functools.cache
-def _streams(name: str, count: int) -> tuple[list[int], int]:
+def streams(name: str, count: int) -> tuple[list[int], int]:
     """Bytes of an element of each stream of a nest, and how many of them are outputs."""
     outputs = 1 + len(UPDATES[name.split(".")[1]].state) if name.startswith("update.") else 1
     return _stream_sizes(name, count), outputs
@@ -248,7 +248,7 @@ def _stream_sizes(name: str, count: int) -> list[int]:
 
 
 @functools.cache
-def _array_kinds(name: str, count: int) -> tuple[int, int, frozenset[int]]:
+def array_kinds(name: str, count: int) -> tuple[int, int, frozenset[int]]:
     """First array that is written, one past the last, and which operands are written, too."""
     op, variant, _ = name.split(".")
     outputs, operands = BY_NAME[op].outputs, BY_NAME[op].operands
@@ -260,7 +260,7 @@ def _array_kinds(name: str, count: int) -> tuple[int, int, frozenset[int]]:
 
 def _arrays(name: str, words: list[int]) -> tuple[Views, Views]:
     """Arrays of a record: forward has operands, outputs; backward also cotangents and gradients."""
-    first, count, both = _array_kinds(name, words[R_COUNT])
+    first, count, both = array_kinds(name, words[R_COUNT])
     reads, writes = [], []
     for k in range(count):
         at = A_ARRAYS + k * ARRAY_WORDS

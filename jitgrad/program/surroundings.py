@@ -27,6 +27,19 @@ class Storages:
         self._end = [begin + size for begin, size, _ in spans if size > 0]
         self._known: dict[int, int] = {}
 
+    def of(self, addresses: np.ndarray) -> np.ndarray:
+        """`at` of many addresses."""
+        if not self._ids or not len(addresses):
+            return np.zeros(len(addresses), np.int64)
+        k = np.searchsorted(np.array(self._begin), addresses, "right") - 1
+        inside = (k >= 0) & (addresses < np.array(self._end)[k])
+        return np.where(inside, np.array(self._ids)[k], 0)
+
+    def overlap(self, begin: int, end: int) -> bool:
+        """Whether one of them has bytes between two addresses."""
+        k = bisect.bisect_left(self._begin, end)
+        return k > 0 and self._end[k - 1] > begin
+
     def at(self, address: int) -> int:
         """The storage, or 0."""
         known = self._known.get(address)

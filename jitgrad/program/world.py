@@ -159,7 +159,15 @@ class World:
             if len(self._words) == count:
                 break
         self._sources += _random_states()
+        self.has_lent = False  # whether arrays have been forgotten
         del self._seen, self._waiting, self._known
+
+    def renewed(self) -> World:
+        """The same world, which still holds, with random states as they are now."""
+        again: World = object.__new__(World)
+        again.__dict__ |= self.__dict__
+        again._sources = [(source, source()) for source, _ in self._sources]
+        return again
 
     @property
     def is_empty(self) -> bool:
@@ -200,7 +208,9 @@ class World:
         """Arrays that program `number` made tensors on need no look: a replay uses their memory."""
         owners = store.storage_table["owner"]
         lent = {id(x) for storage, x in store.externals.items() if owners[storage] == number}
-        self._copies = [c for c in self._copies if id(c[0]) not in lent]
+        kept = [c for c in self._copies if id(c[0]) not in lent]
+        self.has_lent = self.has_lent or len(kept) < len(self._copies)
+        self._copies = kept
 
     # finding -----------------------------------------------------------------------------------------
 

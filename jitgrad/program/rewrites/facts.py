@@ -26,6 +26,8 @@ class Facts:
         of leaves.
     reports : callable
         Whether a row may find something wrong, and so must run though nothing reads what it writes.
+    overlaps : callable
+        Whether there was memory from outside between two addresses. It may be free by now.
     """
 
     def __init__(
@@ -34,8 +36,10 @@ class Facts:
         blocks: Iterable[int],
         kept: Iterable[tuple[int, int]],
         reports: Callable[[Row], bool],
+        overlaps: Callable[[int, int], bool] = lambda begin, end: False,
     ) -> None:
         self.outside = outside
+        self.overlaps = overlaps
         self.reports = reports
         self._blocks = sorted(blocks)
         self._known: dict[int, int] = {}  # answers of `block`
@@ -62,9 +66,14 @@ class Facts:
 
     def new_block(self, size: int) -> int:
         """The address of more memory for the program."""
-        memory = np.zeros(size + ALIGNMENT, np.uint8)
+        taken = []  # what lies where something from outside was while the program was recorded
+        while True:
+            memory = np.zeros(size + ALIGNMENT, np.uint8)
+            address = -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+            if not self.overlaps(address, address + size):
+                break
+            taken.append(memory)
         self.extra.append(memory)
-        address = -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
         self._blocks.insert(bisect_right(self._blocks, address), address)
         self._known.clear()
         return address

@@ -1,0 +1,132 @@
+"""What a log of records touches, found in a few passes over all of it.
+
+That is all that a program needs to know before it is replayed as it was recorded; its rows as objects come later.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+
+import numpy as np
+
+from ..kernels import compiler, program_rows
+from ..kernels.abi import (
+    A_ARRAYS,
+    ARRAY_ADDRESS,
+    ARRAY_NUMEL,
+    ARRAY_WORDS,
+    ARRAYS,
+    N_STREAMS,
+    PLAIN,
+    R_ATTRS,
+    R_COUNT,
+    R_KERNEL,
+    R_LAYOUT,
+    R_WORDS,
+    STREAM_WORDS,
+)
+from .rows import array_kinds, streams
+from .surroundings import Storages
+
+# arrays of the rows that compiled code writes into a log: the first word, how many, how many of them are written
+_PLAIN = {
+    "program.copy": (program_rows.COPY_TARGET, 2, 1),
+    "program.clear": (program_rows.CLEAR_TARGET, 1, 1),
+    "program.count": (program_rows.COUNT_FIRST, 1, 1),
+}
+
+
+class Survey:
+    """Which memory the records of a log touch.
+
+    Attributes
+    ----------
+    edges : list of int
+        The word at which each record begins, and one past the last.
+    places : numpy.ndarray
+        The words that hold addresses of arrays, in order.
+    addresses : numpy.ndarray
+        What they hold.
+    storages : numpy.ndarray
+        The storages from outside in which these lie, or 0.
+    writes : numpy.ndarray
+        Whether the array is written, and has elements.
+    touched : list of int
+        The storages from outside that occur, also as attributes.
+    """
+
+    def __init__(self, log: np.ndarray, outside: Storages) -> None:
+        self.log = log
+        self.edges: list[int] = []
+        words = memoryview(log)
+        places: list[int] = []
+        sizes: list[int] = []  # words that are 0 when there are no elements
+        writes: list[bool] = []
+        attributes: list[int] = []
+        at = 0
+        while at < len(words):
+            self.edges.append(at)
+            head = words[at : at + R_ATTRS + 1].tolist()
+            place, size, step, written = _arrays_of(head[R_KERNEL], head[R_LAYOUT], head[R_COUNT])
+            count = len(written)
+            places += range(at + place, at + place + count * step, step)
+            sizes += range(at + size, at + size + count * step, step)
+            writes += written
+            end = at + head[R_WORDS]
+            if head[R_ATTRS]:
+                attributes += range(at + head[R_ATTRS], end)
+            at = end
+        self.edges.append(at)
+        self.places = np.array(places, np.int64)
+        self.addresses = log[self.places]
+        self.sizes = log[np.array(sizes, np.int64)]
+        self.storages = outside.of(self.addresses)
+        self.writes = np.array(writes, bool) & (self.addresses != 0) & (self.sizes != 0)
+        others = outside.of(log[np.array(attributes, np.int64)])
+        found = {*self.storages.tolist(), *others.tolist()}
+        found.discard(0)
+        self.touched = sorted(found)
+
+    def written(self) -> set[int]:
+        """The storages from outside that are written."""
+        found = set(self.storages[self.writes].tolist())
+        found.discard(0)
+        return found
+
+    def all_known(self, spans: Iterable[tuple[int, int]]) -> bool:
+        """Whether every array lies in memory from outside or in one of these spans."""
+        begins, ends = np.array(sorted(spans), np.int64).reshape(-1, 2).T
+        rest = self.addresses[(self.storages == 0) & (self.addresses != 0) & (self.sizes != 0)]
+        k = np.searchsorted(begins, rest, "right") - 1
+        return not len(rest) or bool(len(begins) and ((k >= 0) & (rest < ends[k])).all())
+
+    def first_seen(self, spans: Iterable[tuple[int, int]]) -> int:
+        """The word at which it is said where the first write goes that can be seen: outside, or in these spans."""
+        seen = self.storages != 0
+        for begin, end in spans:
+            seen |= (self.addresses >= begin) & (self.addresses < end)
+        found = np.flatnonzero(seen & self.writes)
+        return int(self.places[found[0]]) if len(found) else len(self.log)
+
+    def arguments(self, storages: list[int]) -> list[tuple[int, int, int]]:
+        """Which argument (of those in these storages), which word names its memory, and which address."""
+        found = np.flatnonzero(np.isin(self.storages, storages)) if storages else []
+        return [
+            (storages.index(int(self.storages[k])), int(self.places[k]), int(self.addresses[k])) for k in found
+        ]
+
+
+@functools.cache
+def _arrays_of(kernel: int, layout: int, count: int) -> tuple[int, int, int, tuple[bool, ...]]:
+    """Where a record names its first array, its size, words from one to the next, and which are written."""
+    name = compiler.name_of(kernel)
+    if layout == PLAIN:
+        place, count, written = _PLAIN[name]
+        return place, place, 1, tuple(k < written for k in range(count))
+    if layout == ARRAYS:
+        first, count, both = array_kinds(name, count)
+        written_arrays = tuple(k >= first or k in both for k in range(count))
+        return A_ARRAYS + ARRAY_ADDRESS, A_ARRAYS + ARRAY_NUMEL, ARRAY_WORDS, written_arrays
+    sizes, outputs = streams(name, count)
+    return N_STREAMS, N_STREAMS, STREAM_WORDS, tuple(k < outputs for k in range(min(count, len(sizes))))
