@@ -319,13 +319,13 @@ def complete(c, program, ids, results):
 def call(c, program, ids, results):
     """A whole call of a program on one thread; as `complete`, or a status of `prepare`."""
     p = program_at(program)
-    if p.recorded > 0:
-        if p.recorded == 1:
-            return OTHER_PROGRAM
-        p.recorded -= 1
+    if p.recorded == 1:
+        return OTHER_PROGRAM
     status = prepare(c, program, ids)
     if status != 0:
         return status
+    if p.recorded > 1:
+        p.recorded -= 1
     report = walk_segments(p.table, p.segments)
     if report != 0:
         return stop(c, program, ids, report)

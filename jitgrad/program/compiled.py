@@ -125,8 +125,10 @@ class CompiledFunction:
 
     def _find(self, key: Any, arguments: list[Tensor]) -> Program | None:
         """The program for arguments with this description, if there is one that can run now."""
+        shapes = [x.shape for x in arguments]
         for program in self.programs:
-            if program.key == key and program.refresh() and program.fits(arguments):
+            same = program.shapes == shapes and program.key == key
+            if same and program.refresh() and program.fits(arguments):
                 return program
         return None
 
@@ -210,8 +212,9 @@ class CompiledFunction:
             return self._function(*args, **kwargs)
         leaves: list[Tensor] = []
         key = flatten((args, kwargs), leaves)
+        shapes = [x.shape for x in leaves]
         for program in self.programs:
-            if program.key != key or program.busy or not program.refresh():
+            if program.shapes != shapes or program.key != key or program.busy or not program.refresh():
                 continue
             results = program.call(leaves)
             if results == BAD_CLASS:
@@ -298,7 +301,7 @@ class CompiledFunction:
 
     def _guards(self, constants: list[Any]) -> Guards:
         """What the function depends on: as another program has found, while nothing has changed since."""
-        for program in self.programs:
+        for program in self.programs[:1]:
             known = program.guards.arguments
             if len(known) == len(constants) and all(map(operator.is_, known, constants)) and program.refresh():
                 again = program.guards.renewed()

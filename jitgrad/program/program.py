@@ -116,6 +116,7 @@ class Program:
         self.guards = guards
         self.held: list[int] = []  # slots of which the program has a handle
         self.arity = len(arguments)
+        self.shapes = [x.shape for x in arguments]
         self.results = sources
         self._header = np.zeros(1, program_dtype)
         self.address: int = self._header.ctypes.data
@@ -393,10 +394,6 @@ class Program:
     def call(self, arguments: list[Tensor]) -> list[Tensor] | int:
         """Replay on arguments; the results, or a status with nothing changed."""
         header = self._header[0]
-        if header["recorded"] == 1:
-            self.improve()
-        elif header["recorded"]:
-            header["recorded"] -= 1
         count = len(self.results)
         ids = array("q", [*[x._slot for x in arguments], *[0] * (count + 1)])
         place = ids.buffer_info()[0]
@@ -410,6 +407,10 @@ class Program:
             entries.complete(CONTEXT, self.address, place, place + 8 * self.arity)
         finally:
             header["running"] = 0
+        if header["recorded"] > 1:
+            header["recorded"] -= 1
+        elif header["recorded"]:
+            self.improve()
         return [wrap(s) for s in ids[self.arity : self.arity + count]]
 
     def complete(self) -> list[Tensor]:

@@ -23,17 +23,19 @@ from ..kernels.abi import (
     R_COUNT,
     R_KERNEL,
     R_LAYOUT,
+    R_NUMEL,
     R_WORDS,
     STREAM_WORDS,
 )
 from .rows import array_kinds, streams
 from .surroundings import Storages
 
-# arrays of the rows that compiled code writes into a log: the first word, how many, how many of them are written
+# arrays of the rows that compiled code writes into a log: the first word, that with their size (or another that is
+# not 0), how many there are, and how many of them are written
 _PLAIN = {
-    "program.copy": (program_rows.COPY_TARGET, 2, 1),
-    "program.clear": (program_rows.CLEAR_TARGET, 1, 1),
-    "program.count": (program_rows.COUNT_FIRST, 1, 1),
+    "program.copy": (program_rows.COPY_TARGET, program_rows.COPY_BYTES, 2, 1),
+    "program.clear": (program_rows.CLEAR_TARGET, program_rows.CLEAR_BYTES, 1, 1),
+    "program.count": (program_rows.COUNT_FIRST, R_KERNEL, 1, 1),
 }
 
 
@@ -50,8 +52,10 @@ class Survey:
         What they hold.
     storages : numpy.ndarray
         The storages from outside in which these lie, or 0.
+    used : numpy.ndarray
+        Whether the array is there, and has elements.
     writes : numpy.ndarray
-        Whether the array is written, and has elements.
+        Whether it is written, and has elements.
     touched : list of int
         The storages from outside that occur, also as attributes.
     """
@@ -68,10 +72,14 @@ class Survey:
         while at < len(words):
             self.edges.append(at)
             head = words[at : at + R_ATTRS + 1].tolist()
-            place, size, step, written = _arrays_of(head[R_KERNEL], head[R_LAYOUT], head[R_COUNT])
+            layout = head[R_LAYOUT]
+            place, size, step, written = _arrays_of(head[R_KERNEL], layout, head[R_COUNT])
             count = len(written)
             places += range(at + place, at + place + count * step, step)
-            sizes += range(at + size, at + size + count * step, step)
+            if layout == ARRAYS:
+                sizes += range(at + size, at + size + count * step, step)
+            else:
+                sizes += [at + size] * count
             writes += written
             end = at + head[R_WORDS]
             if head[R_ATTRS]:
@@ -80,9 +88,9 @@ class Survey:
         self.edges.append(at)
         self.places = np.array(places, np.int64)
         self.addresses = log[self.places]
-        self.sizes = log[np.array(sizes, np.int64)]
         self.storages = outside.of(self.addresses)
-        self.writes = np.array(writes, bool) & (self.addresses != 0) & (self.sizes != 0)
+        self.used = (self.addresses != 0) & (log[np.array(sizes, np.int64)] != 0)
+        self.writes = np.array(writes, bool) & self.used
         others = outside.of(log[np.array(attributes, np.int64)])
         found = {*self.storages.tolist(), *others.tolist()}
         found.discard(0)
@@ -97,7 +105,7 @@ class Survey:
     def all_known(self, spans: Iterable[tuple[int, int]]) -> bool:
         """Whether every array lies in memory from outside or in one of these spans."""
         begins, ends = np.array(sorted(spans), np.int64).reshape(-1, 2).T
-        rest = self.addresses[(self.storages == 0) & (self.addresses != 0) & (self.sizes != 0)]
+        rest = self.addresses[(self.storages == 0) & self.used]
         k = np.searchsorted(begins, rest, "right") - 1
         return not len(rest) or bool(len(begins) and ((k >= 0) & (rest < ends[k])).all())
 
@@ -119,14 +127,17 @@ class Survey:
 
 @functools.cache
 def _arrays_of(kernel: int, layout: int, count: int) -> tuple[int, int, int, tuple[bool, ...]]:
-    """Where a record names its first array, its size, words from one to the next, and which are written."""
+    """Where a record names its first array, its size, words from one to the next, and which are written.
+
+    The size is that of each array of the layout ARRAYS, and otherwise that of all of them.
+    """
     name = compiler.name_of(kernel)
     if layout == PLAIN:
-        place, count, written = _PLAIN[name]
-        return place, place, 1, tuple(k < written for k in range(count))
+        place, size, count, written = _PLAIN[name]
+        return place, size, 1, tuple(k < written for k in range(count))
     if layout == ARRAYS:
         first, count, both = array_kinds(name, count)
         written_arrays = tuple(k >= first or k in both for k in range(count))
         return A_ARRAYS + ARRAY_ADDRESS, A_ARRAYS + ARRAY_NUMEL, ARRAY_WORDS, written_arrays
     sizes, outputs = streams(name, count)
-    return N_STREAMS, N_STREAMS, STREAM_WORDS, tuple(k < outputs for k in range(min(count, len(sizes))))
+    return N_STREAMS, R_NUMEL, STREAM_WORDS, tuple(k < outputs for k in range(min(count, len(sizes))))
