@@ -303,7 +303,11 @@ class CompiledFunction:
         """What the function depends on: as another program has found, while nothing has changed since."""
         for program in self.programs[:1]:
             known = program.guards.arguments
-            if len(known) == len(constants) and all(map(operator.is_, known, constants)) and program.refresh():
+            if (
+                len(known) == len(constants)
+                and all(map(operator.is_, known, constants))
+                and program.refresh()
+            ):
                 again = program.guards.renewed()
                 if again is not None:
                     return again

@@ -18,6 +18,11 @@ from ..engine.layout import (
     ARGUMENT_WORDS,
     CHECK_WORDS,
     EXTERNAL,
+    G_ADDRESS,
+    G_DTYPE,
+    G_FLAGS,
+    G_GRAD,
+    G_NUMEL,
     G_SLOT,
     GRADIENT_WORDS,
     GUARD_WORDS,
@@ -49,13 +54,14 @@ from .reports import Reports
 from .rewrites import Facts, rewrite
 from .rows import Row, View, rows_of
 from .segments import ALONE, cut
-from .surroundings import Storages, class_size
+from .surroundings import ADDRESS, BYTES, OWNER, REFS, SIZE_CLASS, Storages, class_size, storages
 from .survey import Survey
 
 if TYPE_CHECKING:
     from .profile import Profile
 
 
+_GUARDED = ((G_ADDRESS, S_ADDRESS), (G_DTYPE, S_DTYPE), (G_NUMEL, S_NUMEL))  # words of a guard, and of a slot
 REPLAYS = 2  # of the records as they are, before they are rewritten
 
 
@@ -133,12 +139,12 @@ class Program:
 
     def _look(self, base: int) -> Survey:
         """What the recorded rows touch."""
-        table = store.storage_table[: store.field("storage_count")]
-        mine = table[np.flatnonzero(table["owner"] == self.recording.number)]
+        table = storages()
+        mine = table[np.flatnonzero(table[:, OWNER] == self.recording.number)]
         # what is alive now is a result, a gradient of a leaf, or a value that the way back will read; arrays are
         # the user's
-        live = mine[(mine["refs"] > 0) | (mine["size_class"] == EXTERNAL)]
-        self._kept = [(a, a + n) for a, n in zip(live["address"].tolist(), live["bytes"].tolist(), strict=True)]
+        live = mine[(mine[:, REFS] > 0) | (mine[:, SIZE_CLASS] == EXTERNAL)]
+        self._kept = [(a, a + n) for a, n in live[:, [ADDRESS, BYTES]].tolist()]
         log = self.recording.log
         survey = Survey(log, self._finder)
         self.reports = Reports(log, survey.edges, self._arguments)
@@ -237,10 +243,15 @@ class Program:
         """Write a table of the header."""
         padded = [line + [0] * (width - len(line)) for line in lines]
         table = np.array(padded, np.int64).reshape(-1, width)
+        self._put(name, table, count or ("" if name == "arguments" else name.removesuffix("s") + "_count"))
+
+    def _put(self, name: str, table: np.ndarray, count: str = "") -> None:
+        """Let the header name a table, and say how long it is."""
         self._tables[name] = table
-        self._header[0][name] = table.ctypes.data
-        if name != "arguments":
-            self._header[0][count or name.removesuffix("s") + "_count"] = len(lines)
+        header = self._header[0]
+        header[name] = table.ctypes.data
+        if count:
+            header[count] = len(table)
 
     def _put_arguments(self, written: set[int]) -> None:
         lines = []
@@ -254,22 +265,27 @@ class Program:
         self, outside: list[int], before: dict[int, int], arguments: set[int], gradients: list[list[int]]
     ) -> None:
         """Guard every tensor that shows memory from outside, and hold it so that its slot stays its own."""
-        table = store.slot_table[: store.field("slot_count")]
+        count = store.field("slot_count")
+        table = store.slot_table[:count].view(np.int64).reshape(count, SLOT_WORDS)
         is_outside = np.zeros(store.field("storage_count"), bool)
         is_outside[outside] = True
-        shown = np.flatnonzero((table["handles"] > 0) & is_outside[table["storage"]])
+        shown = np.flatnonzero(is_outside[table[:, S_STORAGE]])
+        shown = shown[table[shown, S_HANDLES] > 0]
         slots = dict.fromkeys(s for s in shown.tolist() if s not in arguments)
         slots.update(dict.fromkeys(leaf for leaf, _, _ in gradients))
         slots.update(dict.fromkeys(slot for slot in before if slot not in arguments))
-        lines = []
-        words = store.slots
-        for slot in slots:
-            at = slot * SLOT_WORDS
-            address, dtype, numel = words[at + S_ADDRESS], words[at + S_DTYPE], words[at + S_NUMEL]
-            flags = words[at + S_FLAGS] & GUARDED_FLAGS
-            lines.append([slot, address, dtype, numel, flags, before.get(slot, ANY_GRADIENT)])
-            self._hold(slot)
-        self._table("guards", lines, GUARD_WORDS)
+        guarded = [*slots]
+        lines = np.empty((len(guarded), GUARD_WORDS), np.int64)
+        lines[:, G_SLOT] = guarded
+        known = table[guarded] if guarded else table[:0]
+        for word, field in _GUARDED:
+            lines[:, word] = known[:, field]
+        lines[:, G_FLAGS] = known[:, S_FLAGS] & GUARDED_FLAGS
+        lines[:, G_GRAD] = [before.get(slot, ANY_GRADIENT) for slot in guarded]
+        for slot in guarded:
+            entries.retain(CONTEXT, slot)
+        self.held += guarded
+        self._put("guards", lines, "guard_count")
 
     def _gradients(self, arguments: list[Tensor]) -> list[list[int]]:
         """The leaves whose gradients the step sets, with what they are in the end."""

@@ -132,8 +132,9 @@ def _report_memory() -> tuple[tuple[int, int], ...]:
 
 def _reporting(log: np.ndarray, edges: list[int]) -> Iterator[tuple[Row, int, int]]:
     """The rows that report, each with its word that says where, and the word at which it begins."""
-    inside = [(log >= first) & (log < last) for first, last in _report_memory()]
-    for at in np.flatnonzero(np.logical_or.reduce(inside)).tolist():
+    (first, last), (begin, end) = _report_memory()
+    inside = ((log >= first) & (log < last)) | ((log >= begin) & (log < end))
+    for at in np.flatnonzero(inside).tolist():
         k = bisect.bisect_right(edges, at)
         start, end = edges[k - 1], edges[k]
         begin = int(log[start + R_ATTRS])

@@ -3,49 +3,67 @@
 from __future__ import annotations
 
 import bisect
+import functools
 
 import numpy as np
 
 from ..engine import layout
-from ..engine.layout import GRAD_READ
+from ..engine.layout import GRAD_READ, storage_dtype
 from ..store import store
 
 BLOCK_UNIT = 64  # bytes of the smallest block
+ADDRESS, BYTES, SIZE_CLASS, REFS, OWNER = (
+    storage_dtype.names.index(name)  # type: ignore[union-attr]
+    for name in ("address", "bytes", "size_class", "refs", "owner")
+)  # words of a storage
+
+
+def storages() -> np.ndarray:
+    """The table of storages, a row of words each."""
+    count, words = store.field("storage_count"), storage_dtype.itemsize // 8
+    return store.storage_table[:count].view(np.int64).reshape(count, words)
 
 
 class Storages:
     """Which storage from outside a recording an address lies in."""
 
     def __init__(self, number: int, base: int) -> None:
-        table = store.storage_table[: store.field("storage_count")]
-        owner = table["owner"]
-        live = np.flatnonzero((table["refs"] > 0) & (owner != number) & (owner != (base or number)))
+        table = storages()
+        live = np.flatnonzero(table[:, REFS] > 0)
         found = table[live]  # a copy: other threads go on changing the table
-        spans = sorted(zip(found["address"].tolist(), found["bytes"].tolist(), live.tolist(), strict=True))
-        self._ids = [k for _, size, k in spans if size > 0]
-        self._begin = [begin for begin, size, _ in spans if size > 0]
-        self._end = [begin + size for begin, size, _ in spans if size > 0]
+        owner = found[:, OWNER]
+        outside = (owner != number) & (owner != (base or number)) & (found[:, BYTES] > 0)
+        found, live = found[outside], live[outside]
+        order = np.argsort(found[:, ADDRESS])
+        self._begins: np.ndarray = found[order, ADDRESS]
+        self._ends: np.ndarray = self._begins + found[order, BYTES]
+        self._numbers: np.ndarray = live[order]
         self._known: dict[int, int] = {}
 
     def of(self, addresses: np.ndarray) -> np.ndarray:
         """`at` of many addresses."""
-        if not self._ids or not len(addresses):
+        if not len(self._begins):
             return np.zeros(len(addresses), np.int64)
-        k = np.searchsorted(np.array(self._begin), addresses, "right") - 1
-        inside = (k >= 0) & (addresses < np.array(self._end)[k])
-        return np.where(inside, np.array(self._ids)[k], 0)
+        k = np.searchsorted(self._begins, addresses, "right") - 1
+        return np.where((k >= 0) & (addresses < self._ends[k]), self._numbers[k], 0)
+
+    @functools.cached_property
+    def _lists(self) -> tuple[list[int], list[int], list[int]]:
+        return self._begins.tolist(), self._ends.tolist(), self._numbers.tolist()
 
     def overlap(self, begin: int, end: int) -> bool:
         """Whether one of them has bytes between two addresses."""
-        k = bisect.bisect_left(self._begin, end)
-        return k > 0 and self._end[k - 1] > begin
+        begins, ends, _ = self._lists
+        k = bisect.bisect_left(begins, end)
+        return k > 0 and ends[k - 1] > begin
 
     def at(self, address: int) -> int:
         """The storage, or 0."""
         known = self._known.get(address)
         if known is None:
-            k = bisect.bisect_right(self._begin, address) - 1
-            known = self._known[address] = self._ids[k] if k >= 0 and address < self._end[k] else 0
+            begins, ends, numbers = self._lists
+            k = bisect.bisect_right(begins, address) - 1
+            known = self._known[address] = numbers[k] if k >= 0 and address < ends[k] else 0
         return known
 
 

@@ -30,6 +30,8 @@ from ..kernels.abi import (
 from .rows import array_kinds, streams
 from .surroundings import Storages
 
+HEAD = R_ATTRS + 1  # words of a record that say where its arrays and attributes are
+
 # arrays of the rows that compiled code writes into a log: the first word, that with their size (or another that is
 # not 0), how many there are, and how many of them are written
 _PLAIN = {
@@ -62,45 +64,27 @@ class Survey:
 
     def __init__(self, log: np.ndarray, outside: Storages) -> None:
         self.log = log
-        self.edges: list[int] = []
-        words = memoryview(log)
-        places: list[int] = []
-        sizes: list[int] = []  # words that are 0 when there are no elements
-        writes: list[bool] = []
-        attributes: list[int] = []
-        at = 0
+        words, begins, at = memoryview(log), [], 0
         while at < len(words):
-            self.edges.append(at)
-            head = words[at : at + R_ATTRS + 1].tolist()
-            layout = head[R_LAYOUT]
-            place, size, step, written = _arrays_of(head[R_KERNEL], layout, head[R_COUNT])
-            count = len(written)
-            places += range(at + place, at + place + count * step, step)
-            if layout == ARRAYS:
-                sizes += range(at + size, at + size + count * step, step)
-            else:
-                sizes += [at + size] * count
-            writes += written
-            end = at + head[R_WORDS]
-            if head[R_ATTRS]:
-                attributes += range(at + head[R_ATTRS], end)
-            at = end
-        self.edges.append(at)
-        self.places = np.array(places, np.int64)
+            begins.append(at)
+            at += words[at + R_WORDS]
+        self.edges = [*begins, at]
+        heads = (
+            log[np.array(begins, np.int64)[:, None] + np.arange(HEAD)]
+            if begins
+            else np.zeros((0, HEAD), np.int64)
+        )
+        self.places, sizes, writes, attributes = _words_of(heads.tobytes())
         self.addresses = log[self.places]
         self.storages = outside.of(self.addresses)
-        self.used = (self.addresses != 0) & (log[np.array(sizes, np.int64)] != 0)
-        self.writes = np.array(writes, bool) & self.used
-        others = outside.of(log[np.array(attributes, np.int64)])
-        found = {*self.storages.tolist(), *others.tolist()}
-        found.discard(0)
-        self.touched = sorted(found)
+        self.used = (self.addresses != 0) & (log[sizes] != 0)
+        self.writes = writes & self.used
+        others = outside.of(log[attributes])
+        self.touched = sorted({*self.storages.tolist(), *others.tolist()} - {0})
 
     def written(self) -> set[int]:
         """The storages from outside that are written."""
-        found = set(self.storages[self.writes].tolist())
-        found.discard(0)
-        return found
+        return {*self.storages[self.writes].tolist()} - {0}
 
     def all_known(self, spans: Iterable[tuple[int, int]]) -> bool:
         """Whether every array lies in memory from outside or in one of these spans."""
@@ -119,10 +103,42 @@ class Survey:
 
     def arguments(self, storages: list[int]) -> list[tuple[int, int, int]]:
         """Which argument (of those in these storages), which word names its memory, and which address."""
-        found = np.flatnonzero(np.isin(self.storages, storages)) if storages else []
-        return [
-            (storages.index(int(self.storages[k])), int(self.places[k]), int(self.addresses[k])) for k in found
-        ]
+        named = []
+        for number, storage in enumerate(storages):
+            found = self.storages == storage
+            named += [
+                (number, place, address)
+                for place, address in zip(
+                    self.places[found].tolist(), self.addresses[found].tolist(), strict=True
+                )
+            ]
+        return named
+
+
+@functools.lru_cache(256)  # a function is often recorded for one batch size after the other
+def _words_of(heads: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Of records with these first words: where the addresses are, the sizes, which are written, the attributes."""
+    places: list[int] = []
+    sizes: list[int] = []  # words that are 0 when there are no elements
+    writes: list[bool] = []
+    attributes: list[int] = []
+    at = 0
+    for head in np.frombuffer(heads, np.int64).reshape(-1, HEAD).tolist():
+        layout, end = head[R_LAYOUT], at + head[R_WORDS]
+        place, size, step, written = _arrays_of(head[R_KERNEL], layout, head[R_COUNT])
+        count = len(written)
+        places += range(at + place, at + place + count * step, step)
+        if layout == ARRAYS:
+            sizes += range(at + size, at + size + count * step, step)
+        else:
+            sizes += [at + size] * count
+        writes += written
+        if head[R_ATTRS]:
+            attributes += range(at + head[R_ATTRS], end)
+        at = end
+    words = (np.array(words, np.int64) for words in (places, sizes, attributes))
+    place_words, size_words, attribute_words = words
+    return place_words, size_words, np.array(writes, bool), attribute_words
 
 
 @functools.cache
