@@ -13,8 +13,19 @@ import threading
 import numpy as np
 
 from .dispatch import CONTEXT
-from .engine.block import BUSY, LINE, SEAT_WORDS, T_SEATS, T_WORKERS, WANTS_WORKERS, WORD
+from .engine.block import (
+    BUSY,
+    LINE,
+    NO_TEAM,
+    SEAT_WORDS,
+    T_SEATS,
+    T_WORKERS,
+    UNDECIDED,
+    WANTS_WORKERS,
+    WORD,
+)
 from .engine.entry import entries
+from .store import store
 from .threads import _Setting, get_num_threads, processors
 
 
@@ -128,6 +139,7 @@ def current() -> Team | None:
             # more threads than processors would only wait for one another
             count = min(get_num_threads(), processors())
             _Current.team = Team(count) if count > 1 else None
+            store.set_field("team", _Current.team.address if _Current.team else NO_TEAM)
             _Current.decided = True
         return _Current.team
 
@@ -136,6 +148,8 @@ def _replace() -> None:
     """Let the team go; the next replay makes one of the right size."""
     with _choosing:
         team, _Current.team, _Current.decided = _Current.team, None, False
+        store.set_field("team", UNDECIDED)
+        store.structure_changed()  # calls choose their way anew
     if team is not None:
         team.dismiss()
 
@@ -143,6 +157,7 @@ def _replace() -> None:
 def _end() -> None:
     """Have no thread in compiled code when the interpreter goes."""
     team, _Current.team, _Current.decided = _Current.team, None, True
+    store.set_field("team", NO_TEAM)
     if team is not None:
         team.dismiss(wait=1.0)
 
@@ -152,6 +167,7 @@ def _after_fork() -> None:
     global _choosing
     _choosing = threading.RLock()
     _Current.team, _Current.decided = None, False
+    store.set_field("team", UNDECIDED)
 
 
 _Setting.changed = _replace

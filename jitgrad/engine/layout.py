@@ -163,6 +163,7 @@ context_dtype = np.dtype(
         ("clear_kernel", i8),  # sets bytes to zero
         ("count_kernel", i8),  # adds one to counters
         ("recorded_blocks", i8, SIZE_CLASSES),  # free blocks among the program's own
+        ("team", i8),  # the block of the threads that replay programs, see engine/together.py
         ("structure", i8),  # counts changes of modules and optimizers that a program may depend on
         ("watch", i8),  # HOOKED when walks stop at every row for Python to look at
     ]

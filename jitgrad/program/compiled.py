@@ -19,6 +19,7 @@ from ..engine.layout import (
     OTHER_PROGRAM,
 )
 from ..store import store
+from ..team import current
 from .differentiable import described, record_pullback
 from .epochs import repeat, run_epochs
 from .guards import Guards
@@ -247,7 +248,8 @@ class CompiledFunction:
         if self.programs[0] is not program:
             self.programs = [program, *(p for p in self.programs if p is not program)]
         direct = program.single and program.plain and program.arity in _DIRECT
-        fast = getattr(entries, _DIRECT[program.arity]) if direct else None
+        together = "_together" if direct and program.is_shared and current() is not None else ""
+        fast = getattr(entries, _DIRECT[program.arity] + together) if direct else None
         self._direct = None if fast is None else (fast, program, program.guards.names, program.guards.watched)
 
     def record(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, Program | None]:

@@ -42,6 +42,7 @@ from ..engine.layout import (
     S_SHAPE,
     S_STORAGE,
     S_STRIDES,
+    SEGMENT_PARTS,
     SEGMENT_WORDS,
     SLOT_WORDS,
     program_dtype,
@@ -371,6 +372,12 @@ class Program:
     def busy(self) -> bool:
         """Whether a graph needs the values of the last replay."""
         return self.pullback is not None and self.pullback.busy
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it has rows that several threads may share; not known before the rewrites."""
+        made = self._rewritten
+        return made is not None and bool((made.segments[:, SEGMENT_PARTS] != ALONE).any())
 
     def trust(self) -> None:
         """Run whatever has become of modules: a program of the way back does not depend on them."""
