@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from typing import ClassVar
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from .engine.block import (
     LINE,
     NO_TEAM,
     SEAT_WORDS,
+    T_BUSY,
     T_SEATS,
     T_WORKERS,
     UNDECIDED,
@@ -56,6 +58,11 @@ class Team:
         self.workers: list[threading.Thread] = []
         self._lock = threading.Lock()
         entries.found(CONTEXT, self.address, threads)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call has the team."""
+        return bool(self._block[T_BUSY])
 
     def start(self) -> None:
         """Start the workers, if they are not there yet."""
@@ -101,6 +108,7 @@ class Team:
 class _Current:
     decided = False
     team: Team | None = None  # None for one thread
+    leaving: ClassVar[list[Team]] = []  # teams let go in the middle of a call, which knows but their address
 
 
 _choosing = threading.RLock()
@@ -150,6 +158,7 @@ def _replace() -> None:
         team, _Current.team, _Current.decided = _Current.team, None, False
         store.set_field("team", UNDECIDED)
         store.structure_changed()  # calls choose their way anew
+        _Current.leaving = [t for t in (*_Current.leaving, team) if t is not None and t.is_busy]
     if team is not None:
         team.dismiss()
 
