@@ -55,7 +55,7 @@ from .reports import Reports
 from .rewrites import Facts, rewrite
 from .rows import Row, View, rows_of
 from .segments import ALONE, cut
-from .surroundings import ADDRESS, BYTES, OWNER, REFS, SIZE_CLASS, Storages, class_size, storages
+from .surroundings import ADDRESS, BYTES, CLASS_BYTES, OWNER, REFS, SIZE_CLASS, Storages, class_size, storages
 from .survey import Survey
 
 if TYPE_CHECKING:
@@ -150,8 +150,10 @@ class Program:
         survey = Survey(log, self._finder)
         self.reports = Reports(log, survey.edges, self._arguments)
         if not base:
-            own = [(a, a + class_size(k)) for a, k in self.recording.blocks.tolist()]
-            if not survey.all_known(own + self._kept):
+            blocks = self.recording.blocks
+            begins = np.concatenate([blocks[:, 0], live[:, ADDRESS]])
+            sizes = np.concatenate([CLASS_BYTES[blocks[:, 1]], live[:, BYTES]])
+            if not survey.all_known(begins, sizes):
                 raise Spoiled("lets go of a tensor from outside that it uses", None, False)
         return survey
 

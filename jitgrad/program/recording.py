@@ -127,8 +127,9 @@ class Recording:
         with Recording.lock:
             if store.recording is not None:
                 return function()  # a compiled function within one that is being recorded is part of it
-            for name in ("copy", "clear", "count"):
-                store.set_field(f"{name}_kernel", program_rows.address(name))
+            if store.field("count_kernel") == 0:
+                for name in ("copy", "clear", "count"):
+                    store.set_field(f"{name}_kernel", program_rows.address(name))
             if entries.begin_recording(CONTEXT, self.number, self.first_row) != 0:
                 raise Spoiled("has no memory for its log")
             self.first_row = store.field("first_row")

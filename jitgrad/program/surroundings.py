@@ -8,7 +8,7 @@ import functools
 import numpy as np
 
 from ..engine import layout
-from ..engine.layout import GRAD_READ, storage_dtype
+from ..engine.layout import GRAD_READ, SIZE_CLASSES, storage_dtype
 from ..store import store
 
 BLOCK_UNIT = 64  # bytes of the smallest block
@@ -73,6 +73,9 @@ def class_size(k: int) -> int:
         return (k + 1) * BLOCK_UNIT
     shift = (k - 4) // 4
     return ((k - 4 * shift + 1) << shift) * BLOCK_UNIT
+
+
+CLASS_BYTES = np.array([class_size(k) for k in range(SIZE_CLASSES)], np.int64)
 
 
 def entry_gradients(events: np.ndarray, before: dict[int, int], number: int) -> dict[int, int]:

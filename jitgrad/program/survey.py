@@ -86,12 +86,14 @@ class Survey:
         """The storages from outside that are written."""
         return {*self.storages[self.writes].tolist()} - {0}
 
-    def all_known(self, spans: Iterable[tuple[int, int]]) -> bool:
-        """Whether every array lies in memory from outside or in one of these spans."""
-        begins, ends = np.array(sorted(spans), np.int64).reshape(-1, 2).T
+    def all_known(self, begins: np.ndarray, sizes: np.ndarray) -> bool:
+        """Whether every array lies in memory from outside, or in one of these blocks."""
         rest = self.addresses[(self.storages == 0) & self.used]
-        k = np.searchsorted(begins, rest, "right") - 1
-        return not len(rest) or bool(len(begins) and ((k >= 0) & (rest < ends[k])).all())
+        if not len(rest) or not len(begins):
+            return not len(rest)
+        order = np.lexsort((sizes, begins))  # of a block and what fills it in part, the block comes last
+        k = order[np.searchsorted(begins, rest, "right", sorter=order) - 1]
+        return bool(((begins[k] <= rest) & (rest < begins[k] + sizes[k])).all())
 
     def first_seen(self, spans: Iterable[tuple[int, int]]) -> int:
         """The word at which it is said where the first write goes that can be seen: outside, or in these spans."""
