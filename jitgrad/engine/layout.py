@@ -272,4 +272,5 @@ ENABLED, DISABLED, INFERENCE_MODE = 0, 1, 2
 
 # what a recording notes about the gradient of a leaf: whether the step depends on what it was before
 GRAD_READ, GRAD_SET = range(2)
+EVENT_WORDS = 3  # which of these, the slot, and its gradient at that moment
 SPOILED_OUTSIDE, SPOILED_MEMORY = 1, 2  # a walk over rows from before the recording; no memory for the log

@@ -27,7 +27,7 @@ from .program import Program
 from .recording import Recording, Spoiled, clone_outside
 from .returned import Returned
 from .rewrites import REWRITES
-from .surroundings import entry_gradients, leaf_gradients
+from .surroundings import entry_gradients
 from .tree import LEAF, constants_in, flatten, unflatten
 from .world import World, compiles
 
@@ -265,7 +265,6 @@ class CompiledFunction:
             self._give_up(Spoiled(f"depends on something that is new in every call{self._changed(key)}"))
             return self._function(*args, **kwargs), None
         recording = Recording()
-        before = leaf_gradients()
         rows = store.field("live_rows")
         returned = Returned(arguments)
         try:
@@ -282,7 +281,7 @@ class CompiledFunction:
             )
             guards.settle(recording.made, recording.number)
             recording.made.clear()
-            gradients = entry_gradients(recording.events, before, recording.number)
+            gradients = entry_gradients(recording.events, recording.number)
             results = [described(x) for x in returned.sources]
             program = Program(recording, arguments, results, gradients, guards, self._options)
             if returned.graph:
@@ -362,9 +361,9 @@ def _check_left_behind(
         drop_freed_nodes()
         drop_old_notes()
         expected = returned.handles()
-        table = store.slot_table[: store.field("slot_count")]
-        for grad in table["grad"][table["grad"] > 0]:
-            expected[int(grad)] = expected.get(int(grad), 0) + 1
+        gradients = store.slot_table[: store.field("slot_count")]["grad"]
+        for grad in gradients[gradients > 0].tolist():
+            expected[grad] = expected.get(grad, 0) + 1
         more_rows = not returned.graph and store.field("live_rows") > rows
         if not (more_rows and recording.rows_left(reachable())) and not recording.escaped(expected):
             return

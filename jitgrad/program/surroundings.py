@@ -7,8 +7,7 @@ import functools
 
 import numpy as np
 
-from ..engine import layout
-from ..engine.layout import GRAD_READ, SIZE_CLASSES, storage_dtype
+from ..engine.layout import GRAD_READ, S_HANDLES, S_STORAGE, SIZE_CLASSES, SLOT_WORDS, storage_dtype
 from ..store import store
 
 BLOCK_UNIT = 64  # bytes of the smallest block
@@ -78,29 +77,21 @@ def class_size(k: int) -> int:
 CLASS_BYTES = np.array([class_size(k) for k in range(SIZE_CLASSES)], np.int64)
 
 
-def entry_gradients(events: np.ndarray, before: dict[int, int], number: int) -> dict[int, int]:
-    """The gradients that a step depends on: those read before they were set.
+def entry_gradients(events: np.ndarray, number: int) -> dict[int, int]:
+    """The gradients that a step depends on: those of tensors from outside that it read before it set them.
 
-    `before` are the gradients of the leaves when program `number` began; other tensors from outside had none.
+    `events` are what program `number` noted, see EVENT_WORDS.
     """
     found: dict[int, int] = {}
     settled: set[int] = set()
-    for event, slot in events.tolist():
+    for event, slot, gradient in events.tolist():
         if slot not in settled:
             settled.add(slot)
-            if event == GRAD_READ and (slot in before or _from_outside(slot, number)):
-                found[slot] = before.get(slot, 0)
+            if event == GRAD_READ and _from_outside(slot, number):
+                found[slot] = gradient
     return found
 
 
 def _from_outside(slot: int, number: int) -> bool:
-    s = store.slot_table[slot]
-    return bool(s["handles"]) and int(store.storage_table[s["storage"]]["owner"]) != number
-
-
-def leaf_gradients() -> dict[int, int]:
-    """The gradient of every leaf there is."""
-    table = store.slot_table[: store.field("slot_count")]
-    known = (table["flags"] & layout.REQUIRES_GRAD != 0) | (table["grad"] != 0)
-    leaves = np.flatnonzero((table["handles"] > 0) & known)
-    return dict(zip(leaves.tolist(), table["grad"][leaves].tolist(), strict=True))
+    words, at = store.slots, slot * SLOT_WORDS
+    return words[at + S_HANDLES] > 0 and store.storage_table["owner"][words[at + S_STORAGE]] != number
