@@ -10,6 +10,7 @@ import pytest
 import jitgrad as torch
 from jitgrad import nn
 from jitgrad.program.program import REPLAYS
+from jitgrad.program.rows import rows_of
 
 
 def batch(size: int, number: int = 0):
@@ -170,3 +171,47 @@ def test_arguments_that_share_memory_with_what_is_used_otherwise_are_seen_in_eve
     compiled(torch.ones(3))
     with pytest.raises(RuntimeError, match="shares memory"):
         compiled(weight)
+
+
+def programs():
+    """Compiled functions of many kinds of rows, each after a call."""
+    model, optimizer = network()
+    yield torch.compile(training(model, optimizer), fullgraph=True), batch(40)
+    embedding, dropout, norm = nn.Embedding(9, 4), nn.Dropout(0.3), nn.BatchNorm1d(4)
+    indices = torch.from_numpy(np.arange(8) % 5)
+
+    def mixed(k, w):
+        h = norm(dropout(embedding(k))) * w
+        return nn.functional.cross_entropy(torch.cat([h[:, 1:], h[:, :1]], 1), k % 4).detach()
+
+    yield torch.compile(mixed, fullgraph=True), [indices, torch.ones(4)]
+    yield (
+        torch.compile(lambda x: (x.sum(1), x.T + 1, x.expand(3, 0, 2).clone()), fullgraph=True),
+        [torch.ones(0, 2)],
+    )
+    lstm = nn.LSTM(3, 5)
+    yield torch.compile(lambda x: lstm(x)[0].detach(), fullgraph=True), [torch.ones(4, 2, 3)]
+
+
+def test_a_survey_finds_what_the_rows_name():
+    for function, arguments in programs():
+        function(*arguments)
+        program = function.programs[0]
+        survey = program._survey
+        expected: dict[int, tuple[int, bool]] = {}
+        for begin, row in zip(survey.edges, rows_of(survey.log), strict=False):
+            for views, writes in ((row.reads, False), (row.writes, True)):
+                for v in views:
+                    if v.numel:
+                        known = expected.get(begin + v.place, (0, False))[1]
+                        expected[begin + v.place] = v.address, known or writes
+        places, used = survey.places.tolist(), survey.used.tolist()
+        found = {
+            place: (address, written)
+            for place, address, written, is_used in zip(
+                places, survey.addresses.tolist(), survey.writes.tolist(), used, strict=True
+            )
+            if is_used
+        }
+        assert expected == {p: found[p] for p in expected}
+        assert all(p in expected or not survey.storages[places.index(p)] for p in found)

@@ -113,9 +113,11 @@ context_dtype = np.dtype(
         ("slot_count", i8),
         ("free_slot", i8),
         ("free_slots", i8),  # how many
+        ("slot_top", i8),  # one past the highest slot that has ever been used
         ("storages", i8),
         ("storage_count", i8),
         ("free_storage", i8),
+        ("storage_top", i8),  # one past the highest storage that has ever been used
         ("tape", i8),
         ("tape_words", i8),
         ("tape_top", i8),

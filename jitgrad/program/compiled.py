@@ -361,7 +361,7 @@ def _check_left_behind(
         drop_freed_nodes()
         drop_old_notes()
         expected = returned.handles()
-        gradients = store.slot_table[: store.field("slot_count")]["grad"]
+        gradients = store.slot_table[: store.field("slot_top")]["grad"]
         for grad in gradients[gradients > 0].tolist():
             expected[grad] = expected.get(grad, 0) + 1
         more_rows = not returned.graph and store.field("live_rows") > rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -53,8 +54,9 @@ from .guards import Guards
 from .recording import Recording, Spoiled
 from .reports import Reports
 from .rewrites import Facts, rewrite
+from .rewritten import Rewritten
 from .rows import Row, View, rows_of
-from .segments import ALONE, cut
+from .segments import ALONE
 from .surroundings import ADDRESS, BYTES, CLASS_BYTES, OWNER, REFS, SIZE_CLASS, Storages, class_size, storages
 from .survey import Survey
 
@@ -63,30 +65,8 @@ if TYPE_CHECKING:
 
 
 _GUARDED = ((G_ADDRESS, S_ADDRESS), (G_DTYPE, S_DTYPE), (G_NUMEL, S_NUMEL))  # words of a guard, and of a slot
+_rewriting = threading.RLock()
 REPLAYS = 2  # of the records as they are, before they are rewritten
-
-
-class Rewritten:
-    """Rows after the rewrites, laid out behind one another where they will run."""
-
-    def __init__(self, rows: list[Row], reports: Reports, extra: list[np.ndarray]) -> None:
-        self.patches = np.zeros((0, PATCH_WORDS), np.int64)
-        self.words = np.concatenate([r.words for r in rows]) if rows else np.zeros(0, np.int64)
-        self.rows, self.extra = rows, extra
-        base, at = self.words.ctypes.data, 0
-        self.places: list[int] = []
-        for row in rows:
-            end = at + len(row.words)
-            self.places.append(base + 8 * at)
-            row.words = self.words[at:end]
-            at = end
-        edges = [*self.places, base + 8 * at]
-        lines = [
-            [edges[a], edges[b], parts, cell]
-            for first, last, parts in cut(rows)
-            for a, b, cell in reports.split(rows, first, last)
-        ]
-        self.segments = np.array(lines, np.int64).reshape(-1, SEGMENT_WORDS)
 
 
 class Program:
@@ -165,25 +145,27 @@ class Program:
         They take as long as many steps of a small program, which one that is hardly replayed would never give back.
         Its records are then in another place, so the program has to be made ready for its arguments again.
         """
-        if self._rewritten is None:
-            log = self.recording.log.copy()  # another thread may be running the records
-            for k, place, offset in self._patches:
-                log[(place - self.recording.log.ctypes.data) // 8] = self._arguments[k]["address"] + offset
-            own = self.recording.blocks[:, 0].tolist()
-            reports = self.reports
-            facts = Facts(
-                self._finder.at, own, self._kept, lambda row: reports.cell_of(row) != 0, self._finder.overlap
-            )
-            rows = rewrite(rows_of(log), facts, self.options or {})
-            self.reports.mark_late(rows, self._is_seen)
-            made = Rewritten(rows, self.reports, facts.extra)
-            made.patches = np.array(self._patches_of(made), np.int64).reshape(-1, PATCH_WORDS)
-            self._rewritten = made
-        made = self._rewritten
-        if self._header[0]["recorded"]:  # and no other thread is running the records just now
-            segments, patches = made.segments, made.patches
-            place, count = segments.ctypes.data, len(segments)
-            entries.use_records(CONTEXT, self.address, place, count, patches.ctypes.data, len(patches))
+        with _rewriting:
+            made = self._rewritten
+            if made is None:
+                made = self._rewritten = self._rewrite()
+            if self._header[0]["recorded"]:  # and no other thread is running the records just now
+                place, count = made.segments.ctypes.data, len(made.segments)
+                patches = made.patches
+                entries.use_records(CONTEXT, self.address, place, count, patches.ctypes.data, len(patches))
+            return made
+
+    def _rewrite(self) -> Rewritten:
+        log = self.recording.log.copy()  # another thread may be running the records
+        for k, place, offset in self._patches:
+            log[(place - self.recording.log.ctypes.data) // 8] = self._arguments[k]["address"] + offset
+        finder, reports = self._finder, self.reports
+        own = self.recording.blocks[:, 0].tolist()
+        facts = Facts(finder.at, own, self._kept, lambda row: reports.cell_of(row) != 0, finder.overlap)
+        rows = rewrite(rows_of(log), facts, self.options or {})
+        reports.mark_late(rows, self._is_seen)
+        made = Rewritten(rows, reports, facts.extra)
+        made.find_arguments(finder.at, self._argument_storages, self._arguments)
         return made
 
     def _is_seen(self, view: View) -> bool:
@@ -268,9 +250,9 @@ class Program:
         self, outside: list[int], before: dict[int, int], arguments: set[int], gradients: list[list[int]]
     ) -> None:
         """Guard every tensor that shows memory from outside, and hold it so that its slot stays its own."""
-        count = store.field("slot_count")
+        count = store.field("slot_top")
         table = store.slot_table[:count].view(np.int64).reshape(count, SLOT_WORDS)
-        is_outside = np.zeros(store.field("storage_count"), bool)
+        is_outside = np.zeros(store.field("storage_top"), bool)
         is_outside[outside] = True
         shown = np.flatnonzero(is_outside[table[:, S_STORAGE]])
         shown = shown[table[shown, S_HANDLES] > 0]
@@ -314,19 +296,6 @@ class Program:
             if grad:
                 self._hold(grad)
         self._table("gradients", lines, GRADIENT_WORDS)
-
-    def _patches_of(self, made: Rewritten) -> list[list[int]]:
-        """Where rewritten records name an argument's memory."""
-        lines = []
-        number = {storage: k for k, storage in enumerate(self._argument_storages)}
-        laid = [*zip(made.rows, made.places, strict=True)]
-        for row, place in [inner for pair in laid for inner in pair[0].inner or (pair,)]:
-            mine = {v.place: v.address for v in row.reads if self._finder.at(v.address) in number}
-            mine |= {v.place: v.address for v in row.writes if self._finder.at(v.address) in number}
-            for word, address in mine.items():
-                k = number[self._finder.at(address)]
-                lines.append([k, place + 8 * word, address - self._arguments[k]["address"]])
-        return lines
 
     def _put_checks(self, before: dict[int, int]) -> None:
         """Class indices among the arguments are checked before anything runs, others when their row has run."""

@@ -174,8 +174,8 @@ class Recording:
 
     def escaped(self, expected: dict[int, int]) -> list[int]:
         """Slots with memory of the recording that have more handles than expected."""
-        slots = store.slot_table[: store.field("slot_count")]
-        mine = store.storage_table["owner"][: store.field("storage_count")] == self.number
+        slots = store.slot_table[: store.field("slot_top")]
+        mine = store.storage_table["owner"][: store.field("storage_top")] == self.number
         held = np.flatnonzero(mine[slots["storage"]])
         counts = slots["handles"][held].tolist()
         return [s for s, n in zip(held.tolist(), counts, strict=True) if n > expected.get(s, 0)]

@@ -19,7 +19,7 @@ ADDRESS, BYTES, SIZE_CLASS, REFS, OWNER = (
 
 def storages() -> np.ndarray:
     """The table of storages, a row of words each."""
-    count, words = store.field("storage_count"), storage_dtype.itemsize // 8
+    count, words = store.field("storage_top"), storage_dtype.itemsize // 8
     return store.storage_table[:count].view(np.int64).reshape(count, words)
 
 
