@@ -13,12 +13,14 @@ Threads share heads (forward also blocks of queries), so the result does not dep
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from llvmlite import ir
 
 from . import abi, attention_vjps
 from .attention_tiles import Heads, Matrix, Tiles
+from .batch import Batch
 from .formula import log
 from .math_core import fma, power_of_two
 from .math_exp import exp_minus_one, reduce_exponent
@@ -388,6 +390,11 @@ def reference_attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarr
     return e / e.sum(axis=-1, keepdims=True) @ v
 
 
+def _heads_apart(words: Sequence[int], samples: int, batch: int, dtype: int) -> list[int] | None:
+    """Samples go one by one unless what lies along dimension 0 is queries and keys."""
+    return list(words) if words[A_OPERAND_ROW_DIM] and words[A_ROW_DIM] else None
+
+
 _READS = ("q", "k", "v", "bias", "keep", "y", "y1")
 array_op(
     "attention",
@@ -403,5 +410,6 @@ array_op(
     },
     operand_dtypes={"keep": abi.BOOL},
     outputs=2,
+    batch=Batch(dict.fromkeys(("q", "k", "v", "y", "y1"), 0), attributes=_heads_apart),
     grad_name="ScaledDotProductAttention",
 )

@@ -14,7 +14,8 @@ from __future__ import annotations
 from llvmlite import ir
 
 from . import abi, compiler, convolution_columns, convolution_lanes, convolution_vjps, gemm
-from .convolution_shape import PLACE
+from .batch import Batch
+from .convolution_shape import PLACE, images_together, narrowed, workspace_of
 from .convolution_writer import Writer, contiguous, source
 from .host import host
 from .operands import Arrays, array_kernel
@@ -230,6 +231,14 @@ for _name, _what in (("convolution", DOWN), ("convolution_transpose", UP)):
         outputs=2,
         requires=(provide,),
         grad_name="Convolution",
+        batch=Batch(
+            {"x": 0, "y": 0},
+            ("w", "bias"),
+            workspace="y1",
+            attributes=narrowed,
+            needs=workspace_of,
+            grain=images_together,
+        ),
     )
 
 

@@ -30,49 +30,82 @@ VECTORS = (1, 2)  # vectors of images in a block
 # tiles of outputs ---------------------------------------------------------------------------------
 
 TILE = "pixels count inner x_step w_step x weight w_row out"
-PIXEL_WORDS = 3  # of each position: where its taps begin, its list, how many there are
+PIXEL_WORDS = 3  # see `_pixel`
 
 
 def _build_tile(module: ir.Module, dtype: int, rows: int, vectors: int) -> ir.Function:
     """``tile(pixels, count, inner, x_step, w_step, x, weight, w_row, out)``: some channels at some positions.
 
     `pixels` describes `count` positions. A list holds pairs, places of x and of weights, and `inner` turns are
-    made from each, which step by `x_step` and `w_step`.
+    made from each, which step by `x_step` and `w_step`. With one vector of images two positions of the same taps
+    run side by side: the sums of one alone would wait for one another.
     """
     w = Lanes(module, dtype, f"tile{rows}x{vectors}", TILE)
-    b, whole, a, one, wide = w.b, w.whole, w.a, w.one, w.wide
+    whole, a = w.whole, w.a
+    if vectors > 1:
+        with whole.loop(0, a["count"]) as p:
+            _sums_at(w, rows, vectors, [p])
+        return w.end()
+    with whole.loop(0, a["count"], 2) as p:
+        further = whole.smaller(p + 1, a["count"] - 1)
+        with whole.either((p < further) & _same_taps(w, p, further)) as (pair, single):
+            with pair:
+                _sums_at(w, rows, vectors, [p, further])
+            with single, whole.loop(p, further + 1) as q:
+                _sums_at(w, rows, vectors, [q])
+    return w.end()
+
+
+def _pixel(w: Lanes, p: Vec) -> tuple[Vec, Vec, Vec]:
+    """Where a position's taps begin, its list, and how many there are."""
+    begin, places, count = (w.word(w.a["pixels"], p * PIXEL_WORDS + k) for k in range(PIXEL_WORDS))
+    return begin, places, count
+
+
+def _same_taps(w: Lanes, p: Vec, q: Vec) -> Vec:
+    """Whether two positions have the same taps: lists run over ranges, so their ends tell."""
+    (_, a, count), (_, b, other) = _pixel(w, p), _pixel(w, q)
+    last = w.whole.larger(count - 1, 0) * 2 + 1
+    return (count == other) & (w.word(a, 1) == w.word(b, 1)) & (w.word(a, last) == w.word(b, last))
+
+
+def _sums_at(w: Lanes, rows: int, vectors: int, positions: list[Vec]) -> None:
+    """Write a tile's sums at positions of the same taps."""
+    b, whole, a, one, wide, dtype = w.b, w.whole, w.a, w.one, w.wide, w.dtype
     weights = w.pointer(a["weight"])
     bases = [w.at(weights, a["w_row"] * r) for r in range(0, rows, ROWS_A_BASE)]
     steps = (whole.number(0), a["w_row"], a["w_row"] * 2)
-    block = vectors * w.lanes
-    zero = wide.constant(dtype, 0.0)
+    pixels = [_pixel(w, p) for p in positions]
+    origins = [w.at(w.pointer(a["x"]), begin) for begin, _, _ in pixels]
+    columns = vectors * len(positions)  # sums of a row
 
-    def turn(x: ir.Value, at: Vec, sums: list[Vec]) -> list[Vec]:
-        loads = [wide.load(one.at(x, v * w.lanes), dtype) for v in range(vectors)]
+    def turn(xs: list[ir.Value], at: Vec, sums: list[Vec]) -> list[Vec]:
+        loads = [wide.load(one.at(x, v * w.lanes), dtype) for x in xs for v in range(vectors)]
         places = [at + s for s in steps]
         result = []
         for r in range(rows):
             place = w.at(bases[r // ROWS_A_BASE], places[r % ROWS_A_BASE])
             y = broadcast(wide, b.load(place), dtype)
-            result += [multiply_add(y, loads[v], sums[r * vectors + v]) for v in range(vectors)]
+            result += [multiply_add(y, x, sums[r * columns + c]) for c, x in enumerate(loads)]
         return result
 
-    with whole.loop(0, a["count"]) as p:
-        origin = w.at(w.pointer(a["x"]), w.word(a["pixels"], p * PIXEL_WORDS))
-        places, count = (w.word(a["pixels"], p * PIXEL_WORDS + k) for k in (1, 2))
-        with wide.carried(I64(0), count.value, 1, [zero] * (rows * vectors)) as (i, sums, carry):
-            t = whole.number(i) * 2
-            x, start = w.at(origin, w.word(places, t)), w.word(places, t + 1)
-            with wide.carried(I64(0), a["inner"].value, 1, sums) as (j, inner_sums, inner):
-                k = whole.number(j)
-                inner.next(*turn(w.at(x, k * a["x_step"]), start + k * a["w_step"], inner_sums))
-            carry.next(*inner.final)
+    start = [wide.constant(dtype, 0.0)] * (rows * columns)
+    with wide.carried(I64(0), pixels[0][2].value, 1, start) as (i, sums, carry):
+        t = whole.number(i) * 2
+        xs = [w.at(o, w.word(places, t)) for o, (_, places, _) in zip(origins, pixels, strict=True)]
+        first = w.word(pixels[0][1], t + 1)
+        with wide.carried(I64(0), a["inner"].value, 1, sums) as (j, inner_sums, inner):
+            k = whole.number(j)
+            x_step, w_step = k * a["x_step"], k * a["w_step"]
+            inner.next(*turn([w.at(x, x_step) for x in xs], first + w_step, inner_sums))
+        carry.next(*inner.final)
+    block = vectors * w.lanes
+    for n, p in enumerate(positions):
         out = w.at(w.pointer(a["out"]), p * block)
         for r in range(rows):
             for v in range(vectors):
                 place = one.at(out, r * w.lanes * block + v * w.lanes)
-                wide.store(carry.final[r * vectors + v], place)
-    return w.end()
+                wide.store(carry.final[r * columns + n * vectors + v], place)
 
 
 def _build_tiles(module: ir.Module, dtype: int) -> ir.Function:

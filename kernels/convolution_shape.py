@@ -104,3 +104,42 @@ def layout(
 
 def _three(values: Sequence[int], missing: int) -> tuple[int, ...]:
     return (missing,) * (3 - len(values)) + tuple(values)
+
+
+# batches ------------------------------------------------------------------------------------------
+
+
+def _again(words: Sequence[int], dtype: int, batch: int) -> Layout:
+    """The layout of the same convolution of another number of images."""
+
+    def of(*names: str) -> list[int]:
+        return [int(words[PLACE[name]]) for name in names]
+
+    sides = ("depth", "height", "width")
+
+    def each(prefix: str) -> list[int]:
+        return of(*(f"{prefix}_{side}" for side in sides))
+
+    filters, groups = of("filters", "groups")
+    return layout(
+        dtype, batch, of("channels", *sides), filters, each("out"), each("kernel"), each("stride"), each("pad"),
+        each("dilation"), groups,
+    )  # fmt: skip
+
+
+def narrowed(words: Sequence[int], samples: int, batch: int, dtype: int) -> list[int]:
+    """The attribute words for some of the images."""
+    return list(_again(words, dtype, int(words[PLACE["batch"]]) // batch * samples).words)
+
+
+def workspace_of(words: Sequence[int], dtype: int) -> int:
+    """Elements of the workspace, by the attribute words."""
+    return _again(words, dtype, int(words[PLACE["batch"]])).workspace
+
+
+def images_together(words: Sequence[int], dtype: int) -> int:
+    """Images that should stay together: those of a vector, or of two where there are many."""
+    if not words[PLACE["lanes"]]:
+        return 1
+    lanes = host().lanes(abi.ITEM_SIZES[dtype])
+    return lanes * (2 if words[PLACE["batch"]] >= 4 * lanes else 1)

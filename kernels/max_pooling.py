@@ -12,6 +12,7 @@ import math
 from llvmlite import ir
 
 from . import abi, vjps
+from .batch import samples_first
 from .narrow_pooling import exceeds
 from .operands import array_kernel
 from .stage import Vec
@@ -92,6 +93,7 @@ array_op(
     gradients={"x": ("y1",)},
     vjp={"x": vjps.max_pool_x},
     outputs=2,
+    batch=samples_first("x", "y", "y1"),
 )
 array_op(
     "adaptive_max_pool",
@@ -101,4 +103,5 @@ array_op(
     gradients={"x": ("y1",)},
     vjp={"x": vjps.max_pool_x},
     outputs=2,
+    batch=samples_first("x", "y", "y1"),
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from . import abi, vjps
+from .batch import samples_first
 from .operands import array_kernel
 from .stage import Vec
 from .table import array_op
@@ -104,4 +105,5 @@ array_op(
     backward=build_avg_pool_backward,
     gradients={"x": ()},
     vjp={"x": vjps.avg_pool_x},
+    batch=samples_first("x", "y"),
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from . import abi, vjps
+from .batch import samples_first
 from .host import host
 from .narrow_pooling import choose, exceeds, write_narrow, write_narrow_backward
 from .operands import array_kernel
@@ -153,4 +154,5 @@ array_op(
     gradients={"x": ("y1",)},
     vjp={"x": vjps.max_pool_x},
     outputs=2,
+    batch=samples_first("x", "y", "y1"),
 )

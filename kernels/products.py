@@ -13,6 +13,7 @@ import numpy as np
 from llvmlite import ir
 
 from . import abi, gemm, vjps
+from .batch import samples_first
 from .gemm_tiles import ACCUMULATE
 from .host import host
 from .nest import share, spread
@@ -392,6 +393,7 @@ array_op(
     rule=LINEAR,
     requires=(gemm.provide,),
     reference=reference_linear,
+    batch=samples_first("x", "y", shared=("w", "bias"), products=True),
 )
 array_op(
     "matmul",

@@ -10,13 +10,14 @@ without a mean the middle term of gx is not there. Attributes: rows, width, epsi
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
 from llvmlite import ir
 
 from . import abi, norm_vjps
+from .batch import Batch
 from .host import host
 from .nest import share
 from .operands import Arrays, array_kernel
@@ -117,7 +118,7 @@ def build_forward(centred: bool, symbol: str, dtype: int) -> ir.Module:
                 mean = row.totals(values)[0] * record.one_nth
                 row.keep(mean, one.at(kept, r))
                 values = row.combine(lambda v, m: v - m, values, row.spread(mean))
-                place = b.add(r, record.rows)
+                place = b.add(r, arrays.stride(operands + 1, I64(0)))
             square = row.totals(row.combine(lambda v: v * v, values))[0]
             scale = row.reciprocal_root(square, record.one_nth, epsilon)
             row.keep(scale, one.at(kept, place))
@@ -140,6 +141,7 @@ class _Saved:
     def __init__(self, record: _Record, k: int, centred: bool) -> None:
         self.record, self.centred = record, centred
         self.pointer = record.pointer(k)
+        self.plane = record.arrays.stride(k, I64(0))
 
     def mean(self, scope: Scope, row: ir.Value) -> Vec:
         """The mean of a row, in every lane."""
@@ -147,7 +149,7 @@ class _Saved:
 
     def scale(self, scope: Scope, row: ir.Value) -> Vec:
         """The reciprocal deviation of a row, in every lane."""
-        return self._load(scope, self.record.b.add(row, self.record.rows) if self.centred else row)
+        return self._load(scope, self.record.b.add(row, self.plane) if self.centred else row)
 
     def _load(self, scope: Scope, place: ir.Value) -> Vec:
         value = self.record.b.load(self.record.one.at(self.pointer, place))
@@ -289,6 +291,12 @@ def reference_rms_norm(x: np.ndarray, weight: np.ndarray, eps: float) -> np.ndar
     return x / np.sqrt((x**2).mean(-1, keepdims=True) + eps) * weight
 
 
+def _rows(words: Sequence[int], samples: int, batch: int, dtype: int) -> list[int] | None:
+    """Attribute 0 is the number of rows, of which every sample must have some of its own."""
+    rows, *others = words
+    return None if rows % batch else [rows // batch * samples, *others]
+
+
 array_op(
     "layer_norm",
     ("x", "weight", "bias"),
@@ -302,6 +310,7 @@ array_op(
         "bias": norm_vjps.layer_norm_bias,
     },
     reference=reference_layer_norm,
+    batch=Batch({"x": 0, "y": 0, "y1": 1}, ("weight", "bias"), attributes=_rows),
     grad_name="NativeLayerNorm",
 )
 array_op(
@@ -313,5 +322,6 @@ array_op(
     outputs=2,
     vjp={"x": norm_vjps.rms_norm_x, "weight": norm_vjps.rms_norm_weight},
     reference=reference_rms_norm,
+    batch=Batch({"x": 0, "y": 0, "y1": 0}, ("weight",), attributes=_rows),
     grad_name="FusedRmsNorm",
 )

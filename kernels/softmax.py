@@ -7,11 +7,13 @@ Attribute 0 is the dimension, counted from the front.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from llvmlite import ir
 
 from . import vjps
+from .batch import Batch
 from .formula import exp, log
 from .math_exp import EXP_RANGE
 from .operands import Line, array_kernel, each_line
@@ -123,6 +125,13 @@ def reference_log_softmax(x: np.ndarray, dim: int) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True))
 
 
+def _lines(words: Sequence[int], samples: int, batch: int, dtype: int) -> list[int] | None:
+    """Samples go one by one unless the lines run along them."""
+    return list(words) if words[0] else None
+
+
+LINES = Batch({"x": 0, "y": 0}, attributes=_lines)
+
 array_op(
     "softmax",
     ("x",),
@@ -132,6 +141,7 @@ array_op(
     vjp={"x": vjps.softmax_x},
     rule=LIKE_FIRST,
     reference=reference_softmax,
+    batch=LINES,
 )
 array_op(
     "log_softmax",
@@ -142,4 +152,5 @@ array_op(
     vjp={"x": vjps.log_softmax_x},
     rule=LIKE_FIRST,
     reference=reference_log_softmax,
+    batch=LINES,
 )

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from . import abi, compiler
+from .batch import Batch
 
 MAP, REDUCE, ARRAYS = range(3)
 SAME = -1
@@ -69,6 +70,8 @@ class Op:
         The same operation on NumPy arrays, in float64, for tests.
     samples : dict
         How tests make operands: see `tests`.
+    batch : Batch or None
+        How an array operation treats the samples of a batch, when it takes them one by one.
     """
 
     name: str
@@ -94,6 +97,7 @@ class Op:
     bool_error: str = ""  # why it refuses bools, when it does and integers are fine
     identity: str = ""  # of an operation declared at run time: distinguishes its kernels from any other's
     cached: bool = True  # whether `identity` says all that its code depends on, so that a disk may keep it
+    batch: Batch | None = None
 
     @property
     def main(self) -> int:
@@ -260,6 +264,7 @@ def array_op(
     attributes: Sequence[str] = (),
     identity: str = "",
     cached: bool = True,
+    batch: Batch | None = None,
 ) -> Op:
     """Declare an operation on whole arrays.
 
@@ -282,6 +287,8 @@ def array_op(
         Called with the dtype before compiling: provides the symbols that the kernels call.
     attributes : sequence of str, optional
         Names of float attributes, where every attribute word is one.
+    batch : Batch, optional
+        How the operation treats the samples of a batch, when it takes them one by one.
     """
     fixed = operand_dtypes or {}
     return register(
@@ -304,6 +311,7 @@ def array_op(
         grad_name=grad_name or _camel(name),
         identity=identity,
         cached=cached,
+        batch=batch,
     )
 
 

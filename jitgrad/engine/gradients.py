@@ -262,8 +262,32 @@ def view_operand(c, kind, row, out, attrs, attr_count):
         release(c, gradient)
         slot_at(c, cotangent).handles += 1
         return sum_expanded(c, cotangent, x_slot, attrs)
+    take_order(slot_at(c, gradient), slot_at(c, x_slot))
     add_into_view(c, gradient, cotangent, attrs)
     return gradient
+
+
+@jit
+def take_order(y, x):
+    """Lay a contiguous slot out as another of its shape, if that has an order of dimensions and no gaps.
+
+    What is a permuted view of contiguous memory gets a gradient that is one, too: permuted back it is contiguous.
+    """
+    if x.flags & CONTIGUOUS:
+        return
+    taken, step = 0, 1
+    while step < x.numel:
+        found = -1
+        for d in range(x.dims):
+            if x.strides[d] == step and x.shape[d] > 1 and (taken >> d) & 1 == 0:
+                found = d
+        if found < 0:
+            return
+        taken |= 1 << found
+        step *= x.shape[found]
+    for d in range(x.dims):
+        y.strides[d] = x.strides[d]
+    y.flags = 0
 
 
 @jit

@@ -26,7 +26,7 @@ from .guards import Guards
 from .program import Program
 from .recording import Recording, Spoiled, clone_outside
 from .returned import Returned
-from .rewrites import REWRITES
+from .rewrites import OPTIONS
 from .surroundings import entry_gradients
 from .tree import LEAF, constants_in, flatten, unflatten
 from .world import World, compiles
@@ -49,10 +49,10 @@ class CompiledFunction:
     def __init__(
         self, function: Callable[..., Any], fullgraph: bool = False, options: dict[str, bool] | None = None
     ) -> None:
-        unknown = sorted(set(options or {}) - set(REWRITES))
+        unknown = sorted(set(options or {}) - set(OPTIONS))
         if unknown:
             raise RuntimeError(
-                f"compile: Unexpected optimization option {unknown[0]!r}; known options: {', '.join(REWRITES)}"
+                f"compile: Unexpected optimization option {unknown[0]!r}; known options: {', '.join(OPTIONS)}"
             )
         self._options = dict(options or {})
         self._function = function

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..kernels import BY_NAME, compiler, program_rows, updates_row
+from ..kernels import BY_NAME, compiler, partial_sums, program_rows, updates_row
 from ..kernels.abi import (
     A_ARRAYS,
     ARRAY_ADDRESS,
@@ -301,7 +301,19 @@ def _plain(name: str, words: list[int]) -> tuple[Views, Views]:
         counters = words[program_rows.COUNT_COUNTERS]
         views = tuple(_flat(words, first + k, 1, 8) for k in range(counters))
         return views, views
+    if kind == "sums":
+        return _sums(name, words)
     return (), ()
+
+
+def _sums(name: str, words: list[int]) -> tuple[Views, Views]:
+    """The targets; nothing else touches the memory of their other pieces."""
+    size = _dtype_size(name)
+    views = []
+    for k in range(words[partial_sums.COUNT]):
+        at = partial_sums.FIRST + k * partial_sums.WIDTH
+        views.append(_flat(words, at + partial_sums.TARGET, size, words[at + partial_sums.NUMEL]))
+    return tuple(views), tuple(views)
 
 
 def _updates(name: str, words: list[int]) -> tuple[Views, Views]:

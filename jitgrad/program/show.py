@@ -33,6 +33,7 @@ PROGRAM_ROWS = {
     "gather": "gather the batch",
     "keep": "keep the result",
     "next": "next step",
+    "sums": "add up the strips' sums",
 }
 
 

@@ -1,7 +1,8 @@
 """Rewrites of a recorded program: each takes the rows and returns rows that do the same with less work.
 
-A rewrite never changes what a program writes to memory that can be seen from outside it, and none but those that
-say so change a single bit of it. Each can be switched off by its name in ``compile(options=...)``.
+A rewrite never changes what a program writes to memory that can be seen from outside it, and none changes a single
+bit of it, but for sums over a batch that `strips` makes in pieces. Each can be switched off by its name in
+``compile(options=...)``, and those sums by the name ``partial_sums``.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from .facts import Facts
 from .in_place import reuse_operands
 from .optimizer import merge_updates
 from .strips import cut_strips
+from .zeros import skip_zeros
 
 Rewrite = Callable[[list[Row], Facts], list[Row]]
 
@@ -23,18 +25,24 @@ REWRITES: dict[str, Rewrite] = {
     "dead_rows": drop_dead_rows,
     "constants": hoist_constants,
     "counters": merge_counters,
+    "zeros": skip_zeros,
     "in_place": reuse_operands,
     "optimizer": merge_updates,
     "strips": cut_strips,
 }
 
 
+# names of `compile(options=...)`
+OPTIONS = (*REWRITES, "partial_sums")
+
+
 def rewrite(rows: list[Row], facts: Facts, options: Mapping[str, bool]) -> list[Row]:
     """Apply every rewrite that is not switched off, in order."""
+    facts.partial_sums = options.get("partial_sums", True)
     for name, apply in REWRITES.items():
         if options.get(name, True):
             rows = apply(rows, facts)
     return rows
 
 
-__all__ = ["REWRITES", "Facts", "rewrite"]
+__all__ = ["OPTIONS", "REWRITES", "Facts", "rewrite"]

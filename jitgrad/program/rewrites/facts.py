@@ -28,6 +28,11 @@ class Facts:
         Whether a row may find something wrong, and so must run though nothing reads what it writes.
     overlaps : callable
         Whether there was memory from outside between two addresses. It may be free by now.
+
+    Attributes
+    ----------
+    partial_sums : bool
+        Whether sums over a batch may be made in pieces, which changes their rounding.
     """
 
     def __init__(
@@ -41,6 +46,8 @@ class Facts:
         self.outside = outside
         self.overlaps = overlaps
         self.reports = reports
+        self.partial_sums = True
+        self._zero = 0
         self._blocks = sorted(blocks)
         self._known: dict[int, int] = {}  # answers of `block`
         self.kept: dict[int, list[tuple[int, int]]] = {}
@@ -64,12 +71,20 @@ class Facts:
             return True
         return any(view.begin < end and begin < view.end for begin, end in self.kept.get(block, ()))
 
+    @property
+    def zero(self) -> int:
+        """The address of a zero of any dtype, which no row changes."""
+        if not self._zero:
+            self._zero = self.new_block(ALIGNMENT)
+        return self._zero
+
     def new_block(self, size: int) -> int:
         """The address of more memory for the program."""
         taken = []  # what lies where something from outside was while the program was recorded
         while True:
             memory = np.zeros(size + ALIGNMENT, np.uint8)
-            address = -(-memory.ctypes.data // ALIGNMENT) * ALIGNMENT
+            memory = memory[-memory.ctypes.data % ALIGNMENT :][:size]
+            address = memory.ctypes.data
             if not self.overlaps(address, address + size):
                 break
             taken.append(memory)

@@ -14,12 +14,13 @@ def moved(row: Row, old: View, address: int) -> Row:
     return row.moved(old, address)
 
 
-def move_result(rows: list[Row], k: int, facts: Facts) -> None:
-    """Give the result of row `k`, when it is a temporary value, memory of its own; `rows` is changed."""
+def move_result(rows: list[Row], k: int, facts: Facts, place: int) -> None:
+    """Give a result of row `k`, when it is a temporary value, memory of its own; `rows` is changed.
+
+    `place` is the word of the record that names it.
+    """
     row = rows[k]
-    if len(row.writes) != 1:
-        return
-    target = row.writes[0]
+    target = next(w for w in row.writes if w.place == place)
     size = target.end - target.begin
     if facts.is_kept(target) or size > MOST_BYTES or size != target.numel * target.itemsize:
         return
@@ -28,9 +29,9 @@ def move_result(rows: list[Row], k: int, facts: Facts) -> None:
     last = _last_use(rows, k, target)
     if last is None:
         return
-    place = facts.new_block(size)
+    address = facts.new_block(size)
     for j in range(k, last + 1):
-        rows[j] = moved(rows[j], target, place)
+        rows[j] = moved(rows[j], target, address)
 
 
 def _last_use(rows: list[Row], k: int, target: View) -> int | None:

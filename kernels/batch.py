@@ -1,0 +1,67 @@
+"""What the op table says of batches: which operations treat the samples of a batch one by one.
+
+A compiled program may take a batch through such operations strip by strip. Elementwise operations need no word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+SHARED, SUMMED, WORKSPACE, ABSENT = -1, -2, -3, -4  # roles of arrays, beside dimensions of samples
+
+Words = Sequence[int]
+
+
+def _same(words: Words, samples: int, batch: int, dtype: int) -> list[int]:
+    return list(words)
+
+
+def _one(words: Words, dtype: int) -> int:
+    return 1
+
+
+@dataclass(frozen=True)
+class Batch:
+    """How an array operation treats the samples of a batch.
+
+    Attributes
+    ----------
+    along : dict
+        Operand or output (``y``, ``y1``, ...) to the dimension along which its samples lie.
+    shared : tuple of str
+        Operands that all samples share: the gradient of one is a sum over the samples. An operand that is named
+        neither here nor there must be absent.
+    workspace : str
+        The output, if any, that is scratch memory, of which some samples need their part.
+    products : bool
+        Whether the samples go through a matrix product, which wants several rows of them at a time.
+    attributes : callable
+        ``attributes(words, samples, batch, dtype)``: the attribute words for some samples of the batch, or None
+        where samples cannot be taken apart.
+    needs : callable or None
+        ``needs(words, dtype)``: elements of the workspace, by attribute words.
+    grain : callable
+        ``grain(words, dtype)``: the number of samples of which a strip should be a multiple.
+    """
+
+    along: Mapping[str, int]
+    shared: tuple[str, ...] = ()
+    workspace: str = ""
+    products: bool = False
+    attributes: Callable[[Words, int, int, int], list[int] | None] = _same
+    needs: Callable[[Words, int], int] | None = None
+    grain: Callable[[Words, int], int] = _one
+
+    def role(self, name: str) -> int:
+        """The dimension of an operand's or output's samples, or SHARED, WORKSPACE or ABSENT."""
+        if name in self.along:
+            return self.along[name]
+        if name == self.workspace:
+            return WORKSPACE
+        return SHARED if name in self.shared else ABSENT
+
+
+def samples_first(*names: str, shared: Sequence[str] = (), products: bool = False) -> Batch:
+    """The description of an operation whose operands and outputs have their samples along dimension 0."""
+    return Batch(dict.fromkeys(names, 0), tuple(shared), products=products)

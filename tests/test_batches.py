@@ -1,0 +1,374 @@
+"""Operations whose samples are taken one by one: strips of a batch give what the whole batch gives."""
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+from compile_cases import bits
+
+import jitgrad as torch
+from jitgrad import nn
+from jitgrad.kernels.table import OPS
+from jitgrad.nn import functional as F
+from jitgrad.program.rewrites import strips
+from jitgrad.program.rewrites.batches import _along
+from jitgrad.program.rows import view
+
+
+def _attention(q, k, v):
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+# operation -> (function of its operands, shapes; the first have samples, those after None are shared)
+CASES = {
+    "linear": (lambda x, w, b: F.linear(x, w, b), ((64, 5), None, (7, 5), (7,))),
+    "linear of sequences": (lambda x, w, b: F.linear(x, w, b), ((8, 16, 5), None, (7, 5), (7,))),
+    "convolution": (lambda x, w, b: F.conv2d(x, w, b), ((64, 3, 6, 6), None, (4, 3, 3, 3), (4,))),
+    "convolution of one dimension": (
+        lambda x, w: F.conv1d(x, w, stride=2, padding=1),
+        ((64, 4, 14), None, (4, 4, 3)),
+    ),
+    "convolution_transpose": (
+        lambda x, w, b: F.conv_transpose2d(x, w, b, stride=2),
+        ((64, 3, 4, 4), None, (3, 4, 3, 3), (4,)),
+    ),
+    "max_pool": (lambda x: F.max_pool2d(x, 3, stride=2, padding=1), ((8, 3, 7, 7),)),
+    "max_pool_pairs": (lambda x: F.max_pool2d(x, 2), ((8, 3, 6, 6),)),
+    "adaptive_max_pool": (lambda x: F.adaptive_max_pool2d(x, 3), ((8, 3, 7, 7),)),
+    "avg_pool": (lambda x: F.avg_pool2d(x, 2), ((8, 3, 6, 6),)),
+    "layer_norm": (lambda x, w, b: F.layer_norm(x, (5,), w, b), ((8, 16, 5), None, (5,), (5,))),
+    "rms_norm": (lambda x, w: F.rms_norm(x, (5,), w), ((8, 16, 5), None, (5,))),
+    "softmax": (lambda x: F.softmax(x, 1), ((16, 9),)),
+    "log_softmax": (lambda x: F.log_softmax(x, 1), ((16, 9),)),
+    "attention": (_attention, ((8, 2, 6, 4), (8, 2, 6, 4), (8, 2, 6, 4))),
+    "tanh": (lambda x: x.tanh() * 2 + 1, ((16, 9),)),
+}
+DTYPES = (torch.float32, torch.float64)
+
+
+@pytest.fixture
+def many_strips(monkeypatch):
+    """Chains are cut as finely as their operations allow."""
+    for name, value in {
+        "MIN_BYTES": 1,
+        "STRIP_BYTES": 256,
+        "SUM_SHARE": 0,
+        "SUMS_SHARE": 1,
+        "GRAIN": 1,
+        "LARGE": 99,
+    }.items():
+        monkeypatch.setattr(strips, name, value)
+    monkeypatch.setattr(strips, "MIN_ROWS", 16)
+
+
+class Case:
+    """A step over an operation, between two elementwise rows, with its operands."""
+
+    def __init__(self, name, dtype):
+        function, shapes = CASES[name]
+        torch.manual_seed(0)
+        at = shapes.index(None) if None in shapes else len(shapes)
+        self.inputs = [torch.randn(*s, dtype=dtype) for s in shapes[:at]]
+        self.leaves = [torch.randn(*s, dtype=dtype, requires_grad=True) for s in shapes[at + 1 :]]
+        self.scale = torch.randn(1, dtype=dtype, requires_grad=True)
+        out = function(*self.inputs, *self.leaves)
+        self.cotangent = torch.randn(*out.shape, dtype=dtype)
+
+        def step(*inputs):
+            own = [x * self.scale for x in inputs]
+            y = function(*own, *self.leaves)
+            z = y.sigmoid()
+            leaves = [*self.leaves, self.scale]
+            return (y.detach(), *torch.autograd.grad(z, [*leaves, *own], self.cotangent))
+
+        self.step = step
+
+    def compiled(self, **options):
+        step = torch.compile(self.step, fullgraph=True, options=options)
+        return step, step(*self.inputs) and step(*self.inputs)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", CASES)
+def test_strips_equal_the_whole(name, dtype, many_strips):
+    case = Case(name, dtype)
+    want = case.step(*case.inputs)
+    _, exact = case.compiled(partial_sums=False)
+    step, got = case.compiled()
+    assert bits(exact) == bits(want)
+    rough = 2e-5 if dtype == torch.float32 else 1e-12
+    for k, (a, b) in enumerate(zip(got, want, strict=True)):
+        scale = float(b.abs().max()) + 1
+        assert float((a - b).abs().max()) <= rough * scale, f"result {k}"
+    program = step.program(*case.inputs)
+    chained = [one for row in program.rows for one in row.chain]
+    for variant in (0, 1):
+        assert (name.split(" ")[0], variant) in {(row.op, row.variant) for row in chained}
+
+
+def test_every_operation_that_speaks_of_batches_is_tried():
+    described = {op.name for op in OPS if op.batch is not None}
+    assert described == {name.split(" ")[0] for name in CASES} - {"tanh"}
+
+
+def test_the_description_of_a_batch_names_operands_and_outputs():
+    for op in OPS:
+        if op.batch is not None:
+            outputs = {"y", *(f"y{k}" for k in range(1, op.outputs))}
+            known = {*op.operands, *outputs}
+            named = {*op.batch.along, *op.batch.shared, op.batch.workspace} - {""}
+            assert named <= known
+            assert outputs <= {*op.batch.along, op.batch.workspace}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_sums_in_strips_do_not_depend_on_the_threads(threads, many_strips, request):
+    before = torch.get_num_threads()
+    request.addfinalizer(lambda: torch.set_num_threads(before))
+    found = []
+    for count in (1, threads):
+        torch.set_num_threads(count)
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 20), nn.Tanh(), nn.Linear(20, 3))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+        @torch.compile(fullgraph=True)
+        def step(x, y, model=model, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = F.mse_loss(model(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        x, y = torch.randn(256, 6), torch.randn(256, 3)
+        step.loop(300, x, y)
+        found.append(bits(list(model.parameters())))
+    assert found[0] == found[1]
+
+
+def test_a_weight_that_is_used_twice_gets_both_gradients(many_strips):
+    w = torch.randn(6, 6, requires_grad=True)
+    x = torch.randn(96, 6)
+
+    def step(x):
+        w.grad = None
+        F.linear(F.linear(x, w).tanh(), w).square().mean().backward()
+        return w.grad
+
+    want = step(x).clone()
+    compiled = torch.compile(step, fullgraph=True)
+    for _ in range(3):
+        assert torch.allclose(compiled(x), want, rtol=1e-5, atol=1e-6)
+
+
+def test_a_gradient_that_was_there_is_added_to(many_strips):
+    layer = nn.Linear(6, 4)
+    x = torch.randn(96, 6)
+
+    def step(x):
+        layer(x).tanh().square().mean().backward()
+
+    compiled = torch.compile(step, fullgraph=True)
+    step(x)
+    once = layer.weight.grad.clone()
+    for n in range(2, 6):
+        compiled(x)
+        assert torch.allclose(layer.weight.grad, once * n, rtol=1e-5, atol=1e-6)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.convolution = nn.Conv2d(2, 4, 3)
+        self.layer = nn.Linear(16, 3)
+
+    def forward(self, x):
+        return self.layer(F.max_pool2d(self.convolution(x).relu(), 2).flatten(1))
+
+
+def test_what_another_program_reads_is_not_cut(many_strips):
+    """A convolution leaves what its gradient needs in an order that the size of the strips decides."""
+    torch.manual_seed(0)
+    model = Net()
+    x = torch.randn(64, 2, 6, 6)
+    compiled = torch.compile(model)
+    found = []
+    for forward in (model, compiled, compiled, compiled):
+        model.zero_grad()
+        forward(x).square().mean().backward()
+        found.append([p.grad.clone() for p in model.parameters()])
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            assert torch.allclose(a, b, rtol=1e-5, atol=1e-6)
+
+
+def _random_network(r):
+    """Layers over images or sequences, and the shape of their input."""
+    batch = r.choice([32, 48, 64])
+    acts = [nn.ReLU, nn.Tanh, nn.GELU, nn.Sigmoid, nn.Identity]
+    layers = []
+    if r.random() < 0.5:
+        channels, size = r.choice([1, 3]), r.choice([8, 9, 12])
+        shape = (batch, channels, size, size)
+        for _ in range(r.randrange(1, 3)):
+            filters = r.choice([2, 5, 8])
+            layers += [nn.Conv2d(channels, filters, 3, padding=r.choice([0, 1])), r.choice(acts)()]
+            channels = filters
+        layers += [r.choice([nn.MaxPool2d, nn.AvgPool2d])(2), nn.Flatten()]
+    else:
+        width = r.choice([4, 8, 20])
+        shape = (batch, *r.choice([(), (5,), (16,)]), width)
+        for _ in range(r.randrange(1, 4)):
+            wide = r.choice([3, 8, 16])
+            layers += [nn.LayerNorm(width)] * (r.random() < 0.5)
+            layers += [nn.Linear(width, wide, bias=r.random() < 0.7), r.choice(acts)()]
+            width = wide
+    body = nn.Sequential(*layers)
+    return nn.Sequential(*layers, nn.Linear(body(torch.randn(*shape)).shape[-1], 3)), shape
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_networks_get_the_gradients_of_the_whole_batch(seed, many_strips):
+    r = random.Random(seed)
+    torch.manual_seed(seed)
+    model, shape = _random_network(r)
+    x = torch.randn(*shape)
+    if r.random() < 0.3:
+        x.requires_grad_()
+    target = torch.randn(*model(x).shape)
+
+    def step(x):
+        model.zero_grad()
+        loss = F.mse_loss(model(x), target)
+        loss.backward(inputs=list(model.parameters()))
+        return loss
+
+    loss = step(x).item()
+    want = [p.grad.clone() for p in model.parameters()]
+    compiled = torch.compile(step, fullgraph=True)
+    for _ in range(3):
+        assert compiled(x).item() == pytest.approx(loss, rel=1e-6)
+        for p, g in zip(model.parameters(), want, strict=True):
+            assert float((p.grad - g).abs().max()) <= 1e-5 * (float(g.abs().max()) + 0.1)
+    assert any(row.chain for row in compiled.program(x).rows)
+
+
+# views ----------------------------------------------------------------------------------------------
+
+
+def _bytes_of(part, sample):
+    """The bytes of a sample of a part, one by one."""
+    v = part.view
+    dim, own = part.dim, v.shape[part.dim] // part.batch
+    ranges = [range(n) for n in v.shape]
+    ranges[dim] = range(sample * own, (sample + 1) * own)
+    return {
+        v.address + sum(k * s for k, s in zip(at, v.strides, strict=True))
+        for at in itertools.product(*ranges)
+    }
+
+
+class Cut:
+    def __init__(self, v, dim, batch):
+        self.view, self.dim, self.batch = v, dim, batch
+        self.part = _along(v, dim, batch)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_parts_that_are_said_to_be_apart_share_no_byte(seed):
+    r = random.Random(seed)
+    apart = 0
+    for _ in range(200):
+        batch = r.choice([2, 3, 4])
+        cuts = []
+        for _ in range(2):
+            dims = r.randrange(1, 4)
+            dim = r.randrange(dims)
+            shape = [r.choice([1, 2, 3]) for _ in range(dims)]
+            shape[dim] = batch * r.choice([1, 1, 2])
+            order = r.sample(range(dims), dims)
+            strides, step = [0] * dims, r.choice([1, 1, 2])
+            for d in order:
+                strides[d] = step
+                step *= shape[d] + r.choice([0, 0, 0, 1])
+            cuts.append(Cut(view(0, 1000 + r.randrange(12), 1, tuple(shape), tuple(strides)), dim, batch))
+        a, b = cuts
+        if a.part is None or b.part is None or not a.part.apart_from(b.part):
+            continue
+        apart += 1
+        for i, j in itertools.permutations(range(batch), 2):
+            assert not _bytes_of(a, i) & _bytes_of(b, j)
+    assert apart
+
+
+# zeros ----------------------------------------------------------------------------------------------
+
+
+def _rows(step, *inputs):
+    return [
+        row.kernel.split(".")[1 if row.kernel.startswith("program") else 0]
+        for row in step.program(*inputs).rows
+    ]
+
+
+@pytest.mark.parametrize(
+    ("taken", "cleared"),
+    [
+        (lambda x: x.split(2, 1), False),
+        (lambda x: x.unbind(0), False),
+        (lambda x: x.permute(1, 0, 2).unbind(0), False),
+        (lambda x: (x[0], x[2]), True),
+        (lambda x: (x[:, :3], x[:, 1:]), True),
+        (lambda x: (x[0], x[0], x[1]), True),
+    ],
+    ids=["split", "unbind", "permuted", "a part missing", "overlapping", "twice"],
+)
+def test_zeros_that_are_overwritten_are_not_written(taken, cleared):
+    leaf = torch.randn(3, 6, 4, requires_grad=True)
+    x = torch.randn(1)
+
+    def step(x):
+        leaf.grad = None
+        own = leaf * x
+        parts = taken(own)
+        total = sum((part * (k - 1) * x).sin().sum() for k, part in enumerate(parts))
+        total.backward()
+        return leaf.grad, own.detach()
+
+    want = step(x)
+    compiled = torch.compile(step, fullgraph=True)
+    compiled(x)
+    for _ in range(2):
+        assert bits(compiled(x)) == bits(want)
+    assert ("clear" in _rows(compiled, x)) == cleared
+
+
+def test_the_gradient_of_a_permuted_value_needs_no_copy():
+    leaf = torch.randn(4, 6, requires_grad=True)
+    w = torch.randn(6, 6)
+
+    def step(w):
+        leaf.grad = None
+        q, k, v = F.linear(leaf, w).view(4, 3, 2).permute(1, 0, 2).unbind(0)
+        (q * k + v).sum().backward()
+        return leaf.grad
+
+    want = step(w).clone()
+    compiled = torch.compile(step, fullgraph=True)
+    compiled(w)
+    assert bits(compiled(w)) == bits(want)
+    assert "copy" not in _rows(compiled, w)
+
+
+def test_np_and_engine_agree_on_permuted_gradients():
+    r = np.random.default_rng(0)
+    for axes in itertools.permutations(range(3)):
+        values = r.standard_normal((2, 3, 4))
+        x = torch.tensor(values, requires_grad=True)
+        y = (x * 1).permute(*axes)
+        g = r.standard_normal(y.shape)
+        (y[0] * torch.tensor(g[0])).sum().backward()
+        want = np.zeros(y.shape)
+        want[0] = g[0]
+        assert np.array_equal(x.grad.numpy(), want.transpose(np.argsort(axes)))
