@@ -35,13 +35,18 @@ def network():
     return model, torch.optim.Adam(model.parameters(), lr=0.01)
 
 
+def compiled(function):
+    """With sums over the batch in one piece, as eager steps make them."""
+    return torch.compile(function, fullgraph=True, options={"partial_sums": False})
+
+
 def is_rewritten(program) -> bool:
     return not program._header[0]["recorded"]
 
 
 def test_rows_are_rewritten_after_some_replays_and_no_step_differs():
     (model, optimizer), (twin, other) = network(), network()
-    step, eager = torch.compile(training(model, optimizer), fullgraph=True), training(twin, other)
+    step, eager = compiled(training(model, optimizer)), training(twin, other)
     for k in range(REPLAYS + 6):
         data = batch(70, k)
         assert step(*data).item() == eager(*data).item()
@@ -69,15 +74,15 @@ def test_memory_of_the_recorded_arguments_may_be_used_again():
     def step(x):
         return torch.tanh(torch.tanh(nn.functional.linear(x, weight)) * x.sum()).sum()
 
-    compiled = torch.compile(step, fullgraph=True)
-    compiled(torch.from_numpy(rng.standard_normal((256, 64)).astype(np.float32)))
+    replayed = torch.compile(step, fullgraph=True)
+    replayed(torch.from_numpy(rng.standard_normal((256, 64)).astype(np.float32)))
     gc.collect()
     for _ in range(REPLAYS + 4):
         x = torch.from_numpy(rng.standard_normal((256, 64)).astype(np.float32))
-        assert compiled(x).item() == step(x).item()
+        assert replayed(x).item() == step(x).item()
         del x
         gc.collect()
-    assert is_rewritten(compiled.programs[0])
+    assert is_rewritten(replayed.programs[0])
 
 
 def test_rows_that_run_just_now_are_not_replaced():
@@ -96,7 +101,7 @@ def test_rows_that_run_just_now_are_not_replaced():
 def test_looking_at_a_program_rewrites_it_and_calls_go_on():
     model, optimizer = network()
     twin, other = network()
-    step, eager = torch.compile(training(model, optimizer), fullgraph=True), training(twin, other)
+    step, eager = compiled(training(model, optimizer)), training(twin, other)
     for k in range(5):
         data = batch(70, k)
         assert step(*data).item() == eager(*data).item()
@@ -114,39 +119,39 @@ def test_what_changes_between_recordings_is_seen_by_all_programs():
         return layer(x).sum() * settings["scale"]
 
     layer.eval()
-    compiled = torch.compile(step, fullgraph=True)
+    replayed = torch.compile(step, fullgraph=True)
     sizes = (3, 4, 5)
     for scale in (2.0, 3.0, 2.0):
         settings["scale"] = scale
         for n in sizes:
-            assert compiled(torch.ones(n)).item() == n * scale
+            assert replayed(torch.ones(n)).item() == n * scale
     layer.train()
     for n in sizes:
-        assert compiled(torch.full((n,), 1.0)).item() % (2 * settings["scale"]) == 0
+        assert replayed(torch.full((n,), 1.0)).item() % (2 * settings["scale"]) == 0
     layer.eval()
     for n in sizes:
-        assert compiled(torch.ones(n)).item() == n * settings["scale"]
+        assert replayed(torch.ones(n)).item() == n * settings["scale"]
 
 
 def test_arrays_made_tensors_in_the_step_are_read_anew_by_all_programs():
     values = np.ones(4, np.float32)
-    compiled = torch.compile(lambda x: (x.sum() * torch.from_numpy(values)).sum(), fullgraph=True)
+    replayed = torch.compile(lambda x: (x.sum() * torch.from_numpy(values)).sum(), fullgraph=True)
     for factor in (1, 3, 5):
         values[:] = factor
         for n in (2, 3, 4):
-            assert compiled(torch.ones(n)).item() == n * 4 * factor
+            assert replayed(torch.ones(n)).item() == n * 4 * factor
 
 
 def test_a_later_recording_that_draws_random_numbers_is_refused():
     def step(x):
         return x.sum() * (np.random.standard_normal() if len(x) > 3 else 1.0)
 
-    compiled = torch.compile(step, fullgraph=True)
-    compiled(torch.ones(2))
-    compiled(torch.ones(3))
+    replayed = torch.compile(step, fullgraph=True)
+    replayed(torch.ones(2))
+    replayed(torch.ones(3))
     for _ in range(2):  # the second number of a pair comes from no change of the generator
         with pytest.raises(RuntimeError, match="random"):
-            compiled(torch.ones(4))
+            replayed(torch.ones(4))
 
 
 def test_a_later_recording_that_changes_a_variable_is_refused():
@@ -157,20 +162,20 @@ def test_a_later_recording_that_changes_a_variable_is_refused():
             seen.append(1)
         return x.sum()
 
-    compiled = torch.compile(step, fullgraph=True)
-    compiled(torch.ones(2))
-    compiled(torch.ones(3))
+    replayed = torch.compile(step, fullgraph=True)
+    replayed(torch.ones(2))
+    replayed(torch.ones(3))
     with pytest.raises(RuntimeError, match="changes a value"):
-        compiled(torch.ones(4))
+        replayed(torch.ones(4))
 
 
 def test_arguments_that_share_memory_with_what_is_used_otherwise_are_seen_in_every_recording():
     weight = torch.ones(4)
-    compiled = torch.compile(lambda x: (x * weight[: len(x)]).sum(), fullgraph=True)
-    compiled(torch.ones(2))
-    compiled(torch.ones(3))
+    replayed = torch.compile(lambda x: (x * weight[: len(x)]).sum(), fullgraph=True)
+    replayed(torch.ones(2))
+    replayed(torch.ones(3))
     with pytest.raises(RuntimeError, match="shares memory"):
-        compiled(weight)
+        replayed(weight)
 
 
 def programs():

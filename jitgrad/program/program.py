@@ -472,7 +472,7 @@ class Program:
         return profile(self, n, arguments)
 
     def __del__(self) -> None:
-        if sys.is_finalizing():  # the tables and the compiled code go too
+        if sys is None or sys.is_finalizing():  # the tables and the compiled code go too
             return
         held, self.held = getattr(self, "held", []), []
         for slot in held:
