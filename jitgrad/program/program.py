@@ -108,7 +108,6 @@ class Program:
         self._header = np.zeros(1, program_dtype)
         self.address: int = self._header.ctypes.data
         self._tables: dict[str, np.ndarray] = {}
-        self._finder = Storages(recording.number, base)
         self._arguments = [self._geometry(x) for x in arguments]
         self._argument_storages = [store.slots[x._slot * SLOT_WORDS + S_STORAGE] for x in arguments]
         self._rewritten: Rewritten | None = None
@@ -126,15 +125,15 @@ class Program:
         # the user's
         live = mine[(mine[:, REFS] > 0) | (mine[:, SIZE_CLASS] == EXTERNAL)]
         self._kept = [(a, a + n) for a, n in live[:, [ADDRESS, BYTES]].tolist()]
-        log = self.recording.log
-        survey = Survey(log, self._finder)
-        self.reports = Reports(log, survey.edges, self._arguments)
-        if not base:
-            blocks = self.recording.blocks
-            begins = np.concatenate([blocks[:, 0], live[:, ADDRESS]])
-            sizes = np.concatenate([CLASS_BYTES[blocks[:, 1]], live[:, BYTES]])
-            if not survey.all_known(begins, sizes):
-                raise Spoiled("lets go of a tensor from outside that it uses", None, False)
+        blocks = self.recording.blocks
+        arrays = mine[mine[:, SIZE_CLASS] == EXTERNAL]  # others lie in the blocks
+        begins = np.concatenate([blocks[:, 0], arrays[:, ADDRESS]])
+        sizes = np.concatenate([CLASS_BYTES[blocks[:, 1]], arrays[:, BYTES]])
+        self._finder = Storages(self.recording.number, base, (begins, sizes))
+        survey = Survey(self.recording.log, self._finder)
+        self.reports = Reports(survey, self._arguments)
+        if not base and not survey.all_known():
+            raise Spoiled("lets go of a tensor from outside that it uses", None, False)
         return survey
 
     # rewriting ---------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from ..functions import _indices, losses
 from ..functions._checks import REFUSALS
 from ..kernels.abi import R_ATTRS
 from .rows import Row, View, attributes, decode
+from .survey import Survey
 
 VALUE_CHECK = "within"
 CLASS_LOSSES = ("cross_entropy_mean", "nll_gather")
@@ -32,10 +33,8 @@ class Reports:
 
     Parameters
     ----------
-    log : numpy.ndarray
-        The records; those that report are changed to name cells of the program's own.
-    edges : list of int
-        The word at which each record begins, and one past the last.
+    survey : Survey
+        Of the records; those that report are changed to name cells of the program's own.
     arguments : list of dict
         Where the arguments were, see `Program`.
 
@@ -45,14 +44,15 @@ class Reports:
         Arguments whose values are looked at before a replay.
     """
 
-    def __init__(self, log: np.ndarray, edges: list[int], arguments: list[dict[str, Any]]) -> None:
-        places = list(_reporting(log, edges))
+    def __init__(self, survey: Survey, arguments: list[dict[str, Any]]) -> None:
+        places = list(_reporting(survey))
         self.cells = np.zeros((len(places), CELL_WORDS), np.int64)
         self.checks: list[list[int]] = []
         self._ops: dict[int, str] = {}
         self._late: list[tuple[int, int, int]] = []  # records (begin, end) after which a cell is looked at
+        first = self.cells.ctypes.data
         for k, (row, place, begin) in enumerate(places):
-            cell = int(self.cells[k].ctypes.data)
+            cell = first + 8 * CELL_WORDS * k
             row.words[place] = cell
             if row.variant != 0 or row.op == "mse_loss":
                 continue
@@ -130,16 +130,15 @@ def _report_memory() -> tuple[tuple[int, int], ...]:
     return (indices, indices + size), (loss, loss + 8 * len(losses.REPORT))
 
 
-def _reporting(log: np.ndarray, edges: list[int]) -> Iterator[tuple[Row, int, int]]:
+def _reporting(survey: Survey) -> Iterator[tuple[Row, int, int]]:
     """The rows that report, each with its word that says where, and the word at which it begins."""
     (first, last), (begin, end) = _report_memory()
-    inside = ((log >= first) & (log < last)) | ((log >= begin) & (log < end))
-    for at in np.flatnonzero(inside).tolist():
+    values, edges = survey.values, survey.edges
+    inside = ((values >= first) & (values < last)) | ((values >= begin) & (values < end))
+    for at in survey.attributes[inside].tolist():
         k = bisect.bisect_right(edges, at)
         start, end = edges[k - 1], edges[k]
-        begin = int(log[start + R_ATTRS])
-        if 0 < begin <= at - start:
-            yield decode(log[start:end]), at - start, start
+        yield decode(survey.log[start:end]), at - start, start
 
 
 def _direct(row: Row, arguments: list[dict[str, Any]]) -> list[int] | None:

@@ -23,24 +23,35 @@ def storages() -> np.ndarray:
     return store.storage_table[:count].view(np.int64).reshape(count, words)
 
 
-class Storages:
-    """Which storage from outside a recording an address lies in."""
+OWN = -1  # in place of a storage from outside: memory of the recording's
 
-    def __init__(self, number: int, base: int) -> None:
+
+class Storages:
+    """Which storage from outside recording `number` an address lies in.
+
+    Those of program `base` are none, either. `own` is where the recording's own memory begins, and its sizes.
+    """
+
+    def __init__(self, number: int, base: int, own: tuple[np.ndarray, np.ndarray]) -> None:
         table = storages()
         live = np.flatnonzero(table[:, REFS] > 0)
         found = table[live]  # a copy: other threads go on changing the table
         owner = found[:, OWNER]
         outside = (owner != number) & (owner != (base or number)) & (found[:, BYTES] > 0)
         found, live = found[outside], live[outside]
-        order = np.argsort(found[:, ADDRESS])
-        self._begins: np.ndarray = found[order, ADDRESS]
-        self._ends: np.ndarray = self._begins + found[order, BYTES]
-        self._numbers: np.ndarray = live[order]
+        begins, sizes = own
+        begins = np.concatenate([found[:, ADDRESS], begins])
+        sizes = np.concatenate([found[:, BYTES], sizes])
+        numbers = np.full(len(begins), OWN)
+        numbers[: len(live)] = live
+        order = np.argsort(begins)
+        self._begins: np.ndarray = begins[order]
+        self._ends: np.ndarray = self._begins + sizes[order]
+        self._numbers: np.ndarray = numbers[order]
         self._known: dict[int, int] = {}
 
     def of(self, addresses: np.ndarray) -> np.ndarray:
-        """`at` of many addresses."""
+        """`at` of many addresses, but OWN for those in the recording's own memory."""
         if not len(self._begins):
             return np.zeros(len(addresses), np.int64)
         k = np.searchsorted(self._begins, addresses, "right") - 1
@@ -48,7 +59,8 @@ class Storages:
 
     @functools.cached_property
     def _lists(self) -> tuple[list[int], list[int], list[int]]:
-        return self._begins.tolist(), self._ends.tolist(), self._numbers.tolist()
+        outside = self._numbers != OWN
+        return self._begins[outside].tolist(), self._ends[outside].tolist(), self._numbers[outside].tolist()
 
     def overlap(self, begin: int, end: int) -> bool:
         """Whether one of them has bytes between two addresses."""

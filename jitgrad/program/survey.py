@@ -28,7 +28,7 @@ from ..kernels.abi import (
     STREAM_WORDS,
 )
 from .rows import array_kinds, streams
-from .surroundings import Storages
+from .surroundings import OWN, Storages
 
 HEAD = R_ATTRS + 1  # words of a record that say where its arrays and attributes are
 
@@ -53,11 +53,13 @@ class Survey:
     addresses : numpy.ndarray
         What they hold.
     storages : numpy.ndarray
-        The storages from outside in which these lie, or 0.
+        The storages from outside in which these lie, or OWN, or 0.
     used : numpy.ndarray
         Whether the array is there, and has elements.
     writes : numpy.ndarray
         Whether it is written, and has elements.
+    attributes, values : numpy.ndarray
+        The words that are attributes, and what they hold.
     touched : list of int
         The storages from outside that occur, also as attributes.
     """
@@ -74,30 +76,26 @@ class Survey:
             if begins
             else np.zeros((0, HEAD), np.int64)
         )
-        self.places, sizes, writes, attributes = _words_of(heads.tobytes())
-        self.addresses = log[self.places]
-        self.storages = outside.of(self.addresses)
+        everything, count, sizes, writes = _words_of(heads.tobytes())
+        words_there = log[everything]
+        storages = outside.of(words_there)
+        self.places, self.addresses, self.storages = everything[:count], words_there[:count], storages[:count]
+        self.attributes, self.values = everything[count:], words_there[count:]
         self.used = (self.addresses != 0) & (log[sizes] != 0)
         self.writes = writes & self.used
-        others = outside.of(log[attributes])
-        self.touched = sorted({*self.storages.tolist(), *others.tolist()} - {0})
+        self.touched = sorted({*storages.tolist()} - {0, OWN})
 
     def written(self) -> set[int]:
         """The storages from outside that are written."""
-        return {*self.storages[self.writes].tolist()} - {0}
+        return {*self.storages[self.writes].tolist()} - {0, OWN}
 
-    def all_known(self, begins: np.ndarray, sizes: np.ndarray) -> bool:
-        """Whether every array lies in memory from outside, or in one of these blocks."""
-        rest = self.addresses[(self.storages == 0) & self.used]
-        if not len(rest) or not len(begins):
-            return not len(rest)
-        order = np.lexsort((sizes, begins))  # of a block and what fills it in part, the block comes last
-        k = order[np.searchsorted(begins, rest, "right", sorter=order) - 1]
-        return bool(((begins[k] <= rest) & (rest < begins[k] + sizes[k])).all())
+    def all_known(self) -> bool:
+        """Whether every array lies in memory from outside, or in the recording's own."""
+        return not ((self.storages == 0) & self.used).any()
 
     def first_seen(self, spans: Iterable[tuple[int, int]]) -> int:
         """The word at which it is said where the first write goes that can be seen: outside, or in these spans."""
-        seen = self.storages != 0
+        seen = self.storages > 0
         for begin, end in spans:
             seen |= (self.addresses >= begin) & (self.addresses < end)
         found = np.flatnonzero(seen & self.writes)
@@ -118,8 +116,11 @@ class Survey:
 
 
 @functools.lru_cache(256)  # a function is often recorded for one batch size after the other
-def _words_of(heads: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Of records with these first words: where the addresses are, the sizes, which are written, the attributes."""
+def _words_of(heads: bytes) -> tuple[np.ndarray, int, np.ndarray, np.ndarray]:
+    """Of records with these first words: where addresses and attributes are, with the number of the former.
+
+    Also where the sizes of the arrays are, and which are written.
+    """
     places: list[int] = []
     sizes: list[int] = []  # words that are 0 when there are no elements
     writes: list[bool] = []
@@ -138,9 +139,8 @@ def _words_of(heads: bytes) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
         if head[R_ATTRS]:
             attributes += range(at + head[R_ATTRS], end)
         at = end
-    words = (np.array(words, np.int64) for words in (places, sizes, attributes))
-    place_words, size_words, attribute_words = words
-    return place_words, size_words, np.array(writes, bool), attribute_words
+    everything = np.array(places + attributes, np.int64)
+    return everything, len(places), np.array(sizes, np.int64), np.array(writes, bool)
 
 
 @functools.cache
