@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from cells import Cell
-from children import run, tell
+from children import interpreter, run, tell
 
 SECTION = "accuracy"
 WANTED = {"digits": (0.97,), "mnist": (0.96, 0.97)}
@@ -29,7 +29,7 @@ def cells(plan: Any) -> Iterator[Cell | str]:
     for data in DATA[:1] if plan.short else DATA:
         for peer in PEERS:
             if plan.wants(peer):
-                found, reason = run("accuracy.py", peer, data)
+                found, reason = run("accuracy.py", peer, data, python=interpreter(peer, plan.python))
                 yield from found
                 if reason:
                     yield f"{data}, {peer}: {reason}"

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import Any, NamedTuple
 
+OTHER_WORK = "not the same work"  # the note of a cell whose loss differs from the others'
 LARGER_IS_BETTER = ("GF/s", "GB/s", "steps/s", "%")
 
 

@@ -1,8 +1,9 @@
 """Section: the two protocols that SimpleChains.jl published, beside its figures.
 
 The matrix exponential's network (W8) takes 10,000 full-batch steps of Adam. LeNet-5 takes 10 epochs of Adam, rate
-3e-4, on 60,000 images of 28x28; the images here are random, because none are downloaded. A short run does a tenth of
-both. Published times are those of other machines: what can be compared is nanoseconds a sample and core.
+3e-4, on 60,000 images of 28x28; the images here are random, because none are downloaded, and batches have 128 of them,
+smaller ones than a machine with many cores would take. A short run does a tenth of both. Published times are those
+of other machines: what can be compared is nanoseconds a sample and core.
 """
 
 from __future__ import annotations

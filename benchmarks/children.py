@@ -12,6 +12,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from cells import Cell
 
 TIME_LIMIT = 900  # seconds
 CORES = "JITGRAD_BENCH_CORES"
+OURS = ("jitgrad", "tuned")  # need this package
 
 
 def last_cores(threads: int) -> str:
@@ -28,10 +30,20 @@ def last_cores(threads: int) -> str:
     return ",".join(map(str, sorted(os.sched_getaffinity(0))[-threads:]))
 
 
-def environment(threads: int, **more: str) -> dict[str, str]:
-    """Environment variables that hold a child, and the libraries in it, to so many threads."""
+def interpreter(library: str, other: str) -> str:
+    """The interpreter for a library: this one where it is installed here, otherwise the other one."""
+    return sys.executable if library in OURS or find_spec(library) else other
+
+
+def environment(threads: int, python: str = sys.executable, **more: str) -> dict[str, str]:
+    """Environment variables that hold a child, and the libraries in it, to so many threads.
+
+    Programs beside the child's interpreter are found first, as in an environment that is activated.
+    """
     names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    return os.environ | dict.fromkeys(names, str(threads)) | {CORES: last_cores(threads), **more}
+    path = os.pathsep.join((str(Path(python).parent), os.environ.get("PATH", os.defpath)))
+    own = {CORES: last_cores(threads), "PATH": path}
+    return os.environ | dict.fromkeys(names, str(threads)) | own | more
 
 
 def run(
@@ -44,7 +56,7 @@ def run(
             command,
             capture_output=True,
             text=True,
-            env=environment(threads, **variables),
+            env=environment(threads, python, **variables),
             timeout=TIME_LIMIT,
             check=False,
         )

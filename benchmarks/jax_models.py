@@ -1,7 +1,8 @@
 """The models of ``models.py`` in JAX: pure functions from parameters, a batch and targets to the loss.
 
 Written as a JAX user writes them: images and kernels in the order that XLA prefers (channels last), the LSTM as a
-``lax.scan`` over time behind one product for all inputs, attention by ``einsum``. ResNet-18 is left out.
+``lax.scan`` over time behind one product for all inputs, attention by ``einsum``. ResNet-18 normalises by the batch
+as in training; the running averages, which the loss does not depend on, are left out.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
-from models import HEADS, MODELS, WIDTH, batch
+from models import HEADS, MODELS, STAGES, WIDTH, batch
 
 Parameters = dict[str, Any]
 
@@ -110,14 +111,51 @@ def _gpt_loss(p: Parameters, tokens: Any, y: Any) -> Any:
     return _cross_entropy(_linear(p, "head", x).reshape(-1, p["head.bias"].size), y)
 
 
+# W10 ------------------------------------------------------------------------------------------------
+
+
+def _filters_last(given: dict[str, np.ndarray]) -> Parameters:
+    return {k: v.transpose(2, 3, 1, 0) if v.ndim == 4 else v for k, v in _turned(given).items()}
+
+
+def _convolve(x: Any, kernel: Any, stride: int) -> Any:
+    edge = (kernel.shape[0] // 2,) * 2
+    layout = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, (stride, stride), (edge, edge), dimension_numbers=layout)
+
+
+def _batch_norm(p: Parameters, name: str, x: Any) -> Any:
+    mean, variance = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    return (x - mean) * (lax.rsqrt(variance + 1e-5) * p[f"{name}.weight"]) + p[f"{name}.bias"]
+
+
+def _block(p: Parameters, name: str, x: Any, stride: int) -> Any:
+    h = jax.nn.relu(_batch_norm(p, f"{name}.bn1", _convolve(x, p[f"{name}.conv1.weight"], stride)))
+    h = _batch_norm(p, f"{name}.bn2", _convolve(h, p[f"{name}.conv2.weight"], 1))
+    if (down := f"{name}.downsample.0.weight") in p:
+        x = _batch_norm(p, f"{name}.downsample.1", _convolve(x, p[down], stride))
+    return jax.nn.relu(h + x)
+
+
+def _resnet_loss(p: Parameters, x: Any, y: Any) -> Any:
+    x = jax.nn.relu(_batch_norm(p, "bn1", _convolve(x, p["conv1.weight"], 2)))
+    around = ((0, 0), (1, 1), (1, 1), (0, 0))
+    x = lax.reduce_window(x, -jnp.inf, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), around)
+    for k, (_, stride) in enumerate(STAGES, 1):
+        x = _block(p, f"layer{k}.0", x, stride)
+        x = _block(p, f"layer{k}.1", x, 1)
+    return (_linear(p, "fc", x.mean((1, 2))) - y).sum()
+
+
 JAX_MODELS = {
     "W6": JaxModel(
         _lenet_parameters, lambda x, y: (x.transpose(0, 2, 3, 1), y.astype(np.int32)), _lenet_loss
     ),
     "W7": JaxModel(_turned, lambda x, y: (x, y), _lstm_loss),
     "W9": JaxModel(_turned, lambda x, y: (x.astype(np.int32), y.astype(np.int32)), _gpt_loss),
+    "W10": JaxModel(_filters_last, lambda x, y: (x.transpose(0, 2, 3, 1), y), _resnet_loss),
 }
-assert all(MODELS[name].optimizer == "Adam" and WIDTH % HEADS == 0 for name in JAX_MODELS)
+assert WIDTH % HEADS == 0
 
 
 def start(name: str) -> Parameters:

@@ -15,11 +15,23 @@ import jax.numpy as jnp
 from jax import lax
 from jax_models import JAX_MODELS, data
 from jax_models import start as start_model
-from workloads import NETWORKS, RATES, SCALING, STEPS, Network, network, numbers
+from models import MODELS
+from workloads import (
+    MOMENTUM,
+    NETWORKS,
+    RATES,
+    SCALING,
+    STEPS,
+    TURNS,
+    Network,
+    network,
+    numbers,
+    scalar_start,
+)
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 State = tuple[Any, ...]
-NAMES = [name for name in STEPS if name in (*NETWORKS, *SCALING, *JAX_MODELS)]
+NAMES = [*(name for name in STEPS if name in (*NETWORKS, *SCALING, *JAX_MODELS)), "W11"]
 
 
 def version() -> str:
@@ -48,6 +60,12 @@ def _sgd(state: State, gradients: Any) -> State:
     return (jax.tree.map(lambda p, g: p - RATES["SGD"] * g, layers, gradients),)
 
 
+def _momentum(state: State, gradients: Any) -> State:
+    layers, moved = state
+    moved = jax.tree.map(lambda m, g: MOMENTUM * m + g, moved, gradients)
+    return jax.tree.map(lambda p, m: p - RATES["SGD"] * m, layers, moved), moved
+
+
 def _adam(state: State, gradients: Any) -> State:
     layers, mean, square, count = state
     count = count + 1
@@ -66,6 +84,8 @@ def _start(name: str) -> State:
     layers: Any
     if name in JAX_MODELS:
         layers = start_model(name)
+        if MODELS[name].optimizer == "SGD":
+            return layers, jax.tree.map(jnp.zeros_like, layers)
     else:
         layers = [(jnp.array(w.T), jnp.array(b)) for w, b in numbers(name).layers]
         if network(name).optimizer == "SGD":
@@ -87,7 +107,10 @@ def _problem(name: str) -> tuple[Callable[..., Any], Any, Any]:
 def _functions(name: str) -> tuple[Callable[..., Any], Callable[..., Any], Any, Any]:
     """The step, the scan over steps, and the batch."""
     loss_of, x, y = _problem(name)
-    update = _sgd if name not in JAX_MODELS and network(name).optimizer == "SGD" else _adam
+    if name in JAX_MODELS:
+        update = {"SGD": _momentum, "Adam": _adam}[MODELS[name].optimizer]
+    else:
+        update = {"SGD": _sgd, "Adam": _adam}[network(name).optimizer]
 
     def step(state: State, x: Any, y: Any) -> tuple[State, Any]:
         loss, gradients = jax.value_and_grad(loss_of)(state[0], x, y)
@@ -103,6 +126,8 @@ def _functions(name: str) -> tuple[Callable[..., Any], Callable[..., Any], Any, 
 
 def per_step(name: str) -> Callable[[int], float]:
     """Train anew; what is returned takes `n` steps, each a call of the jitted step, and gives the last loss."""
+    if name == "W11":
+        return _scalars_per_step()
     once, _, x, y = _functions(name)
     state = _start(name)
 
@@ -118,6 +143,8 @@ def per_step(name: str) -> Callable[[int], float]:
 
 def scan(name: str) -> Callable[[int], float]:
     """Train anew; what is returned takes `n` steps in one call, compiled for that `n`, and gives the last loss."""
+    if name == "W11":
+        return _scalars_scanned()
     _, many, x, y = _functions(name)
     state = _start(name)
 
@@ -128,3 +155,33 @@ def scan(name: str) -> Callable[[int], float]:
         return losses[-1]
 
     return advance
+
+
+def _chain(x: Any) -> Any:
+    """W11 as a loop that JAX can differentiate: unrolled, it would compile for minutes."""
+    return lax.scan(lambda y, _: (jnp.tanh(y * 0.9 + 0.1), None), x, None, length=TURNS)[0]
+
+
+_both = jax.jit(jax.value_and_grad(_chain))
+
+
+def _scalars_per_step() -> Callable[[int], float]:
+    x = jnp.float32(scalar_start())
+
+    def advance(n: int) -> float:
+        for _ in range(n):
+            y, _ = jax.block_until_ready(_both(x))
+        return y
+
+    return advance
+
+
+@cache
+def _scalars_scanned() -> Callable[[int], float]:
+    def turn(x: Any, _: Any) -> tuple[Any, Any]:
+        y, g = jax.value_and_grad(_chain)(x)
+        return x + 0 * g, y  # waits for the gradient
+
+    many = jax.jit(lambda x, n: lax.scan(turn, x, None, length=n)[1][-1], static_argnums=1)
+    x = jnp.float32(scalar_start())
+    return lambda n: jax.block_until_ready(many(x, n))

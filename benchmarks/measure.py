@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from children import environment, last_cores
+from children import environment, interpreter, last_cores
 
 TOLERANCE = 1e-3  # by which losses may differ, of 1 + the loss
 
@@ -30,6 +30,11 @@ class Peer(NamedTuple):
     def key(self) -> str:
         """Its name on the command line and in the JSON file."""
         return f"{self.kind}-{self.threads}"
+
+    @property
+    def library(self) -> str:
+        """The package that it is a way to use."""
+        return self.kind.split("-")[0]
 
 
 PEERS = (
@@ -70,7 +75,11 @@ class Process:
             last_cores(peer.threads),
         ]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment(peer.threads)
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=environment(peer.threads, python),
         )
         self.hello = self._read()
 
@@ -102,6 +111,8 @@ class Result(NamedTuple):
     losses: dict[str, float]
     rounds: dict[str, list[float]]  # seconds a step
     failed: dict[str, str]
+    skipped: dict[str, str]  # why a peer has no such workload
+    joules: dict[str, list[float]] = {}  # a step, where the machine tells
 
     @property
     def best(self) -> dict[str, float]:
@@ -125,23 +136,28 @@ class Result(NamedTuple):
 
 def measure(name: str, processes: list[Process], rounds: int) -> Result:
     """All rounds of one workload."""
-    losses, failed = {}, {}
+    losses, failed, skipped = {}, {}, {}
     for p in processes:
         answer = p.ask(name)
         if "loss" in answer:
             losses[p.peer.key] = answer["loss"]
         elif "error" in answer:
             failed[p.peer.key] = answer["error"]
+        else:
+            skipped[p.peer.key] = answer["skip"]
     times: dict[str, list[float]] = {key: [] for key in losses}
+    joules: dict[str, list[float]] = {}
     for _ in range(rounds):
         for p in processes:
             if p.peer.key in losses and p.peer.key not in failed:
                 answer = p.ask(name)
                 if "seconds" in answer:
                     times[p.peer.key].append(answer["seconds"])
+                    if "joules" in answer:
+                        joules.setdefault(p.peer.key, []).append(answer["joules"])
                 else:
                     failed[p.peer.key] = answer["error"]
-    return Result(name, losses, times, failed)
+    return Result(name, losses, times, failed, skipped, joules)
 
 
 def start(chosen: list[str], python: str = sys.executable) -> tuple[list[Process], list[str]]:
@@ -153,7 +169,7 @@ def start(chosen: list[str], python: str = sys.executable) -> tuple[list[Process
         if last_cores(1) and len(last_cores(peer.threads).split(",")) < peer.threads:
             missing.append(f"{peer.label}: there are not so many cores")
             continue
-        process = Process(peer, python if peer.kind.startswith("jax") else sys.executable)
+        process = Process(peer, interpreter(peer.library, python))
         if "version" in process.hello:
             processes.append(process)
         else:

@@ -1,4 +1,4 @@
-"""W2 and W3 as one writes them by hand for Numba: loops over NumPy arrays, gradients derived on paper.
+"""The networks as one writes them by hand for Numba: loops over NumPy arrays, gradients derived on paper.
 
 No automatic differentiation, no kernels of ours, no tricks but those that every Numba user knows: one compiled
 function for all steps, memory allocated once, weights as (inputs, outputs) so that inner loops run along memory,
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 
 import numba
 import numpy as np
 from numba import njit
-from workloads import RATES, numbers
+from workloads import NETWORKS, RATES, TURNS, network, numbers, scalar_start
 
-LEARNING_RATE = np.float32(RATES["Adam"])
+LEARNING_RATE, SGD_RATE = np.float32(RATES["Adam"]), np.float32(RATES["SGD"])
 BETA1, BETA2, EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-8)
 ONE = np.float32(1)
 
@@ -134,50 +135,62 @@ def adam(p, g, m, v, count):
 
 
 @njit(fastmath=True)
-def train_tiny(n, count, x, y, p, g, m, v, w, b, gw, gb, h, gh):
-    """W2: `n` steps after the first `count`; the last loss."""
-    loss = np.float32(0)
-    for step in range(count + 1, count + n + 1):
-        linear(x, w[0], b[0], h[0])
-        tanh(h[0])
-        linear(h[0], w[1], b[1], h[1])
-        tanh(h[1])
-        linear(h[1], w[2], b[2], h[2])
-        loss = squared_error(h[2], y, gh[2])
-        parameter_gradients(h[1], gh[2], gw[2], gb[2])
-        input_gradient(gh[2], w[2], gh[1])
-        tanh_gradient(h[1], gh[1])
-        parameter_gradients(h[0], gh[1], gw[1], gb[1])
-        input_gradient(gh[1], w[1], gh[0])
-        tanh_gradient(h[0], gh[0])
-        parameter_gradients(x, gh[0], gw[0], gb[0])
-        adam(p, g, m, v, step)
-    return loss
+def sgd(p, g, m, v, count):
+    """Plain gradient descent on flat arrays."""
+    for i in range(p.size):
+        p[i] -= SGD_RATE * g[i]
 
 
-@njit(fastmath=True)
-def train_digits(n, count, x, y, p, g, m, v, w, b, gw, gb, h, gh):
-    """W3: as `train_tiny`."""
-    loss = np.float32(0)
-    for step in range(count + 1, count + n + 1):
-        linear(x, w[0], b[0], h[0])
-        relu(h[0])
-        linear(h[0], w[1], b[1], h[1])
-        relu(h[1])
-        linear(h[1], w[2], b[2], h[2])
-        loss = cross_entropy(h[2], y, gh[2])
-        parameter_gradients(h[1], gh[2], gw[2], gb[2])
-        input_gradient(gh[2], w[2], gh[1])
-        relu_gradient(h[1], gh[1])
-        parameter_gradients(h[0], gh[1], gw[1], gb[1])
-        input_gradient(gh[1], w[1], gh[0])
-        relu_gradient(h[0], gh[0])
-        parameter_gradients(x, gh[0], gw[0], gb[0])
-        adam(p, g, m, v, step)
-    return loss
+FUNCTIONS = {
+    "tanh": (tanh, tanh_gradient),
+    "relu": (relu, relu_gradient),
+    "mse": squared_error,
+    "cross_entropy": cross_entropy,
+    "Adam": adam,
+    "SGD": sgd,
+}
+NAMES = (*NETWORKS, "W11")
 
 
-LOOPS = {"W2": train_tiny, "W3": train_digits}
+@cache
+def _trainer(activation: str, loss_name: str, optimizer: str) -> Callable[..., float]:
+    """All steps of a network with these functions; Numba compiles it for each depth."""
+    activate, activation_gradient = FUNCTIONS[activation]
+    error, update = FUNCTIONS[loss_name], FUNCTIONS[optimizer]
+
+    @njit(fastmath=True)
+    def train(n, count, x, y, p, g, m, v, w, b, gw, gb, h, gh):
+        loss, last = np.float32(0), len(w) - 1
+        for step in range(count + 1, count + n + 1):
+            linear(x, w[0], b[0], h[0])
+            for k in range(1, last + 1):
+                activate(h[k - 1])
+                linear(h[k - 1], w[k], b[k], h[k])
+            loss = error(h[last], y, gh[last])
+            for k in range(last, 0, -1):
+                parameter_gradients(h[k - 1], gh[k], gw[k], gb[k])
+                input_gradient(gh[k], w[k], gh[k - 1])
+                activation_gradient(h[k - 1], gh[k - 1])
+            parameter_gradients(x, gh[0], gw[0], gb[0])
+            update(p, g, m, v, step)
+        return loss
+
+    return train
+
+
+@njit
+def chain(n, start, kept):
+    """W11: the values of the chain are kept for the way back; returns the end and the gradient."""
+    y, g = start, ONE
+    for _ in range(n):
+        y = start
+        for k in range(kept.size):
+            y = np.float32(math.tanh(y * np.float32(0.9) + np.float32(0.1)))
+            kept[k] = y
+        g = ONE
+        for k in range(kept.size - 1, -1, -1):
+            g = g * (ONE - kept[k] * kept[k]) * np.float32(0.9)
+    return y, g
 
 
 def _slices(flat: np.ndarray, shapes: list[tuple[int, int]]) -> tuple[tuple, tuple]:
@@ -193,13 +206,16 @@ def _slices(flat: np.ndarray, shapes: list[tuple[int, int]]) -> tuple[tuple, tup
 
 def loop(name: str) -> Callable[[int], float]:
     """Train anew; what is returned takes `n` steps in one call and gives the last loss."""
-    given = numbers(name)
+    if name == "W11":
+        kept = np.empty(TURNS, np.float32)
+        return lambda n: chain(n, np.float32(scalar_start()), kept)[0]
+    described, given = network(name), numbers(name)
     p = np.concatenate([a.ravel() for weight, bias in given.layers for a in (weight.T, bias)])
     g, m, v = (np.zeros_like(p) for _ in range(3))
     shapes = [weight.T.shape for weight, _ in given.layers]
     h, gh = (tuple(np.zeros((len(given.x), n), np.float32) for _, n in shapes) for _ in range(2))
     rest = (given.x, given.y, p, g, m, v, *_slices(p, shapes), *_slices(g, shapes), h, gh)
-    train, count = LOOPS[name], 0
+    train, count = _trainer(described.activation, described.loss, described.optimizer), 0
 
     def advance(n: int) -> float:
         nonlocal count

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from workloads import RATES, network, numbers
+from models import MODELS, batch
+from numpy_models import BY_HAND
+from workloads import RATES, TURNS, network, numbers, scalar_start
 
 BETA1, BETA2, EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-8)
 Update = Callable[[list[Any]], None]
@@ -58,6 +60,10 @@ def _loss(kind: str, output: np.ndarray, y: np.ndarray) -> tuple[Any, np.ndarray
 
 def loop(name: str) -> Callable[[int], Any]:
     """Train anew; what is returned takes `n` steps and gives the last loss."""
+    if name == "W11":
+        return _scalars()
+    if name in BY_HAND:
+        return _model(name)
     described, given = network(name), numbers(name)
     parameters = [a.copy() for weight, bias in given.layers for a in (weight.T, bias)]
     weights, biases = parameters[::2], parameters[1::2]
@@ -83,6 +89,42 @@ def loop(name: str) -> Callable[[int], Any]:
         loss = None
         for _ in range(n):
             loss = step()
+        return loss
+
+    return advance
+
+
+def _scalars() -> Callable[[int], Any]:
+    """W11: the values of the chain are kept for the way back."""
+    start = np.float32(scalar_start())
+    factor, shift, one = np.float32(0.9), np.float32(0.1), np.float32(1)
+
+    def advance(n: int) -> Any:
+        y = start
+        for _ in range(n):
+            y, kept = start, []
+            for _ in range(TURNS):
+                y = np.tanh(y * factor + shift)
+                kept.append(y)
+            g = one
+            for v in reversed(kept):
+                g = g * (one - v * v) * factor
+        return y
+
+    return advance
+
+
+def _model(name: str) -> Callable[[int], Any]:
+    """A model of ``numpy_models.py``."""
+    parameters = {key: value.copy() for key, value in MODELS[name].parameters().items()}
+    update = optimizer(MODELS[name].optimizer, list(parameters.values()))
+    x, y = batch(name)
+
+    def advance(n: int) -> Any:
+        loss = None
+        for _ in range(n):
+            loss, gradients = BY_HAND[name](parameters, x, y)
+            update([gradients[key] for key in parameters])
         return loss
 
     return advance

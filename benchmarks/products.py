@@ -1,4 +1,7 @@
-"""Section: square matrix products from 4 to 512 against NumPy's BLAS and PyTorch, float32, one thread.
+"""Section: matrix products from 4 to 512 against NumPy's BLAS and PyTorch, float32, one thread.
+
+Squares of many sizes, among them those just beyond a multiple of a vector; and rows x inner x columns of every
+combination of a few sizes.
 
 Calls from Python: in small ones the way to the product is most of the time.
 """
@@ -6,6 +9,7 @@ Calls from Python: in small ones the way to the product is most of the time.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -44,6 +48,8 @@ SIZES = (
     512,
 )
 SHORT_SIZES = (4, 16, 64, 256)
+SIDES = (4, 32, 128, 512)
+OBLONG = [s for s in product(SIDES, repeat=3) if len(set(s)) > 1]
 LIBRARIES = ("jitgrad", "numpy", "torch")
 
 
@@ -51,18 +57,25 @@ def cells(plan: Any) -> Iterator[Cell | str]:
     """GF/s of every size in every library."""
     for library in LIBRARIES:
         if plan.wants(library):
-            found, reason = run("products.py", library, *(SHORT_SIZES if plan.short else SIZES))
+            found, reason = run("products.py", library, *_cases(plan.short))
             yield from found
             if reason:
                 yield f"{library}: {reason}"
 
 
+def _cases(short: bool) -> list[str]:
+    squares = [f"{n}x{n}" for n in (SHORT_SIZES if short else SIZES)]
+    return squares if short else squares + ["x".join(map(str, s)) for s in OBLONG]
+
+
 def measured(arguments: Sequence[str]) -> Iterator[Cell]:
     """What a child tells."""
-    library, *sizes = arguments
+    library, *cases = arguments
     rng = np.random.default_rng(0)
-    for n in map(int, sizes):
-        a, b = (rng.standard_normal((n, n), np.float32) for _ in range(2))
+    for case in cases:
+        sides = tuple(map(int, case.split("x")))
+        rows, inner, columns = sides if len(sides) == 3 else (*sides, sides[0])
+        a, b = (rng.standard_normal(s, np.float32) for s in ((rows, inner), (inner, columns)))
         expected = a.astype(np.float64) @ b
         multiply: Any = np.matmul
         if library != "numpy":
@@ -73,7 +86,7 @@ def measured(arguments: Sequence[str]) -> Iterator[Cell]:
             a, b, multiply = torch.from_numpy(a), torch.from_numpy(b), torch.matmul
         np.testing.assert_allclose(np.asarray(multiply(a, b)), expected, rtol=1e-3, atol=1e-3)
         times = rounds_of(lambda x=a, y=b, f=multiply: f(x, y))
-        yield Cell(SECTION, f"{n}x{n}", library, "GF/s", [2 * n**3 / t / 1e9 for t in times])
+        yield Cell(SECTION, case, library, "GF/s", [2 * rows * inner * columns / t / 1e9 for t in times])
     if library == "jitgrad":
         from jitgrad.program.peaks import multiply_add_peak
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from measure import Peer
@@ -64,27 +65,45 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _microseconds(seconds: float) -> str:
-    return f"{1e6 * seconds:.0f}" if seconds >= 1e-4 else f"{1e6 * seconds:.3g}"
+def microseconds(seconds: float) -> str:
+    """Three digits, or all before the point."""
+    return f"{1e6 * seconds:,.0f}" if seconds >= 1e-4 else f"{1e6 * seconds:.3g}"
 
 
-def report(best: dict[str, dict[str, float]], peers: list[Peer]) -> str:
+def report(
+    best: dict[str, dict[str, float]],
+    middle: dict[str, dict[str, float]],
+    peers: list[Peer],
+    other: Collection[tuple[str, str]] = (),
+) -> str:
     """The tables of times and of ratios.
 
     Parameters
     ----------
-    best : dict
-        For each workload the seconds of a step by peer.
+    best, middle : dict
+        For each workload the seconds of a step by peer: the best round's, the middle one's.
     peers : list of Peer
         The columns.
+    other : collection of tuple
+        Workloads and peers whose losses differ, so that their times are not compared.
     """
-    times, ratios = [], []
-    used = [r for r in RATIOS if any(r.cell(name, line) != "-" for name, line in best.items())]
-    for name, line in best.items():
-        shown = {key: _microseconds(seconds) for key, seconds in line.items()}
-        times.append([f"{name}: {TITLES[name]}", *[shown.get(p.key, "-") for p in peers]])
-        ratios.append([name, *[r.cell(name, line) for r in used]])
-    parts = ["Microseconds a step, the best round:", table(["workload", *[p.label for p in peers]], times)]
+    header = ["workload", *[p.label for p in peers]]
+
+    def lines(times: dict[str, dict[str, float]]) -> list[list[str]]:
+        rows = []
+        for name, line in times.items():
+            marks = {
+                k: f"{microseconds(t)}{' (other work)' if (name, k) in other else ''}"
+                for k, t in line.items()
+            }
+            rows.append([f"{name}: {TITLES[name]}", *[marks.get(p.key, "-") for p in peers]])
+        return rows
+
+    same = {n: {k: t for k, t in line.items() if (n, k) not in other} for n, line in best.items()}
+    used = [r for r in RATIOS if any(r.cell(name, line) != "-" for name, line in same.items())]
+    ratios = [[name, *[r.cell(name, line) for r in used]] for name, line in same.items()]
+    parts = ["Microseconds a step, the best round:", table(header, lines(best))]
+    parts += ["And the middle round:", table(header, lines(middle))]
     if used:
         parts += [
             "Ratios; each side is the better of its thread counts, in brackets the target, bold where it is met:",

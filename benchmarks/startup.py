@@ -1,7 +1,7 @@
 """Section: what comes before speed. The way to the first step, cold and warm; a new shape; memory; installed size.
 
-"cold" has an empty kernel cache, "warm" is the second process after it. Libraries without a cache on disk have one
-figure. A child imports the library, builds W3 (or W6), takes steps, and then one with another batch size.
+"cold" has an empty cache on disk, "warm" is the second process after it; PyTorch's eager mode has no such cache. A
+child imports the library, builds W3 (or W6), takes steps, and then one with another batch size.
 """
 
 from __future__ import annotations
@@ -19,14 +19,20 @@ from typing import Any
 
 import numpy as np
 from cells import Cell
-from children import run, tell
+from children import interpreter, run, tell
 
 SECTION = "startup"
 WORKLOADS = ("W3", "W6")
 STEPS = 200
-PEERS = ("jitgrad", "jitgrad-compiled", "torch", "jax")
-WITH_CACHE = ("jitgrad", "jitgrad-compiled")
-MEGABYTE = 2**20
+PEERS = ("jitgrad", "jitgrad-compiled", "torch", "torch-compiled", "jax")
+CACHES = {  # the variables that say where
+    "jitgrad": "JITGRAD_CACHE_DIR",
+    "jitgrad-compiled": "JITGRAD_CACHE_DIR",
+    "torch-compiled": "TORCHINDUCTOR_CACHE_DIR",
+    "jax": "JAX_COMPILATION_CACHE_DIR",
+}
+EVERYTHING = {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}  # goes into the cache, however small
+KILOBYTE, MEGABYTE = 2**10, 2**20
 Parts = Callable[[int], Callable[[], Any]]  # for a batch size, a function that takes a step
 
 
@@ -39,23 +45,24 @@ def cells(plan: Any) -> Iterator[Cell | str]:
         library = peer.split("-")[0]
         if not plan.wants(library):
             continue
-        python = plan.python if library == "jax" else sys.executable
+        if peer == "torch-compiled" and not any(p.kind == "torch-compile" for p in plan.peers):
+            yield "torch-compiled: not asked for, or there is no C++ compiler"
+            continue
+        python = interpreter(library, plan.python)
         for name in WORKLOADS[:1] if plan.short else WORKLOADS:
             yield from _started(peer, name, python)
-        found, reason = run("startup.py", "size", library, python=python)
-        yield from found
-        if reason:
-            yield f"{peer}: {reason}"
+        if peer == library:
+            found, reason = run("startup.py", "size", library, python=python)
+            yield from found
+            if reason:
+                yield f"{peer}: {reason}"
 
 
 def _started(peer: str, name: str, python: str) -> Iterator[Cell | str]:
-    if peer not in WITH_CACHE:
-        found, reason = run("startup.py", "steps", peer, name, "", python=python)
-        yield from (found if not reason else [f"{peer} {name}: {reason}"])
-        return
     with tempfile.TemporaryDirectory() as folder:
-        for state in ("cold", "warm"):
-            found, reason = run("startup.py", "steps", peer, name, state, JITGRAD_CACHE_DIR=folder)
+        where = {CACHES[peer]: folder, **EVERYTHING} if peer in CACHES else {}
+        for state in ("cold", "warm") if where else ("",):
+            found, reason = run("startup.py", "steps", peer, name, state, python=python, **where)
             yield from (found if not reason else [f"{peer} {name}: {reason}"])
 
 
@@ -84,6 +91,7 @@ def _steps(peer: str, name: str, state: str) -> Iterator[Cell]:
     batch = (
         MODELS[name].data(np.random.default_rng(0))[0].shape[0] if name in MODELS else NETWORKS[name].batch
     )
+    light = _resident()
     begun = time.perf_counter()
     step = build(batch)
     step()
@@ -94,7 +102,8 @@ def _steps(peer: str, name: str, state: str) -> Iterator[Cell]:
     for _ in range(STEPS):
         step()
     if before:
-        yield cell("memory gained in 200 steps", "MB", (_resident() - before) / MEGABYTE)
+        yield cell("memory after 200 steps, beyond the import's", "MB", (_resident() - light) / MEGABYTE)
+        yield cell("memory gained a step", "kB", (_resident() - before) / STEPS / KILOBYTE)
     begun = time.perf_counter()
     build(batch // 2)()
     yield cell("a new batch size, first step", "s", time.perf_counter() - begun)
@@ -113,7 +122,7 @@ def _resident() -> int:
 
 def _front(peer: str, name: str) -> Parts:
     """Libraries with PyTorch's front: the same model for every batch size, the compiled step too."""
-    if peer == "torch":
+    if peer.startswith("torch"):
         import torch
     else:
         import jitgrad as torch  # type: ignore[no-redef]
@@ -125,9 +134,13 @@ def _front(peer: str, name: str) -> Parts:
 
             built = WORKLOADS[name](torch)
             step = built.step
-            made.extend(
-                (torch.compile(step, fullgraph=True) if peer == "jitgrad-compiled" else step, built.data)
-            )
+            if peer == "jitgrad-compiled":
+                step = torch.compile(step, fullgraph=True)
+            elif peer == "torch-compiled":
+                from workers import compiled_by_torch
+
+                step = compiled_by_torch(torch, built)
+            made.extend((step, built.data))
         step, data = made
         rows = [t[:batch].clone() for t in data]
         return lambda: step(*rows).item()

@@ -8,10 +8,13 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
-from cells import Cell
+from cells import OTHER_WORK, Cell, rows_of
+from energy import Meter
 from measure import PEERS, measure, start
-from report import report
+from report import report, table
 from workloads import WORKLOADS
+
+ENERGY = "energy"
 
 
 def cells(plan: Any) -> Iterator[Cell | str]:
@@ -22,36 +25,56 @@ def cells(plan: Any) -> Iterator[Cell | str]:
 def timed(plan: Any, names: list[str], section: str) -> Iterator[Cell | str]:
     """Rounds of some workloads under the name of a section, and what went wrong."""
     processes, missing = start([p.key for p in plan.peers], plan.python)
+    skipped: dict[tuple[str, str], list[str]] = {}
     try:
         for name in names:
             result = measure(name, processes, plan.rounds)
             print(f"  {name} done, load {os.getloadavg()[0]:.2f}", file=sys.stderr, flush=True)
             for key, seconds in result.rounds.items():
                 if seconds:
-                    yield Cell(section, name, key, "s", seconds)
+                    yield Cell(
+                        section, name, key, "s", seconds, OTHER_WORK if key in result.other_work else ""
+                    )
+            for key, joules in result.joules.items():
+                yield Cell(ENERGY, name, key, "J", joules)
             usual = next(iter(result.losses.values()), None)
             for key, loss in result.other_work.items():
                 yield f"{name}: not the same work: the loss of {key} is {loss}, others' {usual}"
             yield from (f"{name}: {key} failed: {why}" for key, why in result.failed.items())
+            for key, why in result.skipped.items():
+                skipped.setdefault((key, why), []).append(name)
         versions = dict.fromkeys(str(p.hello["version"]) for p in processes)
     finally:
         for p in processes:
             p.stop()
+    if reason := Meter().reason:
+        yield f"energy: not measured: {reason}"
     yield "versions: " + ", ".join(versions)
     yield from (f"not measured: {m}" for m in missing)
+    yield from (f"{key} has no {', '.join(names)}: {why}" for (key, why), names in skipped.items())
 
 
 def markdown(found: list[Cell]) -> str:
-    """Times and ratios."""
-    best: dict[str, dict[str, float]] = {}
+    """Times and ratios, the middle rounds, and energy if there is any."""
+    energy, found = [c for c in found if c.section == ENERGY], [c for c in found if c.section != ENERGY]
+    names = [n for n in WORKLOADS if any(c.case == n for c in found)]
+    peers = [p for p in PEERS if any(c.peer == p.key for c in found)]
+    best: dict[str, dict[str, float]] = {n: {} for n in names}
+    middle: dict[str, dict[str, float]] = {n: {} for n in names}
+    other = set()
     for c in found:
-        best.setdefault(c.case, {})[c.peer] = c.best
-    used = {c.peer for c in found}
-    tables = report({n: best[n] for n in WORKLOADS if n in best}, [p for p in PEERS if p.key in used])
+        if c.note == OTHER_WORK:
+            other.add((c.case, c.peer))
+        best[c.case][c.peer], middle[c.case][c.peer] = c.best, c.median
+    tables = report(best, middle, peers, other)
     if not found:
         return tables
     spread, worst = median(c.spread for c in found), max(found, key=lambda c: c.spread)
-    return (
-        f"{tables}\n\nThe middle round took {1 + spread:.2f} times as long as the best one in the middle of all cells, "
-        f"{1 + worst.spread:.2f} times in {worst.case} of {worst.peer}."
-    )
+    parts = [
+        tables,
+        f"The middle round took {1 + spread:.2f} times as long as the best one in the middle of all cells, "
+        f"{1 + worst.spread:.2f} times in {worst.case} of {worst.peer}.",
+    ]
+    if energy:
+        parts += ["Energy of all packages, a step:", table(*rows_of(energy))]
+    return "\n\n".join(parts)

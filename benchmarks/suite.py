@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import platform
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -51,10 +52,19 @@ def plan_of(options: argparse.Namespace) -> Plan:
         workloads = list(SHORT_WORKLOADS if options.short else WORKLOADS)
     threads = [int(n) for n in _names(options.threads, ("1", "2"), "number of threads")] or [1, 2]
     rounds = min(options.rounds, SHORT_ROUNDS) if options.short else options.rounds
-    peers = _peers(options.peers, options.torch_compile)
+    compiles = options.torch_compile
+    if compiles is None:  # what needs no C++ compiler is always there
+        compiles = not options.short and cpp_compiler() is not None
+    peers = _peers(options.peers, compiles)
     return Plan(
         workloads, [p for p in peers if p.threads in threads], threads, rounds, options.short, options.python
     )
+
+
+def cpp_compiler() -> str | None:
+    """The compiler that torch.compile would take."""
+    names = (os.environ.get("CXX"), "g++", "clang++", "cl")
+    return next((found for n in names if n and (found := shutil.which(n))), None)
 
 
 def _names(given: str, known: tuple[str, ...], kind: str) -> list[str]:
@@ -109,6 +119,10 @@ def run(options: argparse.Namespace) -> int:
     )
     for path in (options.out, options.json and options.json.parent):
         _writable(path)
+    if options.readme:
+        from readme import checked
+
+        checked(options.readme)  # before anything is measured
     cells: list[Cell] = []
     parts: list[str] = []
     said: list[str] = []
@@ -154,6 +168,10 @@ def _writable(folder: Path | None) -> None:
 
 def _write(options: argparse.Namespace, cells: list[Cell], where: dict[str, Any], markdown: str) -> None:
     whole = json.dumps(write_cells(cells, where), indent=1) + "\n"
+    if options.readme:
+        import readme
+
+        readme.write(cells, where, options.readme)
     if options.json:
         options.json.write_text(whole)
     if options.out is None:

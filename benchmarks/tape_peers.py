@@ -11,9 +11,11 @@ import importlib.metadata
 from collections.abc import Callable
 from typing import Any
 
+import model_peers
 import numpy as np
+from models import MODELS
 from numpy_steps import optimizer
-from workloads import RATES, Network, network, numbers
+from workloads import NETWORKS, RATES, SCALING, Network, network, numbers, scalar_chain, scalar_start
 
 Advance = Callable[[int], Any]
 
@@ -21,6 +23,39 @@ Advance = Callable[[int], Any]
 def version(package: str) -> str:
     """A library's name and version."""
     return f"{package} {importlib.metadata.version(package)}"
+
+
+HAS = {
+    "micrograd": ("W1",),
+    "sklearn": (*NETWORKS, *SCALING),
+    "tinygrad": (*NETWORKS, *SCALING, "W6", "W9"),
+    "mygrad": (*NETWORKS, *SCALING, "W6", "W7", "W11"),
+    "autograd": (*NETWORKS, *SCALING, "W6", "W7", "W9", "W11"),
+}
+WHY = {
+    ("micrograd", ""): "it knows scalars only, and neither tanh nor logarithm",
+    ("sklearn", ""): "it knows multilayer perceptrons only",
+    ("tinygrad", "W7"): "the unrolled steps compile for minutes",
+    ("tinygrad", "W11"): "ten thousand operations in one expression",
+    ("mygrad", "W9"): "it has no erf",
+}
+
+
+def lacks(peer: str, name: str) -> str:
+    """Why a peer does not run a workload; nothing if it does."""
+    if name in HAS[peer]:
+        return ""
+    return WHY.get((peer, name)) or WHY.get((peer, "")) or "not written for this peer"
+
+
+def tinygrad_device() -> None:
+    """An error in one line where tinygrad finds nothing to compile with."""
+    from tinygrad import Tensor
+
+    try:
+        (Tensor([1.0]) + 1).realize()
+    except Exception as error:
+        raise RuntimeError(f"it cannot compile for this processor, which needs clang ({error})") from error
 
 
 def _repeat(step: Callable[[], Any]) -> Advance:
@@ -45,6 +80,11 @@ def autograd(name: str) -> Advance:
     from autograd import value_and_grad
     from autograd.scipy.special import logsumexp
 
+    if name in MODELS:
+        return _autograd_model(name)
+    if name == "W11":
+        both_of = value_and_grad(lambda v: scalar_chain(v, anp.tanh))
+        return _repeat(lambda: both_of(scalar_start())[0])
     described, parameters, x, y = _start(name)
     activation = anp.tanh if described.activation == "tanh" else lambda h: anp.maximum(h, 0)
     rows = np.arange(len(y))
@@ -68,23 +108,71 @@ def autograd(name: str) -> Advance:
     return _repeat(step)
 
 
+def _autograd_model(name: str) -> Advance:
+    from autograd import value_and_grad
+
+    p, x, y, loss = model_peers.start(name)
+    library, keys = model_peers.autograd(), list(p)
+    both = value_and_grad(lambda values: loss(library, dict(zip(keys, values, strict=True)), x, y))
+    values = list(p.values())
+    update = optimizer(MODELS[name].optimizer, values)
+
+    def step() -> Any:
+        value, gradients = both(values)
+        update(gradients)
+        return value
+
+    return _repeat(step)
+
+
 def mygrad(name: str) -> Advance:
     """MyGrad."""
     import mygrad as mg
     from mygrad.nnet.activations import relu
     from mygrad.nnet.losses import softmax_crossentropy
 
+    if name in MODELS:
+        return _mygrad_model(name)
+    if name == "W11":
+        number = mg.tensor(np.float32(scalar_start()))
+
+        def chain() -> Any:
+            y = scalar_chain(number, mg.tanh)
+            y.backward()
+            number.null_grad()
+            return y.data
+
+        return _repeat(chain)
     described, parameters, x, y = _start(name)
     tensors = [mg.tensor(p, copy=False) for p in parameters]
     activation = mg.tanh if described.activation == "tanh" else relu
-    update = optimizer(described.optimizer, [t.data for t in tensors])
 
-    def step() -> Any:
+    def loss_of() -> Any:
         h: Any = x
         for k in range(0, len(tensors), 2):
             h = mg.matmul(h, tensors[k]) + tensors[k + 1]
             h = activation(h) if k + 2 < len(tensors) else h
-        loss = mg.mean((h - y) ** 2) if described.loss == "mse" else softmax_crossentropy(h, y)
+        return mg.mean((h - y) ** 2) if described.loss == "mse" else softmax_crossentropy(h, y)
+
+    return _mygrad_steps(loss_of, tensors, described.optimizer)
+
+
+def _mygrad_model(name: str) -> Advance:
+    import mygrad as mg
+
+    p, x, y, loss = model_peers.start(name)
+    library = model_peers.mygrad()
+    named = {key: mg.tensor(value, copy=False) for key, value in p.items()}
+    return _mygrad_steps(lambda: loss(library, named, x, y), list(named.values()), MODELS[name].optimizer)
+
+
+def _mygrad_steps(loss_of: Callable[[], Any], tensors: list[Any], kind: str) -> Advance:
+    import mygrad as mg
+
+    update = optimizer(kind, [t.data for t in tensors])
+
+    def step() -> Any:
+        loss = loss_of()
         loss.backward()
         gradients = [t.grad for t in tensors]
         for t in tensors:
@@ -98,28 +186,47 @@ def mygrad(name: str) -> Advance:
 
 def tinygrad(name: str) -> Advance:
     """tinygrad, the step captured by TinyJit."""
-    from tinygrad import Context, Tensor, TinyJit
-    from tinygrad.nn.optim import SGD, Adam
+    from tinygrad import Tensor
 
+    def ready(a: np.ndarray) -> Any:
+        return Tensor(a.astype(np.int32) if a.dtype.kind == "i" else a).realize()
+
+    def trained(a: np.ndarray) -> Any:
+        return Tensor(a).contiguous().realize().is_param_()
+
+    if name in MODELS:
+        p, x, y, loss = model_peers.start(name)
+        library, named = model_peers.tinygrad(), {key: trained(value) for key, value in p.items()}
+        inputs, target = ready(x), ready(y)
+        return _tinygrad_steps(
+            lambda: loss(library, named, inputs, target), list(named.values()), MODELS[name].optimizer
+        )
     described, parameters, x, y = _start(name)
-    tensors = [Tensor(p).contiguous().realize().is_param_() for p in parameters]
-    rate = RATES[described.optimizer]
-    update = Adam(tensors, lr=rate) if described.optimizer == "Adam" else SGD(tensors, lr=rate)
-    inputs, target = Tensor(x).realize(), Tensor(y.astype(np.int32) if y.ndim == 1 else y).realize()
+    tensors, inputs, target = [trained(p) for p in parameters], ready(x), ready(y)
 
-    @TinyJit
-    def step() -> Any:
+    def loss_of() -> Any:
         h = inputs
         for k in range(0, len(tensors), 2):
             h = h.dot(tensors[k]) + tensors[k + 1]
             if k + 2 < len(tensors):
                 h = h.tanh() if described.activation == "tanh" else h.relu()
-        loss = (
-            ((h - target) ** 2).mean()
-            if described.loss == "mse"
-            else h.sparse_categorical_crossentropy(target)
-        )
+        if described.loss == "mse":
+            return ((h - target) ** 2).mean()
+        return h.sparse_categorical_crossentropy(target)
+
+    return _tinygrad_steps(loss_of, tensors, described.optimizer)
+
+
+def _tinygrad_steps(loss_of: Callable[[], Any], tensors: list[Any], kind: str) -> Advance:
+    from tinygrad import Context, TinyJit
+    from tinygrad.nn.optim import SGD, Adam
+
+    update = Adam(tensors, lr=RATES[kind]) if kind == "Adam" else SGD(tensors, lr=RATES[kind])
+
+    @TinyJit
+    def step() -> Any:
         update.zero_grad()
+        loss = loss_of()
         loss.backward()
         return loss.realize(*update.schedule_step())
 

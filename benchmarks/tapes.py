@@ -1,7 +1,8 @@
-"""Section: a chain of 10,000 scalar operations (mul, add, relu in turn), as nanoseconds an operation.
+"""Section: 10,000 scalar operations, as nanoseconds an operation, in a chain and in a tree.
 
-"record" runs forward and keeps what the way back needs, "backward" walks back; "replay" is both again without
-recording anew, where a library can do that.
+The chain is mul, add and relu in turn; the tree adds up products of one number, pair by pair. "record" runs forward
+and keeps what the way back needs, "backward" walks back; "replay" is both again without recording anew, where a
+library can do that. CasADi records symbols; its replay runs them in its virtual machine.
 """
 
 from __future__ import annotations
@@ -13,35 +14,62 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from cells import Cell
-from children import run, tell
+from children import interpreter, run, tell
 
 SECTION = "tapes"
-TURNS, OPERATIONS = 3333, 9999
+TURNS, LEAVES = 3333, 5000
+OPERATIONS = 9999  # of both
 ROUNDS = 5
-LIBRARIES = ("jitgrad", "torch", "micrograd", "casadi")
+LIBRARIES = ("jitgrad", "torch", "autograd", "micrograd", "casadi")
 DEEP = 1 << 29  # bytes of stack: micrograd sorts its graph by recursion
+Function = Callable[[Any, Callable[[Any], Any]], Any]  # of the number and relu
 
 
 def cells(plan: Any) -> Iterator[Cell | str]:
     """Nanoseconds an operation in every library."""
     for library in LIBRARIES:
         if library == "casadi" or plan.wants(library):
-            found, reason = run("tapes.py", library)
+            found, reason = run("tapes.py", library, python=interpreter(library, plan.python))
             yield from found
             if reason:
                 yield f"{library}: {reason}"
 
 
+def chain(x: Any, relu: Callable[[Any], Any]) -> Any:
+    """Operations that each wait for the one before."""
+    y = x
+    for _ in range(TURNS):
+        y = relu(y * 0.9 + 0.1)
+    return y
+
+
+def tree(x: Any, relu: Callable[[Any], Any]) -> Any:
+    """Operations that wait for a few others only."""
+    level = [x * (1e-4 * k) for k in range(LEAVES)]
+    while len(level) > 1:
+        left = level[-1:] if len(level) % 2 else []
+        level = [a + b for a, b in zip(level[::2], level[1::2], strict=False)] + left
+    return level[0]
+
+
+SHAPES: dict[str, Function] = {"chain": chain, "tree": tree}
+
+
+# a child --------------------------------------------------------------------------------------------
+
+
 def measured(arguments: Sequence[str]) -> Iterator[Cell]:
     """What a child tells."""
     library = arguments[0]
-    rounds = {"micrograd": _micrograd, "casadi": _casadi}.get(library, _front)(library)
-    times: dict[str, list[float]] = {}
-    for _ in range(ROUNDS + 1):
-        for case, seconds in rounds():
-            times.setdefault(case, []).append(1e9 * seconds / OPERATIONS)
-    for case, values in times.items():
-        yield Cell(SECTION, f"{case}, an operation", library, "ns", values[1:])
+    prepare = {"micrograd": _micrograd, "casadi": _casadi, "autograd": _autograd}.get(library, _front)
+    for shape, function in SHAPES.items():
+        rounds = prepare(library, function)
+        times: dict[str, list[float]] = {}
+        for _ in range(ROUNDS + 1):
+            for case, seconds in rounds():
+                times.setdefault(case, []).append(1e9 * seconds / OPERATIONS)
+        for case, values in times.items():
+            yield Cell(SECTION, f"{shape}: {case}, an operation", library, "ns", values[1:])
 
 
 Rounds = Callable[[], Iterator[tuple[str, float]]]
@@ -53,23 +81,19 @@ def _timed(function: Callable[[], Any]) -> tuple[Any, float]:
     return result, time.perf_counter() - begun
 
 
-def _chain(x: Any) -> Any:
-    y = x
-    for _ in range(TURNS):
-        y = (y * 0.9 + 0.1).relu()
-    return y
-
-
-def _front(library: str) -> Rounds:
+def _front(library: str, function: Function) -> Rounds:
     import importlib
 
     torch = importlib.import_module(library)
     torch.set_num_threads(1)
     x = torch.tensor(0.5, requires_grad=True)
 
+    def forward() -> Any:
+        return function(x, torch.relu)
+
     def step() -> Any:
         x.grad = None
-        y = _chain(x)
+        y = forward()
         y.backward()
         return y.detach()
 
@@ -77,7 +101,7 @@ def _front(library: str) -> Rounds:
 
     def rounds() -> Iterator[tuple[str, float]]:
         x.grad = None
-        y, seconds = _timed(lambda: _chain(x))
+        y, seconds = _timed(forward)
         yield "record", seconds
         yield "backward", _timed(y.backward)[1]
         if compiled is not None:
@@ -86,14 +110,26 @@ def _front(library: str) -> Rounds:
     return rounds
 
 
-def _micrograd(library: str) -> Rounds:
+def _autograd(library: str, function: Function) -> Rounds:
+    import autograd.numpy as anp
+    from autograd.core import make_vjp
+
+    def rounds() -> Iterator[tuple[str, float]]:
+        (back, _), seconds = _timed(lambda: make_vjp(lambda x: function(x, lambda v: anp.maximum(v, 0)), 0.5))
+        yield "record", seconds
+        yield "backward", _timed(lambda: back(1.0))[1]
+
+    return rounds
+
+
+def _micrograd(library: str, function: Function) -> Rounds:
     from micrograd.engine import Value
 
     sys.setrecursionlimit(1_000_000)
     threading.stack_size(DEEP)
 
     def rounds() -> Iterator[tuple[str, float]]:
-        y, seconds = _timed(lambda: _chain(Value(0.5)))
+        y, seconds = _timed(lambda: function(Value(0.5), Value.relu))
         yield "record", seconds
         took: list[float] = []
         thread = threading.Thread(target=lambda: took.append(_timed(y.backward)[1]))
@@ -104,22 +140,18 @@ def _micrograd(library: str) -> Rounds:
     return rounds
 
 
-def _casadi(library: str) -> Rounds:
+def _casadi(library: str, function: Function) -> Rounds:
     import casadi
 
     def build() -> Any:
-        x = y = casadi.SX.sym("x")
-        for _ in range(TURNS):
-            y = casadi.fmax(y * 0.9 + 0.1, 0)
+        x = casadi.SX.sym("x")
+        y = function(x, lambda v: casadi.fmax(v, 0))
         return casadi.Function("both", [x], [y, casadi.gradient(y, x)])
 
-    made: list[Any] = []
-
     def rounds() -> Iterator[tuple[str, float]]:
-        function, seconds = _timed(build)
-        made.append(function)
+        both, seconds = _timed(build)
         yield "record", seconds
-        yield "replay", _timed(lambda: made[-1](0.5))[1]
+        yield "replay", _timed(lambda: both(0.5))[1]
 
     return rounds
 

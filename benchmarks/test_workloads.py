@@ -4,6 +4,8 @@ pytest-benchmark times the rounds, all in this process and on one thread; ``jitg
 because there the libraries run in processes of their own and take turns.
 """
 
+from functools import cache
+
 import pytest
 from measure import PEERS
 from workers import KINDS, Skip, number
@@ -28,6 +30,12 @@ def peer(request):
         pytest.skip(str(missing))
 
 
+@cache
+def _expected(name):
+    """The loss of our eager step."""
+    return number(KINDS["jitgrad"](1).begin(name)(1))
+
+
 @pytest.mark.parametrize("name", WORKLOADS)
 def test_training_step(benchmark, name, peer):
     try:
@@ -35,6 +43,7 @@ def test_training_step(benchmark, name, peer):
     except Skip as reason:
         pytest.skip(str(reason))
     first = number(advance(1))
+    assert first == pytest.approx(_expected(name), rel=1e-3), "not the same work"
     benchmark.group = f"{name} {TITLES[name]}"
     benchmark(advance, 1)
     assert number(advance(1)) <= first + 1e-6 or name in ("adds", "W11"), "training made the loss larger"

@@ -18,6 +18,8 @@ from functools import cache, partial
 from itertools import repeat
 from typing import Any, NamedTuple
 
+from energy import Meter
+
 Advance = Callable[[int], Any]
 
 WARM_UP = 10
@@ -118,24 +120,29 @@ def torch_compiled(threads: int) -> Kind:
         if name not in STEPS:
             raise Skip("not a training step")
         built = workload(name, torch)
-        forward, update = torch.compile(built.forward), torch.compile(built.optimizer.step)
-
-        def step(x: Any, y: Any) -> Any:
-            built.optimizer.zero_grad()
-            loss = forward(x, y)
-            loss.backward()
-            update()
-            return loss
-
-        return _every_step(step, built.data)
+        return _every_step(compiled_by_torch(torch, built), built.data)
 
     return Kind(f"PyTorch {torch.__version__}", begin)
+
+
+def compiled_by_torch(torch: Any, built: Any) -> Callable[..., Any]:
+    """A workload's step through torch.compile."""
+    forward, update = torch.compile(built.forward), torch.compile(built.optimizer.step)
+
+    def step(x: Any, y: Any) -> Any:
+        built.optimizer.zero_grad()
+        loss = forward(x, y)
+        loss.backward()
+        update()
+        return loss
+
+    return step
 
 
 # others ----------------------------------------------------------------------------------------------
 
 
-def _networks_only(names: Any, begin: Callable[[str], Advance], version: str) -> Kind:
+def _some(names: Any, begin: Callable[[str], Advance], version: str) -> Kind:
     def checked(name: str) -> Advance:
         if name not in names:
             raise Skip("not written for this peer")
@@ -151,13 +158,13 @@ def jax(threads: int, scanned: bool) -> Kind:
     import jax_workloads
 
     begin = jax_workloads.scan if scanned else jax_workloads.per_step
-    return _networks_only(jax_workloads.NAMES, begin, jax_workloads.version())
+    return _some(jax_workloads.NAMES, begin, jax_workloads.version())
 
 
 def numba(threads: int) -> Kind:
     import numba_loops
 
-    return _networks_only(numba_loops.LOOPS, numba_loops.loop, numba_loops.version())
+    return _some(numba_loops.NAMES, numba_loops.loop, numba_loops.version())
 
 
 def tuned(threads: int) -> Kind:
@@ -165,7 +172,7 @@ def tuned(threads: int) -> Kind:
     from workloads import NETWORKS
 
     adam = [name for name, network in NETWORKS.items() if network.optimizer == "Adam"]
-    return _networks_only(adam, tuned_loops.loop, tuned_loops.version())
+    return _some(adam, tuned_loops.loop, tuned_loops.version())
 
 
 def numpy(threads: int) -> Kind:
@@ -173,21 +180,24 @@ def numpy(threads: int) -> Kind:
     import numpy_steps
     from workloads import NETWORKS, SCALING
 
-    return _networks_only({**NETWORKS, **SCALING}, numpy_steps.loop, numpy_steps.version())
+    return _some((*NETWORKS, *SCALING, *numpy_steps.BY_HAND, "W11"), numpy_steps.loop, numpy_steps.version())
 
 
 def other(threads: int, peer: str, package: str) -> Kind:
     """A library of ``tape_peers.py``."""
     importlib.import_module(peer)
     import tape_peers
-    from workloads import NETWORKS, SCALING
 
     if peer == "tinygrad":
-        from tinygrad import Device
+        tape_peers.tinygrad_device()
 
-        assert Device.DEFAULT  # an error where nothing is there that compiles for it
-    names = ("W1",) if peer == "micrograd" else {**NETWORKS, **SCALING}
-    return _networks_only(names, getattr(tape_peers, peer), tape_peers.version(package))
+    def begin(name: str) -> Advance:
+        if reason := tape_peers.lacks(peer, name):
+            raise Skip(reason)
+        return getattr(tape_peers, peer)(name)
+
+    # tinygrad compiles for seconds whenever training begins anew, and takes few steps
+    return Kind(tape_peers.version(package), cache(begin) if peer == "tinygrad" else begin)
 
 
 OTHERS = {p: p for p in ("autograd", "mygrad", "tinygrad", "micrograd")} | {"sklearn": "scikit-learn"}
@@ -214,6 +224,7 @@ class Worker:
 
     def __init__(self, kind: Kind) -> None:
         self.kind = kind
+        self.meter = Meter()
         self.counts: dict[str, int] = {}  # steps of one measurement
 
     def answer(self, name: str) -> dict[str, Any]:
@@ -222,7 +233,7 @@ class Worker:
             loss = self.kind.begin(name)(_warm_up(name))
             self.counts[name] = self._count(name)
             return {"loss": number(loss)}
-        return {"seconds": self._round(name)}
+        return self._round(name)
 
     @staticmethod
     def _limit(name: str) -> int:
@@ -233,8 +244,11 @@ class Worker:
     def _count(self, name: str) -> int:
         """How many steps take long enough to be measured, as far as the workload allows."""
         from models import MODELS
+        from workloads import STEPS
 
-        count = MODELS[name].few if name in MODELS else FIRST_COUNT
+        count = FIRST_COUNT if name in STEPS else 1  # chains of scalars take some libraries half a second
+        if name in MODELS:
+            count = MODELS[name].few
         while count * GROWTH <= self._limit(name):
             advance = self.kind.begin(name)
             advance(count)
@@ -244,26 +258,33 @@ class Worker:
         self.kind.begin(name)(count)  # compiles it, where that depends on the count
         return count
 
-    def _round(self, name: str) -> float:
-        """Seconds a step: the best measurement of about `SECONDS_A_ROUND` in all."""
+    def _round(self, name: str) -> dict[str, float]:
+        """Seconds a step, the best measurement of about `SECONDS_A_ROUND` in all; and joules, where they are told."""
         count, limit = self.counts[name], self._limit(name)
-        best, spent, start = float("inf"), 0.0, time.perf_counter()
+        best, spent, steps, start = float("inf"), 0.0, 0, time.perf_counter()
+        joules = 0.0
         while spent < SECONDS_A_ROUND and time.perf_counter() - start < LONGEST_ROUND:
             advance = self.kind.begin(name)
             advance(_warm_up(name))
             for turn in range(1, max(limit // count, 1) + 1):
+                before = self.meter.read()
                 seconds = _timed(advance, count)
-                spent += seconds
+                joules += self.meter.joules(before)
+                spent, steps = spent + seconds, steps + count
                 best = min(best, seconds / count)
-                if spent >= SECONDS_A_ROUND and turn >= FEWEST:
+                if spent >= (SECONDS_A_ROUND if turn >= FEWEST else LONGEST_ROUND):
                     break
-        return best
+        found = {"seconds": best}
+        return found | {"joules": joules / steps} if self.meter.domains else found
 
 
 def _warm_up(name: str) -> int:
     from models import MODELS
+    from workloads import STEPS
 
-    return MODELS[name].warm_up if name in MODELS else WARM_UP
+    if name in MODELS:
+        return MODELS[name].warm_up
+    return WARM_UP if name in STEPS else 1
 
 
 def number(loss: Any) -> float:

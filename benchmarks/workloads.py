@@ -38,6 +38,8 @@ class Network(NamedTuple):
 
 
 RATES = {"SGD": 1e-2, "Adam": 1e-3}
+TURNS = 3334  # of the chain of scalars
+MOMENTUM = 0.9  # of the models that SGD trains
 # Trained for long on one batch, a network knows it by heart. Its gradients then fall below the range of normal
 # numbers, with which processors take many times as long: that would be measured, most of all on fast libraries. So
 # training begins anew after `steps`; gradients and their squares are still normal numbers then.
@@ -174,7 +176,7 @@ def train_model(name: str, torch: Any, seed: int = 0) -> Workload:
     given, parameters = described.parameters(seed), dict(model.named_parameters())
     _fill(torch, (parameters.pop(key) for key in given), given.values())
     assert not parameters, f"no first values for {', '.join(parameters)}"
-    momentum = {"momentum": 0.9} if described.optimizer == "SGD" else {}
+    momentum = {"momentum": MOMENTUM} if described.optimizer == "SGD" else {}
     rate = RATES[described.optimizer]
     optimizer = getattr(torch.optim, described.optimizer)(model.parameters(), lr=rate, **momentum)
     return _training(torch, model, described.loss, optimizer, batch(name, seed))
@@ -233,16 +235,25 @@ def adds(torch: Any, seed: int = 0) -> Workload:
     return Workload(step)
 
 
+def scalar_start(seed: int = 0) -> float:
+    """The number that W11 begins with."""
+    return float(np.random.default_rng(seed).standard_normal())
+
+
+def scalar_chain(x: Any, tanh: Callable[[Any], Any]) -> Any:
+    """Mul, add and tanh in turn, 10,002 of them."""
+    for _ in range(TURNS):
+        x = tanh(x * 0.9 + 0.1)
+    return x
+
+
 def scalars(torch: Any, seed: int = 0) -> Workload:
     """W11: a chain of 10,000 scalar operations (mul, add, tanh in turn), forward and backward."""
-    rng = np.random.default_rng(seed)
-    x = torch.tensor(float(rng.standard_normal()), requires_grad=True)
+    x = torch.tensor(scalar_start(seed), requires_grad=True)
 
     def step() -> Any:
         x.grad = None
-        y = x
-        for _ in range(3334):
-            y = (y * 0.9 + 0.1).tanh()
+        y = scalar_chain(x, torch.tanh)
         y.backward()
         return y.detach()
 

@@ -151,7 +151,7 @@ def promoted(op: Op, operands: Sequence[Any], into: int) -> list[Any]:
     if common.code not in op.dtypes:
         refuse_dtype(op, operands, into)
     return [
-        x if x is None or d != layout.SAME or x.dtype is common else x.to(common)
+        x if x is None or d != layout.SAME else x._cast(common)
         for x, d in zip(operands, op.operand_dtypes, strict=True)
     ]
 
@@ -252,8 +252,13 @@ def refuse_contraction(op: Op, shapes: list[tuple]) -> NoReturn:
 
 def call(op: Op, operands: Sequence[Tensor | None], floats: Sequence[float] = (), into: int = 0) -> int:
     """Run an elementwise operation, or an array operation with a shape rule; returns the slot."""
-    words = array("q", array("d", floats).tobytes()) if floats else None
-    return call_words(op, operands, words, into)
+    if floats:
+        return call_words(op, operands, array("q", array("d", floats).tobytes()), into)
+    if len(operands) == 2 and operands[1] is not None:
+        a, b = operands
+        slot = entries.apply(CONTEXT, op.code, into, a._slot, b._slot, 0, 0, 0, 0)
+        return slot if slot >= 0 else complete(op, operands, None, into, slot)
+    return call_words(op, operands, None, into)
 
 
 def call_words(op: Op, operands: Sequence[Tensor | None], words: array | None, into: int = 0) -> int:

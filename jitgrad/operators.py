@@ -13,13 +13,16 @@ from .dtypes import category, dtype, number_category
 from .engine import layout
 from .engine.entry import entries
 from .kernels import BY_NAME
+from .kernels.abi import FLOAT32
 from .kernels.table import Op
 
 
 def number_tensor(value: Any, kind: dtype) -> Tensor:
     """A Python number as a tensor that takes no part in deciding dtypes."""
-    floating = kind.is_floating_point
-    return wrap(demand("number", kind.code, float(value), 0 if floating else int(value)))
+    code = kind.code
+    whole = 0 if code >= FLOAT32 else int(value)
+    slot = entries.number(CONTEXT, code, value, whole)
+    return wrap(slot if slot >= 0 else demand("number", code, float(value), whole))
 
 
 def mixed_binary(op: Op, a: Any, b: Any, into: int) -> int:

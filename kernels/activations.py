@@ -5,7 +5,22 @@ from __future__ import annotations
 import math
 
 from .elementwise import masked
-from .formula import absolute, erf, exp, expm1, like, maximum, minimum, sigmoid, softplus, tanh, where
+from .formula import (
+    absolute,
+    decay_below,
+    exp,
+    expm1,
+    expm1_below,
+    gelu_slope,
+    like,
+    maximum,
+    minimum,
+    normal_cdf,
+    sigmoid,
+    softplus,
+    tanh,
+    where,
+)
 from .table import elementwise
 
 AWAY = {"x": {"away": 0.15}}
@@ -15,15 +30,6 @@ SELU_ALPHA = 1.6732632423543772848170429916717
 SELU_SCALE = 1.0507009873554804934193349852946
 SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 GELU_CUBIC = 0.044715
-
-
-def _normal_cdf(x):
-    # as PyTorch has it; erfc would keep the relative error small far below zero, at half the speed
-    return 0.5 + 0.5 * erf(x * math.sqrt(0.5))
-
-
-def _normal_pdf(x):
-    return exp(-0.5 * (x * x)) / math.sqrt(2 * math.pi)
 
 
 def _gelu_inner(x):
@@ -65,9 +71,9 @@ elementwise(
 )
 elementwise(
     "elu",
-    lambda x, alpha: where(x > 0, x, alpha * expm1(minimum(x, like(x, 0)))),
+    lambda x, alpha: where(x > 0, x, alpha * expm1_below(x)),
     attributes=("alpha",),
-    x=lambda x, g, alpha: where(x > 0, g, g * alpha * exp(minimum(x, like(x, 0)))),
+    x=lambda x, g, alpha: where(x > 0, g, g * alpha * decay_below(x)),
     samples=AWAY | {"alpha": 1.3},
 )
 elementwise(
@@ -79,14 +85,14 @@ elementwise(
 )
 elementwise(
     "selu",
-    lambda x: SELU_SCALE * where(x > 0, x, SELU_ALPHA * expm1(minimum(x, like(x, 0)))),
-    x=lambda x, g: g * SELU_SCALE * where(x > 0, like(x, 1), SELU_ALPHA * exp(minimum(x, like(x, 0)))),
+    lambda x: SELU_SCALE * where(x > 0, x, SELU_ALPHA * expm1_below(x)),
+    x=lambda x, g: g * where(x > 0, like(x, SELU_SCALE), SELU_SCALE * SELU_ALPHA * decay_below(x)),
     samples=AWAY,
 )
 elementwise(
     "gelu",
-    lambda x: x * _normal_cdf(x),
-    x=lambda x, g: g * (_normal_cdf(x) + x * _normal_pdf(x)),
+    lambda x: x * normal_cdf(x),
+    x=lambda x, g: g * gelu_slope(x),
 )
 elementwise(
     "gelu_tanh",

@@ -20,7 +20,7 @@ from llvmlite import ir
 
 from . import abi, attention_vjps
 from .attention_tiles import Heads, Matrix, Tiles
-from .batch import Batch
+from .batch import Batch, Strip
 from .formula import log
 from .math_core import fma, power_of_two
 from .math_exp import exp_minus_one, reduce_exponent
@@ -390,7 +390,7 @@ def reference_attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarr
     return e / e.sum(axis=-1, keepdims=True) @ v
 
 
-def _heads_apart(words: Sequence[int], samples: int, batch: int, dtype: int) -> list[int] | None:
+def _heads_apart(words: Sequence[int], strip: Strip) -> list[int] | None:
     """Samples go one by one unless what lies along dimension 0 is queries and keys."""
     return list(words) if words[A_OPERAND_ROW_DIM] and words[A_ROW_DIM] else None
 

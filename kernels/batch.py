@@ -7,13 +7,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 SHARED, SUMMED, WORKSPACE, ABSENT = -1, -2, -3, -4  # roles of arrays, beside dimensions of samples
 
 Words = Sequence[int]
 
 
-def _same(words: Words, samples: int, batch: int, dtype: int) -> list[int]:
+class Strip(NamedTuple):
+    """Some samples of a batch."""
+
+    first: int
+    samples: int
+    batch: int  # samples in all
+    dtype: int
+    rows: int = (
+        1  # of the first array that has samples, in each: its size along them is a multiple of `batch`
+    )
+
+
+def _same(words: Words, strip: Strip) -> list[int]:
     return list(words)
 
 
@@ -30,15 +43,15 @@ class Batch:
     along : dict
         Operand or output (``y``, ``y1``, ...) to the dimension along which its samples lie.
     shared : tuple of str
-        Operands that all samples share: the gradient of one is a sum over the samples. An operand that is named
-        neither here nor there must be absent.
+        Operands that all samples share: the gradient of one is a sum over the samples. ``g`` stands for the
+        cotangent of a result that is a sum. What is named neither here nor there must be absent.
     workspace : str
         The output, if any, that is scratch memory, of which some samples need their part.
     products : bool
         Whether the samples go through a matrix product, which wants several rows of them at a time.
     attributes : callable
-        ``attributes(words, samples, batch, dtype)``: the attribute words for some samples of the batch, or None
-        where samples cannot be taken apart.
+        ``attributes(words, strip)``: the attribute words for some samples of the batch, or None where samples
+        cannot be taken apart.
     needs : callable or None
         ``needs(words, dtype)``: elements of the workspace, by attribute words.
     grain : callable
@@ -49,7 +62,7 @@ class Batch:
     shared: tuple[str, ...] = ()
     workspace: str = ""
     products: bool = False
-    attributes: Callable[[Words, int, int, int], list[int] | None] = _same
+    attributes: Callable[[Words, Strip], list[int] | None] = _same
     needs: Callable[[Words, int], int] | None = None
     grain: Callable[[Words, int], int] = _one
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from . import abi
+from .batch import Strip
 from .host import host
 
 FIELDS = (
@@ -127,9 +128,10 @@ def _again(words: Sequence[int], dtype: int, batch: int) -> Layout:
     )  # fmt: skip
 
 
-def narrowed(words: Sequence[int], samples: int, batch: int, dtype: int) -> list[int]:
+def narrowed(words: Sequence[int], strip: Strip) -> list[int]:
     """The attribute words for some of the images."""
-    return list(_again(words, dtype, int(words[PLACE["batch"]]) // batch * samples).words)
+    images = int(words[PLACE["batch"]]) // strip.batch * strip.samples
+    return list(_again(words, strip.dtype, images).words)
 
 
 def workspace_of(words: Sequence[int], dtype: int) -> int:

@@ -50,6 +50,14 @@ def _keep_float(f: Callable) -> Callable:
     return reference
 
 
+def _reference_cdf(x: Any) -> Any:
+    return 0.5 + 0.5 * erf(x * math.sqrt(0.5))
+
+
+def _reference_gelu_slope(x: Any) -> Any:
+    return _reference_cdf(x) + x * np.exp(-0.5 * (x * x)) / math.sqrt(2 * math.pi)
+
+
 def _reference_sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
@@ -78,6 +86,10 @@ sigmoid = _generic("sigmoid", "sigmoid", _reference_sigmoid)
 erf = _generic("erf", "erf", _keep_float(math.erf))
 erfc = _generic("erfc", "erfc", _keep_float(math.erfc))
 softplus = _generic("_softplus", "softplus", lambda x: np.logaddexp(x, np.zeros_like(x)))
+decay_below = _generic("_decay_below", "decay_below", lambda x: np.exp(np.minimum(x, 0)))
+expm1_below = _generic("_expm1_below", "expm1_below", lambda x: np.expm1(np.minimum(x, 0)))
+normal_cdf = _generic("_normal_cdf", "normal_cdf", _reference_cdf)
+gelu_slope = _generic("_gelu_slope", "gelu_slope", _reference_gelu_slope)
 power = _generic("pow", "power", np.power)
 ratio = _generic("div", "ratio", np.divide)  # for operands of ordinary size, as in optimizers
 root = _generic("sqrt", "root", np.sqrt)

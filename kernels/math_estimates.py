@@ -1,4 +1,4 @@
-"""Quotients and square roots by estimates, for optimizers.
+"""Quotients and square roots by estimates, for optimizers and activations.
 
 A CPU divides and takes roots in a unit that is not pipelined: with AVX-512 a register of quotients takes 10 to 16
 cycles and one of roots 12 to 20, time for two dozen multiply-adds. The estimates of the machine to 14 bits, with
@@ -16,21 +16,59 @@ from . import abi
 from .host import host
 from .math_basic import sqrt
 from .math_core import at_most, fma
-from .stage import Vec
+from .stage import I32, Scope, Vec
 
-LANES = 16  # of the instructions that estimate
+LANES = (4, 8, 16)  # of the instructions that estimate
 LARGEST = 3.4028234663852886e38  # finite float32: the estimates of infinity would make nan
 
 
 def _estimate(name: str, x: Vec) -> Vec:
-    kind = x.value.type
-    everywhere = ir.Constant(ir.IntType(LANES), -1)
-    function = f"llvm.x86.avx512.{name}14.ps.512"
-    return Vec(x.scope, x.scope.call(function, kind, [x.value, ir.Constant(kind, None), everywhere]), x.dtype)
+    lanes = x.scope.lanes
+    if lanes in LANES:
+        kind = x.value.type
+        everywhere = ir.Constant(ir.IntType(max(8, lanes)), -1)
+        function = f"llvm.x86.avx512.{name}14.ps.{32 * lanes}"
+        return Vec(
+            x.scope, x.scope.call(function, kind, [x.value, ir.Constant(kind, None), everywhere]), x.dtype
+        )
+    if lanes > LANES[-1]:
+        halves = [_estimate(name, _lanes_of(x, start, lanes // 2)) for start in (0, lanes // 2)]
+        return Vec(x.scope, _shuffled(x.scope, *halves, range(lanes)), x.dtype)
+    wide = Scope(x.scope.b, LANES[0])
+    if lanes == 1:
+        return Vec(
+            x.scope,
+            x.scope.b.extract_element(_estimate(name, wide.splat(x.value, x.dtype)).value, I32(0)),
+            x.dtype,
+        )
+    order = [k % lanes for k in range(LANES[0])]
+    return _lanes_of(_estimate(name, Vec(wide, _shuffled(x.scope, x, x, order), x.dtype)), 0, lanes)
+
+
+def _lanes_of(x: Vec, start: int, count: int) -> Vec:
+    return Vec(Scope(x.scope.b, count), _shuffled(x.scope, x, x, range(start, start + count)), x.dtype)
+
+
+def _shuffled(scope: Scope, a: Vec, b: Vec, order: Sequence[int]) -> ir.Value:
+    return scope.b.shuffle_vector(a.value, b.value, ir.Constant(ir.VectorType(I32, len(order)), list(order)))
 
 
 def _has_estimates(x: Vec) -> bool:
-    return x.scope.lanes == LANES and x.dtype == abi.FLOAT32 and host().vector_bytes == 64
+    return x.dtype == abi.FLOAT32 and host().vector_bytes == 64
+
+
+def rough_inverse(x: Vec) -> Vec:
+    """``1 / x`` to at least 13 bits, for `x` from 2**-100 to 2**100 in size."""
+    return _estimate("rcp", x) if _has_estimates(x) else 1 / x
+
+
+def ordinary_ratio(a: Vec, b: Vec) -> Vec:
+    """``a / b`` for finite `a` and `b` from 2**-100 to 2**100 in size; largest errors 0.6 and 0.5 ulp."""
+    if not _has_estimates(b):
+        return a / b
+    inverse = rough_inverse(b)
+    quotient = a * inverse
+    return fma(fma(-quotient, b, a), inverse, quotient)
 
 
 def ratio(a: Vec, b: Vec) -> Vec:

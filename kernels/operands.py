@@ -203,6 +203,18 @@ class Line:
         """A scalar, or a value of the line as a whole, for use beside its elements."""
         return self.scope.splat(value.value, value.dtype) if value.scope.lanes != self.scope.lanes else value
 
+    def keep(self, value: Vec) -> Callable[[], Vec]:
+        """A value of the line as a whole, for use beside its elements: call what this returns there."""
+        return lambda: value
+
+    def put_by(self, k: int, i: ir.Value, value: Vec, mask: ir.Value | None) -> None:
+        """Keep elements for `take_back`, in array `k`, which is written with others afterwards."""
+        self.store(k, i, value, mask)
+
+    def take_back(self, k: int, i: ir.Value, mask: ir.Value | None) -> Vec:
+        """Elements that `put_by` kept."""
+        return self.load(k, i, mask)
+
     @property
     def beside(self) -> bool:
         """Whether there are several lines side by side, one a lane."""

@@ -17,7 +17,7 @@ import numpy as np
 from llvmlite import ir
 
 from . import abi, norm_vjps
-from .batch import Batch
+from .batch import Batch, Strip
 from .host import host
 from .nest import share
 from .operands import Arrays, array_kernel
@@ -291,10 +291,10 @@ def reference_rms_norm(x: np.ndarray, weight: np.ndarray, eps: float) -> np.ndar
     return x / np.sqrt((x**2).mean(-1, keepdims=True) + eps) * weight
 
 
-def _rows(words: Sequence[int], samples: int, batch: int, dtype: int) -> list[int] | None:
+def _rows(words: Sequence[int], strip: Strip) -> list[int] | None:
     """Attribute 0 is the number of rows, of which every sample must have some of its own."""
     rows, *others = words
-    return None if rows % batch else [rows // batch * samples, *others]
+    return None if rows % strip.batch else [rows // strip.batch * strip.samples, *others]
 
 
 array_op(

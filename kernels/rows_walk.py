@@ -7,6 +7,7 @@ lanes, so that sums and roots of all of them are vectors. All add in one order: 
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,7 +44,7 @@ def first_lane(value: Vec) -> Vec:
     return Vec(value.scope.scalar, lane, value.dtype)
 
 
-def lane_by_lane(rows: list[Vec]) -> Vec:
+def lane_by_lane(rows: list[Vec], combine: Callable[[Vec, Vec], Vec] = operator.add) -> Vec:
     """The sums of as many vectors as they have lanes, one a lane, added in the order of `everywhere`."""
     scope, lanes, dtype = rows[0].scope, rows[0].scope.lanes, rows[0].dtype
     kind = ir.VectorType(I32, lanes)
@@ -58,7 +59,7 @@ def lane_by_lane(rows: list[Vec]) -> Vec:
                 scope.b.shuffle_vector(a.value, c.value, ir.Constant(kind, [k + shift for k in order]))
                 for shift in (0, half)
             )
-            merged.append(Vec(scope, low, dtype) + Vec(scope, high, dtype))
+            merged.append(combine(Vec(scope, low, dtype), Vec(scope, high, dtype)))
         rows = merged
         half //= 2
     return rows[0]

@@ -13,10 +13,11 @@ import numpy as np
 from llvmlite import ir
 
 from . import vjps
-from .batch import Batch
-from .formula import exp, log
-from .math_exp import EXP_RANGE
-from .operands import Line, array_kernel, each_line
+from .batch import Batch, Strip
+from .formula import log
+from .math_exp import decay
+from .operands import Line, array_kernel
+from .rows_beside import each_row_or_line
 from .stage import Vec
 from .table import LIKE_FIRST, array_op
 
@@ -31,16 +32,6 @@ def add(a: Vec, b: Vec) -> Vec:
     return a + b
 
 
-def decayed(x: Vec) -> Vec:
-    """``exp(x)``, where -inf, as masks bring it, costs no more than other numbers.
-
-    On its way to 0 the exponential would make a number too small to be a normal one, which costs processors a
-    hundred times as much.
-    """
-    none = x < EXP_RANGE[x.dtype][0]
-    return none.select(x.like(0.0), exp(none.select(x.like(0.0), x)))
-
-
 def top_of(line: Line, x: int) -> Vec:
     """The largest element of a line."""
     return line.fold(-math.inf, larger, lambda i, mask: line.load(x, i, mask))
@@ -50,16 +41,15 @@ def build_softmax(symbol: str, dtype: int) -> ir.Module:
     """``y = exp(x - max) / sum``."""
 
     def body(line: Line) -> None:
-        top = top_of(line, 0)
+        top = line.keep(top_of(line, 0))
 
         def grow(i, mask):
-            value = decayed(line.load(0, i, mask) - top)
-            line.store(1, i, value, mask)
+            value = decay(line.load(0, i, mask) - top())
+            line.put_by(1, i, value, mask)
             return value
 
-        total = line.fold(0.0, add, grow)
-        scale = 1.0 / total
-        line.each(lambda i, mask: line.store(1, i, line.load(1, i, mask) * scale, mask))
+        scale = line.keep(1.0 / line.fold(0.0, add, grow))
+        line.each(lambda i, mask: line.store(1, i, line.take_back(1, i, mask) * scale(), mask))
 
     return _kernel(symbol, dtype, (0, 1), body)
 
@@ -68,11 +58,11 @@ def build_softmax_backward(symbol: str, dtype: int) -> ir.Module:
     """``gx = y * (g - sum(g * y))``; arrays x, y, g, gx."""
 
     def body(line: Line) -> None:
-        total = line.fold(0.0, add, lambda i, mask: line.load(0, i, mask) * line.load(1, i, mask))
+        total = line.keep(line.fold(0.0, add, lambda i, mask: line.load(0, i, mask) * line.load(1, i, mask)))
 
         def write(i, mask):
             y, g = line.load(0, i, mask), line.load(1, i, mask)
-            line.store(2, i, y * (g - total), mask)
+            line.store(2, i, y * (g - total()), mask)
 
         line.each(write)
 
@@ -83,10 +73,10 @@ def build_log_softmax(symbol: str, dtype: int) -> ir.Module:
     """``y = x - max - log(sum(exp(x - max)))``."""
 
     def body(line: Line) -> None:
-        top = top_of(line, 0)
-        total = line.fold(0.0, add, lambda i, mask: decayed(line.load(0, i, mask) - top))
-        shift = log(total)
-        line.each(lambda i, mask: line.store(1, i, line.load(0, i, mask) - top - shift, mask))
+        top = line.keep(top_of(line, 0))
+        total = line.fold(0.0, add, lambda i, mask: decay(line.load(0, i, mask) - top()))
+        shift = line.keep(log(total))
+        line.each(lambda i, mask: line.store(1, i, line.load(0, i, mask) - top() - shift(), mask))
 
     return _kernel(symbol, dtype, (0, 1), body)
 
@@ -95,11 +85,11 @@ def build_log_softmax_backward(symbol: str, dtype: int) -> ir.Module:
     """``gx = g - exp(y) * sum(g)``; arrays x, y, g, gx."""
 
     def body(line: Line) -> None:
-        total = line.fold(0.0, add, lambda i, mask: line.load(1, i, mask))
+        total = line.keep(line.fold(0.0, add, lambda i, mask: line.load(1, i, mask)))
 
         def write(i, mask):
             y, g = line.load(0, i, mask), line.load(1, i, mask)
-            line.store(2, i, g - decayed(y) * total, mask)
+            line.store(2, i, g - decay(y) * total(), mask)
 
         line.each(write)
 
@@ -108,7 +98,7 @@ def build_log_softmax_backward(symbol: str, dtype: int) -> ir.Module:
 
 def _kernel(symbol: str, dtype: int, ks: tuple[int, ...], body) -> ir.Module:
     module, arrays, part, parts = array_kernel(symbol)
-    each_line(arrays, ks, [dtype] * len(ks), arrays.word(0), (part, parts), body)
+    each_row_or_line(arrays, ks, [dtype] * len(ks), arrays.word(0), (part, parts), body)
     arrays.b.ret_void()
     return module
 
@@ -125,7 +115,7 @@ def reference_log_softmax(x: np.ndarray, dim: int) -> np.ndarray:
     return shifted - np.log(np.exp(shifted).sum(axis=dim, keepdims=True))
 
 
-def _lines(words: Sequence[int], samples: int, batch: int, dtype: int) -> list[int] | None:
+def _lines(words: Sequence[int], strip: Strip) -> list[int] | None:
     """Samples go one by one unless the lines run along them."""
     return list(words) if words[0] else None
 

@@ -7,12 +7,13 @@ all of a sum, so the result does not depend on the number of threads. The gradie
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from llvmlite import ir
 
 from . import abi, vjps
+from .batch import Batch, Strip
 from .host import host
 from .nest import share, spread
 from .operands import Arrays, Line, array_kernel, each_line
@@ -133,11 +134,16 @@ def _sum_squares(arrays: Arrays, dtype: int, numel: ir.Value, total: ir.Value) -
 
 
 def build_mse_backward(symbol: str, dtype: int) -> ir.Module:
-    """``gx = 2 (x - t) g / n``, ``gt = -gx``; arrays x, t, y, g, gx, gt."""
+    """``gx = 2 (x - t) g / n``, ``gt = -gx``; arrays x, t, y, g, gx, gt.
+
+    n counts the elements of the whole batch, of whose samples only some may be here: attributes 1 and 2 say how
+    many there are in all, and how many here.
+    """
     module, arrays, part, parts = array_kernel(symbol)
     b, one = arrays.b, arrays.scope
     numel = arrays.numel(0)
-    count = Vec(one, b.sitofp(numel, F64), abi.FLOAT64)
+    everything = b.mul(b.sdiv(numel, arrays.word(2)), arrays.word(1))
+    count = Vec(one, b.sitofp(everything, F64), abi.FLOAT64)
     scale = one.constant(abi.FLOAT64, 2.0) * one.load(arrays.pointer(3, dtype), dtype).to(abi.FLOAT64) / count
     scale = scale.to(dtype)
     lanes = host().lanes(abi.ITEM_SIZES[dtype])
@@ -177,6 +183,10 @@ def reference_mse(x: np.ndarray, t: np.ndarray) -> np.ndarray:
     return np.mean((x - t) ** 2)
 
 
+def _some(words: Sequence[int], strip: Strip) -> list[int]:
+    return [words[0], words[1] * strip.batch, words[2] * strip.samples]
+
+
 array_op(
     "mse_loss",
     ("x", "t"),
@@ -186,4 +196,5 @@ array_op(
     vjp={"x": vjps.mse_x, "t": vjps.mse_t},
     rule=SCALAR,
     reference=reference_mse,
+    batch=Batch({"x": 0, "t": 0}, ("g",), attributes=_some),
 )

@@ -29,9 +29,10 @@ from .math_basic import (
 from .math_core import fma
 from .math_erf import erf, erfc
 from .math_estimates import ratio, root
-from .math_exp import exp, exp2, expm1
+from .math_exp import decay, decay_below, exp, exp2, expm1, expm1_below
 from .math_hyperbolic import cosh, sigmoid, sinh, softplus, tanh
 from .math_log import log, log1p, log2, log10
+from .math_normal import gelu_slope, normal_cdf
 from .math_power import power
 from .math_trig import cos, sin, tan
 
@@ -45,14 +46,18 @@ __all__ = [
     "copysign",
     "cos",
     "cosh",
+    "decay",
+    "decay_below",
     "erf",
     "erfc",
     "exp",
     "exp2",
     "expm1",
+    "expm1_below",
     "floor",
     "floor_quotient",
     "fma",
+    "gelu_slope",
     "isnan",
     "log",
     "log1p",
@@ -60,6 +65,7 @@ __all__ = [
     "log10",
     "maximum",
     "minimum",
+    "normal_cdf",
     "power",
     "ratio",
     "rint",

@@ -9,7 +9,7 @@ from compile_cases import bits
 
 import jitgrad as torch
 from jitgrad import nn
-from jitgrad.kernels.table import OPS
+from jitgrad.kernels.table import BY_NAME, OPS, SCALAR
 from jitgrad.nn import functional as F
 from jitgrad.program.rewrites import strips
 from jitgrad.program.rewrites.batches import _along
@@ -42,6 +42,11 @@ CASES = {
     "softmax": (lambda x: F.softmax(x, 1), ((16, 9),)),
     "log_softmax": (lambda x: F.log_softmax(x, 1), ((16, 9),)),
     "attention": (_attention, ((8, 2, 6, 4), (8, 2, 6, 4), (8, 2, 6, 4))),
+    "cross_entropy_mean": (
+        lambda x: F.cross_entropy(x, torch.arange(64) % 5, ignore_index=3),
+        ((64, 5),),
+    ),
+    "mse_loss": (lambda x, t: F.mse_loss(x, t), ((64, 3), (64, 3))),
     "tanh": (lambda x: x.tanh() * 2 + 1, ((16, 9),)),
 }
 DTYPES = (torch.float32, torch.float64)
@@ -103,8 +108,9 @@ def test_strips_equal_the_whole(name, dtype, many_strips):
         assert float((a - b).abs().max()) <= rough * scale, f"result {k}"
     program = step.program(*case.inputs)
     chained = [one for row in program.rows for one in row.chain]
-    for variant in (0, 1):
-        assert (name.split(" ")[0], variant) in {(row.op, row.variant) for row in chained}
+    op = BY_NAME[name.split(" ")[0]]
+    for variant in (0, 1) if op.batch is None or "y" in op.batch.along else (1,):
+        assert (op.name, variant) in {(row.op, row.variant) for row in chained}
 
 
 def test_every_operation_that_speaks_of_batches_is_tried():
@@ -116,10 +122,10 @@ def test_the_description_of_a_batch_names_operands_and_outputs():
     for op in OPS:
         if op.batch is not None:
             outputs = {"y", *(f"y{k}" for k in range(1, op.outputs))}
-            known = {*op.operands, *outputs}
+            known = {*op.operands, *outputs, *(["g"] if op.rule == SCALAR else [])}
             named = {*op.batch.along, *op.batch.shared, op.batch.workspace} - {""}
             assert named <= known
-            assert outputs <= {*op.batch.along, op.batch.workspace}
+            assert op.rule == SCALAR or outputs <= {*op.batch.along, op.batch.workspace}
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -252,6 +258,30 @@ def test_random_networks_get_the_gradients_of_the_whole_batch(seed, many_strips)
         for p, g in zip(model.parameters(), want, strict=True):
             assert float((p.grad - g).abs().max()) <= 1e-5 * (float(g.abs().max()) + 0.1)
     assert any(row.chain for row in compiled.program(x).rows)
+
+
+def test_a_loss_over_all_tokens_goes_with_sequences(many_strips):
+    """A sequence has several rows of the loss, and its targets are counted over all of them."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(9, 8), nn.LayerNorm(8), nn.Linear(8, 9))
+    tokens, targets = torch.randint(0, 9, (8, 16)), torch.randint(0, 9, (128,))
+    targets[::5] = 4
+
+    def step(tokens, targets):
+        model.zero_grad()
+        loss = F.cross_entropy(model(tokens).view(-1, 9), targets, ignore_index=4)
+        loss.backward()
+        return loss
+
+    loss = step(tokens, targets).item()
+    want = [p.grad.clone() for p in model.parameters()]
+    compiled = torch.compile(step, fullgraph=True)
+    for _ in range(3):
+        assert compiled(tokens, targets).item() == pytest.approx(loss, rel=1e-6)
+        for p, g in zip(model.parameters(), want, strict=True):
+            assert torch.allclose(p.grad, g, rtol=1e-5, atol=1e-7)
+    chained = [one.kernel for row in compiled.program(tokens, targets).rows for one in row.chain]
+    assert {"layer_norm.0.float32", "cross_entropy_mean.1.float32", "linear.1.float32"} <= set(chained)
 
 
 # views ----------------------------------------------------------------------------------------------

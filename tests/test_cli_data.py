@@ -194,15 +194,18 @@ def test_names_of_a_file_are_learnt_and_samples_printed(command, tmp_path, model
 
 
 @pytest.mark.parametrize("model", ["gpt", "lstm"])
-def test_the_same_seed_gives_the_same_weights_and_samples_eager_or_compiled(command, tmp_path, model):
+def test_the_same_seed_gives_the_same_weights_and_samples(command, tmp_path, model):
+    """And the same up to rounding when the steps are not compiled: those add up a batch in another order."""
     path, runs = names_file(tmp_path, 40), []
-    for name, options in {"a": (), "b": ("--eager",), "c": ("--seed", 1)}.items():
+    for name, options in {"a": (), "b": (), "c": ("--seed", 1), "d": ("--eager",)}.items():
         options = ("--data", path, "--model", model, "--epochs", 2, "--out", tmp_path / name, *options)
         assert command("train", "names", *options)[0] == 0
-        values = [v.tobytes() for v in weights(tmp_path / name).values()]
-        runs.append((values, (tmp_path / name / "samples.txt").read_text()))
-    assert runs[0] == runs[1]
-    assert runs[0] != runs[2]
+        values = list(weights(tmp_path / name).values())
+        runs.append(([v.tobytes() for v in values], (tmp_path / name / "samples.txt").read_text(), values))
+    assert runs[0][:2] == runs[1][:2]
+    assert runs[0][:2] != runs[2][:2]
+    for compiled, eager in zip(runs[0][2], runs[3][2], strict=True):
+        np.testing.assert_allclose(compiled, eager, atol=2e-3)
 
 
 @needs_names

@@ -206,9 +206,9 @@ def test_loss_gradients_do_not_depend_on_the_number_of_parts(parts):
     for count in (1, parts):
         values = [np.full((), np.nan, np.float32) for _ in range(2)]
         grads = [np.full(x.shape, np.nan, np.float32) for _ in range(3)]
-        run("mse_loss", abi.FLOAT32, (x, t, values[0]), (address,), count)
-        run("mse_loss", abi.FLOAT32, (x, t, None, g, *grads[:2]), (address,), count, variant=1)
-        words = (-100, address)
+        run("mse_loss", abi.FLOAT32, (x, t, values[0]), (address, 1, 1), count)
+        run("mse_loss", abi.FLOAT32, (x, t, None, g, *grads[:2]), (address, 1, 1), count, variant=1)
+        words = (-100, address, 0)
         run("cross_entropy_mean", abi.FLOAT32, (x, target, values[1]), words, count)
         run("cross_entropy_mean", abi.FLOAT32, (x, target, None, g, grads[2], None), words, count, variant=1)
         results.append((*values, *grads))

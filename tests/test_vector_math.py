@@ -180,6 +180,73 @@ def test_error_functions_in_float64(name: str, error64: float) -> None:
     assert worst_ulp(got, exact) <= (error64 if host().fma else error64 + 1)
 
 
+def _cdf(x: float) -> float:
+    return 0.5 * math.erfc(-x * math.sqrt(0.5))
+
+
+def _gelu_slope(x: float) -> float:
+    return _cdf(x) + (x * math.exp(-0.5 * x * x) / math.sqrt(2 * math.pi) if abs(x) < 40 else 0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "reference", "bound32", "bound64"),
+    [("normal_cdf", _cdf, 2.0**-22.2, 2.0**-51), ("gelu_slope", _gelu_slope, 2.0**-21.9, 2.0**-50)],
+)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_absolute_error(name: str, reference: Callable, bound32: float, bound64: float, dtype: str) -> None:
+    case = Case(name, _lift(reference), 0, 0, 0, -7.0, 7.0)
+    x = samples(case, dtype, 20_000)
+    got = kernel(getattr(vector_math, name), dtype)(x)
+    with np.errstate(invalid="ignore", over="ignore"):  # some of the bit patterns are signalling nans
+        exact = case.reference(x.astype(float))
+    bound = bound32 if dtype == "float32" else bound64
+    np.testing.assert_allclose(got, exact, rtol=0, atol=bound if host().fma else 2 * bound)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_normal_distribution_ends_at_exactly_zero_and_one(dtype: str) -> None:
+    x = np.array([-math.inf, -1e30, -50.0, 0.0, 50.0, 1e30, math.inf], dtype)
+    np.testing.assert_array_equal(kernel(vector_math.normal_cdf, dtype)(x), [0, 0, 0, 0.5, 1, 1, 1])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize(
+    ("name", "reference", "error32", "error64"),
+    [
+        ("decay", np.exp, 1.01, 1.0),
+        ("decay_below", lambda x: np.exp(np.minimum(x, 0)), 1.01, 1.0),
+        ("expm1_below", lambda x: np.expm1(np.minimum(x, 0)), 1.5, 1.95),
+    ],
+)
+def test_exponentials_below_zero(
+    name: str, reference: Callable, error32: float, error64: float, dtype: str
+) -> None:
+    if dtype == "float64" and not EXTENDED:
+        pytest.skip("NumPy has no wider type than float64 here to compare with")
+    end = -86.0 if dtype == "float32" else -700.0
+    rng = np.random.default_rng(9)
+    x = np.concatenate([rng.uniform(end, 0, 20_000), rng.uniform(-3, 0, 20_000), [0.0, math.nan]])
+    if name != "decay":
+        x = np.concatenate([x, rng.uniform(0, 100, 300), [math.inf]])
+    x = x.astype(dtype)
+    got = kernel(getattr(vector_math, name), dtype)(x)
+    exact = reference(x.astype(np.float64 if dtype == "float32" else np.longdouble))
+    bound = error32 if dtype == "float32" else error64
+    assert worst_ulp(got, exact) <= (bound if host().fma else 2.2)
+    limit = {"decay": 0, "decay_below": 0, "expm1_below": -1}[name]
+    far = np.array([2 * end, -1e30, -math.inf], dtype)
+    np.testing.assert_array_equal(kernel(getattr(vector_math, name), dtype)(far), limit)
+
+
+@pytest.mark.parametrize("lanes", [1, 2, 4, 8, 16, 32])
+def test_estimates_are_the_same_in_any_number_of_lanes(lanes: int) -> None:
+    x = np.random.default_rng(6).uniform(-4, 4, 96).astype(np.float32)
+    for function in (vector_math.normal_cdf, lambda v: vector_math.ratio(v, v * v + 1)):
+        np.testing.assert_array_equal(
+            kernel(function, "float32", lanes=lanes)(x), kernel(function, "float32")(x)
+        )
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(("name", "bound"), [("power", 1.05), ("arctan2", 1.5)])
 def test_ulp_bound_of_two_arguments(name: str, bound: float, dtype: str) -> None:
@@ -343,7 +410,7 @@ TARGETS = {
 def test_on_another_target(target: str) -> None:
     cpu, features = TARGETS[target]
     environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
-    choice = "ulp or in_float or library or exact or integer or huge or gradually or c99"
+    choice = "ulp or in_float or absolute or below or ends or library or exact or integer or huge or gradually or c99"
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", choice, __file__]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -37,9 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sections", default="steps", metavar="NAME,...", help="of " + ", ".join(SECTIONS) + ", or all")
     add("--rounds", type=_positive, default=8, metavar="N", help="turns that every peer takes; 8 by default")
     add("--short", action="store_true", help="few rounds and small cases, as continuous integration wants it")
-    add("--torch-compile", action="store_true", help="with torch.compile, which needs a C++ compiler")
-    add("--python", default=sys.executable, metavar="PATH", help="interpreter for JAX, if it has its own")
+    add(
+        "--torch-compile",
+        action=argparse.BooleanOptionalAction,
+        help="with torch.compile; by default where there is a C++ compiler, but not in the short form",
+    )
+    add(
+        "--python", default=sys.executable, metavar="PATH", help="interpreter for libraries that are not here"
+    )
     add("--out", type=Path, metavar="DIR", help="write bench.json, bench.md and pictures there")
+    add("--readme", type=Path, metavar="FILE", help="put the table of steps and its picture into this README")
     add("--json", type=Path, metavar="FILE", help="write the numbers alone to this file")
 
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from .._tensor import NUMBERS, Tensor, wrap
 from ..dispatch import CONTEXT, call, complete, result_type
+from ..dtypes import DTYPES
 from ..engine.entry import entries
-from ..engine.layout import S_DTYPE, SLOT_WORDS
+from ..engine.layout import BAD_DTYPE, S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import FLOAT32
 from ..operators import number_tensor
@@ -58,6 +59,20 @@ def dtype_code(x: Tensor) -> int:
 
 def as_tensors(name: str, *values: Any) -> tuple[Tensor, ...]:
     """Tensors from tensors and Python numbers; numbers take the dtype that the others decide."""
+    words, common, numbers = store.slots, -1, False
+    for x in values:
+        if isinstance(x, Tensor):
+            code = words[x._slot * SLOT_WORDS + S_DTYPE]
+            common = code if common in (-1, code) else 0
+        elif type(x) is float or type(x) is int:
+            numbers = True
+        else:
+            common = 0
+    if common >= FLOAT32:
+        # the usual case: floating tensors of one dtype, which takes in every number
+        if not numbers:
+            return values
+        return tuple(x if isinstance(x, Tensor) else number_tensor(x, DTYPES[common]) for x in values)
     plain = [x.item() if isinstance(x, np.generic) else x for x in values]
     for x in plain:
         if not isinstance(x, (Tensor, *NUMBERS)):
@@ -81,6 +96,44 @@ def unary(name: str, op_name: str | None = None) -> Callable[[Tensor], Tensor]:
         return wrap(complete(op, (input,), None, 0, result)) if type(result) is int else result
 
     return _named(function, name, f"``{name}``, elementwise.")
+
+
+def two_operands(name: str) -> Callable[[Any, Any], Tensor]:
+    """The function of an operation with two operands, of which one may be a number, and no attributes."""
+    op = BY_NAME[name]
+    code = op.code
+
+    def function(input: Any, other: Any) -> Tensor:
+        try:
+            if type(other) is float:
+                result = entries.with_number(code, input, other, 0, 2, 0)
+            else:
+                result = entries.binary(code, input, other)
+        except TypeError:  # no tensor where one was expected
+            result = BAD_DTYPE
+        return wrap(call(op, as_tensors(name, input, other))) if type(result) is int else result
+
+    return _named(function, name, f"``{name}``, elementwise; one of both may be a number.")
+
+
+def two_operands_in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
+    """The form of `two_operands` that overwrites its first operand."""
+    op = BY_NAME[name]
+    code = op.code
+
+    def function(self: Tensor, other: Any) -> Tensor:
+        try:
+            slot = self._slot
+            status = entries.apply(CONTEXT, code, slot, slot, other._slot, 0, 0, 0, 0)
+        except AttributeError:
+            tensor_of(self, name + "_")
+            status = BAD_DTYPE
+        if status < 0:
+            status = call(op, as_tensors(name, self, other), (), slot)
+        self._become(status)
+        return self
+
+    return _named(function, name + "_", f"``{name}``, elementwise and in place.")
 
 
 def unary_in_place(name: str, op_name: str | None = None) -> Callable[[Tensor], Tensor]:
@@ -127,14 +180,28 @@ def apply_floats(op: Any, input: Tensor, values: tuple[float, ...], into: int = 
     return slot if slot >= 0 else complete(op, (input,), words, into, slot)
 
 
+def apply_three(op: Any, a: Tensor, b: Tensor, d: Tensor, values: tuple[float, ...], into: int = 0) -> int:
+    """Run an operation of three operands with float attributes; returns the slot or a negative status."""
+    _words, address, count = float_words(values) if values else (None, 0, 0)
+    return entries.apply(CONTEXT, op.code, into, a._slot, b._slot, d._slot, 0, address, count)
+
+
 def pointwise(name: str, defaults: Sequence[float] = ()) -> Callable[..., Tensor]:
     """The function of an operation with tensors as operands, then float attributes with defaults."""
     op = BY_NAME[name]
     count = len(op.operands)
     attributes = op.attributes
     fixed = tuple(float(d) for d in defaults)
+    code = op.code
 
     def function(*args: Any, **options: Any) -> Tensor:
+        if count == 2 and len(args) == 2 and not attributes and not options:
+            try:
+                result = entries.binary(code, *args)
+            except TypeError:
+                result = BAD_DTYPE
+            if type(result) is not int:
+                return result
         operands, values = list(args[:count]), list(args[count:])
         for operand in op.operands[len(operands) :]:
             if operand not in options:

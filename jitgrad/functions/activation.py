@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 from .._tensor import Tensor, wrap
 from ..kernels import BY_NAME
 from ._call import apply_floats, pointwise, tensor_of, unary, unary_in_place
+from .bounds import minimum
+from .elementwise import erf, exp, expm1
 
 __all__ = ["absolute_error", "bce", "bce_with_logits", "celu", "elu", "gelu", "hardsigmoid",
            "hardswish", "hardtanh", "huber", "kl_div_pointwise", "leaky_relu", "logsigmoid",
@@ -96,6 +99,26 @@ def _in_place(name: str, *defaults: float) -> Callable[..., Tensor]:
 Tensor.relu, Tensor.prelu = relu, prelu
 # what a kernel's formula calls when it is given tensors
 Tensor._softplus = softplus
+
+
+def _normal_cdf(x: Tensor) -> Tensor:
+    return 0.5 + 0.5 * erf(x * math.sqrt(0.5))
+
+
+def _gelu_slope(x: Tensor) -> Tensor:
+    return _normal_cdf(x) + x * exp(-0.5 * (x * x)) / math.sqrt(2 * math.pi)
+
+
+def _decay_below(x: Tensor) -> Tensor:
+    return exp(minimum(x, 0.0))
+
+
+def _expm1_below(x: Tensor) -> Tensor:
+    return expm1(minimum(x, 0.0))
+
+
+Tensor._decay_below, Tensor._expm1_below = _decay_below, _expm1_below
+Tensor._normal_cdf, Tensor._gelu_slope = _normal_cdf, _gelu_slope
 for _name in ("relu", "relu6", "selu", "silu", "mish", "hardswish", "hardsigmoid"):
     setattr(Tensor, _name + "_", unary_in_place(_name))
 leaky_relu_, elu_, celu_ = _in_place("leaky_relu", 0.01), _in_place("elu", 1.0), _in_place("celu", 1.0)

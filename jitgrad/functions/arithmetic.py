@@ -11,9 +11,20 @@ import numpy as np
 from .._tensor import NUMBERS, Tensor, wrap
 from ..dispatch import call, result_type
 from ..dtypes import category
+from ..engine.entry import entries
+from ..engine.layout import BAD_DTYPE
 from ..kernels import BY_NAME
-from ..operators import as_operand, binary
-from ._call import as_tensors, dtype_code, is_floating, refuse_operand, unary
+from ..operators import as_operand, binary, number_tensor
+from ._call import (
+    apply_three,
+    as_tensors,
+    dtype_code,
+    is_floating,
+    refuse_operand,
+    two_operands,
+    two_operands_in_place,
+    unary,
+)
 
 __all__ = ["add", "addcdiv", "addcmul", "div", "divide", "float_power", "floor_divide", "fmod", "lerp", "mul",
            "multiply", "pow", "remainder", "rsub", "sub", "subtract", "true_divide"]  # fmt: skip
@@ -27,6 +38,7 @@ _rem, _rrem, _irem = binary("remainder")
 _pow, _rpow, _ipow = binary("pow")
 _int_pow, _int_rpow, _int_ipow = binary("int_pow")
 _fmod = BY_NAME["fmod"]
+_float_fmod = two_operands("fmod")
 
 
 Tensor.__sub__, Tensor.__rsub__, Tensor.__isub__ = _sub, _rsub, _isub
@@ -224,6 +236,12 @@ def remainder(input: Any, other: Any) -> Tensor:
 
 def fmod(input: Any, other: Any) -> Tensor:
     """``input - trunc(input / other) * other``: it has the dividend's sign."""
+    if (
+        isinstance(input, Tensor)
+        and is_floating(input)
+        and (isinstance(other, Tensor) or type(other) is float)
+    ):
+        return _float_fmod(input, other)
     input, other = _operands("fmod", input, other)
     a, b = as_tensors("fmod", input, other)
     if not _whole(a, b):
@@ -250,17 +268,33 @@ def float_power(input: Any, exponent: Any) -> Tensor:
 
 
 multiply, divide, subtract = mul, div, sub
+_LERP = BY_NAME["lerp"].code
 
 
 def lerp(input: Tensor | float, end: Tensor | float, weight: Tensor | float) -> Tensor:
     """``input + weight * (end - input)``."""
-    return wrap(call(BY_NAME["lerp"], as_tensors("lerp", input, end, weight)))
+    if type(weight) is float and isinstance(input, Tensor) and is_floating(input):
+        weight = number_tensor(weight, input.dtype)
+    try:
+        result = entries.ternary(_LERP, input, end, weight)
+    except TypeError:  # numbers among them
+        result = BAD_DTYPE
+    return (
+        wrap(call(BY_NAME["lerp"], as_tensors("lerp", input, end, weight))) if type(result) is int else result
+    )
 
 
 def _with_value(name: str, input: Any, a: Any, b: Any, value: float) -> Tensor:
+    op = BY_NAME[name]
+    try:
+        slot = apply_three(op, input, a, b, (float(value),))
+    except (AttributeError, TypeError, ValueError):
+        slot = BAD_DTYPE  # something else than tensors and a number: what follows tells
+    if slot >= 0:
+        return wrap(slot)
     common = result_type((input, a, b))
     if common.is_floating_point:
-        return wrap(call(BY_NAME[name], as_tensors(name, input, a, b), (float(value),)))
+        return wrap(call(op, as_tensors(name, input, a, b), (float(value),)))
     if name == "addcdiv":
         raise RuntimeError(
             "addcdiv: Integer division with addcdiv is no longer supported; convert the tensors with .float()"
@@ -363,7 +397,13 @@ def _into(name: str) -> Callable[..., Tensor]:
 
     def run(self: Tensor, a: Any, b: Any, *, value: float = 1) -> Tensor:
         floats = (float(value),) if op.attributes else ()
-        self._become(call(op, as_tensors(name, self, a, b), floats, self._slot))
+        if type(b) is float and is_floating(self):
+            b = number_tensor(b, self.dtype)
+        try:
+            slot = apply_three(op, self, a, b, floats, self._slot)
+        except AttributeError:  # a number among them
+            slot = BAD_DTYPE
+        self._become(slot if slot >= 0 else call(op, as_tensors(name, self, a, b), floats, self._slot))
         return self
 
     run.__name__ = run.__qualname__ = name + "_"
@@ -374,5 +414,13 @@ def _into(name: str) -> Callable[..., Tensor]:
 Tensor.add_, Tensor.sub_, Tensor.mul_, Tensor.div_ = _add_, _sub_, _mul_, _div_
 Tensor.floor_divide_, Tensor.remainder_, Tensor.pow_ = _floor_divide_, _remainder_, _pow_
 Tensor.multiply_, Tensor.divide_, Tensor.subtract_, Tensor.true_divide_ = _mul_, _div_, _sub_, _div_
-Tensor.fmod_ = in_place_of(fmod)
+_float_fmod_, _any_fmod_ = two_operands_in_place("fmod"), in_place_of(fmod)
+
+
+def _fmod_(self: Tensor, other: Any) -> Tensor:
+    """``fmod`` in place."""
+    return (_float_fmod_ if is_floating(self) else _any_fmod_)(self, other)
+
+
+Tensor.fmod_ = _fmod_
 Tensor.lerp_, Tensor.addcmul_, Tensor.addcdiv_ = _into("lerp"), _into("addcmul"), _into("addcdiv")

@@ -10,6 +10,7 @@ from ..dispatch import call, result_type
 from ..dtypes import bool_
 from ..engine.entry import entries
 from ..kernels import BY_NAME
+from ..operators import number_tensor
 from ._call import apply_floats, as_tensors, dtype_code, is_floating, require_tensors, tensor_of
 from .arithmetic import in_place_of
 
@@ -81,7 +82,7 @@ def _bounds(low: Any, high: Any) -> tuple[float, float]:
 
 
 def _cast_for(x: Tensor, bound: Any) -> Any:
-    if not isinstance(bound, Tensor):
+    if not isinstance(bound, Tensor) or dtype_code(bound) == dtype_code(x):
         return bound
     common = result_type((x, bound))
     return bound if bound.dtype is common else bound.to(common)
@@ -139,12 +140,13 @@ _where_method.__name__ = _where_method.__qualname__ = "where"  # what Python's o
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """`value`, a number or a tensor with one element, where `mask` holds."""
     x, mask, filling = _masked(input, mask, value)
-    return wrap(call(_MASKED_FILL, (x, mask, filling)))
+    result = entries.ternary(_MASKED_FILL.code, x, mask, filling)
+    return wrap(call(_MASKED_FILL, (x, mask, filling))) if type(result) is int else result
 
 
 def _masked(x: Tensor, mask: Tensor, value: Any) -> tuple[Tensor, Tensor, Tensor]:
     tensor_of(x, "masked_fill")
-    if tensor_of(mask, "masked_fill", "mask").dtype is not bool_:
+    if dtype_code(tensor_of(mask, "masked_fill", "mask")) != bool_.code:
         raise RuntimeError(
             f"masked_fill: only supports boolean masks, but got mask with dtype {mask.dtype.name}; "
             "compare it first, for example with != 0"
@@ -156,8 +158,6 @@ def _masked(x: Tensor, mask: Tensor, value: Any) -> tuple[Tensor, Tensor, Tensor
         )
     if isinstance(value, Tensor):
         return x, mask, value.to(x.dtype)
-    from ..operators import number_tensor
-
     return x, mask, number_tensor(value, x.dtype)
 
 
@@ -195,4 +195,16 @@ Tensor._where = staticmethod(_staged_where)
 Tensor._like = _like
 Tensor._fma = lambda self, b, c: self * b + c
 Tensor.masked_fill_, Tensor.clamp_, Tensor.clip_ = _masked_fill_, _clamp_, _clamp_
-Tensor.clamp_min_, Tensor.clamp_max_ = in_place_of(clamp_min), in_place_of(clamp_max)
+
+
+def _clamp_min_(self: Tensor, min: Any) -> Tensor:
+    """``clamp_min`` in place."""
+    return _clamp_(self, min=min)
+
+
+def _clamp_max_(self: Tensor, max: Any) -> Tensor:
+    """``clamp_max`` in place."""
+    return _clamp_(self, max=max)
+
+
+Tensor.clamp_min_, Tensor.clamp_max_ = _clamp_min_, _clamp_max_

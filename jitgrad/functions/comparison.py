@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .._tensor import Tensor, wrap
-from ..dispatch import call
-from ..kernels import BY_NAME
+from .._tensor import Tensor
 from ..operators import binary
-from ._call import as_tensors, is_floating, refuse_operand, tensor_of, unary
+from ._call import is_floating, refuse_operand, tensor_of, two_operands, unary
 from .arithmetic import in_place_of
 
 __all__ = ["allclose", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or",
@@ -59,10 +57,10 @@ logical_not = unary("logical_not")
 
 
 def _logical(name: str) -> Callable[..., Tensor]:
-    op = BY_NAME[name]
+    run = two_operands(name)
 
     def function(input: Tensor, other: Tensor | float) -> Tensor:
-        return wrap(call(op, as_tensors(name, tensor_of(input, name), other)))
+        return run(input if isinstance(input, Tensor) else tensor_of(input, name), other)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"``{name}`` of what is not zero, elementwise."

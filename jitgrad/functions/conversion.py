@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 
 from .._tensor import Tensor
-from ..dispatch import call
+from ..dispatch import CONTEXT, call
 from ..dtypes import bool_, check_device, device, dtype, float32, float64, int32, int64, to_dtype, uint8
+from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, S_DTYPE, S_FLAGS, SLOT_WORDS
 from ..kernels import BY_NAME
-from ..kernels.abi import DTYPE_NAMES
+from ..kernels.abi import DTYPE_NAMES, FLOAT32
 from ..operators import number_tensor
 from ..store import store
-from ._call import require_tensors, tensor_of, unary
+from ._call import dtype_code, require_tensors, tensor_of, unary
 
 __all__ = ["clone"]
 
@@ -129,13 +130,21 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     RuntimeError
         When the shape of `src` does not broadcast to this one.
     """
-    source = cast(tensor_of(src, "copy_", "src"), self.dtype)
+    source = tensor_of(src, "copy_", "src")
+    if dtype_code(source) != dtype_code(self):
+        source = cast(source, self.dtype)
     self._become(call(_OVERWRITE, (self, source), (), self._slot))
     return self
 
 
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Overwrite all values with one number."""
+    if (type(value) is float or type(value) is int) and dtype_code(self) >= FLOAT32:
+        slot = self._slot
+        status = entries.apply_number(CONTEXT, _OVERWRITE.code, slot, slot, value, 0, 2, 0)
+        if status >= 0:
+            self._become(status)
+            return self
     if isinstance(value, Tensor):
         if value.ndim:
             raise RuntimeError(
@@ -155,6 +164,7 @@ def zero_(self: Tensor) -> Tensor:
     return fill_(self, 0)
 
 
+Tensor._cast = cast  # what promotion of dtypes calls
 Tensor.clone, Tensor.contiguous, Tensor.to, Tensor.cpu = clone, contiguous, to, cpu
 Tensor.type_as, Tensor.type, Tensor.copy_, Tensor.fill_, Tensor.zero_ = type_as, type_, copy_, fill_, zero_
 for _names, _target in (("float", float32), ("double", float64), ("int", int32), ("long", int64),

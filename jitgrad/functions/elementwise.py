@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from .._tensor import Tensor, wrap
-from ..dispatch import call
 from ..kernels import BY_NAME
 from ._call import (
     apply_floats,
-    as_tensors,
     dtype_code,
     is_floating,
     require_tensors,
     tensor_of,
+    two_operands,
+    two_operands_in_place,
     unary,
     unary_in_place,
 )
@@ -135,14 +135,10 @@ def erfc(input: Tensor) -> Tensor:
     return 1 - erf(input)
 
 
-def atan2(input: Tensor | float, other: Tensor | float) -> Tensor:
-    """The angle of the point (other, input)."""
-    return wrap(call(BY_NAME["atan2"], as_tensors("atan2", input, other)))
-
-
-def copysign(input: Tensor | float, other: Tensor | float) -> Tensor:
-    """The magnitude of `input` with the sign of `other`."""
-    return wrap(call(BY_NAME["copysign"], as_tensors("copysign", input, other)))
+atan2 = two_operands("atan2")
+atan2.__doc__ = "The angle of the point (other, input)."
+copysign = two_operands("copysign")
+copysign.__doc__ = "The magnitude of `input` with the sign of `other`."
 
 
 def deg2rad(input: Tensor) -> Tensor:
@@ -216,3 +212,4 @@ def _nan_to_num_(self: Tensor, nan: float = 0.0, posinf: Any = None, neginf: Any
 
 
 Tensor.nan_to_num_ = _nan_to_num_
+Tensor.atan2_, Tensor.copysign_ = two_operands_in_place("atan2"), two_operands_in_place("copysign")

@@ -33,8 +33,9 @@ REPORT = array("q", (0, 0))
 REPORT_ADDRESS = REPORT.buffer_info()[0]
 BAD_TARGET = 2
 
-_REPORT_WORDS = array("q", (REPORT_ADDRESS,))
-_REPORT_PLACE = _REPORT_WORDS.buffer_info()[0]
+_NLL_WORDS = array("q", (REPORT_ADDRESS,))
+_MSE_WORDS = array("q", (REPORT_ADDRESS, 1, 1))  # all samples are here, see the kernel
+_MSE_PLACE = _MSE_WORDS.buffer_info()[0]
 
 _dim_words: dict[int, array] = {}
 _ignored_words: dict[int, tuple[array, int]] = {}
@@ -110,14 +111,14 @@ def mse_loss(input: Tensor, target: Tensor) -> Tensor:
         If the shapes differ; see ``nn.functional.mse_loss`` for a loss that broadcasts.
     """
     require_tensors("mse_loss", input, target)
-    return _loss("mse_loss", MSE, input, target)
+    return _loss("mse_loss", MSE, _MSE_WORDS, input, target)
 
 
 def fused_mse_loss(input: Tensor, target: Tensor) -> Tensor | None:
     """`mse_loss` where shapes and dtypes are equal, else None: the engine looks, so that Python need not."""
     while True:
         try:
-            slot = entries.apply(CONTEXT, MSE_CODE, 0, input._slot, target._slot, 0, 0, _REPORT_PLACE, 1)
+            slot = entries.apply(CONTEXT, MSE_CODE, 0, input._slot, target._slot, 0, 0, _MSE_PLACE, 3)
         except AttributeError:
             require_tensors("mse_loss", input, target)
             raise
@@ -148,11 +149,11 @@ def cross_entropy_mean(input: Tensor, target: Tensor, ignore_index: int = -100) 
     """
     known = _ignored_words.get(ignore_index)
     if known is None:
-        words = array("q", (ignore_index, REPORT_ADDRESS))
+        words = array("q", (ignore_index, REPORT_ADDRESS, 0))
         known = _ignored_words[ignore_index] = words, words.buffer_info()[0]
     try:
         slot = entries.apply(
-            CONTEXT, CROSS_ENTROPY_CODE, 0, input._slot, target._slot, 0, 0, known[1], 2
+            CONTEXT, CROSS_ENTROPY_CODE, 0, input._slot, target._slot, 0, 0, known[1], 3
         )  # fmt: skip
     except AttributeError:
         require_tensors("cross_entropy", input, target)
@@ -188,13 +189,13 @@ def nll_gather(input: Tensor, target: Tensor) -> Tensor:
     require_tensors("nll_gather", input, target)
     if input.ndim != 2 or target.ndim != 1 or input.shape[0] != target.shape[0]:
         _refuse_rows("nll_gather", input, target)
-    return _loss("nll_loss", NLL, input, target)
+    return _loss("nll_loss", NLL, _NLL_WORDS, input, target)
 
 
-def _loss(name: str, op: Op, input: Tensor, target: Tensor) -> Tensor:
-    """Run a loss whose only attribute is the report's address."""
-    slot = entries.apply(CONTEXT, op.code, 0, input._slot, target._slot, 0, 0, _REPORT_PLACE, 1)
-    loss = wrap(slot if slot >= 0 else complete(op, (input, target), _REPORT_WORDS, 0, slot))
+def _loss(name: str, op: Op, words: array, input: Tensor, target: Tensor) -> Tensor:
+    """Run a loss with these attribute words."""
+    slot = entries.apply(CONTEXT, op.code, 0, input._slot, target._slot, 0, 0, *words.buffer_info())
+    loss = wrap(slot if slot >= 0 else complete(op, (input, target), words, 0, slot))
     if REPORT[0]:
         _refuse(name, input, target)
     return loss

@@ -263,8 +263,10 @@ def refuse_empty(x: Tensor, mask: int, name: str) -> None:
 def extreme_with_ties(op: Op, input: Tensor, mask: int, keepdim: bool) -> Tensor:
     """An extreme whose gradient is shared evenly by the elements that have it."""
     y = wrap(run_reduction(op, input, mask, keepdim))
-    if not y.requires_grad:
-        return y
+    return _share_ties(op, y, input, mask, keepdim) if y.requires_grad else y
+
+
+def _share_ties(op: Op, y: Tensor, input: Tensor, mask: int, keepdim: bool) -> Tensor:
     plain = input.detach()
     kept = y.detach() if keepdim else wrap(run_reduction(op, plain, mask, True))
     count = cast(wrap(run_reduction(_COUNT, plain == kept, mask, keepdim)), y.dtype)
@@ -295,9 +297,10 @@ def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
 
 def _amost(name: str, op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
     x = tensor_of(input, name)
-    mask = dim_mask(dim, dims_of(x), name)
-    refuse_empty(x, mask, name)
-    return extreme_with_ties(op, x, mask, keepdim)
+    if not _numel(x):
+        refuse_empty(x, dim_mask(dim, dims_of(x), name), name)
+    y = _reduced(op, x, dim, keepdim)
+    return _share_ties(op, y, x, dim_mask(dim, dims_of(x), name), keepdim) if y.requires_grad else y
 
 
 def aminmax(input: Tensor, *, dim: Any = None, keepdim: bool = False) -> Any:

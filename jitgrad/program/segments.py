@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from ..kernels import BY_NAME
-from ..kernels.table import LINEAR, MATMUL
+from ..kernels.table import LINEAR, MATMUL, SCALAR
 from .rows import Row
 
 SHARED_NS = 1200  # a row that takes less is left to one thread
 GIGAFLOPS = 90  # of a matrix product, roughly
 NS_AN_ELEMENT = 0.4  # of an elementwise row
+NS_AN_UPDATE = 0.15  # of a number that an optimizer changes
 ALONE, SHARED = 1, 0  # parts of a segment
 MOST_TOGETHER = 32  # shared rows of one segment
 
@@ -19,8 +20,12 @@ def nanoseconds(row: Row) -> float:
         return sum(map(nanoseconds, row.chain))
     elements = sum(v.numel for v in row.writes)
     op = BY_NAME.get(row.op)
+    if op is not None and op.rule == SCALAR and row.variant == 0:
+        return 0  # one thread makes the sum
     if op is not None and op.rule in (LINEAR, MATMUL):
         return 20 + sum(2 * v.numel * _depth(row, v.shape) for v in row.writes) / GIGAFLOPS
+    if row.kernel.startswith("update"):
+        return NS_AN_UPDATE * elements
     if row.kernel.startswith("program."):
         return sum(v.end - v.begin for v in row.writes) / 20
     read = sum(v.numel for v in row.reads)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
@@ -15,10 +14,12 @@ from ..kernels.abi import (
     DTYPE_NAMES,
     FLAG_ACCUMULATE,
     PLAIN,
+    R_COUNT,
     R_FLAGS,
     R_LAYOUT,
 )
 from ..kernels.table import ARRAYS as ARRAY_OP
+from ..kernels.work import MOVES, operations
 from .names import Operand, Operands, Update, operands_of, segment_of, updates_of
 from .rows import Row, View
 from .segments import ALONE
@@ -59,10 +60,11 @@ class Line(NamedTuple):
     footprint : int
         Bytes touched: what is read and written counts once. Of one strip, for a row that runs a chain.
     flops : int or None
-        Floating-point operations: two for each multiply-add of a matrix product, one for each element of an
-        elementwise row, a reduction or an update; None where that would say nothing.
+        Floating-point operations: two for each multiply-add of a product (also of convolutions, attention and
+        recurrent layers), some for each element of a norm, softmax or loss (``kernels/work.py``), one for each
+        element of an elementwise row, a reduction or an update; None for rows that move bytes or choose.
     product : bool
-        Whether they are those of a matrix product.
+        Whether they are those of matrix products.
     chain : tuple of Line
         The rows that it runs strip by strip.
     """
@@ -102,7 +104,7 @@ def lines_of(program: Program) -> list[Line]:
 def _line(number: str, segment: int, shared: bool, row: Row, operands: Operands) -> Line:
     moved = sum(map(_bytes, (*row.reads, *row.writes)))
     words, text = kernel_words(row), _operands_text(operands, row)
-    product = row.op in PRODUCTS
+    flops, product = work_of(row)
     return Line(
         number,
         segment,
@@ -113,7 +115,7 @@ def _line(number: str, segment: int, shared: bool, row: Row, operands: Operands)
         text,
         moved,
         _footprint(row),
-        flops_of(row),
+        flops,
         product,
     )
 
@@ -157,7 +159,7 @@ def _targets(row: Row) -> list[str]:
         return [str(row.variant)]
     if op.kind != ARRAY_OP:
         return [op.operands[row.variant - 1]]
-    first = int(row.words[3]) - _inputs(row)
+    first = int(row.words[R_COUNT]) - _inputs(row)
     numbers = [k - first for k in sorted(_arrays(row)) if k >= first]
     if op.operands == ("*",):
         return [f"operand {k}" for k in numbers]
@@ -166,7 +168,7 @@ def _targets(row: Row) -> list[str]:
 
 def _inputs(row: Row) -> int:
     """Operands of a backward array kernel, whose record also has outputs, cotangents and gradients."""
-    return (int(row.words[3]) - 2 * BY_NAME[row.op].outputs) // 2
+    return (int(row.words[R_COUNT]) - 2 * BY_NAME[row.op].outputs) // 2
 
 
 def _arrays(row: Row) -> dict[int, View]:
@@ -179,57 +181,33 @@ def _dtype(row: Row) -> str:
     return last if last in DTYPE_NAMES else ""
 
 
-def flops_of(row: Row) -> int | None:
-    """Floating-point operations of a row, see `Line`."""
-    if row.op in PRODUCTS:
-        return PRODUCTS[row.op](row)
+def work_of(row: Row) -> tuple[int | None, bool]:
+    """Floating-point operations of a row, and whether they are those of products, see `Line`."""
     updates = updates_of(row)
     if updates:
-        return sum(update.parameter.numel for update in updates)
-    if int(row.words[R_LAYOUT]) in (ARRAYS, PLAIN):
-        return None
-    return max((v.numel for v in (*row.reads, *row.writes)), default=0)
+        return sum(update.parameter.numel for update in updates), False
+    layout = int(row.words[R_LAYOUT])
+    if layout == ARRAYS:
+        return _array_work(row) or (None, False)
+    if layout == PLAIN or row.op in MOVES:
+        return None, False
+    return max((v.numel for v in (*row.reads, *row.writes)), default=0), False
 
 
-def _linear_flops(row: Row) -> int:
-    """Arrays x, w, bias, y, and backward also g, gx, gw, gbias."""
-    arrays = _arrays(row)
-    if row.variant == 0:
-        return 2 * arrays[3].numel * arrays[1].shape[1]
-    products = [arrays[k].shape[-1] for k in (5, 6) if k in arrays]  # their columns are the features of x
-    return sum(2 * arrays[4].numel * depth for depth in products) or arrays[4].numel
+def _array_work(row: Row) -> tuple[int, bool] | None:
+    """Operations of an array kernel, from the shapes that its record has: absent arrays have none.
 
-
-def _matmul_flops(row: Row) -> int:
-    """Arrays a, b, y, and backward also g, ga, gb."""
-    arrays = _arrays(row)
-    if row.variant == 0:
-        return 2 * arrays[2].numel * arrays[0].shape[-1]
-    inner = [arrays[k].shape[back] for k, back in ((4, -1), (5, -2)) if k in arrays]
-    return sum(2 * arrays[3].numel * k for k in inner)
-
-
-def _convolution_flops(row: Row) -> int:
-    """Arrays x, w, bias, y, workspace, and backward also g, g of the workspace, gx, gw, gbias.
-
-    Each position of the map takes a filter's weights. The map is y, or x for a transposed convolution.
+    The way back names operands, outputs, cotangents and gradients; the last ones tell the shapes of the first.
     """
-    arrays = _arrays(row)
-    weight = next((arrays[k] for k in (1, 8) if k in arrays), None)
-    forward, backward = ((0,), (0, 7)) if row.op == "convolution_transpose" else ((3,), (5,))
-    map_ = next((arrays[k] for k in (backward if row.variant else forward) if k in arrays), None)
-    if weight is None or map_ is None:
-        return 0
-    products = sum(k in arrays for k in (7, 8)) if row.variant else 1
-    return 2 * products * map_.numel * math.prod(weight.shape[1:])
-
-
-PRODUCTS = {
-    "linear": _linear_flops,
-    "matmul": _matmul_flops,
-    "convolution": _convolution_flops,
-    "convolution_transpose": _convolution_flops,
-}
+    op, shapes = BY_NAME[row.op], {k: v.shape for k, v in _arrays(row).items()}
+    count = int(row.words[R_COUNT])
+    inputs = count - op.outputs if row.variant == 0 else _inputs(row)
+    beyond = count - inputs  # of a gradient, from its operand
+    operands = [shapes.get(k, shapes.get(k + beyond) if row.variant else None) for k in range(inputs)]
+    places = range(inputs, inputs + op.outputs)
+    outputs = [shapes.get(k, shapes.get(k + op.outputs) if row.variant else None) for k in places]
+    wanted = [k for k in range(inputs) if k + beyond in shapes] if row.variant else None
+    return operations(row.op, operands, outputs, wanted)
 
 
 def _bytes(view: View) -> int:

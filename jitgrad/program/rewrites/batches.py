@@ -26,7 +26,7 @@ from ...kernels.abi import (
     R_LAYOUT,
     R_NUMEL,
 )
-from ...kernels.batch import ABSENT, SHARED, SUMMED, WORKSPACE, Batch
+from ...kernels.batch import ABSENT, SHARED, SUMMED, WORKSPACE, Batch, Strip
 from ...kernels.table import ARRAYS as ARRAY_OP
 from ...kernels.table import MAP, OPS, Op
 from ..rows import Row, View, decode
@@ -79,7 +79,7 @@ def roles(code: int, backward: bool) -> tuple[int, ...]:
     outputs = [batch.role(f"y{k or ''}") for k in range(op.outputs)]
     if not backward:
         return (*operands, *outputs)
-    cotangents = [r if r >= 0 else ABSENT for r in outputs]
+    cotangents = [r if r >= 0 else batch.role(f"g{k or ''}") for k, r in enumerate(outputs)]
     gradients = [SUMMED if r == SHARED else r for r in operands]
     return (*operands, *outputs, *cotangents, *gradients)
 
@@ -122,7 +122,7 @@ def cut_of(row: Row, batch: int) -> Cut | None:
     if op is None or op.batch is None or int(row.words[R_FLAGS]):
         return None
     words, dtype = _attributes(row), _dtype(row)
-    if op.batch.attributes(words, 1, batch, dtype) is None:
+    if op.batch.attributes(words, Strip(0, 1, batch, dtype)) is None:
         return None
     kinds = roles(op.code, row.variant > 0)
     reads = [_part(view, kinds[number_of(view)], batch) for view in row.reads]
@@ -194,7 +194,7 @@ def _fits(batch: Batch, cut: Cut, space: View, words: list[int], dtype: int, sam
     if batch.needs is None or min(cut.grain, samples) * step % LINE_BYTES:
         return False
     for strip in {min(cut.grain, samples), samples % cut.grain} - {0}:
-        narrow = batch.attributes(words, strip, samples, dtype)
+        narrow = batch.attributes(words, Strip(0, strip, samples, dtype))
         if narrow is None or batch.needs(narrow, dtype) * space.itemsize > strip * step:
             return False
     return True
@@ -228,23 +228,26 @@ def narrowed(row: Row, cut: Cut, batch: int, first: int, last: int, places: dict
     if is_map(row):
         words[N_SIZES] = words[N_SIZES] // batch * (last - first)
     else:
-        _narrow_arrays(words, row, batch, last - first)
+        _narrow_arrays(words, row, Strip(first, last - first, batch, _dtype(row)))
     return decode(words)
 
 
-def _narrow_arrays(words: np.ndarray, row: Row, batch: int, samples: int) -> None:
+def _narrow_arrays(words: np.ndarray, row: Row, strip: Strip) -> None:
+    batch, samples, rows = strip.batch, strip.samples, 0
     op = _batched(row)
     assert op is not None and op.batch is not None
     for k, role in enumerate(roles(op.code, row.variant > 0)[: int(words[R_COUNT])]):
         at = A_ARRAYS + k * ARRAY_WORDS
         # an operand that is not read is not there, but its shape may be asked for
         if 0 <= role < words[at + ARRAY_DIMS] and words[at + ARRAY_SHAPE + role] % batch == 0:
-            words[at + ARRAY_SHAPE + role] = words[at + ARRAY_SHAPE + role] // batch * samples
+            own = int(words[at + ARRAY_SHAPE + role]) // batch
+            rows = rows or own
+            words[at + ARRAY_SHAPE + role] = own * samples
             words[at + ARRAY_NUMEL] = words[at + ARRAY_NUMEL] // batch * samples
         elif role == WORKSPACE:
             words[at + ARRAY_SHAPE] = words[at + ARRAY_NUMEL] = words[at + ARRAY_NUMEL] // batch * samples
     begin = int(words[R_ATTRS])
-    narrow = op.batch.attributes(words[begin:].tolist(), samples, batch, _dtype(row))
+    narrow = op.batch.attributes(words[begin:].tolist(), strip._replace(rows=rows))
     assert narrow is not None
     words[begin:] = narrow
 

@@ -34,7 +34,8 @@ MIN_BYTES = 16 << 10  # a chain that touches less is not worth it
 MOST_STRIPS = 256
 LINE = 64  # elements that no two strips of a large row have a part of
 GRAIN = 4  # samples
-MOST_ROWS = 64  # of a chain
+MOST_ROWS = 128  # of a chain
+MOST_DEFERRED = 16  # rows that a chain passes by
 SUM_SHARE = 2  # a sum is made strip by strip when the samples it is made of have so many times its elements
 SUMS_SHARE = 4  # and all sums of a chain, times the strips, are at most such a part of what the chain touches
 
@@ -190,15 +191,13 @@ def _chain(
         if link is not None:
             chain.append(link)
             deferred, waiting, end = others, [], k + 1
-        elif chain and rows[k].variant == 1 and _is_sum(rows[k]) and not _conflicts(rows[k], others):
+        elif chain and rows[k].variant >= 0 and len(others) < MOST_DEFERRED and not facts.reports(rows[k]):
             waiting.append(rows[k])
         else:
             break
-    if (
-        waiting and chain
-    ):  # sums at the end of a chain are put off, too, so that the next one begins with its rows
-        deferred, end = [*deferred, *waiting], end + len(waiting)
-    return chain, deferred, end
+    # sums at the end of a chain are put off, too, so that the next one begins with its rows
+    last = list(itertools.takewhile(_is_sum, waiting)) if chain else []
+    return chain, [*deferred, *last], end + len(last)
 
 
 def _of_one_size(link: Link, chain: list[Link], batch: int) -> bool:
@@ -212,7 +211,7 @@ def _of_one_size(link: Link, chain: list[Link], batch: int) -> bool:
 
 def _is_sum(row: Row) -> bool:
     """Whether a row makes nothing but sums over a batch."""
-    cut = cut_of(row, batch_of(row) or 1)
+    cut = cut_of(row, batch_of(row) or 1) if row.variant == 1 else None
     return cut is not None and bool(cut.sums) and not cut.writes
 
 
