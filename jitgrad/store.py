@@ -21,6 +21,7 @@ from .engine.layout import (
 
 SCRATCH_WORDS = 1 << 16
 FIRST_SLOTS = 1 << 12
+_FIELDS = {name: at // 8 for name, (_, at, *_) in context_dtype.fields.items()}  # type: ignore[union-attr]
 FIRST_TAPE_WORDS = 1 << 16
 RESERVED_SLOTS = 1 << 20  # entries for which there is address space; beyond them the tables move
 RESERVED_TAPE_WORDS = 1 << 25
@@ -53,7 +54,7 @@ class Store:
         self._outgrown: list[np.ndarray] = []
         self.recording: Any = None  # the program being recorded (see program/recording.py), or None
         self._words = memoryview(self._context.view(np.int64))
-        self._structure = context_dtype.fields["structure"][1] // 8  # type: ignore[index]
+        self._structure = _FIELDS["structure"]
         self.externals: dict[int, Any] = {}  # storage -> the object that owns its memory
         c = self._context[0]
         c["scratch"] = self._scratch.ctypes.data
@@ -74,11 +75,11 @@ class Store:
 
     def field(self, name: str) -> int:
         """A field of the context."""
-        return int(self._context[0][name])
+        return self._words[_FIELDS[name]]
 
     def set_field(self, name: str, value: int) -> None:
         """Set a field of the context."""
-        self._context[0][name] = value
+        self._words[_FIELDS[name]] = value
 
     @property
     def structure(self) -> int:

@@ -9,12 +9,25 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from typing import ClassVar
 
 import numpy as np
 
 from .dispatch import CONTEXT
-from .engine.block import BUSY, LINE, SEAT_WORDS, T_SEATS, T_WORKERS, WANTS_WORKERS, WORD
+from .engine.block import (
+    BUSY,
+    LINE,
+    NO_TEAM,
+    SEAT_WORDS,
+    T_BUSY,
+    T_SEATS,
+    T_WORKERS,
+    UNDECIDED,
+    WANTS_WORKERS,
+    WORD,
+)
 from .engine.entry import entries
+from .store import store
 from .threads import _Setting, get_num_threads, processors
 
 
@@ -45,6 +58,11 @@ class Team:
         self.workers: list[threading.Thread] = []
         self._lock = threading.Lock()
         entries.found(CONTEXT, self.address, threads)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a call has the team."""
+        return bool(self._block[T_BUSY])
 
     def start(self) -> None:
         """Start the workers, if they are not there yet."""
@@ -90,6 +108,7 @@ class Team:
 class _Current:
     decided = False
     team: Team | None = None  # None for one thread
+    leaving: ClassVar[list[Team]] = []  # teams let go in the middle of a call, which knows but their address
 
 
 _choosing = threading.RLock()
@@ -128,6 +147,7 @@ def current() -> Team | None:
             # more threads than processors would only wait for one another
             count = min(get_num_threads(), processors())
             _Current.team = Team(count) if count > 1 else None
+            store.set_field("team", _Current.team.address if _Current.team else NO_TEAM)
             _Current.decided = True
         return _Current.team
 
@@ -136,6 +156,9 @@ def _replace() -> None:
     """Let the team go; the next replay makes one of the right size."""
     with _choosing:
         team, _Current.team, _Current.decided = _Current.team, None, False
+        store.set_field("team", UNDECIDED)
+        store.structure_changed()  # calls choose their way anew
+        _Current.leaving = [t for t in (*_Current.leaving, team) if t is not None and t.is_busy]
     if team is not None:
         team.dismiss()
 
@@ -143,6 +166,7 @@ def _replace() -> None:
 def _end() -> None:
     """Have no thread in compiled code when the interpreter goes."""
     team, _Current.team, _Current.decided = _Current.team, None, True
+    store.set_field("team", NO_TEAM)
     if team is not None:
         team.dismiss(wait=1.0)
 
@@ -152,6 +176,7 @@ def _after_fork() -> None:
     global _choosing
     _choosing = threading.RLock()
     _Current.team, _Current.decided = None, False
+    store.set_field("team", UNDECIDED)
 
 
 _Setting.changed = _replace

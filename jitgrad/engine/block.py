@@ -31,6 +31,10 @@ SEAT_BITS = 16  # of a gate
 BUSY = -1  # another call has the team
 WANTS_WORKERS = -2  # less the steps that are left: the team should be given workers before they run
 
+# in the context in place of a team's address
+UNDECIDED = 0  # Python has not been asked yet
+NO_TEAM = -1  # there is one thread
+
 # a note on a program; times in nanoseconds
 N_TABLE = 0  # of which program
 N_SHARED = 1  # how many of its segments are for several threads

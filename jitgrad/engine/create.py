@@ -139,6 +139,7 @@ def external(c, address, dtype, dims, geometry, size):
     storage = c.free_storage
     record = storage_at(c, storage)
     c.free_storage = record.next
+    c.storage_top = max(c.storage_top, storage + 1)
     record.address = address
     record.bytes = size
     record.size_class = EXTERNAL

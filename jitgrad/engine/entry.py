@@ -45,7 +45,16 @@ GROUPS = {
         "walk",
         "walk_one",
     ],
-    "team": ["dismiss", "found", "replay_team", "serve", "walk_team"],
+    "team": [
+        "call_one_together",
+        "call_two_together",
+        "call_three_together",
+        "dismiss",
+        "found",
+        "replay_team",
+        "serve",
+        "walk_team",
+    ],
     "program": [
         "begin",
         "begin_recording",
@@ -59,6 +68,7 @@ GROUPS = {
         "prepare",
         "replay",
         "stop",
+        "use_records",
     ],
 }
 _GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
@@ -90,6 +100,7 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
         recording,
         replay,
         team,
+        together,
         turns,
         update,
         views,
@@ -97,7 +108,7 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
     from .tables import CONTEXT
 
     modules = (arrays, aside, backward, cotangents, create, exchange, growth, handles, hot, pace, record, recording,
-               replay, team, turns, update, views)  # fmt: skip
+               replay, team, together, turns, update, views)  # fmt: skip
     found = {}
     for module in modules:
         for name, dispatcher in vars(module).items():

@@ -113,9 +113,11 @@ context_dtype = np.dtype(
         ("slot_count", i8),
         ("free_slot", i8),
         ("free_slots", i8),  # how many
+        ("slot_top", i8),  # one past the highest slot that has ever been used
         ("storages", i8),
         ("storage_count", i8),
         ("free_storage", i8),
+        ("storage_top", i8),  # one past the highest storage that has ever been used
         ("tape", i8),
         ("tape_words", i8),
         ("tape_top", i8),
@@ -163,6 +165,7 @@ context_dtype = np.dtype(
         ("clear_kernel", i8),  # sets bytes to zero
         ("count_kernel", i8),  # adds one to counters
         ("recorded_blocks", i8, SIZE_CLASSES),  # free blocks among the program's own
+        ("team", i8),  # the block of the threads that replay programs, see engine/together.py
         ("structure", i8),  # counts changes of modules and optimizers that a program may depend on
         ("watch", i8),  # HOOKED when walks stop at every row for Python to look at
     ]
@@ -189,6 +192,7 @@ program_dtype = np.dtype(
         ("gradient_count", i8),
         ("written", i8),  # storages from outside that it writes
         ("written_count", i8),
+        ("recorded", i8),  # calls left, and one, until Python is asked to rewrite the records; 0 when it has
         ("running", i8),  # whether a call of it is under way, so that no other thread may begin one
     ]
 )
@@ -270,4 +274,5 @@ ENABLED, DISABLED, INFERENCE_MODE = 0, 1, 2
 
 # what a recording notes about the gradient of a leaf: whether the step depends on what it was before
 GRAD_READ, GRAD_SET = range(2)
+EVENT_WORDS = 3  # which of these, the slot, and its gradient at that moment
 SPOILED_OUTSIDE, SPOILED_MEMORY = 1, 2  # a walk over rows from before the recording; no memory for the log

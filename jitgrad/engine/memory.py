@@ -154,6 +154,7 @@ def new_storage(c, size):
     s = c.free_storage
     record = storage_at(c, s)
     c.free_storage = record.next
+    c.storage_top = max(c.storage_top, s + 1)
     record.address = block
     record.bytes = size
     record.size_class = k

@@ -152,8 +152,8 @@ def pace(team, note, table, segments, steps):
     return 0
 
 
-@entry
-def replay_team(c, team, table, segments, steps):
+@jit
+def paced(team, table, segments, steps):
     """Run a program `steps` times, with the team where that is faster.
 
     Returns as `walk_segments`, or BUSY or WANTS_WORKERS.
@@ -170,6 +170,12 @@ def replay_team(c, team, table, segments, steps):
         retake_python(python)
     store_release(team, T_BUSY, 0)
     return outcome
+
+
+@entry
+def replay_team(c, team, table, segments, steps):
+    """`paced` for Python."""
+    return paced(team, table, segments, steps)
 
 
 @entry

@@ -16,6 +16,7 @@ from ..kernels.program_rows import (
     COUNT_FIRST,
 )
 from .jit import entry, jit
+from .layout import EVENT_WORDS
 from .memory import longer, recording_here, size_class, take_fresh
 from .pointers import load_word, memcpy, store_word
 from .tables import slot_at, storage_at
@@ -23,13 +24,13 @@ from .tables import slot_at, storage_at
 WORD = 8
 
 
-FIRST_LOG, FIRST_EVENTS, FIRST_BLOCKS = 1 << 14, 1 << 8, 1 << 8  # words, pairs, pairs
+FIRST_LOG, FIRST_EVENTS, FIRST_BLOCKS = 1 << 14, 1 << 8, 1 << 8  # words, events, pairs
 
 
 @jit
 def first_room(c):
     """Buffers for the first recording; False without memory."""
-    c.events = longer(c, c.events, 2 * FIRST_EVENTS)
+    c.events = longer(c, c.events, EVENT_WORDS * FIRST_EVENTS)
     c.blocks = longer(c, c.blocks, 2 * FIRST_BLOCKS)
     c.event_room = FIRST_EVENTS
     c.block_room = FIRST_BLOCKS
@@ -118,16 +119,17 @@ def count_up(c, counter):
 
 @jit
 def note(c, event, slot):
-    """Note that the gradient of a slot has been read or set, when this thread records."""
+    """Note that the gradient of a slot has been read or is being set, when this thread records."""
     if recording_here(c):
         if c.event_count == c.event_room:
-            moved = longer(c, c.events, 4 * c.event_room)
+            moved = longer(c, c.events, 2 * EVENT_WORDS * c.event_room)
             if moved == 0:
                 return
             c.events = moved
             c.event_room *= 2
-        store_word(c.events, 2 * c.event_count, event)
-        store_word(c.events, 2 * c.event_count + 1, slot)
+        store_word(c.events, EVENT_WORDS * c.event_count, event)
+        store_word(c.events, EVENT_WORDS * c.event_count + 1, slot)
+        store_word(c.events, EVENT_WORDS * c.event_count + 2, slot_at(c, slot).grad)
         c.event_count += 1
 
 

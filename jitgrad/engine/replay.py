@@ -218,6 +218,20 @@ def prepare(c, program, ids):
 
 
 @entry
+def use_records(c, program, table, segments, patches, patch_count):
+    """Let a program replay other records from now on; OTHER_PROGRAM while another thread runs those it has."""
+    p = program_at(program)
+    if p.running != 0:
+        return OTHER_PROGRAM
+    p.table = table
+    p.segments = segments
+    p.patches = patches
+    p.patch_count = patch_count
+    p.recorded = 0
+    return 0
+
+
+@entry
 def begin(c, program, ids):
     """`prepare`, and keep other threads off the program until the word `running` is cleared."""
     status = prepare(c, program, ids)
@@ -304,10 +318,14 @@ def complete(c, program, ids, results):
 @entry
 def call(c, program, ids, results):
     """A whole call of a program on one thread; as `complete`, or a status of `prepare`."""
+    p = program_at(program)
+    if p.recorded == 1:
+        return OTHER_PROGRAM
     status = prepare(c, program, ids)
     if status != 0:
         return status
-    p = program_at(program)
+    if p.recorded > 1:
+        p.recorded -= 1
     report = walk_segments(p.table, p.segments)
     if report != 0:
         return stop(c, program, ids, report)

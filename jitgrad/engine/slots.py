@@ -43,6 +43,7 @@ def new_slot(c, storage, address, dtype):
     s = c.free_slot
     record = slot_at(c, s)
     c.free_slot = record.next
+    c.slot_top = max(c.slot_top, s + 1)
     c.free_slots -= 1
     record.storage = storage
     record.address = address

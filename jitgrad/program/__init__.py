@@ -1,7 +1,8 @@
 """Compiled steps: a Python function recorded once as a program of call records, and replayed without Python.
 
-`recording` writes down what runs, `rows` reads it, `rewrites` improve it, `segments` cut it for threads, `program`
-keeps it ready, `compiled` finds the program that fits a call, and `epochs` runs it over batches.
+`recording` writes down what runs, `survey` finds what it touches, and `program` keeps it ready. Once it is worth it,
+`rows` reads the records, `rewrites` improve them, and `segments` cut them for threads. `compiled` finds the program
+that fits a call, and `epochs` runs it over batches.
 """
 
 from __future__ import annotations

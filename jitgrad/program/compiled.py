@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import operator
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +19,7 @@ from ..engine.layout import (
     OTHER_PROGRAM,
 )
 from ..store import store
+from ..team import current
 from .differentiable import described, record_pullback
 from .epochs import repeat, run_epochs
 from .guards import Guards
@@ -25,7 +27,7 @@ from .program import Program
 from .recording import Recording, Spoiled, clone_outside
 from .returned import Returned
 from .rewrites import OPTIONS
-from .surroundings import entry_gradients, leaf_gradients
+from .surroundings import entry_gradients
 from .tree import LEAF, constants_in, flatten, unflatten
 from .world import World, compiles
 
@@ -124,8 +126,10 @@ class CompiledFunction:
 
     def _find(self, key: Any, arguments: list[Tensor]) -> Program | None:
         """The program for arguments with this description, if there is one that can run now."""
+        shapes = [x.shape for x in arguments]
         for program in self.programs:
-            if program.key == key and program.refresh() and program.fits(arguments):
+            same = program.shapes == shapes and program.key == key
+            if same and program.refresh() and program.fits(arguments):
                 return program
         return None
 
@@ -209,8 +213,9 @@ class CompiledFunction:
             return self._function(*args, **kwargs)
         leaves: list[Tensor] = []
         key = flatten((args, kwargs), leaves)
+        shapes = [x.shape for x in leaves]
         for program in self.programs:
-            if program.key != key or program.busy or not program.refresh():
+            if program.shapes != shapes or program.key != key or program.busy or not program.refresh():
                 continue
             results = program.call(leaves)
             if results == BAD_CLASS:
@@ -243,14 +248,15 @@ class CompiledFunction:
         if self.programs[0] is not program:
             self.programs = [program, *(p for p in self.programs if p is not program)]
         direct = program.single and program.plain and program.arity in _DIRECT
-        fast = getattr(entries, _DIRECT[program.arity]) if direct else None
+        together = "_together" if direct and program.is_shared and current() is not None else ""
+        fast = getattr(entries, _DIRECT[program.arity] + together) if direct else None
         self._direct = None if fast is None else (fast, program, program.guards.names, program.guards.watched)
 
     def record(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, Program | None]:
         """Run the function once and record it; what it returned, and the program if there is one."""
         arguments: list[Tensor] = []
         key = flatten((args, kwargs), arguments)
-        guards = Guards(self._function, constants_in(key))
+        guards = self._guards(constants_in(key))
         shared = guards.shared_memory(arguments)
         if shared is not None:
             return self._aside(shared, args, kwargs), None
@@ -259,7 +265,6 @@ class CompiledFunction:
             self._give_up(Spoiled(f"depends on something that is new in every call{self._changed(key)}"))
             return self._function(*args, **kwargs), None
         recording = Recording()
-        before = leaf_gradients()
         rows = store.field("live_rows")
         returned = Returned(arguments)
         try:
@@ -270,13 +275,13 @@ class CompiledFunction:
         try:
             if recording.spoiled is not None:
                 raise recording.spoiled
-            _check_left_behind(recording, rows, returned, guards.storages(arguments))
+            _check_left_behind(recording, rows, returned, lambda: guards.storages(arguments))
             recording.check_moved(
                 {id(x) for x in arguments} | guards.tensor_ids(), {id(x) for x in returned.leaves}
             )
             guards.settle(recording.made, recording.number)
             recording.made.clear()
-            gradients = entry_gradients(recording.events, before, recording.number)
+            gradients = entry_gradients(recording.events, recording.number)
             results = [described(x) for x in returned.sources]
             program = Program(recording, arguments, results, gradients, guards, self._options)
             if returned.graph:
@@ -294,6 +299,20 @@ class CompiledFunction:
         self._attempts = 0
         self._use(program)
         return self._returned(program, copies, arguments), program
+
+    def _guards(self, constants: list[Any]) -> Guards:
+        """What the function depends on: as another program has found, while nothing has changed since."""
+        for program in self.programs[:1]:
+            known = program.guards.arguments
+            if (
+                len(known) == len(constants)
+                and all(map(operator.is_, known, constants))
+                and program.refresh()
+            ):
+                again = program.guards.renewed()
+                if again is not None:
+                    return again
+        return Guards(self._function, constants)
 
     def _changed(self, key: Any) -> str:
         """What has changed since the last recording with arguments like these."""
@@ -331,20 +350,22 @@ class CompiledFunction:
         warnings.warn(f"{message}; it runs eagerly from now on", RuntimeWarning, stacklevel=5)
 
 
-def _check_left_behind(recording: Recording, rows: int, returned: Returned, reachable: set[int]) -> None:
+def _check_left_behind(
+    recording: Recording, rows: int, returned: Returned, reachable: Callable[[], set[int]]
+) -> None:
     """Raise Spoiled when something outlives the step but for what it returns and the gradients of leaves.
 
-    `rows` is how many rows there were on the tape before, `reachable` the storages that the function can reach.
+    `rows` is how many rows there were on the tape before, `reachable` tells the storages that the function can reach.
     """
     for last in (False, True):
         drop_freed_nodes()
         drop_old_notes()
         expected = returned.handles()
-        table = store.slot_table[: store.field("slot_count")]
-        for grad in table["grad"][table["grad"] > 0]:
-            expected[int(grad)] = expected.get(int(grad), 0) + 1
+        gradients = store.slot_table[: store.field("slot_top")]["grad"]
+        for grad in gradients[gradients > 0].tolist():
+            expected[grad] = expected.get(grad, 0) + 1
         more_rows = not returned.graph and store.field("live_rows") > rows
-        if not (more_rows and recording.rows_left(reachable)) and not recording.escaped(expected):
+        if not (more_rows and recording.rows_left(reachable())) and not recording.escaped(expected):
             return
         if not last:
             gc.collect()

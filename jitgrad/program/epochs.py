@@ -234,7 +234,7 @@ class _Part:
             return True
         self.runner = None
         program = self.owner.function.known(examples)
-        if program is None or not self._classes_fit(program):
+        if program is None or not program.ready(examples) or not self._classes_fit(program):
             return False
         if any(x is not None for x in program.outputs):
             raise TypeError(

@@ -19,6 +19,7 @@ from .world import World, same
 
 _UNGUARDED = (types.ModuleType, types.BuiltinFunctionType, type)
 _MISSING: Any = object()
+_SHARED = "is called with a tensor that shares memory with one that it uses otherwise"
 
 
 class Reference:
@@ -105,8 +106,20 @@ class Guards:
         except Spoiled as reason:
             self.refused = reason
         self.states = [state_of(x) for x in self.objects]
-        self._layouts: list[tuple[Tensor, tuple]] = []
+        self.arguments = arguments
+        self._structure = -1  # counts what has changed in modules and optimizers; -1 for not known
+        self._layouts: list[tuple[Tensor, tuple]] | None = None
         self._default: Any = None
+
+    def renewed(self) -> Guards | None:
+        """Guards for another recording now, when these hold; None when Python has to be looked at anew."""
+        if self.world is None or self._layouts is None or self.world.has_lent:
+            return None
+        again: Guards = object.__new__(Guards)
+        again.__dict__ |= self.__dict__
+        again.world = self.world.renewed()
+        again._structure = store.structure
+        return again
 
     def settle(self, made: list[Any], number: int) -> None:
         """After the function has run: raise Spoiled if it has changed what it depends on.
@@ -125,31 +138,40 @@ class Guards:
             raise Spoiled("changes a variable of Python's", None, False)
         self.world.forget_lent_arrays(number)
         self.world.check_untouched()
+        self._default = get_default_dtype()
+        if self._structure == store.structure:
+            return
         for x, state in zip(self.objects, self.states, strict=True):
             if isinstance(x, Module) and state_of(x) != state:
                 raise Spoiled(f"changes the module {type(x).__name__}", None, False)
         self.states = [state_of(x) for x in self.objects]
-        self._layouts = [(t, _layout_of(t)) for t in self._reachable()]
-        self._default = get_default_dtype()
+        self._layouts = [(t, _layout_of(t)) for t in self._tensors()]
 
     def shared_memory(self, arguments: list[Tensor]) -> str | None:
         """Why a recording with these arguments could not tell what it reads through them, or None."""
         storages = {_word(x, S_STORAGE) for x in arguments}
         if len(storages) != len(arguments):
             return "is called with tensors that share memory"
-        slots = store.slots
+        words = store.slots
         for t in self._reachable():
-            grad = _word(t, S_GRAD)
-            if _word(t, S_STORAGE) in storages or slots[grad * SLOT_WORDS + S_STORAGE] in storages:
-                return "is called with a tensor that shares memory with one that it uses otherwise"
+            at = t._slot * SLOT_WORDS
+            if words[at + S_STORAGE] in storages:
+                return _SHARED
+            if words[words[at + S_GRAD] * SLOT_WORDS + S_STORAGE] in storages:
+                return _SHARED
         return None
 
     def storages(self, arguments: list[Tensor]) -> set[int]:
         """The storages of arguments and of the tensors that the function can reach by Python."""
         return {_word(t, S_STORAGE) for t in (*arguments, *self._reachable())}
 
-    def _reachable(self) -> Iterator[Tensor]:
-        """The tensors that the function can reach by Python."""
+    def _reachable(self) -> list[Tensor]:
+        """The tensors that the function can reach by Python; those of other guards while nothing has changed."""
+        if self._layouts is not None and self._structure == store.structure:
+            return [t for t, _ in self._layouts]
+        return list(self._tensors())
+
+    def _tensors(self) -> Iterator[Tensor]:
         if self.world is not None:
             yield from (t for t, _ in self.world.tensors)
         for x in self.objects:
@@ -182,7 +204,7 @@ class Guards:
             return False
         if get_default_dtype() is not self._default:
             return False
-        return all(_layout_of(t) == layout for t, layout in self._layouts)
+        return all(_layout_of(t) == layout for t, layout in self._layouts or ())
 
 
 def _word(x: Tensor, field: int) -> int:

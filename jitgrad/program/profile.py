@@ -206,6 +206,7 @@ def _prepare(program: Program, arguments: list[Tensor]) -> None:
     """Point the records at the arguments."""
     if len(arguments) != program.arity:
         raise TypeError(f"profile: the program takes {program.arity} tensors, got {len(arguments)}")
+    program.improve()
     status = program._prepare(arguments) if program.refresh() else -1
     if status == BAD_CLASS:
         raise IndexError("profile: a class index among the arguments is out of range")

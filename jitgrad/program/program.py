@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import bisect
 import sys
+import threading
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
@@ -19,6 +19,11 @@ from ..engine.layout import (
     ARGUMENT_WORDS,
     CHECK_WORDS,
     EXTERNAL,
+    G_ADDRESS,
+    G_DTYPE,
+    G_FLAGS,
+    G_GRAD,
+    G_NUMEL,
     G_SLOT,
     GRADIENT_WORDS,
     GUARD_WORDS,
@@ -27,22 +32,41 @@ from ..engine.layout import (
     PATCH_ARGUMENT,
     PATCH_WORDS,
     RESULT_WORDS,
+    S_ADDRESS,
+    S_DIMS,
+    S_DTYPE,
+    S_FLAGS,
+    S_GRAD,
+    S_HANDLES,
+    S_LINKS,
+    S_NUMEL,
+    S_SHAPE,
+    S_STORAGE,
+    S_STRIDES,
+    SEGMENT_PARTS,
     SEGMENT_WORDS,
+    SLOT_WORDS,
     program_dtype,
 )
-from ..kernels.abi import R_ATTRS
 from ..store import store
+from ..team import run
 from .guards import Guards
 from .recording import Recording, Spoiled
 from .reports import Reports
 from .rewrites import Facts, rewrite
-from .rows import Row, attributes, rows_of
-from .segments import cut
-from .surroundings import Storages, class_size
-from .walk import walk
+from .rewritten import Rewritten
+from .rows import Row, View, rows_of
+from .segments import ALONE
+from .surroundings import ADDRESS, BYTES, CLASS_BYTES, OWNER, REFS, SIZE_CLASS, Storages, class_size, storages
+from .survey import Survey
 
 if TYPE_CHECKING:
     from .profile import Profile
+
+
+_GUARDED = ((G_ADDRESS, S_ADDRESS), (G_DTYPE, S_DTYPE), (G_NUMEL, S_NUMEL))  # words of a guard, and of a slot
+_rewriting = threading.RLock()
+REPLAYS = 2  # of the records as they are, before they are rewritten
 
 
 class Program:
@@ -51,7 +75,7 @@ class Program:
     Attributes
     ----------
     rows : list of Row
-        The call records in order.
+        The call records in order, after the rewrites.
     address : int
         Of the header that compiled code reads.
     """
@@ -79,77 +103,119 @@ class Program:
         self.guards = guards
         self.held: list[int] = []  # slots of which the program has a handle
         self.arity = len(arguments)
+        self.shapes = [x.shape for x in arguments]
         self.results = sources
         self._header = np.zeros(1, program_dtype)
         self.address: int = self._header.ctypes.data
         self._tables: dict[str, np.ndarray] = {}
-        self._finder = Storages(recording.number, base)
         self._arguments = [self._geometry(x) for x in arguments]
-        self._argument_storages = [int(self._slot(x._slot)["storage"]) for x in arguments]
-        self._extra: list[np.ndarray] = []
-        self.rows = self._rewritten(options or {}, base)
+        self._argument_storages = [store.slots[x._slot * SLOT_WORDS + S_STORAGE] for x in arguments]
+        self._rewritten: Rewritten | None = None
+        self._survey = self._look(base)
         self.mode = ANY_MODE if base else _mode()
         self._make(arguments, entry_gradients)
+        if base:
+            self.improve()
 
-    def _rewritten(self, options: Mapping[str, bool], base: int) -> list[Row]:
-        """The recorded rows after the rewrites."""
-        table = store.storage_table[: store.field("storage_count")].copy()
+    def _look(self, base: int) -> Survey:
+        """What the recorded rows touch."""
+        table = storages()
+        mine = table[np.flatnonzero(table[:, OWNER] == self.recording.number)]
         # what is alive now is a result, a gradient of a leaf, or a value that the way back will read; arrays are
         # the user's
-        lasting = (table["refs"] > 0) | (table["size_class"] == EXTERNAL)
-        live = table[(table["owner"] == self.recording.number) & lasting]
-        rows = list(rows_of(self.recording.log))
-        self.reports = Reports(rows, self._arguments)
-        kept = [(int(x["address"]), int(x["address"] + x["bytes"])) for x in live]
-        own = self.recording.blocks[:, 0].tolist()
-        facts = Facts(self._finder.at, own, kept, lambda row: self.reports.cell_of(row) != 0)
-        self._extra = facts.extra
-        if not base:
-            self._check_alive(rows, live)
-        return rewrite(rows, facts, options)
+        live = mine[(mine[:, REFS] > 0) | (mine[:, SIZE_CLASS] == EXTERNAL)]
+        self._kept = [(a, a + n) for a, n in live[:, [ADDRESS, BYTES]].tolist()]
+        blocks = self.recording.blocks
+        arrays = mine[mine[:, SIZE_CLASS] == EXTERNAL]  # others lie in the blocks
+        begins = np.concatenate([blocks[:, 0], arrays[:, ADDRESS]])
+        sizes = np.concatenate([CLASS_BYTES[blocks[:, 1]], arrays[:, BYTES]])
+        self._finder = Storages(self.recording.number, base, (begins, sizes))
+        survey = Survey(self.recording.log, self._finder)
+        self.reports = Reports(survey, self._arguments)
+        if not base and not survey.all_known():
+            raise Spoiled("lets go of a tensor from outside that it uses", None, False)
+        return survey
 
-    def _check_alive(self, rows: list[Row], live: np.ndarray) -> None:
-        """Raise Spoiled when a row uses memory of a tensor from outside that has gone since."""
-        spans = [(int(a), int(a) + class_size(int(k))) for a, k in self.recording.blocks]
-        spans += [(int(x["address"]), int(x["address"] + x["bytes"])) for x in live]
-        spans.sort()
-        begins = [begin for begin, _ in spans]
-        for row in rows:
-            for view in (*row.reads, *row.writes):
-                k = bisect.bisect_right(begins, view.address) - 1
-                known = (k >= 0 and view.address < spans[k][1]) or self._finder.at(view.address)
-                if view.numel and not known:
-                    raise Spoiled("lets go of a tensor from outside that it uses", None, False)
+    # rewriting ---------------------------------------------------------------------------------------
+
+    def improve(self) -> Rewritten:
+        """Apply the rewrites, once: after a few replays, or when somebody looks at the program.
+
+        They take as long as many steps of a small program, which one that is hardly replayed would never give back.
+        Its records are then in another place, so the program has to be made ready for its arguments again.
+        """
+        with _rewriting:
+            made = self._rewritten
+            if made is None:
+                made = self._rewritten = self._rewrite()
+            if self._header[0]["recorded"]:  # and no other thread is running the records just now
+                place, count = made.segments.ctypes.data, len(made.segments)
+                patches = made.patches
+                entries.use_records(CONTEXT, self.address, place, count, patches.ctypes.data, len(patches))
+            return made
+
+    def _rewrite(self) -> Rewritten:
+        log = self.recording.log.copy()  # another thread may be running the records
+        for k, place, offset in self._patches:
+            log[(place - self.recording.log.ctypes.data) // 8] = self._arguments[k]["address"] + offset
+        finder, reports = self._finder, self.reports
+        own = self.recording.blocks[:, 0].tolist()
+        facts = Facts(finder.at, own, self._kept, lambda row: reports.cell_of(row) != 0, finder.overlap)
+        rows = rewrite(rows_of(log), facts, self.options or {})
+        reports.mark_late(rows, self._is_seen)
+        made = Rewritten(rows, reports, facts.extra)
+        made.find_arguments(finder.at, self._argument_storages, self._arguments)
+        return made
+
+    def _is_seen(self, view: View) -> bool:
+        """Whether memory can be seen from outside."""
+        return bool(self._finder.at(view.address)) or any(a <= view.address < b for a, b in self._seen)
+
+    @property
+    def rows(self) -> list[Row]:
+        """The call records in order, after the rewrites."""
+        return self.improve().rows
+
+    @property
+    def segments(self) -> np.ndarray:
+        """The table of segments, after the rewrites."""
+        return self.improve().segments
+
+    @property
+    def patches(self) -> list[list[int]]:
+        """Where the records name an argument's memory, after the rewrites: see PATCH_ARGUMENT and so on."""
+        return self.improve().patches.tolist()
+
+    @property
+    def _extra(self) -> list[np.ndarray]:
+        return self.improve().extra
 
     # building ----------------------------------------------------------------------------------------
 
     @staticmethod
-    def _slot(slot: int) -> Any:
-        return store.slot_table[slot]
-
-    def _geometry(self, x: Tensor) -> dict[str, Any]:
-        s = self._slot(x._slot)
-        dims = int(s["dims"])
+    def _geometry(x: Tensor) -> dict[str, Any]:
+        at = x._slot * SLOT_WORDS
+        words = store.slots[at : at + SLOT_WORDS].tolist()
+        dims = words[S_DIMS]
         return {
-            "address": int(s["address"]),
-            "dtype": int(s["dtype"]),
-            "shape": [int(n) for n in s["shape"][:dims]],
-            "strides": [int(n) for n in s["strides"][:dims]],
-            "flags": int(s["flags"]) & GUARDED_FLAGS,
+            "address": words[S_ADDRESS],
+            "dtype": words[S_DTYPE],
+            "shape": words[S_SHAPE : S_SHAPE + dims],
+            "strides": words[S_STRIDES : S_STRIDES + dims],
+            "flags": words[S_FLAGS] & GUARDED_FLAGS,
         }
 
     def _make(self, arguments: list[Tensor], entry_gradients: dict[int, int]) -> None:
         if len(set(self._argument_storages)) != len(arguments):
             raise Spoiled("is called with arguments that share memory")
-        self._lay_out()
-        touched, written = self._storages()
-        outside = [s for s in touched if s not in self._argument_storages]
+        written = self._survey.written()
+        outside = [s for s in self._survey.touched if s not in self._argument_storages]
         self._put_arguments(written)
         gradients = self._gradients(arguments)
         self._put_guards(outside, entry_gradients, {x._slot for x in arguments}, gradients)
         self._put_gradients(gradients)
-        self._put_patches()
         self._put_checks(entry_gradients)
+        self._put_log()
         self._put_results()
         self._table("written", [[s] for s in outside if s in written], 1)
         header = self._header[0]
@@ -157,54 +223,19 @@ class Program:
         header["arity"] = self.arity
         header["structure"] = store.structure
 
-    def _lay_out(self) -> None:
-        """Put the records behind one another where they will run, as one segment."""
-        self.words = np.concatenate([r.words for r in self.rows]) if self.rows else np.zeros(0, np.int64)
-        base = self.words.ctypes.data
-        ends = np.cumsum([0, *[len(r.words) for r in self.rows]])
-        self.places = [base + 8 * int(e) for e in ends[:-1]]
-        at = 0
-        rows = []
-        for r in self.rows:
-            rows.append(r._replace(words=self.words[at : at + len(r.words)]))
-            at += len(r.words)
-        self.rows = rows
-        lines = [
-            [base + 8 * int(ends[a]), base + 8 * int(ends[b]), parts, cell]
-            for first, last, parts in cut(self.rows)
-            for a, b, cell in self.reports.split(self.rows, first, last)
-        ]
-        self.segments = np.array(lines, np.int64).reshape(-1, SEGMENT_WORDS)
-        self._header[0]["table"] = self.segments.ctypes.data
-        self._header[0]["segments"] = len(self.segments)
-
     def _table(self, name: str, lines: list[list[int]], width: int, count: str | None = None) -> None:
         """Write a table of the header."""
-        table = np.zeros((len(lines), width), np.int64)
-        for k, line in enumerate(lines):
-            table[k, : len(line)] = line
-        self._tables[name] = table
-        self._header[0][name] = table.ctypes.data
-        if name != "arguments":
-            self._header[0][count or name.removesuffix("s") + "_count"] = len(lines)
+        padded = [line + [0] * (width - len(line)) for line in lines]
+        table = np.array(padded, np.int64).reshape(-1, width)
+        self._put(name, table, count or ("" if name == "arguments" else name.removesuffix("s") + "_count"))
 
-    def _storages(self) -> tuple[list[int], set[int]]:
-        """Storages from outside that the records use, and those among them that they write."""
-        touched: dict[int, None] = {}
-        written: set[int] = set()
-        for row in self.rows:
-            for view in row.reads:
-                if storage := self._finder.at(view.address):
-                    touched[storage] = None
-            for view in row.writes:
-                if storage := self._finder.at(view.address):
-                    touched[storage] = None
-                    if view.numel:
-                        written.add(storage)
-            for word in attributes(row.words) if row.words[R_ATTRS] else ():
-                if storage := self._finder.at(int(word)):  # hyper-parameters, counters
-                    touched.setdefault(storage, None)
-        return list(touched), written
+    def _put(self, name: str, table: np.ndarray, count: str = "") -> None:
+        """Let the header name a table, and say how long it is."""
+        self._tables[name] = table
+        header = self._header[0]
+        header[name] = table.ctypes.data
+        if count:
+            header[count] = len(table)
 
     def _put_arguments(self, written: set[int]) -> None:
         lines = []
@@ -218,35 +249,45 @@ class Program:
         self, outside: list[int], before: dict[int, int], arguments: set[int], gradients: list[list[int]]
     ) -> None:
         """Guard every tensor that shows memory from outside, and hold it so that its slot stays its own."""
-        table = store.slot_table[: store.field("slot_count")]
-        shown = np.flatnonzero((table["handles"] > 0) & np.isin(table["storage"], outside))
-        slots = dict.fromkeys(int(s) for s in shown if int(s) not in arguments)
+        count = store.field("slot_top")
+        table = store.slot_table[:count].view(np.int64).reshape(count, SLOT_WORDS)
+        is_outside = np.zeros(store.field("storage_top"), bool)
+        is_outside[outside] = True
+        shown = np.flatnonzero(is_outside[table[:, S_STORAGE]])
+        shown = shown[table[shown, S_HANDLES] > 0]
+        slots = dict.fromkeys(s for s in shown.tolist() if s not in arguments)
         slots.update(dict.fromkeys(leaf for leaf, _, _ in gradients))
         slots.update(dict.fromkeys(slot for slot in before if slot not in arguments))
-        lines = []
-        for slot in slots:
-            s = self._slot(slot)
-            wanted = before.get(slot, ANY_GRADIENT)
-            flags = int(s["flags"]) & GUARDED_FLAGS
-            lines.append([slot, int(s["address"]), int(s["dtype"]), int(s["numel"]), flags, wanted])
-            self._hold(slot)
-        self._table("guards", lines, GUARD_WORDS)
+        guarded = [*slots]
+        lines = np.empty((len(guarded), GUARD_WORDS), np.int64)
+        lines[:, G_SLOT] = guarded
+        known = table[guarded] if guarded else table[:0]
+        for word, field in _GUARDED:
+            lines[:, word] = known[:, field]
+        lines[:, G_FLAGS] = known[:, S_FLAGS] & GUARDED_FLAGS
+        lines[:, G_GRAD] = [before.get(slot, ANY_GRADIENT) for slot in guarded]
+        for slot in guarded:
+            entries.retain(CONTEXT, slot)
+        self.held += guarded
+        self._put("guards", lines, "guard_count")
 
     def _gradients(self, arguments: list[Tensor]) -> list[list[int]]:
         """The leaves whose gradients the step sets, with what they are in the end."""
         lines: dict[int, list[int]] = {}
         own = {x._slot for x in arguments}
-        for _event, leaf in self.recording.events:
-            s = self._slot(int(leaf))
-            if int(leaf) in lines or not s["storage"] or (not s["handles"] and not s["links"]):
+        words, owners, number = store.slots, store.storage_table["owner"], self.recording.number
+        for leaf in dict.fromkeys(self.recording.events[:, 1].tolist()):
+            at = leaf * SLOT_WORDS
+            storage = words[at + S_STORAGE]
+            if not storage or not (words[at + S_HANDLES] or words[at + S_LINKS]):
                 continue
-            if int(store.storage_table[s["storage"]]["owner"]) == self.recording.number:
+            if owners[storage] == number:
                 continue  # a leaf made within the step
-            if int(leaf) in own:
+            if leaf in own:
                 raise Spoiled("sets the gradient of an argument")
-            grad = int(s["grad"])
-            mine = grad and int(store.storage_table[self._slot(grad)["storage"]]["owner"])
-            lines[int(leaf)] = [int(leaf), grad, mine == self.recording.number and grad != 0]
+            grad = words[at + S_GRAD]
+            mine = grad != 0 and bool(owners[words[grad * SLOT_WORDS + S_STORAGE]] == number)
+            lines[leaf] = [leaf, grad, mine]
         return list(lines.values())
 
     def _put_gradients(self, lines: list[list[int]]) -> None:
@@ -255,29 +296,26 @@ class Program:
                 self._hold(grad)
         self._table("gradients", lines, GRADIENT_WORDS)
 
-    def _put_patches(self) -> None:
-        """Where the records name an argument's memory."""
-        lines = []
-        laid = [*zip(self.rows, self.places, strict=True)]
-        for row, place in [inner for pair in laid for inner in pair[0].inner or (pair,)]:
-            for view in {v.place: v for v in (*row.reads, *row.writes)}.values():
-                storage = self._finder.at(view.address)
-                if storage in self._argument_storages:
-                    k = self._argument_storages.index(storage)
-                    lines.append([k, place + 8 * view.place, view.address - self._arguments[k]["address"]])
-        self.patches = lines
-        self._table("patches", lines, PATCH_WORDS, "patch_count")
-
     def _put_checks(self, before: dict[int, int]) -> None:
         """Class indices among the arguments are checked before anything runs, others when their row has run."""
         self.checks = self.reports.checks
         self._table("checks", self.checks, CHECK_WORDS)
-        seen = [int(self._slot(grad)["storage"]) for grad in before.values() if grad]
-        spans = [(int(s["address"]), int(s["address"] + s["bytes"])) for s in store.storage_table[seen]]
-        self.reports.mark_late(
-            self.rows,
-            lambda v: bool(self._finder.at(v.address)) or any(a <= v.address < b for a, b in spans),
-        )
+        seen = [store.slots[grad * SLOT_WORDS + S_STORAGE] for grad in before.values() if grad]
+        self._seen = [(int(s["address"]), int(s["address"] + s["bytes"])) for s in store.storage_table[seen]]
+
+    def _put_log(self) -> None:
+        """Replay the records where they were written."""
+        base, survey = self.recording.log.ctypes.data, self._survey
+        parts = self.reports.split_log(survey.edges[-1], survey.first_seen(self._seen))
+        lines = [[base + 8 * a, base + 8 * b, ALONE, cell] for a, b, cell in parts]
+        patches = [
+            [k, base + 8 * place, address - self._arguments[k]["address"]]
+            for k, place, address in survey.arguments(self._argument_storages)
+        ]
+        self._patches = patches
+        self._table("patches", patches, PATCH_WORDS, "patch_count")
+        self._table("table", lines, SEGMENT_WORDS, "segments")
+        self._header[0]["recorded"] = REPLAYS + 1
 
     def _put_results(self) -> None:
         lines = [[x["address"], x["dtype"], len(x["shape"]), *x["shape"]] for x in self.results]
@@ -293,7 +331,7 @@ class Program:
     @property
     def read_arguments(self) -> set[int]:
         """Numbers of the arguments whose memory the records name."""
-        return {line[PATCH_ARGUMENT] for line in self.patches}
+        return {line[PATCH_ARGUMENT] for line in self._patches}
 
     @property
     def guarded(self) -> list[int]:
@@ -304,6 +342,12 @@ class Program:
     def busy(self) -> bool:
         """Whether a graph needs the values of the last replay."""
         return self.pullback is not None and self.pullback.busy
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether it has rows that several threads may share; not known before the rewrites."""
+        made = self._rewritten
+        return made is not None and bool((made.segments[:, SEGMENT_PARTS] != ALONE).any())
 
     def trust(self) -> None:
         """Run whatever has become of modules: a program of the way back does not depend on them."""
@@ -321,6 +365,11 @@ class Program:
         """Whether the program can be replayed on these arguments now."""
         return len(arguments) == self.arity and self._prepare(arguments) == 0
 
+    def ready(self, arguments: list[Tensor]) -> bool:
+        """Whether the rewritten rows (`segments`) can be run on these arguments now; they point at them then."""
+        self.improve()
+        return not self._header[0]["recorded"] and self.fits(arguments)
+
     def _prepare(self, arguments: list[Tensor]) -> int:
         """Check everything and point the records at the arguments; 0 or a status."""
         ids = self._ids
@@ -337,6 +386,7 @@ class Program:
 
     def call(self, arguments: list[Tensor]) -> list[Tensor] | int:
         """Replay on arguments; the results, or a status with nothing changed."""
+        header = self._header[0]
         count = len(self.results)
         ids = array("q", [*[x._slot for x in arguments], *[0] * (count + 1)])
         place = ids.buffer_info()[0]
@@ -344,12 +394,16 @@ class Program:
         if status != 0:
             return status
         try:
-            report = walk(self.segments, 1)
+            report = run(int(header["table"]), int(header["segments"]), 1)
             if report:
                 return entries.stop(CONTEXT, self.address, place, report)
             entries.complete(CONTEXT, self.address, place, place + 8 * self.arity)
         finally:
-            self._header[0]["running"] = 0
+            header["running"] = 0
+        if header["recorded"] > 1:
+            header["recorded"] -= 1
+        elif header["recorded"]:
+            self.improve()
         return [wrap(s) for s in ids[self.arity : self.arity + count]]
 
     def complete(self) -> list[Tensor]:
@@ -417,7 +471,7 @@ class Program:
         return profile(self, n, arguments)
 
     def __del__(self) -> None:
-        if sys.is_finalizing():  # the tables and the compiled code go too
+        if sys is None or sys.is_finalizing():  # the tables and the compiled code go too
             return
         held, self.held = getattr(self, "held", []), []
         for slot in held:

@@ -18,6 +18,7 @@ from ..dispatch import CONTEXT
 from ..engine.entry import entries
 from ..engine.layout import (
     DEAD_OP,
+    EVENT_WORDS,
     EXTERNAL,
     NO_ROW,
     SPOILED_OUTSIDE,
@@ -55,9 +56,10 @@ def user_line() -> str | None:
 
 def words_at(address: int, count: int) -> np.ndarray:
     """A copy of `count` words at an address."""
-    if count == 0:
-        return np.zeros(0, np.int64)
-    return np.frombuffer((ctypes.c_int64 * count).from_address(address), np.int64).copy()
+    words = np.empty(count, np.int64)
+    if count:
+        ctypes.memmove(words.ctypes.data, address, words.nbytes)
+    return words
 
 
 class Recording:
@@ -74,7 +76,7 @@ class Recording:
     blocks : numpy.ndarray
         (address, size class) of the blocks of memory taken; after `run`.
     events : numpy.ndarray
-        (event, slot) pairs about gradients; after `run`.
+        Lines of EVENT_WORDS about gradients; after `run`.
     """
 
     lock = threading.RLock()
@@ -85,7 +87,7 @@ class Recording:
         self.thread = threading.get_ident()
         self.log = np.zeros(0, np.int64)
         self.blocks: Any = np.zeros((0, 2), np.int64)
-        self.events: Any = np.zeros((0, 2), np.int64)
+        self.events: Any = np.zeros((0, EVENT_WORDS), np.int64)
         self.first_row = first_row
         self.boundary = 0  # row of the tape at which a walk back to chosen tensors stops
         self.made: list[Any] = []  # whose lasting memory has been made during the step
@@ -126,8 +128,9 @@ class Recording:
         with Recording.lock:
             if store.recording is not None:
                 return function()  # a compiled function within one that is being recorded is part of it
-            for name in ("copy", "clear", "count"):
-                store.set_field(f"{name}_kernel", program_rows.address(name))
+            if store.field("count_kernel") == 0:
+                for name in ("copy", "clear", "count"):
+                    store.set_field(f"{name}_kernel", program_rows.address(name))
             if entries.begin_recording(CONTEXT, self.number, self.first_row) != 0:
                 raise Spoiled("has no memory for its log")
             self.first_row = store.field("first_row")
@@ -145,7 +148,8 @@ class Recording:
     def _collect(self) -> None:
         self.log = words_at(store.field("records"), store.field("log_words"))
         self.blocks = words_at(store.field("blocks"), 2 * store.field("block_count")).reshape(-1, 2)
-        self.events = words_at(store.field("events"), 2 * store.field("event_count")).reshape(-1, 2)
+        count = store.field("event_count")
+        self.events = words_at(store.field("events"), EVENT_WORDS * count).reshape(count, EVENT_WORDS)
         spoiled = store.field("spoiled")
         if spoiled and self.spoiled is None:
             walked = "walks back over operations from before the step"
@@ -170,11 +174,11 @@ class Recording:
 
     def escaped(self, expected: dict[int, int]) -> list[int]:
         """Slots with memory of the recording that have more handles than expected."""
-        slots = store.slot_table[: store.field("slot_count")]
-        mine = store.storage_table["owner"][: store.field("storage_count")] == self.number
-        held = np.flatnonzero((slots["handles"] > 0) & (slots["storage"] > 0))
-        held = held[mine[slots["storage"][held]]]
-        return [int(s) for s in held if int(slots["handles"][s]) > expected.get(int(s), 0)]
+        slots = store.slot_table[: store.field("slot_top")]
+        mine = store.storage_table["owner"][: store.field("storage_top")] == self.number
+        held = np.flatnonzero(mine[slots["storage"]])
+        counts = slots["handles"][held].tolist()
+        return [s for s, n in zip(held.tolist(), counts, strict=True) if n > expected.get(s, 0)]
 
     def release(self) -> None:
         """Give the memory back: storages still in use keep theirs, as if it had never been recorded."""

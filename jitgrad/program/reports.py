@@ -7,6 +7,7 @@ before anything runs.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy as np
 from ..functions import _indices, losses
 from ..functions._checks import REFUSALS
 from ..kernels.abi import R_ATTRS
-from .rows import Row, View, attributes
+from .rows import Row, View, attributes, decode
+from .survey import Survey
 
 VALUE_CHECK = "within"
 CLASS_LOSSES = ("cross_entropy_mean", "nll_gather")
@@ -31,8 +33,8 @@ class Reports:
 
     Parameters
     ----------
-    rows : list of Row
-        As recorded; their words are changed to name cells of the program's own.
+    survey : Survey
+        Of the records; those that report are changed to name cells of the program's own.
     arguments : list of dict
         Where the arguments were, see `Program`.
 
@@ -42,19 +44,15 @@ class Reports:
         Arguments whose values are looked at before a replay.
     """
 
-    def __init__(self, rows: list[Row], arguments: list[dict[str, Any]]) -> None:
-        spans = _report_memory()
-        places = []
-        for row in rows:
-            begin = int(row.words[R_ATTRS])
-            for k, word in enumerate(attributes(row.words) if begin else ()):
-                if any(first <= word < last for first, last in spans):
-                    places.append((row, begin + k))
+    def __init__(self, survey: Survey, arguments: list[dict[str, Any]]) -> None:
+        places = list(_reporting(survey))
         self.cells = np.zeros((len(places), CELL_WORDS), np.int64)
         self.checks: list[list[int]] = []
         self._ops: dict[int, str] = {}
-        for k, (row, place) in enumerate(places):
-            cell = int(self.cells[k].ctypes.data)
+        self._late: list[tuple[int, int, int]] = []  # records (begin, end) after which a cell is looked at
+        first = self.cells.ctypes.data
+        for k, (row, place, begin) in enumerate(places):
+            cell = first + 8 * CELL_WORDS * k
             row.words[place] = cell
             if row.variant != 0 or row.op == "mse_loss":
                 continue
@@ -63,16 +61,18 @@ class Reports:
                 self.checks.append(check)
             else:
                 self._ops[cell] = row.op
+                self._late.append((begin, begin + len(row.words), cell))
+        self._named = set(self._ops.values())
 
     def cell_of(self, row: Row) -> int:
         """The address of the cell to look at after a row, or 0."""
-        if not self._ops or row.variant != 0 or not row.words[R_ATTRS]:
+        if row.variant != 0 or row.op not in self._named or not row.words[R_ATTRS]:
             return 0
-        return next((int(w) for w in attributes(row.words) if int(w) in self._ops), 0)
+        return next((w for w in attributes(row.words).tolist() if w in self._ops), 0)
 
     def split(self, rows: list[Row], first: int, last: int) -> Iterator[tuple[int, int, int]]:
         """Rows ``first .. last`` in parts that end where a cell is to be looked at, with its address or 0."""
-        for k in range(first, last):
+        for k in range(first, last) if self._ops else ():
             cell = self.cell_of(rows[k])
             if cell:
                 yield first, k + 1, cell
@@ -80,19 +80,36 @@ class Reports:
         if first < last:
             yield first, last, 0
 
+    def split_log(self, words: int, first_seen: int) -> list[tuple[int, int, int]]:
+        """A log in parts, as `split`: words ``first .. last`` and a cell or 0.
+
+        Cells are marked as `mark_late` does; `first_seen` is a word of the first row that changes what can be seen.
+        """
+        parts = []
+        first = 0
+        for begin, end, cell in self._late:
+            self.cells[self._number(cell), LATE] = first_seen < begin
+            parts.append((first, end, cell))
+            first = end
+        return [*parts, (first, words, 0)] if first < words else parts
+
+    def _number(self, cell: int) -> int:
+        return (cell - self.cells.ctypes.data) // (8 * CELL_WORDS)
+
     def mark_late(self, rows: list[Row], is_seen: Callable[[View], bool]) -> None:
         """Note for each cell whether rows before it change memory that can be seen from outside."""
         late = False
+        if not self._ops:
+            return
         for row in rows:
             cell = self.cell_of(row)
             if cell:
-                k = (cell - self.cells.ctypes.data) // (8 * CELL_WORDS)
-                self.cells[k, LATE] = late
+                self.cells[self._number(cell), LATE] = late
             late = late or any(is_seen(w) and w.numel for w in row.writes)
 
     def error(self, cell: int) -> Exception:
         """What a cell says."""
-        words = self.cells[(cell - self.cells.ctypes.data) // (8 * CELL_WORDS)]
+        words = self.cells[self._number(cell)]
         op = self._ops[cell]
         words[BAD] = 0
         if op == VALUE_CHECK:
@@ -111,6 +128,17 @@ def _report_memory() -> tuple[tuple[int, int], ...]:
     indices, loss = _indices._REPORTS_AT, losses.REPORT_ADDRESS
     size = 8 * _indices.REPORTS * _indices.REPORT_WORDS
     return (indices, indices + size), (loss, loss + 8 * len(losses.REPORT))
+
+
+def _reporting(survey: Survey) -> Iterator[tuple[Row, int, int]]:
+    """The rows that report, each with its word that says where, and the word at which it begins."""
+    (first, last), (begin, end) = _report_memory()
+    values, edges = survey.values, survey.edges
+    inside = ((values >= first) & (values < last)) | ((values >= begin) & (values < end))
+    for at in survey.attributes[inside].tolist():
+        k = bisect.bisect_right(edges, at)
+        start, end = edges[k - 1], edges[k]
+        yield decode(survey.log[start:end]), at - start, start
 
 
 def _direct(row: Row, arguments: list[dict[str, Any]]) -> list[int] | None:

@@ -1,12 +1,13 @@
 """Call records as objects: which kernel, what it reads, what it writes.
 
-Rewrites and pictures of a program are written on these; replay itself knows only the records' words.
+Rewrites and pictures of a program are written on these; replay itself knows only the records' words. A recording
+is to cost no more than a few steps, so words become Python's integers all at once, and only when somebody asks.
 """
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -61,92 +62,167 @@ class View(NamedTuple):
     @property
     def is_dense(self) -> bool:
         """Whether it names every byte that it spans."""
-        places = math.prod(n for n, s in zip(self.shape, self.strides, strict=True) if s)
-        return self.end - self.begin == places * self.itemsize
+        return self.end - self.begin == _places(self.shape, self.strides) * self.itemsize
 
     def touches(self, other: View) -> bool:
         """Whether the two may have bytes in common."""
         return self.begin < other.end and other.begin < self.end
 
+    def at(self, address: int) -> View:
+        """The same array at another address."""
+        by = address - self.address
+        place, _, itemsize, shape, strides, begin, end = self
+        return _new(View, (place, address, itemsize, shape, strides, begin + by, end + by))
+
+
+_new = tuple.__new__  # without the way through a named tuple's own, in Python
+
+
+@functools.lru_cache(4096)
+def _places(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    """How many elements there are, repeated ones once."""
+    return math.prod(n for n, s in zip(shape, strides, strict=True) if s)
+
+
+@functools.lru_cache(4096)
+def _span(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, int]:
+    """The first element's place and one past that of the last, counted from the one at the address."""
+    if 0 in shape:
+        return 0, 0
+    ends = [(n - 1) * s for n, s in zip(shape, strides, strict=True)]
+    return sum(e for e in ends if e < 0), sum(e for e in ends if e > 0) + 1
+
 
 def view(place: int, address: int, itemsize: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> View:
     """A view with the bytes that it spans."""
-    low = high = 0
-    for n, s in zip(shape, strides, strict=True):
-        if n == 0:
-            return View(place, address, itemsize, shape, strides, address, address)
-        if s > 0:
-            high += (n - 1) * s
-        else:
-            low += (n - 1) * s
-    return View(
-        place, address, itemsize, shape, strides, address + low * itemsize, address + (high + 1) * itemsize
-    )
+    low, high = _span(shape, strides)
+    begin, end = address + low * itemsize, address + high * itemsize
+    return _new(View, (place, address, itemsize, shape, strides, begin, end))
 
 
-class Row(NamedTuple):
-    """One call record."""
-
-    words: np.ndarray
-    kernel: str  # "<operation>.<variant>.<dtype>", "update.<rule>.<dtype>" or "program.<name>"
-    reads: tuple[View, ...]
-    writes: tuple[View, ...]
-    chain: tuple[Row, ...] = ()  # of a row that runs others strip by strip: those rows, whole,
-    inner: tuple[tuple[Row, int], ...] = ()  # their strips, with the address where each lies,
-    blocks: tuple[np.ndarray, ...] = ()  # and the memory they lie in
-
-    @property
-    def op(self) -> str:
-        """Name of the operation, rule or program row."""
-        parts = self.kernel.split(".")
-        return parts[1] if parts[0] in ("update", "updates", "program") else parts[0]
-
-    @property
-    def variant(self) -> int:
-        """0 for the forward kernel of an operation, 1 and more for its backward ones; -1 for other rows."""
-        parts = self.kernel.split(".")
-        return -1 if parts[0] in ("update", "updates", "program") else int(parts[1])
+Views = tuple[View, ...]
 
 
-def rows_of(log: np.ndarray) -> Iterator[Row]:
+class Row:
+    """One call record.
+
+    Attributes
+    ----------
+    words : numpy.ndarray
+        The record itself.
+    kernel : str
+        ``<operation>.<variant>.<dtype>``, ``update.<rule>.<dtype>``, ``updates...`` or ``program.<name>``.
+    op : str
+        Name of the operation, rule or program row.
+    variant : int
+        0 for the forward kernel of an operation, 1 and more for its backward ones; -1 for other rows.
+    reads, writes : tuple of View
+        Its arrays; taken from the words when they are first asked for, if not given.
+    chain : tuple of Row
+        Of a row that runs others strip by strip: those rows, whole.
+    inner : tuple of (Row, int)
+        Their strips, with the address where each lies.
+    blocks : tuple of numpy.ndarray
+        The memory that the strips lie in.
+    """
+
+    __slots__ = ("blocks", "chain", "inner", "kernel", "op", "reads", "variant", "words", "writes")
+    reads: Views
+    writes: Views
+
+    def __init__(
+        self,
+        words: np.ndarray,
+        kernel: str,
+        reads: Views | None = None,
+        writes: Views | None = None,
+        chain: tuple[Row, ...] = (),
+        inner: tuple[tuple[Row, int], ...] = (),
+        blocks: tuple[np.ndarray, ...] = (),
+    ) -> None:
+        self.words, self.kernel = words, kernel
+        self.op, self.variant = _op_and_variant(kernel)
+        self.chain, self.inner, self.blocks = chain, inner, blocks
+        if reads is not None and writes is not None:
+            self.reads, self.writes = reads, writes
+
+    def __getattr__(self, name: str) -> Views:
+        if name not in ("reads", "writes"):
+            raise AttributeError(name)
+        self.reads, self.writes = _views(self.kernel, self.words.tolist())
+        return self.reads if name == "reads" else self.writes
+
+    def moved(self, old: View, address: int) -> Row:
+        """The row with the block `old` at `address` instead; itself when it has nothing there."""
+        begin, end = old.begin, old.end
+        inside = [v for v in (*self.reads, *self.writes) if begin <= v.begin and v.end <= end]
+        if not inside:
+            return self
+        by = address - begin
+        words = self.words.copy()
+        for v in {v.place: v for v in inside}.values():
+            words[v.place] = v.address + by
+
+        def shifted(views: Views) -> Views:
+            return tuple(v.at(v.address + by) if begin <= v.begin and v.end <= end else v for v in views)
+
+        return Row(words, self.kernel, shifted(self.reads), shifted(self.writes))
+
+
+@functools.cache
+def _op_and_variant(kernel: str) -> tuple[str, int]:
+    first, second, *_ = kernel.split(".")
+    return (second, -1) if first in ("update", "updates", "program") else (first, int(second))
+
+
+def rows_of(log: np.ndarray) -> list[Row]:
     """The rows of a log of records lying one behind the other."""
-    at = 0
-    while at < len(log):
-        words = log[at : at + int(log[at + R_WORDS])]
-        yield decode(words)
-        at += len(words)
+    words, rows, at = memoryview(log), [], 0
+    while at < len(words):
+        end = at + words[at + R_WORDS]
+        rows.append(Row(log[at:end], compiler.name_of(words[at + R_KERNEL])))
+        at = end
+    return rows
 
 
 def decode(words: np.ndarray) -> Row:
     """The row of one record."""
-    name = compiler.name_of(int(words[R_KERNEL]))
-    layout = int(words[R_LAYOUT])
+    return Row(words, compiler.name_of(int(words[R_KERNEL])))
+
+
+def _views(name: str, words: list[int]) -> tuple[Views, Views]:
+    """What a record reads and what it writes."""
+    layout = words[R_LAYOUT]
     if layout == PLAIN:
-        return Row(words, name, *_plain(name, words))
+        return _plain(name, words)
     if layout == ARRAYS:
-        return Row(words, name, *_arrays(name, words))
-    return Row(words, name, *_nest(name, words))
+        return _arrays(name, words)
+    return _nest(name, words)
 
 
 def _dtype_size(name: str) -> int:
     return ITEM_SIZES[DTYPE_NAMES.index(name.rsplit(".", 1)[1])]
 
 
-def _nest(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View, ...]]:
+def _nest(name: str, words: list[int]) -> tuple[Views, Views]:
     """Streams of a nest: the outputs come first."""
-    dims = int(words[R_DIMS])
-    shape = tuple(int(n) for n in words[N_SIZES : N_SIZES + dims])
-    sizes = _stream_sizes(name, int(words[R_COUNT]))
-    views = []
-    for k in range(int(words[R_COUNT])):
-        at = N_STREAMS + k * STREAM_WORDS
-        strides = tuple(int(s) for s in words[at + 1 : at + 1 + dims])
-        views.append(view(at, int(words[at]), sizes[k], shape, strides))
+    dims, count = words[R_DIMS], words[R_COUNT]
+    sizes, outputs = streams(name, count)
+    shape = tuple(words[N_SIZES : N_SIZES + dims])
+    places = range(N_STREAMS, N_STREAMS + count * STREAM_WORDS, STREAM_WORDS)
+    views = tuple(
+        view(at, words[at], size, shape, tuple(words[at + 1 : at + 1 + dims]))
+        for at, size in zip(places, sizes, strict=False)
+    )
+    reads, writes = views[outputs:], views[:outputs]
+    return (reads + writes if words[R_FLAGS] & FLAG_ACCUMULATE else reads), writes
+
+
+@functools.cache
+def streams(name: str, count: int) -> tuple[list[int], int]:
+    """Bytes of an element of each stream of a nest, and how many of them are outputs."""
     outputs = 1 + len(UPDATES[name.split(".")[1]].state) if name.startswith("update.") else 1
-    reads = tuple(views[outputs:])
-    if int(words[R_FLAGS]) & FLAG_ACCUMULATE:
-        reads += tuple(views[:outputs])
-    return reads, tuple(views[:outputs])
+    return _stream_sizes(name, count), outputs
 
 
 def _stream_sizes(name: str, count: int) -> list[int]:
@@ -171,86 +247,88 @@ def _stream_sizes(name: str, count: int) -> list[int]:
     return [own, *[operand.get(n, result) for n in read]][:count]
 
 
-def _arrays(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View, ...]]:
-    """Arrays of a record: forward has operands, outputs; backward also cotangents and gradients."""
+@functools.cache
+def array_kinds(name: str, count: int) -> tuple[int, int, frozenset[int]]:
+    """First array that is written, one past the last, and which operands are written, too."""
     op, variant, _ = name.split(".")
-    count = int(words[R_COUNT])
-    outputs = BY_NAME[op].outputs
-    inputs = count - outputs if variant == "0" else (count - 2 * outputs) // 2
-    written = range(inputs, count) if variant == "0" else range(count - inputs, count)
+    outputs, operands = BY_NAME[op].outputs, BY_NAME[op].operands
+    if variant != "0":
+        return count - (count - 2 * outputs) // 2, count, frozenset()
+    inputs = count - outputs
+    return inputs, count, frozenset(k for k in range(inputs) if operands[k : k + 1] in WRITTEN_OPERANDS)
+
+
+def _arrays(name: str, words: list[int]) -> tuple[Views, Views]:
+    """Arrays of a record: forward has operands, outputs; backward also cotangents and gradients."""
+    first, count, both = array_kinds(name, words[R_COUNT])
     reads, writes = [], []
     for k in range(count):
-        if not words[A_ARRAYS + k * ARRAY_WORDS + ARRAY_ADDRESS]:
+        at = A_ARRAYS + k * ARRAY_WORDS
+        address = words[at + ARRAY_ADDRESS]
+        if not address:
             continue  # absent: its other words may be left over from another record
-        array = _array(words, k)
-        if k in written:
+        dims = words[at + ARRAY_DIMS]
+        shape = tuple(words[at + ARRAY_SHAPE : at + ARRAY_SHAPE + dims])
+        strides = tuple(words[at + ARRAY_STRIDES : at + ARRAY_STRIDES + dims])
+        array = view(at + ARRAY_ADDRESS, address, ITEM_SIZES[words[at + ARRAY_DTYPE]], shape, strides)
+        if k >= first:
             writes.append(array)
         else:
             reads.append(array)
-            if variant == "0" and BY_NAME[op].operands[k : k + 1] in WRITTEN_OPERANDS:
+            if k in both:
                 writes.append(array)
     return tuple(reads), tuple(writes)
 
 
-def _array(words: np.ndarray, k: int) -> View:
-    at = A_ARRAYS + k * ARRAY_WORDS
-    dims = int(words[at + ARRAY_DIMS])
-    shape = tuple(int(n) for n in words[at + ARRAY_SHAPE : at + ARRAY_SHAPE + dims])
-    strides = tuple(int(n) for n in words[at + ARRAY_STRIDES : at + ARRAY_STRIDES + dims])
-    size = ITEM_SIZES[int(words[at + ARRAY_DTYPE])]
-    return view(at + ARRAY_ADDRESS, int(words[at + ARRAY_ADDRESS]), size, shape, strides)
+def _flat(words: list[int], place: int, itemsize: int, count: int) -> View:
+    """Elements one behind the other."""
+    address = words[place]
+    return _new(View, (place, address, itemsize, (count,), (1,), address, address + count * itemsize))
 
 
-def _bytes(words: np.ndarray, place: int, size: int) -> View:
-    return view(place, int(words[place]), 1, (size,), (1,))
-
-
-def _plain(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View, ...]]:
+def _plain(name: str, words: list[int]) -> tuple[Views, Views]:
     if name.startswith("updates."):
         return _updates(name, words)
     kind = name.split(".")[1]
     if kind == "copy":
-        size = int(words[program_rows.COPY_BYTES])
-        source = _bytes(words, program_rows.COPY_SOURCE, size)
-        return (source,), (_bytes(words, program_rows.COPY_TARGET, size),)
+        size = words[program_rows.COPY_BYTES]
+        source = _flat(words, program_rows.COPY_SOURCE, 1, size)
+        return (source,), (_flat(words, program_rows.COPY_TARGET, 1, size),)
     if kind == "clear":
-        return (), (_bytes(words, program_rows.CLEAR_TARGET, int(words[program_rows.CLEAR_BYTES])),)
+        return (), (_flat(words, program_rows.CLEAR_TARGET, 1, words[program_rows.CLEAR_BYTES]),)
     if kind == "count":
         first = program_rows.COUNT_FIRST
-        counters = int(words[program_rows.COUNT_COUNTERS])
-        views = tuple(_bytes(words, first + k, 8) for k in range(counters))
+        counters = words[program_rows.COUNT_COUNTERS]
+        views = tuple(_flat(words, first + k, 1, 8) for k in range(counters))
         return views, views
     if kind == "sums":
         return _sums(name, words)
     return (), ()
 
 
-def _sums(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View, ...]]:
+def _sums(name: str, words: list[int]) -> tuple[Views, Views]:
     """The targets; nothing else touches the memory of their other pieces."""
     size = _dtype_size(name)
-    places = [partial_sums.FIRST + k * partial_sums.WIDTH for k in range(int(words[partial_sums.COUNT]))]
-    views = tuple(
-        view(at + partial_sums.TARGET, int(words[at]), size, (int(words[at + partial_sums.NUMEL]),), (1,))
-        for at in places
-    )
-    return views, views
+    views = []
+    for k in range(words[partial_sums.COUNT]):
+        at = partial_sums.FIRST + k * partial_sums.WIDTH
+        views.append(_flat(words, at + partial_sums.TARGET, size, words[at + partial_sums.NUMEL]))
+    return tuple(views), tuple(views)
 
 
-def _updates(name: str, words: np.ndarray) -> tuple[tuple[View, ...], tuple[View, ...]]:
+def _updates(name: str, words: list[int]) -> tuple[Views, Views]:
     """Streams of all parameters of a joint update."""
-    _, rule, dtype = name.split(".")
-    size = ITEM_SIZES[DTYPE_NAMES.index(dtype)]
-    outputs = 1 + len(UPDATES[rule].state)
+    _, rule, _ = name.split(".")
+    size = _dtype_size(name)
+    width, streams, outputs = updates_row.width(rule), updates_row.streams(rule), 1 + len(UPDATES[rule].state)
     reads: list[View] = []
     writes: list[View] = []
-    for k in range(int(words[updates_row.COUNT])):
-        at = updates_row.FIRST + k * updates_row.width(rule)
-        reads.append(_bytes(words, at, 8))
-        numel = int(words[at + updates_row.NUMEL])
-        for s in range(updates_row.streams(rule)):
-            place = at + updates_row.STREAMS + s
-            stream = view(place, int(words[place]), size, (numel,), (1,))
-            (writes if s < outputs else reads).append(stream)
+    for k in range(words[updates_row.COUNT]):
+        at = updates_row.FIRST + k * width
+        numel, first = words[at + updates_row.NUMEL], at + updates_row.STREAMS
+        views = [_flat(words, place, size, numel) for place in range(first, first + streams)]
+        writes += views[:outputs]
+        reads += [_flat(words, at, 1, 8), *views[outputs:]]
     return tuple(reads), tuple(writes)
 
 

@@ -24,6 +24,7 @@ from ..dtypes import dtype
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
 from ..store import store
+from .drawn import random_states
 from .recording import Spoiled
 from .tree import PLAIN
 
@@ -158,8 +159,16 @@ class World:
                 self._visit(self._waiting.pop())
             if len(self._words) == count:
                 break
-        self._sources += _random_states()
+        self._sources += random_states()
+        self.has_lent = False  # whether arrays have been forgotten
         del self._seen, self._waiting, self._known
+
+    def renewed(self) -> World:
+        """The same world, which still holds, with random states as they are now."""
+        again: World = object.__new__(World)
+        again.__dict__ |= self.__dict__
+        again._sources = [(source, source()) for source, _ in self._sources]
+        return again
 
     @property
     def is_empty(self) -> bool:
@@ -200,7 +209,9 @@ class World:
         """Arrays that program `number` made tensors on need no look: a replay uses their memory."""
         owners = store.storage_table["owner"]
         lent = {id(x) for storage, x in store.externals.items() if owners[storage] == number}
-        self._copies = [c for c in self._copies if id(c[0]) not in lent]
+        kept = [c for c in self._copies if id(c[0]) not in lent]
+        self.has_lent = self.has_lent or len(kept) < len(self._copies)
+        self._copies = kept
 
     # finding -----------------------------------------------------------------------------------------
 
@@ -361,24 +372,6 @@ class World:
             self._attributes(vars(optimizer))
         if users or "param_groups" in self._words:
             self._waiting += optimizer.param_groups
-
-
-def _random_states() -> list[tuple[Callable[[], Any], Any]]:
-    """Where the global generators of Python and NumPy stand."""
-    found: list[tuple[Callable[[], Any], Any]] = [(_python_state, _python_state())]
-    if "numpy.random" in sys.modules:
-        found.append((_numpy_state, _numpy_state()))
-    return found
-
-
-def _python_state() -> Any:
-    _version, numbers, gauss = random.getstate()
-    return numbers[-1], numbers[0], gauss
-
-
-def _numpy_state() -> Any:
-    _, keys, position, has_gauss, gauss = np.random.get_state()  # type: ignore[misc]
-    return int(keys[0]), position, has_gauss, gauss
 
 
 def _same_items(value: Any, copy: list) -> bool:

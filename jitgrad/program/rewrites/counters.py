@@ -16,15 +16,27 @@ def merge_counters(rows: list[Row], facts: Facts) -> list[Row]:
     counted: list[View] = []
     since: set[int] = set()  # blocks touched after it, or counted there
     for row in rows:
-        blocks = {facts.block(v.address) for v in (*row.reads, *row.writes)}
-        if row.kernel != "program.count":
+        is_counter = row.kernel == "program.count"
+        if place < 0 and not is_counter:
             merged.append(row)
-        elif place >= 0 and not blocks & since:
+            continue
+        blocks = {facts.block(v.address) for v in row.writes}
+        if not is_counter:
+            merged.append(row)
+            blocks |= {facts.block(v.address) for v in row.reads}
+        elif place >= 0 and blocks.isdisjoint(since):
             counted += row.writes
-            words = program_rows.record("count", [len(counted), *[v.address for v in counted]])
-            merged[place] = decode(np.array(words, np.int64))
         else:
+            _put(merged, place, counted)
             place, counted, since = len(merged), list(row.writes), set()
             merged.append(row)
         since |= blocks
+    _put(merged, place, counted)
     return merged
+
+
+def _put(rows: list[Row], place: int, counted: list[View]) -> None:
+    """Let the row at a place count all of these."""
+    if len(counted) > len(rows[place].writes if counted else ()):
+        words = program_rows.record("count", [len(counted), *[v.address for v in counted]])
+        rows[place] = decode(np.array(words, np.int64))

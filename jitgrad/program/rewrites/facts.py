@@ -26,6 +26,8 @@ class Facts:
         of leaves.
     reports : callable
         Whether a row may find something wrong, and so must run though nothing reads what it writes.
+    overlaps : callable
+        Whether there was memory from outside between two addresses. It may be free by now.
 
     Attributes
     ----------
@@ -39,12 +41,15 @@ class Facts:
         blocks: Iterable[int],
         kept: Iterable[tuple[int, int]],
         reports: Callable[[Row], bool],
+        overlaps: Callable[[int, int], bool] = lambda begin, end: False,
     ) -> None:
         self.outside = outside
+        self.overlaps = overlaps
         self.reports = reports
         self.partial_sums = True
         self._zero = 0
         self._blocks = sorted(blocks)
+        self._known: dict[int, int] = {}  # answers of `block`
         self.kept: dict[int, list[tuple[int, int]]] = {}
         for span in kept:
             self.kept.setdefault(self.block(span[0]), []).append(span)
@@ -52,18 +57,19 @@ class Facts:
 
     def block(self, address: int) -> int:
         """What distinguishes the block or storage of an address: views of two different ones never overlap."""
-        storage = self.outside(address)
-        if storage:
-            return -storage
-        k = bisect_right(self._blocks, address) - 1
-        return self._blocks[k] if k >= 0 else 0
+        known = self._known.get(address)
+        if known is None:
+            storage = self.outside(address)
+            k = bisect_right(self._blocks, address) - 1
+            known = self._known[address] = -storage if storage else self._blocks[k] if k >= 0 else 0
+        return known
 
     def is_kept(self, view: View) -> bool:
         """Whether what is written there matters after the replay."""
-        if self.outside(view.address):
+        block = self.block(view.address)
+        if block < 0:
             return True
-        spans = self.kept.get(self.block(view.address), ())
-        return any(view.begin < end and begin < view.end for begin, end in spans)
+        return any(view.begin < end and begin < view.end for begin, end in self.kept.get(block, ()))
 
     @property
     def zero(self) -> int:
@@ -74,9 +80,15 @@ class Facts:
 
     def new_block(self, size: int) -> int:
         """The address of more memory for the program."""
-        memory = np.zeros(size + ALIGNMENT, np.uint8)
-        memory = memory[-memory.ctypes.data % ALIGNMENT :][:size]
+        taken = []  # what lies where something from outside was while the program was recorded
+        while True:
+            memory = np.zeros(size + ALIGNMENT, np.uint8)
+            memory = memory[-memory.ctypes.data % ALIGNMENT :][:size]
+            address = memory.ctypes.data
+            if not self.overlaps(address, address + size):
+                break
+            taken.append(memory)
         self.extra.append(memory)
-        address = memory.ctypes.data
         self._blocks.insert(bisect_right(self._blocks, address), address)
+        self._known.clear()
         return address

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..rows import Row, View, decode
+from ..rows import Row, View
 from .facts import Facts
 
 MOST_ROWS = 256  # how far to look for the last use of a value
@@ -11,13 +11,7 @@ MOST_BYTES = 64 << 20  # values larger than this stay where they are
 
 def moved(row: Row, old: View, address: int) -> Row:
     """The row with the block `old` at `address` instead."""
-    words = row.words.copy()
-    changed = False
-    for view in (*row.reads, *row.writes):
-        if old.begin <= view.begin and view.end <= old.end:
-            words[view.place] += address - old.begin
-            changed = True
-    return decode(words) if changed else row
+    return row.moved(old, address)
 
 
 def move_result(rows: list[Row], k: int, facts: Facts, place: int) -> None:

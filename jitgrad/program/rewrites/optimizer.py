@@ -5,47 +5,41 @@ from __future__ import annotations
 import numpy as np
 
 from ...kernels import updates_row
-from ...kernels.abi import NEST_CONTIGUOUS, R_ATTRS, R_LAYOUT
-from ..rows import Row, decode
+from ...kernels.abi import NEST_CONTIGUOUS, R_LAYOUT
+from ..rows import Row, attributes, decode
 from .facts import Facts
 
 
 def merge_updates(rows: list[Row], facts: Facts) -> list[Row]:
     """Join neighbouring updates by one rule with one set of hyper-parameters."""
     merged: list[Row] = []
-    run: list[Row] = []
+    run: list[tuple[Row, int]] = []  # updates that join, with the addresses of their step counts
+    common: tuple[str, int] | None = None  # what they have in common: rule and hyper-parameters
     for row in rows:
-        if run and not _joins(run[0], row):
-            merged += _joined(run)
-            run = []
-        if _is_flat_update(row):
-            run.append(row)
-        else:
+        if not _is_flat_update(row):
+            merged += _joined(run, common)
+            run, common = [], None
             merged.append(row)
-    return merged + _joined(run)
+            continue
+        hyper, step = attributes(row.words)[:2].tolist()
+        if common != (row.kernel, hyper):
+            merged += _joined(run, common)
+            run, common = [], (row.kernel, hyper)
+        run.append((row, step))
+    return merged + _joined(run, common)
 
 
 def _is_flat_update(row: Row) -> bool:
     return row.kernel.startswith("update.") and int(row.words[R_LAYOUT]) == NEST_CONTIGUOUS
 
 
-def _joins(first: Row, row: Row) -> bool:
-    if not _is_flat_update(row) or row.kernel != first.kernel:
-        return False
-    return int(_attributes(row)[0]) == int(_attributes(first)[0])
-
-
-def _attributes(row: Row) -> np.ndarray:
-    return row.words[int(row.words[R_ATTRS]) :]
-
-
-def _joined(run: list[Row]) -> list[Row]:
-    if len(run) < 2:
-        return run
-    _, rule, dtype = run[0].kernel.split(".")
-    hyper = int(_attributes(run[0])[0])
+def _joined(run: list[tuple[Row, int]], common: tuple[str, int] | None) -> list[Row]:
+    if common is None or len(run) < 2:
+        return [row for row, _ in run]
+    kernel, hyper = common
+    _, rule, dtype = kernel.split(".")
     parts = []
-    for row in run:
+    for row, step in run:
         views = (*row.writes, *row.reads)
-        parts.append((int(_attributes(row)[1]), views[0].numel, [v.address for v in views]))
+        parts.append((step, views[0].numel, [v.address for v in views]))
     return [decode(np.array(updates_row.record(rule, dtype, hyper, parts), np.int64))]

@@ -19,7 +19,8 @@ class Uses:
                 self._rows.setdefault(block, []).append(k)
 
     def _blocks(self, row: Row) -> set[int]:
-        return {self._facts.block(v.address) for v in (*row.reads, *row.writes)}
+        block = self._facts.block
+        return {block(v.address) for v in (*row.reads, *row.writes)}
 
     def of(self, view: View) -> list[int]:
         """The rows that touch the block of a view."""

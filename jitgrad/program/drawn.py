@@ -1,0 +1,70 @@
+"""Where the generators of Python and NumPy stand that everybody shares: a step must not draw from them."""
+
+from __future__ import annotations
+
+import ctypes
+import random
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Source = Callable[[], Any]  # says where a generator stands
+
+MT_WORDS = 624  # of a Mersenne twister; its position among them follows
+
+
+def random_states() -> list[tuple[Source, Any]]:
+    """Where the global generators stand."""
+    found: list[tuple[Source, Any]] = [(_python_state, _python_state())]
+    if "numpy.random" in sys.modules:
+        found.append((_numpy_state, _numpy_state()))
+    return found
+
+
+def _python_state() -> Any:
+    _version, numbers, gauss = random.getstate()
+    return numbers[-1], numbers[0], gauss
+
+
+class _Numpy:
+    """NumPy's generator, which takes long to describe itself: what is known is asked for in its memory.
+
+    Only the second number of a pair of normal ones comes without a change there. So the whole state is asked for
+    when there was one, and when the memory has changed.
+    """
+
+    def __init__(self) -> None:
+        self._generator: Any = None
+        self._words: Any = None  # its memory
+        self._last: Any = None  # what the memory said when there was no number left of a pair
+
+    def __call__(self) -> Any:
+        generator = np.random.mtrand._rand._bit_generator  # type: ignore[attr-defined]
+        if generator is not self._generator:
+            self._generator, self._last = generator, None
+            twister = type(generator) is np.random.MT19937
+            place = generator.ctypes.state_address if twister else 0
+            self._words = (ctypes.c_uint32 * (MT_WORDS + 1)).from_address(place) if twister else None
+        if self._words is None:
+            return _told()
+        now = self._words[MT_WORDS], self._words[0]
+        if now == self._last:
+            return *now, 0, 0.0
+        state = _told()
+        self._last = None if state[2] else now
+        return state
+
+
+def _told() -> Any:
+    """What NumPy says."""
+    state: Any = np.random.get_state(legacy=False)
+    numbers, left = state["state"], state["has_gauss"]
+    gauss = state["gauss"] if left else 0.0
+    if state["bit_generator"] == "MT19937":
+        return numbers["pos"], int(numbers["key"][0]), left, gauss
+    return repr(numbers), 0, left, gauss
+
+
+_numpy_state = _Numpy()
