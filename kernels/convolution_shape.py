@@ -8,6 +8,7 @@ front. Weights are (filters, channels / groups, kernel depth, height, width) in 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -110,7 +111,8 @@ def _three(values: Sequence[int], missing: int) -> tuple[int, ...]:
 # batches ------------------------------------------------------------------------------------------
 
 
-def _again(words: Sequence[int], dtype: int, batch: int) -> Layout:
+@functools.lru_cache(maxsize=64)
+def _again(words: tuple[int, ...], dtype: int, batch: int) -> Layout:
     """The layout of the same convolution of another number of images."""
 
     def of(*names: str) -> list[int]:
@@ -131,12 +133,12 @@ def _again(words: Sequence[int], dtype: int, batch: int) -> Layout:
 def narrowed(words: Sequence[int], strip: Strip) -> list[int]:
     """The attribute words for some of the images."""
     images = int(words[PLACE["batch"]]) // strip.batch * strip.samples
-    return list(_again(words, strip.dtype, images).words)
+    return list(_again(tuple(words), strip.dtype, images).words)
 
 
 def workspace_of(words: Sequence[int], dtype: int) -> int:
     """Elements of the workspace, by the attribute words."""
-    return _again(words, dtype, int(words[PLACE["batch"]])).workspace
+    return _again(tuple(words), dtype, int(words[PLACE["batch"]])).workspace
 
 
 def images_together(words: Sequence[int], dtype: int) -> int:

@@ -11,7 +11,7 @@ import jitgrad as torch
 from jitgrad import nn
 from jitgrad.kernels.table import BY_NAME, OPS, SCALAR
 from jitgrad.nn import functional as F
-from jitgrad.program.rewrites import strips
+from jitgrad.program.rewrites import strip_sizes
 from jitgrad.program.rewrites.batches import _along
 from jitgrad.program.rows import view
 
@@ -63,8 +63,8 @@ def many_strips(monkeypatch):
         "GRAIN": 1,
         "LARGE": 99,
     }.items():
-        monkeypatch.setattr(strips, name, value)
-    monkeypatch.setattr(strips, "MIN_ROWS", 16)
+        monkeypatch.setattr(strip_sizes, name, value)
+    monkeypatch.setattr(strip_sizes, "MIN_ROWS", 16)
 
 
 class Case:

@@ -9,7 +9,7 @@ from compile_cases import bits, random_state, state_of
 
 import jitgrad as torch
 from jitgrad import nn
-from jitgrad.program.rewrites import REWRITES, strips
+from jitgrad.program.rewrites import REWRITES, strip_sizes
 
 SEEDS = 120
 SHAPES = [(4, 4), (4, 1), (1, 4), (4,), ()]
@@ -177,16 +177,16 @@ def layers(r, seed, compiled):
 
 @pytest.mark.parametrize("seed", range(40))
 def test_random_layers_in_strips(seed, monkeypatch):
-    monkeypatch.setattr(strips, "MIN_BYTES", 1)
-    monkeypatch.setattr(strips, "STRIP_BYTES", 2000)
+    monkeypatch.setattr(strip_sizes, "MIN_BYTES", 1)
+    monkeypatch.setattr(strip_sizes, "STRIP_BYTES", 2000)
     expected = layers(random.Random(seed), seed, False)
     assert layers(random.Random(seed), seed, True) == expected
 
 
 def test_samples_along_columns(monkeypatch):
     """For these the matrix multiply chooses its way by the number of samples, so they are not cut."""
-    monkeypatch.setattr(strips, "MIN_BYTES", 1)
-    monkeypatch.setattr(strips, "STRIP_BYTES", 2000)
+    monkeypatch.setattr(strip_sizes, "MIN_BYTES", 1)
+    monkeypatch.setattr(strip_sizes, "STRIP_BYTES", 2000)
     w = torch.randn(3, 16)
 
     def step(x):

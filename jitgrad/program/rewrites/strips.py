@@ -12,42 +12,20 @@ changes the rounding of a program; without ``partial_sums`` such rows wait until
 from __future__ import annotations
 
 import itertools
-import math
 from typing import NamedTuple
 
-import numpy as np
-
-from ...kernels import partial_sums, program_rows
-from ...kernels.abi import DTYPE_NAMES
-from ..rows import Row, View, decode
-from .batches import LINE_BYTES, Cut, Part, batch_of, cut_of, is_map, narrowed, space_of, without
+from ..rows import Row, View
+from . import strip_sizes as sizes
+from .batches import Cut, Part, batch_of, cut_of, is_map, space_of, without
 from .facts import Facts
+from .joined import joined
 from .moving import move_result
+from .strip_sizes import Link
 
-MIN_ROWS = 32  # of a matrix product in a strip: fewer would waste the multiply's tiles
-WEIGHTS = 1024  # elements of a layer's weights above which
-WEIGHTED_ROWS = 128  # a strip has at least so many rows: each strip puts the weights in order anew,
-MANY_WEIGHTS = 1 << 17  # and those of more elements than these not even for two threads
-LARGE = 1 << 16  # elements of an elementwise row that is worth cutting without a layer near
-STRIP_BYTES = 192 << 10  # what a strip's rows touch should stay in the near caches
-MIN_BYTES = 16 << 10  # a chain that touches less is not worth it
-MOST_STRIPS = 256
-LINE = 64  # elements that no two strips of a large row have a part of
-GRAIN = 4  # samples
 MOST_ROWS = 128  # of a chain
 MOST_DEFERRED = 16  # rows that a chain passes by
-SUM_SHARE = 2  # a sum is made strip by strip when the samples it is made of have so many times its elements
-SUMS_SHARE = 4  # and all sums of a chain, times the strips, are at most such a part of what the chain touches
-
 
 Span = tuple[int, int]  # first byte of a view and the one after the last
-
-
-class Link(NamedTuple):
-    """A row of a chain."""
-
-    row: Row
-    cut: Cut
 
 
 def cut_strips(rows: list[Row], facts: Facts) -> list[Row]:
@@ -104,16 +82,19 @@ class _Cutter:
         while at < len(self.rows):
             before = self.rows
             chain = self._chain_at(at, batches[at])
-            edges = _edges(chain.links, chain.batch) if len(chain.links) > 1 else []
+            edges = sizes.edges_of(chain.links, chain.batch) if len(chain.links) > 1 else []
             if len(edges) > 2:
-                done += [*_joined(chain, edges, self.facts), *chain.deferred]
+                done += [*joined(chain.links, chain.batch, edges, self.facts), *chain.deferred]
                 at = chain.end
                 for space in (link.cut.space for link in chain.links):
                     if space is not None:
                         self.spaces.setdefault((space.begin, space.end), set()).add(tuple(edges))
                 continue
             self.rows = before  # as if nothing had moved
-            at += self._pass_by(at, done)
+            # what is too little for a chain is too little for a part of it
+            end = max(chain.end if len(chain.links) > 1 else at, at + 1)
+            while at < end:
+                at += self._pass_by(at, done)
         return done
 
     def _pass_by(self, at: int, done: list[Row]) -> int:
@@ -136,12 +117,13 @@ class _Cutter:
         if self.facts.reports(row):
             return None
         cut = cut_of(row, batch)
-        if cut is None or (cut.sums and not _sums_by_strips(cut, self.facts)):
+        if cut is None or (cut.sums and not sizes.sums_by_strips(cut, self.facts)):
             return None
         space = cut.space
         if space is not None and ((space.begin, space.end) in self.whole or self.facts.is_kept(space)):
             return None
-        return Link(row, cut)
+        link = Link(row, cut)
+        return link if 2 * sizes.fewest([link], sizes.MANY_WEIGHTS) <= batch else None
 
     def _chain_at(self, at: int, batch: int) -> _Chain:
         """The chain that begins at a row.
@@ -149,15 +131,17 @@ class _Cutter:
         A row of the chain that would overwrite what another row still needs gets other memory for its result.
         """
         links: list[Link] = []
+        touched = _Touched(self.facts)
         deferred: list[Row] = []
         waiting: list[Row] = []  # put off, if another row of the chain follows
         end = at
         for k in range(at, min(at + MOST_ROWS, len(self.rows)) if batch > 1 else at):
             others = [*deferred, *waiting]
-            link = self._next(k, batch, links, others)
+            link = self._next(k, batch, links, touched, others)
             row = self.rows[k]
             if link is not None:
                 links.append(link)
+                touched.add(link.cut)
                 deferred, waiting, end = others, [], k + 1
             elif links and row.variant >= 0 and len(others) < MOST_DEFERRED and not self.facts.reports(row):
                 waiting.append(row)
@@ -167,18 +151,21 @@ class _Cutter:
         last = list(itertools.takewhile(_is_sum, waiting))
         return _Chain(batch, links, [*deferred, *last], end + len(last))
 
-    def _next(self, k: int, batch: int, links: list[Link], others: list[Row]) -> Link | None:
+    def _next(
+        self, k: int, batch: int, links: list[Link], touched: _Touched, others: list[Row]
+    ) -> Link | None:
         """Row `k` as the next of a chain, if it can be."""
         link = self._link(self.rows[k], batch)
-        if link is None or not _of_one_size(link, links, batch):
+        if link is None or not sizes.of_one_size(link, links, batch):
             return None
-        if _goes_with(link, links, others):
+        if touched.admits(link.cut) and not _conflicts(link.row, others):
             return link
         self.rows = list(self.rows)
         for part in link.cut.writes:
             move_result(self.rows, k, self.facts, part.view.place)
         link = self._link(self.rows[k], batch)
-        return link if link is not None and _goes_with(link, links, others) else None
+        fits = link is not None and touched.admits(link.cut) and not _conflicts(link.row, others)
+        return link if fits else None
 
 
 # rows that do two things --------------------------------------------------------------------------
@@ -198,19 +185,13 @@ def _split(rows: list[Row], facts: Facts) -> tuple[list[Row], dict[int, _Split]]
     whole: dict[int, _Split] = {}
     for row in rows:
         cut = cut_of(row, batch_of(row) or 1) if row.variant == 1 else None
-        if cut is None or not cut.sums or not cut.writes or _sums_by_strips(cut, facts):
+        if cut is None or not cut.sums or not cut.writes or sizes.sums_by_strips(cut, facts):
             parts.append(row)
             continue
         sums, rest = without(row, tuple(p.view for p in cut.writes)), without(row, cut.sums)
         whole[id(sums)] = _Split(row, rest)
         parts += [sums, rest]
     return parts, whole
-
-
-def _sums_by_strips(cut: Cut, facts: Facts) -> bool:
-    """Whether the sums are small beside what they are made of."""
-    size = sum(p.view.numel for p in cut.reads if p.step)
-    return facts.partial_sums and SUM_SHARE * sum(v.numel for v in cut.sums) <= size
 
 
 # chains -------------------------------------------------------------------------------------------
@@ -227,17 +208,8 @@ def _batches(rows: list[Row]) -> list[int]:
     for k, row in enumerate(rows):
         if not batches[k] and is_map(row) and len(row.writes[0].shape) == 1:
             numel = row.writes[0].numel
-            batches[k] = numel if numel >= LARGE else 0
+            batches[k] = numel if numel >= sizes.LARGE else 0
     return batches
-
-
-def _of_one_size(link: Link, chain: list[Link], batch: int) -> bool:
-    """Whether a row can do with strips of the chain's size, where a workspace prescribes it."""
-    links = [*chain, link]
-    if not any(one.cut.space for one in links):
-        return True
-    grain = math.lcm(*(one.cut.grain for one in links))
-    return grain >= _fewest(links, MANY_WEIGHTS if 2 * grain >= batch else WEIGHTS)
 
 
 def _is_sum(row: Row) -> bool:
@@ -246,24 +218,44 @@ def _is_sum(row: Row) -> bool:
     return cut is not None and bool(cut.sums) and not cut.writes
 
 
-def _goes_with(link: Link, chain: list[Link], others: list[Row]) -> bool:
-    return all(_follows(link.cut, before.cut) for before in chain) and not _conflicts(link.row, others)
+class _Touched:
+    """What the rows of a chain read and write, by blocks of memory: views of two blocks never meet."""
 
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._read: dict[int, list[Part]] = {}
+        self._written: dict[int, list[Part]] = {}
+        self._sums: dict[int, list[View]] = {}
 
-def _follows(cut: Cut, before: Cut) -> bool:
-    """Whether what a row shares with a row before it in the chain is cut into the same strips."""
-    for w in before.writes:
-        if not all(w.apart_from(p) for p in (*cut.reads, *cut.writes)):
-            return False
-    if not all(w.apart_from(r) for w in cut.writes for r in before.reads):
-        return False
-    return not _meet(before.sums, (*cut.reads, *cut.writes), cut.sums) and not _meet(
-        cut.sums, (*before.reads, *before.writes), ()
-    )
+    def _block(self, view: View) -> int:
+        return self._facts.block(view.address)
 
+    def add(self, cut: Cut) -> None:
+        """Take in the next row."""
+        for part in cut.reads:
+            self._read.setdefault(self._block(part.view), []).append(part)
+        for part in cut.writes:
+            self._written.setdefault(self._block(part.view), []).append(part)
+        for view in cut.sums:
+            self._sums.setdefault(self._block(view), []).append(view)
 
-def _meet(sums: tuple[View, ...], parts: tuple[Part, ...], others: tuple[View, ...]) -> bool:
-    return any(s.touches(v) for s in sums for v in (*(p.view for p in parts), *others))
+    def admits(self, cut: Cut) -> bool:
+        """Whether what a row shares with those rows is cut into the same strips."""
+        for part in (*cut.reads, *cut.writes):
+            block = self._block(part.view)
+            if any(s.touches(part.view) for s in self._sums.get(block, ())):
+                return False
+            if not all(part.apart_from(w) for w in self._written.get(block, ())):
+                return False
+        for part in cut.writes:
+            if not all(part.apart_from(r) for r in self._read.get(self._block(part.view), ())):
+                return False
+        return not any(self._meets(view) for view in cut.sums)
+
+    def _meets(self, view: View) -> bool:
+        block = self._block(view)
+        parts = (*self._read.get(block, ()), *self._written.get(block, ()))
+        return any(view.touches(v) for v in (*(p.view for p in parts), *self._sums.get(block, ())))
 
 
 def _conflicts(row: Row, others: list[Row]) -> bool:
@@ -274,116 +266,3 @@ def _conflicts(row: Row, others: list[Row]) -> bool:
         if any(w.touches(v) for w in other.writes for v in row.reads):
             return True
     return False
-
-
-# strips -------------------------------------------------------------------------------------------
-
-
-def _joined(chain: _Chain, edges: list[int], facts: Facts) -> list[Row]:
-    """One row for a chain, and those that add up its sums."""
-    pieces = _Pieces(chain.links, len(edges) - 1, facts)
-    cut = [
-        [
-            narrowed(row, cut, chain.batch, first, last, pieces.places(k, strip))
-            for k, (row, cut) in enumerate(chain.links)
-        ]
-        for strip, (first, last) in enumerate(itertools.pairwise(edges))
-    ]
-    return [program_strips([link.row for link in chain.links], cut), *pieces.rows()]
-
-
-def _edges(chain: list[Link], batch: int) -> list[int]:
-    """Where strips begin and end, in samples; nothing when the chain is too short to be worth it."""
-    if all(is_map(link.row) for link in chain) and any(link.row.writes[0].numel != batch for link in chain):
-        return []
-    size = _touched(chain, batch)
-    if size < MIN_BYTES:
-        return []
-    grain = math.lcm(*(link.cut.grain for link in chain))
-    if any(link.cut.space for link in chain):
-        return [*range(0, batch, grain), batch]
-    strips = min(2 * round(size / STRIP_BYTES / 2), batch // _fewest(chain, WEIGHTS), MOST_STRIPS)
-    strips = max(strips, min(2, batch // _fewest(chain, MANY_WEIGHTS)))  # for two threads
-    sums = sum(v.numel * v.itemsize for link in chain for v in link.cut.sums)
-    if sums:
-        strips = min(strips, max(2, size // (SUMS_SHARE * sums)))
-    if strips < 2:
-        return []
-    if batch >= LARGE:
-        grain = math.lcm(grain, LINE)
-    elif batch >= 2 * GRAIN * strips:
-        grain = math.lcm(grain, GRAIN)
-    edges = [batch * k // strips // grain * grain for k in range(strips)]
-    return [*sorted(set(edges)), batch]
-
-
-def _touched(chain: list[Link], batch: int) -> int:
-    """Bytes of what has samples."""
-    parts = (p for link in chain for p in (*link.cut.reads, *link.cut.writes) if p.step)
-    return sum(end - begin for begin, end in {(p.view.begin, p.view.end) for p in parts})
-
-
-def _fewest(chain: list[Link], weights: int) -> int:
-    """Samples that a strip must have, where layers of more than so many weights should have many."""
-    fewest = 1
-    for _, cut in chain:
-        if cut.rows:
-            own = max((p.view.numel for p in cut.reads if not p.step), default=0)
-            fewest = max(fewest, -(-(WEIGHTED_ROWS if own > weights else MIN_ROWS) // cut.rows))
-    return fewest
-
-
-class _Pieces:
-    """The sums of a chain, and where every strip but the first puts its own."""
-
-    def __init__(self, chain: list[Link], strips: int, facts: Facts) -> None:
-        self._strips = strips
-        self._sums: list[tuple[int, View, str]] = []
-        self._offsets: list[int] = []
-        size = 0
-        for k, (row, cut) in enumerate(chain):
-            for view in cut.sums:
-                self._sums.append((k, view, row.kernel.rsplit(".", 1)[1]))
-                self._offsets.append(size)
-                size += -(-view.numel * view.itemsize // LINE_BYTES) * LINE_BYTES
-        self._pitch = size
-        self._memory = facts.new_block(size * (strips - 1)) if size else 0
-
-    def places(self, row: int, strip: int) -> dict[int, int]:
-        """Where row number `row` of a chain puts its sums: addresses by the words that name them."""
-        if not strip:
-            return {}
-        start = self._memory + (strip - 1) * self._pitch
-        return {
-            view.place: start + offset
-            for (k, view, _), offset in zip(self._sums, self._offsets, strict=True)
-            if k == row
-        }
-
-    def rows(self) -> list[Row]:
-        """The rows that add up, one for each dtype."""
-        rows = []
-        for dtype in dict.fromkeys(dtype for _, _, dtype in self._sums):
-            targets = [
-                (view.address, view.numel, self._memory + offset)
-                for (_, view, own), offset in zip(self._sums, self._offsets, strict=True)
-                if own == dtype
-            ]
-            words = partial_sums.record(DTYPE_NAMES.index(dtype), self._strips - 1, self._pitch, targets)
-            rows.append(decode(np.array(words, np.int64)))
-        return rows
-
-
-def program_strips(chain: list[Row], cut: list[list[Row]]) -> Row:
-    """The row that runs strips of a chain."""
-    blocks = [np.concatenate([row.words for row in strip]) for strip in cut]
-    spans = [word for block in blocks for word in (block.ctypes.data, block.ctypes.data + 8 * len(block))]
-    words = np.array(program_rows.record("strips", [len(cut), *spans]), np.int64)
-    reads = tuple({(v.begin, v.end): v for row in chain for v in row.reads}.values())
-    writes = tuple({(v.begin, v.end): v for row in chain for v in row.writes}.values())
-    inner = tuple(
-        (row, block.ctypes.data + 8 * sum(len(r.words) for r in strip[:k]))
-        for strip, block in zip(cut, blocks, strict=True)
-        for k, row in enumerate(strip)
-    )
-    return Row(words, "program.strips", reads, writes, tuple(chain), inner, tuple(blocks))
