@@ -254,8 +254,8 @@ def call(op: Op, operands: Sequence[Tensor | None], floats: Sequence[float] = ()
     """Run an elementwise operation, or an array operation with a shape rule; returns the slot."""
     if floats:
         return call_words(op, operands, array("q", array("d", floats).tobytes()), into)
-    if len(operands) == 2 and operands[1] is not None:
-        a, b = operands
+    a, b = operands if len(operands) == 2 else (None, None)
+    if a is not None and b is not None:
         slot = entries.apply(CONTEXT, op.code, into, a._slot, b._slot, 0, 0, 0, 0)
         return slot if slot >= 0 else complete(op, operands, None, into, slot)
     return call_words(op, operands, None, into)

@@ -122,11 +122,10 @@ def two_operands_in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
     code = op.code
 
     def function(self: Tensor, other: Any) -> Tensor:
+        slot = tensor_of(self, name + "_")._slot
         try:
-            slot = self._slot
             status = entries.apply(CONTEXT, code, slot, slot, other._slot, 0, 0, 0, 0)
         except AttributeError:
-            tensor_of(self, name + "_")
             status = BAD_DTYPE
         if status < 0:
             status = call(op, as_tensors(name, self, other), (), slot)
