@@ -13,7 +13,7 @@ from llvmlite import ir
 
 from . import abi, attention_vjps
 from .host import host
-from .nest import share, spread
+from .nest import share, spread, whole_first
 from .operands import Arrays, array_kernel
 from .products import Products
 from .stage import I64, MASK, Scope, Vec
@@ -108,12 +108,7 @@ class Rows:
 
 def along(b: ir.IRBuilder, dtype: int, width: ir.Value, body: Callable) -> None:
     """``body(scope, i, mask)`` over a line: whole vectors without a mask, whose stores the next load may meet."""
-    lanes = host().lanes(abi.ITEM_SIZES[dtype])
-    whole = b.and_(width, I64(-lanes))
-    wide = Scope(b, lanes)
-    with wide.loop(I64(0), whole, lanes) as i:
-        body(wide, i, None)
-    spread(b, lanes, whole, width, body)
+    whole_first(b, host().lanes(abi.ITEM_SIZES[dtype]), I64(0), width, body)
 
 
 def clear_rows(arrays: Arrays, target: ir.Value, dtype: int, begin: ir.Value, end: ir.Value) -> None:

@@ -94,8 +94,12 @@ def flat_body(
     begin: ir.Value,
     end: ir.Value,
     scalars: list[Vec] | None = None,
+    over: Callable = spread,
 ) -> None:
-    """Write the loop over elements ``begin .. end`` of contiguous streams, the outputs first."""
+    """Write the loop over elements ``begin .. end`` of contiguous streams, the outputs first.
+
+    `over` is how the elements are visited: `spread` or `whole_first`.
+    """
 
     def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
         places = [scope.at(p, i) for p in bases]
@@ -103,7 +107,7 @@ def flat_body(
         for r, p in zip(_apply(scope, formula, loads, scalars or [], dtypes), places, strict=False):
             scope.store(r, p, mask)
 
-    spread(b, lanes, begin, end, body)
+    over(b, lanes, begin, end, body)
 
 
 class _Body:

@@ -183,3 +183,25 @@ def spread(
         body(wide, i, None)
     with one.loop(whole, end) as i:
         body(one, i, None)
+
+
+def whole_first(
+    b: ir.IRBuilder,
+    lanes: int,
+    begin: ir.Value,
+    end: ir.Value,
+    body: Callable[[Scope, ir.Value, ir.Value | None], None],
+    together: int = 1,
+) -> None:
+    """As `spread`, but whole vectors come first, without a mask, several `together` while there are so many.
+
+    For bodies that keep the arithmetic units busy, which masks would share, and for those that store what the
+    next turn loads. The steps of a long body wait for one another, so vectors should go side by side.
+    """
+    for count in dict.fromkeys((together * lanes, lanes)):
+        whole = b.add(begin, b.and_(b.sub(end, begin), I64(-count)))
+        wide = Scope(b, count)
+        with wide.loop(begin, whole, count) as i:
+            body(wide, i, None)
+        begin = whole
+    spread(b, lanes, begin, end, body)

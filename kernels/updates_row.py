@@ -9,6 +9,7 @@ equal, as they are when the parameters have always been updated together.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from types import SimpleNamespace
 
 from llvmlite import ir
@@ -17,10 +18,11 @@ from . import abi, compiler
 from .abi import N_SIZES as WORDS
 from .abi import PLAIN
 from .loops import flat_body
-from .nest import SHARE_GRAIN, compute_lanes, share
+from .nest import SHARE_GRAIN, compute_lanes, share, whole_first
 from .stage import I64, Scope, Vec, new_kernel, new_module
 from .table import UPDATES, Update
 
+TOGETHER = 2  # vectors side by side: an update is a long chain of steps
 HYPER, COUNT, FIRST = range(WORDS, WORDS + 3)
 STEP, NUMEL, STREAMS = range(3)  # words of one parameter
 
@@ -45,7 +47,7 @@ def streams(rule: str) -> int:
 def address(rule: str, dtype: int) -> int:
     """Address of the kernel, compiled on first use."""
     symbol = f"updates.{rule}.{abi.DTYPE_NAMES[dtype]}"
-    return compiler.native(symbol, lambda: build(symbol, UPDATES[rule], dtype), light=True)
+    return compiler.native(symbol, lambda: build(symbol, UPDATES[rule], dtype))
 
 
 def build(symbol: str, rule: Update, dtype: int) -> ir.Module:
@@ -65,7 +67,9 @@ def build(symbol: str, rule: Update, dtype: int) -> ir.Module:
     def update(k: ir.Value, each) -> None:
         pointers = [one.pointer(word(k, STREAMS + s), dtype) for s in range(3 + 2 * states)]
         begin, end = share(one, word(k, NUMEL), part, parts, SHARE_GRAIN)
-        flat_body(b, pointers, [dtype] * len(pointers), each, 1 + states, compute_lanes([dtype]), begin, end)
+        lanes, dtypes = compute_lanes([dtype]), [dtype] * len(pointers)
+        over = partial(whole_first, together=TOGETHER)
+        flat_body(b, pointers, dtypes, each, 1 + states, lanes, begin, end, over=over)
 
     first = _number(one, word(I64(0), STEP), 0)
     differ = one.variable(I64)
