@@ -14,6 +14,9 @@ from .nest import SHARE_GRAIN, Nest, compute_lanes, share, spread
 from .stage import I64, Scope, Vec, new_kernel, new_module
 
 Formula = Callable[..., Any]
+# instructions of a loop up to which its formula is written once more for a single element: that of tanh is among
+# them; longer ones take their time anyway, and would take longer to compile
+SHORT_FORMULA = 72
 
 
 def build_map(
@@ -49,10 +52,39 @@ def _emit(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
     contiguous = b.icmp_signed("==", nest.layout, I64(abi.NEST_CONTIGUOUS))
     with b.if_else(b.and_(contiguous, one_run)) as (flat, nested):
         with flat:
-            begin, end = share(nest.scope, nest.numel, part, parts, SHARE_GRAIN)
-            body.contiguous(begin, end)
+            _flat(nest, body, part, parts)
         with nested:
             _rows(nest, body, part, parts)
+
+
+def _flat(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
+    """One run; a single element apart from vectors, where the formula is short enough to be written again.
+
+    Programs of numbers are chains of such rows. A load waits long for a masked store that has just been made at
+    its place, while a scalar one is handed the value.
+    """
+    b = nest.b
+    head, many = b.block, b.append_basic_block("many")
+    single, after = b.append_basic_block("single"), b.append_basic_block("after")
+    b.position_at_end(many)
+    before = _length(b)
+    begin, end = share(nest.scope, nest.numel, part, parts, SHARE_GRAIN)
+    body.contiguous(begin, end)
+    short = _length(b) - before <= SHORT_FORMULA
+    b.branch(after)
+    b.position_at_end(single)
+    if short:
+        body.single()
+    b.branch(after)
+    b.position_at_end(head)
+    one = b.and_(b.icmp_signed("==", nest.numel, I64(1)), b.icmp_signed("==", parts, I64(1)))
+    b.cbranch(one if short else ir.Constant(one.type, 0), single, many)
+    b.position_at_end(after)
+
+
+def _length(b: ir.IRBuilder) -> int:
+    """Instructions written so far."""
+    return sum(len(block.instructions) for block in b.function.blocks)
 
 
 def _rows(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
@@ -137,6 +169,16 @@ class _Body:
             end,
             self.scalars,
         )
+
+    def single(self) -> None:
+        """One element of each stream."""
+        scope, dtypes = Scope(self.nest.b, 1), self.nest.dtypes
+        pointers = self.nest.pointers
+        loads = [
+            scope.load(p, d) for p, d in zip(pointers[self.outputs :], dtypes[self.outputs :], strict=True)
+        ]
+        for r, p in zip(self._apply(scope, loads), pointers, strict=False):
+            scope.store(r, p)
 
     def broadcast(self, size: ir.Value, offsets: list[ir.Value], strides: list[ir.Value]) -> None:
         """Input strides are 0 or 1: load a vector when it moves, else repeat one element."""

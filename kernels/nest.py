@@ -147,13 +147,22 @@ def share(
 ) -> tuple[ir.Value, ir.Value]:
     """The range of ``0 .. total`` that belongs to `part` of `parts`, cut at multiples of `grain`."""
     b = scope.b
-    blocks = b.sdiv(b.add(total, I64(grain - 1)), I64(grain))
 
     def cut(k: ir.Value) -> ir.Value:
         edge = b.mul(b.sdiv(b.mul(blocks, k), parts), I64(grain))
         return b.select(b.icmp_signed("<", edge, total), edge, total)
 
-    return cut(part), cut(b.add(part, I64(1)))
+    # a row that is not shared is spared the divisions, which take longer than a row of a few elements
+    before = b.block
+    with b.if_then(b.icmp_signed("!=", parts, I64(1))):
+        blocks = b.sdiv(b.add(total, I64(grain - 1)), I64(grain))
+        cuts = cut(part), cut(b.add(part, I64(1)))
+        inside = b.block
+    begin, end = b.phi(I64), b.phi(I64)
+    for phi, mine, whole in zip((begin, end), cuts, (I64(0), total), strict=True):
+        phi.add_incoming(mine, inside)
+        phi.add_incoming(whole, before)
+    return begin, end
 
 
 def compute_lanes(dtypes: list[int]) -> int:

@@ -128,6 +128,10 @@ class Line:
         Elements of a line.
     scope : Scope
         Where values that belong to a line as a whole live, such as its sum.
+    mask : ir.Value or None
+        Of lines side by side, those that there are.
+    number : ir.Value or None
+        The line's number in the order of the array without this dimension; of lines side by side the first's.
     """
 
     def __init__(
@@ -139,11 +143,12 @@ class Line:
         dtypes: Sequence[int],
         form: str,
         mask: ir.Value | None = None,
+        number: ir.Value | None = None,
     ) -> None:
         self.scope, self.b, self.size = scope, scope.b, size
         self.pointers, self.strides, self.dtypes = pointers, strides, dtypes
         self._form = form
-        self._mask = mask
+        self.mask, self.number = mask, number
 
     def load(self, k: int, i: ir.Value, mask: ir.Value | None) -> Vec:
         """Elements of array `k` from number `i` on."""
@@ -178,7 +183,7 @@ class Line:
         start = self.scope.constant(self.dtypes[0], initial)
         if self._form == "across":
             with self.scope.carried(I64(0), self.size, 1, [start]) as (i, (total,), carry):
-                carry.next(combine(total, element(i, self._mask)))
+                carry.next(combine(total, element(i, self.mask)))
             return carry.final[0]
 
         def turn(i: ir.Value, mask: ir.Value | None, total: Vec) -> Vec:
@@ -232,7 +237,7 @@ class Line:
         s, b, lanes = self.scope, self.b, self.scope.lanes
         if self._form == "across":
             with s.loop(I64(0), self.size) as i:
-                element(i, self._mask)
+                element(i, self.mask)
             return
         whole: ir.Value = I64(0)
         if not (host().vector_bytes == 64 and lanes > 1):
@@ -298,7 +303,7 @@ def each_line(
         with one.loop(begin, end) as r:
             offsets = arrays.offset(ks, dims, dim, r)
             pointers = [one.at(p, o) for p, o in zip(bases, offsets, strict=True)]
-            body(Line(Scope(b, width), size, pointers, strides, dtypes, form))
+            body(Line(Scope(b, width), size, pointers, strides, dtypes, form, None, r))
 
     def columns() -> None:
         scope = Scope(b, lanes)
@@ -312,7 +317,7 @@ def each_line(
             offsets = arrays.offset(ks, dims, dim, point)
             pointers = [one.at(p, o) for p, o in zip(bases, offsets, strict=True)]
             mask = scope.tail_mask(b.sub(width, first))
-            body(Line(scope, size, pointers, strides, dtypes, "across", mask))
+            body(Line(scope, size, pointers, strides, dtypes, "across", mask, point))
 
     with b.if_then(b.not_(empty)), b.if_else(b.and_(along, all_one(strides))) as (unit, other):
         with unit:

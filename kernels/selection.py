@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import abi, vjps
+from .extremes import build_extreme, build_extreme_backward
 from .table import ALL, array_op
 
 # attribute word 0: the dimension
@@ -24,15 +25,19 @@ def _loops(name: str, *options: Any) -> Callable[[str, int], Any]:
     return build
 
 
-array_op("argmax", ("x",), _loops("argument", True), dtypes=ALL, result=abi.INT64, reference=np.argmax)
-array_op("argmin", ("x",), _loops("argument", False), dtypes=ALL, result=abi.INT64, reference=np.argmin)
+def _extreme(greatest: bool, values: bool) -> Callable[[str, int], Any]:
+    return lambda symbol, dtype: build_extreme(symbol, dtype, greatest, values)
+
+
+array_op("argmax", ("x",), _extreme(True, False), dtypes=ALL, result=abi.INT64, reference=np.argmax)
+array_op("argmin", ("x",), _extreme(False, False), dtypes=ALL, result=abi.INT64, reference=np.argmin)
 # output 0 is the indices: only the first output can be saved, and they are what the walk back reads
 for _name, _greatest in (("max", True), ("min", False)):
     array_op(
         f"{_name}_along",
         ("x",),
-        _loops("extreme", _greatest),
-        backward=_loops("extreme_backward"),
+        _extreme(_greatest, True),
+        backward=build_extreme_backward,
         gradients={"x": ("y",)},
         vjp={"x": vjps.max_x},
         dtypes=ALL,

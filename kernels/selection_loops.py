@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 from numba import njit
 
-from .abi import INT64, ITEM_SIZES
 from .plain import (
     accessors,
     address_of,
@@ -36,90 +35,6 @@ def lines_of(record, k, dim):
 def result_offset(record, k, dim, line, dims):
     """Offset into array `k`, a result for every line of an operand with `dims` dimensions."""
     return offset_without(record, k, dim if dims_of(record, k) == dims else -1, line)
-
-
-def _finder(dtype: int, greatest: bool) -> Callable:
-    """``find(address, stride, count)``: the first place of the extreme value; nan is beyond any number."""
-    load, _store = accessors(dtype)
-
-    @njit
-    def find(address, stride, count):
-        best = load(address, 0)
-        place = 0
-        for j in range(1, count):
-            if best != best:
-                break
-            value = load(address, j * stride)
-            better = value > best if greatest else value < best
-            if better or value != value:
-                best = value
-                place = j
-        return place
-
-    return find
-
-
-def argument(dtype: int, greatest: bool) -> Callable:
-    """The index of the greatest or smallest element of every line."""
-    find = _finder(dtype, greatest)
-    _load, store = accessors(INT64)
-    item = ITEM_SIZES[dtype]
-
-    def kernel(record, part, parts):
-        dim = attribute(record, 0)
-        begin, end = share_of(lines_of(record, 0, dim), part, parts)
-        x, y = address_of(record, 0), address_of(record, 1)
-        for line in range(begin, end):
-            at = x + offset_without(record, 0, dim, line) * item
-            place = find(at, stride_of(record, 0, dim), size_of(record, 0, dim))
-            store(y, result_offset(record, 1, dim, line, dims_of(record, 0)), place)
-
-    return kernel
-
-
-def extreme(dtype: int, greatest: bool) -> Callable:
-    """The index (output 0) and the value (output 1) of the greatest or smallest element of every line."""
-    find = _finder(dtype, greatest)
-    load, store = accessors(dtype)
-    _load, store_index = accessors(INT64)
-    item = ITEM_SIZES[dtype]
-
-    def kernel(record, part, parts):
-        dim = attribute(record, 0)
-        begin, end = share_of(lines_of(record, 0, dim), part, parts)
-        x, indices, values = address_of(record, 0), address_of(record, 1), address_of(record, 2)
-        step = stride_of(record, 0, dim)
-        for line in range(begin, end):
-            at = x + offset_without(record, 0, dim, line) * item
-            place = find(at, step, size_of(record, 0, dim))
-            store_index(indices, result_offset(record, 1, dim, line, dims_of(record, 0)), place)
-            store(values, result_offset(record, 2, dim, line, dims_of(record, 0)), load(at, place * step))
-
-    return kernel
-
-
-def extreme_backward(dtype: int) -> Callable:
-    """Send each line's cotangent to the element that was chosen."""
-    load, store = accessors(dtype)
-    load_index, _store = accessors(INT64)
-
-    def kernel(record, part, parts):
-        # x, indices, values, their cotangents, gradient of x
-        dim = attribute(record, 0)
-        begin, end = share_of(lines_of(record, 5, dim), part, parts)
-        indices, g, out = address_of(record, 1), address_of(record, 4), address_of(record, 5)
-        count, step = size_of(record, 5, dim), stride_of(record, 5, dim)
-        for line in range(begin, end):
-            at = offset_without(record, 5, dim, line)
-            for j in range(count):
-                store(out, at + j * step, 0.0)
-            if g != 0:
-                place = load_index(indices, result_offset(record, 1, dim, line, dims_of(record, 5)))
-                store(
-                    out, at + place * step, load(g, result_offset(record, 4, dim, line, dims_of(record, 5)))
-                )
-
-    return kernel
 
 
 def product(dtype: int) -> Callable:

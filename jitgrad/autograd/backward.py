@@ -70,8 +70,9 @@ def backward(
     inputs : sequence of Tensor
         Accumulate into these leaves only.
     """
-    if gradient is None and inputs is None and not create_graph:
-        state = entries.backward(CONTEXT, self._slot, bool(retain_graph))
+    if inputs is None and not create_graph and (gradient is None or isinstance(gradient, Tensor)):
+        seed = 0 if gradient is None else gradient._slot
+        state = entries.backward(CONTEXT, self._slot, bool(retain_graph), seed)
         if state == 0:
             return
         if state > 0:

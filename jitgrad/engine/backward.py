@@ -92,6 +92,7 @@ from .record import (
     kernel_address,
     room,
 )
+from .shapes import same_shape
 from .slots import (
     drain,
     let_go,
@@ -389,22 +390,39 @@ def begin_walk(c, state, slot, seed):
 
 
 @entry
-def backward(c, slot, retain):
-    """The whole of ``loss.backward()`` for a loss of one element, when nothing is in the way.
+def backward(c, slot, retain, gradient):
+    """The whole of ``loss.backward()`` or ``y.backward(gradient)``, when nothing is in the way.
+
+    A `gradient` of 0 stands for a one, and the loss has to have one element; otherwise it is the slot of the
+    cotangent, which has to have the root's dtype and shape.
 
     Returns 0 when it is done, or a negative status with nothing changed, also while another walk is under
     way. A walk that stops for Python returns the address of its state, a block that `free_state` takes back;
     it holds the status.
     """
     record = slot_at(c, slot)
-    if record.flags & REQUIRES_GRAD == 0 or record.numel != 1 or record.row <= FREED_ROW or c.walks > 0:
+    if record.flags & REQUIRES_GRAD == 0 or record.row <= FREED_ROW or c.walks > 0:
+        return BAD_SHAPE
+    if gradient == 0:
+        fits = record.numel == 1
+    else:
+        given = slot_at(c, gradient)
+        fits = given.dtype == record.dtype and same_shape(record, given)
+    if not fits:
         return BAD_SHAPE
     status = room(c, 0)
     if status != 0:
         return status
-    seed = ones_like(c, slot)
     state = take_block(c, 0)
-    if seed == 0 or state == 0:
+    if state == 0:
+        return OUT_OF_MEMORY
+    seed = gradient
+    if gradient == 0:
+        seed = ones_like(c, slot)
+    else:
+        slot_at(c, gradient).handles += 1
+    if seed == 0:
+        give_block(c, state, 0)
         return OUT_OF_MEMORY
     for k in range(WALK_WORDS):
         store_word(state, k, 0)
