@@ -8,6 +8,8 @@ from .facts import Facts
 from .moving import moved
 from .uses import Uses
 
+MOST_MOVED = 32  # rows: in a long chain of operations each would move all before it once more
+
 
 def reuse_operands(rows: list[Row], facts: Facts) -> list[Row]:
     """Let the operand of an elementwise row be computed where its result goes, so that less memory is touched.
@@ -28,10 +30,10 @@ def reuse_operands(rows: list[Row], facts: Facts) -> list[Row]:
         found = [(_first_writer(rows, e, operand, target, facts, uses), operand) for operand in row.reads]
         first, operand = max(found, key=lambda pair: pair[0], default=(-1, target))
         if first >= 0:
-            for k in (*uses.before(operand, e), e):
-                if k >= first:
-                    old, rows[k] = rows[k], moved(rows[k], operand, target.address)
-                    uses.change(k, old, rows[k])
+            life = [k for k in (*uses.before(operand, e), e) if k >= first]
+            for k in life if len(life) <= MOST_MOVED else ():
+                old, rows[k] = rows[k], moved(rows[k], operand, target.address)
+                uses.change(k, old, rows[k])
     return rows
 
 
