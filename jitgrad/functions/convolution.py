@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT, refuse
@@ -24,6 +24,7 @@ from ._convolution_checks import (
     padding_around,
     sizes,
 )
+from ._spatial import hashable, over
 
 __all__ = [
     "conv1d",
@@ -137,32 +138,14 @@ def _planned(name: str, full: tuple, input: Tensor, weight: Tensor, bias: Tensor
     return plan
 
 
-def _plain(value: Any) -> Any:
-    """An option in a form that can be looked up."""
-    return tuple(value) if isinstance(value, list) else value
-
-
 # functions ----------------------------------------------------------------------------------------
-
-_SIZES = {1: ("L",), 2: ("H", "W"), 3: ("D", "H", "W")}  # what the documentation calls the spatial sizes
-
-
-def _named(function: Callable, name: str, spatial: int, text: str) -> None:
-    """Give a function its name, and its description with the dimensions filled in."""
-    axes = _SIZES[spatial]
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = text.format(
-        spatial=spatial,
-        dimensions=f"{spatial} spatial dimension" + "s" * (spatial > 1),
-        sizes=", ".join(axes),
-        taps=", ".join(f"k{x}" for x in axes),
-    )
 
 
 def _convolution(spatial: int):  # the type is that of the function inside
     """The convolution over so many dimensions."""
     name = f"conv{spatial}d"
 
+    @over(spatial, name)
     def function(
         input: Tensor,
         weight: Tensor,
@@ -172,10 +155,36 @@ def _convolution(spatial: int):  # the type is that of the function inside
         dilation: Ints = 1,
         groups: int = 1,
     ) -> Tensor:
-        key = (name, _plain(stride), _plain(padding), _plain(dilation), groups, "|")
+        """Convolve over {dimensions}: PyTorch's convolution, which does not flip the kernel.
+
+        Parameters
+        ----------
+        input : Tensor, shape (N, C, {letters}) or (C, {letters})
+        weight : Tensor, shape (O, C / groups, {taps})
+        bias : Tensor, shape (O,), optional
+        stride, padding, dilation : int or tuple of int
+            One for all spatial dimensions, or one for each. ``padding`` may also be 'valid' (none) or
+            'same' (as much as keeps the size; with steps of 1 only).
+        groups : int, default 1
+            Channels and filters in so many groups, each convolved by itself.
+
+        Returns
+        -------
+        Tensor
+            (N, O, ...), each size ``(n + 2 padding - dilation (k - 1) - 1) // stride + 1``.
+
+        Raises
+        ------
+        RuntimeError
+            If a shape, dtype or option does not fit.
+
+        See Also
+        --------
+        conv_transpose{spatial}d
+        """
+        key = (name, hashable(stride), hashable(padding), hashable(dilation), groups, "|")
         return _run(name, key, input, weight, bias)
 
-    _named(function, name, spatial, _CONVOLUTION)
     return function
 
 
@@ -183,6 +192,7 @@ def _transposed(spatial: int):
     """The transposed convolution over so many dimensions."""
     name = f"conv_transpose{spatial}d"
 
+    @over(spatial, name)
     def function(
         input: Tensor,
         weight: Tensor,
@@ -193,70 +203,48 @@ def _transposed(spatial: int):
         groups: int = 1,
         dilation: Ints = 1,
     ) -> Tensor:
+        """Go back over {dimensions}: the gradient of `conv{spatial}d` with respect to its input.
+
+        Parameters
+        ----------
+        input : Tensor, shape (N, C, {letters}) or (C, {letters})
+        weight : Tensor, shape (C, O / groups, {taps})
+        bias : Tensor, shape (O,), optional
+        stride, padding, output_padding, dilation : int or tuple of int
+            One for all spatial dimensions, or one for each. ``output_padding`` is added to one end of the
+            result.
+        groups : int, default 1
+            Channels and filters in so many groups, each convolved by itself.
+
+        Returns
+        -------
+        Tensor
+            (N, O, ...), each size ``(n - 1) stride - 2 padding + dilation (k - 1) + output_padding + 1``.
+
+        Raises
+        ------
+        RuntimeError
+            If a shape, dtype or option does not fit.
+
+        See Also
+        --------
+        conv{spatial}d
+        """
         if isinstance(padding, str):
             raise TypeError(f"{name}(): argument 'padding' must be int or tuple of ints, not str")
-        key = (name, _plain(stride), _plain(padding), _plain(dilation), groups, _plain(output_padding), "|")
+        key = (
+            name,
+            hashable(stride),
+            hashable(padding),
+            hashable(dilation),
+            groups,
+            hashable(output_padding),
+            "|",
+        )
         return _run(name, key, input, weight, bias)
 
-    _named(function, name, spatial, _TRANSPOSED)
     return function
 
-
-_CONVOLUTION = """Convolve over {dimensions}: PyTorch's convolution, which does not flip the kernel.
-
-Parameters
-----------
-input : Tensor, shape (N, C, {sizes}) or (C, {sizes})
-weight : Tensor, shape (O, C / groups, {taps})
-bias : Tensor, shape (O,), optional
-stride, padding, dilation : int or tuple of int
-    One for all spatial dimensions, or one for each. ``padding`` may also be 'valid' (none) or
-    'same' (as much as keeps the size; with steps of 1 only).
-groups : int, default 1
-    Channels and filters in so many groups, each convolved by itself.
-
-Returns
--------
-Tensor
-    (N, O, ...), each size ``(n + 2 padding - dilation (k - 1) - 1) // stride + 1``.
-
-Raises
-------
-RuntimeError
-    If a shape, dtype or option does not fit.
-
-See Also
---------
-conv_transpose{spatial}d
-"""
-
-_TRANSPOSED = """Go back over {dimensions}: the gradient of `conv{spatial}d` with respect to its input.
-
-Parameters
-----------
-input : Tensor, shape (N, C, {sizes}) or (C, {sizes})
-weight : Tensor, shape (C, O / groups, {taps})
-bias : Tensor, shape (O,), optional
-stride, padding, output_padding, dilation : int or tuple of int
-    One for all spatial dimensions, or one for each. ``output_padding`` is added to one end of the
-    result.
-groups : int, default 1
-    Channels and filters in so many groups, each convolved by itself.
-
-Returns
--------
-Tensor
-    (N, O, ...), each size ``(n - 1) stride - 2 padding + dilation (k - 1) + output_padding + 1``.
-
-Raises
-------
-RuntimeError
-    If a shape, dtype or option does not fit.
-
-See Also
---------
-conv{spatial}d
-"""
 
 conv1d, conv_transpose1d = _convolution(1), _transposed(1)
 conv2d, conv_transpose2d = _convolution(2), _transposed(2)
