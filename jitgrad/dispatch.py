@@ -53,6 +53,11 @@ for _role, _name in ROLES.items():
     store.set_field(_role, BY_NAME[_name].code)
 
 
+def slot_word(slot: int, field: int) -> int:
+    """One word of a slot."""
+    return store.slots[slot * SLOT_WORDS + field]
+
+
 def slot_shape(slot: int) -> tuple[int, ...]:
     """The shape of a slot."""
     words = store.slots
