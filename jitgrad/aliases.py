@@ -67,7 +67,7 @@ def write(name: str, into: int, operands: Sequence[Any], compute: Callable[[list
     root = _root(into)
     _revive(root, into)
     whole = _flat(name, root, into)
-    from .functions._indices import run
+    from .functions._launch import run
 
     where = _words_in(whole, into)
     written = wrap(run(SLICE_PUT, (whole, value), whole.dtype, tuple(whole.shape), where, whole._slot))

@@ -7,7 +7,7 @@ kernel has to be compiled, a table has to grow, dtypes have to be promoted, or t
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .dtypes import DTYPES, category, dtype, get_default_dtype, number_category, promote_types
@@ -51,6 +51,11 @@ for _op in OPS:
     publish(_op)
 for _role, _name in ROLES.items():
     store.set_field(_role, BY_NAME[_name].code)
+
+
+def slot_word(slot: int, field: int) -> int:
+    """One word of a slot."""
+    return store.slots[slot * SLOT_WORDS + field]
 
 
 def slot_shape(slot: int) -> tuple[int, ...]:
@@ -104,23 +109,32 @@ def complete(op: Op, operands: Sequence[Any], words: array | None, into: int, st
                 refuse_dtype(op, operands, into)
             held = cast
             slots[: len(held)] = [0 if x is None else x._slot for x in held]
-        elif status == layout.VIEW_IN_PLACE:
-            from .aliases import write
-
-            return write(op.name, into, held, lambda given: call_words(op, given, words))
-        elif status == layout.COPY_OPERANDS:
-            held = spared(held)
-            slots[: len(held)] = [0 if x is None else x._slot for x in held]
-        elif not store.mend(status):
-            refuse(op, held, status, into, words)
+        else:
+            status = settle(op, held, status, into, lambda given, where: call_words(op, given, words, where))
+            if status >= 0:
+                return status
         status = entries.apply(CONTEXT, op.code, into, *slots, address, count)
     return status
 
 
-def spared(operands: Sequence[Any]) -> list[Any]:
-    """The operands with copies of those that the engine found a write in place would spoil."""
-    bits = store.detail()[0]
-    return [x.clone() if x is not None and (bits >> k) & 1 else x for k, x in enumerate(operands)]
+def settle(
+    op: Op, operands: Sequence[Any], status: int, into: int, run: Callable[[Sequence[Any], int], int]
+) -> int:
+    """Answer a call's status other than BAD_DTYPE: returns the slot, or the status when the call is to be repeated.
+
+    `run` makes the call on other operands, into another place (0 for none), and returns the slot.
+    """
+    if status == layout.COPY_OPERANDS:  # of those that the write in place would spoil
+        bits = store.detail()[0]
+        spared = [x.clone() if x is not None and (bits >> k) & 1 else x for k, x in enumerate(operands)]
+        return run(spared, into)
+    if status == layout.VIEW_IN_PLACE:
+        from .aliases import write
+
+        return write(op.name, into, operands, lambda given: run(given, 0))
+    if not store.mend(status):
+        refuse(op, operands, status, into, None)
+    return status
 
 
 def _lacks_kernel(op: Op) -> bool:
@@ -333,14 +347,11 @@ def arrays(
         )  # fmt: skip
         if slot >= 0:
             return [slot, *shapes[2 + layout.MAX_DIMS :: 2 + layout.MAX_DIMS]]
-        if slot == layout.COPY_OPERANDS:
-            return arrays(op, spared(operands), outputs, words, into)
-        if slot == layout.VIEW_IN_PLACE:
-            from .aliases import write
-
-            return [write(op.name, into, operands, lambda given: arrays(op, given, outputs, words)[0])]
-        if not store.mend(slot):
-            refuse(op, operands, slot, into, None)
+        slot = settle(
+            op, operands, slot, into, lambda given, where: arrays(op, given, outputs, words, where)[0]
+        )
+        if slot >= 0:
+            return [slot]
 
 
 def _dtypes_of(op: Op, operands: Sequence[Any]) -> Sequence[int]:

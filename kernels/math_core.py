@@ -15,7 +15,8 @@ from llvmlite import ir
 
 from . import abi
 from .host import host
-from .stage import I32, I64, MASK, Scope, Vec, _unify
+from .stage import I32, I64, MASK, Scope, Vec
+from .vec import alike
 
 Number = Vec | float
 
@@ -53,8 +54,8 @@ def unify(*args: Number) -> list[Vec]:
     vectors = [a for a in args if isinstance(a, Vec)]
     lead = vectors[0]
     for v in vectors[1:]:
-        lead = _unify(lead, v)[0]
-    return [_unify(lead, a)[1] for a in args]
+        lead = alike(lead, v)[0]
+    return [alike(lead, a)[1] for a in args]
 
 
 def fma(a: Number, b: Number, c: Number) -> Vec:

@@ -239,3 +239,16 @@ def test_a_frozen_layer_keeps_no_gradient(batch):
         p.requires_grad_(False)
     model(torch.randn(batch, 1, 9, 9)).square().sum().backward()
     assert [p.grad is None for p in model.parameters()] == [True] * 2 + [False] * 6
+
+
+@pytest.mark.parametrize("spatial", [1, 2, 3])
+def test_what_is_described_once_names_its_own_dimensions(spatial):
+    names = ("conv", "conv_transpose", "max_pool", "avg_pool", "Conv", "ConvTranspose", "MaxPool", "AvgPool")
+    for name in names:
+        made = getattr(nn if name[0].isupper() else nn.functional, f"{name}{spatial}d")
+        assert made.__name__ == f"{name}{spatial}d"
+        assert (
+            "Parameters" in made.__doc__ and "{spatial}" not in made.__doc__ and "{sizes}" not in made.__doc__
+        )
+        others = {f"{d}d" for d in (1, 2, 3)} - {f"{spatial}d"}
+        assert not any(other in made.__doc__ for other in others)

@@ -3,6 +3,7 @@
 from ..dtypes import bool_, float32, float64, int32, int64, uint8
 from .activation import *
 from .arithmetic import *
+from . import arithmetic_in_place
 from .bounds import *
 from .comparison import *
 from .conversion import *

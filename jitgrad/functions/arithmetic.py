@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
 from typing import Any
 
 import numpy as np
 
 from .._tensor import NUMBERS, Tensor, wrap
 from ..dispatch import call, result_type
-from ..dtypes import category
 from ..engine.entry import entries
 from ..engine.layout import BAD_DTYPE
 from ..kernels import BY_NAME
@@ -22,7 +20,6 @@ from ._call import (
     is_floating,
     refuse_operand,
     two_operands,
-    two_operands_in_place,
     unary,
 )
 
@@ -157,7 +154,8 @@ def _operands(name: str, a: Any, b: Any) -> tuple[Any, Any]:
     return a, b
 
 
-def _scaled(other: Any, alpha: float, name: str, input: Any) -> Any:
+def scaled(other: Any, alpha: float, name: str, input: Any) -> Any:
+    """`other` times the factor with which it is added."""
     if isinstance(alpha, float) and _whole(input, other):
         raise RuntimeError(
             f"{name}: For integral input tensors, argument alpha must not be a floating point number; "
@@ -169,13 +167,13 @@ def _scaled(other: Any, alpha: float, name: str, input: Any) -> Any:
 def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """``input + alpha * other``; of bool tensors the logical or."""
     input, other = _operands("add", input, other)
-    return input + (other if alpha == 1 else _scaled(other, alpha, "add", input))
+    return input + (other if alpha == 1 else scaled(other, alpha, "add", input))
 
 
 def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """``input - alpha * other``."""
     input, other = _operands("sub", input, other)
-    return input - (other if alpha == 1 else _scaled(other, alpha, "sub", input))
+    return input - (other if alpha == 1 else scaled(other, alpha, "sub", input))
 
 
 def rsub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
@@ -319,108 +317,3 @@ def addcdiv(
 for _name in __all__:
     if _name != "rsub":
         setattr(Tensor, _name, globals()[_name])
-
-
-# in-place forms -----------------------------------------------------------------------------------------
-
-
-def _add_(self: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
-    """``self += alpha * other``."""
-    self += other if alpha == 1 else _scaled(other, alpha, "add_", self)
-    return self
-
-
-def _sub_(self: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
-    """``self -= alpha * other``."""
-    self -= other if alpha == 1 else _scaled(other, alpha, "sub_", self)
-    return self
-
-
-def _mul_(self: Tensor, other: Any) -> Tensor:
-    """``self *= other``."""
-    self *= other
-    return self
-
-
-def _div_(self: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
-    """``self /= other``."""
-    if rounding_mode is not None:
-        return self.copy_(div(self, other, rounding_mode=rounding_mode))
-    self /= other
-    return self
-
-
-def _floor_divide_(self: Tensor, other: Any) -> Tensor:
-    """``self //= other``."""
-    self //= other
-    return self
-
-
-def _remainder_(self: Tensor, other: Any) -> Tensor:
-    """``self %= other``."""
-    self %= other
-    return self
-
-
-def _pow_(self: Tensor, exponent: Any) -> Tensor:
-    """``self **= exponent``."""
-    self **= exponent
-    return self
-
-
-def in_place_of(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The in-place form of a function that is not worth a kernel of its own: compute, then copy back."""
-
-    @wraps(function)
-    def run(self: Tensor, *args: Any, **options: Any) -> Tensor:
-        result = function(self, *args, **options)
-        if category(result.dtype) > category(self.dtype):
-            raise RuntimeError(
-                f"{function.__name__}_: result type {result.dtype.name} can't be cast to the desired output "
-                f"type {self.dtype.name}; use {function.__name__} without the underscore"
-            )
-        if result.shape != self.shape:
-            raise RuntimeError(
-                f"{function.__name__}_: output with shape {list(self.shape)} doesn't match the broadcast "
-                f"shape {list(result.shape)}; use {function.__name__} without the underscore"
-            )
-        return self.copy_(result)
-
-    run.__name__ = run.__qualname__ = function.__name__ + "_"
-    run.__doc__ = f"``{function.__name__}`` in place."
-    return run
-
-
-def _into(name: str) -> Callable[..., Tensor]:
-    """``lerp_``, ``addcmul_`` and ``addcdiv_``: the optimizer's and the moving average's own steps."""
-    op = BY_NAME[name]
-
-    def run(self: Tensor, a: Any, b: Any, *, value: float = 1) -> Tensor:
-        floats = (float(value),) if op.attributes else ()
-        if type(b) is float and is_floating(self):
-            b = number_tensor(b, self.dtype)
-        try:
-            slot = apply_three(op, self, a, b, floats, self._slot)
-        except AttributeError:  # a number among them
-            slot = BAD_DTYPE
-        self._become(slot if slot >= 0 else call(op, as_tensors(name, self, a, b), floats, self._slot))
-        return self
-
-    run.__name__ = run.__qualname__ = name + "_"
-    run.__doc__ = f"``{name}`` in place."
-    return run
-
-
-Tensor.add_, Tensor.sub_, Tensor.mul_, Tensor.div_ = _add_, _sub_, _mul_, _div_
-Tensor.floor_divide_, Tensor.remainder_, Tensor.pow_ = _floor_divide_, _remainder_, _pow_
-Tensor.multiply_, Tensor.divide_, Tensor.subtract_, Tensor.true_divide_ = _mul_, _div_, _sub_, _div_
-_float_fmod_, _any_fmod_ = two_operands_in_place("fmod"), in_place_of(fmod)
-
-
-def _fmod_(self: Tensor, other: Any) -> Tensor:
-    """``fmod`` in place."""
-    return (_float_fmod_ if is_floating(self) else _any_fmod_)(self, other)
-
-
-Tensor.fmod_ = _fmod_
-Tensor.lerp_, Tensor.addcmul_, Tensor.addcdiv_ = _into("lerp"), _into("addcmul"), _into("addcdiv")

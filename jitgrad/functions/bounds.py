@@ -12,7 +12,7 @@ from ..engine.entry import entries
 from ..kernels import BY_NAME
 from ..operators import number_tensor
 from ._call import apply_floats, as_tensors, dtype_code, is_floating, require_tensors, tensor_of
-from .arithmetic import in_place_of
+from .arithmetic_in_place import in_place_of
 
 __all__ = ["clamp", "clamp_max", "clamp_min", "clip", "fmax", "fmin", "masked_fill", "maximum", "minimum",
            "where"]  # fmt: skip

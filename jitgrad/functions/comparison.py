@@ -8,7 +8,7 @@ from typing import Any
 from .._tensor import Tensor
 from ..operators import binary
 from ._call import is_floating, refuse_operand, tensor_of, two_operands, unary
-from .arithmetic import in_place_of
+from .arithmetic_in_place import in_place_of
 
 __all__ = ["allclose", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or",
            "bitwise_right_shift", "bitwise_xor", "eq", "equal", "ge", "greater", "greater_equal",

@@ -13,7 +13,8 @@ from ..kernels.abi import INT64, MAX_DIMS
 from ..store import store
 from ._call import require_tensors
 from ._dims import shape_of
-from ._indices import is_dense, launch, report_cell, take_report
+from ._indices import is_dense
+from ._launch import launch, report_cell, take_report
 
 __all__ = ["embedding"]
 

@@ -13,7 +13,8 @@ from ..kernels.abi import INT64
 from ..store import store
 from ._call import require_tensors
 from ._dims import dims_of, one_dim, shape_of
-from ._indices import Plan, Points, expanded, launch, read_rows
+from ._indices import Plan, Points, expanded, read_rows
+from ._launch import launch
 from .indexing import INDEX, as_value, read_points, recorded, refuse_leaf, write_points
 
 __all__ = [

@@ -18,7 +18,8 @@ from ..kernels import BY_NAME
 from ..kernels.abi import INT64
 from ..store import store
 from ._dims import shape_of
-from ._indices import Plan, Points, bounds, expanded, is_dense, launch, read_rows, refuse_index, run
+from ._indices import Plan, Points, bounds, expanded, is_dense, read_rows, refuse_index
+from ._launch import launch, run
 
 __all__: list[str] = []
 

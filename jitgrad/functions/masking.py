@@ -8,7 +8,8 @@ from .._tensor import Tensor, method, wrap
 from ..dtypes import bool_, int64
 from ._call import require_tensors
 from ._dims import one_dim
-from ._indices import Plan, Points, coordinates, expanded, run
+from ._indices import Plan, Points, coordinates, expanded
+from ._launch import run
 from .gathering import _lines, _long_index, _put, gather, scatter_
 from .indexing import SLICE_PUT, _whole_words, as_value, read_points
 

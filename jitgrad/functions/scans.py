@@ -12,7 +12,7 @@ from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ._call import require_tensors
 from ._dims import one_dim
-from ._indices import run
+from ._launch import run
 from .gathering import gather
 
 __all__ = ["cummax", "cummin", "cumprod", "cumsum", "diff", "logcumsumexp"]

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jitgrad._tensor import Tensor
-from jitgrad.functions.pooling import Sizes, sizes
+from jitgrad.functions._pooling_windows import Sizes, sizes
 
 from . import functional as F
 from .module import Module, call_with_one

@@ -1,6 +1,4 @@
-"""Convolution layers, and the layers that cut images into blocks and put them together."""
-
-# ruff: noqa: D102 - what a layer's forward does is said by its class
+"""Convolution layers."""
 
 from __future__ import annotations
 
@@ -12,7 +10,7 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 
 from . import init
-from .functional.folding import fold, unfold
+from ._described import described_by_base
 from .functional.vision import pad
 from .module import Module, call_with_one
 from .parameter import Parameter
@@ -133,7 +131,36 @@ class _ConvNd(Module):
 
 
 class _Convolution(_ConvNd):
-    """What `Conv1d`, `Conv2d` and `Conv3d` have in common."""
+    """What `Conv1d`, `Conv2d` and `Conv3d` have in common.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel_size : int or tuple of int
+    stride, dilation : int or tuple of int, default 1
+    padding : int, tuple of int, 'valid' or 'same', default 0
+        How much to add around each spatial dimension.
+    groups : int, default 1
+        Channels and filters in so many groups, each convolved by itself.
+    bias : bool, default True
+        Whether to add a trained bias.
+    padding_mode : {'zeros', 'reflect', 'replicate', 'circular'}
+        What to add.
+    device : optional
+        Only the CPU.
+    dtype : dtype, optional
+        Of the parameters; by default the default dtype.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (out_channels, in_channels / groups, *kernel_size)
+    bias : Parameter, shape (out_channels,), or None
+
+    Raises
+    ------
+    ValueError
+        If ``groups`` does not divide the channels, or the padding is unknown or has no meaning with the steps.
+    """
 
     def __init__(
         self,
@@ -173,7 +200,36 @@ class _Convolution(_ConvNd):
 
 
 class _Transposed(_ConvNd):
-    """What the transposed convolutions have in common."""
+    """What the transposed convolutions have in common.
+
+    Parameters
+    ----------
+    in_channels, out_channels : int
+    kernel_size : int or tuple of int
+    stride, dilation : int or tuple of int, default 1
+    padding, output_padding : int or tuple of int, default 0
+    groups : int, default 1
+    bias : bool, default True
+    padding_mode : {'zeros'}
+    device : optional
+        Only the CPU.
+    dtype : dtype, optional
+        Of the parameters; by default the default dtype.
+
+    Attributes
+    ----------
+    weight : Parameter, shape (in_channels, out_channels / groups, *kernel_size)
+    bias : Parameter, shape (out_channels,), or None
+
+    Notes
+    -----
+    ``forward(input, output_size)`` finds the output padding that leads to a size.
+
+    Raises
+    ------
+    ValueError
+        If ``groups`` does not divide the channels, or the output size is impossible.
+    """
 
     transposed = True
 
@@ -229,269 +285,49 @@ class _Transposed(_ConvNd):
         return tuple(n - low for n, low in zip(output_size, least, strict=True))
 
 
+@described_by_base
 class Conv1d(_Convolution):
-    """Convolve over 1 spatial dimension: see `functional.conv1d`.
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-    kernel_size : int or tuple of int
-    stride, dilation : int or tuple of int, default 1
-    padding : int, tuple of int, 'valid' or 'same', default 0
-        How much to add around each spatial dimension.
-    groups : int, default 1
-        Channels and filters in so many groups, each convolved by itself.
-    bias : bool, default True
-        Whether to add a trained bias.
-    padding_mode : {'zeros', 'reflect', 'replicate', 'circular'}
-        What to add.
-    device : optional
-        Only the CPU.
-    dtype : dtype, optional
-        Of the parameters; by default the default dtype.
-
-    Attributes
-    ----------
-    weight : Parameter, shape (out_channels, in_channels / groups, *kernel_size)
-    bias : Parameter, shape (out_channels,), or None
-
-    Raises
-    ------
-    ValueError
-        If ``groups`` does not divide the channels, or the padding is unknown or has no meaning with the steps.
-    """
+    """Convolve over 1 spatial dimension: see `functional.conv1d`."""
 
     _spatial = 1
     _run = staticmethod(T.conv1d)
 
 
+@described_by_base
 class Conv2d(_Convolution):
-    """Convolve over 2 spatial dimensions: see `functional.conv2d`.
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-    kernel_size : int or tuple of int
-    stride, dilation : int or tuple of int, default 1
-    padding : int, tuple of int, 'valid' or 'same', default 0
-        How much to add around each spatial dimension.
-    groups : int, default 1
-        Channels and filters in so many groups, each convolved by itself.
-    bias : bool, default True
-        Whether to add a trained bias.
-    padding_mode : {'zeros', 'reflect', 'replicate', 'circular'}
-        What to add.
-    device : optional
-        Only the CPU.
-    dtype : dtype, optional
-        Of the parameters; by default the default dtype.
-
-    Attributes
-    ----------
-    weight : Parameter, shape (out_channels, in_channels / groups, *kernel_size)
-    bias : Parameter, shape (out_channels,), or None
-
-    Raises
-    ------
-    ValueError
-        If ``groups`` does not divide the channels, or the padding is unknown or has no meaning with the steps.
-    """
+    """Convolve over 2 spatial dimensions: see `functional.conv2d`."""
 
     _spatial = 2
     _run = staticmethod(T.conv2d)
 
 
+@described_by_base
 class Conv3d(_Convolution):
-    """Convolve over 3 spatial dimensions: see `functional.conv3d`.
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-    kernel_size : int or tuple of int
-    stride, dilation : int or tuple of int, default 1
-    padding : int, tuple of int, 'valid' or 'same', default 0
-        How much to add around each spatial dimension.
-    groups : int, default 1
-        Channels and filters in so many groups, each convolved by itself.
-    bias : bool, default True
-        Whether to add a trained bias.
-    padding_mode : {'zeros', 'reflect', 'replicate', 'circular'}
-        What to add.
-    device : optional
-        Only the CPU.
-    dtype : dtype, optional
-        Of the parameters; by default the default dtype.
-
-    Attributes
-    ----------
-    weight : Parameter, shape (out_channels, in_channels / groups, *kernel_size)
-    bias : Parameter, shape (out_channels,), or None
-
-    Raises
-    ------
-    ValueError
-        If ``groups`` does not divide the channels, or the padding is unknown or has no meaning with the steps.
-    """
+    """Convolve over 3 spatial dimensions: see `functional.conv3d`."""
 
     _spatial = 3
     _run = staticmethod(T.conv3d)
 
 
+@described_by_base
 class ConvTranspose1d(_Transposed):
-    """Go back over 1 spatial dimension: see `functional.conv_transpose1d`.
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-    kernel_size : int or tuple of int
-    stride, dilation : int or tuple of int, default 1
-    padding, output_padding : int or tuple of int, default 0
-    groups : int, default 1
-    bias : bool, default True
-    padding_mode : {'zeros'}
-    device : optional
-        Only the CPU.
-    dtype : dtype, optional
-        Of the parameters; by default the default dtype.
-
-    Attributes
-    ----------
-    weight : Parameter, shape (in_channels, out_channels / groups, *kernel_size)
-    bias : Parameter, shape (out_channels,), or None
-
-    Notes
-    -----
-    ``forward(input, output_size)`` finds the output padding that leads to a size.
-
-    Raises
-    ------
-    ValueError
-        If ``groups`` does not divide the channels, or the output size is impossible.
-    """
+    """Go back over 1 spatial dimension: see `functional.conv_transpose1d`."""
 
     _spatial = 1
     _run = staticmethod(T.conv_transpose1d)
 
 
+@described_by_base
 class ConvTranspose2d(_Transposed):
-    """Go back over 2 spatial dimensions: see `functional.conv_transpose2d`.
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-    kernel_size : int or tuple of int
-    stride, dilation : int or tuple of int, default 1
-    padding, output_padding : int or tuple of int, default 0
-    groups : int, default 1
-    bias : bool, default True
-    padding_mode : {'zeros'}
-    device : optional
-        Only the CPU.
-    dtype : dtype, optional
-        Of the parameters; by default the default dtype.
-
-    Attributes
-    ----------
-    weight : Parameter, shape (in_channels, out_channels / groups, *kernel_size)
-    bias : Parameter, shape (out_channels,), or None
-
-    Notes
-    -----
-    ``forward(input, output_size)`` finds the output padding that leads to a size.
-
-    Raises
-    ------
-    ValueError
-        If ``groups`` does not divide the channels, or the output size is impossible.
-    """
+    """Go back over 2 spatial dimensions: see `functional.conv_transpose2d`."""
 
     _spatial = 2
     _run = staticmethod(T.conv_transpose2d)
 
 
+@described_by_base
 class ConvTranspose3d(_Transposed):
-    """Go back over 3 spatial dimensions: see `functional.conv_transpose3d`.
-
-    Parameters
-    ----------
-    in_channels, out_channels : int
-    kernel_size : int or tuple of int
-    stride, dilation : int or tuple of int, default 1
-    padding, output_padding : int or tuple of int, default 0
-    groups : int, default 1
-    bias : bool, default True
-    padding_mode : {'zeros'}
-    device : optional
-        Only the CPU.
-    dtype : dtype, optional
-        Of the parameters; by default the default dtype.
-
-    Attributes
-    ----------
-    weight : Parameter, shape (in_channels, out_channels / groups, *kernel_size)
-    bias : Parameter, shape (out_channels,), or None
-
-    Notes
-    -----
-    ``forward(input, output_size)`` finds the output padding that leads to a size.
-
-    Raises
-    ------
-    ValueError
-        If ``groups`` does not divide the channels, or the output size is impossible.
-    """
+    """Go back over 3 spatial dimensions: see `functional.conv_transpose3d`."""
 
     _spatial = 3
     _run = staticmethod(T.conv_transpose3d)
-
-
-class Unfold(Module):
-    """Cut an image into blocks, each a column: see `functional.unfold`."""
-
-    def __init__(self, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1) -> None:
-        super().__init__()
-        self.kernel_size = kernel_size
-        self.dilation = dilation
-        self.padding = padding
-        self.stride = stride
-
-    __call__ = call_with_one
-
-    def forward(self, input: Tensor) -> Tensor:
-        return unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
-
-    def extra_repr(self) -> str:
-        return (
-            f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, "
-            f"stride={self.stride}"
-        )
-
-
-class Fold(Module):
-    """Add up blocks where they came from: see `functional.fold`."""
-
-    def __init__(
-        self,
-        output_size: Ints,
-        kernel_size: Ints,
-        dilation: Ints = 1,
-        padding: Ints = 0,
-        stride: Ints = 1,
-    ) -> None:
-        super().__init__()
-        self.output_size = output_size
-        self.kernel_size = kernel_size
-        self.dilation = dilation
-        self.padding = padding
-        self.stride = stride
-
-    __call__ = call_with_one
-
-    def forward(self, input: Tensor) -> Tensor:
-        return fold(input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)
-
-    def extra_repr(self) -> str:
-        return (
-            f"output_size={self.output_size}, kernel_size={self.kernel_size}, dilation={self.dilation}, "
-            f"padding={self.padding}, stride={self.stride}"
-        )

@@ -4,17 +4,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from jitgrad._tensor import Tensor
-from jitgrad.functions.pooling import Sizes
+from jitgrad.functions._pooling_windows import Sizes
 
 from . import functional as F
+from ._described import described_by_base
 from .module import Module, call_with_one
 
 
 class _MaxPool(Module):
-    """What the max pooling layers have in common; see `functional.max_pool2d` for the parameters."""
+    """What the max pooling layers have in common.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding, dilation : int or sequence of int
+        Of the windows; ``stride`` is ``kernel_size`` by default.
+    return_indices : bool, default False
+        Return also where in their planes the elements were found, as `MaxUnpool{spatial}d` needs it.
+    ceil_mode : bool, default False
+        Whether a last window may stick out at the end.
+    """
+
+    _spatial: int
+    _run: Callable[..., Any]
 
     def __init__(
         self,
@@ -33,6 +48,19 @@ class _MaxPool(Module):
         self.return_indices = return_indices
         self.ceil_mode = ceil_mode
 
+    __call__ = call_with_one
+
+    def forward(self, input: Tensor) -> Any:
+        return self._run(
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+            self.return_indices,
+        )
+
     def extra_repr(self) -> str:
         return (
             f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
@@ -41,7 +69,22 @@ class _MaxPool(Module):
 
 
 class _AvgPool(Module):
-    """What the mean pooling layers of two and three dimensions have in common."""
+    """What the mean pooling layers of two and three dimensions have in common.
+
+    Parameters
+    ----------
+    kernel_size, stride, padding : int or sequence of int
+        Of the windows; ``stride`` is ``kernel_size`` by default.
+    ceil_mode : bool, default False
+        Whether a last window may stick out at the end.
+    count_include_pad : bool, default True
+        Whether the zeros of the padding count.
+    divisor_override : int, optional
+        Divide sums by this instead.
+    """
+
+    _spatial: int
+    _run: Callable[..., Tensor]
 
     def __init__(
         self,
@@ -60,35 +103,29 @@ class _AvgPool(Module):
         self.count_include_pad = count_include_pad
         self.divisor_override = divisor_override
 
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
-
-
-class MaxPool1d(_MaxPool):
-    """Return the largest element of every window; see `functional.max_pool1d`.
-
-    Parameters
-    ----------
-    kernel_size, stride, padding, dilation : int or sequence of int
-        Of the windows; ``stride`` is ``kernel_size`` by default.
-    return_indices : bool, default False
-        Return also where in their planes the elements were found, as `MaxUnpool1d` needs it.
-    ceil_mode : bool, default False
-        Whether a last window may stick out at the end.
-    """
-
     __call__ = call_with_one
 
-    def forward(self, input: Tensor) -> Any:
-        return F.max_pool1d(
+    def forward(self, input: Tensor) -> Tensor:
+        return self._run(
             input,
             self.kernel_size,
             self.stride,
             self.padding,
-            self.dilation,
             self.ceil_mode,
-            self.return_indices,
+            self.count_include_pad,
+            self.divisor_override,
         )
+
+    def extra_repr(self) -> str:
+        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+
+
+@described_by_base
+class MaxPool1d(_MaxPool):
+    """Return the largest element of every window; see `functional.max_pool1d`."""
+
+    _spatial = 1
+    _run = staticmethod(F.max_pool1d)
 
 
 class AvgPool1d(Module):
@@ -135,113 +172,33 @@ def _single(value: Sizes) -> tuple[int, ...]:
     return (value,) if isinstance(value, int) else tuple(value)
 
 
+@described_by_base
 class MaxPool2d(_MaxPool):
-    """Return the largest element of every window; see `functional.max_pool2d`.
+    """Return the largest element of every window; see `functional.max_pool2d`."""
 
-    Parameters
-    ----------
-    kernel_size, stride, padding, dilation : int or sequence of int
-        Of the windows; ``stride`` is ``kernel_size`` by default.
-    return_indices : bool, default False
-        Return also where in their planes the elements were found, as `MaxUnpool2d` needs it.
-    ceil_mode : bool, default False
-        Whether a last window may stick out at the end.
-    """
-
-    __call__ = call_with_one
-
-    def forward(self, input: Tensor) -> Any:
-        return F.max_pool2d(
-            input,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.ceil_mode,
-            self.return_indices,
-        )
+    _spatial = 2
+    _run = staticmethod(F.max_pool2d)
 
 
+@described_by_base
 class AvgPool2d(_AvgPool):
-    """Return the mean of every window; see `functional.avg_pool2d`.
+    """Return the mean of every window; see `functional.avg_pool2d`."""
 
-    Parameters
-    ----------
-    kernel_size, stride, padding : int or sequence of int
-        Of the windows; ``stride`` is ``kernel_size`` by default.
-    ceil_mode : bool, default False
-        Whether a last window may stick out at the end.
-    count_include_pad : bool, default True
-        Whether the zeros of the padding count.
-    divisor_override : int, optional
-        Divide sums by this instead.
-    """
-
-    __call__ = call_with_one
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.avg_pool2d(
-            input,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
-            self.divisor_override,
-        )
+    _spatial = 2
+    _run = staticmethod(F.avg_pool2d)
 
 
+@described_by_base
 class MaxPool3d(_MaxPool):
-    """Return the largest element of every window; see `functional.max_pool3d`.
+    """Return the largest element of every window; see `functional.max_pool3d`."""
 
-    Parameters
-    ----------
-    kernel_size, stride, padding, dilation : int or sequence of int
-        Of the windows; ``stride`` is ``kernel_size`` by default.
-    return_indices : bool, default False
-        Return also where in their planes the elements were found, as `MaxUnpool3d` needs it.
-    ceil_mode : bool, default False
-        Whether a last window may stick out at the end.
-    """
-
-    __call__ = call_with_one
-
-    def forward(self, input: Tensor) -> Any:
-        return F.max_pool3d(
-            input,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.ceil_mode,
-            self.return_indices,
-        )
+    _spatial = 3
+    _run = staticmethod(F.max_pool3d)
 
 
+@described_by_base
 class AvgPool3d(_AvgPool):
-    """Return the mean of every window; see `functional.avg_pool3d`.
+    """Return the mean of every window; see `functional.avg_pool3d`."""
 
-    Parameters
-    ----------
-    kernel_size, stride, padding : int or sequence of int
-        Of the windows; ``stride`` is ``kernel_size`` by default.
-    ceil_mode : bool, default False
-        Whether a last window may stick out at the end.
-    count_include_pad : bool, default True
-        Whether the zeros of the padding count.
-    divisor_override : int, optional
-        Divide sums by this instead.
-    """
-
-    __call__ = call_with_one
-
-    def forward(self, input: Tensor) -> Tensor:
-        return F.avg_pool3d(
-            input,
-            self.kernel_size,
-            self.stride,
-            self.padding,
-            self.ceil_mode,
-            self.count_include_pad,
-            self.divisor_override,
-        )
+    _spatial = 3
+    _run = staticmethod(F.avg_pool3d)

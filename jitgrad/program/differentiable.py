@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from .._tensor import Tensor, wrap
 from ..autograd import Function, grad, no_grad
 from ..autograd.hooks import without_hooks_of
-from ..dispatch import CONTEXT
+from ..dispatch import CONTEXT, slot_word
 from ..engine.entry import entries
-from ..engine.layout import REQUIRES_GRAD, S_FLAGS, S_STORAGE, SLOT_WORDS
+from ..engine.layout import REQUIRES_GRAD, S_FLAGS, S_STORAGE
 from ..functions import ones_like
 from ..store import store
 from .recording import Recording, Spoiled
+from .returned import owned
 
 if TYPE_CHECKING:
     from .program import Program
@@ -61,7 +62,7 @@ class Pullback:
         program = self._program
         slots = [x._slot for x in arguments] + program.guarded
         read = program.read_arguments
-        storages = [_word(s, S_STORAGE) for k, s in enumerate(slots) if k >= len(arguments) or k in read]
+        storages = [slot_word(s, S_STORAGE) for k, s in enumerate(slots) if k >= len(arguments) or k in read]
         return store.storage_table["version"][storages].tolist()
 
     def run(self, cotangents: list[Tensor], arguments: list[Tensor]) -> list[Tensor | None]:
@@ -129,7 +130,7 @@ def record_pullback(
     from .program import Program
 
     inputs: list[Any] = [k for k, x in enumerate(arguments) if x.requires_grad]
-    inputs += [_tensor_of(slot) for slot in program.guarded if _word(slot, S_FLAGS) & REQUIRES_GRAD]
+    inputs += [_tensor_of(slot) for slot in program.guarded if slot_word(slot, S_FLAGS) & REQUIRES_GRAD]
     tensors = [arguments[x] if isinstance(x, int) else x for x in inputs]
     with no_grad():
         cotangents = [ones_like(x) for x in graph.values()]
@@ -140,7 +141,7 @@ def record_pullback(
     def body() -> None:
         with without_hooks_of(tensors):  # the walk of which this one becomes a part runs them
             gradients = grad(list(graph.values()), tensors, cotangents, retain_graph=True, allow_unused=True)
-        found.extend(g if g is None else _own(g, back.number) for g in gradients)
+        found.extend(g if g is None else owned(g, back.number) for g in gradients)
 
     try:
         back.run(body)
@@ -158,19 +159,9 @@ def record_pullback(
     return Pullback(list(graph), inputs, [g is not None for g in found], way_back)
 
 
-def _own(gradient: Tensor, number: int) -> Tensor:
-    """A gradient in contiguous memory of the recording's own."""
-    owner = int(store.storage_table[_word(gradient._slot, S_STORAGE)]["owner"])
-    return gradient if owner == number and gradient.is_contiguous() else gradient.clone().contiguous()  # type: ignore[attr-defined]
-
-
 def described(x: Tensor) -> dict[str, Any]:
     """Where a result lies and what it is like."""
     return {"address": x.data_ptr(), "dtype": x.dtype.code, "shape": list(x.shape), "bytes": x.nbytes}
-
-
-def _word(slot: int, field: int) -> int:
-    return store.slots[slot * SLOT_WORDS + field]
 
 
 def _tensor_of(slot: int) -> Tensor:

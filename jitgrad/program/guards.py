@@ -149,7 +149,7 @@ class Guards:
 
     def shared_memory(self, arguments: list[Tensor]) -> str | None:
         """Why a recording with these arguments could not tell what it reads through them, or None."""
-        storages = {_word(x, S_STORAGE) for x in arguments}
+        storages = {x._word(S_STORAGE) for x in arguments}
         if len(storages) != len(arguments):
             return "is called with tensors that share memory"
         words = store.slots
@@ -163,7 +163,7 @@ class Guards:
 
     def storages(self, arguments: list[Tensor]) -> set[int]:
         """The storages of arguments and of the tensors that the function can reach by Python."""
-        return {_word(t, S_STORAGE) for t in (*arguments, *self._reachable())}
+        return {t._word(S_STORAGE) for t in (*arguments, *self._reachable())}
 
     def _reachable(self) -> list[Tensor]:
         """The tensors that the function can reach by Python; those of other guards while nothing has changed."""
@@ -205,10 +205,6 @@ class Guards:
         if get_default_dtype() is not self._default:
             return False
         return all(_layout_of(t) == layout for t, layout in self._layouts or ())
-
-
-def _word(x: Tensor, field: int) -> int:
-    return store.slots[x._slot * SLOT_WORDS + field]
 
 
 def _layout_of(x: Tensor) -> tuple:

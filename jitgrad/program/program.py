@@ -14,39 +14,16 @@ from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT
 from ..engine.entry import entries
 from ..engine.layout import (
-    ANY_GRADIENT,
     ANY_MODE,
-    ARGUMENT_WORDS,
     CHECK_WORDS,
     EXTERNAL,
-    G_ADDRESS,
-    G_DTYPE,
-    G_FLAGS,
-    G_GRAD,
-    G_NUMEL,
     G_SLOT,
-    GRADIENT_WORDS,
-    GUARD_WORDS,
-    GUARDED_FLAGS,
-    MAX_DIMS,
     PATCH_ARGUMENT,
     PATCH_WORDS,
-    RESULT_WORDS,
-    S_ADDRESS,
-    S_DIMS,
-    S_DTYPE,
-    S_FLAGS,
-    S_GRAD,
-    S_HANDLES,
-    S_LINKS,
-    S_NUMEL,
-    S_SHAPE,
     S_STORAGE,
-    S_STRIDES,
     SEGMENT_PARTS,
     SEGMENT_WORDS,
     SLOT_WORDS,
-    program_dtype,
 )
 from ..store import store
 from ..team import run
@@ -59,12 +36,12 @@ from .rows import Row, View, rows_of
 from .segments import ALONE
 from .surroundings import ADDRESS, BYTES, CLASS_BYTES, OWNER, REFS, SIZE_CLASS, Storages, class_size, storages
 from .survey import Survey
+from .tables import Tables, geometry, gradients_set
 
 if TYPE_CHECKING:
     from .profile import Profile
 
 
-_GUARDED = ((G_ADDRESS, S_ADDRESS), (G_DTYPE, S_DTYPE), (G_NUMEL, S_NUMEL))  # words of a guard, and of a slot
 _rewriting = threading.RLock()
 REPLAYS = 2  # of the records as they are, before they are rewritten
 
@@ -101,14 +78,13 @@ class Program:
         self.options = options
         self.recording = recording
         self.guards = guards
-        self.held: list[int] = []  # slots of which the program has a handle
         self.arity = len(arguments)
         self.shapes = [x.shape for x in arguments]
         self.results = sources
-        self._header = np.zeros(1, program_dtype)
+        self._tables = Tables()
+        self._header = self._tables.header
         self.address: int = self._header.ctypes.data
-        self._tables: dict[str, np.ndarray] = {}
-        self._arguments = [self._geometry(x) for x in arguments]
+        self._arguments = [geometry(x) for x in arguments]
         self._argument_storages = [store.slots[x._slot * SLOT_WORDS + S_STORAGE] for x in arguments]
         self._rewritten: Rewritten | None = None
         self._survey = self._look(base)
@@ -192,114 +168,30 @@ class Program:
 
     # building ----------------------------------------------------------------------------------------
 
-    @staticmethod
-    def _geometry(x: Tensor) -> dict[str, Any]:
-        at = x._slot * SLOT_WORDS
-        words = store.slots[at : at + SLOT_WORDS].tolist()
-        dims = words[S_DIMS]
-        return {
-            "address": words[S_ADDRESS],
-            "dtype": words[S_DTYPE],
-            "shape": words[S_SHAPE : S_SHAPE + dims],
-            "strides": words[S_STRIDES : S_STRIDES + dims],
-            "flags": words[S_FLAGS] & GUARDED_FLAGS,
-        }
-
     def _make(self, arguments: list[Tensor], entry_gradients: dict[int, int]) -> None:
         if len(set(self._argument_storages)) != len(arguments):
             raise Spoiled("is called with arguments that share memory")
         written = self._survey.written()
         outside = [s for s in self._survey.touched if s not in self._argument_storages]
-        self._put_arguments(written)
-        gradients = self._gradients(arguments)
-        self._put_guards(outside, entry_gradients, {x._slot for x in arguments}, gradients)
-        self._put_gradients(gradients)
+        tables = self._tables
+        tables.put_arguments(self._arguments, self._argument_storages, written)
+        gradients = gradients_set(self.recording, arguments)
+        tables.put_guards(outside, entry_gradients, {x._slot for x in arguments}, gradients)
+        tables.put_gradients(gradients)
         self._put_checks(entry_gradients)
         self._put_log()
-        self._put_results()
-        self._table("written", [[s] for s in outside if s in written], 1)
+        tables.put_results(self.results)
+        self._ids = np.zeros(self.arity + len(self.results) + 1, np.int64)
+        tables.write("written", [[s] for s in outside if s in written], 1)
         header = self._header[0]
         header["mode"] = self.mode
         header["arity"] = self.arity
         header["structure"] = store.structure
 
-    def _table(self, name: str, lines: list[list[int]], width: int, count: str | None = None) -> None:
-        """Write a table of the header."""
-        padded = [line + [0] * (width - len(line)) for line in lines]
-        table = np.array(padded, np.int64).reshape(-1, width)
-        self._put(name, table, count or ("" if name == "arguments" else name.removesuffix("s") + "_count"))
-
-    def _put(self, name: str, table: np.ndarray, count: str = "") -> None:
-        """Let the header name a table, and say how long it is."""
-        self._tables[name] = table
-        header = self._header[0]
-        header[name] = table.ctypes.data
-        if count:
-            header[count] = len(table)
-
-    def _put_arguments(self, written: set[int]) -> None:
-        lines = []
-        for x, storage in zip(self._arguments, self._argument_storages, strict=True):
-            shape = x["shape"] + [0] * (MAX_DIMS - len(x["shape"]))
-            strides = x["strides"] + [0] * (MAX_DIMS - len(x["strides"]))
-            lines.append([x["dtype"], x["flags"], storage in written, len(x["shape"]), *shape, *strides])
-        self._table("arguments", lines, ARGUMENT_WORDS)
-
-    def _put_guards(
-        self, outside: list[int], before: dict[int, int], arguments: set[int], gradients: list[list[int]]
-    ) -> None:
-        """Guard every tensor that shows memory from outside, and hold it so that its slot stays its own."""
-        count = store.field("slot_top")
-        table = store.slot_table[:count].view(np.int64).reshape(count, SLOT_WORDS)
-        is_outside = np.zeros(store.field("storage_top"), bool)
-        is_outside[outside] = True
-        shown = np.flatnonzero(is_outside[table[:, S_STORAGE]])
-        shown = shown[table[shown, S_HANDLES] > 0]
-        slots = dict.fromkeys(s for s in shown.tolist() if s not in arguments)
-        slots.update(dict.fromkeys(leaf for leaf, _, _ in gradients))
-        slots.update(dict.fromkeys(slot for slot in before if slot not in arguments))
-        guarded = [*slots]
-        lines = np.empty((len(guarded), GUARD_WORDS), np.int64)
-        lines[:, G_SLOT] = guarded
-        known = table[guarded] if guarded else table[:0]
-        for word, field in _GUARDED:
-            lines[:, word] = known[:, field]
-        lines[:, G_FLAGS] = known[:, S_FLAGS] & GUARDED_FLAGS
-        lines[:, G_GRAD] = [before.get(slot, ANY_GRADIENT) for slot in guarded]
-        for slot in guarded:
-            entries.retain(CONTEXT, slot)
-        self.held += guarded
-        self._put("guards", lines, "guard_count")
-
-    def _gradients(self, arguments: list[Tensor]) -> list[list[int]]:
-        """The leaves whose gradients the step sets, with what they are in the end."""
-        lines: dict[int, list[int]] = {}
-        own = {x._slot for x in arguments}
-        words, owners, number = store.slots, store.storage_table["owner"], self.recording.number
-        for leaf in dict.fromkeys(self.recording.events[:, 1].tolist()):
-            at = leaf * SLOT_WORDS
-            storage = words[at + S_STORAGE]
-            if not storage or not (words[at + S_HANDLES] or words[at + S_LINKS]):
-                continue
-            if owners[storage] == number:
-                continue  # a leaf made within the step
-            if leaf in own:
-                raise Spoiled("sets the gradient of an argument")
-            grad = words[at + S_GRAD]
-            mine = grad != 0 and bool(owners[words[grad * SLOT_WORDS + S_STORAGE]] == number)
-            lines[leaf] = [leaf, grad, mine]
-        return list(lines.values())
-
-    def _put_gradients(self, lines: list[list[int]]) -> None:
-        for _leaf, grad, _own in lines:
-            if grad:
-                self._hold(grad)
-        self._table("gradients", lines, GRADIENT_WORDS)
-
     def _put_checks(self, before: dict[int, int]) -> None:
         """Class indices among the arguments are checked before anything runs, others when their row has run."""
         self.checks = self.reports.checks
-        self._table("checks", self.checks, CHECK_WORDS)
+        self._tables.write("checks", self.checks, CHECK_WORDS)
         seen = [store.slots[grad * SLOT_WORDS + S_STORAGE] for grad in before.values() if grad]
         self._seen = [(int(s["address"]), int(s["address"] + s["bytes"])) for s in store.storage_table[seen]]
 
@@ -313,18 +205,9 @@ class Program:
             for k, place, address in survey.arguments(self._argument_storages)
         ]
         self._patches = patches
-        self._table("patches", patches, PATCH_WORDS, "patch_count")
-        self._table("table", lines, SEGMENT_WORDS, "segments")
+        self._tables.write("patches", patches, PATCH_WORDS, "patch_count")
+        self._tables.write("table", lines, SEGMENT_WORDS, "segments")
         self._header[0]["recorded"] = REPLAYS + 1
-
-    def _put_results(self) -> None:
-        lines = [[x["address"], x["dtype"], len(x["shape"]), *x["shape"]] for x in self.results]
-        self._table("results", lines, RESULT_WORDS)
-        self._ids = np.zeros(self.arity + len(lines) + 1, np.int64)
-
-    def _hold(self, slot: int) -> None:
-        entries.retain(CONTEXT, slot)
-        self.held.append(slot)
 
     # running -----------------------------------------------------------------------------------------
 
@@ -336,7 +219,7 @@ class Program:
     @property
     def guarded(self) -> list[int]:
         """Slots of the tensors from outside that the program uses."""
-        return self._tables["guards"][:, G_SLOT].tolist()
+        return self._tables.named["guards"][:, G_SLOT].tolist()
 
     @property
     def busy(self) -> bool:
@@ -473,9 +356,8 @@ class Program:
     def __del__(self) -> None:
         if sys is None or sys.is_finalizing():  # the tables and the compiled code go too
             return
-        held, self.held = getattr(self, "held", []), []
-        for slot in held:
-            entries.release(CONTEXT, slot)
+        tables = getattr(self, "_tables", None)
+        held = tables is not None and tables.let_go()
         if held or len(self.recording.blocks):
             self.recording.release()
 

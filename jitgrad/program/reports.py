@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ..functions import _indices, losses
+from ..functions import _launch, losses
 from ..functions._checks import REFUSALS
 from ..kernels.abi import R_ATTRS
 from .rows import Row, View, attributes, decode
@@ -125,8 +125,8 @@ class Reports:
 
 def _report_memory() -> tuple[tuple[int, int], ...]:
     """Where rows report that run eagerly."""
-    indices, loss = _indices._REPORTS_AT, losses.REPORT_ADDRESS
-    size = 8 * _indices.REPORTS * _indices.REPORT_WORDS
+    indices, loss = _launch.REPORTS_AT, losses.REPORT_ADDRESS
+    size = 8 * _launch.REPORTS * _launch.REPORT_WORDS
     return (indices, indices + size), (loss, loss + 8 * len(losses.REPORT))
 
 

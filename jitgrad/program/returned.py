@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .._tensor import Tensor
-from ..engine.layout import IS_VIEW, NO_ROW, S_FLAGS, S_ROW, S_STORAGE, SLOT_WORDS
+from ..engine.layout import IS_VIEW, NO_ROW, S_FLAGS, S_ROW, S_STORAGE
 from ..store import store
 from .recording import Recording
 from .tree import flatten
@@ -44,14 +44,14 @@ class Returned:
             if known is not None or (_is_outside(x, recording.number) and not self._is_part(x)):
                 self.outputs.append(x if known is None else known)
                 continue
-            if _word(x, S_ROW) >= 0:
+            if x._word(S_ROW) >= 0:
                 self.graph[len(self.sources)] = x
             self.outputs.append(None)
-            self.sources.append(_settled(x, recording))
+            self.sources.append(owned(x.detach(), recording.number))
 
     def _is_part(self, x: Tensor) -> bool:
         """Whether a tensor shows the memory of an argument."""
-        return any(_word(x, S_STORAGE) == _word(a, S_STORAGE) for a in self._arguments)
+        return any(x._word(S_STORAGE) == a._word(S_STORAGE) for a in self._arguments)
 
     def handles(self) -> dict[int, int]:
         """How many handles on each slot are kept here."""
@@ -65,20 +65,13 @@ class Returned:
         self.leaves, self.sources, self.graph = [], [], {}
 
 
-def _word(x: Tensor, field: int) -> int:
-    return store.slots[x._slot * SLOT_WORDS + field]
-
-
 def _is_outside(x: Tensor, number: int) -> bool:
     """Whether a tensor was there before the step, and is no view of another."""
-    owner = int(store.storage_table[_word(x, S_STORAGE)]["owner"])
-    return owner != number and not _word(x, S_FLAGS) & IS_VIEW and _word(x, S_ROW) == NO_ROW
+    owner = int(store.storage_table[x._word(S_STORAGE)]["owner"])
+    return owner != number and not x._word(S_FLAGS) & IS_VIEW and x._word(S_ROW) == NO_ROW
 
 
-def _settled(x: Tensor, recording: Recording) -> Tensor:
-    """A result without history, in contiguous memory of the recording's own."""
-    x = x.detach()
-    owner = int(store.storage_table[_word(x, S_STORAGE)]["owner"])
-    if owner != recording.number or not x.is_contiguous():
-        return x.clone().contiguous()  # type: ignore[attr-defined]
-    return x
+def owned(x: Tensor, number: int) -> Tensor:
+    """A tensor of the same values in contiguous memory of the recording with that number."""
+    owner = int(store.storage_table[x._word(S_STORAGE)]["owner"])
+    return x if owner == number and x.is_contiguous() else x.clone().contiguous()  # type: ignore[attr-defined]

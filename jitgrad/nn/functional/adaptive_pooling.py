@@ -7,7 +7,8 @@ from typing import Any
 
 from jitgrad._tensor import Tensor
 from jitgrad.functions._call import require_tensors
-from jitgrad.functions.pooling import Sizes, adaptive_largest, adaptive_means, largest, means, sizes
+from jitgrad.functions._pooling_windows import Sizes, sizes
+from jitgrad.functions.pooling import adaptive_largest, adaptive_means, largest, means
 
 
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:

@@ -10,7 +10,7 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.dtypes import int64
 from jitgrad.functions._call import require_tensors
-from jitgrad.functions.pooling import Sizes, sizes
+from jitgrad.functions._pooling_windows import Sizes, sizes
 
 
 def max_unpool1d(

@@ -1,0 +1,107 @@
+"""Running array operations with one result, and the cells in which their kernels report a bad index."""
+
+from __future__ import annotations
+
+import itertools
+from array import array
+from collections.abc import Sequence
+
+from .._tensor import Tensor
+from ..dispatch import CONTEXT, settle
+from ..dtypes import dtype
+from ..engine.entry import entries
+from ..engine.layout import MAX_DIMS, S_DTYPE, S_STORAGE, SLOT_WORDS
+from ..kernels.table import Op
+from ..store import store
+
+REPORTS = 64  # calls whose reports may be unread at once: one a thread is enough
+REPORT_WORDS = 4
+OUTPUT_WORDS = 2 + MAX_DIMS  # of a result's description: dtype, dimensions, shape
+_reports = array("q", bytes(8 * REPORTS * REPORT_WORDS))
+REPORTS_AT = _reports.buffer_info()[0]
+_turns = itertools.count()
+_PADDING = tuple((0,) * (MAX_DIMS - n) for n in range(MAX_DIMS + 1))
+
+
+def launch(
+    op: Op, operands: Sequence[Tensor], shape: Sequence[int], words: Sequence[int], into: int = 0
+) -> int:
+    """Run an array operation whose kernel checks indices; returns the slot of the result.
+
+    Parameters
+    ----------
+    operands : sequence of Tensor
+        The first decides which kernel runs, and the result's dtype.
+    shape : sequence of int
+        Of the result.
+    words : sequence of int
+        Attribute words behind the first, which is where the kernel reports a bad index.
+
+    Raises
+    ------
+    IndexError
+        When an index is out of range; nothing has been written then.
+    """
+    turn = next(_turns) % REPORTS * REPORT_WORDS
+    _reports[turn] = 0
+    key = store.slots[operands[0]._slot * SLOT_WORDS + S_DTYPE]
+    slot = _run(op, operands, key, shape, (REPORTS_AT + turn * 8, *words), into, key)
+    if _reports[turn]:
+        _, dim, value, size = _reports[turn : turn + REPORT_WORDS]
+        if slot != into:
+            entries.release(CONTEXT, slot)
+        if into:  # the kernel wrote nothing, so the write that was counted did not happen
+            store.storage_table["version"][store.slots[into * SLOT_WORDS + S_STORAGE]] -= 1
+        raise IndexError(f"{op.name}: index {value} is out of bounds for dimension {dim} with size {size}")
+    return slot
+
+
+def report_cell() -> int:
+    """The address of a fresh cell in which a kernel can report a bad index."""
+    turn = next(_turns) % REPORTS * REPORT_WORDS
+    _reports[turn] = 0
+    return REPORTS_AT + turn * 8
+
+
+def take_report(name: str, cell: int) -> None:
+    """Raise what a kernel has reported in a cell."""
+    turn = (cell - REPORTS_AT) // 8
+    if _reports[turn]:
+        _, dim, value, size = _reports[turn : turn + REPORT_WORDS]
+        raise IndexError(f"{name}: index {value} is out of bounds for dimension {dim} with size {size}")
+
+
+def run(
+    op: Op, operands: Sequence[Tensor], kind: dtype, shape: Sequence[int], words: Sequence[int], into: int = 0
+) -> int:
+    """Run an array operation with one result of dtype `kind`; returns the slot."""
+    key = store.slots[operands[0]._slot * SLOT_WORDS + S_DTYPE]
+    return _run(op, operands, kind.code, shape, words, into, key)
+
+
+def _run(
+    op: Op,
+    operands: Sequence[Tensor],
+    kind: int,
+    shape: Sequence[int],
+    words: Sequence[int],
+    into: int,
+    key: int,
+) -> int:
+    count, dims = len(operands), len(shape)
+    # operand slots, the description of the result, and the attributes share one block
+    block = array("q", (*[x._slot for x in operands], kind, dims, *shape, *_PADDING[dims], *words))
+    at, total = block.buffer_info()
+    result = at + 8 * count
+    attributes = result + 8 * OUTPUT_WORDS
+    while True:
+        slot = entries.apply_arrays(
+            CONTEXT, op.code, key, into, count, at, 1, result, attributes, total - count - OUTPUT_WORDS
+        )
+        if slot >= 0:
+            return slot
+        slot = settle(
+            op, operands, slot, into, lambda given, where: _run(op, given, kind, shape, words, where, key)
+        )
+        if slot >= 0:
+            return slot

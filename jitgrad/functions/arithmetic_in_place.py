@@ -1,0 +1,118 @@
+"""Arithmetic that writes its result into its first operand, and how any function comes to do so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+from .._tensor import Tensor
+from ..dispatch import call
+from ..dtypes import category
+from ..engine.layout import BAD_DTYPE
+from ..kernels import BY_NAME
+from ..operators import number_tensor
+from ._call import apply_three, as_tensors, is_floating, two_operands_in_place
+from .arithmetic import div, fmod, scaled
+
+
+def _add_(self: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
+    """``self += alpha * other``."""
+    self += other if alpha == 1 else scaled(other, alpha, "add_", self)
+    return self
+
+
+def _sub_(self: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
+    """``self -= alpha * other``."""
+    self -= other if alpha == 1 else scaled(other, alpha, "sub_", self)
+    return self
+
+
+def _mul_(self: Tensor, other: Any) -> Tensor:
+    """``self *= other``."""
+    self *= other
+    return self
+
+
+def _div_(self: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+    """``self /= other``."""
+    if rounding_mode is not None:
+        return self.copy_(div(self, other, rounding_mode=rounding_mode))
+    self /= other
+    return self
+
+
+def _floor_divide_(self: Tensor, other: Any) -> Tensor:
+    """``self //= other``."""
+    self //= other
+    return self
+
+
+def _remainder_(self: Tensor, other: Any) -> Tensor:
+    """``self %= other``."""
+    self %= other
+    return self
+
+
+def _pow_(self: Tensor, exponent: Any) -> Tensor:
+    """``self **= exponent``."""
+    self **= exponent
+    return self
+
+
+def in_place_of(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The in-place form of a function that is not worth a kernel of its own: compute, then copy back."""
+
+    @wraps(function)
+    def run(self: Tensor, *args: Any, **options: Any) -> Tensor:
+        result = function(self, *args, **options)
+        if category(result.dtype) > category(self.dtype):
+            raise RuntimeError(
+                f"{function.__name__}_: result type {result.dtype.name} can't be cast to the desired output "
+                f"type {self.dtype.name}; use {function.__name__} without the underscore"
+            )
+        if result.shape != self.shape:
+            raise RuntimeError(
+                f"{function.__name__}_: output with shape {list(self.shape)} doesn't match the broadcast "
+                f"shape {list(result.shape)}; use {function.__name__} without the underscore"
+            )
+        return self.copy_(result)
+
+    run.__name__ = run.__qualname__ = function.__name__ + "_"
+    run.__doc__ = f"``{function.__name__}`` in place."
+    return run
+
+
+def _into(name: str) -> Callable[..., Tensor]:
+    """``lerp_``, ``addcmul_`` and ``addcdiv_``: the optimizer's and the moving average's own steps."""
+    op = BY_NAME[name]
+
+    def run(self: Tensor, a: Any, b: Any, *, value: float = 1) -> Tensor:
+        floats = (float(value),) if op.attributes else ()
+        if type(b) is float and is_floating(self):
+            b = number_tensor(b, self.dtype)
+        try:
+            slot = apply_three(op, self, a, b, floats, self._slot)
+        except AttributeError:  # a number among them
+            slot = BAD_DTYPE
+        self._become(slot if slot >= 0 else call(op, as_tensors(name, self, a, b), floats, self._slot))
+        return self
+
+    run.__name__ = run.__qualname__ = name + "_"
+    run.__doc__ = f"``{name}`` in place."
+    return run
+
+
+Tensor.add_, Tensor.sub_, Tensor.mul_, Tensor.div_ = _add_, _sub_, _mul_, _div_
+Tensor.floor_divide_, Tensor.remainder_, Tensor.pow_ = _floor_divide_, _remainder_, _pow_
+Tensor.multiply_, Tensor.divide_, Tensor.subtract_, Tensor.true_divide_ = _mul_, _div_, _sub_, _div_
+_float_fmod_, _any_fmod_ = two_operands_in_place("fmod"), in_place_of(fmod)
+
+
+def _fmod_(self: Tensor, other: Any) -> Tensor:
+    """``fmod`` in place."""
+    return (_float_fmod_ if is_floating(self) else _any_fmod_)(self, other)
+
+
+Tensor.fmod_ = _fmod_
+Tensor.lerp_, Tensor.addcmul_, Tensor.addcdiv_ = _into("lerp"), _into("addcmul"), _into("addcdiv")
