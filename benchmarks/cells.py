@@ -46,6 +46,15 @@ class Cell(NamedTuple):
         return abs(self.median - self.best) / abs(self.best) if self.best else 0.0
 
 
+def merged(cells: Iterable[Cell]) -> list[Cell]:
+    """Cells of the same place as one, with the values of all rounds in their order and the first one's note."""
+    by_place: dict[tuple[str, str, str], Cell] = {}
+    for c in cells:
+        known = by_place.get(c.place)
+        by_place[c.place] = known._replace(values=known.values + c.values) if known else c
+    return list(by_place.values())
+
+
 def value_text(value: float, unit: str) -> str:
     """A number for people: three digits, seconds in the unit that suits them."""
     if unit in ("s", "ns"):

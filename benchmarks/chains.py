@@ -2,19 +2,20 @@
 
 The matrix exponential's network (W8) takes 10,000 full-batch steps of Adam. LeNet-5 takes 10 epochs of Adam, rate
 3e-4, on 60,000 images of 28x28; the images here are random, because none are downloaded, and batches have 128 of them,
-smaller ones than a machine with many cores would take. A short run does a tenth of both. Published times are those
-of other machines: what can be compared is nanoseconds a sample and core.
+smaller ones than a machine with many cores would take. A short run does a tenth of both, and one round. Published
+times are those of other machines: what can be compared is nanoseconds a sample and core.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 from cells import Cell
-from children import run, tell
+from children import Turn, in_turns, run, tell
 
 SECTION = "chains"
 MATEXP, LENET = "matrix exponential", "LeNet-5"
@@ -32,14 +33,16 @@ STEPS, SAMPLES, IMAGES, EPOCHS, BATCH = 10_000, 10_000, 60_000, 10, 128
 
 def cells(plan: Any) -> Iterator[Cell | str]:
     """Our figures and PyTorch's, and the published ones."""
-    for library in ("jitgrad", "torch"):
-        if not plan.wants(library):
-            continue
-        for threads in plan.threads:
-            found, reason = run("chains.py", library, threads, int(plan.short), threads=threads)
-            yield from found
-            if reason:
-                yield f"{library}, {threads} threads: {reason}"
+    turns = [
+        Turn(
+            f"{library}, {threads} threads",
+            partial(run, "chains.py", library, threads, int(plan.short), threads=threads),
+        )
+        for library in ("jitgrad", "torch")
+        if plan.wants(library)
+        for threads in plan.threads
+    ]
+    yield from in_turns(turns, 1 if plan.short else plan.rounds)
     for case, figures in PUBLISHED.items():
         for machine, (seconds, a_sample) in figures.items():
             yield Cell(SECTION, f"{case}, seconds", machine, "s", [seconds], "published")

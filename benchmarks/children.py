@@ -11,12 +11,12 @@ import os
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from cells import Cell
+from cells import Cell, merged
 
 TIME_LIMIT = 900  # seconds
 CORES = "JITGRAD_BENCH_CORES"
@@ -71,6 +71,30 @@ def run(
     if done.returncode and not reason:
         reason = (done.stderr.strip().splitlines() or ["its process ended"])[-1]
     return cells, reason
+
+
+class Turn(NamedTuple):
+    """What one child does in every round."""
+
+    label: str  # of the note, when it cannot
+    measure: Callable[[], tuple[list[Cell], str]]  # its cells, and why there are no more, as `run` answers
+
+
+def in_turns(turns: Sequence[Turn], rounds: int) -> Iterator[Cell | str]:
+    """The cells of several rounds; all take their turn in each, so that a busy spell of the machine meets all.
+
+    What could not be measured is said once, and not tried again.
+    """
+    found: list[Cell] = []
+    left = list(turns)
+    for _ in range(rounds):
+        for turn in tuple(left):
+            cells, reason = turn.measure()
+            found += cells
+            if reason:
+                left.remove(turn)
+                yield f"{turn.label}: {reason}"
+    yield from merged(found)
 
 
 def tell(measure: Callable[[Sequence[str]], Iterable[Cell]]) -> None:

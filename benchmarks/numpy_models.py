@@ -1,5 +1,7 @@
 """LeNet-5 (W6), the LSTM (W7) and the small GPT (W9) by hand in NumPy: gradients derived on paper.
 
+ResNet-18 (W10) is in ``numpy_resnet.py``.
+
 A model is a function of parameters (by PyTorch's names), inputs and targets; it returns the loss and the gradients.
 Convolutions are products with the windows of the images, so that the BLAS has most of the work.
 """
@@ -11,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy_resnet
 from models import HEADS
 
 Arrays = dict[str, np.ndarray]
@@ -227,4 +230,7 @@ BY_HAND: dict[str, Callable[[Arrays, np.ndarray, np.ndarray], tuple[Any, Arrays]
     "W6": lenet,
     "W7": lstm,
     "W9": gpt,
+    "W10": numpy_resnet.resnet,
 }
+# of parameters, where it is not PyTorch's
+LAYOUTS: dict[str, Callable[[Arrays], Arrays]] = {"W10": numpy_resnet.parameters}

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 from models import MODELS, batch
-from numpy_models import BY_HAND
-from workloads import RATES, TURNS, network, numbers, scalar_start
+from numpy_models import BY_HAND, LAYOUTS
+from workloads import MOMENTUM, RATES, TURNS, network, numbers, scalar_start
 
 BETA1, BETA2, EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-8)
 Update = Callable[[list[Any]], None]
@@ -19,9 +19,11 @@ def version() -> str:
     return f"NumPy {np.__version__}"
 
 
-def optimizer(kind: str, parameters: list[np.ndarray]) -> Update:
-    """A function that takes the gradients and moves the parameters in place."""
+def optimizer(kind: str, parameters: list[np.ndarray], momentum: float = 0.0) -> Update:
+    """A function that takes the gradients and moves the parameters in place; momentum is SGD's."""
     rate = np.float32(RATES[kind])
+    if momentum:
+        return _with_momentum(parameters, rate, np.float32(momentum))
 
     def sgd(gradients: list[np.ndarray]) -> None:
         for p, g in zip(parameters, gradients, strict=True):
@@ -41,6 +43,18 @@ def optimizer(kind: str, parameters: list[np.ndarray]) -> Update:
             p -= size * m / (np.sqrt(v) * unbias + EPSILON)
 
     return sgd if kind == "SGD" else adam
+
+
+def _with_momentum(parameters: list[np.ndarray], rate: np.float32, momentum: np.float32) -> Update:
+    velocity = [np.zeros_like(p) for p in parameters]
+
+    def sgd(gradients: list[np.ndarray]) -> None:
+        for p, g, v in zip(parameters, gradients, velocity, strict=True):
+            v *= momentum
+            v += g
+            p -= np.multiply(rate, v, out=g)  # in the gradient's memory, which has served
+
+    return sgd
 
 
 def _loss(kind: str, output: np.ndarray, y: np.ndarray) -> tuple[Any, np.ndarray]:
@@ -114,10 +128,16 @@ def _scalars() -> Callable[[int], Any]:
     return advance
 
 
+def _copies(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {key: value.copy() for key, value in given.items()}
+
+
 def _model(name: str) -> Callable[[int], Any]:
     """A model of ``numpy_models.py``."""
-    parameters = {key: value.copy() for key, value in MODELS[name].parameters().items()}
-    update = optimizer(MODELS[name].optimizer, list(parameters.values()))
+    described, arrange = MODELS[name], LAYOUTS.get(name, _copies)
+    parameters = arrange(described.parameters())
+    momentum = MOMENTUM if described.optimizer == "SGD" else 0.0
+    update = optimizer(described.optimizer, list(parameters.values()), momentum)
     x, y = batch(name)
 
     def advance(n: int) -> Any:

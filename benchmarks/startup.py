@@ -1,7 +1,8 @@
 """Section: what comes before speed. The way to the first step, cold and warm; a new shape; memory; installed size.
 
 "cold" has an empty cache on disk, "warm" is the second process after it; PyTorch's eager mode has no such cache. A
-child imports the library, builds W3 (or W6), takes steps, and then one with another batch size.
+child imports the library, builds W3 (or W6), takes steps, and then one with another batch size. Every round begins
+with an empty cache.
 """
 
 from __future__ import annotations
@@ -13,17 +14,19 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from importlib.metadata import PackageNotFoundError, requires
 from importlib.metadata import files as files_of
 from typing import Any
 
 import numpy as np
 from cells import Cell
-from children import interpreter, run, tell
+from children import Turn, in_turns, interpreter, run, tell
 
 SECTION = "startup"
 WORKLOADS = ("W3", "W6")
 STEPS = 200
+MOST_ROUNDS = 3  # a round compiles everything anew, which takes a minute or more
 PEERS = ("jitgrad", "jitgrad-compiled", "torch", "torch-compiled", "jax")
 CACHES = {  # the variables that say where
     "jitgrad": "JITGRAD_CACHE_DIR",
@@ -41,6 +44,8 @@ Parts = Callable[[int], Callable[[], Any]]  # for a batch size, a function that 
 
 def cells(plan: Any) -> Iterator[Cell | str]:
     """Everything about starting, for every library."""
+    turns: list[Turn] = []
+    sizes: list[Turn] = []  # the same whenever they are looked at
     for peer in PEERS:
         library = peer.split("-")[0]
         if not plan.wants(library):
@@ -49,21 +54,25 @@ def cells(plan: Any) -> Iterator[Cell | str]:
             yield "torch-compiled: not asked for, or there is no C++ compiler"
             continue
         python = interpreter(library, plan.python)
-        for name in WORKLOADS[:1] if plan.short else WORKLOADS:
-            yield from _started(peer, name, python)
+        names = WORKLOADS[:1] if plan.short else WORKLOADS
+        turns += [Turn(f"{peer} {name}", partial(_started, peer, name, python)) for name in names]
         if peer == library:
-            found, reason = run("startup.py", "size", library, python=python)
-            yield from found
-            if reason:
-                yield f"{peer}: {reason}"
+            sizes.append(Turn(peer, partial(run, "startup.py", "size", library, python=python)))
+    yield from in_turns(turns, 1 if plan.short else min(plan.rounds, MOST_ROUNDS))
+    yield from in_turns(sizes, 1)
 
 
-def _started(peer: str, name: str, python: str) -> Iterator[Cell | str]:
+def _started(peer: str, name: str, python: str) -> tuple[list[Cell], str]:
+    """One start with an empty cache and one with what that left."""
+    told: list[Cell] = []
     with tempfile.TemporaryDirectory() as folder:
         where = {CACHES[peer]: folder, **EVERYTHING} if peer in CACHES else {}
         for state in ("cold", "warm") if where else ("",):
             found, reason = run("startup.py", "steps", peer, name, state, python=python, **where)
-            yield from (found if not reason else [f"{peer} {name}: {reason}"])
+            if reason:
+                return told, reason
+            told += found
+    return told, ""
 
 
 # a child's side -------------------------------------------------------------------------------------

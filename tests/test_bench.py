@@ -142,6 +142,43 @@ def test_a_child_that_cannot_says_why():
     assert "no_such_library" in reason
 
 
+def test_children_take_turns_and_what_fails_is_said_once():
+    children, asked = load("children"), []
+
+    def answers(peer, reason=""):
+        def measure():
+            asked.append(peer)
+            return ([] if reason else [cell([float(len(asked))], peer)]), reason
+
+        return children.Turn(peer, measure)
+
+    told = list(children.in_turns([answers("a"), answers("b", "it is not there"), answers("c")], 3))
+    assert asked == ["a", "b", "c", "a", "c", "a", "c"]
+    assert told == ["b: it is not there", cell([1.0, 4.0, 6.0], "a"), cell([3.0, 5.0, 7.0], "c")]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "rounds"),
+    [
+        ("startup", ("--rounds", "8"), 3),
+        ("startup", ("--rounds", "2"), 2),
+        ("startup", ("--short",), 1),
+        ("chains", ("--rounds", "4"), 4),
+        ("chains", ("--short",), 1),
+    ],
+)
+def test_sections_in_children_have_the_rounds_that_are_asked_for(monkeypatch, name, arguments, rounds):
+    module = load(name)
+    monkeypatch.setattr(
+        module, "run", lambda script, *rest, **more: ([cell([1.0], case=" ".join(map(str, rest)))], "")
+    )
+    asked = plan("--peers", "jitgrad,torch", "--no-torch-compile", *arguments)
+    found = [c for c in module.cells(asked) if isinstance(c, cells.Cell) and c.section == "steps"]
+    assert found
+    assert {len(c.values) for c in found if not c.case.startswith("size")} == {rounds}
+    assert all(len(c.values) == 1 for c in found if c.case.startswith("size"))
+
+
 def test_other_losses_are_other_work():
     result = measure.Result("W1", {"a-1": 1.0, "b-1": 1.0005, "c-1": 1.1, "d-1": float("nan")}, {}, {}, {})
     assert set(result.other_work) == {"c-1", "d-1"}

@@ -35,7 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--threads", default="", metavar="1,2", help="numbers of threads; by default 1 and 2")
     add("--sections", default="steps", metavar="NAME,...", help="of " + ", ".join(SECTIONS) + ", or all")
-    add("--rounds", type=_positive, default=8, metavar="N", help="turns that every peer takes; 8 by default")
+    add(
+        "--rounds",
+        type=_positive,
+        default=8,
+        metavar="N",
+        help="turns of every peer; 8 by default, of startup at most 3",
+    )
     add("--short", action="store_true", help="few rounds and small cases, as continuous integration wants it")
     add(
         "--torch-compile",
