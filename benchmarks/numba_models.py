@@ -8,12 +8,11 @@ with its defaults, also the functions of ``numba_loops.py`` that serve here.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numba_loops
 import numpy as np
-from models import HIDDEN, MODELS, batch
+from models import HIDDEN
 from numba import njit
 
 ZERO, ONE = np.float32(0), np.float32(1)
@@ -25,7 +24,11 @@ relu = njit(numba_loops.relu.py_func)
 relu_gradient = njit(numba_loops.relu_gradient.py_func)
 squared_error = njit(numba_loops.squared_error.py_func)
 cross_entropy = njit(numba_loops.cross_entropy.py_func)
-adam = njit(numba_loops.adam.py_func)
+
+
+def empty(*shape: int) -> np.ndarray:
+    """Memory for float32 numbers."""
+    return np.empty(shape, np.float32)
 
 
 @njit
@@ -128,7 +131,7 @@ class Images(NamedTuple):
 
 def _images(n: int, channels: int, size: int) -> Images:
     whole, half = (n, channels, size, size), (n, channels, size // 2, size // 2)
-    return Images(_empty(*whole), _empty(*half), np.empty(half, np.int8), _empty(*whole), _empty(*half))
+    return Images(empty(*whole), empty(*half), np.empty(half, np.int8), empty(*whole), empty(*half))
 
 
 @njit
@@ -171,9 +174,10 @@ def lenet(x, y, w, gw, memory):
     return loss
 
 
-def _lenet_memory(x: np.ndarray) -> tuple:
+def lenet_memory(x: np.ndarray) -> tuple:
+    """Memory for a batch of images."""
     n, widths = len(x), (120, 84, 10)
-    h, gh = (tuple(_empty(n, width) for width in widths) for _ in range(2))
+    h, gh = (tuple(empty(n, width) for width in widths) for _ in range(2))
     return _images(n, 6, 24), _images(n, 16, 8), h, gh
 
 
@@ -242,68 +246,11 @@ def lstm(x, y, w, gw, memory):
     return loss
 
 
-def _lstm_memory(x: np.ndarray) -> tuple:
+def lstm_memory(x: np.ndarray) -> tuple:
+    """Memory for a batch of sequences."""
     time, size, _ = x.shape
     h, c = (np.zeros((time + 1, size, HIDDEN), np.float32) for _ in range(2))
-    gates, gz = (_empty(time, size, 4 * HIDDEN) for _ in range(2))
-    gh, gc = (_empty(size, HIDDEN) for _ in range(2))
-    last = _empty(4 * HIDDEN), _empty(size, 1), _empty(size, 1)
-    return h, c, gates, gz, _empty(time, size, HIDDEN), gh, gc, *last
-
-
-# all steps ------------------------------------------------------------------------------------------
-
-
-@njit
-def train(gradients, n, count, x, y, p, g, m, v, w, gw, memory):
-    """`n` steps of a model; returns the last loss."""
-    loss = ZERO
-    for step in range(count + 1, count + n + 1):
-        loss = gradients(x, y, w, gw, memory)
-        adam(p, g, m, v, step)
-    return loss
-
-
-def _empty(*shape: int) -> np.ndarray:
-    return np.empty(shape, np.float32)
-
-
-def _laid_out(value: np.ndarray) -> np.ndarray:
-    """A parameter as the loops want it: weights of linear and recurrent layers (inputs, outputs)."""
-    return value if value.ndim != 2 else value.T
-
-
-def _views(flat: np.ndarray, shapes: Iterable[tuple[int, ...]]) -> tuple:
-    """Views of a flat array as all parameters."""
-    views, at = [], 0
-    for shape in shapes:
-        size = math.prod(shape)
-        views.append(flat[at : at + size].reshape(shape))
-        at += size
-    return tuple(views)
-
-
-BY_HAND: dict[str, tuple[Any, Callable[[np.ndarray], tuple]]] = {
-    "W6": (lenet, _lenet_memory),
-    "W7": (lstm, _lstm_memory),
-}
-
-
-def loop(name: str) -> Callable[[int], float]:
-    """Train anew; what is returned takes `n` steps in one call and gives the last loss."""
-    gradients, memory = BY_HAND[name]
-    x, y = batch(name)
-    values = [_laid_out(value) for value in MODELS[name].parameters().values()]
-    p = np.concatenate([value.ravel() for value in values])
-    g, m, v = (np.zeros_like(p) for _ in range(3))
-    shapes = [value.shape for value in values]
-    rest = (x, y, p, g, m, v, _views(p, shapes), _views(g, shapes), memory(x))
-    count = 0
-
-    def advance(n: int) -> float:
-        nonlocal count
-        loss = train(gradients, n, count, *rest)
-        count += n
-        return loss
-
-    return advance
+    gates, gz = (empty(time, size, 4 * HIDDEN) for _ in range(2))
+    gh, gc = (empty(size, HIDDEN) for _ in range(2))
+    last = empty(4 * HIDDEN), empty(size, 1), empty(size, 1)
+    return h, c, gates, gz, empty(time, size, HIDDEN), gh, gc, *last
