@@ -163,8 +163,12 @@ def jax(threads: int, scanned: bool) -> Kind:
 
 def numba(threads: int) -> Kind:
     import numba_loops
+    import numba_steps
 
-    return _some(numba_loops.NAMES, numba_loops.loop, numba_loops.version())
+    def begin(name: str) -> Advance:
+        return (numba_steps if name in numba_steps.BY_HAND else numba_loops).loop(name)
+
+    return _some((*numba_loops.NAMES, *numba_steps.BY_HAND), begin, numba_loops.version())
 
 
 def tuned(threads: int) -> Kind:

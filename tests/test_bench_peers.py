@@ -36,7 +36,9 @@ def test_numpy_by_hand_does_the_same_work(name):
     assert after("numpy", name, steps) == ours(name, steps)
 
 
-@pytest.mark.parametrize("name", ["W1", "W3"])
+@pytest.mark.parametrize(
+    "name", ["W1", "W3", "W7", *(pytest.param(name, marks=pytest.mark.slow) for name in ("W6", "W9"))]
+)
 def test_numba_loops_do_the_same_work(name):
     assert after("numba", name, 3) == ours(name, 3)
 
