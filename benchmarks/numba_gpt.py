@@ -58,7 +58,7 @@ def gpt_memory(tokens: np.ndarray) -> Memory:
     return Memory(*(empty(*shapes.get(name, (batch * time, WIDTH))) for name in Memory._fields))
 
 
-@njit
+@njit(fastmath=True)
 def embed(tokens, table, positions, x):
     """What is learned of each token, and of its position."""
     for b in range(tokens.shape[0]):
@@ -67,7 +67,7 @@ def embed(tokens, table, positions, x):
                 x[b * tokens.shape[1] + t, k] = table[tokens[b, t], k] + positions[t, k]
 
 
-@njit
+@njit(fastmath=True)
 def embed_back(tokens, g, gtable, gpositions):
     gtable[:] = 0
     gpositions[:] = 0
@@ -79,7 +79,7 @@ def embed_back(tokens, g, gtable, gpositions):
                 gpositions[t, k] += value
 
 
-@njit
+@njit(fastmath=True)
 def norm(x, w, bias, y, plain, scale):
     """Layer norm of rows; `plain` and `scale` are kept for the way back."""
     share = ONE / np.float32(x.shape[1])
@@ -97,7 +97,7 @@ def norm(x, w, bias, y, plain, scale):
             y[i, j] = plain[i, j] * w[j] + bias[j]
 
 
-@njit
+@njit(fastmath=True)
 def norm_back(plain, scale, w, g, gw, gbias, gx):
     """Adds the gradient of the input to `gx`, where that of the way around the norm is."""
     share = ONE / np.float32(g.shape[1])
@@ -116,7 +116,7 @@ def norm_back(plain, scale, w, g, gw, gbias, gx):
             gx[i, j] += scale[i] * (g[i, j] * w[j] - mean - plain[i, j] * along)
 
 
-@njit
+@njit(fastmath=True)
 def softmax(row):
     top, total = row[0], ZERO
     for j in range(1, row.size):
@@ -128,7 +128,7 @@ def softmax(row):
         row[j] /= total
 
 
-@njit
+@njit(fastmath=True)
 def attention(qkv, weights, mixed):
     """Causal attention: a position looks at itself and those before."""
     mixed[:] = 0
@@ -147,7 +147,7 @@ def attention(qkv, weights, mixed):
                         mixed[b, i, head, d] += row[j] * qkv[b, j, 2, head, d]
 
 
-@njit
+@njit(fastmath=True)
 def attention_back(qkv, weights, g, grow, gqkv):
     """The gradient of queries, keys and values; `grow` is memory for that of a row of weights."""
     gqkv[:] = 0
@@ -169,7 +169,7 @@ def attention_back(qkv, weights, g, grow, gqkv):
                         gqkv[b, j, 1, head, d] += factor * qkv[b, i, 0, head, d]
 
 
-@njit
+@njit(fastmath=True)
 def gelu(a, part, y):
     for i in range(a.shape[0]):
         for j in range(a.shape[1]):
@@ -177,14 +177,14 @@ def gelu(a, part, y):
             y[i, j] = a[i, j] * part[i, j]
 
 
-@njit
+@njit(fastmath=True)
 def gelu_gradient(a, part, g):
     for i in range(a.shape[0]):
         for j in range(a.shape[1]):
             g[i, j] *= part[i, j] + a[i, j] * math.exp(-HALF * a[i, j] * a[i, j]) * DENSITY
 
 
-@njit
+@njit(fastmath=True)
 def add(x, y, total):
     """``total = x + y``."""
     for i in range(x.shape[0]):
@@ -192,7 +192,7 @@ def add(x, y, total):
             total[i, j] = x[i, j] + y[i, j]
 
 
-@njit
+@njit(fastmath=True)
 def forward(tokens, w, m):
     """All of `m` that is no gradient."""
     rows = len(m.x0)
@@ -210,7 +210,7 @@ def forward(tokens, w, m):
     linear(m.x2, w[14], w[15], m.logits)
 
 
-@njit
+@njit(fastmath=True)
 def gpt(tokens, y, w, gw, m):
     """Loss and gradients of W9; `m.gx` is the gradient of x2, then of x1, then of x0."""
     rows = len(m.x0)

@@ -1,8 +1,8 @@
 """LeNet-5 (W6) and the LSTM (W7) as one writes them by hand for Numba: plain loops.
 
 Gradients are derived on paper, as in ``numpy_models.py``. No tricks: one compiled function for all steps of a model,
-memory allocated once, weights of linear layers as (inputs, outputs), images with their channels first. Numba compiles
-with its defaults, also the functions of ``numba_loops.py`` that serve here.
+memory allocated once, weights of linear layers as (inputs, outputs), images with their channels first. Functions of
+``numba_loops.py`` serve where they can.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from numba import njit
 
 ZERO, ONE = np.float32(0), np.float32(1)
 
-linear = njit(numba_loops.linear.py_func)
-parameter_gradients = njit(numba_loops.parameter_gradients.py_func)
-input_gradient = njit(numba_loops.input_gradient.py_func)
-relu = njit(numba_loops.relu.py_func)
-relu_gradient = njit(numba_loops.relu_gradient.py_func)
-squared_error = njit(numba_loops.squared_error.py_func)
-cross_entropy = njit(numba_loops.cross_entropy.py_func)
+linear = numba_loops.linear
+parameter_gradients = numba_loops.parameter_gradients
+input_gradient = numba_loops.input_gradient
+relu = numba_loops.relu
+relu_gradient = numba_loops.relu_gradient
+squared_error = numba_loops.squared_error
+cross_entropy = numba_loops.cross_entropy
 
 
 def empty(*shape: int) -> np.ndarray:
@@ -31,7 +31,7 @@ def empty(*shape: int) -> np.ndarray:
     return np.empty(shape, np.float32)
 
 
-@njit
+@njit(fastmath=True)
 def linear_back(x, w, g, gw, gbias, gx):
     """All three gradients of a linear layer."""
     parameter_gradients(x, g, gw, gbias)
@@ -41,7 +41,7 @@ def linear_back(x, w, g, gw, gbias, gx):
 # W6 -------------------------------------------------------------------------------------------------
 
 
-@njit
+@njit(fastmath=True)
 def convolve(x, w, bias, y):
     """The convolution of images (n, channels, height, width) with filters (outputs, channels, size, size)."""
     for n in range(y.shape[0]):
@@ -56,7 +56,7 @@ def convolve(x, w, bias, y):
                                 y[n, o, r, s] += factor * x[n, c, r + i, s + j]
 
 
-@njit
+@njit(fastmath=True)
 def filter_gradients(x, g, gw, gbias):
     """Gradients of a convolution's filters and bias."""
     gw[:] = 0
@@ -76,7 +76,7 @@ def filter_gradients(x, g, gw, gbias):
                         gw[o, c, i, j] += total
 
 
-@njit
+@njit(fastmath=True)
 def image_gradient(g, w, gx):
     """Gradient of a convolution's input."""
     gx[:] = 0
@@ -91,7 +91,7 @@ def image_gradient(g, w, gx):
                                 gx[n, c, r + i, s + j] += factor * g[n, o, r, s]
 
 
-@njit
+@njit(fastmath=True)
 def pool(x, y, places):
     """The largest of each 2x2, and which of the four it is."""
     for n in range(y.shape[0]):
@@ -107,7 +107,7 @@ def pool(x, y, places):
                     places[n, c, r, s] = place
 
 
-@njit
+@njit(fastmath=True)
 def pool_back(places, g, gx):
     """Gradients go where the largest came from."""
     gx[:] = 0
@@ -134,7 +134,7 @@ def _images(n: int, channels: int, size: int) -> Images:
     return Images(empty(*whole), empty(*half), np.empty(half, np.int8), empty(*whole), empty(*half))
 
 
-@njit
+@njit(fastmath=True)
 def stage(x, w, bias, images):
     """Convolution, relu and pooling."""
     convolve(x, w, bias, images.a)
@@ -142,7 +142,7 @@ def stage(x, w, bias, images):
     pool(images.a, images.h, images.places)
 
 
-@njit
+@njit(fastmath=True)
 def stage_back(x, images, gw, gbias):
     """Back to the output of the convolution, and to its parameters."""
     pool_back(images.places, images.gh, images.ga)
@@ -150,7 +150,7 @@ def stage_back(x, images, gw, gbias):
     filter_gradients(x, images.ga, gw, gbias)
 
 
-@njit
+@njit(fastmath=True)
 def lenet(x, y, w, gw, memory):
     """Loss and gradients of W6; the inner activations of the linear layers are h, gradients gh."""
     first, second, h, gh = memory
@@ -184,12 +184,12 @@ def lenet_memory(x: np.ndarray) -> tuple:
 # W7 -------------------------------------------------------------------------------------------------
 
 
-@njit
+@njit(fastmath=True)
 def sigmoid(x):
     return ONE / (ONE + math.exp(-x))
 
 
-@njit
+@njit(fastmath=True)
 def lstm_cell(z, h, c, c_next, bent, h_next, w):
     """One step; `z` has what comes from the input, and becomes the gates i, f, g, o."""
     width = h.shape[1]
@@ -207,7 +207,7 @@ def lstm_cell(z, h, c, c_next, bent, h_next, w):
             z[b, k], z[b, width + k], z[b, 2 * width + k], z[b, 3 * width + k] = i, f, g, o
 
 
-@njit
+@njit(fastmath=True)
 def lstm_cell_back(gates, c, bent, gh, gc, gz):
     """From the gradients of h and c to that of `z`; `gc` becomes that of the cell before."""
     width = c.shape[1]
@@ -223,7 +223,7 @@ def lstm_cell_back(gates, c, bent, gh, gc, gz):
             gc[b, k] = whole * f
 
 
-@njit
+@njit(fastmath=True)
 def lstm(x, y, w, gw, memory):
     """Loss and gradients of W7; the first h and c are zero."""
     h, c, gates, gz, bent, gh, gc, bias, out, gout = memory

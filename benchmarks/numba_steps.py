@@ -13,10 +13,10 @@ from numba import njit
 from numba_gpt import gpt, gpt_memory
 from numba_models import ZERO, lenet, lenet_memory, lstm, lstm_memory
 
-adam = njit(numba_loops.adam.py_func)
+adam = numba_loops.adam
 
 
-@njit
+@njit(fastmath=True)
 def train(gradients, n, count, x, y, p, g, m, v, w, gw, memory):
     """`n` steps of a model; returns the last loss."""
     loss = ZERO

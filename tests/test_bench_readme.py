@@ -91,7 +91,8 @@ def test_workloads_of_the_readme_exist():
     named = set(re.findall(r"\bW\d+\b", text))
     assert named
     assert named <= set(workloads.WORKLOADS)
-    assert set(re.findall(r"^\| (W\d+) ", text, re.MULTILINE)) == named - {"W11"}
+    in_the_table = set(re.findall(r"^\| (W\d+) ", text, re.MULTILINE))
+    assert named - {"W11"} <= in_the_table <= named
 
 
 @in_a_source_tree

@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_positive,
         default=8,
         metavar="N",
-        help="turns of every peer; 8 by default, of startup at most 3",
+        help="turns of every peer; 8 by default, of startup and chains at most 3",
     )
     add("--short", action="store_true", help="few rounds and small cases, as continuous integration wants it")
     add(
