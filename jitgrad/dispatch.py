@@ -133,7 +133,7 @@ def settle(
 
         return write(op.name, into, operands, lambda given: run(given, 0))
     if not store.mend(status):
-        refuse(op, operands, status, into, None)
+        refuse(op, operands, status, into)
     return status
 
 
@@ -181,7 +181,7 @@ def refuse_dtype(op: Op, operands: Sequence[Any], into: int) -> NoReturn:
     raise RuntimeError(f"{op.name}: not implemented for ({got}){where}; expected {'; '.join(wanted)}")
 
 
-def refuse(op: Op, operands: Sequence[Any], status: int, into: int, words: array | None) -> NoReturn:
+def refuse(op: Op, operands: Sequence[Any], status: int, into: int) -> NoReturn:
     """Raise what a status means, naming the operation, what was expected and what came."""
     shapes = [tuple(x.shape) for x in operands if x is not None]
     if status == layout.OUT_OF_MEMORY:
@@ -204,7 +204,6 @@ def refuse(op: Op, operands: Sequence[Any], status: int, into: int, words: array
         if op.kind == ARRAYS:
             refuse_contraction(op, shapes)
         refuse_broadcast(op.name, shapes, slot_shape(into) if into else None)
-    del words
     raise RuntimeError(f"{op.name}: the engine refused the call (status {status}) for shapes {shapes}")
 
 
@@ -227,26 +226,18 @@ def refuse_broadcast(name: str, shapes: list[tuple], target: tuple | None) -> No
     """The shapes do not broadcast together, or not to the tensor that is written into."""
     dims = max(len(s) for s in shapes)
     for back in range(1, dims + 1):
-        sizes = {s[-back] for s in shapes if len(s) >= back} - {1}
+        sizes = list(dict.fromkeys(s[-back] for s in shapes if len(s) >= back and s[-back] != 1))
         if len(sizes) > 1:
             texts = " and ".join(str(s) for s in shapes)
-            a, b = sorted(sizes)[:2]
             raise RuntimeError(
-                f"{name}: The size of tensor a ({_sized(shapes, back, a, b)[0]}) must match the size of tensor "
-                f"b ({_sized(shapes, back, a, b)[1]}) at non-singleton dimension {dims - back}: shapes {texts} "
-                "do not broadcast; sizes must be equal or 1, counted from the last dimension"
+                f"{name}: The size of tensor a ({sizes[0]}) must match the size of tensor b ({sizes[1]}) at "
+                f"non-singleton dimension {dims - back}: shapes {texts} do not broadcast; sizes must be equal or 1, "
+                "counted from the last dimension"
             )
     raise RuntimeError(
         f"{name}_: output with shape {list(target or ())} doesn't match the broadcast shape "
         f"of {' and '.join(str(s) for s in shapes)}; use the operation without the underscore"
     )
-
-
-def _sized(shapes: list[tuple], back: int, a: int, b: int) -> tuple[int, int]:
-    found = [s[-back] for s in shapes if len(s) >= back and s[-back] != 1]
-    other = next((x for x in found if x != found[0]), b)
-    del a
-    return found[0], other
 
 
 def refuse_contraction(op: Op, shapes: list[tuple]) -> NoReturn:

@@ -136,7 +136,7 @@ def build_cross_entropy(symbol: str, dtype: int) -> ir.Module:
     b.store(I64(0), count)
 
     def write_block(block: Rows) -> None:
-        _add_blocks(arrays, block, targets, report, (total, product, count))
+        _add_blocks(arrays, block, targets, report, (total, count))
 
     def write(scope: Scope, form: str) -> None:
         with one.loop(I64(0), rows) as row:
@@ -187,13 +187,13 @@ def _add_blocks(
     arrays: Arrays, block: Rows, targets: _Targets, report: Report, cells: tuple[ir.Value, ...]
 ) -> None:
     """`_add_row` for all rows, a block at a time: each lane has a sum and a product of its own."""
-    scope, b, one = block.scope, block.b, block.one
+    scope, b = block.scope, block.b
     dtype = block.dtypes[0]
     wide = [scope.constant(abi.FLOAT64, value) for value in (0.0, 1.0)]
     sums, products = (scope.variable(w.value.type) for w in wide)
     for cell, value in zip((sums, products), wide, strict=True):
         b.store(value.value, cell)
-    total, product, count = cells
+    total, count = cells
     rows = arrays.size(0, 0)
     logits, stride = arrays.pointer(0, dtype), arrays.stride(0, 0)
 
@@ -230,7 +230,6 @@ def _add_blocks(
                 b.store(F64(math.nan), total)
     take_logarithms()
     accumulate(b, total, loaded(sums).reduce(add))
-    del one, product
 
 
 def _take_logarithm(one: Scope, product: ir.Value, total: ir.Value) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from array import array
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, demand
+from ..dispatch import CONTEXT, demand, slot_word
 from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import (
     S_COTANGENT,
     S_FLAGS,
     S_STORAGE,
-    SLOT_WORDS,
     T_INPUTS,
     T_KIND,
     T_OPERANDS,
@@ -20,10 +19,6 @@ from ..engine.layout import (
 )
 from ..store import store
 from .notes import RowNote
-
-
-def _word(slot: int, field: int) -> int:
-    return store.slots[slot * SLOT_WORDS + field]
 
 
 def walk_aside(state: int, offset: int, capture: bool, note: RowNote) -> None:
@@ -58,7 +53,7 @@ def deliver(state: int, slot: int, gradient: Tensor) -> None:
 
 
 def _cotangent(slot: int) -> Tensor | None:
-    found = _word(slot, S_COTANGENT) if slot else 0
+    found = slot_word(slot, S_COTANGENT) if slot else 0
     return wrap(entries.retain(CONTEXT, found)) if found else None
 
 
@@ -86,7 +81,7 @@ def _gradients(offset: int, capture: bool, note: RowNote) -> list[Tensor | None]
     own = array("q", (layout.NO_ROW, 0, 0, 1, capture, 0, layout.LEAVES_SEEN))
     try:
         for k, slot in enumerate(slots):
-            wanted = k < inputs and slot and _word(slot, S_FLAGS) & layout.REQUIRES_GRAD
+            wanted = k < inputs and slot and slot_word(slot, S_FLAGS) & layout.REQUIRES_GRAD
             if not (wanted or k in values):
                 continue
             value = values[k]._slot if k in values else 0
@@ -94,7 +89,7 @@ def _gradients(offset: int, capture: bool, note: RowNote) -> list[Tensor | None]
             stand_ins[k] = demand("stand_in", slot or value, value, k >= inputs and slot != 0)
             store.tape[places + 2 * k] = stand_ins[k]
             if value:
-                version = int(store.storage_table[_word(value, S_STORAGE)]["version"])
+                version = int(store.storage_table[slot_word(value, S_STORAGE)]["version"])
                 store.tape[places + 2 * k + 1] = version
         _walk(own.buffer_info()[0], offset, capture)
         found: list[Tensor | None] = [None] * inputs

@@ -44,4 +44,4 @@ def run_arrays(
         if slot >= 0:
             return [slot] if len(outputs) == 1 else [slot, *described[OUTPUT_WORDS::OUTPUT_WORDS]]
         if not store.mend(slot):
-            refuse(op, operands, slot, 0, None)
+            refuse(op, operands, slot, 0)

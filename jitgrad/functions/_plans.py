@@ -53,7 +53,7 @@ class Plan:
             if status >= 0:
                 return described
             if not store.mend(status):
-                refuse(self._op, operands, status, 0, None)
+                refuse(self._op, operands, status, 0)
 
     def first(self, ids: array, operands: Sequence[Tensor | None]) -> Tensor:
         """Call it, and give the first output; the others live as long as the walk back needs them."""

@@ -51,7 +51,7 @@ def draw(
         if slot >= 0:
             return slot
         if not store.mend(slot):
-            refuse(op, (source.state_tensor(),), slot, into, None)
+            refuse(op, (source.state_tensor(),), slot, into)
 
 
 def make_random(

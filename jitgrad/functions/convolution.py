@@ -93,7 +93,7 @@ def _run(name: str, key: tuple, input: Tensor, weight: Tensor, bias: Tensor | No
             wrap(outputs[OUTPUT_WORDS])  # the workspace: what needs it keeps it
             return wrap(slot)
         if not store.mend(slot):
-            refuse(op, (input, weight, bias), slot, 0, None)
+            refuse(op, (input, weight, bias), slot, 0)
 
 
 def _elsewhere(name: str, key: tuple, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -88,4 +88,4 @@ def dropout(
             del kept
             return result
         if not store.mend(status):
-            refuse(DROPOUT, (input,), status, 0, None)
+            refuse(DROPOUT, (input,), status, 0)

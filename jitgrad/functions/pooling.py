@@ -72,7 +72,7 @@ def _run(op: Op, input: Tensor, code: int, plan: Plan, outputs: int) -> array:
         if slot >= 0:
             return shapes
         if not store.mend(slot):
-            refuse(op, (input,), slot, 0, None)
+            refuse(op, (input,), slot, 0)
 
 
 def _largest(op: Op, input: Tensor, code: int, plan: Plan, return_indices: bool) -> Any:

@@ -19,7 +19,6 @@ from ...kernels.abi import (
     ARRAYS,
     DTYPE_NAMES,
     N_SIZES,
-    R_ATTRS,
     R_COUNT,
     R_DIMS,
     R_FLAGS,
@@ -28,8 +27,8 @@ from ...kernels.abi import (
 )
 from ...kernels.batch import ABSENT, SHARED, SUMMED, WORKSPACE, Batch, Strip
 from ...kernels.table import ARRAYS as ARRAY_OP
-from ...kernels.table import MAP, OPS, Op
-from ..rows import Row, View, decode
+from ...kernels.table import MAP, OPS
+from ..rows import Row, View, attributes, decode
 
 LINE_BYTES = 64
 
@@ -86,10 +85,10 @@ def roles(code: int, backward: bool) -> tuple[int, ...]:
 
 def batch_of(row: Row) -> int:
     """The number of samples that an array operation takes one by one, or 0."""
-    op = _batched(row)
-    if op is None:
+    described = _described(row)
+    if described is None:
         return 0
-    kinds = roles(op.code, row.variant > 0)
+    _, kinds = described
     for view in (*row.reads, *row.writes):
         k = number_of(view)
         if kinds[k] >= 0 and len(view.shape) > kinds[k]:
@@ -109,50 +108,49 @@ def is_map(row: Row) -> bool:
     return op is not None and op.kind == MAP and int(row.words[R_LAYOUT]) != ARRAYS
 
 
-def _batched(row: Row) -> Op | None:
+def _described(row: Row) -> tuple[Batch, tuple[int, ...]] | None:
+    """What the op table says of a row's batch, and the roles of its arrays."""
     op = BY_NAME.get(row.op) if row.variant in (0, 1) else None
-    return op if op is not None and op.kind == ARRAY_OP and op.batch is not None else None
+    if op is None or op.kind != ARRAY_OP or op.batch is None:
+        return None
+    return op.batch, roles(op.code, row.variant > 0)
 
 
 def cut_of(row: Row, batch: int) -> Cut | None:
     """How a row may be cut, or None when it may not."""
     if is_map(row):
         return _cut_of_map(row, batch)
-    op = _batched(row)
-    if op is None or op.batch is None or int(row.words[R_FLAGS]):
+    described = _described(row)
+    if described is None or int(row.words[R_FLAGS]):
         return None
-    words, dtype = _attributes(row), _dtype(row)
-    if op.batch.attributes(words, Strip(0, 1, batch, dtype)) is None:
+    told, kinds = described
+    words, dtype = attributes(row.words).tolist(), _dtype(row)
+    if told.attributes(words, Strip(0, 1, batch, dtype)) is None:
         return None
-    kinds = roles(op.code, row.variant > 0)
     reads = [_part(view, kinds[number_of(view)], batch) for view in row.reads]
     writes = [_part(v, kinds[number_of(v)], batch) for v in row.writes if kinds[number_of(v)] != SUMMED]
     sums = tuple(v for v in row.writes if kinds[number_of(v)] == SUMMED)
     if None in reads or None in writes or any(not p.step for p in writes if p):
         return None
     rows = 0
-    if op.batch.products:
+    if told.products:
         sampled = [p.view for p in reads if p and p.step]
         # the matrix multiply may choose another order of its sums for another number of such samples
         if any(v.strides[-1] != 1 for v in sampled):
             return None
         rows = math.prod(sampled[-1].shape[:-1]) // batch
-    grain = op.batch.grain(words, dtype)
+    grain = told.grain(words, dtype)
     cut = Cut(tuple(reads), tuple(writes), sums, rows, grain, space_of(row))  # type: ignore[arg-type]
-    return cut if cut.space is None or _fits(op.batch, cut, cut.space, words, dtype, batch) else None
+    return cut if cut.space is None or _fits(told, cut, cut.space, words, dtype, batch) else None
 
 
 def space_of(row: Row) -> View | None:
     """The workspace of a row."""
-    op = _batched(row)
-    if op is None or op.batch is None or not op.batch.workspace:
+    described = _described(row)
+    if described is None or not described[0].workspace:
         return None
-    kinds = roles(op.code, row.variant > 0)
+    _, kinds = described
     return next((v for v in (*row.reads, *row.writes) if kinds[number_of(v)] == WORKSPACE), None)
-
-
-def _attributes(row: Row) -> list[int]:
-    return row.words[int(row.words[R_ATTRS]) :].tolist()
 
 
 def _dtype(row: Row) -> int:
@@ -234,9 +232,10 @@ def narrowed(row: Row, cut: Cut, batch: int, first: int, last: int, places: dict
 
 def _narrow_arrays(words: np.ndarray, row: Row, strip: Strip) -> None:
     batch, samples, rows = strip.batch, strip.samples, 0
-    op = _batched(row)
-    assert op is not None and op.batch is not None
-    for k, role in enumerate(roles(op.code, row.variant > 0)[: int(words[R_COUNT])]):
+    described = _described(row)
+    assert described is not None
+    told, kinds = described
+    for k, role in enumerate(kinds[: int(words[R_COUNT])]):
         at = A_ARRAYS + k * ARRAY_WORDS
         # an operand that is not read is not there, but its shape may be asked for
         if 0 <= role < words[at + ARRAY_DIMS] and words[at + ARRAY_SHAPE + role] % batch == 0:
@@ -246,10 +245,9 @@ def _narrow_arrays(words: np.ndarray, row: Row, strip: Strip) -> None:
             words[at + ARRAY_NUMEL] = words[at + ARRAY_NUMEL] // batch * samples
         elif role == WORKSPACE:
             words[at + ARRAY_SHAPE] = words[at + ARRAY_NUMEL] = words[at + ARRAY_NUMEL] // batch * samples
-    begin = int(words[R_ATTRS])
-    narrow = op.batch.attributes(words[begin:].tolist(), strip._replace(rows=rows))
+    narrow = told.attributes(attributes(words).tolist(), strip._replace(rows=rows))
     assert narrow is not None
-    words[begin:] = narrow
+    attributes(words)[:] = narrow
 
 
 def without(row: Row, views: tuple[View, ...]) -> Row:
