@@ -14,7 +14,7 @@ from typing import Any
 import model_peers
 import numpy as np
 from models import MODELS
-from numpy_steps import optimizer
+from numpy_steps import Update, model_optimizer, optimizer
 from workloads import NETWORKS, RATES, SCALING, Network, network, numbers, scalar_chain, scalar_start
 
 Advance = Callable[[int], Any]
@@ -29,8 +29,8 @@ HAS = {
     "micrograd": ("W1",),
     "sklearn": (*NETWORKS, *SCALING),
     "tinygrad": (*NETWORKS, *SCALING, "W6", "W9"),
-    "mygrad": (*NETWORKS, *SCALING, "W6", "W7", "W11"),
-    "autograd": (*NETWORKS, *SCALING, "W6", "W7", "W9", "W11"),
+    "mygrad": (*NETWORKS, *SCALING, "W6", "W7", "W10", "W11"),
+    "autograd": (*NETWORKS, *SCALING, "W6", "W7", "W9", "W10", "W11"),
 }
 WHY = {
     ("micrograd", ""): "it knows scalars only, and neither tanh nor logarithm",
@@ -115,7 +115,7 @@ def _autograd_model(name: str) -> Advance:
     library, keys = model_peers.autograd(), list(p)
     both = value_and_grad(lambda values: loss(library, dict(zip(keys, values, strict=True)), x, y))
     values = list(p.values())
-    update = optimizer(MODELS[name].optimizer, values)
+    update = model_optimizer(name, values)
 
     def step() -> Any:
         value, gradients = both(values)
@@ -154,7 +154,7 @@ def mygrad(name: str) -> Advance:
             h = activation(h) if k + 2 < len(tensors) else h
         return mg.mean((h - y) ** 2) if described.loss == "mse" else softmax_crossentropy(h, y)
 
-    return _mygrad_steps(loss_of, tensors, described.optimizer)
+    return _mygrad_steps(loss_of, tensors, optimizer(described.optimizer, [t.data for t in tensors]))
 
 
 def _mygrad_model(name: str) -> Advance:
@@ -163,13 +163,12 @@ def _mygrad_model(name: str) -> Advance:
     p, x, y, loss = model_peers.start(name)
     library = model_peers.mygrad()
     named = {key: mg.tensor(value, copy=False) for key, value in p.items()}
-    return _mygrad_steps(lambda: loss(library, named, x, y), list(named.values()), MODELS[name].optimizer)
+    update = model_optimizer(name, [t.data for t in named.values()])
+    return _mygrad_steps(lambda: loss(library, named, x, y), list(named.values()), update)
 
 
-def _mygrad_steps(loss_of: Callable[[], Any], tensors: list[Any], kind: str) -> Advance:
+def _mygrad_steps(loss_of: Callable[[], Any], tensors: list[Any], update: Update) -> Advance:
     import mygrad as mg
-
-    update = optimizer(kind, [t.data for t in tensors])
 
     def step() -> Any:
         loss = loss_of()
