@@ -15,7 +15,17 @@ import model_peers
 import numpy as np
 from models import MODELS
 from numpy_steps import Update, model_optimizer, optimizer
-from workloads import NETWORKS, RATES, SCALING, Network, network, numbers, scalar_chain, scalar_start
+from workloads import (
+    MOMENTUM,
+    NETWORKS,
+    RATES,
+    SCALING,
+    Network,
+    network,
+    numbers,
+    scalar_chain,
+    scalar_start,
+)
 
 Advance = Callable[[int], Any]
 
@@ -28,7 +38,7 @@ def version(package: str) -> str:
 HAS = {
     "micrograd": ("W1",),
     "sklearn": (*NETWORKS, *SCALING),
-    "tinygrad": (*NETWORKS, *SCALING, "W6", "W9"),
+    "tinygrad": (*NETWORKS, *SCALING, "W6", "W7", "W9", "W10", "W11"),
     "mygrad": (*NETWORKS, *SCALING, "W6", "W7", "W10", "W11"),
     "autograd": (*NETWORKS, *SCALING, "W6", "W7", "W9", "W10", "W11"),
 }
@@ -197,8 +207,12 @@ def tinygrad(name: str) -> Advance:
         p, x, y, loss = model_peers.start(name)
         library, named = model_peers.tinygrad(), {key: trained(value) for key, value in p.items()}
         inputs, target = ready(x), ready(y)
+        momentum = MOMENTUM if MODELS[name].optimizer == "SGD" else 0.0
         return _tinygrad_steps(
-            lambda: loss(library, named, inputs, target), list(named.values()), MODELS[name].optimizer
+            lambda: loss(library, named, inputs, target),
+            list(named.values()),
+            MODELS[name].optimizer,
+            momentum,
         )
     described, parameters, x, y = _start(name)
     tensors, inputs, target = [trained(p) for p in parameters], ready(x), ready(y)
@@ -216,11 +230,14 @@ def tinygrad(name: str) -> Advance:
     return _tinygrad_steps(loss_of, tensors, described.optimizer)
 
 
-def _tinygrad_steps(loss_of: Callable[[], Any], tensors: list[Any], kind: str) -> Advance:
+def _tinygrad_steps(
+    loss_of: Callable[[], Any], tensors: list[Any], kind: str, momentum: float = 0.0
+) -> Advance:
     from tinygrad import Context, TinyJit
     from tinygrad.nn.optim import SGD, Adam
 
-    update = Adam(tensors, lr=RATES[kind]) if kind == "Adam" else SGD(tensors, lr=RATES[kind])
+    rate = RATES[kind]
+    update = Adam(tensors, lr=rate) if kind == "Adam" else SGD(tensors, lr=rate, momentum=momentum)
 
     @TinyJit
     def step() -> Any:
