@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from cells import Cell
 from children import Turn, in_turns, run, tell
+from report import best_and_middle
 
 SECTION = "chains"
 MATEXP, LENET = "matrix exponential", "LeNet-5"
@@ -50,6 +51,11 @@ def cells(plan: Any) -> Iterator[Cell | str]:
             yield Cell(SECTION, f"{case}, a sample and core", machine, "ns", [a_sample], "published")
     for case, (first, second) in PUBLISHED_PYTORCH.items():
         yield f"PyTorch on those machines, published: {case} {first} s and {second} s"
+
+
+def markdown(found: list[Cell]) -> str:
+    """Best and middle rounds."""
+    return best_and_middle(found)
 
 
 def measured(arguments: Sequence[str]) -> Iterator[Cell]:
