@@ -82,13 +82,14 @@ def _repeat(step: Callable[[], Any]) -> Advance:
 
 def deep(function: Callable[[], Any]) -> Any:
     """The result of a function that recurses far."""
+    depth, size = sys.getrecursionlimit(), threading.stack_size(DEEP)
     sys.setrecursionlimit(1_000_000)
-    before = threading.stack_size(DEEP)
     try:
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(function).result()
     finally:
-        threading.stack_size(before)
+        threading.stack_size(size)
+        sys.setrecursionlimit(depth)
 
 
 def _start(name: str) -> tuple[Network, list[np.ndarray], np.ndarray, np.ndarray]:
