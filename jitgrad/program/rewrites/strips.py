@@ -30,14 +30,14 @@ Span = tuple[int, int]  # first byte of a view and the one after the last
 
 def cut_strips(rows: list[Row], facts: Facts) -> list[Row]:
     """Replace chains of at least two rows over one batch by rows that run them strip by strip."""
-    whole: set[Span] = set()  # workspaces that are left in one piece
+    whole: set[Span] = set()  # workspaces that are left in one piece, by where they were recorded
     while True:
         cutter = _Cutter(rows, facts, whole)
         done = cutter.run()
         torn = _torn(done, cutter.spaces)
         if not torn:
             return done
-        whole |= torn
+        whole |= {cutter.origins.get(span, span) for span in torn}
 
 
 def _torn(rows: list[Row], cut: dict[Span, set[tuple[int, ...]]]) -> set[Span]:
@@ -66,12 +66,15 @@ class _Cutter:
     ----------
     spaces : dict
         Workspaces that have been cut, each with the edges of its strips.
+    origins : dict
+        Where workspaces that have other memory now were recorded.
     """
 
     def __init__(self, rows: list[Row], facts: Facts, whole: set[Span]) -> None:
         self.facts, self.whole = facts, whole
         self.rows, self.halves = _split(rows, facts)
         self.spaces: dict[Span, set[tuple[int, ...]]] = {}
+        self.origins: dict[Span, Span] = {}
         self._links: dict[tuple[int, int], tuple[Row, Link | None]] = {}
 
     def run(self) -> list[Row]:
@@ -163,8 +166,11 @@ class _Cutter:
             return link
         self.rows = list(self.rows)
         for part in link.cut.writes:
-            if part.view != link.cut.space:  # `whole` names workspaces by where they are
-                move_result(self.rows, k, self.facts, part.view.place)
+            move_result(self.rows, k, self.facts, part.view.place)
+        before, after = link.cut.space, space_of(self.rows[k])
+        if before is not None and after is not None and after.begin != before.begin:
+            span = before.begin, before.end
+            self.origins[after.begin, after.end] = self.origins.get(span, span)
         link = self._link(self.rows[k], batch)
         fits = link is not None and touched.admits(link.cut) and not _conflicts(link.row, others)
         return link if fits else None
