@@ -141,7 +141,7 @@ class Row:
         blocks: tuple[np.ndarray, ...] = (),
     ) -> None:
         self.words, self.kernel = words, kernel
-        self.op, self.variant = _op_and_variant(kernel)
+        self.op, self.variant = op_and_variant(kernel)
         self.chain, self.inner, self.blocks = chain, inner, blocks
         if reads is not None and writes is not None:
             self.reads, self.writes = reads, writes
@@ -170,7 +170,8 @@ class Row:
 
 
 @functools.cache
-def _op_and_variant(kernel: str) -> tuple[str, int]:
+def op_and_variant(kernel: str) -> tuple[str, int]:
+    """The operation, rule or program row that a kernel is of, and which of its kernels it is: see `Row`."""
     first, second, *_ = kernel.split(".")
     return (second, -1) if first in ("update", "updates", "program") else (first, int(second))
 
