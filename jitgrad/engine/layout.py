@@ -202,11 +202,9 @@ program_dtype = np.dtype(
         ("span_count", i8),
         ("kept", i8),  # first byte and end of what was alive after the recording
         ("kept_count", i8),
-        ("argument_storages", i8),  # the arguments' storages, and behind them their addresses
+        ("given", i8),  # the arguments' storages and addresses
         ("before", i8),  # slots whose gradients are read before they are set, and these gradients
         ("before_count", i8),
-        ("seen", i8),  # first byte and end of the memory of these gradients
-        ("seen_count", i8),
         ("first_seen", i8),  # the word that says where the first write goes that others can see, or 0
         ("reporting", i8),  # records that report, each with its word that says where
         ("reporting_count", i8),
@@ -216,7 +214,8 @@ HEADER_WORDS = program_dtype.itemsize // 8
 SPAN_BEGIN, SPAN_END, SPAN_STORAGE, SPAN_USE = range(4)
 SPAN_WORDS = 4
 OWN = -1  # in place of a storage from outside: memory of the recording's
-USED, WRITTEN = 1, 2  # how a program uses a span, as bits
+USED, WRITTEN, SEEN = 1, 2, 4  # how a program uses a span, as bits; others see what is in it
+SPAN_ARGUMENT = 8  # times the number of the argument whose memory it is and one, in the same word
 
 # what is copied when a recording ends: how many of each, then the words of the log, the blocks and the events
 TAKEN_LOG, TAKEN_BLOCKS, TAKEN_EVENTS = range(3)
@@ -226,9 +225,8 @@ TAKEN_HEAD = 3
 # first array is named and its size, words from one to the next, how many there are, and which are written: those
 # from a first to before a last one, and others as bits
 KNOWN_MASK = 0
-KNOWN_REPORTS = 1  # first byte and end of the memory in which rows report
-REPORT_RANGES = 2
-KNOWN_KINDS = KNOWN_REPORTS + 2 * REPORT_RANGES
+FIRST_REPORTS, OTHER_REPORTS = 1, 3  # first byte and end of the memory in which rows report
+KNOWN_KINDS = 5
 KIND_KERNEL, KIND_LAYOUT, KIND_COUNT, KIND_PLACE, KIND_SIZE, KIND_STEP, KIND_ARRAYS = range(7)
 KIND_FIRST, KIND_LAST, KIND_MASK = range(7, 10)
 KIND_WORDS = 10

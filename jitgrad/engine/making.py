@@ -22,16 +22,31 @@ from .layout import (
     G_NUMEL,
     G_SLOT,
     GRAD_READ,
+    GRADIENT_LEAF,
+    GRADIENT_OWN,
+    GRADIENT_SLOT,
     GRADIENT_WORDS,
     GUARD_WORDS,
     GUARDED_FLAGS,
     HEADER_WORDS,
     LISTED,
     MAX_DIMS,
+    RESULT_DIMS,
+    RESULT_DTYPE,
+    RESULT_SHAPE,
+    RESULT_SOURCE,
     RESULT_WORDS,
+    S_SHAPE,
+    SEEN,
+    SEGMENT_BEGIN,
+    SEGMENT_END,
+    SEGMENT_PARTS,
+    SEGMENT_REPORT,
     SEGMENT_WORDS,
     SETTLED,
     SHARED_ARGUMENTS,
+    SLOT_WORDS,
+    SPAN_ARGUMENT,
     SPAN_STORAGE,
     SPAN_USE,
     SPAN_WORDS,
@@ -39,11 +54,12 @@ from .layout import (
     TAKEN_EVENTS,
     TAKEN_HEAD,
     TAKEN_LOG,
+    USED,
     WRITTEN,
 )
-from .pointers import load_word, store_word
+from .pointers import load_word, memcpy, store_word
 from .record import mode_of_thread
-from .spans import is_argument, map_memory, use_of
+from .spans import argument_of, map_memory, mark, span_of
 from .survey import look_at_log
 from .tables import program_at, slot_at, storage_at
 
@@ -53,109 +69,96 @@ WORD = 8
 @entry
 def program_room(c, taken, arity, results):
     """Words that the tables of a program need at most."""
-    held = 0
-    for s in range(1, c.slot_top):
-        if slot_at(c, s).handles > 0:
-            held += 1
-    events = load_word(taken, TAKEN_EVENTS)
-    log = load_word(taken, TAKEN_LOG)
-    words = HEADER_WORDS + SEGMENT_WORDS + (arity + 1) * (ARGUMENT_WORDS + 4) + results * (RESULT_WORDS + 1)
+    events, log = load_word(taken, TAKEN_EVENTS), load_word(taken, TAKEN_LOG)
+    words = HEADER_WORDS + SEGMENT_WORDS + SPAN_WORDS + arity * (ARGUMENT_WORDS + 2) + results * RESULT_WORDS
     words += (c.storage_top + load_word(taken, TAKEN_BLOCKS)) * SPAN_WORDS + 3 * c.storage_top
-    words += events * (GRADIENT_WORDS + 2 * GUARD_WORDS + 4) + held * GUARD_WORDS
+    words += events * (GRADIENT_WORDS + 2 * GUARD_WORDS + 2)
+    words += (c.slot_count - c.free_slots) * GUARD_WORDS
     return words + 2 * log  # a record has a patch for less than every third word
 
 
 @jit
-def take_arguments(c, p, ids):
-    """Where the arguments lie."""
-    p.argument_storages = p.end
-    for k in range(p.arity):
-        x = slot_at(c, load_word(ids, k))
-        store_word(p.end, k, x.storage)
-        store_word(p.end, p.arity + k, x.address)
-    p.end += 2 * p.arity * WORD
-    for k in range(p.arity):
-        for j in range(k):
-            if load_word(p.argument_storages, k) == load_word(p.argument_storages, j):
-                return SHARED_ARGUMENTS
-    return 0
+def shape_of(c, slot):
+    """Where the sizes of a tensor are, and behind them its strides."""
+    return c.slots + (slot * SLOT_WORDS + S_SHAPE) * WORD
 
 
 @jit
 def put_arguments(c, p, ids):
-    """Say what the arguments have to be like."""
+    """Say what the arguments have to be like, where they are, and whose memory that is; 0 or a status."""
+    status = 0
     p.arguments = p.end
+    p.given = p.end + p.arity * ARGUMENT_WORDS * WORD
     for k in range(p.arity):
-        x = slot_at(c, load_word(ids, k))
+        slot = load_word(ids, k)
+        x = slot_at(c, slot)
         store_word(p.end, A_DTYPE, x.dtype)
         store_word(p.end, A_FLAGS, x.flags & GUARDED_FLAGS)
-        store_word(p.end, A_WRITTEN, 1 if use_of(c, p, x.storage) & WRITTEN else 0)
+        store_word(p.end, A_WRITTEN, 0)  # until the records have been looked at
         store_word(p.end, A_DIMS, x.dims)
-        for d in range(x.dims):
-            store_word(p.end, A_SHAPE + d, x.shape[d])
-            store_word(p.end, A_SHAPE + MAX_DIMS + d, x.strides[d])
+        memcpy(p.end + A_SHAPE * WORD, shape_of(c, slot), 2 * MAX_DIMS * WORD)
         p.end += ARGUMENT_WORDS * WORD
-
-
-@jit
-def put_gradient(c, p, slot, number):
-    """Say what the gradient of a leaf is in the end; 0 or a status."""
-    x = slot_at(c, slot)
-    if x.storage == 0 or (x.handles == 0 and x.links == 0) or storage_at(c, x.storage).owner == number:
-        return 0  # gone, or made within the step
-    store_word(p.end, 0, slot)
-    store_word(p.end, 1, x.grad)
-    own = x.grad != 0 and storage_at(c, slot_at(c, x.grad).storage).owner == number
-    store_word(p.end, 2, 1 if own else 0)
-    p.end += GRADIENT_WORDS * WORD
-    p.gradient_count += 1
-    return ARGUMENT_GRADIENT if x.flags & LISTED else 0
-
-
-@jit
-def put_gradients(c, p, taken, number):
-    """Name the leaves whose gradients are set; 0 or a status. The first event of each slot counts."""
-    events = taken + (TAKEN_HEAD + load_word(taken, TAKEN_LOG) + 2 * load_word(taken, TAKEN_BLOCKS)) * WORD
-    p.gradients = p.end
-    status = 0
-    for turn in range(2):
-        for k in range(load_word(taken, TAKEN_EVENTS)):
-            x = slot_at(c, load_word(events, EVENT_WORDS * k + 1))
-            if turn == 1:
-                x.flags &= ~SETTLED
-            elif x.flags & SETTLED == 0:
-                x.flags |= SETTLED
-                status = min(status, put_gradient(c, p, load_word(events, EVENT_WORDS * k + 1), number))
+        store_word(p.given, 2 * k, x.storage)
+        store_word(p.given, 2 * k + 1, x.address)
+        span = span_of(c, p, slot)
+        if span != 0:
+            if argument_of(span) >= 0:
+                status = SHARED_ARGUMENTS
+            mark(span, (k + 1) * SPAN_ARGUMENT)
+    p.end += 2 * p.arity * WORD
     return status
 
 
 @jit
-def find_entry_gradients(c, p, taken, number):
-    """List the slots from outside whose gradients are read before they are set, and these; and their memory."""
+def put_gradient(c, p, ids, slot, number):
+    """Say what the gradient of a leaf is in the end; 0 or a status."""
+    x = slot_at(c, slot)
+    if x.storage == 0 or (x.handles == 0 and x.links == 0) or storage_at(c, x.storage).owner == number:
+        return 0  # gone, or made within the step
+    store_word(p.end, GRADIENT_LEAF, slot)
+    store_word(p.end, GRADIENT_SLOT, x.grad)
+    own = x.grad != 0 and storage_at(c, slot_at(c, x.grad).storage).owner == number
+    store_word(p.end, GRADIENT_OWN, 1 if own else 0)
+    p.end += GRADIENT_WORDS * WORD
+    p.gradient_count += 1
+    for k in range(p.arity):
+        if load_word(ids, k) == slot:
+            return ARGUMENT_GRADIENT
+    return 0
+
+
+@jit
+def put_gradients(c, p, taken, ids, number, base):
+    """Name the leaves whose gradients are set, and those whose gradients are read before; 0 or a status.
+
+    The first event of each slot counts.
+    """
     events = taken + (TAKEN_HEAD + load_word(taken, TAKEN_LOG) + 2 * load_word(taken, TAKEN_BLOCKS)) * WORD
-    count = load_word(taken, TAKEN_EVENTS)
+    end = events + load_word(taken, TAKEN_EVENTS) * EVENT_WORDS * WORD
     p.before = p.end
-    for k in range(count):
-        line = events + EVENT_WORDS * k * WORD
-        x = slot_at(c, load_word(line, 1))
+    p.end += 2 * load_word(taken, TAKEN_EVENTS) * WORD
+    p.gradients = p.end
+    status = 0
+    line = events
+    while line < end:
+        slot, gradient = load_word(line, 1), load_word(line, 2)
+        x = slot_at(c, slot)
         if x.flags & SETTLED == 0:
             x.flags |= SETTLED
-            if load_word(line, 0) == GRAD_READ and x.handles > 0 and storage_at(c, x.storage).owner != number:
-                store_word(p.end, 0, load_word(line, 1))
-                store_word(p.end, 1, load_word(line, 2))
-                p.end += 2 * WORD
+            status = min(status, put_gradient(c, p, ids, slot, number))
+            outside = x.handles > 0 and storage_at(c, x.storage).owner != number
+            if base == 0 and outside and load_word(line, 0) == GRAD_READ:
+                store_word(p.before, 2 * p.before_count, slot)
+                store_word(p.before, 2 * p.before_count + 1, gradient)
                 p.before_count += 1
-    for k in range(count):
-        slot_at(c, load_word(events, EVENT_WORDS * k + 1)).flags &= ~SETTLED
-    p.seen = p.end
-    for k in range(p.before_count):
-        gradient = load_word(p.before, 2 * k + 1)
-        if gradient != 0:
-            storage = storage_at(c, slot_at(c, gradient).storage)
-            store_word(p.end, 0, storage.address)
-            store_word(p.end, 1, storage.address + storage.bytes)
-            p.end += 2 * WORD
-            p.seen_count += 1
+                span = span_of(c, p, gradient)
+                if span != 0:
+                    mark(span, SEEN)
+        line += EVENT_WORDS * WORD
+    while events < end:
+        slot_at(c, load_word(events, 1)).flags &= ~SETTLED
+        events += EVENT_WORDS * WORD
+    return status
 
 
 @jit
@@ -182,12 +185,13 @@ def put_guards(c, p):
     for k in range(p.before_count):
         add_guard(c, p, load_word(p.before, 2 * k), load_word(p.before, 2 * k + 1))
     for s in range(1, c.slot_top):
-        x = slot_at(c, s)
-        if x.handles > 0 and x.storage != 0 and use_of(c, p, x.storage) and not is_argument(c, p, x.storage):
-            add_guard(c, p, s, ANY_GRADIENT)
+        if slot_at(c, s).handles > 0:
+            span = span_of(c, p, s)
+            if span != 0 and load_word(span, SPAN_USE) & USED and argument_of(span) < 0:
+                add_guard(c, p, s, ANY_GRADIENT)
     for k in range(p.gradient_count):
-        add_guard(c, p, load_word(p.gradients, GRADIENT_WORDS * k), ANY_GRADIENT)
-        gradient = load_word(p.gradients, GRADIENT_WORDS * k + 1)
+        add_guard(c, p, load_word(p.gradients, GRADIENT_WORDS * k + GRADIENT_LEAF), ANY_GRADIENT)
+        gradient = load_word(p.gradients, GRADIENT_WORDS * k + GRADIENT_SLOT)
         if gradient != 0:
             slot_at(c, gradient).handles += 1
     for k in range(p.guard_count):
@@ -200,42 +204,48 @@ def put_results(c, p, ids, count):
     p.results = p.end
     p.result_count = count
     for k in range(count):
-        x = slot_at(c, load_word(ids, k))
-        store_word(p.end, 0, x.address)
-        store_word(p.end, 1, x.dtype)
-        store_word(p.end, 2, x.dims)
-        for d in range(x.dims):
-            store_word(p.end, 3 + d, x.shape[d])
+        slot = load_word(ids, k)
+        x = slot_at(c, slot)
+        store_word(p.end, RESULT_SOURCE, x.address)
+        store_word(p.end, RESULT_DTYPE, x.dtype)
+        store_word(p.end, RESULT_DIMS, x.dims)
+        memcpy(p.end + RESULT_SHAPE * WORD, shape_of(c, slot), MAX_DIMS * WORD)
         p.end += RESULT_WORDS * WORD
 
 
 @jit
-def put_written(c, p):
-    """List the storages from outside that are written, but for arguments."""
+def put_written(p):
+    """List the storages from outside that are written; arguments note that themselves."""
     p.written = p.end
     for k in range(p.span_count):
         span = p.spans + k * SPAN_WORDS * WORD
         storage = load_word(span, SPAN_STORAGE)
-        if storage > 0 and load_word(span, SPAN_USE) & WRITTEN and not is_argument(c, p, storage):
-            store_word(p.end, 0, storage)
-            p.end += WORD
-            p.written_count += 1
+        if storage > 0 and load_word(span, SPAN_USE) & WRITTEN:
+            argument = argument_of(span)
+            if argument >= 0:
+                store_word(p.arguments, argument * ARGUMENT_WORDS + A_WRITTEN, 1)
+            else:
+                store_word(p.end, 0, storage)
+                p.end += WORD
+                p.written_count += 1
 
 
 @jit
-def list_arguments(c, p, ids, on):
-    """Mark the arguments' slots, or take the marks away."""
-    for k in range(p.arity):
-        x = slot_at(c, load_word(ids, k))
-        if on:
-            x.flags |= LISTED
-        else:
-            x.flags &= ~LISTED
+def put_log(p, taken):
+    """Replay the records where they were copied, in one segment."""
+    log = taken + TAKEN_HEAD * WORD
+    p.table = p.end
+    p.segments = min(load_word(taken, TAKEN_LOG), 1)
+    store_word(p.end, SEGMENT_BEGIN, log)
+    store_word(p.end, SEGMENT_END, log + load_word(taken, TAKEN_LOG) * WORD)
+    store_word(p.end, SEGMENT_PARTS, 1)
+    store_word(p.end, SEGMENT_REPORT, 0)
+    p.end += SEGMENT_WORDS * WORD
 
 
 @entry
 def make_program(c, program, taken, known, ids, arity, results, number, base):
-    """Write the tables of the program whose header is at an address that has room for them.
+    """Write the tables of the program whose header is at an address that has room for them; its words are 0.
 
     Parameters
     ----------
@@ -258,31 +268,14 @@ def make_program(c, program, taken, known, ids, arity, results, number, base):
     p.arity = arity
     p.mode = mode_of_thread(c) if base == 0 else ANY_MODE
     p.structure = c.structure
-    shared = take_arguments(c, p, ids)
-    map_memory(c, p, taken, number, base)
-    if base == 0:
-        find_entry_gradients(c, p, taken, number)
-    status = look_at_log(p, taken, known, base)
+    map_memory(c, p, taken, ids, number, base)
+    status = put_arguments(c, p, ids)
+    status = min(status, put_gradients(c, p, taken, ids, number, base))
+    status = min(status, look_at_log(p, taken, known, base))
     if status != 0:
         return status
-    if shared != 0:
-        return shared
-    list_arguments(c, p, ids, True)
-    status = put_gradients(c, p, taken, number)
-    if status == 0:
-        put_guards(c, p)
-    list_arguments(c, p, ids, False)
-    if status != 0:
-        return status
-    put_arguments(c, p, ids)
+    put_guards(c, p)
     put_results(c, p, ids + arity * WORD, results)
-    put_written(c, p)
-    p.table = p.end
-    log = taken + TAKEN_HEAD * WORD
-    store_word(p.end, 0, log)
-    store_word(p.end, 1, log + load_word(taken, TAKEN_LOG) * WORD)
-    store_word(p.end, 2, 1)
-    store_word(p.end, 3, 0)
-    p.end += SEGMENT_WORDS * WORD
-    p.segments = 1 if load_word(taken, TAKEN_LOG) > 0 else 0
+    put_written(p)
+    put_log(p, taken)
     return 0

@@ -3,6 +3,7 @@
 from .jit import entry, jit
 from .layout import EVENT_WORDS, TAKEN_BLOCKS, TAKEN_EVENTS, TAKEN_HEAD, TAKEN_LOG
 from .pointers import load_word, memcpy, store_word
+from .spans import overlaps
 from .tables import slot_at, storage_at
 
 WORD = 8
@@ -44,24 +45,22 @@ def outlived(c, number, given, count):
 
 
 @jit
-def overlaps(c, a, b):
-    """Whether two storages have memory in common."""
-    x, y = storage_at(c, a), storage_at(c, b)
-    return a == b or (x.address < y.address + y.bytes and y.address < x.address + x.bytes)
+def share(c, a, b):
+    """Whether two tensors have memory in common; slot 0 has with none."""
+    x, y = slot_at(c, a).storage, slot_at(c, b).storage
+    return b != 0 and (x == y or overlaps(storage_at(c, x), storage_at(c, y)))
 
 
 @entry
 def share_memory(c, ids, count, others, other_count):
     """1 when two of the tensors `ids` have memory in common; 2 when one has with the others or their gradients."""
     for k in range(count):
-        storage = slot_at(c, load_word(ids, k)).storage
+        x = load_word(ids, k)
         for j in range(k):
-            if overlaps(c, storage, slot_at(c, load_word(ids, j)).storage):
+            if share(c, x, load_word(ids, j)):
                 return 1
         for j in range(other_count):
-            other = slot_at(c, load_word(others, j))
-            if overlaps(c, storage, other.storage):
-                return 2
-            if other.grad != 0 and overlaps(c, storage, slot_at(c, other.grad).storage):
+            other = load_word(others, j)
+            if share(c, x, other) or share(c, x, slot_at(c, other).grad):
                 return 2
     return 0

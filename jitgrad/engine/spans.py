@@ -4,6 +4,7 @@ from .jit import jit
 from .layout import (
     EXTERNAL,
     OWN,
+    SPAN_ARGUMENT,
     SPAN_BEGIN,
     SPAN_END,
     SPAN_STORAGE,
@@ -15,88 +16,87 @@ from .layout import (
 )
 from .memory import class_size
 from .pointers import load_word, memcpy, store_word
-from .sharing import overlaps
-from .tables import storage_at
+from .tables import slot_at, storage_at
 
-WORD = 8
+LINE = 8 * SPAN_WORDS  # bytes
+
+
+@jit
+def overlaps(x, y):
+    """Whether two storages have memory in common."""
+    return x.address < y.address + y.bytes and y.address < x.address + x.bytes
 
 
 @jit
 def add_span(p, begin, size, storage):
     """Note what lies in some bytes."""
     if size > 0:
-        store_word(p.end, SPAN_BEGIN, begin)
-        store_word(p.end, SPAN_END, begin + size)
-        store_word(p.end, SPAN_STORAGE, storage)
-        store_word(p.end, SPAN_USE, 0)
-        p.end += SPAN_WORDS * WORD
+        line = p.spans + p.span_count * LINE
+        store_word(line, SPAN_BEGIN, begin)
+        store_word(line, SPAN_END, begin + size)
+        store_word(line, SPAN_STORAGE, storage)
         p.span_count += 1
 
 
 @jit
-def sort_spans(p):
-    """Put the spans in the order of their addresses."""
+def sort_spans(p, spare):
+    """Put the spans in the order of their addresses; there is room for one more at `spare`."""
     gap = p.span_count >> 1
     while gap > 0:
         for k in range(gap, p.span_count):
-            line = p.spans + k * SPAN_WORDS * WORD
-            begin = load_word(line, SPAN_BEGIN)
-            end = load_word(line, SPAN_END)
-            storage = load_word(line, SPAN_STORAGE)
-            j = k
-            while j >= gap:
-                before = p.spans + (j - gap) * SPAN_WORDS * WORD
-                if load_word(before, SPAN_BEGIN) <= begin:
-                    break
-                memcpy(before + gap * SPAN_WORDS * WORD, before, SPAN_WORDS * WORD)
-                j -= gap
-            line = p.spans + j * SPAN_WORDS * WORD
-            store_word(line, SPAN_BEGIN, begin)
-            store_word(line, SPAN_END, end)
-            store_word(line, SPAN_STORAGE, storage)
+            place = p.spans + k * LINE
+            memcpy(spare, place, LINE)
+            before = place - gap * LINE
+            while before >= p.spans and load_word(before, SPAN_BEGIN) > load_word(spare, SPAN_BEGIN):
+                memcpy(place, before, LINE)
+                place = before
+                before -= gap * LINE
+            memcpy(place, spare, LINE)
         gap >>= 1
 
 
 @jit
-def is_argument(c, p, storage):
-    """Whether a storage is an argument's."""
-    for k in range(p.arity):
-        if load_word(p.argument_storages, k) == storage:
-            return True
-    return False
+def hidden(c, s, ids, arity):
+    """Whether an argument, one of the slots at `ids`, goes before a storage of the user's that shares its memory."""
+    x = storage_at(c, s)
+    found = False
+    for k in range(arity):
+        storage = slot_at(c, load_word(ids, k)).storage
+        if storage == s:
+            return False
+        found = found or overlaps(x, storage_at(c, storage))
+    return found
 
 
 @jit
-def map_memory(c, p, taken, number, base):
-    """Note whose memory lies where: what was there before, and the recording's own.
+def map_memory(c, p, taken, ids, number, base):
+    """Note whose memory lies where: what was there before, and the recording's own; and what of that is kept.
 
-    That of program `base` is neither. Where two arrays of the user's overlap, an argument's goes before the other.
+    That of program `base` is neither.
     """
+    count = load_word(taken, TAKEN_BLOCKS)
     p.spans = p.end
+    p.kept = p.spans + (c.storage_top + count) * LINE
+    p.end = p.kept
     for s in range(1, c.storage_top):
         x = storage_at(c, s)
-        if x.owner == number:
-            if x.size_class == EXTERNAL:  # other memory of its own lies in the blocks
-                add_span(p, x.address, x.bytes, OWN)
-        elif x.refs > 0 and (base == 0 or x.owner != base):
-            hidden = False
-            if x.size_class == EXTERNAL and not is_argument(c, p, s):
-                for k in range(p.arity):
-                    hidden = hidden or overlaps(c, s, load_word(p.argument_storages, k))
-            if not hidden:
-                add_span(p, x.address, x.bytes, s)
-    blocks = taken + (TAKEN_HEAD + load_word(taken, TAKEN_LOG)) * WORD
-    for k in range(load_word(taken, TAKEN_BLOCKS)):
-        add_span(p, load_word(blocks, 2 * k), class_size(load_word(blocks, 2 * k + 1)), OWN)
-    sort_spans(p)
-    p.kept = p.end
-    for s in range(1, c.storage_top):
-        x = storage_at(c, s)
-        if x.owner == number and (x.refs > 0 or x.size_class == EXTERNAL):
+        alive = x.refs > 0
+        own = x.owner == number
+        external = x.size_class == EXTERNAL
+        if own and (alive or external):
             store_word(p.end, 0, x.address)
             store_word(p.end, 1, x.address + x.bytes)
-            p.end += 2 * WORD
+            p.end += 16
             p.kept_count += 1
+        if own and external:  # other memory of its own lies in the blocks
+            add_span(p, x.address, x.bytes, OWN)
+        shown = alive and not own and (base == 0 or x.owner != base)
+        if shown and not (external and hidden(c, s, ids, p.arity)):
+            add_span(p, x.address, x.bytes, s)
+    blocks = taken + 8 * (TAKEN_HEAD + load_word(taken, TAKEN_LOG))
+    for k in range(count):
+        add_span(p, load_word(blocks, 2 * k), class_size(load_word(blocks, 2 * k + 1)), OWN)
+    sort_spans(p, p.end)
 
 
 @jit
@@ -106,20 +106,29 @@ def span_at(p, address):
     high = p.span_count
     while low < high:
         middle = (low + high) >> 1
-        if load_word(p.spans + middle * SPAN_WORDS * WORD, SPAN_BEGIN) <= address:
+        if load_word(p.spans + middle * LINE, SPAN_BEGIN) <= address:
             low = middle + 1
         else:
             high = middle
-    span = p.spans + (low - 1) * SPAN_WORDS * WORD
-    if low == 0 or address >= load_word(span, SPAN_END):
-        return 0
-    return span
+    span = p.spans + (low - 1) * LINE
+    return span if low > 0 and address < load_word(span, SPAN_END) else 0
 
 
 @jit
-def use_of(c, p, storage):
-    """How the records use a storage from outside: USED and WRITTEN, as bits."""
+def span_of(c, p, slot):
+    """The span of the storage from outside that a tensor shows, or 0."""
+    storage = slot_at(c, slot).storage
     span = span_at(p, storage_at(c, storage).address)
-    if span == 0 or load_word(span, SPAN_STORAGE) != storage:
-        return 0
-    return load_word(span, SPAN_USE)
+    return span if span != 0 and storage > 0 and load_word(span, SPAN_STORAGE) == storage else 0
+
+
+@jit
+def mark(span, use):
+    """Note a use of a span, as bits."""
+    store_word(span, SPAN_USE, load_word(span, SPAN_USE) | use)
+
+
+@jit
+def argument_of(span):
+    """The number of the argument that a span is the memory of, or -1."""
+    return load_word(span, SPAN_USE) // SPAN_ARGUMENT - 1

@@ -3,6 +3,7 @@
 from ..kernels.abi import ARRAYS, R_ATTRS, R_COUNT, R_KERNEL, R_LAYOUT, R_WORDS
 from .jit import jit
 from .layout import (
+    FIRST_REPORTS,
     KIND_ARRAYS,
     KIND_COUNT,
     KIND_FIRST,
@@ -16,12 +17,15 @@ from .layout import (
     KIND_WORDS,
     KNOWN_KINDS,
     KNOWN_MASK,
-    KNOWN_REPORTS,
     LOST_MEMORY,
     NEED_KINDS,
     OTHER_PROGRAM,
+    OTHER_REPORTS,
+    PATCH_ARGUMENT,
+    PATCH_OFFSET,
+    PATCH_PLACE,
     PATCH_WORDS,
-    REPORT_RANGES,
+    SEEN,
     SPAN_STORAGE,
     SPAN_USE,
     TAKEN_HEAD,
@@ -30,7 +34,7 @@ from .layout import (
     WRITTEN,
 )
 from .pointers import load_word, store_word
-from .spans import span_at
+from .spans import argument_of, mark, span_at
 
 WORD = 8
 SHORTEST = 8  # words that a record has at least
@@ -58,47 +62,35 @@ def kind_of(known, record):
 
 
 @jit
-def is_seen(p, address):
-    """Whether memory belongs to a gradient that was there before."""
-    for k in range(p.seen_count):
-        if load_word(p.seen, 2 * k) <= address and address < load_word(p.seen, 2 * k + 1):
-            return True
-    return False
-
-
-@jit
 def look_at_arrays(p, record, kind, base):
     """Note what the arrays of a record lie in, and which words hold an argument's memory."""
     step = load_word(kind, KIND_STEP)
+    size_step = step if load_word(record, R_LAYOUT) == ARRAYS else 0
     first = load_word(kind, KIND_FIRST)
     last = load_word(kind, KIND_LAST)
-    mask = load_word(kind, KIND_MASK)
-    at = load_word(kind, KIND_PLACE)
-    size = load_word(kind, KIND_SIZE)
-    size_step = step if load_word(record, R_LAYOUT) == ARRAYS else 0
+    place = record + load_word(kind, KIND_PLACE) * WORD
+    size = record + load_word(kind, KIND_SIZE) * WORD
     for k in range(load_word(kind, KIND_ARRAYS)):
-        address = load_word(record, at)
-        used = address != 0 and load_word(record, size) != 0
-        written = used and ((first <= k and k < last) or (mask >> min(k, 62)) & 1 != 0)
+        address = load_word(place, 0)
+        used = address != 0 and load_word(size, 0) != 0
+        written = used and ((first <= k and k < last) or (load_word(kind, KIND_MASK) >> min(k, 62)) & 1 != 0)
         span = span_at(p, address)
-        storage = 0
         if span != 0:
-            storage = load_word(span, SPAN_STORAGE)
-            store_word(span, SPAN_USE, load_word(span, SPAN_USE) | (USED | WRITTEN if written else USED))
+            mark(span, USED | WRITTEN if written else USED)
+            argument = argument_of(span)
+            if argument >= 0:
+                store_word(p.end, PATCH_ARGUMENT, argument)
+                store_word(p.end, PATCH_PLACE, place)
+                store_word(p.end, PATCH_OFFSET, address - load_word(p.given, 2 * argument + 1))
+                p.end += PATCH_WORDS * WORD
+                p.patch_count += 1
+            is_seen = load_word(span, SPAN_STORAGE) > 0 or load_word(span, SPAN_USE) & SEEN
+            if written and is_seen and p.first_seen == 0:
+                p.first_seen = record
         elif used and base == 0:
             return LOST_MEMORY
-        if storage > 0:
-            for j in range(p.arity):
-                if load_word(p.argument_storages, j) == storage:
-                    store_word(p.end, 0, j)
-                    store_word(p.end, 1, record + at * WORD)
-                    store_word(p.end, 2, address - load_word(p.argument_storages, p.arity + j))
-                    p.end += PATCH_WORDS * WORD
-                    p.patch_count += 1
-        if written and p.first_seen == 0 and (storage > 0 or is_seen(p, address)):
-            p.first_seen = record + at * WORD
-        at += step
-        size += size_step
+        place += step * WORD
+        size += size_step * WORD
     return 0
 
 
@@ -106,22 +98,21 @@ def look_at_arrays(p, record, kind, base):
 def look_at_attributes(p, known, record, end):
     """Note what a record's attributes point at, and which of them say where to report."""
     first = load_word(record, R_ATTRS)
-    if first == 0:
-        return 0
-    for at in range(first, load_word(record, R_WORDS)):
+    last = load_word(record, R_WORDS) if first != 0 else 0
+    for at in range(first, last):
         value = load_word(record, at)
         span = span_at(p, value)
         if span != 0:
-            store_word(span, SPAN_USE, load_word(span, SPAN_USE) | USED)
-        for k in range(REPORT_RANGES):
-            begin = load_word(known, KNOWN_REPORTS + 2 * k)
-            if begin <= value and value < load_word(known, KNOWN_REPORTS + 2 * k + 1):
-                line = p.reporting + 2 * p.reporting_count * WORD
-                if line >= end:
-                    return OTHER_PROGRAM
-                store_word(line, 0, record)
-                store_word(line, 1, at)
-                p.reporting_count += 1
+            mark(span, USED)
+        elif (load_word(known, FIRST_REPORTS) <= value and value < load_word(known, FIRST_REPORTS + 1)) or (
+            load_word(known, OTHER_REPORTS) <= value and value < load_word(known, OTHER_REPORTS + 1)
+        ):
+            line = p.reporting + 2 * p.reporting_count * WORD
+            if line >= end:
+                return OTHER_PROGRAM
+            store_word(line, 0, record)
+            store_word(line, 1, at)
+            p.reporting_count += 1
     return 0
 
 

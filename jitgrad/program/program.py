@@ -17,7 +17,11 @@ from ..engine.entry import entries
 from ..engine.layout import (
     G_SLOT,
     PATCH_ARGUMENT,
+    SEEN,
     SEGMENT_PARTS,
+    SPAN_BEGIN,
+    SPAN_END,
+    SPAN_USE,
 )
 from ..store import store
 from ..team import run
@@ -144,7 +148,9 @@ class Program:
         finder, reports = self._finder, self.reports
         own = self.recording.blocks[:, 0].tolist()
         kept = [(a, b) for a, b in self._tables.pairs("kept")]
-        self._seen = self._tables.pairs("seen")
+        self._seen = [
+            (line[SPAN_BEGIN], line[SPAN_END]) for line in self._tables.spans if line[SPAN_USE] & SEEN
+        ]
         facts = Facts(finder.at, own, kept, lambda row: reports.cell_of(row) != 0, finder.overlap)
         rows = rewrite(rows_of(log), facts, self.options or {})
         reports.mark_late(rows, self._is_seen)

@@ -8,7 +8,7 @@ from array import array
 
 import numpy as np
 
-from ..engine.layout import KIND_WORDS, KNOWN_KINDS, KNOWN_MASK, KNOWN_REPORTS
+from ..engine.layout import FIRST_REPORTS, KIND_WORDS, KNOWN_KINDS, KNOWN_MASK
 from ..functions import _launch, losses
 from ..kernels import compiler, program_rows
 from ..kernels.abi import (
@@ -80,7 +80,7 @@ class Known:
         table = array("q", bytes(8 * (KNOWN_KINDS + size * KIND_WORDS)))
         table[KNOWN_MASK] = size - 1
         ranges = array("q", [edge for pair in _report_memory() for edge in pair])
-        table[KNOWN_REPORTS:KNOWN_KINDS] = ranges
+        table[FIRST_REPORTS:KNOWN_KINDS] = ranges
         for key in self._kinds:
             self._put(table, key)
         return table

@@ -30,6 +30,7 @@ from ..engine.layout import (
     LOST_MEMORY,
     MAX_DIMS,
     NEED_KINDS,
+    OTHER_PROGRAM,
     PATCH_WORDS,
     RESULT_DIMS,
     RESULT_DTYPE,
@@ -48,6 +49,7 @@ FIELDS = {name: at // 8 for name, (_, at, *_) in program_dtype.fields.items()}  
 _REASONS = {
     LOST_MEMORY: ("lets go of a tensor from outside that it uses", False),
     SHARED_ARGUMENTS: ("is called with arguments that share memory", True),
+    OTHER_PROGRAM: ("reports in more places than there are records", True),
     ARGUMENT_GRADIENT: ("sets the gradient of an argument", True),
 }
 
@@ -163,9 +165,8 @@ class Tables:
 
     def argument_storages(self) -> tuple[list[int], list[int]]:
         """Storages and addresses of the arguments that the program was recorded with."""
-        first, arity = (self.field("argument_storages") - self.address) // 8, self.field("arity")
-        words = self.words[first : first + 2 * arity].tolist()
-        return words[:arity], words[arity:]
+        words = self.table("given", "arity", 2)
+        return words[:, 0].tolist(), words[:, 1].tolist()
 
     def arguments(self) -> list[dict[str, Any]]:
         """Where the arguments were, and what they have to be like."""
