@@ -74,7 +74,7 @@ def program_room(c, taken, arity, results):
     words += (c.storage_top + load_word(taken, TAKEN_BLOCKS)) * SPAN_WORDS + 3 * c.storage_top
     words += events * (GRADIENT_WORDS + 2 * GUARD_WORDS + 2)
     words += (c.slot_count - c.free_slots) * GUARD_WORDS
-    return words + 2 * log  # a record has a patch for less than every third word
+    return words + log + 2  # a record has at most two patches for 11 words, and reports once for 8
 
 
 @jit

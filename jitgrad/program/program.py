@@ -84,7 +84,7 @@ class Program:
         self._header = tables.words
         self._header[RECORDED] = REPLAYS + 1
         self._result_count = len(results)
-        self.reports = Reports(recording, tables.pairs("reporting"), tables.arguments)
+        self.reports = Reports(recording, tables.pairs("reporting"), tables.argument_like)
         if self.reports.matter:
             self._put_reports()
         if base:
@@ -147,11 +147,12 @@ class Program:
             log[(place - begin) // 8] = self._arguments[k]["address"] + offset
         finder, reports = self._finder, self.reports
         own = self.recording.blocks[:, 0].tolist()
-        kept = [(a, b) for a, b in self._tables.pairs("kept")]
         self._seen = [
             (line[SPAN_BEGIN], line[SPAN_END]) for line in self._tables.spans if line[SPAN_USE] & SEEN
         ]
-        facts = Facts(finder.at, own, kept, lambda row: reports.cell_of(row) != 0, finder.overlap)
+        facts = Facts(
+            finder.at, own, self._tables.pairs("kept"), lambda row: reports.cell_of(row) != 0, finder.overlap
+        )
         rows = rewrite(rows_of(log), facts, self.options or {})
         reports.mark_late(rows, self._is_seen)
         made = Rewritten(rows, reports, facts.extra)

@@ -37,7 +37,8 @@ from ..store import store
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _numbers = itertools.count(1)
-_NOTHING = array("q", bytes(8 * TAKEN_HEAD))
+ZERO = array("q", [0])  # times a number it is memory, cleared in one pass
+_NOTHING = ZERO * TAKEN_HEAD
 
 
 class Spoiled(Exception):
@@ -143,7 +144,7 @@ class Recording:
                 self._collect(entries.end_recording(CONTEXT))
 
     def _collect(self, words: int) -> None:
-        self._taken = array("q", bytes(8 * words))
+        self._taken = ZERO * words
         self.address = self._taken.buffer_info()[0]
         entries.take_recording(CONTEXT, self.address)
         spoiled = store.field("spoiled")

@@ -7,9 +7,7 @@ before anything runs.
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from ..functions._checks import REFUSALS
 from ..kernels import compiler
@@ -27,7 +25,7 @@ from ..kernels.abi import (
     R_LAYOUT,
     R_WORDS,
 )
-from .recording import Recording
+from .recording import ZERO, Recording
 from .rows import Row, View, attributes, op_and_variant
 
 VALUE_CHECK = "within"
@@ -46,10 +44,10 @@ class Reports:
     ----------
     recording : Recording
         Whose records that report are changed to name cells of the program's own.
-    places : list of list of int
+    places : list of (int, int)
         The address of each record that reports, and the word of it that says where.
-    arguments : callable
-        Tells where the arguments were, see `Tables`.
+    argument_like : callable
+        Finds an argument, see `Tables`.
 
     Attributes
     ----------
@@ -60,11 +58,11 @@ class Reports:
     def __init__(
         self,
         recording: Recording,
-        places: list[list[int]],
-        arguments: Callable[[], list[dict[str, Any]]],
+        places: list[tuple[int, int]],
+        argument_like: Callable[[int, list[int]], int | None],
     ) -> None:
         self.checks: list[list[int]] = []
-        self._cells = array("q", bytes(8 * CELL_WORDS * len(places)))
+        self._cells = ZERO * (CELL_WORDS * len(places))
         self._ops: dict[int, str] = {}
         self._late: list[tuple[int, int, int]] = []  # records (begin, end) after which a cell is looked at
         words, log = recording.words, recording.log_address
@@ -75,7 +73,7 @@ class Reports:
             op, variant = op_and_variant(compiler.name_of(words[begin + R_KERNEL]))
             if variant == 0 and op != "mse_loss":
                 end = begin + words[begin + R_WORDS]
-                check = _direct(words[begin:end].tolist(), arguments()) if op in CLASS_LOSSES else None
+                check = _direct(words[begin:end].tolist(), argument_like) if op in CLASS_LOSSES else None
                 if check is not None:
                     self.checks.append(check)
                 else:
@@ -149,7 +147,7 @@ class Reports:
         )
 
 
-def _direct(words: list[int], arguments: list[dict[str, Any]]) -> list[int] | None:
+def _direct(words: list[int], argument_like: Callable[[int, list[int]], int | None]) -> list[int] | None:
     """The check of an argument that is all the classes of a loss with this record."""
     scores, targets = A_ARRAYS, A_ARRAYS + ARRAY_WORDS
     if words[R_LAYOUT] != ARRAYS or not words[scores + ARRAY_ADDRESS] or not words[targets + ARRAY_ADDRESS]:
@@ -158,9 +156,8 @@ def _direct(words: list[int], arguments: list[dict[str, Any]]) -> list[int] | No
     dims, numel = words[targets + ARRAY_DIMS], words[targets + ARRAY_NUMEL]
     shape = words[targets + ARRAY_SHAPE : targets + ARRAY_SHAPE + dims]
     strides = words[targets + ARRAY_STRIDES : targets + ARRAY_STRIDES + dims]
-    for k, x in enumerate(arguments):
-        same = words[targets + ARRAY_ADDRESS] == x["address"] and shape == x["shape"]
-        if same and (strides == [1] or numel <= 1):
-            attrs = words[words[R_ATTRS] :]
-            return [k, classes, attrs[0] if len(attrs) > 1 else IGNORE_NOTHING]
-    return None
+    k = argument_like(words[targets + ARRAY_ADDRESS], shape) if strides == [1] or numel <= 1 else None
+    if k is None:
+        return None
+    attrs = words[words[R_ATTRS] :]
+    return [k, classes, attrs[0] if len(attrs) > 1 else IGNORE_NOTHING]

@@ -42,7 +42,7 @@ from ..engine.layout import (
     program_dtype,
 )
 from ..kernels.abi import ITEM_SIZES
-from .recording import Recording, Spoiled
+from .recording import ZERO, Recording, Spoiled
 from .survey import known
 
 FIELDS = {name: at // 8 for name, (_, at, *_) in program_dtype.fields.items()}  # type: ignore[union-attr]
@@ -88,7 +88,7 @@ class Tables:
         ids.extend([x._slot for x in results])
         taken = recording.address
         arity, count = len(arguments), len(results)
-        self.words = array("q", bytes(8 * entries.program_room(CONTEXT, taken, arity, count)))
+        self.words = ZERO * entries.program_room(CONTEXT, taken, arity, count)
         self.address: int = self.words.buffer_info()[0]
         place = ids.buffer_info()[0]
         while True:
@@ -99,7 +99,7 @@ class Tables:
             if status != NEED_KINDS:
                 break
             known.learn(recording.log)
-            self.words = array("q", bytes(8 * len(self.words)))
+            self.words = ZERO * len(self.words)
             self.address = self.words.buffer_info()[0]
         if status != 0:
             reason, lasting = _REASONS[status]
@@ -159,14 +159,30 @@ class Tables:
         """Whose memory lay where: see SPAN_BEGIN and so on."""
         return self.table("spans", "span_count", SPAN_WORDS).tolist()
 
-    def pairs(self, name: str) -> list[list[int]]:
+    def pairs(self, name: str) -> list[tuple[int, int]]:
         """A table of pairs."""
-        return self.table(name, f"{name}_count", 2).tolist()
+        first = (self.field(name) - self.address) // 8
+        words = self.words[first : first + 2 * self.field(f"{name}_count")]
+        return [*zip(words[::2], words[1::2], strict=True)]
 
     def argument_storages(self) -> tuple[list[int], list[int]]:
         """Storages and addresses of the arguments that the program was recorded with."""
         words = self.table("given", "arity", 2)
         return words[:, 0].tolist(), words[:, 1].tolist()
+
+    def argument_like(self, address: int, shape: list[int]) -> int | None:
+        """The number of the argument that lies at an address and has that shape, if there is one."""
+        words, arity = self.words, self.field("arity")
+        given, lines = (
+            (self.field("given") - self.address) // 8,
+            (self.field("arguments") - self.address) // 8,
+        )
+        for k in range(arity):
+            at = lines + k * ARGUMENT_WORDS
+            own = words[at + A_SHAPE : at + A_SHAPE + words[at + A_DIMS]].tolist()
+            if words[given + 2 * k + 1] == address and own == shape:
+                return k
+        return None
 
     def arguments(self) -> list[dict[str, Any]]:
         """Where the arguments were, and what they have to be like."""
