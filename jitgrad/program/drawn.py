@@ -26,6 +26,7 @@ def random_states() -> list[tuple[Source, Any]]:
 class _Python:
     """Python's generator, which makes a tuple of all its numbers to describe itself: two are read in its memory.
 
+    These are its position and the second of its numbers, as the first is the same after every seed.
     That is done where they are found in it, and where they are not the whole state is asked for.
     """
 
@@ -34,13 +35,13 @@ class _Python:
         self._words: Any = None  # its memory
 
     def __call__(self) -> Any:
-        generator = random.getstate.__self__  # type: ignore[attr-defined]
+        generator = random._inst  # type: ignore[attr-defined]
         if generator is not self._generator:
             self._generator, self._words = generator, _memory_of(generator)
         if self._words is None:
             _version, numbers, gauss = generator.getstate()
-            return numbers[-1], numbers[0], gauss
-        return self._words[0], self._words[1], generator.gauss_next
+            return numbers[-1], numbers[1], gauss
+        return self._words[0], self._words[2], generator.gauss_next
 
 
 def _memory_of(generator: random.Random) -> Any:
