@@ -15,7 +15,7 @@ from .layout import (
     TAKEN_LOG,
 )
 from .memory import class_size
-from .pointers import load_word, memcpy, store_word
+from .pointers import load_word, store_word
 from .tables import slot_at, storage_at
 
 LINE = 8 * SPAN_WORDS  # bytes
@@ -35,23 +35,32 @@ def add_span(p, begin, size, storage):
         store_word(line, SPAN_BEGIN, begin)
         store_word(line, SPAN_END, begin + size)
         store_word(line, SPAN_STORAGE, storage)
+        store_word(line, SPAN_USE, 0)
         p.span_count += 1
 
 
 @jit
+def copy_span(target, source):
+    """Copy a span; a call of the system for four words would take longer."""
+    store_word(target, SPAN_BEGIN, load_word(source, SPAN_BEGIN))
+    store_word(target, SPAN_END, load_word(source, SPAN_END))
+    store_word(target, SPAN_STORAGE, load_word(source, SPAN_STORAGE))
+
+
+@jit
 def sort_spans(p, spare):
-    """Put the spans in the order of their addresses; there is room for one more at `spare`."""
+    """Put the spans, not used yet, in the order of their addresses; there is room for one more at `spare`."""
     gap = p.span_count >> 1
     while gap > 0:
         for k in range(gap, p.span_count):
             place = p.spans + k * LINE
-            memcpy(spare, place, LINE)
+            copy_span(spare, place)
             before = place - gap * LINE
             while before >= p.spans and load_word(before, SPAN_BEGIN) > load_word(spare, SPAN_BEGIN):
-                memcpy(place, before, LINE)
+                copy_span(place, before)
                 place = before
                 before -= gap * LINE
-            memcpy(place, spare, LINE)
+            copy_span(place, spare)
         gap >>= 1
 
 
