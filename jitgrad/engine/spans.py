@@ -112,7 +112,7 @@ def map_memory(c, p, taken, ids, number, base):
 def span_at(p, address):
     """The span in which an address lies, or 0."""
     low = 0
-    high = p.span_count
+    high = p.span_count if address >= load_word(p.spans, SPAN_BEGIN) else 0  # a number is small, most often
     while low < high:
         middle = (low + high) >> 1
         if load_word(p.spans + middle * LINE, SPAN_BEGIN) <= address:
