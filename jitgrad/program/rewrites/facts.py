@@ -93,6 +93,7 @@ class Facts:
                 break
             taken.append(memory)
         self.extra.append(memory)
-        self._blocks.insert(bisect_right(self._blocks, address), address)
-        self._known.clear()
+        self._blocks.insert(
+            bisect_right(self._blocks, address), address
+        )  # no address that is known lies there
         return address
