@@ -10,13 +10,13 @@ from llvmlite import ir
 
 from . import abi
 from .host import host
-from .nest import SHARE_GRAIN, Nest, compute_lanes, share, spread
+from .nest import SHARE_GRAIN, Nest, compute_lanes, share, spread, whole_first
 from .stage import I64, Scope, Vec, new_kernel, new_module
 
 Formula = Callable[..., Any]
-# instructions of a loop up to which its formula is written once more for a single element: that of tanh is among
+# instructions up to which a formula is written once more for a single element: those of tanh and sigmoid are among
 # them; longer ones take their time anyway, and would take longer to compile
-SHORT_FORMULA = 72
+SHORT_FORMULA = 36
 
 
 def build_map(
@@ -67,10 +67,9 @@ def _flat(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
     head, many = b.block, b.append_basic_block("many")
     single, after = b.append_basic_block("single"), b.append_basic_block("after")
     b.position_at_end(many)
-    before = _length(b)
     begin, end = share(nest.scope, nest.numel, part, parts, SHARE_GRAIN)
     body.contiguous(begin, end)
-    short = _length(b) - before <= SHORT_FORMULA
+    short = body.length <= SHORT_FORMULA
     b.branch(after)
     b.position_at_end(single)
     if short:
@@ -148,9 +147,16 @@ class _Body:
     def __init__(self, nest: Nest, formula: Formula, outputs: int, scalars: list[Vec], lanes: int) -> None:
         self.nest, self.formula, self.outputs = nest, formula, outputs
         self.scalars, self.lanes = scalars, lanes
+        self.length = 0  # instructions of the formula, once it has been written
 
     def _apply(self, scope: Scope, loads: list[Vec]) -> list[Vec]:
         return _apply(scope, self.formula, loads, self.scalars, self.nest.dtypes)
+
+    def _measured(self, *values: Vec) -> Any:
+        before = _length(self.nest.b)
+        result = self.formula(*values)
+        self.length = _length(self.nest.b) - before
+        return result
 
     def _streams(self, offsets: list[ir.Value]) -> list[ir.Value]:
         n = self.nest
@@ -162,12 +168,13 @@ class _Body:
             nest.b,
             nest.pointers,
             nest.dtypes,
-            self.formula,
+            self._measured,
             self.outputs,
             self.lanes,
             begin,
             end,
             self.scalars,
+            whole_first,
         )
 
     def single(self) -> None:

@@ -12,7 +12,6 @@ from .math_core import (
     fast_two_sum,
     fma,
     give_sign,
-    is_double,
     magnitude,
     polynomial,
     power_of_two,
@@ -51,24 +50,7 @@ COSH = {
         2.7631817019789083e-07,
     ),
 }
-# (tanh(x) / x - 1) / x**2 in z = x**2 for |x| <= 0.8; error 2**-28.0
-TANH_FLOAT = (
-    -0.333333,
-    0.13332242,
-    -0.053853597,
-    0.021306526,
-    -0.007414171,
-    0.0015870408,
-)
-# the same for |x| <= 0.55 as a quotient of polynomials; error 2**-60.0
-TANH_DOUBLE = (
-    (-0.3333333333333333, -0.02050038642645169, -0.0001992483854378882),
-    (1.0, 0.4615011592793508, 0.023293446963385745, 0.00020660908096954778),
-)
 SQRT2_LESS_ONE = 0.41421356237309503
-TANH_SMALL = {abi.FLOAT32: 0.8, abi.FLOAT64: 0.55}
-# beyond these tanh is one
-TANH_RANGE = {abi.FLOAT32: 9.5, abi.FLOAT64: 19.5}
 
 
 def _halves(x: Vec) -> tuple[Vec, Vec, Vec, Vec, Vec]:
@@ -101,25 +83,6 @@ def cosh(x: Vec) -> Vec:
     """The hyperbolic cosine; largest errors 1.5 and 1.5 ulp."""
     up, down, s, c, factor = _halves(magnitude(x))
     return (fma(up, c + s, down * (1 + c - s)) + up) * factor
-
-
-def tanh(x: Vec) -> Vec:
-    """The hyperbolic tangent; largest errors 1.1 and 1.4 ulp."""
-    size = at_most(magnitude(x), TANH_RANGE[x.dtype])
-    z = size * size
-    n, r = reduce_exponent(size + size)
-    power = power_of_two(n)
-    # exp(2 * size) + 1, rounded once
-    e = fma(exp_minus_one(r), power, power + 1)
-    small = size < TANH_SMALL[x.dtype]
-    if is_double(x):
-        # both forms need a quotient: they share it
-        above, below = (polynomial(z, c) for c in TANH_DOUBLE)
-        quotient = small.select(size * z * above, -2) / small.select(below, e)
-        y = small.select(size, 1) + quotient
-    else:
-        y = small.select(fma(size * z, polynomial(z, TANH_FLOAT), size), 1 - 2 / e)
-    return give_sign(y, x)
 
 
 def exp_bounded(x: Vec) -> Vec:

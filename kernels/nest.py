@@ -179,19 +179,14 @@ def spread(
 ) -> None:
     """Call ``body(scope, i, mask)`` over ``begin <= i < end`` in vectors.
 
-    With AVX-512 every turn is masked, which costs nothing there and leaves no remainder. Elsewhere whole
+    With AVX-512 every turn is masked, which leaves no remainder and no second copy of the body. Elsewhere whole
     vectors come first, without a mask, and then single elements.
     """
-    wide, one = Scope(b, lanes), Scope(b, 1)
-    if host().vector_bytes == 64:
-        with wide.loop(begin, end, lanes) as i:
-            body(wide, i, wide.tail_mask(b.sub(end, i)))
-        return
-    whole = b.add(begin, b.and_(b.sub(end, begin), I64(-lanes)))
-    with wide.loop(begin, whole, lanes) as i:
-        body(wide, i, None)
-    with one.loop(whole, end) as i:
-        body(one, i, None)
+    if host().vector_bytes != 64:
+        return whole_first(b, lanes, begin, end, body)
+    wide = Scope(b, lanes)
+    with wide.loop(begin, end, lanes) as i:
+        body(wide, i, wide.tail_mask(b.sub(end, i)))
 
 
 def whole_first(
@@ -213,4 +208,8 @@ def whole_first(
         with wide.loop(begin, whole, count) as i:
             body(wide, i, None)
         begin = whole
-    spread(b, lanes, begin, end, body)
+    if host().vector_bytes == 64:
+        return spread(b, lanes, begin, end, body)
+    single = Scope(b, 1)
+    with single.loop(begin, end) as i:
+        body(single, i, None)
