@@ -17,6 +17,7 @@ from .math_core import (
     power_of_two,
     scale,
 )
+from .math_estimates import rough_inverse
 from .math_exp import EXP_RANGE, LN2, exp, exp_minus_one, reduce_exponent
 from .math_log import log1p_excess
 
@@ -107,10 +108,11 @@ def _sigmoid_corrected(x: Vec) -> Vec:
     z, z_low = scale(high, n), scale(low, n)
     total = z + 1
     total_low = (z - (total - 1)) + z_low
-    quotient = z / total
+    # the error of an estimate is computed with the others
+    inverse = rough_inverse(total)
+    quotient = z * inverse
     error = fma(-quotient, total_low, z_low) + fma(-quotient, total, z)
-    # 1 / total is 1 - quotient
-    quotient = fma(error, 1 - quotient, quotient)
+    quotient = fma(error, inverse, quotient)
     return (x < 0).select(quotient, 1 - quotient)
 
 
