@@ -10,7 +10,7 @@ from llvmlite import ir
 
 from . import abi
 from .host import host
-from .nest import SHARE_GRAIN, Nest, compute_lanes, share, spread, whole_first
+from .nest import SHARE_GRAIN, Nest, compute_lanes, instructions, share, spread, whole_first_if_long
 from .stage import I64, Scope, Vec, new_kernel, new_module
 
 Formula = Callable[..., Any]
@@ -81,11 +81,6 @@ def _flat(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
     b.position_at_end(after)
 
 
-def _length(b: ir.IRBuilder) -> int:
-    """Instructions written so far."""
-    return sum(len(block.instructions) for block in b.function.blocks)
-
-
 def _rows(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
     b = nest.b
     inner = b.sub(nest.dims, I64(1))
@@ -129,7 +124,7 @@ def flat_body(
 ) -> None:
     """Write the loop over elements ``begin .. end`` of contiguous streams, the outputs first.
 
-    `over` is how the elements are visited: `spread` or `whole_first`.
+    `over` is how the elements are visited: `spread`, `whole_first` or `whole_first_if_long`.
     """
 
     def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
@@ -153,9 +148,9 @@ class _Body:
         return _apply(scope, self.formula, loads, self.scalars, self.nest.dtypes)
 
     def _measured(self, *values: Vec) -> Any:
-        before = _length(self.nest.b)
+        before = instructions(self.nest.b)
         result = self.formula(*values)
-        self.length = _length(self.nest.b) - before
+        self.length = instructions(self.nest.b) - before
         return result
 
     def _streams(self, offsets: list[ir.Value]) -> list[ir.Value]:
@@ -174,7 +169,7 @@ class _Body:
             begin,
             end,
             self.scalars,
-            whole_first,
+            whole_first_if_long,
         )
 
     def single(self) -> None:

@@ -150,5 +150,7 @@ def _fit(center: float, low: float, high: float) -> np.ndarray:
         # by the addition theorem: nothing cancels
         return np.divide(s, d, out=np.ones_like(d), where=d != 0) * (1 - t * t) / (1 + t * s)
 
-    fitted = np.polynomial.Chebyshev.interpolate(slope, DEGREE - 1, [low - center, high - center])
-    return fitted.convert(kind=np.polynomial.Polynomial).coef
+    half = (high - low) / 2
+    nodes = np.cos(np.pi * (np.arange(DEGREE) + 0.5) / DEGREE) + ((low + high) / 2 - center) / half
+    powers = np.vander(nodes, increasing=True)
+    return np.linalg.solve(powers, slope(half * nodes)) / half ** np.arange(DEGREE)

@@ -18,6 +18,8 @@ from .stage import F64, I64, Scope, Vec
 
 # a share of a split loop begins at a multiple of this many elements: no two threads write one cache line
 SHARE_GRAIN = 64
+# instructions of a masked loop from which on it is worth writing and compiling it once more without masks
+LONG_LOOP = 28
 
 
 class Nest:
@@ -187,6 +189,39 @@ def spread(
     wide = Scope(b, lanes)
     with wide.loop(begin, end, lanes) as i:
         body(wide, i, wide.tail_mask(b.sub(end, i)))
+
+
+def instructions(b: ir.IRBuilder) -> int:
+    """How many instructions the function being written has so far."""
+    return sum(len(block.instructions) for block in b.function.blocks)
+
+
+def whole_first_if_long(
+    b: ir.IRBuilder,
+    lanes: int,
+    begin: ir.Value,
+    end: ir.Value,
+    body: Callable[[Scope, ir.Value, ir.Value | None], None],
+) -> None:
+    """As `whole_first` for a long body; as `spread` for a short one, which waits for memory more than for masks."""
+    if host().vector_bytes != 64:
+        return whole_first(b, lanes, begin, end, body)
+    before, masked = b.block, b.append_basic_block("masked")
+    b.position_at_end(masked)
+    start = b.phi(I64)
+    written = instructions(b)
+    spread(b, lanes, start, end, body)
+    after = b.block
+    long = instructions(b) - written > LONG_LOOP
+    b.position_at_end(before)
+    if long:
+        whole, wide = b.add(begin, b.and_(b.sub(end, begin), I64(-lanes))), Scope(b, lanes)
+        with wide.loop(begin, whole, lanes) as i:
+            body(wide, i, None)
+        begin = whole
+    start.add_incoming(begin, b.block)
+    b.branch(masked)
+    b.position_at_end(after)
 
 
 def whole_first(
