@@ -91,6 +91,7 @@ expm1_below = _generic("_expm1_below", "expm1_below", lambda x: np.expm1(np.mini
 normal_cdf = _generic("_normal_cdf", "normal_cdf", _reference_cdf)
 gelu_slope = _generic("_gelu_slope", "gelu_slope", _reference_gelu_slope)
 power = _generic("pow", "power", np.power)
+nth_power = _generic("pow", "nth_power", np.power)  # for the number of a step
 ratio = _generic("div", "ratio", np.divide)  # for operands of ordinary size, as in optimizers
 root = _generic("sqrt", "root", np.sqrt)
 floor = _generic("floor", "floor", np.floor)

@@ -342,7 +342,9 @@ def _take_share(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> None:
         cuts = num.larger(cuts, I64(1))
         by_columns = b.mul(num.ceil_div(vectors, parts), a["M"])
         by_rows = b.mul(num.ceil_div(a["M"], cuts), vectors)
-        with b.if_else(b.icmp_signed("<", by_columns, by_rows)) as (columns, rows):
+        # as little either way: the larger operand is the one not to be read whole by every part
+        wide = b.and_(b.icmp_signed("==", by_columns, by_rows), b.icmp_signed(">=", a["N"], a["M"]))
+        with b.if_else(b.or_(num.less(by_columns, by_rows), wide)) as (columns, rows):
             with columns:
                 first = _edge(b, vectors, part, parts, p.lanes, a["N"])
                 last = _edge(b, vectors, b.add(part, I64(1)), parts, p.lanes, a["N"])

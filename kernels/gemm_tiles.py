@@ -169,7 +169,7 @@ class _Strip:
         self.accumulate, self.far = (
             b.icmp_signed("!=", b.and_(a["flags"], I64(bit)), I64(0)) for bit in (ACCUMULATE, FAR)
         )
-        self.bases: list[ir.Value] = []  # rows of A, every ROWS_A_BASE-th
+        self.bases: list[Vec] = []  # addresses of rows of A, every ROWS_A_BASE-th
         self.out = a["C"]  # the strip's first row of C
 
     def write(self) -> None:
@@ -178,7 +178,7 @@ class _Strip:
         out = one.pointer(a["C"], dtype)
         with one.loop(I64(0), a["count"]) as i:
             row = b.mul(i, I64(self.m))
-            self.bases = [one.at(q, b.mul(row, a["rsA"])) for q in bases]
+            self.bases = [Vec(one, one.at(q, b.mul(row, a["rsA"])), dtype) for q in bases]
             self.out = one.at(out, b.mul(row, a["rsC"]))
             self._columns()
         b.ret_void()
@@ -210,21 +210,26 @@ class _Strip:
                 for q in places:
                     fetch(s, q)
         column = s.at(s.pointer(a["B"], self.p.dtype), j)
-        chains = self.p.interleave(m)
+        chains, rows = self.p.interleave(m), len(self.bases)
         stop = b.sub(self.depth, I64(chains - 1))
         zero = Vec(s, ir.Constant(s.type(self.p.dtype), None), self.p.dtype)
-        initial = start * m + [zero] * (w * m * (chains - 1))
-        with s.carried(I64(0), stop, chains, initial) as (k, sums, carry):
+        initial = [*self.bases, *start * m, *[zero] * (w * m * (chains - 1))]
+        with s.carried(I64(0), stop, chains, initial) as (k, now, carry):
             step = w * m
-            parts = [
-                self._turn(s, b.add(k, I64(c)), column, masks, sums[c * step : (c + 1) * step])
-                for c in range(chains)
-            ]
-            carry.next(*(v for part in parts for v in part))
-        sums = carry.final
+            at, sums = now[:rows], now[rows:]
+            after: list[Vec] = []
+            for c in range(chains):
+                after += self._turn(s, b.add(k, I64(c)), at, column, masks, sums[c * step : (c + 1) * step])
+                at = self._onward(at)
+            carry.next(*at, *after)
+        at, sums = carry.final[:rows], carry.final[rows:]
         if chains > 1:
-            sums = self._finish_chains(s, k, column, masks, sums)
+            sums = self._finish_chains(s, k, at, column, masks, sums)
         self._store(s, masks, places, sums)
+
+    def _onward(self, at: list[Vec]) -> list[Vec]:
+        """The addresses of A's rows one k further."""
+        return [Vec(q.scope, unknown(self.b, self.one.at(q.value, self.a["csA"])), q.dtype) for q in at]
 
     def _start(self, s: Scope, w: int, j: ir.Value, masks: list[ir.Value | None]) -> list[Vec]:
         """The bias of each vector of columns, or zeros."""
@@ -242,29 +247,28 @@ class _Strip:
             start.append(Vec(s, phi, dtype))
         return start
 
-    def _turn(self, s: Scope, k: ir.Value, column: ir.Value, masks: list, sums: list[Vec]) -> list[Vec]:
-        """Add ``A[:, k] B[k, :]`` to the tile."""
+    def _turn(
+        self, s: Scope, k: ir.Value, at: list[Vec], column: ir.Value, masks: list, sums: list[Vec]
+    ) -> list[Vec]:
+        """Add ``A[:, k] B[k, :]`` to the tile; `at` are the addresses of every ROWS_A_BASE-th row of A at k."""
         b, dtype, w = self.b, self.p.dtype, len(masks)
         row = s.at(column, b.mul(k, self.a["rsB"]))
         vectors = [s.load(s.at(row, v * s.lanes), dtype, masks[v]) for v in range(w)]
-        along = b.mul(k, self.a["csA"])
         result = []
         for r in range(self.m):
-            place = s.at(self.bases[r // ROWS_A_BASE], along)
-            if r % ROWS_A_BASE:
-                place = s.at(place, self.row_steps[r % ROWS_A_BASE])
+            place = s.at(at[r // ROWS_A_BASE].value, self.row_steps[r % ROWS_A_BASE])
             x = broadcast(s, b.load(place), dtype)
             result += [multiply_add(x, vectors[v], sums[r * w + v]) for v in range(w)]
         return result
 
     def _finish_chains(
-        self, s: Scope, k: ir.Value, column: ir.Value, masks: list, sums: list[Vec]
+        self, s: Scope, k: ir.Value, at: list[Vec], column: ir.Value, masks: list, sums: list[Vec]
     ) -> list[Vec]:
         """The turns left over continue the first chain; then the chains are added, neighbours first."""
-        step = self.m * len(masks)
-        with s.carried(k, self.depth, 1, sums[:step]) as (i, first, carry):
-            carry.next(*self._turn(s, i, column, masks, first))
-        chains = [carry.final, *(sums[c : c + step] for c in range(step, len(sums), step))]
+        step, rows = self.m * len(masks), len(at)
+        with s.carried(k, self.depth, 1, [*at, *sums[:step]]) as (i, now, carry):
+            carry.next(*self._onward(now[:rows]), *self._turn(s, i, now[:rows], column, masks, now[rows:]))
+        chains = [carry.final[rows:], *(sums[c : c + step] for c in range(step, len(sums), step))]
         while len(chains) > 1:
             chains = [
                 [x + y for x, y in zip(chains[c], chains[c + 1], strict=True)]
@@ -307,6 +311,15 @@ def broadcast(s: Scope, value: ir.Value, dtype: int) -> Vec:
     zeros = ir.Constant(ir.VectorType(ir.IntType(32), s.lanes), None)
     first = s.b.insert_element(empty, value, ir.IntType(32)(0))
     return Vec(s, s.b.shuffle_vector(first, empty, zeros), dtype)
+
+
+def unknown(b: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """The value itself, of which the optimizer knows nothing.
+
+    Were a loop's addresses known to go up evenly, LLVM would keep one for every row, more than there are
+    registers, and read some of them from the stack in each turn.
+    """
+    return b.asm(ir.FunctionType(value.type, [value.type]), "", "=r,0", [value], False)
 
 
 def fetch(s: Scope, place: ir.Value) -> None:

@@ -16,13 +16,14 @@ from . import abi, gemm, vjps
 from .batch import samples_first
 from .gemm_tiles import ACCUMULATE
 from .host import host
-from .nest import share, spread
+from .nest import share, whole_first
 from .operands import Arrays, array_kernel
 from .stage import I64, Scope, Vec
 from .table import LINEAR, MATMUL, array_op
 
 WRITE = 0
 CHAINS = 4  # sums side by side in a column sum
+VECTORS = 2  # of columns side by side there: each row is one way through memory
 
 
 class Matrix(NamedTuple):
@@ -248,7 +249,7 @@ def column_sums(
 
     with b.if_else(b.icmp_signed("==", column, I64(1))) as (near, far):
         with near:
-            spread(b, lanes, begin, end, body)
+            whole_first(b, lanes, begin, end, body, VECTORS)
         with far, one.loop(begin, end) as i:
             body(one, i, None)
 

@@ -131,7 +131,7 @@ def _strips() -> Callable:
     from .plain import run_records, share_of, word
 
     def kernel(record, part, parts):
-        """Run lists of records, one list a strip: how many strips, then first and end of each list."""
+        """Run lists of records, one for the strips of each lane: how many, then first and end of each list."""
         first, last = share_of(word(record, STRIPS_COUNT), part, parts)
         for k in range(first, last):
             run_records(word(record, STRIPS_FIRST + 2 * k), word(record, STRIPS_FIRST + 2 * k + 1), 0, 1)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .formula import absolute, maximum, power, ratio, root, sqrt, where
+from .formula import absolute, maximum, nth_power, power, ratio, root, sqrt, where
 from .table import update
 
 Each = Callable[..., Any]
@@ -98,9 +98,9 @@ def sgd_nesterov(h: Any, step: Any) -> Each:
 
 
 def _adam(h: Any, step: Any, decoupled: bool, amsgrad: bool) -> Each:
-    step_size = h.lr / (1.0 - power(h.beta1, step))
+    step_size = h.lr / (1.0 - nth_power(h.beta1, step))
     # sqrt(v / (1 - beta2^t)) is sqrt(v) times a scalar
-    unbias = 1.0 / sqrt(1.0 - power(h.beta2, step))
+    unbias = 1.0 / sqrt(1.0 - nth_power(h.beta2, step))
     average = _averaging(h.beta1)
     rest = 1.0 - h.beta2
 
@@ -147,7 +147,7 @@ def adamw_amsgrad(h: Any, step: Any) -> Each:
 @update(state=("exp_avg", "exp_inf"), hyper=_ADAM)
 def adamax(h: Any, step: Any) -> Each:
     """Adam with the infinity norm (Kingma and Ba 2015), algorithm 2."""
-    step_size = h.lr / (1.0 - power(h.beta1, step))
+    step_size = h.lr / (1.0 - nth_power(h.beta1, step))
     average = _averaging(h.beta1)
 
     def each(p: Any, g: Any, m: Any, u: Any) -> Any:
@@ -164,7 +164,7 @@ def _nadam(h: Any, step: Any, decoupled: bool) -> Each:
     following = h.beta1 * (1.0 - 0.5 * power(0.96, (step + 1.0) * h.momentum_decay))
     gradient_size = h.lr * (1.0 - now)
     average_size = h.lr * following
-    unbias = 1.0 / (1.0 - power(h.beta2, step))
+    unbias = 1.0 / (1.0 - nth_power(h.beta2, step))
     average = _averaging(h.beta1)
     rest = 1.0 - h.beta2
 
@@ -197,9 +197,9 @@ def nadamw(h: Any, step: Any) -> Each:
 
 
 def _radam(h: Any, step: Any, decoupled: bool) -> Each:
-    beta2_power = power(h.beta2, step)
+    beta2_power = nth_power(h.beta2, step)
     bias2 = 1.0 - beta2_power
-    step_size = h.lr / (1.0 - power(h.beta1, step))
+    step_size = h.lr / (1.0 - nth_power(h.beta1, step))
     # the length of the moving average, and the longest it can get; below 5 the variance is unknown
     longest = 2.0 / (1.0 - h.beta2) - 1.0
     length = longest - 2.0 * step * beta2_power / bias2

@@ -27,6 +27,7 @@ from ..engine.layout import (
 )
 from ..store import store
 from ..team import run
+from ..threads import get_num_threads
 from .guards import Guards
 from .recording import Recording, Spoiled
 from .reports import Reports
@@ -136,7 +137,14 @@ class Program:
             log[(place - self.recording.log.ctypes.data) // 8] = self._arguments[k]["address"] + offset
         finder, reports = self._finder, self.reports
         own = self.recording.blocks[:, 0].tolist()
-        facts = Facts(finder.at, own, self._kept, lambda row: reports.cell_of(row) != 0, finder.overlap)
+        facts = Facts(
+            finder.at,
+            own,
+            self._kept,
+            lambda row: reports.cell_of(row) != 0,
+            finder.overlap,
+            max(2, get_num_threads()),
+        )
         rows = rewrite(rows_of(log), facts, self.options or {})
         reports.mark_late(rows, self._is_seen)
         made = Rewritten(rows, reports, facts.extra)

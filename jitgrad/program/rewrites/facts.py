@@ -29,6 +29,8 @@ class Facts:
         Whether a row may find something wrong, and so must run though nothing reads what it writes.
     overlaps : callable
         Whether there was memory from outside between two addresses. It may be free by now.
+    lanes : int
+        How many threads may work at the strips of a chain at the same time.
 
     Attributes
     ----------
@@ -43,10 +45,12 @@ class Facts:
         kept: Iterable[tuple[int, int]],
         reports: Callable[[Row], bool],
         overlaps: Callable[[int, int], bool] = lambda begin, end: False,
+        lanes: int = 2,
     ) -> None:
         self.outside = outside
         self.overlaps = overlaps
         self.reports = reports
+        self.lanes = lanes
         self.partial_sums = True
         self._zero = 0
         self._blocks = sorted(blocks)

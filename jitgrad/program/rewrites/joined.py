@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -11,19 +12,26 @@ from ...kernels.abi import DTYPE_NAMES
 from ..rows import Row, View, decode
 from .batches import LINE_BYTES, narrowed
 from .facts import Facts
+from .strip_memory import Lanes
 from .strip_sizes import Link
 
 
-def joined(links: list[Link], batch: int, edges: list[int], facts: Facts) -> list[Row]:
-    """One row for a chain over a batch, cut at these samples, and those that add up its sums."""
+def joined(links: list[Link], batch: int, edges: list[int], later: list[Row], facts: Facts) -> list[Row]:
+    """One row for a chain over a batch, cut at these samples, and those that add up its sums.
+
+    `later` are the rows of the program after the chain.
+    """
     pieces = _Pieces(links, len(edges) - 1, facts)
-    cut = [
-        [
-            narrowed(row, cut, batch, first, last, pieces.places(k, strip))
+    lanes = Lanes(links, edges, later, facts)
+
+    def strip_of(strip: int, lane: int) -> list[Row]:
+        first, last = edges[strip : strip + 2]
+        return [
+            narrowed(row, cut, batch, first, last, {**pieces.places(k, strip), **lanes.places(k, lane)})
             for k, (row, cut) in enumerate(links)
         ]
-        for strip, (first, last) in enumerate(itertools.pairwise(edges))
-    ]
+
+    cut = [[row for k in strips for row in strip_of(k, lane)] for lane, strips in enumerate(lanes.strips)]
     return [program_strips([link.row for link in links], cut), *pieces.rows()]
 
 
@@ -69,15 +77,20 @@ class _Pieces:
 
 
 def program_strips(chain: list[Row], cut: list[list[Row]]) -> Row:
-    """The row that runs strips of a chain."""
-    blocks = [np.concatenate([row.words for row in strip]) for strip in cut]
+    """The row that runs strips of a chain, given the rows of each lane's strips."""
+    blocks = [np.concatenate([row.words for row in strips]) for strips in cut]
     spans = [word for block in blocks for word in (block.ctypes.data, block.ctypes.data + 8 * len(block))]
     words = np.array(program_rows.record("strips", [len(cut), *spans]), np.int64)
     reads = tuple({(v.begin, v.end): v for row in chain for v in row.reads}.values())
     writes = tuple({(v.begin, v.end): v for row in chain for v in row.writes}.values())
     inner = tuple(
-        (row, block.ctypes.data + 8 * sum(len(r.words) for r in strip[:k]))
-        for strip, block in zip(cut, blocks, strict=True)
-        for k, row in enumerate(strip)
+        (row, place)
+        for strips, block in zip(cut, blocks, strict=True)
+        for row, place in zip(strips, _places(strips, block.ctypes.data), strict=True)
     )
     return Row(words, "program.strips", reads, writes, tuple(chain), inner, tuple(blocks))
+
+
+def _places(rows: list[Row], start: int) -> Iterator[int]:
+    """Where the records of rows lie that follow one another."""
+    return itertools.accumulate((8 * len(row.words) for row in rows[:-1]), initial=start)

@@ -11,8 +11,8 @@ from .facts import Facts
 
 MIN_ROWS = 32  # of a matrix product in a strip: fewer would waste the multiply's tiles
 WEIGHTS = 1024  # elements of a layer's weights above which
-WEIGHTED_ROWS = 128  # a strip has at least so many rows: each strip puts the weights in order anew,
-MANY_WEIGHTS = 1 << 17  # and those of more elements than these not even for two threads
+WEIGHTED_ROWS = 128  # a strip has at least so many rows: each strip puts the weights in order anew
+MANY_WEIGHTS = 1 << 16  # elements that two threads had better not both read, having updated half of them each
 LARGE = 1 << 16  # elements of an elementwise row that is worth cutting without a layer near
 STRIP_BYTES = 192 << 10  # what a strip's rows touch should stay in the near caches
 MIN_BYTES = 16 << 10  # a chain that touches less is not worth it

@@ -84,7 +84,8 @@ class _Cutter:
             chain = self._chain_at(at, batches[at])
             edges = sizes.edges_of(chain.links, chain.batch) if len(chain.links) > 1 else []
             if len(edges) > 2:
-                done += [*joined(chain.links, chain.batch, edges, self.facts), *chain.deferred]
+                later = [*chain.deferred, *self.rows[chain.end :]]
+                done += [*joined(chain.links, chain.batch, edges, later, self.facts), *chain.deferred]
                 at = chain.end
                 for space in (link.cut.space for link in chain.links):
                     if space is not None:
@@ -162,7 +163,8 @@ class _Cutter:
             return link
         self.rows = list(self.rows)
         for part in link.cut.writes:
-            move_result(self.rows, k, self.facts, part.view.place)
+            if part.view != link.cut.space:  # `whole` names workspaces by where they are
+                move_result(self.rows, k, self.facts, part.view.place)
         link = self._link(self.rows[k], batch)
         fits = link is not None and touched.admits(link.cut) and not _conflicts(link.row, others)
         return link if fits else None
