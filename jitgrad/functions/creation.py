@@ -15,6 +15,7 @@ from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT, call, demand
 from ..dtypes import (
     BY_NUMPY,
+    DTYPES,
     bool_,
     check_device,
     dtype,
@@ -29,7 +30,8 @@ from ..kernels import BY_NAME
 from ..kernels.abi import MAX_DIMS
 from ..operators import number_tensor
 from ..store import store
-from ._call import tensor_of
+from ._call import dtype_code, tensor_of
+from ._dims import shape_of
 from ._out import make_out
 
 __all__ = ["as_tensor", "asarray", "empty", "empty_like", "from_numpy", "full", "full_like", "ones",
@@ -339,7 +341,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
 
 
 def _like_dtype(name: str, input: Any, wanted: Any) -> dtype:
-    kind = tensor_of(input, name).dtype
+    kind = DTYPES[dtype_code(tensor_of(input, name))]
     return kind if wanted is None else to_dtype(wanted, name)
 
 
@@ -347,7 +349,7 @@ def _like(make: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     def run(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
             layout: Any = None, memory_format: Any = None) -> Tensor:  # fmt: skip
         kind = _like_dtype(name, input, dtype)
-        return finish(make(input.shape, kind), requires_grad, device)
+        return finish(make(shape_of(input), kind), requires_grad, device)
 
     run.__name__ = run.__qualname__ = name
     run.__doc__ = f"``{name.removesuffix('_like')}`` with the shape and dtype of `input`."
