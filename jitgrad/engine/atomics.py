@@ -15,6 +15,9 @@ from numba.extending import intrinsic
 WORD = ir.IntType(64)
 SHORT = ir.IntType(32)
 
+MACHINE = platform.machine().lower()
+IS_X86 = MACHINE in ("x86_64", "amd64")
+
 # the clock that no adjustment of the time of day moves; macOS has a finer one than the standard's
 _CLOCK = getattr(time, "CLOCK_UPTIME_RAW", None) or getattr(time, "CLOCK_MONOTONIC", 1)
 
@@ -61,17 +64,52 @@ def pause(typing_context):
     """Tell the CPU that this thread is waiting in a loop."""
 
     def generate(context, builder, signature, args):
-        machine = platform.machine().lower()
-        if machine in ("x86_64", "amd64"):
+        if IS_X86:
             kind = ir.FunctionType(ir.VoidType(), [])
             builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
-        elif machine in ("aarch64", "arm64"):
+        elif MACHINE in ("aarch64", "arm64"):
             kind = ir.FunctionType(ir.VoidType(), [SHORT])
             hint = cgutils.get_or_insert_function(builder.module, kind, "llvm.aarch64.hint")
             builder.call(hint, [SHORT(1)])  # yield
         return context.get_dummy_value()
 
     return types.none(), generate
+
+
+FLAGS = 63  # bits of MXCSR that tell what has happened; the others say how this thread computes
+
+
+def _mxcsr(builder, name, place):
+    kind = ir.FunctionType(ir.VoidType(), [place.type])
+    builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.sse.{name}mxcsr"), [place])
+
+
+@intrinsic
+def arithmetic(typing_context):
+    """How this thread rounds, and whether it takes subnormal numbers for zero; 0 where that cannot be told."""
+
+    def generate(context, builder, signature, args):
+        if not IS_X86:
+            return WORD(0)
+        place = cgutils.alloca_once(builder, SHORT)
+        _mxcsr(builder, "st", place)
+        return builder.zext(builder.and_(builder.load(place), SHORT(~FLAGS)), WORD)
+
+    return types.int64(), generate
+
+
+@intrinsic
+def set_arithmetic(typing_context, mode):
+    """Let this thread compute as the one that `arithmetic` was asked of."""
+
+    def generate(context, builder, signature, args):
+        if IS_X86:
+            place = cgutils.alloca_once(builder, SHORT)
+            builder.store(builder.trunc(args[0], SHORT), place)
+            _mxcsr(builder, "ld", place)
+        return context.get_dummy_value()
+
+    return types.none(types.int64), generate
 
 
 @intrinsic

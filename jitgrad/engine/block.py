@@ -11,6 +11,7 @@ T_AT = 1  # its line in the table
 T_TABLE = LINE  # of the call: the table, its end, and the number of the last segment that is sure to come
 T_END = LINE + 1
 T_LIMIT = LINE + 2
+T_ARITHMETIC = LINE + 3  # how the calling thread rounds, and whether it takes subnormal numbers for zero
 T_PARKED = 2 * LINE  # whether a worker sleeps
 T_STOP = 3 * LINE  # the workers shall leave
 T_BUSY = 4 * LINE  # a call has the team

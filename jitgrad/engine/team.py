@@ -11,12 +11,16 @@ The thread that called (number 0) walks the table, runs what is not shared, and 
 segment. Where one follows another, the workers do not wait for the gate: they see the end of a segment as the
 caller does, and have read in the table what comes next.
 
+Workers round as the caller does and take subnormal numbers for zero where it does, so it makes no difference who
+runs a part.
+
 What a worker may read: the table and the records belong to the call, which ends when the seats of its last
 segment are done. So a worker reads them only between claiming a seat and having it done.
 """
 
 from ..kernels.plain import run_records
 from .atomics import (
+    arithmetic,
     bell_init,
     bell_ring,
     bell_wait,
@@ -27,6 +31,7 @@ from .atomics import (
     pause,
     release_python,
     retake_python,
+    set_arithmetic,
     store_release,
     swap_if,
     try_lock,
@@ -37,6 +42,7 @@ from .block import (
     DONE,
     SEAT_BITS,
     SEAT_WORDS,
+    T_ARITHMETIC,
     T_AT,
     T_BELL,
     T_END,
@@ -184,6 +190,7 @@ def walk_together(team, table, segments, steps):
     end = table + segments * SEGMENT_BYTES
     store_word(team, T_TABLE, table)
     store_word(team, T_END, end)
+    store_word(team, T_ARITHMETIC, arithmetic())
     store_word(team, T_LIMIT, number + steps * count_shared(table, end))
     absent = 0
     for _ in range(steps):
@@ -219,6 +226,9 @@ def work(team, me, number, absent):
     Returns the number of the last segment that it need not come back to.
     """
     threads = load_word(team, T_THREADS)
+    mode = load_word(team, T_ARITHMETIC)
+    if mode != arithmetic():  # setting it takes longer than asking
+        set_arithmetic(mode)
     line = load_word(team, T_AT)
     parts = load_word(line, SEGMENT_PARTS)
     while True:
