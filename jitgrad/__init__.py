@@ -36,6 +36,7 @@ from .printing import set_printoptions
 from .program import compile
 from .serialization import load, save
 from .show import show_tape
+from .subnormal import set_flush_denormal
 from .threads import get_num_threads, set_num_threads
 
 __version__ = "0.1.0"

@@ -109,11 +109,14 @@ def native(
     from llvmlite import binding
     from numba.core.compiler_lock import global_compiler_lock
 
+    from .subnormal import gradual
+
     with global_compiler_lock:
         if name not in _loaded:
             code = cache.load(name) if cached else None
             if code is None:
-                code = _object_code(build(), light, vectorize)
+                with gradual():
+                    code = _object_code(build(), light, vectorize)
                 if cached:
                     cache.save(name, code)
             _engine().add_object_file(binding.ObjectFileRef.from_data(code))

@@ -154,6 +154,7 @@ CASES: dict[str, Case] = {
     "dot of two dtypes": (lambda t, w: t.dot(w.x, w.x.double()), RuntimeError, "dot"),
     "matmul of two dtypes": (lambda t, w: w.m @ w.m.t().double(), RuntimeError, "dtype|float64|double"),
     "default dtype": (lambda t, w: t.set_default_dtype(t.int64), TypeError, "float"),
+    "flushing by a number": (lambda t, w: t.set_flush_denormal(1), RuntimeError, "a bool.* int"),
     "strings": (lambda t, w: t.tensor(["a"]), (TypeError, ValueError), "str"),
     "ragged lists": (lambda t, w: t.tensor([[1, 2], [3]]), ValueError, "length"),
     # values

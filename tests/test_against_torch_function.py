@@ -255,6 +255,22 @@ def modes(torch, log):
         look()
 
 
+def flushing(torch, log):
+    def look():
+        x = torch.full((20,), 1e-20, requires_grad=True)
+        y = x * x
+        (y * 1e-20).sum().backward()
+        log.append((y.tolist(), x.grad.tolist(), (y + 1e-30).tolist()))
+        log.append((torch.full((4, 4), 1e-20) @ torch.full((4, 4), 1e-20)).tolist())
+
+    try:
+        for mode in (True, False):
+            log.append(torch.set_flush_denormal(mode))
+            look()
+    finally:
+        torch.set_flush_denormal(False)
+
+
 def inference(operation):
     def script(torch, log):
         x = torch.ones(2, requires_grad=True)
@@ -289,6 +305,7 @@ SCRIPTS = {
     "materialized": materialized,
     "argument returned": returned_input,
     "dirty": dirty,
+    "subnormal numbers": flushing,
     "after the walk": after_the_walk,
     "too many": bad(double, lambda torch: lambda ctx, g: (g, g)),
     "too many, all None": bad(double, lambda torch: lambda ctx, g: (g * 2, None, None)),

@@ -18,6 +18,7 @@ from ..functions import default_generator
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
 from ..store import store
+from ..subnormal import flushes
 from .recording import Spoiled
 from .world import World, same
 
@@ -113,7 +114,7 @@ class Guards:
         self.arguments = arguments
         self._structure = -1  # counts what has changed in modules and optimizers; -1 for not known
         self._layouts: list[tuple[Tensor, tuple]] | None = None
-        self._default: Any = None
+        self._settings: Any = None
 
     def arguments_are(self, arguments: list[Any]) -> bool:
         """Whether these are the arguments that are not tensors."""
@@ -147,7 +148,7 @@ class Guards:
             raise Spoiled("changes a variable of Python's", None, False)
         self.world.forget_lent_arrays(number)
         self.world.check_untouched()
-        self._default = get_default_dtype()
+        self._settings = _settings()
         if self._structure == store.structure:
             return
         for x, state in zip(self.objects, self.states, strict=True):
@@ -206,9 +207,14 @@ class Guards:
         """Whether the modules and optimizers are in the state they were in, and tensors where they were."""
         if any(state_of(x) != s for x, s in zip(self.objects, self.states, strict=True)):
             return False
-        if get_default_dtype() is not self._default:
+        if self._settings != _settings():
             return False
         return all(_layout_of(t) == layout for t, layout in self._layouts or ())
+
+
+def _settings() -> tuple:
+    """Of this thread: a number that Python hands over is in the default dtype, and zero where that flushes it."""
+    return get_default_dtype(), flushes()
 
 
 def _layout_of(x: Tensor) -> tuple:
