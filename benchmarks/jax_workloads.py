@@ -17,10 +17,12 @@ from jax_models import JAX_MODELS, data
 from jax_models import start as start_model
 from models import MODELS
 from workloads import (
+    FACTOR,
     MOMENTUM,
     NETWORKS,
     RATES,
     SCALING,
+    SHIFT,
     STEPS,
     TURNS,
     Network,
@@ -159,7 +161,7 @@ def scan(name: str) -> Callable[[int], float]:
 
 def _chain(x: Any) -> Any:
     """W11 as a loop that JAX can differentiate: unrolled, it would compile for minutes."""
-    return lax.scan(lambda y, _: (jnp.tanh(y * 0.9 + 0.1), None), x, None, length=TURNS)[0]
+    return lax.scan(lambda y, _: (jnp.tanh(y * FACTOR + SHIFT), None), x, None, length=TURNS)[0]
 
 
 _both = jax.jit(jax.value_and_grad(_chain))

@@ -14,12 +14,13 @@ from functools import cache
 import numba
 import numpy as np
 from numba import njit
-from workloads import MOMENTUM, NETWORKS, RATES, TURNS, network, numbers, scalar_start
+from workloads import FACTOR, MOMENTUM, NETWORKS, RATES, SHIFT, TURNS, network, numbers, scalar_start
 
 LEARNING_RATE, SGD_RATE = np.float32(RATES["Adam"]), np.float32(RATES["SGD"])
 BETA1, BETA2, EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-8)
 KEPT = np.float32(MOMENTUM)  # of the velocity
 ONE = np.float32(1)
+TURN_FACTOR, TURN_SHIFT = np.float32(FACTOR), np.float32(SHIFT)
 
 
 def version() -> str:
@@ -194,11 +195,11 @@ def chain(n, start, kept):
     for _ in range(n):
         y = start
         for k in range(kept.size):
-            y = np.float32(math.tanh(y * np.float32(0.9) + np.float32(0.1)))
+            y = np.float32(math.tanh(y * TURN_FACTOR + TURN_SHIFT))
             kept[k] = y
         g = ONE
         for k in range(kept.size - 1, -1, -1):
-            g = g * (ONE - kept[k] * kept[k]) * np.float32(0.9)
+            g = g * (ONE - kept[k] * kept[k]) * TURN_FACTOR
     return y, g
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from models import MODELS, batch
 from numpy_models import BY_HAND, LAYOUTS
-from workloads import MOMENTUM, RATES, TURNS, network, numbers, scalar_start
+from workloads import FACTOR, MOMENTUM, RATES, SHIFT, TURNS, network, numbers, scalar_start
 
 BETA1, BETA2, EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-8)
 Update = Callable[[list[Any]], None]
@@ -117,7 +117,7 @@ def loop(name: str) -> Callable[[int], Any]:
 def _scalars() -> Callable[[int], Any]:
     """W11: the values of the chain are kept for the way back."""
     start = np.float32(scalar_start())
-    factor, shift, one = np.float32(0.9), np.float32(0.1), np.float32(1)
+    factor, shift, one = np.float32(FACTOR), np.float32(SHIFT), np.float32(1)
 
     def advance(n: int) -> Any:
         y = start

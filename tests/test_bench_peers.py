@@ -55,6 +55,26 @@ def test_the_chain_of_scalars_ends_at_the_same_number(kind):
     assert after(kind, "W11", 1) == ours("W11", 1)
 
 
+@pytest.mark.parametrize(
+    ("start", "chain", "function"),
+    [(workloads.scalar_start(), workloads.scalar_chain, "tanh"), (0.5, load("tapes").chain, "relu")],
+)
+def test_chains_of_scalars_keep_values_and_gradients_normal(start, chain, function):
+    values = []
+
+    def kept(x):
+        x = getattr(x, function)()
+        x.retain_grad()
+        values.append(x)
+        return x
+
+    x = jitgrad.tensor(start, requires_grad=True)
+    chain(x, kept).backward()
+    numbers = np.array([(v.item(), v.grad.item()) for v in (x, *values)], np.float32)
+    assert (numbers > np.finfo(np.float32).tiny).all()
+    assert len(values) > 3000
+
+
 @pytest.mark.parametrize("peer", OTHERS)
 def test_other_libraries_do_the_same_work(peer):
     pytest.importorskip(peer)
