@@ -11,7 +11,8 @@ from jitgrad._tensor import Tensor
 from jitgrad.functions._pooling_windows import Sizes, sizes
 
 from . import functional as F
-from .module import Module, call_with_one
+from ._calls import call_with_one
+from .module import Module
 
 
 class _AdaptiveMaxPool(Module):

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 from jitgrad._tensor import Tensor
 
+from ._calls import call_with_one
 from .functional.folding import fold, unfold
-from .module import Module, call_with_one
+from .module import Module
 
 Ints = int | Sequence[int]
 

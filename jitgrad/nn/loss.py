@@ -13,8 +13,9 @@ from typing import Any
 from jitgrad._tensor import Tensor
 
 from . import functional as F
+from ._calls import call_with_two
 from .functional._reduction import legacy_reduction
-from .module import Module, call_with_two
+from .module import Module
 
 
 class _Loss(Module):

@@ -12,7 +12,8 @@ from jitgrad.autograd import no_grad
 
 from . import functional as F
 from . import init
-from .module import Module, call_with_one
+from ._calls import call_with_one
+from .module import Module
 from .parameter import Parameter
 
 
