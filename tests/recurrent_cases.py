@@ -1,8 +1,9 @@
-"""Recurrent networks written as loops over single sequences in NumPy, and the options that tests go through."""
+"""Recurrent networks written as loops over single sequences in NumPy, and what tests of recurrent layers share."""
 
 from __future__ import annotations
 
 import numpy as np
+from sample_values import numbers
 
 # name: class, options
 LAYERS = {
@@ -72,3 +73,18 @@ def reference(module, sequences, h0=None, c0=None):
             x = np.concatenate(outputs, 1)
         results.append(x)
     return results, h_n, c_n
+
+
+# for two libraries -------------------------------------------------------------------------------------------
+
+
+def leaf_of(lib, array, dtype):
+    return lib.tensor(array, dtype=getattr(lib, dtype), requires_grad=True)
+
+
+def load(lib, module):
+    """The module with the same parameters in every library."""
+    with lib.no_grad():
+        for k, p in enumerate(module.parameters()):
+            p.copy_(lib.tensor(numbers(*p.shape, seed=k) * 0.4, dtype=p.dtype))
+    return module

@@ -9,6 +9,7 @@ import pytest
 from compile_cases import Scene, assert_same
 from gradients import check_gradients
 from kernel_records import run
+from sample_values import numbers
 
 import jitgrad as torch
 from jitgrad import nn
@@ -18,10 +19,6 @@ from jitgrad.kernels.abi import float_bits
 from jitgrad.nn import functional as F
 
 attention = F.scaled_dot_product_attention
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng([seed, *shape]).standard_normal(shape)
 
 
 def reference(q, k, v, mask=None, causal=False, scale=None):

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sample_values import leaf
 
 import jitgrad as torch
 from jitgrad.autograd import Function
-
-
-def leaf(*values, dtype=torch.float32):
-    return torch.tensor(values, dtype=dtype, requires_grad=True)
 
 
 class Square(Function):

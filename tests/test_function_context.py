@@ -7,15 +7,12 @@ import weakref
 
 import numpy as np
 import pytest
+from sample_values import leaf
 from usage import usage
 
 import jitgrad as torch
 from jitgrad.autograd import Function, gradgradcheck
 from jitgrad.autograd.function import once_differentiable
-
-
-def leaf(*values, dtype=torch.float32):
-    return torch.tensor(values, dtype=dtype, requires_grad=True)
 
 
 def function(forward, backward=lambda ctx, *g: g if len(g) > 1 else g[0], **methods):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sample_values import leaf
 from usage import usage
 
 import jitgrad as torch
 from jitgrad.autograd import Function
-
-
-def leaf(*values):
-    return torch.tensor(values, requires_grad=True)
 
 
 class Square(Function):

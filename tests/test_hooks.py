@@ -7,14 +7,11 @@ import weakref
 
 import numpy as np
 import pytest
+from sample_values import leaf
 from usage import usage
 
 import jitgrad as torch
 from jitgrad.utils.hooks import RemovableHandle
-
-
-def leaf(*values):
-    return torch.tensor(values, requires_grad=True)
 
 
 def seen(log, name):

@@ -9,6 +9,7 @@ import pytest
 from compile_cases import Scene, assert_same, batches, training_step
 from gradients import check_gradients
 from recurrent_cases import LAYERS, reference
+from sample_values import numbers
 
 import jitgrad as torch
 from jitgrad import nn
@@ -26,10 +27,6 @@ KINDS = {
         recurrent_layout.RNN_RELU,
     )
 }
-
-
-def numbers(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng([seed, *shape]).standard_normal(shape)
 
 
 def make(name: str, features: int = 3, hidden: int = 5, dtype=torch.float64, **more) -> nn.Module:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from kernel_harness import kernel
 from kernel_records import run
+from sample_values import numbers
 
 from jitgrad.kernels import abi, recurrent_layout
 from jitgrad.kernels.recurrent_cells import Bundle, activated
@@ -44,10 +45,6 @@ class Fenced:
         """All marks stand."""
         for block in self._blocks:
             assert (block[:FENCE] == MARK).all() and (block[-FENCE:] == MARK).all()
-
-
-def numbers(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng([seed, *shape]).standard_normal(shape)
 
 
 def there_and_back(kind, dtype, steps, batch, features, hidden, parts, projection=0, options=(), counts=None):
