@@ -5,6 +5,10 @@ from __future__ import annotations
 import numpy as np
 from sample_values import numbers
 
+import jitgrad as torch
+from jitgrad import nn
+from jitgrad.kernels import recurrent_layout
+
 # name: class, options
 LAYERS = {
     "RNN": ("RNN", {}),
@@ -24,6 +28,24 @@ LAYERS = {
     "GRU without bias": ("GRU", {"bias": False, "batch_first": True}),
     "GRU both ways": ("GRU", {"num_layers": 2, "bidirectional": True}),
 }
+
+
+KINDS = {
+    kind.op: kind
+    for kind in (
+        recurrent_layout.LSTM,
+        recurrent_layout.GRU,
+        recurrent_layout.RNN_TANH,
+        recurrent_layout.RNN_RELU,
+    )
+}
+
+
+def make(name: str, features: int = 3, hidden: int = 5, dtype=torch.float64, **more) -> nn.Module:
+    """A layer of the table, always with the same parameters."""
+    kind, options = LAYERS[name]
+    torch.manual_seed(len(name))
+    return getattr(nn, kind)(features, hidden, **(options | more), dtype=dtype)
 
 
 def sigmoid(x):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from gradients import check_second
 from sample_values import numbers
-from test_higher import check_second
 
 import jitgrad as torch
 from jitgrad.nn import functional as F

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from compile_cases import Scene, assert_same, batches
+from gradients import check_second
 from recurrent_cases import LAYERS
 from sample_values import numbers
-from test_higher import check_second
 
 import jitgrad as torch
 from jitgrad import nn

@@ -6,21 +6,13 @@ import numpy as np
 import pytest
 from kernel_harness import kernel
 from kernel_records import run
+from recurrent_cases import KINDS
 from sample_values import numbers
 
-from jitgrad.kernels import abi, recurrent_layout
+from jitgrad.kernels import abi
 from jitgrad.kernels.recurrent_cells import Bundle, activated
 from jitgrad.kernels.recurrent_layout import layout
 
-KINDS = {
-    kind.op: kind
-    for kind in (
-        recurrent_layout.LSTM,
-        recurrent_layout.GRU,
-        recurrent_layout.RNN_TANH,
-        recurrent_layout.RNN_RELU,
-    )
-}
 NUMPY = {abi.FLOAT32: np.float32, abi.FLOAT64: np.float64}
 FENCE = 64  # elements on both sides of an array that must stay as they are
 MARK = 12345.0
