@@ -110,3 +110,34 @@ def load(lib, module):
         for k, p in enumerate(module.parameters()):
             p.copy_(lib.tensor(numbers(*p.shape, seed=k) * 0.4, dtype=p.dtype))
     return module
+
+
+def scene(lib, name, form, dtype, sizes, lengths):
+    """A layer, its operands, and the leaves among these, for an input of a `form`.
+
+    Parameters
+    ----------
+    form : {'batch', 'one', 'packed', 'no state'}
+    sizes : triple of int
+        Hidden size, batch and steps.
+    lengths : sequence of int
+        Of the sequences of a pack.
+    """
+    kind, options = LAYERS[name]
+    hidden, batch, steps = sizes
+    module = load(lib, getattr(lib.nn, kind)(3, hidden, **options, dtype=getattr(lib, dtype)))
+    lead = {"one": (), "packed": (len(lengths),)}.get(form, (batch,))
+    widths = (options.get("proj_size", hidden), hidden)[: 2 if kind == "LSTM" else 1]
+    count = len(module.all_weights)
+    states = tuple(leaf_of(lib, numbers(count, *lead, w, seed=w), dtype) for w in widths)
+    leaves = [*module.parameters(), *(() if form == "no state" else states)]
+    if form == "packed":
+        parts = [leaf_of(lib, numbers(n, 3, seed=k), dtype) for k, n in enumerate(lengths)]
+        leaves += parts
+        x = lib.nn.utils.rnn.pack_sequence(parts, enforce_sorted=False)
+    else:
+        shape = (steps,) if form == "one" else (batch, steps) if module.batch_first else (steps, batch)
+        x = leaf_of(lib, numbers(*shape, 3), dtype)
+        leaves.append(x)
+    first = () if form == "no state" else (states if kind == "LSTM" else states[0],)
+    return module, (x, *first), leaves

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from recurrent_cases import LAYERS, leaf_of, load
+from recurrent_cases import LAYERS, leaf_of, load, scene
 from sample_values import numbers
 
 import jitgrad
@@ -46,25 +46,9 @@ def compare(run, dtype):
 @pytest.mark.parametrize("form", ["batch", "one", "packed", "no state"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer(name, form, dtype):
-    kind, options = LAYERS[name]
-
     def run(lib):
-        module = load(lib, getattr(lib.nn, kind)(3, 6, **options, dtype=getattr(lib, dtype)))
-        count = len(module.all_weights)
-        batch = {"one": (), "packed": (5,)}.get(form, (4,))
-        widths = (options.get("proj_size", 6), 6)[: 2 if kind == "LSTM" else 1]
-        states = tuple(leaf_of(lib, numbers(count, *batch, w, seed=w), dtype) for w in widths)
-        leaves = [*module.parameters(), *(() if form == "no state" else states)]
-        if form == "packed":
-            parts = [leaf_of(lib, numbers(n, 3, seed=k), dtype) for k, n in enumerate(LENGTHS)]
-            leaves += parts
-            x = lib.nn.utils.rnn.pack_sequence(parts, enforce_sorted=False)
-        else:
-            shape = (5,) if form == "one" else (4, 5) if module.batch_first else (5, 4)
-            x = leaf_of(lib, numbers(*shape, 3), dtype)
-            leaves.append(x)
-        first = states if kind == "LSTM" else states[0]
-        return module(x) if form == "no state" else module(x, first), leaves
+        module, operands, leaves = scene(lib, name, form, dtype, (6, 4, 5), LENGTHS)
+        return module(*operands), leaves
 
     compare(run, dtype)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from recurrent_cases import LAYERS, leaf_of, load
+from recurrent_cases import LAYERS, leaf_of, load, scene
 from sample_values import numbers
 
 import jitgrad
@@ -37,28 +37,10 @@ def compare(run, dtype):
 @pytest.mark.parametrize("form", ["batch", "one", "packed", "no state"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer(name, form, dtype):
-    kind, options = LAYERS[name]
-
     def run(lib):
-        module = load(lib, getattr(lib.nn, kind)(3, 4, **options, dtype=getattr(lib, dtype)))
-        batch = {"one": (), "packed": (len(LENGTHS),)}.get(form, (2,))
-        widths = (options.get("proj_size", 4), 4)[: 2 if kind == "LSTM" else 1]
-        states = tuple(
-            leaf_of(lib, numbers(len(module.all_weights), *batch, w, seed=w), dtype) for w in widths
-        )
-        leaves = [*module.parameters(), *(() if form == "no state" else states)]
-        if form == "packed":
-            parts = [leaf_of(lib, numbers(n, 3, seed=k), dtype) for k, n in enumerate(LENGTHS)]
-            leaves += parts
-            x = lib.nn.utils.rnn.pack_sequence(parts, enforce_sorted=False)
-        else:
-            x = leaf_of(
-                lib, numbers(*((3,) if form == "one" else (2, 3) if module.batch_first else (3, 2)), 3), dtype
-            )
-            leaves.append(x)
-        first = () if form == "no state" else (states if kind == "LSTM" else states[0],)
-        y, last = module(x, *first)
-        results = [y.data if form == "packed" else y, *(last if kind == "LSTM" else (last,))]
+        module, operands, leaves = scene(lib, name, form, dtype, (4, 2, 3), LENGTHS)
+        y, last = module(*operands)
+        results = [y.data if form == "packed" else y, *(last if module.mode == "LSTM" else (last,))]
         return orders(lib, results, leaves, 2)
 
     compare(run, dtype)
