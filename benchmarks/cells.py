@@ -70,13 +70,13 @@ def _digits(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def rows_of(cells: Iterable[Cell]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a table: cases down, peers across."""
+def rows_of(cells: Iterable[Cell], middle: bool = False) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table of the best rounds, or of the middle ones: cases down, peers across."""
     cells = list(cells)
     peers = list(dict.fromkeys(c.peer for c in cells))
     by_case: dict[str, dict[str, str]] = {}
     for c in cells:
-        shown = value_text(c.best, c.unit) if c.values else "-"
+        shown = value_text(c.median if middle else c.best, c.unit) if c.values else "-"
         by_case.setdefault(c.case, {})[c.peer] = f"{shown} ({c.note})" if c.note else shown
     rows = [[case, *[line.get(p, "-") for p in peers]] for case, line in by_case.items()]
     return ["", *peers], rows

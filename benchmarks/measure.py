@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from typing import Any, NamedTuple
 from children import environment, interpreter, last_cores
 
 TOLERANCE = 1e-3  # by which losses may differ, of 1 + the loss
+FIRST_STEPS = 240  # seconds until which a peer must have compiled a workload and taken its first steps
 
 
 class Peer(NamedTuple):
@@ -66,12 +68,17 @@ class Process:
 
     def __init__(self, peer: Peer, python: str) -> None:
         self.peer = peer
-        threads = str(peer.threads)
+        self.python = python
+        self.known: set[str] = set()  # workloads that it has taken steps of
+        self._begin()
+
+    def _begin(self) -> None:
+        peer = self.peer
         command = [
-            python,
+            self.python,
             str(Path(__file__).parent / "workers.py"),
             peer.kind,
-            threads,
+            str(peer.threads),
             last_cores(peer.threads),
         ]
         self.process = subprocess.Popen(
@@ -79,7 +86,7 @@ class Process:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=environment(peer.threads, python),
+            env=environment(peer.threads, self.python),
         )
         self.hello = self._read()
 
@@ -89,7 +96,31 @@ class Process:
         return json.loads(line) if line else {"error": "its process ended"}
 
     def ask(self, name: str) -> dict[str, Any]:
-        """Send a workload's name and read the answer."""
+        """Send a workload's name and read the answer; the first one must come before `FIRST_STEPS` are over."""
+        if name in self.known:
+            return self._ask(name)
+        over = threading.Event()
+
+        def end() -> None:
+            over.set()
+            self.process.kill()
+
+        timer = threading.Timer(FIRST_STEPS, end)
+        timer.start()
+        try:
+            answer = self._ask(name)
+        finally:
+            timer.cancel()
+        if over.is_set():
+            self.stop()
+            self._begin()  # for other workloads
+            self.known.clear()
+            return {"skip": f"compiling and the first steps took more than {FIRST_STEPS} s"}
+        if "loss" in answer:
+            self.known.add(name)
+        return answer
+
+    def _ask(self, name: str) -> dict[str, Any]:
         assert self.process.stdin is not None
         try:
             self.process.stdin.write(name + "\n")

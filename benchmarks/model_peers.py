@@ -1,4 +1,4 @@
-"""LeNet-5 (W6), the LSTM (W7) and the small GPT (W9) in libraries that differentiate on a tape.
+"""LeNet-5 (W6), the LSTM (W7), the small GPT (W9) and ResNet-18 (W10) in libraries that differentiate on a tape.
 
 Each library is described by the few functions in which they differ (`Library`); the models are written on those, in
 the order of PyTorch's numbers, from the same first parameters. What a library has no function for, it does not run.
@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from models import HEADS, MODELS, batch
+from models import HEADS, MODELS, STAGES, batch
+from windows import gather, windows
 
 Parameters = dict[str, Any]
 EPSILON = 1e-5  # of a norm
@@ -21,12 +22,18 @@ class Library(NamedTuple):
     """What the models need that libraries name or write differently."""
 
     np: Any  # a module with matmul, exp, tanh, maximum and so on, as NumPy names them
-    convolve: Callable[..., Any]  # x, weight
-    pool: Callable[..., Any]  # the largest of each 2x2
+    convolve: Callable[..., Any]  # x, weight, stride, edge of zeros
+    pool: Callable[
+        ..., Any
+    ]  # x, size, stride, edge: the largest of each window, of numbers that are not negative
     sigmoid: Callable[..., Any]
     erf: Callable[..., Any] | None
     cross_entropy: Callable[..., Any]
     constant: Callable[[np.ndarray], Any] = np.asarray
+    batch_norm: Callable[..., Any] | None = None  # x, weight, bias; where the library brings one
+    settled: Callable[[Any], Any] = lambda x: (
+        x
+    )  # computed by itself, where a library would put all into one kernel
 
 
 def _linear(lib: Library, p: Parameters, name: str, x: Any) -> Any:
@@ -35,8 +42,8 @@ def _linear(lib: Library, p: Parameters, name: str, x: Any) -> Any:
 
 def _lenet(lib: Library, p: Parameters, x: Any, y: Any) -> Any:
     for name in ("0", "3"):
-        x = lib.convolve(x, p[f"{name}.weight"]) + p[f"{name}.bias"].reshape(1, -1, 1, 1)
-        x = lib.pool(lib.np.maximum(x, 0))
+        x = lib.convolve(x, p[f"{name}.weight"], 1, 0) + p[f"{name}.bias"].reshape(1, -1, 1, 1)
+        x = lib.pool(lib.np.maximum(x, 0), 2, 2, 0)
     x = x.reshape(x.shape[0], -1)
     for name in ("7", "9"):
         x = lib.np.maximum(_linear(lib, p, name, x), 0)
@@ -46,14 +53,14 @@ def _lenet(lib: Library, p: Parameters, x: Any, y: Any) -> Any:
 def _lstm(lib: Library, p: Parameters, x: Any, y: Any) -> Any:
     wide, width = p["lstm.weight_hh_l0"].shape
     bias = p["lstm.bias_ih_l0"] + p["lstm.bias_hh_l0"]
-    inputs = lib.np.matmul(x, p["lstm.weight_ih_l0"].T) + bias
+    inputs = lib.settled(lib.np.matmul(x, p["lstm.weight_ih_l0"].T) + bias)
     turned = p["lstm.weight_hh_l0"].T
     h = c = lib.constant(np.zeros((x.shape[1], width), np.float32))
     for t in range(x.shape[0]):
-        gates = inputs[t] + lib.np.matmul(h, turned)
+        gates = lib.settled(inputs[t] + lib.np.matmul(h, turned))
         i, f, g, o = (gates[:, k : k + width] for k in range(0, wide, width))
-        c = lib.sigmoid(f) * c + lib.sigmoid(i) * lib.np.tanh(g)
-        h = lib.sigmoid(o) * lib.np.tanh(c)
+        c = lib.settled(lib.sigmoid(f) * c + lib.sigmoid(i) * lib.np.tanh(g))
+        h = lib.settled(lib.sigmoid(o) * lib.np.tanh(c))
     return lib.np.mean((_linear(lib, p, "head", h) - y) ** 2)
 
 
@@ -86,7 +93,37 @@ def _gpt(lib: Library, p: Parameters, tokens: Any, y: Any) -> Any:
     return lib.cross_entropy(logits.reshape(-1, logits.shape[-1]), y)
 
 
-MODEL_LOSSES = {"W6": _lenet, "W7": _lstm, "W9": _gpt}
+def _batch_norm(lib: Library, p: Parameters, name: str, x: Any) -> Any:
+    weight, bias = p[f"{name}.weight"], p[f"{name}.bias"]
+    if lib.batch_norm:
+        return lib.batch_norm(x, weight, bias)
+    centred = x - lib.np.mean(x, axis=(0, 2, 3), keepdims=True)
+    variance = lib.np.mean(centred * centred, axis=(0, 2, 3), keepdims=True)
+    scale = weight.reshape(1, -1, 1, 1) / lib.np.sqrt(variance + EPSILON)
+    return centred * scale + bias.reshape(1, -1, 1, 1)
+
+
+def _block(lib: Library, p: Parameters, name: str, x: Any, stride: int) -> Any:
+    def normed(conv: str, norm: str, x: Any, step: int, edge: int) -> Any:
+        return _batch_norm(lib, p, f"{name}.{norm}", lib.convolve(x, p[f"{name}.{conv}.weight"], step, edge))
+
+    y = lib.np.maximum(normed("conv1", "bn1", x, stride, 1), 0)
+    y = normed("conv2", "bn2", y, 1, 1)
+    if f"{name}.downsample.0.weight" in p:
+        x = normed("downsample.0", "downsample.1", x, stride, 0)
+    return lib.np.maximum(y + x, 0)
+
+
+def _resnet(lib: Library, p: Parameters, x: Any, y: Any) -> Any:
+    x = _batch_norm(lib, p, "bn1", lib.convolve(x, p["conv1.weight"], 2, 3))
+    x = lib.pool(lib.np.maximum(x, 0), 3, 2, 1)
+    for k, (_, stride) in enumerate(STAGES, 1):
+        x = _block(lib, p, f"layer{k}.0", x, stride)
+        x = _block(lib, p, f"layer{k}.1", x, 1)
+    return lib.np.sum(_linear(lib, p, "fc", lib.np.mean(x, axis=(2, 3))) - y)
+
+
+MODEL_LOSSES = {"W6": _lenet, "W7": _lstm, "W9": _gpt, "W10": _resnet}
 
 
 def start(name: str) -> tuple[Parameters, np.ndarray, np.ndarray, Callable[..., Any]]:
@@ -99,20 +136,38 @@ def start(name: str) -> tuple[Parameters, np.ndarray, np.ndarray, Callable[..., 
 
 
 def autograd() -> Library:
-    """HIPS autograd: convolutions and pooling are made of slices, products and reshapes."""
+    """HIPS autograd; the windows that convolutions and pooling are made of are a primitive, with its gradient."""
     import autograd.numpy as anp
+    from autograd.extend import defvjp, primitive
     from autograd.scipy.special import erf, logsumexp
 
-    def convolve(x: Any, weight: Any) -> Any:
-        outputs, _, high, wide = weight.shape
-        h, w = x.shape[2] - high + 1, x.shape[3] - wide + 1
-        slices = [x[:, :, i : i + h, j : j + w] for i in range(high) for j in range(wide)]
-        columns = anp.stack(slices, 2).reshape(x.shape[0], -1, h * w)
-        return anp.matmul(weight.reshape(outputs, -1), columns).reshape(x.shape[0], outputs, h, w)
+    @primitive
+    def columns(x: Any, size: int, stride: int, edge: int) -> np.ndarray:
+        """Windows as (images, channels, size * size, places)."""
+        seen = windows(x, size, stride, edge).transpose(0, 1, 4, 5, 2, 3)
+        return seen.reshape(*x.shape[:2], size * size, -1)
 
-    def pool(x: Any) -> Any:
-        a = anp.maximum(x[:, :, ::2], x[:, :, 1::2])
-        return anp.maximum(a[..., ::2], a[..., 1::2])
+    def columns_back(_: Any, x: Any, size: int, stride: int, edge: int) -> Callable[[np.ndarray], np.ndarray]:
+        high, wide = ((side + 2 * edge - size) // stride + 1 for side in x.shape[2:])
+
+        def back(g: np.ndarray) -> np.ndarray:
+            spread = g.reshape(*x.shape[:2], size, size, high, wide).transpose(0, 1, 4, 5, 2, 3)
+            return gather(spread, x.shape, stride, edge)
+
+        return back
+
+    defvjp(columns, columns_back, argnums=(0,))
+
+    def convolve(x: Any, weight: Any, stride: int, edge: int) -> Any:
+        outputs, inputs, size, _ = weight.shape
+        side = (x.shape[2] + 2 * edge - size) // stride + 1
+        seen = columns(x, size, stride, edge).reshape(len(x), inputs * size * size, side * side)
+        return anp.matmul(weight.reshape(outputs, -1), seen).reshape(len(x), outputs, side, side)
+
+    def pool(x: Any, size: int, stride: int, edge: int) -> Any:
+        n, channels, side, _ = x.shape
+        side = (side + 2 * edge - size) // stride + 1
+        return anp.max(columns(x, size, stride, edge), axis=2).reshape(n, channels, side, side)
 
     def sigmoid(x: Any) -> Any:
         return 0.5 * (anp.tanh(0.5 * x) + 1)
@@ -127,16 +182,30 @@ def mygrad() -> Library:
     """MyGrad, whose convolution and pooling are its own."""
     import mygrad as mg
     from mygrad.nnet.activations import sigmoid
-    from mygrad.nnet.layers import conv_nd, max_pool
+    from mygrad.nnet.layers import batchnorm, conv_nd, max_pool
     from mygrad.nnet.losses import softmax_crossentropy
+
+    def fitted(x: Any, size: int, stride: int, edge: int) -> Any:
+        """With its edge, and without what no window reaches: MyGrad wants windows that come out even."""
+        n, channels, side, _ = x.shape
+        whole = (side + 2 * edge - size) // stride * stride + size
+        if not edge:
+            return x[:, :, :whole, :whole] if whole < side else x
+        kept = min(side, whole - edge)
+        y = mg.zeros((n, channels, whole, whole), np.float32)
+        y[:, :, edge : edge + kept, edge : edge + kept] = x[:, :, :kept, :kept]
+        return y
 
     return Library(
         mg,
-        lambda x, weight: conv_nd(x, weight, stride=1),
-        lambda x: max_pool(x, (2, 2), 2),
+        lambda x, weight, stride, edge: conv_nd(
+            fitted(x, weight.shape[-1], stride, edge), weight, stride=stride
+        ),
+        lambda x, size, stride, edge: max_pool(fitted(x, size, stride, edge), (size, size), stride),
         sigmoid,
         None,
         softmax_crossentropy,
+        batch_norm=lambda x, weight, bias: batchnorm(x, gamma=weight, beta=bias, eps=EPSILON),
     )
 
 
@@ -161,10 +230,11 @@ def tinygrad() -> Library:
     )
     return Library(
         names,
-        lambda x, weight: x.conv2d(weight),
-        lambda x: x.max_pool2d((2, 2)),
+        lambda x, weight, stride, edge: x.conv2d(weight, stride=stride, padding=edge),
+        lambda x, size, stride, edge: x.max_pool2d((size, size), stride, padding=edge),
         Tensor.sigmoid,
         Tensor.erf,
         lambda logits, target: logits.sparse_categorical_crossentropy(target),
         Tensor,
+        settled=Tensor.contiguous,  # else the first step compiles for minutes
     )

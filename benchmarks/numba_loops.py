@@ -14,10 +14,11 @@ from functools import cache
 import numba
 import numpy as np
 from numba import njit
-from workloads import NETWORKS, RATES, TURNS, network, numbers, scalar_start
+from workloads import MOMENTUM, NETWORKS, RATES, TURNS, network, numbers, scalar_start
 
 LEARNING_RATE, SGD_RATE = np.float32(RATES["Adam"]), np.float32(RATES["SGD"])
 BETA1, BETA2, EPSILON = np.float32(0.9), np.float32(0.999), np.float32(1e-8)
+KEPT = np.float32(MOMENTUM)  # of the velocity
 ONE = np.float32(1)
 
 
@@ -139,6 +140,14 @@ def sgd(p, g, m, v, count):
     """Plain gradient descent on flat arrays."""
     for i in range(p.size):
         p[i] -= SGD_RATE * g[i]
+
+
+@njit(fastmath=True)
+def sgd_with_momentum(p, g, m, v, count):
+    """Gradient descent with momentum on flat arrays; `m` is the velocity."""
+    for i in range(p.size):
+        m[i] = KEPT * m[i] + g[i]
+        p[i] -= SGD_RATE * m[i]
 
 
 FUNCTIONS = {

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy_resnet
 from models import HEADS
+from windows import gather, windows
 
 Arrays = dict[str, np.ndarray]
 EPSILON = np.float32(1e-5)  # of a norm
@@ -49,7 +50,7 @@ def _cross_entropy(logits: np.ndarray, target: np.ndarray) -> tuple[Any, np.ndar
 
 def _windows(x: np.ndarray, size: int) -> np.ndarray:
     """Rows of all windows: (images * height * width, channels * size * size)."""
-    seen = np.lib.stride_tricks.sliding_window_view(x, (size, size), (2, 3))  # n, c, h, w, size, size
+    seen = windows(x, size)  # n, c, h, w, size, size
     n, c, h, w = seen.shape[:4]
     return seen.transpose(0, 2, 3, 1, 4, 5).reshape(n * h * w, c * size * size)
 
@@ -73,11 +74,7 @@ def _convolve_back(p: Arrays, grads: Arrays, name: str, shape: Any, rows: np.nda
         return None
     size = weight.shape[-1]
     back = (flat @ weight.reshape(outputs, -1)).reshape(n, h, w, shape[1], size, size)
-    gx = np.zeros(shape, np.float32)
-    for i in range(size):
-        for j in range(size):
-            gx[:, :, i : i + h, j : j + w] += back[..., i, j].transpose(0, 3, 1, 2)
-    return gx
+    return gather(back.transpose(0, 3, 1, 2, 4, 5), shape)
 
 
 def _pool(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from models import STAGES
+from windows import gather, windows
 
 Arrays = dict[str, np.ndarray]
 Back = Callable[[np.ndarray], np.ndarray]  # from the gradient of a result to that of its input
@@ -31,31 +32,11 @@ def _matrix(filters: np.ndarray) -> np.ndarray:
 # layers: the result, and the way back -----------------------------------------------------------------
 
 
-def _windows(x: np.ndarray, size: int, stride: int, fill: float = 0) -> np.ndarray:
-    """All windows of an image with an edge around it: images, height, width, size, size, channels; a view."""
-    edge = size // 2
-    if edge:
-        x = np.pad(x, ((0, 0), (edge, edge), (edge, edge), (0, 0)), constant_values=fill)
-    seen = np.lib.stride_tricks.sliding_window_view(x, (size, size), (1, 2))
-    return seen[:, ::stride, ::stride].transpose(0, 1, 2, 4, 5, 3)
-
-
-def _gather(back: np.ndarray, shape: tuple[int, ...], stride: int) -> np.ndarray:
-    """The sum of gradients of windows at the places of an image that they came from."""
-    n, h, w, size, _, channels = back.shape
-    edge = size // 2
-    _, height, width, _ = shape
-    gx = np.zeros((n, height + 2 * edge, width + 2 * edge, channels), np.float32)
-    for i in range(size):
-        for j in range(size):
-            gx[:, i : i + stride * h : stride, j : j + stride * w : stride] += back[:, :, :, i, j]
-    return gx[:, edge : edge + height, edge : edge + width]
-
-
 def _convolution(
     p: Arrays, grads: Arrays, name: str, x: np.ndarray, size: int, stride: int
 ) -> tuple[np.ndarray, Back]:
-    weight, seen = p[f"{name}.weight"], _windows(x, size, stride)
+    weight, edge = p[f"{name}.weight"], size // 2
+    seen = windows(x, size, stride, edge, axis=1).transpose(0, 1, 2, 4, 5, 3)
     places = seen.shape[:3]
     rows = seen.reshape(-1, len(weight))
 
@@ -64,7 +45,8 @@ def _convolution(
         grads[f"{name}.weight"] = rows.T @ flat
         if x.shape[-1] == 3:  # the picture, whose gradient nobody wants
             return g
-        return _gather((flat @ weight.T).reshape(*places, size, size, -1), x.shape, stride)
+        spread = (flat @ weight.T).reshape(*places, size, size, -1).transpose(0, 1, 2, 5, 3, 4)
+        return gather(spread, x.shape, stride, edge, axis=1)
 
     return (rows @ weight).reshape(*places, -1), back
 
@@ -88,13 +70,15 @@ def _norm(p: Arrays, grads: Arrays, name: str, x: np.ndarray) -> tuple[np.ndarra
 def _pool(x: np.ndarray) -> tuple[np.ndarray, Back]:
     """The largest of each 3x3, every second row and column."""
     n, h, w, c = x.shape
-    rows = _windows(x, POOL, 2, -np.inf).reshape(n, (h + 1) // 2, (w + 1) // 2, POOL * POOL, c)
+    seen = windows(x, POOL, 2, 1, -np.inf, axis=1).transpose(0, 1, 2, 4, 5, 3)
+    rows = seen.reshape(n, (h + 1) // 2, (w + 1) // 2, POOL * POOL, c)
     places = rows.argmax(3)[..., None, :]
 
     def back(g: np.ndarray) -> np.ndarray:
         spread = np.zeros(rows.shape, np.float32)
         np.put_along_axis(spread, places, g[..., None, :], 3)
-        return _gather(spread.reshape(*rows.shape[:3], POOL, POOL, c), x.shape, 2)
+        spread = spread.reshape(*rows.shape[:3], POOL, POOL, c).transpose(0, 1, 2, 5, 3, 4)
+        return gather(spread, x.shape, 2, 1, axis=1)
 
     return np.take_along_axis(rows, places, 3)[..., 0, :], back
 

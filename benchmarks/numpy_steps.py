@@ -45,6 +45,12 @@ def optimizer(kind: str, parameters: list[np.ndarray], momentum: float = 0.0) ->
     return sgd if kind == "SGD" else adam
 
 
+def model_optimizer(name: str, parameters: list[np.ndarray]) -> Update:
+    """The optimizer of a model of ``models.py``."""
+    kind = MODELS[name].optimizer
+    return optimizer(kind, parameters, MOMENTUM if kind == "SGD" else 0.0)
+
+
 def _with_momentum(parameters: list[np.ndarray], rate: np.float32, momentum: np.float32) -> Update:
     velocity = [np.zeros_like(p) for p in parameters]
 
@@ -134,10 +140,8 @@ def _copies(given: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def _model(name: str) -> Callable[[int], Any]:
     """A model of ``numpy_models.py``."""
-    described, arrange = MODELS[name], LAYOUTS.get(name, _copies)
-    parameters = arrange(described.parameters())
-    momentum = MOMENTUM if described.optimizer == "SGD" else 0.0
-    update = optimizer(described.optimizer, list(parameters.values()), momentum)
+    parameters = LAYOUTS.get(name, _copies)(MODELS[name].parameters())
+    update = model_optimizer(name, list(parameters.values()))
     x, y = batch(name)
 
     def advance(n: int) -> Any:

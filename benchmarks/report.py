@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
+from cells import Cell, rows_of
 from measure import Peer
 from workloads import TITLES
 
@@ -63,6 +64,15 @@ def table(header: list[str], rows: list[list[str]]) -> str:
     """Lines of a Markdown table."""
     lines = [header, ["---"] * len(header), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def best_and_middle(cells: Sequence[Cell]) -> str:
+    """A table of the best rounds, and one of the middle ones of cells that have several."""
+    parts = [table(*rows_of(cells))]
+    several = [c for c in cells if len(c.values) > 1]
+    if several:
+        parts = ["The best round:", *parts, "And the middle round:", table(*rows_of(several, middle=True))]
+    return "\n\n".join(parts)
 
 
 def microseconds(seconds: float) -> str:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from cells import Cell
 from children import Turn, in_turns, interpreter, run, tell
+from report import best_and_middle
 
 SECTION = "startup"
 WORKLOADS = ("W3", "W6")
@@ -73,6 +74,11 @@ def _started(peer: str, name: str, python: str) -> tuple[list[Cell], str]:
                 return told, reason
             told += found
     return told, ""
+
+
+def markdown(found: list[Cell]) -> str:
+    """Best and middle rounds."""
+    return best_and_middle(found)
 
 
 # a child's side -------------------------------------------------------------------------------------

@@ -7,8 +7,6 @@ library can do that. CasADi records symbols; its replay runs them in its virtual
 
 from __future__ import annotations
 
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -21,7 +19,6 @@ TURNS, LEAVES = 3333, 5000
 OPERATIONS = 9999  # of both
 ROUNDS = 5
 LIBRARIES = ("jitgrad", "torch", "autograd", "micrograd", "casadi")
-DEEP = 1 << 29  # bytes of stack: micrograd sorts its graph by recursion
 Function = Callable[[Any, Callable[[Any], Any]], Any]  # of the number and relu
 
 
@@ -124,18 +121,12 @@ def _autograd(library: str, function: Function) -> Rounds:
 
 def _micrograd(library: str, function: Function) -> Rounds:
     from micrograd.engine import Value
-
-    sys.setrecursionlimit(1_000_000)
-    threading.stack_size(DEEP)
+    from tape_peers import deep
 
     def rounds() -> Iterator[tuple[str, float]]:
         y, seconds = _timed(lambda: function(Value(0.5), Value.relu))
         yield "record", seconds
-        took: list[float] = []
-        thread = threading.Thread(target=lambda: took.append(_timed(y.backward)[1]))
-        thread.start()
-        thread.join()
-        yield "backward", took[0]
+        yield "backward", deep(lambda: _timed(y.backward)[1])  # it sorts its graph by recursion
 
     return rounds
 

@@ -23,6 +23,8 @@ class Host(NamedTuple):
         How many of them there are.
     fma : bool
         Whether a multiply-add is one instruction.
+    x86 : bool
+        Whether it is of that family.
     """
 
     cpu: str
@@ -30,6 +32,7 @@ class Host(NamedTuple):
     vector_bytes: int
     vector_registers: int
     fma: bool
+    x86: bool
 
     def lanes(self, item_size: int) -> int:
         """Elements of ``item_size`` bytes that fill one vector register."""
@@ -52,4 +55,4 @@ def host() -> Host:
     else:
         width, registers = 16, 16
     fma = "fma" in have or triple.startswith(("aarch64", "arm64"))
-    return Host(cpu, features, width, registers, fma)
+    return Host(cpu, features, width, registers, fma, triple.startswith("x86_64"))

@@ -12,6 +12,7 @@ from . import abi
 from .host import host
 from .nest import SHARE_GRAIN, Nest, compute_lanes, share, spread
 from .stage import I64, Scope, Vec, new_kernel, new_module
+from .subnormal import flushed
 
 Formula = Callable[..., Any]
 # instructions of a loop up to which its formula is written once more for a single element: that of tanh is among
@@ -253,8 +254,9 @@ def build_update(name: str, rule: Any, dtype: int) -> ir.Module:
 
     hyper = nest.attribute_word(0)
     h = SimpleNamespace(**{n: number(hyper, k) for k, n in enumerate(rule.hyper)})
-    each = rule.rule(h, number(nest.attribute_word(1), 0))
-    lanes = compute_lanes([dtype])
-    _emit(nest, _Body(nest, each, 1 + states, [], lanes), part, parts)
+    with flushed(b):
+        each = rule.rule(h, number(nest.attribute_word(1), 0))
+        lanes = compute_lanes([dtype])
+        _emit(nest, _Body(nest, each, 1 + states, [], lanes), part, parts)
     b.ret_void()
     return module

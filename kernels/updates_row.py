@@ -20,6 +20,7 @@ from .abi import PLAIN
 from .loops import flat_body
 from .nest import SHARE_GRAIN, compute_lanes, share, whole_first
 from .stage import I64, Scope, Vec, new_kernel, new_module
+from .subnormal import flushed
 from .table import UPDATES, Update
 
 TOGETHER = 2  # vectors side by side: an update is a long chain of steps
@@ -78,7 +79,7 @@ def build(symbol: str, rule: Update, dtype: int) -> ir.Module:
         other = _number(one, word(k, STEP), 0)
         unequal = b.zext(b.fcmp_unordered("!=", other.value, first.value), I64)
         b.store(b.or_(b.load(differ), unequal), differ)
-    with b.if_else(b.icmp_signed("==", b.load(differ), I64(0))) as (together, apart):
+    with flushed(b), b.if_else(b.icmp_signed("==", b.load(differ), I64(0))) as (together, apart):
         with together:
             each = rule.rule(h, first)
             with one.loop(I64(0), count) as k:

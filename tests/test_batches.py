@@ -209,6 +209,44 @@ def test_what_another_program_reads_is_not_cut(many_strips):
             assert torch.allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+class Turned(nn.Module):
+    """Its convolution's workspace lies where an earlier row of the same chain has had something else."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.out = nn.Linear(6, 6, bias=False), nn.Linear(6, 3)
+        self.convolution = nn.Conv1d(2, 2, 3, padding=1)
+
+    def forward(self, x):
+        turned = x.softmax(-1).tanh().view(-1, 2, 3).transpose(1, 2).reshape(-1, 6)
+        hidden = self.layer(turned)
+        centred = hidden - hidden.mean(0)
+        return self.out(self.convolution(centred.view(-1, 2, 3)).reshape(-1, 6)), turned
+
+
+def test_a_workspace_whose_memory_was_used_before_stays_whole(many_strips):
+    torch.manual_seed(0)
+    model = Turned()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.0)
+
+    def step(x):
+        optimizer.zero_grad()
+        out, turned = model(x)
+        loss = F.mse_loss(out, x[:, :3]) + turned.square().mean() * 0.1
+        loss.backward()
+        optimizer.step()
+        return loss, turned.detach()
+
+    compiled = torch.compile(step, fullgraph=True)
+    for _ in range(4):
+        x = torch.randn(128, 6)
+        loss = compiled(x)[0].item()
+        found = [p.grad.clone() for p in model.parameters()]
+        assert loss == pytest.approx(step(x)[0].item(), rel=1e-6)
+        for p, g in zip(model.parameters(), found, strict=True):
+            assert torch.allclose(p.grad, g, rtol=1e-4, atol=1e-7)
+
+
 def _random_network(r):
     """Layers over images or sequences, and the shape of their input."""
     batch = r.choice([32, 48, 64])

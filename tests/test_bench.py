@@ -7,6 +7,7 @@ import sys
 import pytest
 from bench_files import FOLDER, load
 
+import jitgrad
 from jitgrad.cli import main
 from jitgrad.cli.bench import SECTIONS, folder
 
@@ -177,6 +178,28 @@ def test_sections_in_children_have_the_rounds_that_are_asked_for(monkeypatch, na
     assert found
     assert {len(c.values) for c in found if not c.case.startswith("size")} == {rounds}
     assert all(len(c.values) == 1 for c in found if c.case.startswith("size"))
+
+
+def test_lenets_batches_of_the_published_protocol_grow_with_the_threads(monkeypatch):
+    chains, threads = load("chains"), jitgrad.get_num_threads()
+    monkeypatch.setattr(chains, "_matexp", lambda torch, steps: 1.0)
+    monkeypatch.setattr(chains, "_lenet", lambda torch, samples, batch: 1.0)
+    try:
+        for n in (1, 2):
+            found = list(chains.measured(["jitgrad", str(n), "0"]))
+            assert {c.note for c in found} == {"", f"batches of {9 * n}"}
+    finally:
+        jitgrad.set_num_threads(threads)
+
+
+def test_start_and_chains_show_the_best_and_the_middle_round():
+    found = [cell([1.0, 3.0, 2.0], "a"), cell([5.0], "b", case="W3")]
+    for name in ("startup", "chains"):
+        shown = load(name).markdown(found)
+        assert "|  | a | b |" in shown
+        assert "| W2 | 1 s | - |" in shown
+        assert shown.endswith("|  | a |\n| --- | --- |\n| W2 | 2 s |")
+        assert "middle" not in load(name).markdown(found[1:])
 
 
 def test_other_losses_are_other_work():

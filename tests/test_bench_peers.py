@@ -1,8 +1,10 @@
 """Peers of the benchmark suite: the same work in every library, and what is said of those that cannot."""
 
 import importlib.util
+import subprocess
 import sys
 
+import numpy as np
 import pytest
 from bench_files import load
 
@@ -18,11 +20,17 @@ def ours(name, count):
     built = workloads.workload(name, jitgrad)
     for _ in range(count):
         loss = built.step(*built.data)
-    return pytest.approx(loss.item(), rel=2e-4)
+    # norms over four values make differences of rounding large
+    return pytest.approx(loss.item(), rel=measure.TOLERANCE if name == "W10" else 2e-4)
 
 
 def after(kind, name, count):
     return workers.number(workers.KINDS[kind](1).begin(name)(count))
+
+
+def few(name):
+    """Steps after which losses are still alike."""
+    return min(3, models.MODELS[name].warm_up) if name in models.MODELS else 3
 
 
 # the same work --------------------------------------------------------------------------------------
@@ -32,15 +40,14 @@ def after(kind, name, count):
 def test_numpy_by_hand_does_the_same_work(name):
     if name == "W9":
         pytest.importorskip("scipy", reason="NumPy has no erf")
-    steps = min(3, models.MODELS[name].warm_up) if name in models.MODELS else 3
-    assert after("numpy", name, steps) == ours(name, steps)
+    assert after("numpy", name, few(name)) == ours(name, few(name))
 
 
 @pytest.mark.parametrize(
-    "name", ["W1", "W3", "W7", *(pytest.param(name, marks=pytest.mark.slow) for name in ("W6", "W9"))]
+    "name", ["W1", "W3", "W7", *(pytest.param(name, marks=pytest.mark.slow) for name in ("W6", "W9", "W10"))]
 )
 def test_numba_loops_do_the_same_work(name):
-    assert after("numba", name, 3) == ours(name, 3)
+    assert after("numba", name, few(name)) == ours(name, few(name))
 
 
 @pytest.mark.parametrize("kind", ["numpy", "numba"])
@@ -52,7 +59,7 @@ def test_the_chain_of_scalars_ends_at_the_same_number(kind):
 def test_other_libraries_do_the_same_work(peer):
     pytest.importorskip(peer)
     kind = workers.KINDS[peer](1)
-    for name in ("W1", "W3", "W6", "W7", "W9"):
+    for name in ("W1", "W3", "W6", "W7", "W9", "W10"):
         try:
             advance = kind.begin(name)
         except workers.Skip:
@@ -65,6 +72,33 @@ def test_other_libraries_do_the_same_work(peer):
 def test_models_in_jax_begin_with_the_same_loss(name):
     pytest.importorskip("jax")
     assert after("jax", name, 1) == ours(name, 1)
+
+
+@pytest.mark.parametrize(("size", "stride", "edge"), [(3, 1, 0), (3, 2, 1), (5, 1, 2), (1, 2, 0)])
+@pytest.mark.parametrize("axis", [1, 2])
+def test_the_way_back_from_windows_is_their_transpose(size, stride, edge, axis):
+    module, rng = load("windows"), np.random.default_rng(0)
+    x = rng.standard_normal((2, 6, 7, 6)).astype(np.float32)
+    seen = module.windows(x, size, stride, edge, axis=axis)
+    weights = rng.standard_normal(seen.shape).astype(np.float32)
+    back = module.gather(weights, x.shape, stride, edge, axis)
+    assert back.shape == x.shape
+    assert (back * x).sum() == pytest.approx((seen * weights).sum(), rel=1e-4, abs=1e-3)
+
+
+def test_what_recurses_far_has_a_stack_for_it():
+    peers, limit = load("tape_peers"), sys.getrecursionlimit()
+
+    def depth(n):
+        return 1 + depth(n - 1) if n else 0
+
+    def fails():
+        raise ValueError("said")
+
+    assert peers.deep(lambda: depth(50_000)) == 50_000
+    with pytest.raises(ValueError, match="said"):
+        peers.deep(fails)
+    assert sys.getrecursionlimit() == limit
 
 
 @pytest.mark.parametrize("shape", ["chain", "tree"])
@@ -92,7 +126,8 @@ def test_every_library_says_which_workloads_it_lacks():
     for peer in workers.OTHERS:
         lacking = {name: peers.lacks(peer, name) for name in workloads.WORKLOADS}
         assert not lacking["W1"]
-        assert lacking["W10"]
+        assert lacking["adds"]
+    assert peers.lacks("sklearn", "W10") == "it knows multilayer perceptrons only"
     assert peers.lacks("mygrad", "W9") == "it has no erf"
 
 
@@ -107,6 +142,34 @@ def test_a_workload_that_a_peer_lacks_is_a_note():
     result = measure.measure("W3", [Process()], 1)
     assert result.skipped == {"micrograd-1": "it knows scalars only"}
     assert not result.rounds
+
+
+ANSWERS = """
+import json, sys, time
+print(json.dumps({"version": "1"}), flush=True)
+for line in sys.stdin:
+    time.sleep(60 if line.strip() == "slow" else 0)
+    print(json.dumps({"loss": 1.0}), flush=True)
+"""
+
+
+def test_a_peer_that_compiles_for_too_long_is_a_note_and_goes_on(monkeypatch):
+    class Process(measure.Process):
+        def _begin(self):
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+            self.process = subprocess.Popen([sys.executable, "-c", ANSWERS], **pipes)
+            self.hello = self._read()
+
+    process = Process(measure.Peer("a peer", "tinygrad"), sys.executable)
+    try:
+        assert process.ask("fast") == {"loss": 1.0}
+        monkeypatch.setattr(measure, "FIRST_STEPS", 0.2)
+        assert process.ask("slow") == {"skip": "compiling and the first steps took more than 0.2 s"}
+        monkeypatch.undo()
+        assert process.ask("fast") == {"loss": 1.0}
+        assert process.hello == {"version": "1"}
+    finally:
+        process.stop()
 
 
 def test_different_losses_are_shown_but_not_compared():

@@ -163,7 +163,8 @@ class _Cutter:
             return link
         self.rows = list(self.rows)
         for part in link.cut.writes:
-            move_result(self.rows, k, self.facts, part.view.place)
+            if part.view != link.cut.space:  # `whole` names workspaces by where they are
+                move_result(self.rows, k, self.facts, part.view.place)
         link = self._link(self.rows[k], batch)
         fits = link is not None and touched.admits(link.cut) and not _conflicts(link.row, others)
         return link if fits else None
