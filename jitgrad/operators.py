@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 
 from ._tensor import NUMBERS, Tensor, wrap
-from .dispatch import CONTEXT, call_words, demand, result_type
+from .dispatch import CONTEXT, call, demand, promoted, result_type
 from .dtypes import category, dtype, number_category
 from .engine import layout
 from .engine.entry import entries
 from .kernels import BY_NAME
 from .kernels.abi import FLOAT32
 from .kernels.table import Op
+from .store import store
 
 
 def number_tensor(value: Any, kind: dtype) -> Tensor:
@@ -27,14 +28,15 @@ def number_tensor(value: Any, kind: dtype) -> Tensor:
 
 def mixed_binary(op: Op, a: Any, b: Any, into: int) -> int:
     """A binary operation that the fast way refused, with at most one Python number among its operands."""
-    if isinstance(a, Tensor) and isinstance(b, Tensor):
-        # `b` may be a NumPy array's tensor, for which nothing has been tried yet
-        return call_words(op, (a, b), None, into)
-    tensor, number = (a, b) if isinstance(a, Tensor) else (b, a)
-    above = number_category(number) > category(tensor.dtype)
-    number = number_tensor(number, result_type((number,)) if above else tensor.dtype)
-    operands = (tensor, number) if tensor is a else (number, tensor)
-    return call_words(op, operands, None, into)
+    operands = a, b  # `b` may be a NumPy array's tensor, for which nothing has been tried yet
+    if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
+        tensor, number = (a, b) if isinstance(a, Tensor) else (b, a)
+        above = number_category(number) > category(tensor.dtype)
+        number = number_tensor(number, result_type((number,)) if above else tensor.dtype)
+        operands = (tensor, number) if tensor is a else (number, tensor)
+    # integers that are divided, say: the engine would refuse them again
+    known = all(store.slots[x._slot * layout.SLOT_WORDS + layout.S_DTYPE] in op.dtypes for x in operands)
+    return call(op, operands if known else promoted(op, operands, into), (), into)
 
 
 def as_operand(value: Any, op: str) -> Any:

@@ -22,6 +22,8 @@ from .engine.layout import (
 SCRATCH_WORDS = 1 << 16
 FIRST_SLOTS = 1 << 12
 _FIELDS = {name: at // 8 for name, (_, at, *_) in context_dtype.fields.items()}  # type: ignore[union-attr]
+_STORAGE_FIELDS = {name: at // 8 for name, (_, at, *_) in storage_dtype.fields.items()}  # type: ignore[union-attr]
+_STORAGE_WORDS = len(_STORAGE_FIELDS)
 FIRST_TAPE_WORDS = 1 << 16
 RESERVED_SLOTS = 1 << 20  # entries for which there is address space; beyond them the tables move
 RESERVED_TAPE_WORDS = 1 << 25
@@ -46,6 +48,7 @@ class Store:
         self.context: int = self._context.ctypes.data
         self._slots = np.zeros(slots, slot_dtype)
         self._storages = np.zeros(slots, storage_dtype)
+        self._storage_words = memoryview(self._storages.view(np.int64))
         self._tape = np.zeros(tape_words, np.int64)
         self.slots: memoryview = memoryview(self._slots.view(np.int64))
         self._scratch = np.zeros(SCRATCH_WORDS, np.int64)
@@ -121,6 +124,10 @@ class Store:
         """The storage table as a structured array."""
         return self._storages
 
+    def storage_word(self, storage: int, name: str) -> int:
+        """A field of a storage; quicker than `storage_table`."""
+        return self._storage_words[storage * _STORAGE_WORDS + _STORAGE_FIELDS[name]]
+
     @property
     def tape(self) -> np.ndarray:
         """The words of the tape in use."""
@@ -140,7 +147,7 @@ class Store:
             longer = np.zeros(2 * count, storage_dtype)
             words = len(self._storages) * storage_dtype.itemsize // 8
             entries.move_storages(self.context, longer.ctypes.data, words)
-            self._storages = longer
+            self._storages, self._storage_words = longer, memoryview(longer.view(np.int64))
         entries.add_storages(self.context, count)
 
     def grow_tape(self, words: int) -> None:

@@ -42,6 +42,7 @@ MOST_TAPS = 256  # larger kernels go through columns
 FEW_POSITIONS = 6  # up to so many, columns lie with positions as rows: products are dot products then
 KEPT_ELEMENTS = 1 << 22
 GRAIN = 64  # elements to which regions of the workspace are rounded
+LINE = 16  # elements that fill a cache line, or two
 
 
 class Layout(NamedTuple):
@@ -101,7 +102,10 @@ def layout(
         *(batch, channels, *size, filters, *out, *kernel, *stride, *padding, *dilation, groups),
         *(int(beside), vectors, blocks, *padded, int(kept), int(turned), first),
     )
-    return Layout(words, first + second)
+    # strips of the images have their part of it each, from a cache line on
+    images = max(batch, 1)
+    each = -(-(first + second + GRAIN * blocks * vectors) // (images * LINE)) * LINE
+    return Layout(words, each * images)
 
 
 def _three(values: Sequence[int], missing: int) -> tuple[int, ...]:
@@ -142,8 +146,15 @@ def workspace_of(words: Sequence[int], dtype: int) -> int:
 
 
 def images_together(words: Sequence[int], dtype: int) -> int:
-    """Images that should stay together: those of a vector, or of two where there are many."""
+    """Images that should stay together: those of a vector, or of two where there are many, as evenly as they go.
+
+    All of them where the last ones, being few, would go another way.
+    """
     if not words[PLACE["lanes"]]:
         return 1
-    lanes = host().lanes(abi.ITEM_SIZES[dtype])
-    return lanes * (2 if words[PLACE["batch"]] >= 4 * lanes else 1)
+    lanes, batch = host().lanes(abi.ITEM_SIZES[dtype]), int(words[PLACE["batch"]])
+    strips = -(-batch // (2 * lanes if batch >= 4 * lanes else lanes))
+    together = -(-batch // strips)
+    sizes = {together, batch % together} - {0}
+    alike = all(_again(tuple(words), dtype, n).words[PLACE["lanes"]] for n in sizes)
+    return together if alike else batch

@@ -132,12 +132,27 @@ elementwise(
     reference=np.remainder,
     samples={"b": NONZERO},
 )
+
+
+def _rest(a, b):
+    """What a division of integers towards zero leaves."""
+    left = a - quotient(a, b) * b  # this has the divisor's sign
+    return where((left != 0) & ((left < 0) ^ (a < 0)), left - b, left)
+
+
 elementwise(
     "fmod",
     lambda a, b: a - trunc(a / b) * b,
     a=identity,
     b=lambda a, b, g: -g * trunc(a / b),
     dtypes=FLOATS,
+    reference=np.fmod,
+    samples={"b": NONZERO},
+)
+elementwise(
+    "int_fmod",
+    lambda a, b: _rest(a, b),
+    dtypes=INTEGERS,
     reference=np.fmod,
     samples={"b": NONZERO},
 )

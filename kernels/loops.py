@@ -10,14 +10,14 @@ from llvmlite import ir
 
 from . import abi
 from .host import host
-from .nest import SHARE_GRAIN, Nest, compute_lanes, share, spread
+from .nest import SHARE_GRAIN, Nest, compute_lanes, instructions, share, spread, whole_first_if_long
 from .stage import I64, Scope, Vec, new_kernel, new_module
 from .subnormal import flushed
 
 Formula = Callable[..., Any]
-# instructions of a loop up to which its formula is written once more for a single element: that of tanh is among
+# instructions up to which a formula is written once more for a single element: those of tanh and sigmoid are among
 # them; longer ones take their time anyway, and would take longer to compile
-SHORT_FORMULA = 72
+SHORT_FORMULA = 36
 
 
 def build_map(
@@ -68,10 +68,9 @@ def _flat(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
     head, many = b.block, b.append_basic_block("many")
     single, after = b.append_basic_block("single"), b.append_basic_block("after")
     b.position_at_end(many)
-    before = _length(b)
     begin, end = share(nest.scope, nest.numel, part, parts, SHARE_GRAIN)
     body.contiguous(begin, end)
-    short = _length(b) - before <= SHORT_FORMULA
+    short = body.length <= SHORT_FORMULA
     b.branch(after)
     b.position_at_end(single)
     if short:
@@ -81,11 +80,6 @@ def _flat(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
     one = b.and_(b.icmp_signed("==", nest.numel, I64(1)), b.icmp_signed("==", parts, I64(1)))
     b.cbranch(one if short else ir.Constant(one.type, 0), single, many)
     b.position_at_end(after)
-
-
-def _length(b: ir.IRBuilder) -> int:
-    """Instructions written so far."""
-    return sum(len(block.instructions) for block in b.function.blocks)
 
 
 def _rows(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
@@ -131,7 +125,7 @@ def flat_body(
 ) -> None:
     """Write the loop over elements ``begin .. end`` of contiguous streams, the outputs first.
 
-    `over` is how the elements are visited: `spread` or `whole_first`.
+    `over` is how the elements are visited: `spread`, `whole_first` or `whole_first_if_long`.
     """
 
     def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
@@ -149,9 +143,16 @@ class _Body:
     def __init__(self, nest: Nest, formula: Formula, outputs: int, scalars: list[Vec], lanes: int) -> None:
         self.nest, self.formula, self.outputs = nest, formula, outputs
         self.scalars, self.lanes = scalars, lanes
+        self.length = 0  # instructions of the formula, once it has been written
 
     def _apply(self, scope: Scope, loads: list[Vec]) -> list[Vec]:
         return _apply(scope, self.formula, loads, self.scalars, self.nest.dtypes)
+
+    def _measured(self, *values: Vec) -> Any:
+        before = instructions(self.nest.b)
+        result = self.formula(*values)
+        self.length = instructions(self.nest.b) - before
+        return result
 
     def _streams(self, offsets: list[ir.Value]) -> list[ir.Value]:
         n = self.nest
@@ -163,12 +164,13 @@ class _Body:
             nest.b,
             nest.pointers,
             nest.dtypes,
-            self.formula,
+            self._measured,
             self.outputs,
             self.lanes,
             begin,
             end,
             self.scalars,
+            whole_first_if_long,
         )
 
     def single(self) -> None:

@@ -258,7 +258,7 @@ def outlined(
 def lookup(name: str, words: Sequence[int], index: Vec) -> Vec:
     """``words[index]`` for int64 lanes; the table becomes a constant of the module."""
     scope, b = index.scope, index.scope.b
-    table = b.module.globals.get(name) or _constant_table(b.module, name, words)
+    table = constant_table(b.module, name, I64, words)
     start = b.gep(table, [I64(0), I64(0)])
     if scope.lanes == 1:
         return Vec(scope, b.load(b.gep(start, [index.value])), abi.INT64)
@@ -272,10 +272,40 @@ def lookup(name: str, words: Sequence[int], index: Vec) -> Vec:
     return Vec(scope, scope.call(name, kind, args), abi.INT64)
 
 
-def _constant_table(module: ir.Module, name: str, words: Sequence[int]) -> ir.GlobalVariable:
-    kind = ir.ArrayType(I64, len(words))
-    table = ir.GlobalVariable(module, kind, name)
-    table.linkage = "internal"
-    table.global_constant = True
-    table.initializer = ir.Constant(kind, list(words))
+def constant_table(module: ir.Module, name: str, item: ir.Type, values: Sequence[float]) -> ir.GlobalVariable:
+    """The constant array `name` of a module, written once."""
+    table = module.globals.get(name)
+    if table is None:
+        kind = ir.ArrayType(item, len(values))
+        table = ir.GlobalVariable(module, kind, name)
+        table.linkage = "internal"
+        table.global_constant = True
+        table.initializer = ir.Constant(kind, list(values))
     return table
+
+
+def in_parts(x: Vec, sizes: Sequence[int], function: Callable[[Vec], Vec]) -> Vec:
+    """``function(x)`` for a function of vectors with `sizes` lanes only, the largest last.
+
+    Longer vectors are cut into halves; shorter ones are repeated to fill the next size.
+    """
+    lanes, scope = x.scope.lanes, x.scope
+    if lanes in sizes:
+        return function(x)
+    if lanes > sizes[-1]:
+        halves = [in_parts(_lanes_of(x, start, lanes // 2), sizes, function) for start in (0, lanes // 2)]
+        return Vec(scope, _shuffled(scope, *halves, range(lanes)), x.dtype)
+    wide = Scope(scope.b, next(s for s in sizes if s > lanes))
+    if lanes == 1:
+        one = function(wide.splat(x.value, x.dtype))
+        return Vec(scope, scope.b.extract_element(one.value, I32(0)), x.dtype)
+    order = [k % lanes for k in range(wide.lanes)]
+    return _lanes_of(function(Vec(wide, _shuffled(scope, x, x, order), x.dtype)), 0, lanes)
+
+
+def _lanes_of(x: Vec, start: int, count: int) -> Vec:
+    return Vec(Scope(x.scope.b, count), _shuffled(x.scope, x, x, range(start, start + count)), x.dtype)
+
+
+def _shuffled(scope: Scope, a: Vec, b: Vec, order: Sequence[int]) -> ir.Value:
+    return scope.b.shuffle_vector(a.value, b.value, ir.Constant(ir.VectorType(I32, len(order)), list(order)))

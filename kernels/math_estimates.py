@@ -15,42 +15,22 @@ from llvmlite import ir
 from . import abi
 from .host import host
 from .math_basic import sqrt
-from .math_core import at_most, fma
-from .stage import I32, Scope, Vec
+from .math_core import at_most, fma, in_parts
+from .stage import Vec
 
 LANES = (4, 8, 16)  # of the instructions that estimate
 LARGEST = 3.4028234663852886e38  # finite float32: the estimates of infinity would make nan
 
 
 def _estimate(name: str, x: Vec) -> Vec:
-    lanes = x.scope.lanes
-    if lanes in LANES:
-        kind = x.value.type
+    def of_register(x: Vec) -> Vec:
+        lanes, kind = x.scope.lanes, x.value.type
         everywhere = ir.Constant(ir.IntType(max(8, lanes)), -1)
         function = f"llvm.x86.avx512.{name}14.ps.{32 * lanes}"
-        return Vec(
-            x.scope, x.scope.call(function, kind, [x.value, ir.Constant(kind, None), everywhere]), x.dtype
-        )
-    if lanes > LANES[-1]:
-        halves = [_estimate(name, _lanes_of(x, start, lanes // 2)) for start in (0, lanes // 2)]
-        return Vec(x.scope, _shuffled(x.scope, *halves, range(lanes)), x.dtype)
-    wide = Scope(x.scope.b, LANES[0])
-    if lanes == 1:
-        return Vec(
-            x.scope,
-            x.scope.b.extract_element(_estimate(name, wide.splat(x.value, x.dtype)).value, I32(0)),
-            x.dtype,
-        )
-    order = [k % lanes for k in range(LANES[0])]
-    return _lanes_of(_estimate(name, Vec(wide, _shuffled(x.scope, x, x, order), x.dtype)), 0, lanes)
+        args = [x.value, ir.Constant(kind, None), everywhere]
+        return Vec(x.scope, x.scope.call(function, kind, args), x.dtype)
 
-
-def _lanes_of(x: Vec, start: int, count: int) -> Vec:
-    return Vec(Scope(x.scope.b, count), _shuffled(x.scope, x, x, range(start, start + count)), x.dtype)
-
-
-def _shuffled(scope: Scope, a: Vec, b: Vec, order: Sequence[int]) -> ir.Value:
-    return scope.b.shuffle_vector(a.value, b.value, ir.Constant(ir.VectorType(I32, len(order)), list(order)))
+    return in_parts(x, LANES, of_register)
 
 
 def _has_estimates(x: Vec) -> bool:

@@ -12,12 +12,12 @@ from .math_core import (
     fast_two_sum,
     fma,
     give_sign,
-    is_double,
     magnitude,
     polynomial,
     power_of_two,
     scale,
 )
+from .math_estimates import rough_inverse
 from .math_exp import EXP_RANGE, LN2, exp, exp_minus_one, reduce_exponent
 from .math_log import log1p_excess
 
@@ -51,24 +51,7 @@ COSH = {
         2.7631817019789083e-07,
     ),
 }
-# (tanh(x) / x - 1) / x**2 in z = x**2 for |x| <= 0.8; error 2**-28.0
-TANH_FLOAT = (
-    -0.333333,
-    0.13332242,
-    -0.053853597,
-    0.021306526,
-    -0.007414171,
-    0.0015870408,
-)
-# the same for |x| <= 0.55 as a quotient of polynomials; error 2**-60.0
-TANH_DOUBLE = (
-    (-0.3333333333333333, -0.02050038642645169, -0.0001992483854378882),
-    (1.0, 0.4615011592793508, 0.023293446963385745, 0.00020660908096954778),
-)
 SQRT2_LESS_ONE = 0.41421356237309503
-TANH_SMALL = {abi.FLOAT32: 0.8, abi.FLOAT64: 0.55}
-# beyond these tanh is one
-TANH_RANGE = {abi.FLOAT32: 9.5, abi.FLOAT64: 19.5}
 
 
 def _halves(x: Vec) -> tuple[Vec, Vec, Vec, Vec, Vec]:
@@ -103,25 +86,6 @@ def cosh(x: Vec) -> Vec:
     return (fma(up, c + s, down * (1 + c - s)) + up) * factor
 
 
-def tanh(x: Vec) -> Vec:
-    """The hyperbolic tangent; largest errors 1.1 and 1.4 ulp."""
-    size = at_most(magnitude(x), TANH_RANGE[x.dtype])
-    z = size * size
-    n, r = reduce_exponent(size + size)
-    power = power_of_two(n)
-    # exp(2 * size) + 1, rounded once
-    e = fma(exp_minus_one(r), power, power + 1)
-    small = size < TANH_SMALL[x.dtype]
-    if is_double(x):
-        # both forms need a quotient: they share it
-        above, below = (polynomial(z, c) for c in TANH_DOUBLE)
-        quotient = small.select(size * z * above, -2) / small.select(below, e)
-        y = small.select(size, 1) + quotient
-    else:
-        y = small.select(fma(size * z, polynomial(z, TANH_FLOAT), size), 1 - 2 / e)
-    return give_sign(y, x)
-
-
 def exp_bounded(x: Vec) -> Vec:
     """``e**x`` for `x` so far from the ends of the range that nothing can overflow or underflow."""
     n, r = reduce_exponent(x)
@@ -144,10 +108,11 @@ def _sigmoid_corrected(x: Vec) -> Vec:
     z, z_low = scale(high, n), scale(low, n)
     total = z + 1
     total_low = (z - (total - 1)) + z_low
-    quotient = z / total
+    # the error of an estimate is computed with the others
+    inverse = rough_inverse(total)
+    quotient = z * inverse
     error = fma(-quotient, total_low, z_low) + fma(-quotient, total, z)
-    # 1 / total is 1 - quotient
-    quotient = fma(error, 1 - quotient, quotient)
+    quotient = fma(error, inverse, quotient)
     return (x < 0).select(quotient, 1 - quotient)
 
 

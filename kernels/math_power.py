@@ -93,10 +93,12 @@ def power(x: Number, y: Number) -> Vec:
 
 
 def nth_power(x: Vec, n: Vec) -> Vec:
-    """``x**n`` of scalars for a count `n`, by squaring; whatever is not a count below 2**31 goes to `power`.
+    """``x**n`` of a scalar for a count `n`, by squaring; vectors, and what is no count below 2**31, go to `power`.
 
     The relative error is at most n roundings: a few in ``1 - x**n``, where ``x**n`` soon is nothing.
     """
+    if x.scope.lanes > 1:
+        return power(x, n)
     s, kind = x.scope, x.scope.type(x.dtype)
     b, result = s.b, s.variable(kind)
     count = (n >= 0) & (n < 2.0**31) & (trunc(n) == n)

@@ -18,6 +18,8 @@ from .stage import F64, I64, Scope, Vec
 
 # a share of a split loop begins at a multiple of this many elements: no two threads write one cache line
 SHARE_GRAIN = 64
+# instructions of a masked loop from which on it is worth writing and compiling it once more without masks
+LONG_LOOP = 28
 
 
 class Nest:
@@ -179,19 +181,47 @@ def spread(
 ) -> None:
     """Call ``body(scope, i, mask)`` over ``begin <= i < end`` in vectors.
 
-    With AVX-512 every turn is masked, which costs nothing there and leaves no remainder. Elsewhere whole
+    With AVX-512 every turn is masked, which leaves no remainder and no second copy of the body. Elsewhere whole
     vectors come first, without a mask, and then single elements.
     """
-    wide, one = Scope(b, lanes), Scope(b, 1)
-    if host().vector_bytes == 64:
-        with wide.loop(begin, end, lanes) as i:
-            body(wide, i, wide.tail_mask(b.sub(end, i)))
-        return
-    whole = b.add(begin, b.and_(b.sub(end, begin), I64(-lanes)))
-    with wide.loop(begin, whole, lanes) as i:
-        body(wide, i, None)
-    with one.loop(whole, end) as i:
-        body(one, i, None)
+    if host().vector_bytes != 64:
+        return whole_first(b, lanes, begin, end, body)
+    wide = Scope(b, lanes)
+    with wide.loop(begin, end, lanes) as i:
+        body(wide, i, wide.tail_mask(b.sub(end, i)))
+
+
+def instructions(b: ir.IRBuilder) -> int:
+    """How many instructions the function being written has so far."""
+    return sum(len(block.instructions) for block in b.function.blocks)
+
+
+def whole_first_if_long(
+    b: ir.IRBuilder,
+    lanes: int,
+    begin: ir.Value,
+    end: ir.Value,
+    body: Callable[[Scope, ir.Value, ir.Value | None], None],
+) -> None:
+    """As `whole_first` for a long body; as `spread` for a short one, which waits for memory more than for masks."""
+    if host().vector_bytes != 64:
+        return whole_first(b, lanes, begin, end, body)
+    before, masked = b.block, b.append_basic_block("masked")
+    b.position_at_end(masked)
+    start = b.phi(I64)
+    written = instructions(b)
+    spread(b, lanes, start, end, body)
+    after = b.block
+    long = instructions(b) - written > LONG_LOOP
+    b.position_at_end(before)
+    if long:
+        whole, wide = b.add(begin, b.and_(b.sub(end, begin), I64(-lanes))), Scope(b, lanes)
+        with wide.loop(begin, whole, lanes) as i:
+            body(wide, i, None)
+        begin = whole
+    start.add_incoming(begin, b.block)
+    b.branch(masked)
+    b.position_at_end(after)
 
 
 def whole_first(
@@ -213,4 +243,8 @@ def whole_first(
         with wide.loop(begin, whole, count) as i:
             body(wide, i, None)
         begin = whole
-    spread(b, lanes, begin, end, body)
+    if host().vector_bytes == 64:
+        return spread(b, lanes, begin, end, body)
+    single = Scope(b, 1)
+    with single.loop(begin, end) as i:
+        body(single, i, None)

@@ -14,16 +14,14 @@ from llvmlite import ir
 
 from . import abi, gemm, vjps
 from .batch import samples_first
+from .column_sums import column_sums, column_sums_by_rows
 from .gemm_tiles import ACCUMULATE
-from .host import host
-from .nest import share, whole_first
+from .nest import share
 from .operands import Arrays, array_kernel
-from .stage import I64, Scope, Vec
+from .stage import I64
 from .table import LINEAR, MATMUL, array_op
 
 WRITE = 0
-CHAINS = 4  # sums side by side in a column sum
-VECTORS = 2  # of columns side by side there: each row is one way through memory
 
 
 class Matrix(NamedTuple):
@@ -89,6 +87,20 @@ class Products:
         for cell, value in ((fits, 1), (stride, 0), (expected, 0), (count, 1)):
             b.store(I64(value), cell)
         leading = self.last(k, 1)
+        with b.if_else(b.icmp_signed("==", leading, I64(1))) as (one_dimension, several):
+            with one_dimension:
+                b.store(arrays.size(k, 0), count)
+                b.store(arrays.stride(k, 0), stride)
+            with several:
+                self._fold(k, leading, (fits, stride, expected, count))
+        empty = b.icmp_signed("==", b.load(count), I64(0))
+        fits_bit = b.or_(empty, b.icmp_signed("!=", b.load(fits), I64(0)))
+        return fits_bit, b.load(stride), b.load(count)
+
+    def _fold(self, k: int, leading: ir.Value, cells: tuple[ir.Value, ...]) -> None:
+        """Fold the first `leading` dimensions of array `k` from the last of them on, see `rows`."""
+        b, arrays, one = self.b, self.arrays, self.arrays.scope
+        fits, stride, expected, count = cells
         with one.loop(I64(0), leading) as back:
             d = b.sub(b.sub(leading, I64(1)), back)
             size, step = arrays.size(k, d), arrays.stride(k, d)
@@ -102,9 +114,6 @@ class Products:
                         b.store(b.select(even, b.load(fits), I64(0)), fits)
                 b.store(b.mul(step, size), expected)
                 b.store(b.mul(b.load(count), size), count)
-        empty = b.icmp_signed("==", b.load(count), I64(0))
-        fits_bit = b.or_(empty, b.icmp_signed("!=", b.load(fits), I64(0)))
-        return fits_bit, b.load(stride), b.load(count)
 
     def row_matrix(self, k: int, stride: ir.Value) -> Matrix:
         """Array `k` as a matrix whose rows lie `stride` apart."""
@@ -180,7 +189,7 @@ def build_linear_backward(symbol: str, dtype: int) -> ir.Module:
             start = (arrays.address(4), arrays.stride(4, p.last(4, 1)))
             column_sums(p, 7, start, g_stride, rows, features, threads)
         with odd:
-            _column_sums_by_rows(p, rows, features, threads)
+            column_sums_by_rows(p, rows, features, threads)
     b.ret_void()
     return module
 
@@ -214,59 +223,6 @@ def _weight_gradient(p: Products, sizes, g_fits: ir.Value, g_stride: ir.Value, t
                 flags = b.select(b.icmp_signed("==", point, I64(0)), I64(WRITE), I64(ACCUMULATE))
                 matrices = (p.moved(g, g_offset).turned, p.moved(x, x_offset), gw)
                 p.multiply((features, depth, I64(1)), matrices, threads, flags=flags)
-
-
-def column_sums(
-    p: Products, k: int, start, g_stride: ir.Value, rows: ir.Value, features: ir.Value, threads
-) -> None:
-    """Sum the rows of a matrix into array `k`, several rows side by side and then together.
-
-    `start` is the matrix' address and the stride between its columns.
-    """
-    b, one, dtype = p.b, p.arrays.scope, p.dtype
-    address, column = start
-    source, target = one.pointer(address, dtype), p.arrays.pointer(k, dtype)
-    lanes = host().lanes(p.item)
-    begin, end = share(one, features, *threads, lanes)
-    whole = b.and_(rows, I64(-CHAINS))
-
-    def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
-        top = scope.at(source, b.mul(i, column))
-
-        def load(row: ir.Value) -> Vec:
-            place = scope.at(top, b.mul(row, g_stride))
-            if scope.lanes > 1 or mask is None:
-                return scope.load(place, dtype, mask)
-            return scope.load(place, dtype)
-
-        zero = scope.constant(dtype, 0.0)
-        with scope.carried(I64(0), whole, CHAINS, [zero] * CHAINS) as (row, sums, carry):
-            carry.next(*(s + load(b.add(row, I64(c))) for c, s in enumerate(sums)))
-        s, t, u, v = carry.final
-        with scope.carried(whole, rows, 1, [(s + t) + (u + v)]) as (row, (total,), carry):
-            carry.next(total + load(row))
-        scope.store(carry.final[0], scope.at(target, i), mask)
-
-    with b.if_else(b.icmp_signed("==", column, I64(1))) as (near, far):
-        with near:
-            whole_first(b, lanes, begin, end, body, VECTORS)
-        with far, one.loop(begin, end) as i:
-            body(one, i, None)
-
-
-def _column_sums_by_rows(p: Products, rows: ir.Value, features: ir.Value, threads) -> None:
-    b, arrays, one, dtype = p.b, p.arrays, p.arrays.scope, p.dtype
-    begin, end = share(one, features, *threads, 1)
-    source, target = arrays.pointer(4, dtype), arrays.pointer(7, dtype)
-    step = arrays.stride(4, p.last(4, 1))
-    for point, (offset,) in p.blocks((4,), rows, 1):
-        first = b.icmp_signed("==", point, I64(0))
-        with one.loop(begin, end) as i:
-            place = one.at(target, i)
-            value = one.load(one.at(source, b.add(offset, b.mul(i, step))), dtype)
-            zero = one.constant(dtype, 0.0)
-            before = Vec(one, b.select(first, zero.value, one.load(place, dtype).value), dtype)
-            one.store(before + value, place)
 
 
 # matrix products ------------------------------------------------------------------------------------

@@ -11,12 +11,13 @@ from llvmlite import ir
 
 from . import abi, gemm, recurrent_vjps
 from . import recurrent_layout as at
+from .column_sums import column_sums
 from .gemm_plan import plan
 from .gemm_transposed import build_copy
 from .host import host
 from .nest import share, spread
 from .operands import array_kernel
-from .products import Matrix, Products, column_sums
+from .products import Matrix, Products
 from .stage import I64, Scope
 from .table import array_op
 

@@ -30,10 +30,11 @@ from .math_core import fma
 from .math_erf import erf, erfc
 from .math_estimates import ratio, root
 from .math_exp import decay, decay_below, exp, exp2, expm1, expm1_below
-from .math_hyperbolic import cosh, sigmoid, sinh, softplus, tanh
+from .math_hyperbolic import cosh, sigmoid, sinh, softplus
 from .math_log import log, log1p, log2, log10
 from .math_normal import gelu_slope, normal_cdf
 from .math_power import nth_power, power
+from .math_tanh import tanh
 from .math_trig import cos, sin, tan
 
 __all__ = [

@@ -106,7 +106,8 @@ def history(build: Callable[[], Scene], compiled: str, between: Callable | None 
     """
     torch.manual_seed(7)
     scene = build()
-    step = torch.compile(scene.step, fullgraph=True)
+    # sums over a batch in pieces round otherwise
+    step = torch.compile(scene.step, fullgraph=True, options={"partial_sums": False})
     found = []
     for k, letter in enumerate(compiled):
         if between is not None:

@@ -9,6 +9,7 @@ from compile_cases import bits, random_state, state_of
 
 import jitgrad as torch
 from jitgrad import nn
+from jitgrad.program.drawn import random_states
 from jitgrad.program.rewrites import REWRITES, strip_sizes
 
 SEEDS = 120
@@ -16,6 +17,8 @@ SHAPES = [(4, 4), (4, 1), (1, 4), (4,), ()]
 
 UNARY = ["tanh", "sigmoid", "relu", "exp", "neg", "abs", "square", "sin", "softplus", "silu"]
 BINARY = ["add", "sub", "mul", "maximum", "minimum"]
+
+STATE = random.Random(5).getstate()
 
 
 def apply_unary(r, pool):
@@ -205,3 +208,26 @@ def test_random_program(seed):
     found = calls(seed, True, options)
     for k, (a, b) in enumerate(zip(expected, found, strict=True)):
         assert a == b, f"call {k}"
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [random.random, lambda: random.getrandbits(3), lambda: random.gauss(0, 1), lambda: random.shuffle([1, 2, 3]),
+     lambda: [random.getrandbits(32) for _ in range(624)], lambda: random.seed(4), lambda: random.setstate(STATE)],
+)  # fmt: skip
+@pytest.mark.parametrize("turn", range(2))
+def test_where_the_generator_of_python_stands(draw, turn):
+    """It is looked at in every recording, so without asking for all its numbers."""
+    random.seed(3)
+    for _ in range(turn):
+        random.gauss(0, 1)
+    source = random_states()[0][0]
+    before = source()
+    assert before == source() == told()
+    draw()
+    assert source() == told() != before
+
+
+def told():
+    _version, numbers, gauss = random.getstate()
+    return numbers[-1], numbers[1], gauss

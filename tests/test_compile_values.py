@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+import numpy as np
 import pytest
 from compile_cases import Scene, assert_same, batches, bits, small_model, training_step, warnings_of
 
@@ -158,6 +159,42 @@ def check_quietly(function, given):
     assert found == [bits(function(x)) for x in given]
     assert len(warned) == 1 and "shares memory" in warned[0]
     assert len(step.programs) == 1
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_argument_whose_array_other_tensors_show_too(first):
+    """Tensors that know nothing of one another show one array, or parts of it."""
+    array = np.arange(12, dtype=np.float32).reshape(4, 3)
+    shown = [torch.from_numpy(a) for a in (array, array, array[:2], array[2:])]
+    step = torch.compile(lambda x: (x * 2).sum(0), fullgraph=True)
+    for x in (shown[first], torch.zeros(4, 3), shown[1 - first], shown[2], torch.ones(2, 3), shown[3]):
+        for _ in range(3):
+            assert bits(step(x)) == bits((x * 2).sum(0))
+    assert len(step.programs) == 2
+
+
+def test_argument_whose_array_a_captured_tensor_shows_too():
+    array = np.arange(12, dtype=np.float32).reshape(4, 3)
+    data = torch.from_numpy(array)
+
+    def function(x):
+        return x - data.mean(0), data[1]
+
+    rows = [torch.from_numpy(a) for a in array]
+    check_quietly(function, (rows[0], rows[1], torch.ones(3), rows[2], torch.zeros(3), rows[1]))
+
+
+def test_arguments_that_show_one_array():
+    def function(a, b):
+        return a * b
+
+    array = np.arange(6, dtype=np.float32)
+    whole, again, first, last = (torch.from_numpy(a) for a in (array, array, array[:3], array[3:]))
+    pairs = [(whole, again), (first, last), (last, first), (torch.ones(6), torch.zeros(6)), (again, whole)]
+    step = torch.compile(function)
+    found, warned = warnings_of(lambda: [bits(step(*given)) for given in pairs])
+    assert found == [bits(function(*given)) for given in pairs]
+    assert len(warned) == 1 and "share memory" in warned[0]
 
 
 def test_argument_that_is_part_of_a_captured_tensor():

@@ -313,3 +313,21 @@ def test_a_nan_gradient_shows_in_the_parameter():
         p.grad = jg.tensor(np.array([np.nan, 0.5]))
         optimizer.step()
         assert np.isnan(p.tolist()).tolist() == [True, False], name
+
+
+@pytest.mark.parametrize("taken", [0, 1, 2, 6, 999, 123_456, 2**31 - 1, 2.0**40, 1.5])
+def test_adam_corrects_its_moments_for_any_number_of_steps(taken):
+    weight = jg.nn.Parameter(jg.full((3,), 2.0, dtype=jg.float64))
+    optimizer = jg.optim.Adam([weight], lr=0.1, betas=(0.9, 0.999))
+    weight.grad = jg.full((3,), 0.5, dtype=jg.float64)
+    optimizer.step()
+    state = optimizer.state[weight]
+    state["step"].fill_(taken)
+    weight.data.fill_(2.0)
+    state["exp_avg"].fill_(0.3)
+    state["exp_avg_sq"].fill_(0.04)
+    optimizer.step()
+    count = np.longdouble(taken) + 1
+    m, v = np.longdouble(0.9) * 0.3 + 0.1 * 0.5, np.longdouble(0.999) * 0.04 + 0.001 * 0.25
+    move = 0.1 * (m / (1 - 0.9**count)) / (np.sqrt(v / (1 - 0.999**count)) + 1e-8)
+    assert weight.detach().numpy() == pytest.approx(float(2 - move), rel=1e-12)

@@ -9,8 +9,11 @@ import pytest
 
 import jitgrad as torch
 from jitgrad import nn
-from jitgrad.program.program import REPLAYS
+from jitgrad.engine.layout import OWN, SPAN_BEGIN, SPAN_END, SPAN_STORAGE, SPAN_USE, USED, WRITTEN
+from jitgrad.kernels.abi import R_COUNT, R_KERNEL, R_LAYOUT
+from jitgrad.program.program import REPLAYS, RUNNING
 from jitgrad.program.rows import rows_of
+from jitgrad.program.survey import known
 
 
 def batch(size: int, number: int = 0):
@@ -41,7 +44,7 @@ def compiled(function):
 
 
 def is_rewritten(program) -> bool:
-    return not program._header[0]["recorded"]
+    return not program._tables.field("recorded")
 
 
 def test_rows_are_rewritten_after_some_replays_and_no_step_differs():
@@ -90,10 +93,10 @@ def test_rows_that_run_just_now_are_not_replaced():
     x = torch.ones(5)
     expected = step(x).item()
     program = step.programs[0]
-    program._header[0]["running"] = 1
+    program._header[RUNNING] = 1
     assert len(program.rows) and not is_rewritten(program)
     assert not program.ready([x])
-    program._header[0]["running"] = 0
+    program._header[RUNNING] = 0
     assert program.ready([x]) and is_rewritten(program)
     assert step(x).item() == expected
 
@@ -198,25 +201,42 @@ def programs():
     yield torch.compile(lambda x: lstm(x)[0].detach(), fullgraph=True), [torch.ones(4, 2, 3)]
 
 
-def test_a_survey_finds_what_the_rows_name():
+def test_what_is_known_of_kernels_finds_what_the_rows_name():
+    for function, arguments in programs():
+        function(*arguments)
+        for row in rows_of(function.programs[0].recording.log):
+            head = row.words[[R_KERNEL, R_LAYOUT, R_COUNT]].tolist()
+            place, _, step, count, first, last, bits = known._kinds[tuple(head)]
+            found = {place + k * step: first <= k < last or bool(bits >> k & 1) for k in range(count)}
+            expected = {v.place: False for v in row.reads} | {v.place: True for v in row.writes}
+            assert expected == {p: found[p] for p in expected}
+            assert not any(row.words[p] for p in found.keys() - expected.keys())
+
+
+def test_spans_say_how_the_rows_use_memory_from_outside():
     for function, arguments in programs():
         function(*arguments)
         program = function.programs[0]
-        survey = program._survey
-        expected: dict[int, tuple[int, bool]] = {}
-        for begin, row in zip(survey.edges, rows_of(survey.log), strict=False):
-            for views, writes in ((row.reads, False), (row.writes, True)):
-                for v in views:
-                    if v.numel:
-                        known = expected.get(begin + v.place, (0, False))[1]
-                        expected[begin + v.place] = v.address, known or writes
-        places, used = survey.places.tolist(), survey.used.tolist()
-        found = {
-            place: (address, written)
-            for place, address, written, is_used in zip(
-                places, survey.addresses.tolist(), survey.writes.tolist(), used, strict=True
-            )
-            if is_used
-        }
-        assert expected == {p: found[p] for p in expected}
-        assert all(p in expected or not survey.storages[places.index(p)] for p in found)
+        spans = program._tables.spans
+        rows = rows_of(program.recording.log)
+
+        def storages(views, spans=spans):
+            inside = [s for v in views if v.numel for s in spans if s[SPAN_BEGIN] <= v.address < s[SPAN_END]]
+            return {s[SPAN_STORAGE] for s in inside} - {OWN}
+
+        assert storages(v for r in rows for v in r.writes) == {
+            s[SPAN_STORAGE] for s in spans if s[SPAN_USE] & WRITTEN
+        } - {OWN}
+        used = {s[SPAN_STORAGE] for s in spans if s[SPAN_USE] & USED}
+        assert storages(v for r in rows for v in (*r.reads, *r.writes)) <= used
+        begin = program.recording.log_address
+        patched = {(k, (place - begin) // 8) for k, place, _ in program._tables.patches}
+        named = set()
+        for k, storage in enumerate(program._argument_storages):
+            at = 0
+            for row in rows:
+                for v in (*row.reads, *row.writes):
+                    if storages([v]) == {storage}:
+                        named.add((k, at + v.place))
+                at += len(row.words)
+        assert named == patched

@@ -92,6 +92,25 @@ def test_constants_are_filled_once():
     assert "program.copy" not in kernels(on)
 
 
+def test_constants_whose_memory_is_used_again_get_memory_of_their_own():
+    x = torch.tensor(0.5, requires_grad=True)
+
+    def chain():
+        x.grad = None
+        y = x
+        for k in range(20):
+            y = torch.tanh(y * (0.9 + 0.01 * k) + 0.1)
+        y.backward()
+        return y.detach()
+
+    value, gradient = chain().item(), x.grad.item()
+    for options in (ALL_OFF, ALL_OFF | {"constants": True}, {}):
+        step = torch.compile(chain, options=options)
+        assert [step().item() for _ in range(3)] == [value] * 3
+        assert x.grad.item() == gradient
+        assert ("program.copy" in kernels(step.program())) == (options is ALL_OFF)
+
+
 def test_counters_and_updates_are_one_row_each():
     *_, off = trained(classifier, ALL_OFF)
     *_, on = trained(classifier, ALL_OFF | {"counters": True, "optimizer": True})

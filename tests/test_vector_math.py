@@ -65,7 +65,7 @@ CASES = [
     Case("arctan", np.arctan, 1.3, 1.25, 2.2, -5.0, 5.0),
     Case("sinh", np.sinh, 1.5, 1.85, 2.4, -10.0, 10.0),
     Case("cosh", np.cosh, 1.5, 1.5, 2.2, -10.0, 10.0),
-    Case("tanh", np.tanh, 1.1, 1.4, 2.2, -3.0, 3.0),
+    Case("tanh", np.tanh, 1.0 if host().vector_bytes == 64 else 1.1, 1.4, 2.2, -3.0, 3.0),
     Case("sigmoid", _sigmoid, 1.0, 1.0, 2.4, -20.0, 20.0),
     Case("softplus", _softplus, 1.8, 1.7, 2.5, -10.0, 10.0),
 ]
@@ -134,7 +134,7 @@ def test_one_lane_computes_what_many_lanes_do(case: Case, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("lanes", [2, 8, 64])
-@pytest.mark.parametrize("name", ["exp", "sin", "log", "floor"])
+@pytest.mark.parametrize("name", ["exp", "sin", "log", "floor", "tanh"])
 def test_any_number_of_lanes(name: str, lanes: int) -> None:
     x = np.random.default_rng(5).uniform(0, 1e7, 200).astype(np.float32)
     function = getattr(vector_math, name)
@@ -149,8 +149,8 @@ def test_no_function_calls_a_library(name: str) -> None:
     for dtype in FLOATS:
         text = kernel_harness.assembly(function, *[dtype] * count)
         symbols = set(re.findall(r"\$([A-Za-z_]\w*)|call\w*\s+([A-Za-z_]\w*)", text))
-        # one function and one table are part of the kernel
-        own = ("reduce_huge_angle", "inverse_pi")
+        # one function and two tables are part of the kernels
+        own = ("reduce_huge_angle", "inverse_pi", "segments_of_tanh")
         assert not [s for pair in symbols for s in pair if s and not s.startswith(own)]
 
 

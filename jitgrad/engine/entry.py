@@ -65,9 +65,14 @@ GROUPS = {
         "complete",
         "end_recording",
         "give_blocks",
+        "make_program",
+        "outlived",
         "prepare",
+        "program_room",
         "replay",
+        "share_memory",
         "stop",
+        "take_recording",
         "use_records",
     ],
 }
@@ -95,10 +100,12 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
         growth,
         handles,
         hot,
+        making,
         pace,
         record,
         recording,
         replay,
+        sharing,
         team,
         together,
         turns,
@@ -107,8 +114,8 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
     )
     from .tables import CONTEXT
 
-    modules = (arrays, aside, backward, cotangents, create, exchange, growth, handles, hot, pace, record, recording,
-               replay, team, together, turns, update, views)  # fmt: skip
+    modules = (arrays, aside, backward, cotangents, create, exchange, growth, handles, hot, making, pace, record,
+               recording, replay, sharing, team, together, turns, update, views)  # fmt: skip
     found = {}
     for module in modules:
         for name, dispatcher in vars(module).items():

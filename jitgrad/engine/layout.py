@@ -70,6 +70,8 @@ INFERENCE = 256  # made under inference_mode
 SAVED_BY_MAKER = 512  # one of the counts in `saved` is the row's that made the slot
 DETACHED = 2048  # shares memory with another tensor whose history it does not follow
 ORPHAN = 1024  # its row has been told that nobody needs this output
+LISTED = 8192  # in a list of slots, while a program is made of a recording
+SETTLED = 16384  # an event of the recording has been seen that concerns it
 NOTED = 4096  # Python has written down something about the slot, which is gone when the flag is
 HOOKED = 1 << 16  # Python wants to see its cotangent on the way; more than any row has outputs
 
@@ -194,8 +196,40 @@ program_dtype = np.dtype(
         ("written_count", i8),
         ("recorded", i8),  # calls left, and one, until Python is asked to rewrite the records; 0 when it has
         ("running", i8),  # whether a call of it is under way, so that no other thread may begin one
+        # what is known from its making (see engine/making.py)
+        ("end", i8),  # of the tables
+        ("spans", i8),  # whose memory lay where, in order, SPAN_WORDS each
+        ("span_count", i8),
+        ("kept", i8),  # first byte and end of what was alive after the recording
+        ("kept_count", i8),
+        ("given", i8),  # the arguments' storages and addresses
+        ("before", i8),  # slots whose gradients are read before they are set, and these gradients
+        ("before_count", i8),
+        ("first_seen", i8),  # the word that says where the first write goes that others can see, or 0
+        ("reporting", i8),  # records that report, each with its word that says where
+        ("reporting_count", i8),
     ]
 )
+HEADER_WORDS = program_dtype.itemsize // 8
+SPAN_BEGIN, SPAN_END, SPAN_STORAGE, SPAN_USE = range(4)
+SPAN_WORDS = 4
+OWN = -1  # in place of a storage from outside: memory of the recording's
+USED, WRITTEN, SEEN = 1, 2, 4  # how a program uses a span, as bits; others see what is in it
+SPAN_ARGUMENT = 8  # times the number of the argument whose memory it is and one, in the same word
+
+# what is copied when a recording ends: how many of each, then the words of the log, the blocks and the events
+TAKEN_LOG, TAKEN_BLOCKS, TAKEN_EVENTS = range(3)
+TAKEN_HEAD = 3
+
+# what is known of records by kernel, layout and count, in an open hash table whose size is a power of two: where the
+# first array is named and its size, words from one to the next, how many there are, and which are written: those
+# from a first to before a last one, and others as bits
+KNOWN_MASK = 0
+FIRST_REPORTS, OTHER_REPORTS = 1, 3  # first byte and end of the memory in which rows report
+KNOWN_KINDS = 5
+KIND_KERNEL, KIND_LAYOUT, KIND_COUNT, KIND_PLACE, KIND_SIZE, KIND_STEP, KIND_ARRAYS = range(7)
+KIND_FIRST, KIND_LAST, KIND_MASK = range(7, 10)
+KIND_WORDS = 10
 SEGMENT_BEGIN, SEGMENT_END, SEGMENT_PARTS, SEGMENT_REPORT = range(4)  # the cell to look at in the end, or 0
 SEGMENT_WORDS = 4
 REPORT_LATE = 4  # word of a cell (see program/reports.py): what went before has changed what others see
@@ -268,6 +302,10 @@ INFERENCE_SAVED = -21  # an operand made under inference_mode would have to be k
 INFERENCE_IN_PLACE = -22  # a write into a tensor made under inference_mode, outside it
 BAD_CLASS = -18  # a class index out of range
 BAD_INDEX = -19  # an index out of range, after other rows have changed what can be seen; detail: the report
+NEED_KINDS = -23  # a record of a kind of which nothing is known
+LOST_MEMORY = -24  # a record uses memory that is neither the recording's nor anybody's any more
+SHARED_ARGUMENTS = -25  # arguments share memory
+ARGUMENT_GRADIENT = -26  # a recording sets the gradient of an argument
 COPY_OPERANDS = -16  # detail: operands, as bits, whose values the write would change while they are needed
 
 ENABLED, DISABLED, INFERENCE_MODE = 0, 1, 2

@@ -22,6 +22,7 @@ from .layout import (
     CHECK_CLASSES,
     CHECK_IGNORED,
     CHECK_WORDS,
+    EVENT_WORDS,
     EXTERNAL,
     G_ADDRESS,
     G_DTYPE,
@@ -54,6 +55,7 @@ from .layout import (
     SEGMENT_REPORT,
     SEGMENT_WORDS,
     SIZE_CLASSES,
+    TAKEN_HEAD,
 )
 from .memory import give_block, recording_here
 from .pointers import load_word, memcpy, store_word, thread_ident
@@ -87,9 +89,9 @@ def begin_recording(c, number, first_row):
 
 @entry
 def end_recording(c):
-    """Stop logging; the log, events and blocks stay to be read until the next recording."""
+    """Stop logging; the log, events and blocks stay until the next recording. Returns words to copy them to."""
     c.recording = 0
-    return 0
+    return TAKEN_HEAD + c.log_words + 2 * c.block_count + EVENT_WORDS * c.event_count
 
 
 @entry

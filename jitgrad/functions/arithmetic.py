@@ -34,7 +34,7 @@ _floor, _rfloor, _ifloor = binary("floor_divide")
 _rem, _rrem, _irem = binary("remainder")
 _pow, _rpow, _ipow = binary("pow")
 _int_pow, _int_rpow, _int_ipow = binary("int_pow")
-_fmod = BY_NAME["fmod"]
+_fmod, _int_fmod = BY_NAME["fmod"], BY_NAME["int_fmod"]
 _float_fmod = two_operands("fmod")
 
 
@@ -49,8 +49,7 @@ def _whole(*values: Any) -> bool:
 
 
 def _check_divisor(name: str, value: Any) -> None:
-    zero = bool((value == 0).any()) if isinstance(value, Tensor) else value == 0
-    if zero:
+    if not (value.all() if isinstance(value, Tensor) else value):
         raise RuntimeError(
             f'{name}: "ZeroDivisionError": integer division by zero; '
             "divide floating-point tensors, or mask the zeros first"
@@ -245,10 +244,7 @@ def fmod(input: Any, other: Any) -> Tensor:
     if not _whole(a, b):
         return wrap(call(_fmod, (a, b)))
     _check_divisor("fmod", b)
-    if not isinstance(other, Tensor):
-        other = other if other >= 0 else -other
-    # of magnitudes both remainders are the same
-    return (a.abs() % (b.abs() if b is other else other)) * a.sign()
+    return wrap(call(_int_fmod, (a, b)))
 
 
 def pow(input: Any, exponent: Any) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 from .._tensor import Tensor, method, wrap
 from ..dispatch import CONTEXT, call, demand
 from ..dtypes import (
+    DTYPES,
     bool_,
     check_device,
     dtype,
@@ -23,7 +24,8 @@ from ..engine.entry import entries
 from ..kernels import BY_NAME
 from ..kernels.abi import MAX_DIMS
 from ..operators import number_tensor
-from ._call import tensor_of
+from ._call import dtype_code, tensor_of
+from ._dims import shape_of
 from ._out import make_out
 
 __all__ = ["empty", "empty_like", "full", "full_like", "ones", "ones_like", "zeros", "zeros_like"]
@@ -138,7 +140,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
 
 
 def _like_dtype(name: str, input: Any, wanted: Any) -> dtype:
-    kind = tensor_of(input, name).dtype
+    kind = DTYPES[dtype_code(tensor_of(input, name))]
     return kind if wanted is None else to_dtype(wanted, name)
 
 
@@ -146,7 +148,7 @@ def _like(make: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     def run(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
             layout: Any = None, memory_format: Any = None) -> Tensor:  # fmt: skip
         kind = _like_dtype(name, input, dtype)
-        return finish(make(input.shape, kind), requires_grad, device)
+        return finish(make(shape_of(input), kind), requires_grad, device)
 
     run.__name__ = run.__qualname__ = name
     run.__doc__ = f"``{name.removesuffix('_like')}`` with the shape and dtype of `input`."

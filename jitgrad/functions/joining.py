@@ -8,9 +8,11 @@ from typing import Any, NoReturn
 from .._tensor import Tensor, wrap
 from ..dispatch import result_type
 from ..dtypes import DTYPES, int64
+from ..engine.layout import S_DIMS, S_DTYPE, S_SHAPE, SLOT_WORDS
 from ..kernels import BY_NAME
+from ..store import store
 from ._arrays import run_arrays
-from ._call import dtype_code, require_tensors, tensor_of
+from ._call import require_tensors, tensor_of
 from ._dims import dims_of, one_dim, shape_of, sizes
 from ._out import write_out
 from .conversion import cast
@@ -42,15 +44,19 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
     parts = list(tensors)
     if not parts:
         raise RuntimeError("cat: expected a non-empty list of Tensors")
+    words, codes, shapes = store.slots, set(), []
     for k, x in enumerate(parts):
         if not isinstance(x, Tensor):
             raise TypeError(f"cat: expected Tensor as element {k} in argument 0, but got {type(x).__name__}")
-    code = dtype_code(parts[0])
-    if any(dtype_code(x) != code for x in parts):
+        # as `dtype_code` and `shape_of` without calls of them: lists of small tensors are many tensors
+        at = x._slot * SLOT_WORDS
+        codes.add(words[at + S_DTYPE])
+        shapes.append(tuple(words[at + S_SHAPE : at + S_SHAPE + words[at + S_DIMS]]))
+    code = codes.pop()
+    if codes:
         kind = result_type(parts)
         parts = [cast(x, kind) for x in parts]
         code = kind.code
-    shapes = [shape_of(x) for x in parts]
     if (0,) in shapes:
         # an empty vector joins with anything, as it always did in PyTorch
         first = parts[0]
@@ -65,7 +71,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
     before, after = first_shape[:at], first_shape[at + 1 :]
     total = 0
     for shape in shapes:
-        if shape[:at] != before or shape[at + 1 :] != after:
+        if shape != first_shape and (shape[:at] != before or shape[at + 1 :] != after):
             _refuse_cat(shapes, at)
         total += shape[at]
     if len(parts) > MOST_OPERANDS:

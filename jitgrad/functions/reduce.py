@@ -367,7 +367,8 @@ def _argument(name: str, op: Op) -> Callable[..., Tensor]:
                     f"{name}: {name}(): Expected reduction dim to be specified for input.numel() == 0. "
                     "Specify the reduction dim with the 'dim' argument."
                 )
-            made = wrap(run_arrays(op, (flatten(x),), [(int64, ())], (0,))[0])
+            line = x if dims_of(x) == 1 else flatten(x)
+            made = wrap(run_arrays(op, (line,), [(int64, ())], (0,))[0])
             return _reshape(made, (1,) * dims_of(x), "reshape") if keepdim else made
         at = one_dim(dim, dims_of(x), name)
         refuse_empty(x, 1 << at, name)

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from .._tensor import Tensor, method, wrap
-from ..dtypes import dtype, int64
+from ..dtypes import DTYPES, dtype, int64
 from ..kernels import BY_NAME
 from ..kernels.table import Op
-from ._call import require_tensors
-from ._dims import one_dim
+from ._call import dtype_code, is_floating, require_tensors
+from ._dims import one_dim, shape_of
 from ._launch import run
 from .gathering import gather
 
@@ -44,16 +44,17 @@ def line_words(shape: Sequence[int], dim: int) -> tuple[int, int, int]:
 def _scan(op: Op, name: str, x: Tensor, dim: Any, kind: dtype | None) -> Tensor:
     if not isinstance(x, Tensor):
         raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(x).__name__}")
-    dim = one_dim(dim, x.ndim, name)
-    own = x.dtype
-    if kind is None and not own.is_floating_point:
-        kind = int64
-    if kind is not None and kind is not own:
+    shape = shape_of(x)
+    dim = one_dim(dim, len(shape), name)
+    own = DTYPES[dtype_code(x)]
+    if kind is None:
+        kind = own if is_floating(x) else int64
+    if kind is not own:
         x = x.to(kind)  # type: ignore[attr-defined]
-        if x.dtype.code not in op.dtypes:
+        own = DTYPES[dtype_code(x)]
+        if own.code not in op.dtypes:
             return _scan(op, name, x, dim, int64).to(kind)  # type: ignore[attr-defined]
-    x = x.contiguous()  # type: ignore[attr-defined]
-    return wrap(run(op, (x,), x.dtype, x.shape, line_words(x.shape, dim)))
+    return wrap(run(op, (x.contiguous(),), own, shape, line_words(shape, dim)))  # type: ignore[attr-defined]
 
 
 @method

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import operator
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -20,14 +19,13 @@ from ..engine.layout import (
 )
 from ..store import store
 from ..team import current
-from .differentiable import described, record_pullback
+from .differentiable import record_pullback
 from .epochs import repeat, run_epochs
 from .guards import Guards
 from .program import Program
 from .recording import Recording, Spoiled, clone_outside
 from .returned import Returned
 from .rewrites import OPTIONS
-from .surroundings import entry_gradients
 from .tree import LEAF, constants_in, flatten, unflatten
 from .world import World, compiles
 
@@ -228,7 +226,7 @@ class CompiledFunction:
                 return self._returned(program, results, leaves)
             assert results == OTHER_PROGRAM
         else:
-            return self.record(args, kwargs)[0]
+            return self._record(args, kwargs, key, leaves)[0]
         return self._function(*args, **kwargs)
 
     def _returned(self, program: Program, results: list[Tensor], arguments: list[Tensor]) -> Any:
@@ -256,7 +254,13 @@ class CompiledFunction:
         """Run the function once and record it; what it returned, and the program if there is one."""
         arguments: list[Tensor] = []
         key = flatten((args, kwargs), arguments)
-        guards = self._guards(constants_in(key))
+        return self._record(args, kwargs, key, arguments)
+
+    def _record(
+        self, args: tuple, kwargs: dict[str, Any], key: Any, arguments: list[Tensor]
+    ) -> tuple[Any, Program | None]:
+        """`record` for arguments that have been looked at."""
+        guards = self._guards(key)
         shared = guards.shared_memory(arguments)
         if shared is not None:
             return self._aside(shared, args, kwargs), None
@@ -276,14 +280,12 @@ class CompiledFunction:
             if recording.spoiled is not None:
                 raise recording.spoiled
             _check_left_behind(recording, rows, returned, lambda: guards.storages(arguments))
-            recording.check_moved(
-                {id(x) for x in arguments} | guards.tensor_ids(), {id(x) for x in returned.leaves}
-            )
+            if recording.has_moved:
+                known = {id(x) for x in arguments} | guards.tensor_ids()
+                recording.check_moved(known, {id(x) for x in returned.leaves})
             guards.settle(recording.made, recording.number)
             recording.made.clear()
-            gradients = entry_gradients(recording.events, recording.number)
-            results = [described(x) for x in returned.sources]
-            program = Program(recording, arguments, results, gradients, guards, self._options)
+            program = Program(recording, arguments, returned.sources, guards, self._options)
             if returned.graph:
                 program.pullback = record_pullback(program, recording, returned.graph, arguments)
         except Spoiled as reason:
@@ -300,19 +302,15 @@ class CompiledFunction:
         self._use(program)
         return self._returned(program, copies, arguments), program
 
-    def _guards(self, constants: list[Any]) -> Guards:
+    def _guards(self, key: Any) -> Guards:
         """What the function depends on: as another program has found, while nothing has changed since."""
         for program in self.programs[:1]:
-            known = program.guards.arguments
-            if (
-                len(known) == len(constants)
-                and all(map(operator.is_, known, constants))
-                and program.refresh()
-            ):
-                again = program.guards.renewed()
+            guards = program.guards
+            if (program.key == key or guards.arguments_are(constants_in(key))) and program.refresh():
+                again = guards.renewed()
                 if again is not None:
                     return again
-        return Guards(self._function, constants)
+        return Guards(self._function, constants_in(key))
 
     def _changed(self, key: Any) -> str:
         """What has changed since the last recording with arguments like these."""
@@ -360,12 +358,10 @@ def _check_left_behind(
     for last in (False, True):
         drop_freed_nodes()
         drop_old_notes()
-        expected = returned.handles()
-        gradients = store.slot_table[: store.field("slot_top")]["grad"]
-        for grad in gradients[gradients > 0].tolist():
-            expected[grad] = expected.get(grad, 0) + 1
         more_rows = not returned.graph and store.field("live_rows") > rows
-        if not (more_rows and recording.rows_left(reachable())) and not recording.escaped(expected):
+        if not (more_rows and recording.rows_left(reachable())) and not recording.outlived(
+            returned.handles()
+        ):
             return
         if not last:
             gc.collect()

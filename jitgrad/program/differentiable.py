@@ -147,9 +147,9 @@ def record_pullback(
         back.run(body)
         if back.spoiled is not None:
             raise back.spoiled
-        results = [described(g) for g in found if g is not None]
+        results = [g for g in found if g is not None]
         given = [*[x.detach() for x in arguments], *cotangents]
-        way_back = Program(back, given, results, {}, Guards(None, []), program.options, base=recording.number)
+        way_back = Program(back, given, results, Guards(None, []), program.options, base=recording.number)
     except BaseException as error:
         back.release()
         if isinstance(error, RuntimeError):
@@ -157,11 +157,6 @@ def record_pullback(
         raise
     way_back.depends_on = program
     return Pullback(list(graph), inputs, [g is not None for g in found], way_back)
-
-
-def described(x: Tensor) -> dict[str, Any]:
-    """Where a result lies and what it is like."""
-    return {"address": x.data_ptr(), "dtype": x.dtype.code, "shape": list(x.shape), "bytes": x.nbytes}
 
 
 def _tensor_of(slot: int) -> Tensor:

@@ -23,9 +23,35 @@ def random_states() -> list[tuple[Source, Any]]:
     return found
 
 
-def _python_state() -> Any:
-    _version, numbers, gauss = random.getstate()
-    return numbers[-1], numbers[0], gauss
+class _Python:
+    """Python's generator, which makes a tuple of all its numbers to describe itself: two are read in its memory.
+
+    These are its position and the second of its numbers, as the first is the same after every seed.
+    That is done where they are found in it, and where they are not the whole state is asked for.
+    """
+
+    def __init__(self) -> None:
+        self._generator: Any = None
+        self._words: Any = None  # its memory
+
+    def __call__(self) -> Any:
+        generator = random._inst  # type: ignore[attr-defined]
+        if generator is not self._generator:
+            self._generator, self._words = generator, _memory_of(generator)
+        if self._words is None:
+            _version, numbers, gauss = generator.getstate()
+            return numbers[-1], numbers[1], gauss
+        return self._words[0], self._words[2], generator.gauss_next
+
+
+def _memory_of(generator: random.Random) -> Any:
+    """The position and the numbers of a generator, if they lie behind the head of the object, else None."""
+    place, size = object.__basicsize__, ctypes.sizeof(ctypes.c_uint32) * (MT_WORDS + 1)
+    if sys.implementation.name != "cpython" or type(generator).__basicsize__ < place + size:
+        return None
+    words = (ctypes.c_uint32 * (MT_WORDS + 1)).from_address(id(generator) + place)
+    _version, numbers, _gauss = generator.getstate()
+    return words if (*words[1:], words[0]) == numbers else None
 
 
 class _Numpy:
@@ -67,4 +93,4 @@ def _told() -> Any:
     return repr(numbers), 0, left, gauss
 
 
-_numpy_state = _Numpy()
+_python_state, _numpy_state = _Python(), _Numpy()

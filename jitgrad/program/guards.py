@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import operator
 import types
+from array import array
 from collections.abc import Iterator
 from typing import Any
 
 from .._tensor import Tensor
 from ..autograd.notes import hook_keys
+from ..dispatch import CONTEXT
 from ..dtypes import get_default_dtype
-from ..engine.layout import S_GRAD, S_STORAGE, SLOT_WORDS
+from ..engine.entry import entries
+from ..engine.layout import S_STORAGE
 from ..functions import default_generator
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
@@ -111,6 +115,11 @@ class Guards:
         self._layouts: list[tuple[Tensor, tuple]] | None = None
         self._default: Any = None
 
+    def arguments_are(self, arguments: list[Any]) -> bool:
+        """Whether these are the arguments that are not tensors."""
+        known = self.arguments
+        return len(known) == len(arguments) and all(map(operator.is_, known, arguments))
+
     def renewed(self) -> Guards | None:
         """Guards for another recording now, when these hold; None when Python has to be looked at anew."""
         if self.world is None or self._layouts is None or self.world.has_lent:
@@ -149,17 +158,12 @@ class Guards:
 
     def shared_memory(self, arguments: list[Tensor]) -> str | None:
         """Why a recording with these arguments could not tell what it reads through them, or None."""
-        storages = {x._word(S_STORAGE) for x in arguments}
-        if len(storages) != len(arguments):
-            return "is called with tensors that share memory"
-        words = store.slots
-        for t in self._reachable():
-            at = t._slot * SLOT_WORDS
-            if words[at + S_STORAGE] in storages:
-                return _SHARED
-            if words[words[at + S_GRAD] * SLOT_WORDS + S_STORAGE] in storages:
-                return _SHARED
-        return None
+        given = array("q", [x._slot for x in arguments])
+        others = array("q", [t._slot for t in self._reachable()])
+        found = entries.share_memory(
+            CONTEXT, given.buffer_info()[0], len(given), others.buffer_info()[0], len(others)
+        )
+        return (None, "is called with tensors that share memory", _SHARED)[found]
 
     def storages(self, arguments: list[Tensor]) -> set[int]:
         """The storages of arguments and of the tensors that the function can reach by Python."""

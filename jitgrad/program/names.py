@@ -152,7 +152,7 @@ class _Outside:
         self._slots = _tensor_names(program)
         self._ranges: dict[tuple[int, int], str] = {}
         self._order: list[tuple[int, int]] = []
-        guarded = {int(line[G_SLOT]) for line in program._tables.named["guards"]}
+        guarded = {int(line[G_SLOT]) for line in program._tables.guards}
         for slot, name in self._slots.items():
             if slot in guarded:
                 self._name(_span(slot), name)
@@ -238,7 +238,7 @@ class _Own:
         from .surroundings import class_size
 
         def blocks_of(program: Program) -> list[tuple[int, int]]:
-            blocks: Any = program.recording.blocks.reshape(-1, 2).tolist()
+            blocks: Any = program.recording.blocks.tolist()
             blocks = [(a, a + class_size(k)) for a, k in blocks]
             return blocks + [(x.ctypes.data, x.ctypes.data + x.nbytes) for x in program._extra]
 
@@ -269,7 +269,7 @@ class _Own:
     def finals(self, program: Program, outside: _Outside) -> dict[Value, str]:
         """Names of the values that are left at the end: gradients and results."""
         finals: dict[Value, str] = {}
-        for leaf, grad, _own in program._tables.named["gradients"].tolist():
+        for leaf, grad, _own in program._tables.gradients.tolist():
             if grad:
                 finals[self._last(int(store.slot_table[grad]["address"]))] = f"{outside.name_of(leaf)}.grad"
         for k, result in enumerate(program.results):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 import threading
 from array import array
@@ -14,35 +15,34 @@ from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT
 from ..engine.entry import entries
 from ..engine.layout import (
-    ANY_MODE,
-    CHECK_WORDS,
-    EXTERNAL,
     G_SLOT,
     PATCH_ARGUMENT,
-    PATCH_WORDS,
-    S_STORAGE,
+    SEEN,
     SEGMENT_PARTS,
-    SEGMENT_WORDS,
-    SLOT_WORDS,
+    SPAN_BEGIN,
+    SPAN_END,
+    SPAN_USE,
 )
 from ..store import store
 from ..team import run
 from ..threads import get_num_threads
 from .guards import Guards
-from .recording import Recording, Spoiled
+from .recording import Recording
 from .reports import Reports
 from .rewrites import Facts, rewrite
 from .rewritten import Rewritten
 from .rows import Row, View, rows_of
 from .segments import ALONE
-from .surroundings import ADDRESS, BYTES, CLASS_BYTES, OWNER, REFS, SIZE_CLASS, Storages, class_size, storages
-from .survey import Survey
-from .tables import Tables, geometry, gradients_set
+from .surroundings import Storages, class_size
+from .tables import FIELDS, Tables
 
 if TYPE_CHECKING:
     from .profile import Profile
 
 
+RECORDED, RUNNING, SEGMENTS, STRUCTURE, TABLE = (
+    FIELDS[name] for name in ("recorded", "running", "segments", "structure", "table")
+)
 _rewriting = threading.RLock()
 REPLAYS = 2  # of the records as they are, before they are rewritten
 
@@ -62,17 +62,15 @@ class Program:
         self,
         recording: Recording,
         arguments: list[Tensor],
-        sources: list[dict[str, Any]],
-        entry_gradients: dict[int, int],
+        results: list[Tensor],
         guards: Guards,
         options: Mapping[str, bool] | None = None,
         base: int = 0,
     ) -> None:
         self.key: Any = None  # description of the arguments apart from their tensors
         self.form: Any = None  # description of what the function returned
-        self.outputs: list[
-            Any
-        ] = []  # per tensor returned: None, a tensor from outside, or number of an argument
+        # per tensor returned: None, a tensor from outside, or number of an argument
+        self.outputs: list[Any] = []
         self.single = self.plain = False  # one computed tensor is returned; all arguments are tensors
         self.pullback: Any = None  # the way back, when results have gradients
         self.depends_on: Any = None  # a program whose memory this one reads
@@ -81,37 +79,49 @@ class Program:
         self.guards = guards
         self.arity = len(arguments)
         self.shapes = [x.shape for x in arguments]
-        self.results = sources
-        self._tables = Tables()
-        self._header = self._tables.header
-        self.address: int = self._header.ctypes.data
-        self._arguments = [geometry(x) for x in arguments]
-        self._argument_storages = [store.slots[x._slot * SLOT_WORDS + S_STORAGE] for x in arguments]
         self._rewritten: Rewritten | None = None
-        self._survey = self._look(base)
-        self.mode = ANY_MODE if base else _mode()
-        self._make(arguments, entry_gradients)
+        self._tables = tables = Tables(recording, arguments, results, base)
+        self.address = tables.address
+        self._header = tables.words
+        self._header[RECORDED] = REPLAYS + 1
+        self._result_count = len(results)
+        self.reports = Reports(recording, tables.pairs("reporting"), tables.argument_like)
+        if self.reports.matter:
+            self._put_reports()
         if base:
             self.improve()
 
-    def _look(self, base: int) -> Survey:
-        """What the recorded rows touch."""
-        table = storages()
-        mine = table[np.flatnonzero(table[:, OWNER] == self.recording.number)]
-        # what is alive now is a result, a gradient of a leaf, or a value that the way back will read; arrays are
-        # the user's
-        live = mine[(mine[:, REFS] > 0) | (mine[:, SIZE_CLASS] == EXTERNAL)]
-        self._kept = [(a, a + n) for a, n in live[:, [ADDRESS, BYTES]].tolist()]
-        blocks = self.recording.blocks
-        arrays = mine[mine[:, SIZE_CLASS] == EXTERNAL]  # others lie in the blocks
-        begins = np.concatenate([blocks[:, 0], arrays[:, ADDRESS]])
-        sizes = np.concatenate([CLASS_BYTES[blocks[:, 1]], arrays[:, BYTES]])
-        self._finder = Storages(self.recording.number, base, (begins, sizes))
-        survey = Survey(self.recording.log, self._finder)
-        self.reports = Reports(survey, self._arguments)
-        if not base and not survey.all_known():
-            raise Spoiled("lets go of a tensor from outside that it uses", None, False)
-        return survey
+    def _put_reports(self) -> None:
+        """Class indices among the arguments are checked before anything runs, others when their row has run."""
+        tables, base = self._tables, self.recording.log_address
+        tables.put("checks", "check_count", self.checks)
+        words, seen = self.recording.log_words, tables.field("first_seen")
+        parts = self.reports.split_log(words, (seen - base) // 8 if seen else words)
+        tables.put("table", "segments", [[base + 8 * a, base + 8 * b, ALONE, cell] for a, b, cell in parts])
+
+    # what was recorded -------------------------------------------------------------------------------
+
+    @property
+    def checks(self) -> list[list[int]]:
+        """Class indices among the arguments: argument, classes, and the one that is ignored."""
+        return self.reports.checks
+
+    @functools.cached_property
+    def results(self) -> list[dict[str, Any]]:
+        """Where the results are, and what they are like."""
+        return self._tables.results()
+
+    @functools.cached_property
+    def _arguments(self) -> list[dict[str, Any]]:
+        return self._tables.arguments()
+
+    @property
+    def _argument_storages(self) -> list[int]:
+        return self._tables.argument_storages()[0]
+
+    @functools.cached_property
+    def _finder(self) -> Storages:
+        return Storages(self._tables.spans)
 
     # rewriting ---------------------------------------------------------------------------------------
 
@@ -125,7 +135,7 @@ class Program:
             made = self._rewritten
             if made is None:
                 made = self._rewritten = self._rewrite()
-            if self._header[0]["recorded"]:  # and no other thread is running the records just now
+            if self._header[RECORDED]:  # and no other thread is running the records just now
                 place, count = made.segments.ctypes.data, len(made.segments)
                 patches = made.patches
                 entries.use_records(CONTEXT, self.address, place, count, patches.ctypes.data, len(patches))
@@ -133,14 +143,18 @@ class Program:
 
     def _rewrite(self) -> Rewritten:
         log = self.recording.log.copy()  # another thread may be running the records
-        for k, place, offset in self._patches:
-            log[(place - self.recording.log.ctypes.data) // 8] = self._arguments[k]["address"] + offset
+        begin = self.recording.log_address
+        for k, place, offset in self._tables.patches:
+            log[(place - begin) // 8] = self._arguments[k]["address"] + offset
         finder, reports = self._finder, self.reports
         own = self.recording.blocks[:, 0].tolist()
+        self._seen = [
+            (line[SPAN_BEGIN], line[SPAN_END]) for line in self._tables.spans if line[SPAN_USE] & SEEN
+        ]
         facts = Facts(
             finder.at,
             own,
-            self._kept,
+            self._tables.pairs("kept"),
             lambda row: reports.cell_of(row) != 0,
             finder.overlap,
             max(2, get_num_threads()),
@@ -174,60 +188,17 @@ class Program:
     def _extra(self) -> list[np.ndarray]:
         return self.improve().extra
 
-    # building ----------------------------------------------------------------------------------------
-
-    def _make(self, arguments: list[Tensor], entry_gradients: dict[int, int]) -> None:
-        if len(set(self._argument_storages)) != len(arguments):
-            raise Spoiled("is called with arguments that share memory")
-        written = self._survey.written()
-        outside = [s for s in self._survey.touched if s not in self._argument_storages]
-        tables = self._tables
-        tables.put_arguments(self._arguments, self._argument_storages, written)
-        gradients = gradients_set(self.recording, arguments)
-        tables.put_guards(outside, entry_gradients, {x._slot for x in arguments}, gradients)
-        tables.put_gradients(gradients)
-        self._put_checks(entry_gradients)
-        self._put_log()
-        tables.put_results(self.results)
-        self._ids = np.zeros(self.arity + len(self.results) + 1, np.int64)
-        tables.write("written", [[s] for s in outside if s in written], 1)
-        header = self._header[0]
-        header["mode"] = self.mode
-        header["arity"] = self.arity
-        header["structure"] = store.structure
-
-    def _put_checks(self, before: dict[int, int]) -> None:
-        """Class indices among the arguments are checked before anything runs, others when their row has run."""
-        self.checks = self.reports.checks
-        self._tables.write("checks", self.checks, CHECK_WORDS)
-        seen = [store.slots[grad * SLOT_WORDS + S_STORAGE] for grad in before.values() if grad]
-        self._seen = [(int(s["address"]), int(s["address"] + s["bytes"])) for s in store.storage_table[seen]]
-
-    def _put_log(self) -> None:
-        """Replay the records where they were written."""
-        base, survey = self.recording.log.ctypes.data, self._survey
-        parts = self.reports.split_log(survey.edges[-1], survey.first_seen(self._seen))
-        lines = [[base + 8 * a, base + 8 * b, ALONE, cell] for a, b, cell in parts]
-        patches = [
-            [k, base + 8 * place, address - self._arguments[k]["address"]]
-            for k, place, address in survey.arguments(self._argument_storages)
-        ]
-        self._patches = patches
-        self._tables.write("patches", patches, PATCH_WORDS, "patch_count")
-        self._tables.write("table", lines, SEGMENT_WORDS, "segments")
-        self._header[0]["recorded"] = REPLAYS + 1
-
     # running -----------------------------------------------------------------------------------------
 
-    @property
+    @functools.cached_property
     def read_arguments(self) -> set[int]:
         """Numbers of the arguments whose memory the records name."""
-        return {line[PATCH_ARGUMENT] for line in self._patches}
+        return {line[PATCH_ARGUMENT] for line in self._tables.patches}
 
     @property
     def guarded(self) -> list[int]:
         """Slots of the tensors from outside that the program uses."""
-        return self._tables.named["guards"][:, G_SLOT].tolist()
+        return self._tables.guards[:, G_SLOT].tolist()
 
     @property
     def busy(self) -> bool:
@@ -242,14 +213,14 @@ class Program:
 
     def trust(self) -> None:
         """Run whatever has become of modules: a program of the way back does not depend on them."""
-        self._header[0]["structure"] = store.structure
+        self._header[STRUCTURE] = store.structure
 
     def refresh(self) -> bool:
         """Whether what Python decides is as it was; then compiled code need not ask again."""
-        if self._header[0]["structure"] != store.structure:
+        if self._header[STRUCTURE] != store.structure:
             if not self.guards.objects_hold():
                 return False
-            self._header[0]["structure"] = store.structure
+            self._header[STRUCTURE] = store.structure
         return self.guards.names_hold()
 
     def fits(self, arguments: list[Tensor]) -> bool:
@@ -259,14 +230,13 @@ class Program:
     def ready(self, arguments: list[Tensor]) -> bool:
         """Whether the rewritten rows (`segments`) can be run on these arguments now; they point at them then."""
         self.improve()
-        return not self._header[0]["recorded"] and self.fits(arguments)
+        return not self._header[RECORDED] and self.fits(arguments)
 
     def _prepare(self, arguments: list[Tensor]) -> int:
         """Check everything and point the records at the arguments; 0 or a status."""
-        ids = self._ids
-        for k, x in enumerate(arguments):
-            ids[k] = x._slot
-        return self._enter(entries.prepare, ids.ctypes.data)
+        ids = array("q", [*[x._slot for x in arguments], *[0] * (self._result_count + 1)])
+        self._ids = ids
+        return self._enter(entries.prepare, ids.buffer_info()[0])
 
     def _enter(self, entry: Callable[..., int], place: int) -> int:
         """Call an entry that checks the arguments whose slots are at address `place`; 0 or a status."""
@@ -277,31 +247,32 @@ class Program:
 
     def call(self, arguments: list[Tensor]) -> list[Tensor] | int:
         """Replay on arguments; the results, or a status with nothing changed."""
-        header = self._header[0]
-        count = len(self.results)
+        header = self._header
+        count = self._result_count
         ids = array("q", [*[x._slot for x in arguments], *[0] * (count + 1)])
         place = ids.buffer_info()[0]
         status = self._enter(entries.begin, place)
         if status != 0:
             return status
         try:
-            report = run(int(header["table"]), int(header["segments"]), 1)
+            report = run(header[TABLE], header[SEGMENTS], 1)
             if report:
                 return entries.stop(CONTEXT, self.address, place, report)
             entries.complete(CONTEXT, self.address, place, place + 8 * self.arity)
         finally:
-            header["running"] = 0
-        if header["recorded"] > 1:
-            header["recorded"] -= 1
-        elif header["recorded"]:
+            header[RUNNING] = 0
+        if header[RECORDED] > 1:
+            header[RECORDED] -= 1
+        elif header[RECORDED]:
             self.improve()
         return [wrap(s) for s in ids[self.arity : self.arity + count]]
 
     def complete(self) -> list[Tensor]:
         """After replays: hand the gradients to their leaves; the results of the last one."""
-        place = self._ids.ctypes.data
+        ids = self._ids
+        place = ids.buffer_info()[0]
         entries.complete(CONTEXT, self.address, place, place + 8 * self.arity)
-        return [wrap(int(s)) for s in self._ids[self.arity : self.arity + len(self.results)]]
+        return [wrap(s) for s in ids[self.arity : self.arity + self._result_count]]
 
     @property
     def class_arguments(self) -> list[int]:
@@ -366,11 +337,5 @@ class Program:
             return
         tables = getattr(self, "_tables", None)
         held = tables is not None and tables.let_go()
-        if held or len(self.recording.blocks):
+        if held or self.recording.has_memory:
             self.recording.release()
-
-
-def _mode() -> int:
-    from ..autograd.modes import current_mode
-
-    return current_mode()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ctypes
 import itertools
 import os
 import sys
 import threading
 import weakref
+from array import array
 from collections.abc import Callable
 from typing import Any
 
@@ -18,21 +18,27 @@ from ..dispatch import CONTEXT
 from ..engine.entry import entries
 from ..engine.layout import (
     DEAD_OP,
-    EVENT_WORDS,
     EXTERNAL,
     NO_ROW,
+    S_STORAGE,
+    SLOT_WORDS,
     SPOILED_OUTSIDE,
     T_INPUTS,
     T_OP,
     T_OPERANDS,
     T_OUTPUTS,
     T_WORDS,
+    TAKEN_BLOCKS,
+    TAKEN_HEAD,
+    TAKEN_LOG,
 )
 from ..kernels import program_rows
 from ..store import store
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 _numbers = itertools.count(1)
+ZERO = array("q", [0])  # times a number it is memory, cleared in one pass
+_NOTHING = ZERO * TAKEN_HEAD
 
 
 class Spoiled(Exception):
@@ -54,14 +60,6 @@ def user_line() -> str | None:
     return None if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def words_at(address: int, count: int) -> np.ndarray:
-    """A copy of `count` words at an address."""
-    words = np.empty(count, np.int64)
-    if count:
-        ctypes.memmove(words.ctypes.data, address, words.nbytes)
-    return words
-
-
 class Recording:
     """What a function runs while it is recorded.
 
@@ -71,12 +69,9 @@ class Recording:
         By which storages know their program.
     spoiled : Spoiled or None
         Why it cannot be replayed.
-    log : numpy.ndarray
-        The words of the call records, in order; after `run`.
-    blocks : numpy.ndarray
-        (address, size class) of the blocks of memory taken; after `run`.
-    events : numpy.ndarray
-        Lines of EVENT_WORDS about gradients; after `run`.
+    address : int
+        Of the words of the call records, the blocks of memory taken and what happened to gradients, as they are
+        copied after `run`: see TAKEN_LOG.
     """
 
     lock = threading.RLock()
@@ -85,9 +80,8 @@ class Recording:
         self.number = next(_numbers)
         self.spoiled: Spoiled | None = None
         self.thread = threading.get_ident()
-        self.log = np.zeros(0, np.int64)
-        self.blocks: Any = np.zeros((0, 2), np.int64)
-        self.events: Any = np.zeros((0, EVENT_WORDS), np.int64)
+        self._taken = _NOTHING
+        self.address = 0
         self.first_row = first_row
         self.boundary = 0  # row of the tape at which a walk back to chosen tensors stops
         self.made: list[Any] = []  # whose lasting memory has been made during the step
@@ -110,9 +104,14 @@ class Recording:
 
     def moved(self, tensor: Tensor, slot: int) -> None:
         """A tensor becomes another one in place: its shape, memory or history is no longer that of `slot`."""
-        storage = int(store.slot_table[slot]["storage"])
-        if int(store.storage_table[storage]["owner"]) != self.number and threading.get_ident() == self.thread:
+        storage = store.slots[slot * SLOT_WORDS + S_STORAGE]
+        if store.storage_word(storage, "owner") != self.number and threading.get_ident() == self.thread:
             self._moved.append(weakref.ref(tensor))
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether tensors have become other ones."""
+        return bool(self._moved)
 
     def check_moved(self, outside: set[int], returned: set[int]) -> None:
         """Raise Spoiled when a tensor that has moved was there before, or stays: ids of those known."""
@@ -142,18 +141,42 @@ class Recording:
                 raise
             finally:
                 store.recording = None
-                entries.end_recording(CONTEXT)
-                self._collect()
+                self._collect(entries.end_recording(CONTEXT))
 
-    def _collect(self) -> None:
-        self.log = words_at(store.field("records"), store.field("log_words"))
-        self.blocks = words_at(store.field("blocks"), 2 * store.field("block_count")).reshape(-1, 2)
-        count = store.field("event_count")
-        self.events = words_at(store.field("events"), EVENT_WORDS * count).reshape(count, EVENT_WORDS)
+    def _collect(self, words: int) -> None:
+        self._taken = ZERO * words
+        self.address = self._taken.buffer_info()[0]
+        entries.take_recording(CONTEXT, self.address)
         spoiled = store.field("spoiled")
         if spoiled and self.spoiled is None:
             walked = "walks back over operations from before the step"
             self.spoiled = Spoiled(walked if spoiled == SPOILED_OUTSIDE else "has no memory for its log")
+
+    @property
+    def log(self) -> np.ndarray:
+        """The words of the call records, in order; where they are replayed at first."""
+        return np.frombuffer(self._taken, np.int64, self._taken[TAKEN_LOG], 8 * TAKEN_HEAD)
+
+    @property
+    def words(self) -> memoryview:
+        """The same, for single words."""
+        return memoryview(self._taken)[TAKEN_HEAD:]
+
+    @property
+    def log_words(self) -> int:
+        """How many there are."""
+        return self._taken[TAKEN_LOG]
+
+    @property
+    def log_address(self) -> int:
+        """Where the call records begin."""
+        return self.address + 8 * TAKEN_HEAD
+
+    @property
+    def blocks(self) -> np.ndarray:
+        """(address, size class) of the blocks of memory taken."""
+        first, count = TAKEN_HEAD + self._taken[TAKEN_LOG], self._taken[TAKEN_BLOCKS]
+        return np.frombuffer(self._taken, np.int64, 2 * count, 8 * first).reshape(count, 2)
 
     # memory ------------------------------------------------------------------------------------------
 
@@ -172,28 +195,30 @@ class Recording:
             at += int(tape[at + T_WORDS])
         return False
 
-    def escaped(self, expected: dict[int, int]) -> list[int]:
-        """Slots with memory of the recording that have more handles than expected."""
-        slots = store.slot_table[: store.field("slot_top")]
-        mine = store.storage_table["owner"][: store.field("storage_top")] == self.number
-        held = np.flatnonzero(mine[slots["storage"]])
-        counts = slots["handles"][held].tolist()
-        return [s for s, n in zip(held.tolist(), counts, strict=True) if n > expected.get(s, 0)]
+    def outlived(self, slots: list[int]) -> bool:
+        """Whether somebody holds memory of the recording but for these handles, one each, and leaves."""
+        given = array("q", slots)
+        return entries.outlived(CONTEXT, self.number, given.buffer_info()[0], len(given)) > 0
 
     def release(self) -> None:
         """Give the memory back: storages still in use keep theirs, as if it had never been recorded."""
-        if not len(self.blocks) and not self.number:
+        if not self.has_memory and not self.number:
             return
-        blocks = np.ascontiguousarray(self.blocks)
-        entries.give_blocks(CONTEXT, self.number, blocks.ctypes.data, len(blocks))
+        blocks = self.log_address + 8 * self._taken[TAKEN_LOG]
+        entries.give_blocks(CONTEXT, self.number, blocks, self._taken[TAKEN_BLOCKS])
         table = store.storage_table[: store.field("storage_count")]
         unused = (table["owner"] == self.number) & (table["refs"] == 0) & (table["size_class"] == EXTERNAL)
         for storage in np.flatnonzero(unused):
             table["owner"][storage] = 0
             store.externals.pop(int(storage), None)
             entries.recycle(CONTEXT, int(storage))
-        self.blocks = np.zeros((0, 2), np.int64)
+        self._taken[TAKEN_BLOCKS] = 0
         self.number = 0
+
+    @property
+    def has_memory(self) -> bool:
+        """Whether blocks of memory have been taken, and not been given back."""
+        return self._taken[TAKEN_BLOCKS] > 0
 
 
 def clone_outside(tensors: list[Tensor]) -> list[Tensor]:

@@ -7,17 +7,26 @@ before anything runs.
 
 from __future__ import annotations
 
-import bisect
 from collections.abc import Callable, Iterator
-from typing import Any
 
-import numpy as np
-
-from ..functions import _launch, losses
 from ..functions._checks import REFUSALS
-from ..kernels.abi import R_ATTRS
-from .rows import Row, View, attributes, decode
-from .survey import Survey
+from ..kernels import compiler
+from ..kernels.abi import (
+    A_ARRAYS,
+    ARRAY_ADDRESS,
+    ARRAY_DIMS,
+    ARRAY_NUMEL,
+    ARRAY_SHAPE,
+    ARRAY_STRIDES,
+    ARRAY_WORDS,
+    ARRAYS,
+    R_ATTRS,
+    R_KERNEL,
+    R_LAYOUT,
+    R_WORDS,
+)
+from .recording import ZERO, Recording
+from .rows import Row, View, attributes, op_and_variant
 
 VALUE_CHECK = "within"
 CLASS_LOSSES = ("cross_entropy_mean", "nll_gather")
@@ -33,10 +42,12 @@ class Reports:
 
     Parameters
     ----------
-    survey : Survey
-        Of the records; those that report are changed to name cells of the program's own.
-    arguments : list of dict
-        Where the arguments were, see `Program`.
+    recording : Recording
+        Whose records that report are changed to name cells of the program's own.
+    places : list of (int, int)
+        The address of each record that reports, and the word of it that says where.
+    argument_like : callable
+        Finds an argument, see `Tables`.
 
     Attributes
     ----------
@@ -44,25 +55,37 @@ class Reports:
         Arguments whose values are looked at before a replay.
     """
 
-    def __init__(self, survey: Survey, arguments: list[dict[str, Any]]) -> None:
-        places = list(_reporting(survey))
-        self.cells = np.zeros((len(places), CELL_WORDS), np.int64)
+    def __init__(
+        self,
+        recording: Recording,
+        places: list[tuple[int, int]],
+        argument_like: Callable[[int, list[int]], int | None],
+    ) -> None:
         self.checks: list[list[int]] = []
+        self._cells = ZERO * (CELL_WORDS * len(places))
         self._ops: dict[int, str] = {}
         self._late: list[tuple[int, int, int]] = []  # records (begin, end) after which a cell is looked at
-        first = self.cells.ctypes.data
-        for k, (row, place, begin) in enumerate(places):
-            cell = first + 8 * CELL_WORDS * k
-            row.words[place] = cell
-            if row.variant != 0 or row.op == "mse_loss":
-                continue
-            check = _direct(row, arguments)
-            if check is not None:
-                self.checks.append(check)
-            else:
-                self._ops[cell] = row.op
-                self._late.append((begin, begin + len(row.words), cell))
+        words, log = recording.words, recording.log_address
+        self._first = cell = self._cells.buffer_info()[0]
+        for address, place in places:
+            begin = (address - log) // 8
+            words[begin + place] = cell
+            op, variant = op_and_variant(compiler.name_of(words[begin + R_KERNEL]))
+            if variant == 0 and op != "mse_loss":
+                end = begin + words[begin + R_WORDS]
+                check = _direct(words[begin:end].tolist(), argument_like) if op in CLASS_LOSSES else None
+                if check is not None:
+                    self.checks.append(check)
+                else:
+                    self._ops[cell] = op
+                    self._late.append((begin, end, cell))
+            cell += 8 * CELL_WORDS
         self._named = set(self._ops.values())
+
+    @property
+    def matter(self) -> bool:
+        """Whether there is anything to look at before a replay or on the way."""
+        return bool(self.checks or self._late)
 
     def cell_of(self, row: Row) -> int:
         """The address of the cell to look at after a row, or 0."""
@@ -88,13 +111,14 @@ class Reports:
         parts = []
         first = 0
         for begin, end, cell in self._late:
-            self.cells[self._number(cell), LATE] = first_seen < begin
+            self._cells[self._number(cell) + LATE] = first_seen < begin
             parts.append((first, end, cell))
             first = end
         return [*parts, (first, words, 0)] if first < words else parts
 
     def _number(self, cell: int) -> int:
-        return (cell - self.cells.ctypes.data) // (8 * CELL_WORDS)
+        """Where a cell begins among the words of all of them."""
+        return (cell - self._first) // 8
 
     def mark_late(self, rows: list[Row], is_seen: Callable[[View], bool]) -> None:
         """Note for each cell whether rows before it change memory that can be seen from outside."""
@@ -104,14 +128,14 @@ class Reports:
         for row in rows:
             cell = self.cell_of(row)
             if cell:
-                self.cells[self._number(cell), LATE] = late
+                self._cells[self._number(cell) + LATE] = late
             late = late or any(is_seen(w) and w.numel for w in row.writes)
 
     def error(self, cell: int) -> Exception:
         """What a cell says."""
-        words = self.cells[self._number(cell)]
-        op = self._ops[cell]
-        words[BAD] = 0
+        first, op = self._number(cell), self._ops[cell]
+        self._cells[first + BAD] = 0
+        words = self._cells[first : first + CELL_WORDS]
         if op == VALUE_CHECK:
             kind, message = REFUSALS[words[FIRST]]
             return kind(f"{message}, in a compiled step")
@@ -123,32 +147,17 @@ class Reports:
         )
 
 
-def _report_memory() -> tuple[tuple[int, int], ...]:
-    """Where rows report that run eagerly."""
-    indices, loss = _launch.REPORTS_AT, losses.REPORT_ADDRESS
-    size = 8 * _launch.REPORTS * _launch.REPORT_WORDS
-    return (indices, indices + size), (loss, loss + 8 * len(losses.REPORT))
-
-
-def _reporting(survey: Survey) -> Iterator[tuple[Row, int, int]]:
-    """The rows that report, each with its word that says where, and the word at which it begins."""
-    (first, last), (begin, end) = _report_memory()
-    values, edges = survey.values, survey.edges
-    inside = ((values >= first) & (values < last)) | ((values >= begin) & (values < end))
-    for at in survey.attributes[inside].tolist():
-        k = bisect.bisect_right(edges, at)
-        start, end = edges[k - 1], edges[k]
-        yield decode(survey.log[start:end]), at - start, start
-
-
-def _direct(row: Row, arguments: list[dict[str, Any]]) -> list[int] | None:
-    """The check of an argument that is all the classes of a loss."""
-    if row.op not in CLASS_LOSSES:
+def _direct(words: list[int], argument_like: Callable[[int, list[int]], int | None]) -> list[int] | None:
+    """The check of an argument that is all the classes of a loss with this record."""
+    scores, targets = A_ARRAYS, A_ARRAYS + ARRAY_WORDS
+    if words[R_LAYOUT] != ARRAYS or not words[scores + ARRAY_ADDRESS] or not words[targets + ARRAY_ADDRESS]:
         return None
-    targets, classes = row.reads[1], row.reads[0].shape[-1]
-    for k, x in enumerate(arguments):
-        same = targets.address == x["address"] and list(targets.shape) == x["shape"]
-        if same and (targets.strides == (1,) or targets.numel <= 1):
-            words = attributes(row.words)
-            return [k, classes, int(words[0]) if len(words) > 1 else IGNORE_NOTHING]
-    return None
+    classes = words[scores + ARRAY_SHAPE + words[scores + ARRAY_DIMS] - 1]
+    dims, numel = words[targets + ARRAY_DIMS], words[targets + ARRAY_NUMEL]
+    shape = words[targets + ARRAY_SHAPE : targets + ARRAY_SHAPE + dims]
+    strides = words[targets + ARRAY_STRIDES : targets + ARRAY_STRIDES + dims]
+    k = argument_like(words[targets + ARRAY_ADDRESS], shape) if strides == [1] or numel <= 1 else None
+    if k is None:
+        return None
+    attrs = words[words[R_ATTRS] :]
+    return [k, classes, attrs[0] if len(attrs) > 1 else IGNORE_NOTHING]

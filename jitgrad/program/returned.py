@@ -53,12 +53,9 @@ class Returned:
         """Whether a tensor shows the memory of an argument."""
         return any(x._word(S_STORAGE) == a._word(S_STORAGE) for a in self._arguments)
 
-    def handles(self) -> dict[int, int]:
-        """How many handles on each slot are kept here."""
-        counts: dict[int, int] = {}
-        for x in {id(t): t for t in (*self.leaves, *self.sources)}.values():
-            counts[x._slot] = counts.get(x._slot, 0) + 1
-        return counts
+    def handles(self) -> list[int]:
+        """The slots of the tensors that are kept here."""
+        return [x._slot for x in {id(t): t for t in (*self.leaves, *self.sources)}.values()]
 
     def forget(self) -> None:
         """Let go of everything but the form."""
@@ -67,11 +64,11 @@ class Returned:
 
 def _is_outside(x: Tensor, number: int) -> bool:
     """Whether a tensor was there before the step, and is no view of another."""
-    owner = int(store.storage_table[x._word(S_STORAGE)]["owner"])
+    owner = store.storage_word(x._word(S_STORAGE), "owner")
     return owner != number and not x._word(S_FLAGS) & IS_VIEW and x._word(S_ROW) == NO_ROW
 
 
 def owned(x: Tensor, number: int) -> Tensor:
     """A tensor of the same values in contiguous memory of the recording with that number."""
-    owner = int(store.storage_table[x._word(S_STORAGE)]["owner"])
+    owner = store.storage_word(x._word(S_STORAGE), "owner")
     return x if owner == number and x.is_contiguous() else x.clone().contiguous()  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -124,9 +124,11 @@ class Row:
         Their strips, with the address where each lies.
     blocks : tuple of numpy.ndarray
         The memory that the strips lie in.
+    cuts : dict or None
+        How it may be cut along batches of some sizes, as far as somebody has asked: see rewrites/batches.py.
     """
 
-    __slots__ = ("blocks", "chain", "inner", "kernel", "op", "reads", "variant", "words", "writes")
+    __slots__ = ("blocks", "chain", "cuts", "inner", "kernel", "op", "reads", "variant", "words", "writes")
     reads: Views
     writes: Views
 
@@ -141,8 +143,9 @@ class Row:
         blocks: tuple[np.ndarray, ...] = (),
     ) -> None:
         self.words, self.kernel = words, kernel
-        self.op, self.variant = _op_and_variant(kernel)
+        self.op, self.variant = op_and_variant(kernel)
         self.chain, self.inner, self.blocks = chain, inner, blocks
+        self.cuts: dict[int, Any] | None = None
         if reads is not None and writes is not None:
             self.reads, self.writes = reads, writes
 
@@ -170,7 +173,8 @@ class Row:
 
 
 @functools.cache
-def _op_and_variant(kernel: str) -> tuple[str, int]:
+def op_and_variant(kernel: str) -> tuple[str, int]:
+    """The operation, rule or program row that a kernel is of, and which of its kernels it is: see `Row`."""
     first, second, *_ = kernel.split(".")
     return (second, -1) if first in ("update", "updates", "program") else (first, int(second))
 

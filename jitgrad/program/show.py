@@ -354,7 +354,7 @@ def summary(program: Program) -> str:
 
 
 def _footer(program: Program, lines: list[Line]) -> str:
-    guarded = len(program._tables.named["guards"])
+    guarded = len(program._tables.guards)
     return (
         f"{_plural(len(lines), 'row')} in {_plural(len(program.segments), 'segment')}; "
         f"{_plural(program.arity, 'argument')}, {_plural(len(program.results), 'result')}, "

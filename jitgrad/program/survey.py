@@ -1,15 +1,15 @@
-"""What a log of records touches, found in a few passes over all of it.
-
-That is all that a program needs to know before it is replayed as it was recorded; its rows as objects come later.
-"""
+"""What compiled code has to know of kernels to look at a log: where a record names its arrays, and which it writes."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+import threading
+from array import array
 
 import numpy as np
 
+from ..engine.layout import FIRST_REPORTS, KIND_WORDS, KNOWN_KINDS, KNOWN_MASK
+from ..functions import _launch, losses
 from ..kernels import compiler, program_rows
 from ..kernels.abi import (
     A_ARRAYS,
@@ -19,7 +19,6 @@ from ..kernels.abi import (
     ARRAYS,
     N_STREAMS,
     PLAIN,
-    R_ATTRS,
     R_COUNT,
     R_KERNEL,
     R_LAYOUT,
@@ -28,9 +27,6 @@ from ..kernels.abi import (
     STREAM_WORDS,
 )
 from .rows import array_kinds, streams
-from .surroundings import OWN, Storages
-
-HEAD = R_ATTRS + 1  # words of a record that say where its arrays and attributes are
 
 # arrays of the rows that compiled code writes into a log: the first word, that with their size (or another that is
 # not 0), how many there are, and how many of them are written
@@ -39,123 +35,77 @@ _PLAIN = {
     "program.clear": (program_rows.CLEAR_TARGET, program_rows.CLEAR_BYTES, 1, 1),
     "program.count": (program_rows.COUNT_FIRST, R_KERNEL, 1, 1),
 }
+FEWEST = 256  # kinds for which there is room at first; a power of two
 
 
-class Survey:
-    """Which memory the records of a log touch.
+class Known:
+    """An open hash table of the kinds of records that have been met; see KNOWN_MASK.
 
     Attributes
     ----------
-    edges : list of int
-        The word at which each record begins, and one past the last.
-    places : numpy.ndarray
-        The words that hold addresses of arrays, in order.
-    addresses : numpy.ndarray
-        What they hold.
-    storages : numpy.ndarray
-        The storages from outside in which these lie, or OWN, or 0.
-    used : numpy.ndarray
-        Whether the array is there, and has elements.
-    writes : numpy.ndarray
-        Whether it is written, and has elements.
-    attributes, values : numpy.ndarray
-        The words that are attributes, and what they hold.
-    touched : list of int
-        The storages from outside that occur, also as attributes.
+    words : array
+        What compiled code reads.
     """
 
-    def __init__(self, log: np.ndarray, outside: Storages) -> None:
-        self.log = log
-        words, begins, at = memoryview(log), [], 0
-        while at < len(words):
-            begins.append(at)
-            at += words[at + R_WORDS]
-        self.edges = [*begins, at]
-        heads = (
-            log[np.array(begins, np.int64)[:, None] + np.arange(HEAD)]
-            if begins
-            else np.zeros((0, HEAD), np.int64)
-        )
-        everything, count, sizes, writes = _words_of(heads.tobytes())
-        words_there = log[everything]
-        storages = outside.of(words_there)
-        self.places, self.addresses, self.storages = everything[:count], words_there[:count], storages[:count]
-        self.attributes, self.values = everything[count:], words_there[count:]
-        self.used = (self.addresses != 0) & (log[sizes] != 0)
-        self.writes = writes & self.used
-        self.touched = sorted({*storages.tolist()} - {0, OWN})
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kinds: dict[tuple[int, int, int], tuple[int, ...]] = {}
+        self.words = self._table(FEWEST)
 
-    def written(self) -> set[int]:
-        """The storages from outside that are written."""
-        return {*self.storages[self.writes].tolist()} - {0, OWN}
+    def learn(self, log: np.ndarray) -> None:
+        """Make known the kinds of all records of a log."""
+        with self._lock:
+            words, at = memoryview(log), 0
+            while at < len(words):
+                key = words[at + R_KERNEL], words[at + R_LAYOUT], words[at + R_COUNT]
+                if key not in self._kinds:
+                    self._kinds[key] = _arrays_of(*key)
+                    self._put(self.words, key)
+                at += words[at + R_WORDS]
 
-    def all_known(self) -> bool:
-        """Whether every array lies in memory from outside, or in the recording's own."""
-        return not ((self.storages == 0) & self.used).any()
+    def _put(self, table: array, key: tuple[int, int, int]) -> None:
+        mask = table[KNOWN_MASK]
+        if 2 * len(self._kinds) > mask:  # at least half of it stays empty
+            self.words = self._table(2 * (mask + 1))
+            return
+        at = (key[0] >> 4) + key[2] & mask
+        while table[KNOWN_KINDS + at * KIND_WORDS]:
+            at = at + 1 & mask
+        first = KNOWN_KINDS + at * KIND_WORDS
+        line = array("q", (*key, *self._kinds[key]))
+        table[first + 1 : first + KIND_WORDS] = line[1:]
+        table[first] = line[0]  # the kernel comes last: the line is there when it is
 
-    def first_seen(self, spans: Iterable[tuple[int, int]]) -> int:
-        """The word at which it is said where the first write goes that can be seen: outside, or in these spans."""
-        seen = self.storages > 0
-        for begin, end in spans:
-            seen |= (self.addresses >= begin) & (self.addresses < end)
-        found = np.flatnonzero(seen & self.writes)
-        return int(self.places[found[0]]) if len(found) else len(self.log)
-
-    def arguments(self, storages: list[int]) -> list[tuple[int, int, int]]:
-        """Which argument (of those in these storages), which word names its memory, and which address."""
-        named = []
-        for number, storage in enumerate(storages):
-            found = self.storages == storage
-            named += [
-                (number, place, address)
-                for place, address in zip(
-                    self.places[found].tolist(), self.addresses[found].tolist(), strict=True
-                )
-            ]
-        return named
+    def _table(self, size: int) -> array:
+        table = array("q", bytes(8 * (KNOWN_KINDS + size * KIND_WORDS)))
+        table[KNOWN_MASK] = size - 1
+        ranges = array("q", [edge for pair in _report_memory() for edge in pair])
+        table[FIRST_REPORTS:KNOWN_KINDS] = ranges
+        for key in self._kinds:
+            self._put(table, key)
+        return table
 
 
-@functools.lru_cache(256)  # a function is often recorded for one batch size after the other
-def _words_of(heads: bytes) -> tuple[np.ndarray, int, np.ndarray, np.ndarray]:
-    """Of records with these first words: where addresses and attributes are, with the number of the former.
-
-    Also where the sizes of the arrays are, and which are written.
-    """
-    places: list[int] = []
-    sizes: list[int] = []  # words that are 0 when there are no elements
-    writes: list[bool] = []
-    attributes: list[int] = []
-    at = 0
-    for head in np.frombuffer(heads, np.int64).reshape(-1, HEAD).tolist():
-        layout, end = head[R_LAYOUT], at + head[R_WORDS]
-        place, size, step, written = _arrays_of(head[R_KERNEL], layout, head[R_COUNT])
-        count = len(written)
-        places += range(at + place, at + place + count * step, step)
-        if layout == ARRAYS:
-            sizes += range(at + size, at + size + count * step, step)
-        else:
-            sizes += [at + size] * count
-        writes += written
-        if head[R_ATTRS]:
-            attributes += range(at + head[R_ATTRS], end)
-        at = end
-    everything = np.array(places + attributes, np.int64)
-    return everything, len(places), np.array(sizes, np.int64), np.array(writes, bool)
+def _report_memory() -> tuple[tuple[int, int], ...]:
+    """Where rows report that run eagerly."""
+    indices, loss = _launch.REPORTS_AT, losses.REPORT_ADDRESS
+    size = 8 * _launch.REPORTS * _launch.REPORT_WORDS
+    return (indices, indices + size), (loss, loss + 8 * len(losses.REPORT))
 
 
 @functools.cache
-def _arrays_of(kernel: int, layout: int, count: int) -> tuple[int, int, int, tuple[bool, ...]]:
-    """Where a record names its first array, its size, words from one to the next, and which are written.
-
-    The size is that of each array of the layout ARRAYS, and otherwise that of all of them.
-    """
+def _arrays_of(kernel: int, layout: int, count: int) -> tuple[int, ...]:
+    """Of a record: from KIND_PLACE on, what a line of the table says."""
     name = compiler.name_of(kernel)
     if layout == PLAIN:
         place, size, count, written = _PLAIN[name]
-        return place, size, 1, tuple(k < written for k in range(count))
+        return place, size, 1, count, 0, written, 0
     if layout == ARRAYS:
         first, count, both = array_kinds(name, count)
-        written_arrays = tuple(k >= first or k in both for k in range(count))
-        return A_ARRAYS + ARRAY_ADDRESS, A_ARRAYS + ARRAY_NUMEL, ARRAY_WORDS, written_arrays
+        bits = sum(1 << k for k in both)
+        return A_ARRAYS + ARRAY_ADDRESS, A_ARRAYS + ARRAY_NUMEL, ARRAY_WORDS, count, first, count, bits
     sizes, outputs = streams(name, count)
-    return N_STREAMS, R_NUMEL, STREAM_WORDS, tuple(k < outputs for k in range(min(count, len(sizes))))
+    return N_STREAMS, R_NUMEL, STREAM_WORDS, min(count, len(sizes)), 0, outputs, 0
+
+
+known = Known()

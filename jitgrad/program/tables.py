@@ -1,7 +1,14 @@
-"""What compiled code reads of a program: a header, and the tables of arguments, guards, gradients and results."""
+"""What compiled code reads of a program: a header, and the tables of arguments, guards, gradients and results.
+
+Compiled code makes them, too, in one call: see engine/making.py. What only pictures and rewrites need is taken from
+them when somebody asks.
+"""
 
 from __future__ import annotations
 
+import math
+from array import array
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,157 +17,195 @@ from .._tensor import Tensor
 from ..dispatch import CONTEXT
 from ..engine.entry import entries
 from ..engine.layout import (
-    ANY_GRADIENT,
+    A_DIMS,
+    A_DTYPE,
+    A_FLAGS,
+    A_SHAPE,
+    ARGUMENT_GRADIENT,
     ARGUMENT_WORDS,
-    G_ADDRESS,
-    G_DTYPE,
-    G_FLAGS,
-    G_GRAD,
-    G_NUMEL,
     G_SLOT,
+    GRADIENT_SLOT,
     GRADIENT_WORDS,
     GUARD_WORDS,
-    GUARDED_FLAGS,
+    LOST_MEMORY,
     MAX_DIMS,
+    NEED_KINDS,
+    OTHER_PROGRAM,
+    PATCH_WORDS,
+    RESULT_DIMS,
+    RESULT_DTYPE,
+    RESULT_SHAPE,
+    RESULT_SOURCE,
     RESULT_WORDS,
-    S_ADDRESS,
-    S_DIMS,
-    S_DTYPE,
-    S_FLAGS,
-    S_GRAD,
-    S_HANDLES,
-    S_LINKS,
-    S_NUMEL,
-    S_SHAPE,
-    S_STORAGE,
-    S_STRIDES,
-    SLOT_WORDS,
+    SHARED_ARGUMENTS,
+    SPAN_WORDS,
     program_dtype,
 )
-from ..store import store
-from .recording import Recording, Spoiled
+from ..kernels.abi import ITEM_SIZES
+from .recording import ZERO, Recording, Spoiled
+from .survey import known
 
-_GUARDED = ((G_ADDRESS, S_ADDRESS), (G_DTYPE, S_DTYPE), (G_NUMEL, S_NUMEL))  # words of a guard, and of a slot
+FIELDS = {name: at // 8 for name, (_, at, *_) in program_dtype.fields.items()}  # type: ignore[union-attr]
+_REASONS = {
+    LOST_MEMORY: ("lets go of a tensor from outside that it uses", False),
+    SHARED_ARGUMENTS: ("is called with arguments that share memory", True),
+    OTHER_PROGRAM: ("reports in more places than there are records", True),
+    ARGUMENT_GRADIENT: ("sets the gradient of an argument", True),
+}
 
 
 class Tables:
     """The header of a program and what it names.
 
+    Parameters
+    ----------
+    recording : Recording
+        What has been recorded.
+    arguments, results : sequence of Tensor
+        What the program will be called with, and what it returns, in the recording's memory.
+    base : int
+        Number of the program whose way back this is, or 0.
+
     Attributes
     ----------
-    header : numpy.ndarray
-        One element of the engine's `program_dtype`.
-    named : dict of str to numpy.ndarray
-        The tables.
+    address : int
+        Of the header, the engine's `program_dtype`.
+    words : array
+        The header's, and behind them those of the tables.
+
+    Raises
+    ------
+    Spoiled
+        When the recording cannot be replayed.
     """
 
-    def __init__(self) -> None:
-        self.header = np.zeros(1, program_dtype)
-        self.named: dict[str, np.ndarray] = {}
-        self._held: list[int] = []  # slots of which the program has a handle
-
-    def write(self, name: str, lines: list[list[int]], width: int, count: str | None = None) -> None:
-        """Write a table of the header."""
-        padded = [line + [0] * (width - len(line)) for line in lines]
-        table = np.array(padded, np.int64).reshape(-1, width)
-        self._put(name, table, count or ("" if name == "arguments" else name.removesuffix("s") + "_count"))
-
-    def _put(self, name: str, table: np.ndarray, count: str = "") -> None:
-        """Let the header name a table, and say how long it is."""
-        self.named[name] = table
-        header = self.header[0]
-        header[name] = table.ctypes.data
-        if count:
-            header[count] = len(table)
-
-    def put_arguments(self, arguments: list[dict[str, Any]], storages: list[int], written: set[int]) -> None:
-        """Say what the arguments, of which these are the geometry and the storages, have to be like."""
-        lines = []
-        for x, storage in zip(arguments, storages, strict=True):
-            shape = x["shape"] + [0] * (MAX_DIMS - len(x["shape"]))
-            strides = x["strides"] + [0] * (MAX_DIMS - len(x["strides"]))
-            lines.append([x["dtype"], x["flags"], storage in written, len(x["shape"]), *shape, *strides])
-        self.write("arguments", lines, ARGUMENT_WORDS)
-
-    def put_guards(
-        self, outside: list[int], before: dict[int, int], arguments: set[int], gradients: list[list[int]]
+    def __init__(
+        self, recording: Recording, arguments: Sequence[Tensor], results: Sequence[Tensor], base: int
     ) -> None:
-        """Guard every tensor that shows memory from outside, and hold it so that its slot stays its own."""
-        count = store.field("slot_top")
-        table = store.slot_table[:count].view(np.int64).reshape(count, SLOT_WORDS)
-        is_outside = np.zeros(store.field("storage_top"), bool)
-        is_outside[outside] = True
-        shown = np.flatnonzero(is_outside[table[:, S_STORAGE]])
-        shown = shown[table[shown, S_HANDLES] > 0]
-        slots = dict.fromkeys(s for s in shown.tolist() if s not in arguments)
-        slots.update(dict.fromkeys(leaf for leaf, _, _ in gradients))
-        slots.update(dict.fromkeys(slot for slot in before if slot not in arguments))
-        guarded = [*slots]
-        lines = np.empty((len(guarded), GUARD_WORDS), np.int64)
-        lines[:, G_SLOT] = guarded
-        known = table[guarded] if guarded else table[:0]
-        for word, field in _GUARDED:
-            lines[:, word] = known[:, field]
-        lines[:, G_FLAGS] = known[:, S_FLAGS] & GUARDED_FLAGS
-        lines[:, G_GRAD] = [before.get(slot, ANY_GRADIENT) for slot in guarded]
-        for slot in guarded:
-            entries.retain(CONTEXT, slot)
-        self._held += guarded
-        self._put("guards", lines, "guard_count")
+        self._held = False  # whether the program has handles on what it guards and sets
+        self._lists: list[array] = []
+        ids = array("q", [x._slot for x in arguments])
+        ids.extend([x._slot for x in results])
+        taken = recording.address
+        arity, count = len(arguments), len(results)
+        self.words = ZERO * entries.program_room(CONTEXT, taken, arity, count)
+        self.address: int = self.words.buffer_info()[0]
+        place = ids.buffer_info()[0]
+        while True:
+            kinds = known.words  # held, as another thread may put a longer list in its place
+            status = entries.make_program(
+                CONTEXT, self.address, taken, kinds.buffer_info()[0], place, arity, count, recording.number, base
+            )  # fmt: skip
+            if status != NEED_KINDS:
+                break
+            known.learn(recording.log)
+            self.words = ZERO * len(self.words)
+            self.address = self.words.buffer_info()[0]
+        if status != 0:
+            reason, lasting = _REASONS[status]
+            raise Spoiled(reason, None, lasting)
+        self._held = True
+        self._patches = self.field("patches"), self.field("patch_count")  # the header will name others
 
-    def put_gradients(self, lines: list[list[int]]) -> None:
-        """Name the leaves whose gradients are set, and hold what these are in the end."""
-        for _leaf, grad, _own in lines:
-            if grad:
-                self._hold(grad)
-        self.write("gradients", lines, GRADIENT_WORDS)
+    def field(self, name: str) -> int:
+        """A field of the header."""
+        return self.words[FIELDS[name]]
 
-    def put_results(self, results: list[dict[str, Any]]) -> None:
-        """Say where the results are and what they are like."""
-        lines = [[x["address"], x["dtype"], len(x["shape"]), *x["shape"]] for x in results]
-        self.write("results", lines, RESULT_WORDS)
+    def table(self, name: str, count: str, width: int) -> np.ndarray:
+        """A table that has been made with the header, a line each."""
+        return self._lines(self.field(name), self.field(count), width)
 
-    def _hold(self, slot: int) -> None:
-        entries.retain(CONTEXT, slot)
-        self._held.append(slot)
+    def _lines(self, place: int, count: int, width: int) -> np.ndarray:
+        first = place - self.address if count else 0
+        return np.frombuffer(self.words, np.int64, count * width, first).reshape(count, width)
+
+    def put(self, name: str, count: str, lines: Sequence[Sequence[int]]) -> None:
+        """Let the header name another table."""
+        made = array("q", [word for line in lines for word in line])
+        self._lists.append(made)
+        self.words[FIELDS[name]] = made.buffer_info()[0]
+        self.words[FIELDS[count]] = len(lines)
 
     def let_go(self) -> bool:
         """Give back the handles; whether there were any."""
-        held, self._held = self._held, []
+        if not self._held:
+            return False
+        self._held = False
+        held = [*self.guards[:, G_SLOT].tolist(), *self.gradients[:, GRADIENT_SLOT].tolist()]
         for slot in held:
-            entries.release(CONTEXT, slot)
+            if slot:
+                entries.release(CONTEXT, slot)
         return bool(held)
 
+    # what they say -----------------------------------------------------------------------------------
 
-def geometry(x: Tensor) -> dict[str, Any]:
-    """Where a tensor lies and what it is like, as a guard sees it."""
-    at = x._slot * SLOT_WORDS
-    words = store.slots[at : at + SLOT_WORDS].tolist()
-    dims = words[S_DIMS]
-    return {
-        "address": words[S_ADDRESS],
-        "dtype": words[S_DTYPE],
-        "shape": words[S_SHAPE : S_SHAPE + dims],
-        "strides": words[S_STRIDES : S_STRIDES + dims],
-        "flags": words[S_FLAGS] & GUARDED_FLAGS,
-    }
+    @property
+    def guards(self) -> np.ndarray:
+        """GUARD_WORDS for each tensor from outside."""
+        return self.table("guards", "guard_count", GUARD_WORDS)
 
+    @property
+    def gradients(self) -> np.ndarray:
+        """GRADIENT_WORDS for each leaf whose gradient is set."""
+        return self.table("gradients", "gradient_count", GRADIENT_WORDS)
 
-def gradients_set(recording: Recording, arguments: list[Tensor]) -> list[list[int]]:
-    """The leaves whose gradients the step sets, with what they are in the end."""
-    lines: dict[int, list[int]] = {}
-    own = {x._slot for x in arguments}
-    words, owners, number = store.slots, store.storage_table["owner"], recording.number
-    for leaf in dict.fromkeys(recording.events[:, 1].tolist()):
-        at = leaf * SLOT_WORDS
-        storage = words[at + S_STORAGE]
-        if not storage or not (words[at + S_HANDLES] or words[at + S_LINKS]):
-            continue
-        if owners[storage] == number:
-            continue  # a leaf made within the step
-        if leaf in own:
-            raise Spoiled("sets the gradient of an argument")
-        grad = words[at + S_GRAD]
-        mine = grad != 0 and bool(owners[words[grad * SLOT_WORDS + S_STORAGE]] == number)
-        lines[leaf] = [leaf, grad, mine]
-    return list(lines.values())
+    @property
+    def patches(self) -> list[list[int]]:
+        """Where the records as they were written name an argument's memory: see PATCH_ARGUMENT and so on."""
+        return self._lines(*self._patches, PATCH_WORDS).tolist()
+
+    @property
+    def spans(self) -> list[list[int]]:
+        """Whose memory lay where: see SPAN_BEGIN and so on."""
+        return self.table("spans", "span_count", SPAN_WORDS).tolist()
+
+    def pairs(self, name: str) -> list[tuple[int, int]]:
+        """A table of pairs."""
+        first = (self.field(name) - self.address) // 8
+        words = self.words[first : first + 2 * self.field(f"{name}_count")]
+        return [*zip(words[::2], words[1::2], strict=True)]
+
+    def argument_storages(self) -> tuple[list[int], list[int]]:
+        """Storages and addresses of the arguments that the program was recorded with."""
+        words = self.table("given", "arity", 2)
+        return words[:, 0].tolist(), words[:, 1].tolist()
+
+    def argument_like(self, address: int, shape: list[int]) -> int | None:
+        """The number of the argument that lies at an address and has that shape, if there is one."""
+        words, arity = self.words, self.field("arity")
+        given, lines = (
+            (self.field("given") - self.address) // 8,
+            (self.field("arguments") - self.address) // 8,
+        )
+        for k in range(arity):
+            at = lines + k * ARGUMENT_WORDS
+            own = words[at + A_SHAPE : at + A_SHAPE + words[at + A_DIMS]].tolist()
+            if words[given + 2 * k + 1] == address and own == shape:
+                return k
+        return None
+
+    def arguments(self) -> list[dict[str, Any]]:
+        """Where the arguments were, and what they have to be like."""
+        _, addresses = self.argument_storages()
+        lines = self.table("arguments", "arity", ARGUMENT_WORDS).tolist()
+        return [
+            {
+                "address": address,
+                "dtype": line[A_DTYPE],
+                "shape": line[A_SHAPE : A_SHAPE + line[A_DIMS]],
+                "strides": line[A_SHAPE + MAX_DIMS : A_SHAPE + MAX_DIMS + line[A_DIMS]],
+                "flags": line[A_FLAGS],
+            }
+            for address, line in zip(addresses, lines, strict=True)
+        ]
+
+    def results(self) -> list[dict[str, Any]]:
+        """Where the results are, and what they are like."""
+        found = []
+        for line in self.table("results", "result_count", RESULT_WORDS).tolist():
+            shape = line[RESULT_SHAPE : RESULT_SHAPE + line[RESULT_DIMS]]
+            size = math.prod(shape) * ITEM_SIZES[line[RESULT_DTYPE]]
+            found.append(
+                {"address": line[RESULT_SOURCE], "dtype": line[RESULT_DTYPE], "shape": shape, "bytes": size}
+            )
+        return found

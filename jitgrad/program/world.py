@@ -207,8 +207,10 @@ class World:
 
     def forget_lent_arrays(self, number: int) -> None:
         """Arrays that program `number` made tensors on need no look: a replay uses their memory."""
-        owners = store.storage_table["owner"]
-        lent = {id(x) for storage, x in store.externals.items() if owners[storage] == number}
+        if not self._copies:
+            return
+        owner = store.storage_word
+        lent = {id(x) for storage, x in store.externals.items() if owner(storage, "owner") == number}
         kept = [c for c in self._copies if id(c[0]) not in lent]
         self.has_lent = self.has_lent or len(kept) < len(self._copies)
         self._copies = kept

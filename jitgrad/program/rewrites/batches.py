@@ -118,6 +118,15 @@ def _described(row: Row) -> tuple[Batch, tuple[int, ...]] | None:
 
 def cut_of(row: Row, batch: int) -> Cut | None:
     """How a row may be cut, or None when it may not."""
+    if row.cuts is None:
+        row.cuts = {}
+    elif batch in row.cuts:
+        return row.cuts[batch]
+    cut = row.cuts[batch] = _new_cut(row, batch)
+    return cut
+
+
+def _new_cut(row: Row, batch: int) -> Cut | None:
     if is_map(row):
         return _cut_of_map(row, batch)
     described = _described(row)

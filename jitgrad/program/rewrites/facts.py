@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_right
 from collections.abc import Callable, Iterable
 
@@ -84,15 +85,21 @@ class Facts:
 
     def new_block(self, size: int) -> int:
         """The address of more memory for the program."""
+        return self.new_blocks([size])[0]
+
+    def new_blocks(self, sizes: list[int]) -> list[int]:
+        """The addresses of several blocks, side by side; sizes are multiples of what their contents are aligned to."""
+        total = sum(sizes)
         taken = []  # what lies where something from outside was while the program was recorded
         while True:
-            memory = np.zeros(size + ALIGNMENT, np.uint8)
-            memory = memory[-memory.ctypes.data % ALIGNMENT :][:size]
-            address = memory.ctypes.data
-            if not self.overlaps(address, address + size):
+            memory = np.zeros(total + ALIGNMENT, np.uint8)
+            memory = memory[-memory.ctypes.data % ALIGNMENT :][:total]
+            first = memory.ctypes.data
+            if not self.overlaps(first, first + total):
                 break
             taken.append(memory)
         self.extra.append(memory)
-        self._blocks.insert(bisect_right(self._blocks, address), address)
-        self._known.clear()
-        return address
+        addresses = [first + before for before in itertools.accumulate(sizes[:-1], initial=0)]
+        at = bisect_right(self._blocks, first)
+        self._blocks[at:at] = addresses  # no address that is known lies there
+        return addresses

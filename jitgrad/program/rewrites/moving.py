@@ -36,18 +36,18 @@ def move_result(rows: list[Row], k: int, facts: Facts, place: int) -> None:
 
 def _last_use(rows: list[Row], k: int, target: View) -> int | None:
     """The last row that uses what row `k` has written, or None when that cannot be told."""
-    last = k
+    last, begin, end = k, target.begin, target.end
     for j in range(k + 1, min(k + MOST_ROWS, len(rows))):
         row = rows[j]
-        if row.kernel.startswith("program.") and any(v.touches(target) for v in (*row.reads, *row.writes)):
-            return None if row.chain or any(v.touches(target) for v in row.reads) else last
-        inside = [v for v in (*row.reads, *row.writes) if v.touches(target)]
-        read = any(v.touches(target) for v in row.reads)
-        whole = any(w.begin <= target.begin and target.end <= w.end for w in row.writes)
-        if whole and not read:
+        read = [v for v in row.reads if v.begin < end and begin < v.end]
+        inside = [*read, *[w for w in row.writes if w.begin < end and begin < w.end]]
+        if not inside:
+            continue
+        if row.kernel.startswith("program."):
+            return None if row.chain or read else last
+        if not read and any(w.begin <= begin and end <= w.end for w in inside):
             return last
-        if any(v.begin < target.begin or v.end > target.end for v in inside):
+        if any(v.begin < begin or v.end > end for v in inside):
             return None
-        if inside:
-            last = j
+        last = j
     return last if k + MOST_ROWS >= len(rows) else None

@@ -12,9 +12,10 @@ changes the rounding of a program; without ``partial_sums`` such rows wait until
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import NamedTuple
 
-from ..rows import Row, View
+from ..rows import Row, View, Views
 from . import strip_sizes as sizes
 from .batches import Cut, Part, batch_of, cut_of, is_map, space_of, without
 from .facts import Facts
@@ -30,14 +31,14 @@ Span = tuple[int, int]  # first byte of a view and the one after the last
 
 def cut_strips(rows: list[Row], facts: Facts) -> list[Row]:
     """Replace chains of at least two rows over one batch by rows that run them strip by strip."""
-    whole: set[Span] = set()  # workspaces that are left in one piece
+    whole: set[Span] = set()  # workspaces that are left in one piece, by where they were recorded
     while True:
         cutter = _Cutter(rows, facts, whole)
         done = cutter.run()
         torn = _torn(done, cutter.spaces)
         if not torn:
             return done
-        whole |= torn
+        whole |= {cutter.origins.get(span, span) for span in torn}
 
 
 def _torn(rows: list[Row], cut: dict[Span, set[tuple[int, ...]]]) -> set[Span]:
@@ -66,12 +67,15 @@ class _Cutter:
     ----------
     spaces : dict
         Workspaces that have been cut, each with the edges of its strips.
+    origins : dict
+        Where workspaces that have other memory now were recorded.
     """
 
     def __init__(self, rows: list[Row], facts: Facts, whole: set[Span]) -> None:
         self.facts, self.whole = facts, whole
         self.rows, self.halves = _split(rows, facts)
         self.spaces: dict[Span, set[tuple[int, ...]]] = {}
+        self.origins: dict[Span, Span] = {}
         self._links: dict[tuple[int, int], tuple[Row, Link | None]] = {}
 
     def run(self) -> list[Row]:
@@ -135,38 +139,40 @@ class _Cutter:
         touched = _Touched(self.facts)
         deferred: list[Row] = []
         waiting: list[Row] = []  # put off, if another row of the chain follows
+        others = _Passed(self.facts)
         end = at
         for k in range(at, min(at + MOST_ROWS, len(self.rows)) if batch > 1 else at):
-            others = [*deferred, *waiting]
             link = self._next(k, batch, links, touched, others)
             row = self.rows[k]
             if link is not None:
                 links.append(link)
                 touched.add(link.cut)
-                deferred, waiting, end = others, [], k + 1
-            elif links and row.variant >= 0 and len(others) < MOST_DEFERRED and not self.facts.reports(row):
+                deferred, waiting, end = [*deferred, *waiting], [], k + 1
+            elif links and row.variant >= 0 and others.count < MOST_DEFERRED and not self.facts.reports(row):
                 waiting.append(row)
+                others.add(row)
             else:
                 break
         # sums at the end of a chain are put off, too, so that the next one begins with its rows
         last = list(itertools.takewhile(_is_sum, waiting))
         return _Chain(batch, links, [*deferred, *last], end + len(last))
 
-    def _next(
-        self, k: int, batch: int, links: list[Link], touched: _Touched, others: list[Row]
-    ) -> Link | None:
+    def _next(self, k: int, batch: int, links: list[Link], touched: _Touched, others: _Passed) -> Link | None:
         """Row `k` as the next of a chain, if it can be."""
         link = self._link(self.rows[k], batch)
         if link is None or not sizes.of_one_size(link, links, batch):
             return None
-        if touched.admits(link.cut) and not _conflicts(link.row, others):
+        if touched.admits(link.cut) and others.let_by(link.row):
             return link
         self.rows = list(self.rows)
         for part in link.cut.writes:
-            if part.view != link.cut.space:  # `whole` names workspaces by where they are
-                move_result(self.rows, k, self.facts, part.view.place)
+            move_result(self.rows, k, self.facts, part.view.place)
+        before, after = link.cut.space, space_of(self.rows[k])
+        if before is not None and after is not None and after.begin != before.begin:
+            span = before.begin, before.end
+            self.origins[after.begin, after.end] = self.origins.get(span, span)
         link = self._link(self.rows[k], batch)
-        fits = link is not None and touched.admits(link.cut) and not _conflicts(link.row, others)
+        fits = link is not None and touched.admits(link.cut) and others.let_by(link.row)
         return link if fits else None
 
 
@@ -247,10 +253,10 @@ class _Touched:
             block = self._block(part.view)
             if any(s.touches(part.view) for s in self._sums.get(block, ())):
                 return False
-            if not all(part.apart_from(w) for w in self._written.get(block, ())):
+            if not _apart(part, self._written.get(block)):
                 return False
         for part in cut.writes:
-            if not all(part.apart_from(r) for r in self._read.get(self._block(part.view), ())):
+            if not _apart(part, self._read.get(self._block(part.view))):
                 return False
         return not any(self._meets(view) for view in cut.sums)
 
@@ -260,11 +266,47 @@ class _Touched:
         return any(view.touches(v) for v in (*(p.view for p in parts), *self._sums.get(block, ())))
 
 
-def _conflicts(row: Row, others: list[Row]) -> bool:
-    """Whether a row must not be moved ahead of rows that come before it."""
-    for other in others:
-        if any(w.touches(v) for w in row.writes for v in (*other.reads, *other.writes)):
-            return True
-        if any(w.touches(v) for w in other.writes for v in row.reads):
-            return True
+def _apart(part: Part, others: list[Part] | None) -> bool:
+    """Whether no sample's part of a view touches another sample's part of one of the others."""
+    begin, end = part.view.begin, part.view.end
+    for other in others or ():
+        view = other.view
+        if view.begin < end and begin < view.end and not part.apart_from(other):
+            return False
+    return True
+
+
+class _Passed:
+    """Rows that a chain passes by: what they read and write, by blocks of memory."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._block = facts.block
+        self.count = 0
+        self._touched: dict[int, list[View]] = {}
+        self._written: dict[int, list[View]] = {}
+
+    def add(self, row: Row) -> None:
+        """One more."""
+        self.count += 1
+        for view in row.reads:
+            self._touched.setdefault(self._block(view.address), []).append(view)
+        for view in row.writes:
+            block = self._block(view.address)
+            self._touched.setdefault(block, []).append(view)
+            self._written.setdefault(block, []).append(view)
+
+    def let_by(self, row: Row) -> bool:
+        """Whether a row that comes after them may run before them."""
+        return not (
+            _meet(row.writes, self._touched, self._block) or _meet(row.reads, self._written, self._block)
+        )
+
+
+def _meet(views: Views, others: dict[int, list[View]], block: Callable[[int], int]) -> bool:
+    """Whether one of the views may have bytes in common with one of the others, which are listed by blocks."""
+    if others:
+        for view in views:
+            for other in others.get(block(view.address), ()):
+                if view.begin < other.end and other.begin < view.end:
+                    return True
     return False

@@ -1,0 +1,71 @@
+"""Sums over the rows of a matrix: the gradient of a bias."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from llvmlite import ir
+
+from .host import host
+from .nest import share, whole_first
+from .stage import I64, Scope, Vec
+
+if TYPE_CHECKING:
+    from .products import Products
+
+CHAINS = 4  # sums side by side
+VECTORS = 2  # of columns side by side: each row is one way through memory
+
+
+def column_sums(
+    p: Products, k: int, start, g_stride: ir.Value, rows: ir.Value, features: ir.Value, threads
+) -> None:
+    """Sum the rows of a matrix into array `k`, several rows side by side and then together.
+
+    `start` is the matrix' address and the stride between its columns.
+    """
+    b, one, dtype = p.b, p.arrays.scope, p.dtype
+    address, column = start
+    source, target = one.pointer(address, dtype), p.arrays.pointer(k, dtype)
+    lanes = host().lanes(p.item)
+    begin, end = share(one, features, *threads, lanes)
+    whole = b.and_(rows, I64(-CHAINS))
+
+    def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
+        top = scope.at(source, b.mul(i, column))
+
+        def load(row: ir.Value) -> Vec:
+            place = scope.at(top, b.mul(row, g_stride))
+            if scope.lanes > 1 or mask is None:
+                return scope.load(place, dtype, mask)
+            return scope.load(place, dtype)
+
+        zero = scope.constant(dtype, 0.0)
+        with scope.carried(I64(0), whole, CHAINS, [zero] * CHAINS) as (row, sums, carry):
+            carry.next(*(s + load(b.add(row, I64(c))) for c, s in enumerate(sums)))
+        s, t, u, v = carry.final
+        with scope.carried(whole, rows, 1, [(s + t) + (u + v)]) as (row, (total,), carry):
+            carry.next(total + load(row))
+        scope.store(carry.final[0], scope.at(target, i), mask)
+
+    with b.if_else(b.icmp_signed("==", column, I64(1))) as (near, far):
+        with near:
+            whole_first(b, lanes, begin, end, body, VECTORS)
+        with far, one.loop(begin, end) as i:
+            body(one, i, None)
+
+
+def column_sums_by_rows(p: Products, rows: ir.Value, features: ir.Value, threads) -> None:
+    """The same for the rows of array 4 that lie anywhere, one after the other."""
+    b, arrays, one, dtype = p.b, p.arrays, p.arrays.scope, p.dtype
+    begin, end = share(one, features, *threads, 1)
+    source, target = arrays.pointer(4, dtype), arrays.pointer(7, dtype)
+    step = arrays.stride(4, p.last(4, 1))
+    for point, (offset,) in p.blocks((4,), rows, 1):
+        first = b.icmp_signed("==", point, I64(0))
+        with one.loop(begin, end) as i:
+            place = one.at(target, i)
+            value = one.load(one.at(source, b.add(offset, b.mul(i, step))), dtype)
+            zero = one.constant(dtype, 0.0)
+            before = Vec(one, b.select(first, zero.value, one.load(place, dtype).value), dtype)
+            one.store(before + value, place)
