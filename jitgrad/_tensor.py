@@ -45,7 +45,7 @@ class Tensor(Values):
     _slot: int
 
     def __init__(self, data: Any = None) -> None:
-        from .functions.creation import tensor
+        from .functions.from_data import tensor
 
         made = tensor([] if data is None else data, dtype=float32)
         self._slot = entries.retain(CONTEXT, made._slot)

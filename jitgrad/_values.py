@@ -160,7 +160,7 @@ def _parameter_type() -> type:
 
 
 def _rebuild(kind: type, values: np.ndarray, requires_grad: bool, attributes: dict | None) -> Tensor:
-    from .functions.creation import tensor
+    from .functions.from_data import tensor
 
     source = tensor(values)  # held by a name until the new handle is counted
     made = kind.__new__(kind)

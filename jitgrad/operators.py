@@ -46,7 +46,7 @@ def as_operand(value: Any, op: str) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     if isinstance(value, np.ndarray):
-        from .functions.creation import from_numpy
+        from .functions.from_data import from_numpy
 
         return from_numpy(value)
     return NotImplemented

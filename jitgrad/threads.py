@@ -19,7 +19,8 @@ class _Setting:
 def set_num_threads(count: int) -> None:
     """Let programs be shared among `count` threads; results do not depend on it, bit for bit.
 
-    At most as many threads are at work as there are processors.
+    At most as many threads are at work as there are processors. Set it before programs are recorded: one that cuts
+    its batch into strips shares them among as many threads as were set when it was rewritten, or two.
     """
     if not isinstance(count, int) or isinstance(count, bool):
         raise TypeError(f"set_num_threads: expected an int, got {type(count).__name__}")

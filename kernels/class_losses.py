@@ -1,9 +1,9 @@
-"""Losses of class scores: cross-entropy as one number, and the negative log likelihood of every row.
+"""Cross-entropy of class scores, as one number.
 
-Each is one kernel forward and one backward: no array in between is stored. Cross-entropy reads the logits again
-on the way back instead of keeping a softmax: for rows of ten classes that costs less than storing and loading it
-would through a second output. Its sum is taken in float64 by one thread, so the result does not depend on the
-number of threads; the gradients are shared out.
+It is one kernel forward and one backward: no array in between is stored. It reads the logits again on the way back
+instead of keeping a softmax: for rows of ten classes that costs less than storing and loading it would through a
+second output. The sum is taken in float64 by one thread, so the result does not depend on the number of threads;
+the gradients are shared out.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from .formula import log
 from .host import host
 from .math_core import any_lane, outlined
 from .math_exp import decay
-from .nest import share, spread
+from .nest import share
 from .operands import Arrays, Line, array_kernel
 from .reports import BAD_SHAPES, BAD_TARGET, Report, accumulate
 from .rows_beside import Rows, blocks, short_rows
 from .softmax import add, top_of
 from .stage import F64, I64, MASK, Scope, Vec
-from .table import DROP_LAST, SCALAR, array_op
+from .table import SCALAR, array_op
 
 LARGE_PRODUCT = 2.0**900  # a factor of up to 2**64 more still fits into a float64
 
 
-class _Targets:
-    """The targets of cross-entropy, one a row."""
+class Targets:
+    """The targets of a loss of class scores, one a row."""
 
     def __init__(self, arrays: Arrays, k: int, ignored: ir.Value, classes: ir.Value) -> None:
         self.arrays, self.b = arrays, arrays.b
@@ -67,7 +67,7 @@ class _Targets:
         """The number of classes in every lane."""
         return scope.splat(self.classes, abi.INT64)
 
-    def beginning_at(self, row: ir.Value) -> _Targets:
+    def beginning_at(self, row: ir.Value) -> Targets:
         """These targets without those of the rows before a row."""
         other = copy(self)
         other.pointer = self.arrays.scope.at(self.pointer, self.b.mul(row, self.stride))
@@ -129,7 +129,7 @@ def build_cross_entropy(symbol: str, dtype: int) -> ir.Module:
         one.store(one.constant(dtype, math.nan), out)
         b.ret_void()
     rows = arrays.size(0, 0)
-    targets = _Targets(arrays, 1, arrays.word(0), arrays.size(0, 1))
+    targets = Targets(arrays, 1, arrays.word(0), arrays.size(0, 1))
     total, product, count = one.variable(F64), one.variable(F64), one.variable(I64)
     b.store(F64(0.0), total)
     b.store(F64(1.0), product)
@@ -184,7 +184,7 @@ def _row_pointers(arrays: Arrays, ks: tuple[int, ...], dtype: int):
 
 
 def _add_blocks(
-    arrays: Arrays, block: Rows, targets: _Targets, report: Report, cells: tuple[ir.Value, ...]
+    arrays: Arrays, block: Rows, targets: Targets, report: Report, cells: tuple[ir.Value, ...]
 ) -> None:
     """`_add_row` for all rows, a block at a time: each lane has a sum and a product of its own."""
     scope, b = block.scope, block.b
@@ -246,7 +246,7 @@ def build_cross_entropy_backward(symbol: str, dtype: int) -> ir.Module:
     module, arrays, part, parts = array_kernel(symbol)
     b, one = arrays.b, arrays.scope
     rows = arrays.size(0, 0)
-    targets = _Targets(arrays, 1, arrays.word(0), arrays.size(0, 1))
+    targets = Targets(arrays, 1, arrays.word(0), arrays.size(0, 1))
     count = Vec(one, b.sitofp(targets.total(arrays.size(1, 0)), F64), abi.FLOAT64)
     targets = targets.beginning_at(arrays.word(2))
     scale = (one.load(arrays.pointer(3, dtype), dtype).to(abi.FLOAT64) / count).to(dtype)
@@ -310,54 +310,6 @@ def _shrink(line: Line, factor: Callable[..., Vec], i: ir.Value, mask: ir.Value 
     line.store(1, i, line.take_back(1, i, mask) * factor(), mask)
 
 
-# negative log likelihood, row by row ----------------------------------------------------------------
-
-
-def build_nll(symbol: str, dtype: int) -> ir.Module:
-    """``y[n] = -logp[n, target[n]]``; arrays logp, target, y; attribute 0 is the report's address."""
-    module, arrays, part, parts = array_kernel(symbol)
-    b, one = arrays.b, arrays.scope
-    rows = arrays.size(0, 0)
-    targets = _Targets(arrays, 1, I64(0), arrays.size(0, 1))
-    source, out = arrays.pointer(0, dtype), arrays.pointer(2, dtype)
-    begin, end = share(one, rows, part, parts, 64)
-    with one.loop(begin, end) as row:
-        target = targets.load(row)
-        place = one.at(out, row)
-        with b.if_else(targets.valid(target)) as (good, bad):
-            with good:
-                at = b.add(b.mul(row, arrays.stride(0, 0)), b.mul(target, arrays.stride(0, 1)))
-                one.store(-one.load(one.at(source, at), dtype), place)
-            with bad:
-                Report.at(arrays, 0).write(BAD_TARGET, target)
-                one.store(one.constant(dtype, math.nan), place)
-    b.ret_void()
-    return module
-
-
-def build_nll_backward(symbol: str, dtype: int) -> ir.Module:
-    """``glogp[n, target[n]] = -g[n]``, else 0; arrays logp (shape only), target, y, g, glogp, -."""
-    module, arrays, part, parts = array_kernel(symbol)
-    b, one = arrays.b, arrays.scope
-    rows, classes = arrays.size(0, 0), arrays.size(0, 1)
-    targets = _Targets(arrays, 1, I64(0), classes)
-    g, out = arrays.pointer(3, dtype), arrays.pointer(4, dtype)
-    lanes = host().lanes(abi.ITEM_SIZES[dtype])
-    begin, end = share(one, rows, part, parts, 1)
-
-    def clear(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
-        scope.store(scope.constant(dtype, 0.0), scope.at(out, i), mask)
-
-    spread(b, lanes, b.mul(begin, classes), b.mul(end, classes), clear)
-    with one.loop(begin, end) as row:
-        target = targets.load(row)
-        with b.if_then(targets.valid(target)):
-            value = one.load(one.at(g, b.mul(row, arrays.stride(3, 0))), dtype)
-            one.store(-value, one.at(out, b.add(b.mul(row, classes), target)))
-    b.ret_void()
-    return module
-
-
 # declarations ---------------------------------------------------------------------------------------
 
 
@@ -367,11 +319,6 @@ def reference_cross_entropy(x: np.ndarray, target: np.ndarray, ignore_index: int
     shifted = x[keep] - x[keep].max(axis=1, keepdims=True)
     rows = np.log(np.exp(shifted).sum(axis=1)) - shifted[np.arange(keep.sum()), target[keep]]
     return rows.mean()
-
-
-def reference_nll(logp: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """NumPy's negative log likelihood of each row."""
-    return -logp[np.arange(len(target)), target]
 
 
 def _some_rows(words: Sequence[int], strip: Strip) -> list[int]:
@@ -391,15 +338,4 @@ array_op(
     reference=reference_cross_entropy,
     grad_name="CrossEntropyMean",
     batch=Batch({"x": 0}, ("target", "g"), attributes=_some_rows),
-)
-array_op(
-    "nll_gather",
-    ("logp", "target"),
-    build_nll,
-    backward=build_nll_backward,
-    gradients={"logp": ("target",)},
-    vjp={"logp": vjps.nll_logp},
-    operand_dtypes={"target": abi.INT64},
-    rule=DROP_LAST,
-    reference=reference_nll,
 )

@@ -47,17 +47,22 @@ def key_of(dtype: int) -> Any:
 
 
 @helper
+def insert(keys, indices, n, key, index):
+    """Put a key in its place among the `n` sorted ones before place `n`, and its index with it."""
+    j = n - 1
+    while j >= 0 and word(keys, j) > key:
+        set_word(keys, j + 1, word(keys, j))
+        set_word(indices, j + 1, word(indices, j))
+        j -= 1
+    set_word(keys, j + 1, key)
+    set_word(indices, j + 1, index)
+
+
+@helper
 def insertion(keys, indices, n):
     """Sort a short line of keys, and indices with them."""
     for k in range(1, n):
-        key, index = word(keys, k), word(indices, k)
-        j = k - 1
-        while j >= 0 and word(keys, j) > key:
-            set_word(keys, j + 1, word(keys, j))
-            set_word(indices, j + 1, word(indices, j))
-            j -= 1
-        set_word(keys, j + 1, key)
-        set_word(indices, j + 1, index)
+        insert(keys, indices, k, word(keys, k), word(indices, k))
 
 
 @helper
@@ -153,13 +158,7 @@ def topk_index(symbol: str, dtype: int) -> Any:
                         value = ~value
                     if found == count and value >= word(keys, count - 1):
                         continue
-                    j = found - 1 if found < count else count - 2
-                    while j >= 0 and word(keys, j) > value:
-                        set_word(keys, j + 1, word(keys, j))
-                        set_word(indices, j + 1, word(indices, j))
-                        j -= 1
-                    set_word(keys, j + 1, value)
-                    set_word(indices, j + 1, k)
+                    insert(keys, indices, min(found, count - 1), value, k)
                     found += found < count
                 for k in range(count):
                     set_word(y, (o * count + k) * inner + i, word(indices, k))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -263,13 +263,14 @@ def trace(formula: Callable, names: Sequence[str]) -> Expr:
     return result
 
 
-def walk(roots: Sequence[Expr]) -> Iterator[Expr]:
-    """Every expression in `roots`, operands first."""
+def walk(roots: Sequence[Expr], ends: Container[int] = ()) -> list[Expr]:
+    """Every expression in `roots`, operands first; not what is only behind those whose ids are in `ends`."""
     seen: dict[int, Expr] = {}
     waiting = list(roots)
     while waiting:
         e = waiting.pop()
         if id(e) not in seen:
             seen[id(e)] = e
-            waiting += e.args
-    return iter(sorted(seen.values(), key=lambda e: e.age))
+            if id(e) not in ends:
+                waiting += e.args
+    return sorted(seen.values(), key=lambda e: e.age)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from .symbolic import Expr
+from .symbolic import Expr, walk
 
 # operator -> (sign, strength); a weaker one inside a stronger one is put in parentheses
 OPERATORS = {
@@ -23,21 +23,10 @@ class Printer:
         self._names = dict(replaced or {})
         self._reference = "0.0"
         self._uses: dict[int, int] = {}
-        self.order = self._reachable(roots)
+        self.order = walk(roots, self._names)
         for e in self.order:
             for a in e.args:
                 self._uses[id(a)] = self._uses.get(id(a), 0) + 1
-
-    def _reachable(self, roots: Sequence[Expr]) -> list[Expr]:
-        seen: dict[int, Expr] = {}
-        waiting = list(roots)
-        while waiting:
-            e = waiting.pop()
-            if id(e) not in seen:
-                seen[id(e)] = e
-                if id(e) not in self._names:
-                    waiting += e.args
-        return sorted(seen.values(), key=lambda e: e.age)
 
     def names_read(self) -> set[str]:
         """Parameters that occur."""

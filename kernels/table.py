@@ -358,7 +358,9 @@ def compile_kernel(code: int, variant: int, dtype: int) -> int:
         if op.identity:
             return _compile_users(op, symbol, build, dtype)
         return compiler.kernel(symbol, lambda: build(symbol, dtype))
-    return compiler.native(symbol, lambda: _loop_module(op, symbol, variant, dtype), True, op.cached)
+    from .op_loops import build_variant
+
+    return compiler.native(symbol, lambda: build_variant(op, symbol, variant, dtype), True, op.cached)
 
 
 def _compile_users(op: Op, symbol: str, build: Build, dtype: int) -> int:
@@ -376,30 +378,6 @@ def _compile_users(op: Op, symbol: str, build: Build, dtype: int) -> int:
         raise RuntimeError(
             f"{op.name}: Numba cannot compile its kernel for {abi.DTYPE_NAMES[dtype]}: {error}"
         ) from error
-
-
-def _loop_module(op: Op, symbol: str, variant: int, dtype: int) -> Any:
-    from .loops import build_map
-    from .reduce import build_reduce
-
-    operands, result = stream_dtypes(op, dtype)
-    attributes = len(op.attributes)
-    if variant == 0:
-        if op.kind == REDUCE:
-            return build_reduce(symbol, op, dtype, result)
-        return build_map(symbol, op.forward, operands, [result], attributes)
-    operand = op.operands[variant - 1]
-    gradient = op.gradients[operand]
-    by_name = dict(zip(op.operands, operands, strict=True)) | {"y": result, "g": result}
-    reads = [n for n in (*op.operands, "y", "g") if n in parameters(gradient)]
-    scalars = ("n", *op.attributes) if op.kind == REDUCE else op.attributes
-
-    def formula(*values: Any) -> Any:
-        known = dict(zip((*reads, *scalars), values, strict=True))
-        return gradient(*(known[p] for p in parameters(gradient)))
-
-    inputs = [by_name[n] for n in reads]
-    return build_map(symbol, formula, inputs, [by_name[operand]], len(scalars))
 
 
 def compile_update(name: str, dtype: int) -> int:

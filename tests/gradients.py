@@ -46,3 +46,26 @@ def check_gradients(
         gradient = tensors[position].grad
         actual = np.zeros_like(value) if gradient is None else gradient.numpy()
         np.testing.assert_allclose(actual, expected, rtol=rtol, atol=atol, err_msg=f"argument {position}")
+
+
+def first_gradients(function, count):
+    """A function of operands and a cotangent that gives the gradients for the operands, in one row."""
+
+    def run(*tensors):
+        with torch.enable_grad():
+            xs = [x if x.requires_grad else x.detach().requires_grad_() for x in tensors[:count]]
+            y = function(*xs)
+            gradients = torch.autograd.grad(y, xs, tensors[count], create_graph=True, allow_unused=True)
+            used = [g.reshape(-1) for g in gradients if g is not None]
+            # a part that depends on every operand, so that all are checked
+            return torch.cat([*used, *(0 * t.reshape(-1) for t in (*xs, tensors[count]))])
+
+    return run
+
+
+def check_second(function, *arrays, seed=0, rtol=2e-5, atol=2e-6):
+    """Differentiate the first gradient and compare; the cotangent is an operand too."""
+    shape = tuple(function(*(torch.tensor(a) for a in arrays)).shape)
+    cotangent = np.random.default_rng(seed).standard_normal(shape)
+    run = first_gradients(function, len(arrays))
+    check_gradients(run, *arrays, cotangent, rtol=rtol, atol=atol)

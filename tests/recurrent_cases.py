@@ -1,8 +1,13 @@
-"""Recurrent networks written as loops over single sequences in NumPy, and the options that tests go through."""
+"""Recurrent networks written as loops over single sequences in NumPy, and what tests of recurrent layers share."""
 
 from __future__ import annotations
 
 import numpy as np
+from sample_values import numbers
+
+import jitgrad as torch
+from jitgrad import nn
+from jitgrad.kernels import recurrent_layout
 
 # name: class, options
 LAYERS = {
@@ -23,6 +28,24 @@ LAYERS = {
     "GRU without bias": ("GRU", {"bias": False, "batch_first": True}),
     "GRU both ways": ("GRU", {"num_layers": 2, "bidirectional": True}),
 }
+
+
+KINDS = {
+    kind.op: kind
+    for kind in (
+        recurrent_layout.LSTM,
+        recurrent_layout.GRU,
+        recurrent_layout.RNN_TANH,
+        recurrent_layout.RNN_RELU,
+    )
+}
+
+
+def make(name: str, features: int = 3, hidden: int = 5, dtype=torch.float64, **more) -> nn.Module:
+    """A layer of the table, always with the same parameters."""
+    kind, options = LAYERS[name]
+    torch.manual_seed(len(name))
+    return getattr(nn, kind)(features, hidden, **(options | more), dtype=dtype)
 
 
 def sigmoid(x):
@@ -72,3 +95,49 @@ def reference(module, sequences, h0=None, c0=None):
             x = np.concatenate(outputs, 1)
         results.append(x)
     return results, h_n, c_n
+
+
+# for two libraries -------------------------------------------------------------------------------------------
+
+
+def leaf_of(lib, array, dtype):
+    return lib.tensor(array, dtype=getattr(lib, dtype), requires_grad=True)
+
+
+def load(lib, module):
+    """The module with the same parameters in every library."""
+    with lib.no_grad():
+        for k, p in enumerate(module.parameters()):
+            p.copy_(lib.tensor(numbers(*p.shape, seed=k) * 0.4, dtype=p.dtype))
+    return module
+
+
+def scene(lib, name, form, dtype, sizes, lengths):
+    """A layer, its operands, and the leaves among these, for an input of a `form`.
+
+    Parameters
+    ----------
+    form : {'batch', 'one', 'packed', 'no state'}
+    sizes : triple of int
+        Hidden size, batch and steps.
+    lengths : sequence of int
+        Of the sequences of a pack.
+    """
+    kind, options = LAYERS[name]
+    hidden, batch, steps = sizes
+    module = load(lib, getattr(lib.nn, kind)(3, hidden, **options, dtype=getattr(lib, dtype)))
+    lead = {"one": (), "packed": (len(lengths),)}.get(form, (batch,))
+    widths = (options.get("proj_size", hidden), hidden)[: 2 if kind == "LSTM" else 1]
+    count = len(module.all_weights)
+    states = tuple(leaf_of(lib, numbers(count, *lead, w, seed=w), dtype) for w in widths)
+    leaves = [*module.parameters(), *(() if form == "no state" else states)]
+    if form == "packed":
+        parts = [leaf_of(lib, numbers(n, 3, seed=k), dtype) for k, n in enumerate(lengths)]
+        leaves += parts
+        x = lib.nn.utils.rnn.pack_sequence(parts, enforce_sorted=False)
+    else:
+        shape = (steps,) if form == "one" else (batch, steps) if module.batch_first else (steps, batch)
+        x = leaf_of(lib, numbers(*shape, 3), dtype)
+        leaves.append(x)
+    first = () if form == "no state" else (states if kind == "LSTM" else states[0],)
+    return module, (x, *first), leaves

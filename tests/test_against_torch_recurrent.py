@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from recurrent_cases import LAYERS
+from recurrent_cases import LAYERS, leaf_of, load, scene
+from sample_values import numbers
 
 import jitgrad
 
@@ -14,21 +15,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not sup
 LIBRARIES = (jitgrad, torch)
 LENGTHS = [3, 5, 1, 5, 2]
 TOLERANCE = {"float32": {"rtol": 1e-4, "atol": 1e-5}, "float64": {"rtol": 1e-9, "atol": 1e-11}}
-
-
-def numbers(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng([seed, *shape]).standard_normal(shape)
-
-
-def leaf(lib, array, dtype):
-    return lib.tensor(array, dtype=getattr(lib, dtype), requires_grad=True)
-
-
-def load(lib, module):
-    with lib.no_grad():
-        for k, p in enumerate(module.parameters()):
-            p.copy_(lib.tensor(numbers(*p.shape, seed=k) * 0.4, dtype=p.dtype))
-    return module
 
 
 def flat(result):
@@ -60,25 +46,9 @@ def compare(run, dtype):
 @pytest.mark.parametrize("form", ["batch", "one", "packed", "no state"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer(name, form, dtype):
-    kind, options = LAYERS[name]
-
     def run(lib):
-        module = load(lib, getattr(lib.nn, kind)(3, 6, **options, dtype=getattr(lib, dtype)))
-        count = len(module.all_weights)
-        batch = {"one": (), "packed": (5,)}.get(form, (4,))
-        widths = (options.get("proj_size", 6), 6)[: 2 if kind == "LSTM" else 1]
-        states = tuple(leaf(lib, numbers(count, *batch, w, seed=w), dtype) for w in widths)
-        leaves = [*module.parameters(), *(() if form == "no state" else states)]
-        if form == "packed":
-            parts = [leaf(lib, numbers(n, 3, seed=k), dtype) for k, n in enumerate(LENGTHS)]
-            leaves += parts
-            x = lib.nn.utils.rnn.pack_sequence(parts, enforce_sorted=False)
-        else:
-            shape = (5,) if form == "one" else (4, 5) if module.batch_first else (5, 4)
-            x = leaf(lib, numbers(*shape, 3), dtype)
-            leaves.append(x)
-        first = states if kind == "LSTM" else states[0]
-        return module(x) if form == "no state" else module(x, first), leaves
+        module, operands, leaves = scene(lib, name, form, dtype, (6, 4, 5), LENGTHS)
+        return module(*operands), leaves
 
     compare(run, dtype)
 
@@ -98,8 +68,8 @@ CELLS = {
 def test_cell(name, batch, dtype):
     def run(lib):
         cell = load(lib, getattr(lib.nn, name.split()[0])(3, 6, **CELLS[name], dtype=getattr(lib, dtype)))
-        x = leaf(lib, numbers(5, *batch, 3), dtype)
-        states = [leaf(lib, numbers(*batch, 6, seed=k), dtype) for k in range(2 if "LSTM" in name else 1)]
+        x = leaf_of(lib, numbers(5, *batch, 3), dtype)
+        states = [leaf_of(lib, numbers(*batch, 6, seed=k), dtype) for k in range(2 if "LSTM" in name else 1)]
         state = tuple(states) if "LSTM" in name else states[0]
         made = []
         for t in range(5):
@@ -130,7 +100,7 @@ def test_state_dict_and_repr(name):
 def test_padding_and_packing(batch_first):
     def run(lib):
         rnn = lib.nn.utils.rnn
-        parts = [leaf(lib, numbers(n, 2, seed=k), "float64") for k, n in enumerate(LENGTHS)]
+        parts = [leaf_of(lib, numbers(n, 2, seed=k), "float64") for k, n in enumerate(LENGTHS)]
         whole = rnn.pad_sequence(parts, batch_first, 2.0)
         left = rnn.pad_sequence(parts, batch_first, padding_side="left")
         packed = rnn.pack_padded_sequence(whole, lib.tensor(LENGTHS), batch_first, enforce_sorted=False)
@@ -191,7 +161,7 @@ def test_ctc_loss(form, reduction, dtype):
     for zero_infinity in (False, True):
 
         def run(lib, zero_infinity=zero_infinity):
-            x = leaf(lib, numbers(12, 5, 6), dtype)
+            x = leaf_of(lib, numbers(12, 5, 6), dtype)
             y = lib.tensor(targets)
             lengths = steps, labels
             if form == "joined":
@@ -200,7 +170,7 @@ def test_ctc_loss(form, reduction, dtype):
             if form == "one":
                 log_probs, y, lengths = log_probs[:, 0], y[0], ((12,), (4,))
             loss = lib.nn.CTCLoss(0, reduction, zero_infinity)(log_probs, y, *lengths)
-            straight = leaf(lib, np.log(rng_softmax(12, 5, 6)), dtype)
+            straight = leaf_of(lib, np.log(rng_softmax(12, 5, 6)), dtype)
             return [loss, lib.nn.functional.ctc_loss(straight, lib.tensor(targets), steps, labels)], [
                 x,
                 straight,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from recurrent_cases import LAYERS
+from recurrent_cases import LAYERS, leaf_of, load, scene
+from sample_values import numbers
 
 import jitgrad
 
@@ -13,21 +14,6 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore:LSTM with projections is not supported with oneDNN")
 LENGTHS = [3, 4, 1]
 TOLERANCE = {"float32": {"rtol": 1e-3, "atol": 2e-4}, "float64": {"rtol": 1e-9, "atol": 1e-10}}
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng([seed, *shape]).standard_normal(shape)
-
-
-def leaf(lib, array, dtype):
-    return lib.tensor(array, dtype=getattr(lib, dtype), requires_grad=True)
-
-
-def load(lib, module):
-    with lib.no_grad():
-        for k, p in enumerate(module.parameters()):
-            p.copy_(lib.tensor(numbers(*p.shape, seed=k) * 0.4, dtype=p.dtype))
-    return module
 
 
 def orders(lib, result, leaves, count):
@@ -51,26 +37,10 @@ def compare(run, dtype):
 @pytest.mark.parametrize("form", ["batch", "one", "packed", "no state"])
 @pytest.mark.parametrize("name", LAYERS)
 def test_layer(name, form, dtype):
-    kind, options = LAYERS[name]
-
     def run(lib):
-        module = load(lib, getattr(lib.nn, kind)(3, 4, **options, dtype=getattr(lib, dtype)))
-        batch = {"one": (), "packed": (len(LENGTHS),)}.get(form, (2,))
-        widths = (options.get("proj_size", 4), 4)[: 2 if kind == "LSTM" else 1]
-        states = tuple(leaf(lib, numbers(len(module.all_weights), *batch, w, seed=w), dtype) for w in widths)
-        leaves = [*module.parameters(), *(() if form == "no state" else states)]
-        if form == "packed":
-            parts = [leaf(lib, numbers(n, 3, seed=k), dtype) for k, n in enumerate(LENGTHS)]
-            leaves += parts
-            x = lib.nn.utils.rnn.pack_sequence(parts, enforce_sorted=False)
-        else:
-            x = leaf(
-                lib, numbers(*((3,) if form == "one" else (2, 3) if module.batch_first else (3, 2)), 3), dtype
-            )
-            leaves.append(x)
-        first = () if form == "no state" else (states if kind == "LSTM" else states[0],)
-        y, last = module(x, *first)
-        results = [y.data if form == "packed" else y, *(last if kind == "LSTM" else (last,))]
+        module, operands, leaves = scene(lib, name, form, dtype, (4, 2, 3), LENGTHS)
+        y, last = module(*operands)
+        results = [y.data if form == "packed" else y, *(last if module.mode == "LSTM" else (last,))]
         return orders(lib, results, leaves, 2)
 
     compare(run, dtype)
@@ -82,7 +52,7 @@ def test_third_order(name):
 
     def run(lib):
         module = load(lib, getattr(lib.nn, kind)(3, 4, **options, dtype=lib.float64))
-        x = leaf(lib, numbers(3, 2, 3), "float64")
+        x = leaf_of(lib, numbers(3, 2, 3), "float64")
         return orders(lib, [module(x)[0]], [x, *module.parameters()], 3)
 
     compare(run, "float64")
@@ -92,7 +62,7 @@ def test_third_order(name):
 def test_cell(kind):
     def run(lib):
         cell = load(lib, getattr(lib.nn, kind)(3, 4, dtype=lib.float64))
-        x = leaf(lib, numbers(3, 2, 3), "float64")
+        x = leaf_of(lib, numbers(3, 2, 3), "float64")
         state = None
         for t in range(3):
             state = cell(x[t], state)
@@ -104,7 +74,7 @@ def test_cell(kind):
 def test_gradient_penalty_of_a_training_step():
     def run(lib):
         module = load(lib, lib.nn.LSTM(3, 4, batch_first=True, dtype=lib.float64))
-        x = leaf(lib, numbers(2, 4, 3), "float64")
+        x = leaf_of(lib, numbers(2, 4, 3), "float64")
         (g,) = lib.autograd.grad(module(x)[0][:, -1].sum(), x, create_graph=True)
         ((g.norm(2, dim=-1) - 1) ** 2).mean().backward()
         return [p.grad.numpy() for p in module.parameters() if p.grad is not None]

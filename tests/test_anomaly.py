@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 
 import pytest
+from sample_values import leaf
 from usage import usage
 
 import jitgrad as torch
@@ -18,10 +19,6 @@ def quiet():
         warnings.filterwarnings("ignore", "Anomaly Detection has been enabled")
         yield
     assert not anomaly.is_anomaly_enabled()
-
-
-def leaf(*values):
-    return torch.tensor(values, requires_grad=True)
 
 
 class Nan(torch.autograd.Function):

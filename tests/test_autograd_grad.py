@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sample_values import leaf
 from usage import usage
 
 import jitgrad as torch
-
-
-def leaf(*values, dtype=torch.float32):
-    return torch.tensor(values, dtype=dtype, requires_grad=True)
 
 
 def test_grad_leaves_grad_alone():

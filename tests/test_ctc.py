@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from compile_cases import Scene, assert_same, batches
 from gradients import check_gradients
+from sample_values import numbers
 
 import jitgrad as torch
 from jitgrad import nn
@@ -19,10 +20,6 @@ DTYPES = [torch.float32, torch.float64]
 
 def log_softmax(x: np.ndarray) -> np.ndarray:
     return x - np.log(np.exp(x).sum(-1, keepdims=True))
-
-
-def numbers(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng([seed, *shape]).standard_normal(shape)
 
 
 def all_paths(log_probs: np.ndarray, labels: list[int], blank: int) -> float:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sample_values import leaf
 from usage import usage
 
 import jitgrad as torch
 
 SECOND = "Trying to backward through the graph a second time"
 STALE = "modified by an inplace operation"
-
-
-def leaf(*values, dtype=torch.float32):
-    return torch.tensor(values, dtype=dtype, requires_grad=True)
 
 
 # several graphs -------------------------------------------------------------------------------------------

@@ -4,26 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from custom_functions import Square
+from sample_values import leaf
 from usage import usage
 
 import jitgrad as torch
 from jitgrad.autograd import Function
-
-
-def leaf(*values):
-    return torch.tensor(values, requires_grad=True)
-
-
-class Square(Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x * x
-
-    @staticmethod
-    def backward(ctx, g):
-        (x,) = ctx.saved_tensors
-        return 2 * x * g
 
 
 def returning(*gradients):

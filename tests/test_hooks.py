@@ -1,4 +1,4 @@
-"""Hooks on tensors and nodes: what they see, in which order, what they may replace, and how they end."""
+"""Hooks on tensors: what they see, in which order, what they may replace, and how they end."""
 
 from __future__ import annotations
 
@@ -7,22 +7,16 @@ import weakref
 
 import numpy as np
 import pytest
+from sample_values import leaf
 from usage import usage
 
 import jitgrad as torch
 from jitgrad.utils.hooks import RemovableHandle
 
 
-def leaf(*values):
-    return torch.tensor(values, requires_grad=True)
-
-
 def seen(log, name):
     """A hook that only looks."""
     return lambda g: log.append((name, g.tolist()))
-
-
-# tensors --------------------------------------------------------------------------------------------
 
 
 def test_hooks_of_leaves_and_intermediates_see_complete_gradients_in_the_order_of_the_walk():
@@ -338,211 +332,3 @@ def test_an_optimizer_step_in_a_post_accumulate_hook():
     (x * 4).backward()
     assert x.item() == -1.0
     assert x.grad is None
-
-
-# nodes ----------------------------------------------------------------------------------------------
-
-
-def test_node_hooks_see_what_goes_in_and_out_of_each_operand():
-    a, log = leaf(3.0), []
-    y = a * a
-    y.grad_fn.register_prehook(lambda outs: log.append([g.item() for g in outs]))
-    y.grad_fn.register_hook(lambda ins, outs: log.append(([g.item() for g in ins], [g.item() for g in outs])))
-    (y * 2).backward()
-    assert log == [[2.0], ([6.0, 6.0], [2.0])]
-    assert a.grad.item() == 12.0
-
-
-@pytest.mark.parametrize(
-    ("operation", "count"),
-    [
-        (lambda a, b: a * b, 2),
-        (lambda a, b: (a * b).sum(), 1),
-        (lambda a, b: torch.softmax(a, 0) * b, 2),
-        (lambda a, b: a.reshape(2, 1), 1),
-        (lambda a, b: a.unsqueeze(0) @ b.unsqueeze(1), 2),
-        (lambda a, b: torch.cat([a, b]), 2),
-    ],
-)
-def test_node_hooks_replace_gradients_for_every_kind_of_row(operation, count):
-    a, b = leaf(1.0, 2.0), leaf(3.0, 5.0)
-    y = operation(a, b)
-    y.grad_fn.register_prehook(lambda outs: tuple(g * 3 for g in outs))
-    y.grad_fn.register_hook(lambda ins, outs: tuple(None if g is None else g * 2 for g in ins))
-    assert len(y.grad_fn.next_functions) == count
-    weights = torch.arange(1.0, 1.0 + y.numel()).reshape(y.shape)
-    (y * weights).sum().backward()
-    found = [t.grad for t in (a, b)]
-    a.grad = b.grad = None
-    (operation(a, b) * weights).sum().backward()
-    for g, t in zip(found, (a, b), strict=True):
-        assert (g is None) == (t.grad is None)
-        if g is not None:
-            np.testing.assert_allclose(g.numpy(), 6 * t.grad.numpy(), rtol=1e-6)
-
-
-def test_node_hooks_of_a_leaf():
-    x, log = leaf(2.0), []
-    node = (x * 1).grad_fn.next_functions[0][0]
-    node.register_prehook(lambda outs: (outs[0] * 10,))
-    node.register_hook(lambda ins, outs: log.append((ins, outs[0].item(), x.grad.item())))
-    (x * 3).backward()
-    assert x.grad.item() == 30.0
-    assert log == [((), 30.0, 30.0)]
-
-
-def test_node_hooks_of_a_custom_function():
-    class Two(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, a, b):
-            return a + b, a - b
-
-        @staticmethod
-        def backward(ctx, g, h):
-            return g + h, g - h
-
-    a, b, log = leaf(1.0), leaf(2.0), []
-    y, z = Two.apply(a, b)
-    y.grad_fn.register_prehook(lambda outs: log.append([None if g is None else g.item() for g in outs]))
-    z.grad_fn.register_hook(lambda ins, outs: (ins[0] * 10, None))
-    (z * 3).backward()
-    assert log == [[None, 3.0]]
-    assert a.grad.item() == 30.0
-    assert b.grad is None
-
-
-@pytest.mark.parametrize(
-    "register",
-    [
-        lambda node: node.register_hook(lambda ins, outs: (ins[0],) * 3),
-        lambda node: node.register_prehook(lambda outs: (outs[0],) * 3),
-    ],
-)
-def test_node_hooks_must_return_as_many(register):
-    y = leaf(1.0).exp()
-    register(y.grad_fn)
-    with pytest.raises(RuntimeError, match=r"incorrect number of values \(got 3, but expected 1\)"):
-        y.backward()
-
-
-def test_a_node_that_is_gone_takes_no_hooks():
-    y = leaf(1.0).exp()
-    y.backward()
-    with pytest.raises(RuntimeError, match="has been freed"):
-        y.grad_fn.register_hook(print)
-
-
-# compiled -------------------------------------------------------------------------------------------
-
-
-def train(wrap, hook, count=6):
-    """Losses and parameters of a few steps of a model with hooks on tensors, eager or compiled."""
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
-    x, y = torch.randn(5, 3), torch.randn(5, 1)
-    if hook == "leaf":
-        model[0].weight.register_hook(lambda g: g.clamp(-0.01, 0.01))
-
-    def step(x, y):
-        optimizer.zero_grad()
-        h = model[0](x)
-        if hook == "intermediate":
-            h.register_hook(lambda g: g * 0.5 + 0.001)
-        z = model[1](h)
-        if hook == "node":
-            z.grad_fn.register_hook(lambda ins, outs: (ins[0] * 0.5,))
-        loss = ((model[2](z) - y) ** 2).mean()
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    run = wrap(step)
-    losses = [run(x, y).item() for _ in range(count)]
-    return losses, [p.tolist() for p in model.parameters()], run
-
-
-@pytest.mark.parametrize("hook", ["leaf", "intermediate", "node"])
-def test_compiled_steps_replay_what_hooks_compute(hook):
-    eager = train(lambda f: f, hook)
-    compiled = train(torch.compile, hook)
-    assert compiled[:2] == eager[:2]
-    assert eager[0] != train(lambda f: f, None)[0]
-    assert len(compiled[2].programs) == 1
-
-
-def test_a_hook_that_comes_or_goes_is_seen_by_compiled_steps():
-    def run(wrap):
-        w = leaf(1.0)
-
-        def step(x):
-            w.grad = None
-            (w * x).sum().backward()
-            return w.grad * 1
-
-        call = wrap(step)
-        x = torch.ones(2)
-        found = [call(x).item(), call(x).item()]
-        handle = w.register_hook(lambda g: g * 10)
-        found += [call(x).item(), call(x).item()]
-        handle.remove()
-        return [*found, call(x).item()]
-
-    assert run(torch.compile) == run(lambda f: f) == [2.0, 2.0, 20.0, 20.0, 2.0]
-
-
-def test_hooks_of_leaves_run_once_around_a_compiled_model():
-    model = torch.nn.Linear(2, 1)
-    calls = []
-    model.weight.register_hook(lambda g: calls.append(1) or g * 2)
-    compiled = torch.compile(model)
-    x = torch.ones(3, 2)
-    for _ in range(3):
-        model.weight.grad = None
-        calls.clear()
-        compiled(x).sum().backward()
-        assert len(calls) == 1
-        assert model.weight.grad.tolist() == [[6.0, 6.0]]
-
-
-# optimizers -----------------------------------------------------------------------------------------
-
-
-def test_hooks_around_steps():
-    w, log = leaf(1.0), []
-    optimizer = torch.optim.SGD([w], lr=0.1)
-    before = optimizer.register_step_pre_hook(lambda o, args, kwargs: log.append("before"))
-    optimizer.register_step_post_hook(lambda o, args, kwargs: log.append("after"))
-    (w * 2).backward()
-    optimizer.step()
-    before.remove()
-    optimizer.step()
-    assert log == ["before", "after", "after"]
-    assert isinstance(before, RemovableHandle)
-
-
-def test_hooks_around_saving_and_loading():
-    w, log = leaf(1.0), []
-    optimizer = torch.optim.SGD([w], lr=0.1)
-    optimizer.register_state_dict_pre_hook(lambda o: log.append("saving"))
-    optimizer.register_state_dict_post_hook(lambda o, s: {**s, "extra": 1})
-    optimizer.register_load_state_dict_pre_hook(lambda o, s: log.append(s.pop("extra")))
-    optimizer.register_load_state_dict_post_hook(lambda o: log.append("loaded"))
-    optimizer.register_state_dict_post_hook(lambda o, s: s.get("extra"), prepend=True)
-    state = optimizer.state_dict()
-    assert state["extra"] == 1
-    optimizer.load_state_dict(state)
-    assert log == ["saving", 1, "loaded"]
-    assert "extra" in state
-
-
-def test_a_state_dict_hook_may_change_what_is_loaded():
-    w = leaf(1.0)
-    optimizer = torch.optim.SGD([w], lr=0.1)
-
-    def faster(o, state):
-        state["param_groups"][0]["lr"] = 0.7
-
-    optimizer.register_load_state_dict_pre_hook(faster)
-    optimizer.load_state_dict(torch.optim.SGD([w], lr=0.1).state_dict())
-    assert optimizer.param_groups[0]["lr"] == 0.7

@@ -8,16 +8,13 @@ import numpy as np
 import pytest
 from gradients import check_gradients
 from kernel_records import run
+from sample_values import numbers
 
 import jitgrad as torch
 from jitgrad import functions as T
 from jitgrad.kernels import BY_NAME, abi
 
 RTOL = {np.float32: 2e-6, np.float64: 1e-13}
-
-
-def numbers(*shape: int, seed: int = 0, dtype: type = np.float64) -> np.ndarray:
-    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(dtype)
 
 
 SHAPES = [(1,), (7,), (3, 10), (4, 16), (5, 33), (2, 3, 4), (3, 5, 17), (2, 3, 4, 20), (2, 70, 40)]

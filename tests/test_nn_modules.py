@@ -205,6 +205,21 @@ def test_a_layers_subclass_may_take_other_arguments():
     assert Named()(jg.ones(2), jg.zeros(2), jg.tensor([1.0, 2.0])).item() == 3.0
 
 
+def test_a_layers_subclass_may_take_the_forward_of_another_base():
+    class Scaled:
+        def forward(self, x, factor):
+            return super().forward(x) * factor
+
+    class Layer(Scaled, nn.Tanh):
+        pass
+
+    class Tanh(nn.Tanh):
+        pass
+
+    x = jg.tensor([0.5])
+    assert Layer()(x, factor=2).item() == 2 * Tanh()(input=x).item()
+
+
 def test_forward_can_be_patched_on_class_and_instance(monkeypatch):
     layer, other = nn.Linear(2, 2), nn.Linear(2, 2)
     layer.forward = lambda input: "mine"

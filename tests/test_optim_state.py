@@ -167,12 +167,21 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_changes():
         assert optimizer.param_groups[0]["lr"] == 0.01
 
 
-def test_state_written_by_hand_is_used_by_the_next_step():
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda state, value: state.__setitem__("momentum_buffer", value),
+        lambda state, value: state.update(momentum_buffer=value),
+        lambda state, value: state.__ior__({"momentum_buffer": value}),
+    ],
+    ids=["[]", "update", "|="],
+)
+def test_state_written_by_hand_is_used_by_the_next_step(write):
     p = jg.tensor([1.0, 2.0], requires_grad=True)
     optimizer = jg.optim.SGD([p], lr=1.0, momentum=0.5)
     p.grad = jg.tensor([0.0, 0.0])
     optimizer.step()
-    optimizer.state[p]["momentum_buffer"] = jg.tensor([2.0, 4.0])
+    write(optimizer.state[p], jg.tensor([2.0, 4.0]))
     optimizer.step()
     assert p.tolist() == [0.0, 0.0]
     optimizer.state[p]["momentum_buffer"].zero_()

@@ -8,15 +8,12 @@ import numpy as np
 import pytest
 from gradients import check_gradients
 from kernel_records import run
+from sample_values import numbers
 
 import jitgrad as torch
 from jitgrad.kernels import abi
 
 RTOL = {np.float32: 1e-5, np.float64: 1e-12}
-
-
-def numbers(*shape: int, seed: int = 0, dtype: type = np.float64) -> np.ndarray:
-    return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(dtype)
 
 
 MATMUL_SHAPES = [

@@ -7,6 +7,7 @@ import pytest
 from compile_cases import Scene, assert_same, batches
 from gradients import check_gradients
 from recurrent_cases import one_step
+from sample_values import numbers
 
 import jitgrad as torch
 from jitgrad import nn
@@ -17,10 +18,6 @@ CELLS = {
     "LSTM": lambda dtype, **more: nn.LSTMCell(3, 5, dtype=dtype, **more),
     "GRU": lambda dtype, **more: nn.GRUCell(3, 5, dtype=dtype, **more),
 }
-
-
-def numbers(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng([seed, *shape]).standard_normal(shape)
 
 
 def run(cell, x, *states):

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from compile_cases import Scene, assert_same, batches
+from gradients import check_second
 from recurrent_cases import LAYERS
-from test_higher import check_second
+from sample_values import numbers
 
 import jitgrad as torch
 from jitgrad import nn
@@ -17,10 +18,6 @@ FEATURES, HIDDEN, STEPS, BATCH = 2, 3, 3, 2
 LENGTHS = (2, 3, 1)
 DIRECTIONS = 2  # in which all operands are moved at once
 FORMS = ("no state", "state", "one sequence", "packed")
-
-
-def numbers(*shape, seed=0):
-    return np.random.default_rng([seed, *shape]).standard_normal(shape)
 
 
 def make(name, hidden=HIDDEN, dtype=torch.float64):

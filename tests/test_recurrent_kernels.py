@@ -6,20 +6,13 @@ import numpy as np
 import pytest
 from kernel_harness import kernel
 from kernel_records import run
+from recurrent_cases import KINDS
+from sample_values import numbers
 
-from jitgrad.kernels import abi, recurrent_layout
+from jitgrad.kernels import abi
 from jitgrad.kernels.recurrent_cells import Bundle, activated
 from jitgrad.kernels.recurrent_layout import layout
 
-KINDS = {
-    kind.op: kind
-    for kind in (
-        recurrent_layout.LSTM,
-        recurrent_layout.GRU,
-        recurrent_layout.RNN_TANH,
-        recurrent_layout.RNN_RELU,
-    )
-}
 NUMPY = {abi.FLOAT32: np.float32, abi.FLOAT64: np.float64}
 FENCE = 64  # elements on both sides of an array that must stay as they are
 MARK = 12345.0
@@ -44,10 +37,6 @@ class Fenced:
         """All marks stand."""
         for block in self._blocks:
             assert (block[:FENCE] == MARK).all() and (block[-FENCE:] == MARK).all()
-
-
-def numbers(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng([seed, *shape]).standard_normal(shape)
 
 
 def there_and_back(kind, dtype, steps, batch, features, hidden, parts, projection=0, options=(), counts=None):

@@ -6,14 +6,11 @@ import io
 import re
 
 import pytest
+from sample_values import leaf
 from usage import usage
 
 import jitgrad as torch
 from jitgrad.show import show_tape, tape_table
-
-
-def leaf(*values):
-    return torch.tensor(values, requires_grad=True)
 
 
 def shown(tensor, **options) -> list[str]:

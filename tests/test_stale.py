@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sample_values import leaf
 from usage import usage
 
 import jitgrad as torch
 
 STALE = "modified by an inplace operation"
-
-
-def leaf(*values, dtype=torch.float32):
-    return torch.tensor(values, dtype=dtype, requires_grad=True)
 
 
 @pytest.mark.parametrize(

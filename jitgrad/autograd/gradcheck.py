@@ -119,7 +119,7 @@ def _values(x: Tensor) -> Array:
 
 
 def _like(x: Tensor, values: Array) -> Tensor:
-    from ..functions.creation import tensor
+    from ..functions.from_data import tensor
 
     return tensor(values.reshape(tuple(x.shape)), dtype=x.dtype)
 
@@ -267,7 +267,7 @@ class _Check:
                 raise GradcheckError(f"{_UNDEFINED} (output {k})") from error
 
     def _batched(self, y: Tensor) -> None:
-        from ..functions.creation import tensor
+        from ..functions.from_data import tensor
 
         rng = np.random.default_rng(1)
         cotangents = rng.standard_normal((3, *y.shape))
@@ -391,7 +391,7 @@ def gradgradcheck(
 
 
 def _random_like(y: Tensor, scattered: bool) -> Tensor:
-    from ..functions.creation import tensor
+    from ..functions.from_data import tensor
 
     rng = np.random.default_rng(2)
     shape = tuple(y.shape)

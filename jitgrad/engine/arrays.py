@@ -26,24 +26,14 @@ from .pointers import (
     load_word,
     store_word,
 )
-from .record import (
-    item_size,
-    kernel_address,
-    mode_of_thread,
-    needed_values,
-    overwritten,
-    rewrite,
-    room,
-    walk_kernels,
-    wants_grad,
-    write_row,
-)
+from .record import kernel_address, overwritten, walk_kernels
 from .slots import let_go, new_slot, set_contiguous
 from .tables import (
     op_at,
     slot_at,
     storage_at,
 )
+from .tape_rows import item_size, mode_of_thread, needed_values, rewrite, room, wants_grad, write_row
 
 OUTPUT_WORDS = 2 + MAX_DIMS  # dtype, dims, shape
 

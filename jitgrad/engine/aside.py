@@ -5,7 +5,6 @@ slots of their own with the same geometry, which receive those gradients alone. 
 memory, when the saved value is one that Python kept.
 """
 
-from .backward import walk_row
 from .handles import release
 from .jit import entry
 from .layout import (
@@ -23,9 +22,10 @@ from .layout import (
 )
 from .memory import recording_here
 from .pointers import load_word, store_word
-from .record import room
 from .slots import alias, let_go
 from .tables import slot_at, storage_at
+from .tape_rows import room
+from .walk import walk_row
 
 WORD = 8
 KEPT = REQUIRES_GRAD | NEEDED | CAPTURE | WRAPPED

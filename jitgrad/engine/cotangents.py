@@ -39,10 +39,7 @@ from .pointers import (
     load_word,
     store_word,
 )
-from .record import (
-    room,
-    walk_kernels,
-)
+from .record import walk_kernels
 from .recording import note
 from .slots import (
     let_go,
@@ -51,6 +48,7 @@ from .tables import (
     slot_at,
     storage_at,
 )
+from .tape_rows import room
 from .views import has_expansion
 
 WORD = 8

@@ -26,13 +26,14 @@ from .pointers import (
     store_word,
     word_float,
 )
-from .record import apply, item_size, mode_of_thread, room
+from .record import apply
 from .recording import keep_constant, keep_zeros
 from .slots import alias, classify, let_go, new_slot, set_contiguous
 from .tables import (
     slot_at,
     storage_at,
 )
+from .tape_rows import item_size, mode_of_thread, room
 
 
 @entry

@@ -111,11 +111,12 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
         turns,
         update,
         views,
+        walk,
     )
     from .tables import CONTEXT
 
     modules = (arrays, aside, backward, cotangents, create, exchange, growth, handles, hot, making, pace, record,
-               recording, replay, sharing, team, together, turns, update, views)  # fmt: skip
+               recording, replay, sharing, team, together, turns, update, views, walk)  # fmt: skip
     found = {}
     for module in modules:
         for name, dispatcher in vars(module).items():

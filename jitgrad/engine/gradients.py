@@ -40,10 +40,7 @@ from .pointers import (
     store_float32,
     store_word,
 )
-from .record import (
-    item_size,
-    kernel_address,
-)
+from .record import kernel_address
 from .recording import keep_constant, keep_zeros
 from .shapes import same_shape
 from .slots import (
@@ -56,6 +53,7 @@ from .tables import (
     slot_at,
     storage_at,
 )
+from .tape_rows import item_size
 from .views import (
     D_FIRST,
     DIM_WORDS,

@@ -58,10 +58,10 @@ from .layout import (
     WRITTEN,
 )
 from .pointers import load_word, memcpy, store_word
-from .record import mode_of_thread
 from .spans import argument_of, map_memory, mark, span_of
 from .survey import look_at_log
 from .tables import program_at, slot_at, storage_at
+from .tape_rows import mode_of_thread
 
 WORD = 8
 

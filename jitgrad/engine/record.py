@@ -4,10 +4,7 @@ A call either does everything or returns a negative status and has changed nothi
 can (compiles the kernel, grows a table, promotes dtypes) and calls again, or raises.
 """
 
-from .jit import (
-    entry,
-    jit,
-)
+from .jit import entry, jit
 from .layout import (
     ARRAYS,
     BAD_DTYPE,
@@ -18,103 +15,32 @@ from .layout import (
     INFERENCE,
     INFERENCE_IN_PLACE,
     INFERENCE_MODE,
-    INFERENCE_SAVED,
     IS_VIEW,
     LEAF_IN_PLACE,
     MAP,
     MODES,
     N_DTYPES,
     NEED_KERNEL,
-    NEED_SLOTS,
-    NEED_STORAGES,
-    NEED_TAPE,
     NO_ROW,
-    NOT_SAVED,
     OUT_OF_MEMORY,
     REDUCE,
     REQUIRES_GRAD,
     RULE_MATMUL,
     SAME,
-    SAVED_BY_MAKER,
-    STALE_VIEW,
-    T_ATTRS,
-    T_INPUTS,
-    T_KIND,
-    T_LIVE,
-    T_OP,
-    T_OPERANDS,
-    T_OUTPUTS,
-    T_PREV,
-    T_WORDS,
-    USE_OUTPUT,
     USE_PASS,
     USES,
     VARIANTS,
     VIEW_IN_PLACE,
 )
-from .memory import (
-    new_storage,
-)
-from .nests import (
-    finish_arrays,
-    get_id,
-    map_nest,
-    put_absent,
-    put_array,
-    put_id,
-    reduce_nest,
-    run,
-)
-from .pointers import (
-    load_word,
-    store_word,
-    thread_ident,
-)
-from .shapes import (
-    output_shape,
-)
-from .slots import (
-    alias,
-    compact,
-    new_slot,
-    set_contiguous,
-)
-from .tables import (
-    op_at,
-    slot_at,
-    storage_at,
-)
+from .memory import new_storage
+from .nests import finish_arrays, get_id, map_nest, put_absent, put_array, put_id, reduce_nest, run
+from .pointers import load_word, thread_ident
+from .shapes import output_shape
+from .slots import new_slot, set_contiguous
+from .tables import op_at, slot_at, storage_at
+from .tape_rows import item_size, mode_of_thread, needed_values, rewrite, room, wants_grad, write_row
 
 WORD = 8
-MARGIN = 64  # free slots and storages that any one call may use
-ROW_MARGIN = 256  # words of tape
-
-
-@jit
-def mode_of_thread(c):
-    """Whether this thread records: ENABLED, DISABLED or INFERENCE_MODE."""
-    if c.modes == 0:
-        return ENABLED
-    ident = thread_ident()
-    for k in range(MODES):
-        if c.mode_thread[k] == ident:
-            return c.mode[k]
-    return ENABLED
-
-
-@jit
-def room(c, words):
-    """Make sure that a call cannot run out of table entries half-way; 0 or a NEED_ status."""
-    if c.free_slots < MARGIN:
-        return NEED_SLOTS
-    if c.free_storage < 0:
-        return NEED_STORAGES
-    if c.tape_top + words + ROW_MARGIN > c.tape_words:
-        if c.dead_words * 2 > c.tape_words and c.walks == 0 and c.recording == 0:
-            compact(c)
-        else:
-            return NEED_TAPE
-    return 0
 
 
 @jit
@@ -126,112 +52,6 @@ def kernel_address(c, op, variant, dtype):
         c.detail[1] = variant
         c.detail[2] = dtype
     return address
-
-
-@jit
-def item_size(dtype):
-    """Bytes of an element, by dtype code."""
-    if dtype <= 1:
-        return 1
-    return 4 if dtype == 2 or dtype == 4 else 8
-
-
-@jit
-def needed_values(c, inputs, info):
-    """What the walk back will read, as USE_ bits: only what the operands that ask for gradients need."""
-    needs = 0
-    for k in range(inputs):
-        slot = get_id(c, 1 + k)
-        if slot != 0 and slot_at(c, slot).flags & REQUIRES_GRAD and (info.differentiable >> k) & 1:
-            needs |= info.uses[min(k, USES - 1)]
-    return needs
-
-
-@jit
-def wants_grad(c, count, info):
-    """1 when one of the first `count` listed operands asks for a gradient that the operation can give.
-
-    STALE_VIEW when that operand is a view of a tensor that has been written in place since, in a recorded
-    operation: the view's history does not contain the write. INFERENCE_SAVED when the walk back would read a
-    tensor made under inference_mode.
-    """
-    wanted = 0
-    seen = 0
-    for k in range(count):
-        slot = get_id(c, 1 + k)
-        if slot != 0:
-            record = slot_at(c, slot)
-            seen |= record.flags
-            if record.flags & REQUIRES_GRAD and (info.differentiable >> k) & 1:
-                if record.flags & IS_VIEW and record.history != storage_at(c, record.storage).history:
-                    return STALE_VIEW
-                wanted = 1
-    if wanted and seen & INFERENCE:
-        needs = needed_values(c, count, info)
-        for k in range(count):
-            slot = get_id(c, 1 + k)
-            if slot != 0 and (needs >> min(k, USES - 1)) & 1 and slot_at(c, slot).flags & INFERENCE:
-                return INFERENCE_SAVED
-    return wanted
-
-
-@jit
-def rewrite(c, into):
-    """Give the tensor in slot `into`, just overwritten by a recorded operation, a slot of its own."""
-    storage = storage_at(c, slot_at(c, into).storage)
-    storage.history += 1
-    out = alias(c, into)
-    put_id(c, 0, out)
-    return out
-
-
-@jit
-def write_row(c, op, kind, inputs, outputs, saves, attrs, attr_count):
-    """Append a row: working list entries 1.. are the operands, entry 0 (and those after) the outputs."""
-    offset = c.tape_top
-    row = c.tape + offset * WORD
-    words = T_OPERANDS + 2 * (inputs + outputs) + attr_count
-    store_word(row, T_OP, op)
-    store_word(row, T_KIND, kind)
-    store_word(row, T_WORDS, words)
-    store_word(row, T_PREV, c.last_row)
-    store_word(row, T_INPUTS, inputs)
-    store_word(row, T_OUTPUTS, outputs)
-    store_word(row, T_LIVE, outputs)
-    store_word(row, T_ATTRS, T_OPERANDS + 2 * (inputs + outputs))
-    for k in range(inputs):
-        slot = get_id(c, 1 + k)
-        version = NOT_SAVED
-        if slot != 0:
-            record = slot_at(c, slot)
-            record.links += 1
-            if (saves >> min(k, USES - 1)) & 1:
-                record.saved += 1
-                version = storage_at(c, record.storage).version
-        store_word(row, T_OPERANDS + 2 * k, slot)
-        store_word(row, T_OPERANDS + 2 * k + 1, version)
-    for k in range(outputs):
-        slot = get_id(c, 0) if k == 0 else get_id(c, inputs + k)
-        record = slot_at(c, slot)
-        record.row = offset
-        record.output = k
-        version = NOT_SAVED
-        if saves & (USE_OUTPUT << k):
-            record.saved += 1
-            record.flags |= SAVED_BY_MAKER
-            version = storage_at(c, record.storage).version
-        if record.dtype >= 4:
-            record.flags |= REQUIRES_GRAD
-        at = T_OPERANDS + 2 * (inputs + k)
-        store_word(row, at, slot)
-        store_word(row, at + 1, version)
-    for k in range(attr_count):
-        store_word(row, T_OPERANDS + 2 * (inputs + outputs) + k, load_word(attrs, k))
-    c.last_row = offset
-    c.tape_top = offset + words
-    c.rows += 1
-    c.live_rows += 1
-    return offset
 
 
 @jit

@@ -59,10 +59,10 @@ from .layout import (
 )
 from .memory import give_block, recording_here
 from .pointers import load_word, memcpy, store_word, thread_ident
-from .record import item_size, mode_of_thread, room
 from .recording import first_room
 from .slots import let_go
 from .tables import program_at, slot_at, storage_at
+from .tape_rows import item_size, mode_of_thread, room
 
 WORD = 8
 

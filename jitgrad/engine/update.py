@@ -10,12 +10,12 @@ from .pointers import (
     store_word,
     word_float,
 )
-from .record import room
 from .recording import count_up, note
 from .tables import (
     slot_at,
     storage_at,
 )
+from .tape_rows import room
 
 HYPER_ATTR = (1 << 15) + (1 << 13)  # words from the scratch record to the kernel's two attributes
 

@@ -22,9 +22,10 @@ from .nests import put_id
 from .pointers import (
     load_word,
 )
-from .record import item_size, mode_of_thread, room, walk_kernels, write_row
+from .record import walk_kernels
 from .slots import classify, let_go, new_slot, set_contiguous
 from .tables import slot_at, storage_at
+from .tape_rows import item_size, mode_of_thread, room, write_row
 
 DIM_WORDS = 4
 D_SIZE, D_FIRST, D_STEP, D_SECOND = range(4)

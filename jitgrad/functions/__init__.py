@@ -8,6 +8,7 @@ from .bounds import *
 from .comparison import *
 from .conversion import *
 from .creation import *
+from .from_data import *
 from .elementwise import *
 from .expansion import *
 from .joining import *

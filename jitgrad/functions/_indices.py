@@ -206,7 +206,7 @@ def _normal(item: Any) -> Any:
 
 
 def _tensor_of(item: Any) -> Tensor:
-    from .creation import tensor
+    from .from_data import tensor
 
     if isinstance(item, list):
         item = [x.numpy() if isinstance(x, Tensor) else x for x in item]

@@ -13,7 +13,8 @@ from ..dtypes import CPU, check_device, int64, uint8
 from ..dtypes import device as device_type
 from ..kernels.draws import S_COUNTER, S_KEY, STATE_WORDS
 from ..store import store
-from .creation import from_array, make_empty
+from .creation import make_empty
+from .from_data import from_array
 
 __all__ = [
     "Generator",

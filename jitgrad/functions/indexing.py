@@ -157,7 +157,7 @@ def _fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def as_value(value: Any, kind: dtype, name: str) -> Tensor:
     """What is to be written, as a tensor of dtype `kind`."""
-    from .creation import tensor
+    from .from_data import tensor
 
     if isinstance(value, Tensor):
         return value if value.dtype is kind else value.to(kind)  # type: ignore[attr-defined]

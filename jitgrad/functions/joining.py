@@ -327,7 +327,7 @@ def repeat_interleave(
         )
     if min(counts, default=0) < 0:
         raise RuntimeError(f"repeat_interleave: repeats can not be negative, got {min(counts)}")
-    from .creation import tensor
+    from .from_data import tensor
 
     index = tensor([k for k, n in enumerate(counts) for _ in range(n)], dtype=int64)
     return x.index_select(at, index)  # type: ignore[attr-defined]

@@ -14,7 +14,7 @@ from ..kernels import BY_NAME
 from ..kernels.abi import float_bits
 from ..store import store
 from ._arrays import run_arrays
-from .creation import from_array
+from .from_data import from_array
 
 __all__: list[str] = []
 

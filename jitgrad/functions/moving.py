@@ -13,7 +13,7 @@ from ._arrays import run_arrays
 from ._call import require_tensors, tensor_of
 from ._dims import dim_mask, dims_of, one_dim, shape_of
 from .bounds import where
-from .creation import from_array
+from .from_data import from_array
 from .joining import cat
 from .shape import _reshape, transpose
 from .slicing import diagonal, narrow

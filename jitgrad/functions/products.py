@@ -178,7 +178,7 @@ def _as_matmul(other: Any) -> Tensor | None:
     import numpy as np
 
     if isinstance(other, np.ndarray):
-        from .creation import from_numpy
+        from .from_data import from_numpy
 
         return from_numpy(other)
     return None

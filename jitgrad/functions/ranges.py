@@ -10,7 +10,8 @@ import numpy as np
 from .._tensor import Tensor
 from ..dtypes import get_default_dtype, int64, to_dtype
 from ._out import make_out
-from .creation import dtype_or_default, finish, from_array
+from .creation import dtype_or_default, finish
+from .from_data import from_array
 
 __all__ = ["arange", "eye", "linspace", "logspace"]  # fmt: skip
 

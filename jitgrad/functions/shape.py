@@ -128,7 +128,7 @@ def _view_as_dtype(x: Tensor, kind: Any) -> Tensor:
         return x
     if kind.itemsize != x.dtype.itemsize:
         raise RuntimeError(f"view: dtypes of one size only, got {x.dtype.name} as {kind.name}")
-    from .creation import from_numpy
+    from .from_data import from_numpy
 
     return from_numpy(x.detach().numpy().view(kind.numpy))
 

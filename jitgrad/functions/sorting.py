@@ -162,7 +162,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> mode_result:
     for at in np.ndindex(lines.shape[:-1]):
         values, counts = np.unique(lines[at], return_counts=True)
         found[at] = np.flatnonzero(lines[at] == values[counts.argmax()])[-1]
-    from .creation import tensor
+    from .from_data import tensor
 
     indices = tensor(np.moveaxis(found, -1, dim) if input.ndim else found[0])
     values_ = gather(input, dim, indices)
@@ -172,7 +172,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> mode_result:
 
 
 def _unique_outputs(found: tuple, inverse_shape: Any, return_inverse: bool, return_counts: bool) -> Any:
-    from .creation import tensor
+    from .from_data import tensor
 
     values, inverse, counts = found
     outputs = [tensor(np.ascontiguousarray(values))]
@@ -252,7 +252,7 @@ def searchsorted(
         Indices that sort the sequences.
     """
     require_tensors("searchsorted", sorted_sequence, optional=sorter)
-    from .creation import tensor
+    from .from_data import tensor
 
     if side not in (None, "left", "right"):
         raise RuntimeError(f"searchsorted(): side can only be 'left' or 'right' but got {side}")
@@ -295,7 +295,7 @@ def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right:
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each whole number occurs, or the sums of its weights."""
     require_tensors("bincount", input, optional=weights)
-    from .creation import tensor
+    from .from_data import tensor
 
     if input.ndim != 1 or input.dtype.is_floating_point:
         raise RuntimeError(
@@ -323,7 +323,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """Counts of elements in `bins` equal parts of ``[min, max]``; of their own range when both are equal."""
     require_tensors("histc", input)
-    from .creation import tensor
+    from .from_data import tensor
 
     if not input.dtype.is_floating_point:
         raise RuntimeError(f"histc: expected a floating dtype, got {input.dtype.name}; use .float()")

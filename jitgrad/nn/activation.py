@@ -13,7 +13,8 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 
 from . import functional as F
-from .module import Module, call_with_one
+from ._calls import call_with_one
+from .module import Module
 
 
 class _InPlace(Module):

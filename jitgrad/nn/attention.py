@@ -19,8 +19,6 @@ from .parameter import Parameter
 class NonDynamicallyQuantizableLinear(Linear):
     """A `Linear`, under the name that PyTorch gives the last projection."""
 
-    __call__ = Linear.__call__
-
 
 class MultiheadAttention(Module):
     """Attention of queries over keys and values, in several heads side by side.

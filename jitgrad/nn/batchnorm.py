@@ -13,9 +13,10 @@ from jitgrad.functions._call import require_tensors
 from jitgrad.functions.channel_norms import count_up, normalized_channels
 from jitgrad.store import store
 
+from ._calls import call_with_one
 from .functional import instance_norm
 from .functional.normalization import refuse_single_values
-from .module import Module, call_with_one
+from .module import Module
 from .normalization import make_affine, reset_affine
 
 
@@ -189,23 +190,17 @@ class BatchNorm1d(_BatchNorm):
 
     _dims = (2, 3)
 
-    __call__ = call_with_one
-
 
 class BatchNorm2d(_BatchNorm):
     """Normalise the channels of a batch of images (N, C, H, W); otherwise as `BatchNorm1d`."""
 
     _dims = (4,)
 
-    __call__ = call_with_one
-
 
 class BatchNorm3d(_BatchNorm):
     """Normalise the channels of a batch of volumes (N, C, D, H, W); otherwise as `BatchNorm1d`."""
 
     _dims = (5,)
-
-    __call__ = call_with_one
 
 
 class _InstanceNorm(_ChannelNorm):
@@ -279,20 +274,14 @@ class InstanceNorm1d(_InstanceNorm):
 
     _dims = (2, 3)
 
-    __call__ = call_with_one
-
 
 class InstanceNorm2d(_InstanceNorm):
     """Normalise each channel of each image of (N, C, H, W), or of one (C, H, W); else as `InstanceNorm1d`."""
 
     _dims = (3, 4)
 
-    __call__ = call_with_one
-
 
 class InstanceNorm3d(_InstanceNorm):
     """Normalise each channel of each volume of (N, C, D, H, W), or of one; else as `InstanceNorm1d`."""
 
     _dims = (4, 5)
-
-    __call__ = call_with_one

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 from jitgrad._tensor import Tensor
 
+from ._calls import call_with_one
 from ._registry import MODULES, drop
-from .module import Module, call_with_one
+from .module import Module
 
 Chain = TypeVar("Chain", bound="_ListOfModules")
 

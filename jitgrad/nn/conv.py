@@ -10,9 +10,10 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 
 from . import init
+from ._calls import call_with_one
 from ._described import described_by_base
 from .functional.vision import pad
-from .module import Module, call_with_one
+from .module import Module
 from .parameter import Parameter
 
 Ints = int | Sequence[int]

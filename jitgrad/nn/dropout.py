@@ -7,6 +7,7 @@ from __future__ import annotations
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 
+from ._calls import call_with_one
 from .functional import (
     alpha_dropout,
     dropout,
@@ -15,7 +16,7 @@ from .functional import (
     dropout3d,
     feature_alpha_dropout,
 )
-from .module import Module, call_with_one
+from .module import Module
 
 
 class _Dropout(Module):

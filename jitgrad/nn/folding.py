@@ -8,14 +8,15 @@ from collections.abc import Sequence
 
 from jitgrad._tensor import Tensor
 
+from ._calls import call_with_one
 from .functional.folding import fold, unfold
-from .module import Module, call_with_one
+from .module import Module
 
 Ints = int | Sequence[int]
 
 
-class Unfold(Module):
-    """Cut an image into blocks, each a column: see `functional.unfold`."""
+class _Blocks(Module):
+    """What both layers have: how the blocks lie."""
 
     def __init__(self, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1) -> None:
         super().__init__()
@@ -24,11 +25,6 @@ class Unfold(Module):
         self.padding = padding
         self.stride = stride
 
-    __call__ = call_with_one
-
-    def forward(self, input: Tensor) -> Tensor:
-        return unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
-
     def extra_repr(self) -> str:
         return (
             f"kernel_size={self.kernel_size}, dilation={self.dilation}, padding={self.padding}, "
@@ -36,7 +32,16 @@ class Unfold(Module):
         )
 
 
-class Fold(Module):
+class Unfold(_Blocks):
+    """Cut an image into blocks, each a column: see `functional.unfold`."""
+
+    __call__ = call_with_one
+
+    def forward(self, input: Tensor) -> Tensor:
+        return unfold(input, self.kernel_size, self.dilation, self.padding, self.stride)
+
+
+class Fold(_Blocks):
     """Add up blocks where they came from: see `functional.fold`."""
 
     def __init__(
@@ -47,12 +52,8 @@ class Fold(Module):
         padding: Ints = 0,
         stride: Ints = 1,
     ) -> None:
-        super().__init__()
+        super().__init__(kernel_size, dilation, padding, stride)
         self.output_size = output_size
-        self.kernel_size = kernel_size
-        self.dilation = dilation
-        self.padding = padding
-        self.stride = stride
 
     __call__ = call_with_one
 
@@ -60,7 +61,4 @@ class Fold(Module):
         return fold(input, self.output_size, self.kernel_size, self.dilation, self.padding, self.stride)
 
     def extra_repr(self) -> str:
-        return (
-            f"output_size={self.output_size}, kernel_size={self.kernel_size}, dilation={self.dilation}, "
-            f"padding={self.padding}, stride={self.stride}"
-        )
+        return f"output_size={self.output_size}, {super().extra_repr()}"

@@ -12,8 +12,9 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 
 from . import init
+from ._calls import call_with_one
 from .functional import bilinear
-from .module import Module, call_with_one
+from .module import Module
 from .parameter import Parameter
 
 

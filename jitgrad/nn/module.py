@@ -12,6 +12,7 @@ from jitgrad.autograd import no_grad
 from jitgrad.dtypes import float32, float64
 from jitgrad.store import store
 
+from ._calls import NARROW_CALLS, call, call_with_one, inherits_narrow_call
 from ._registrar import Registrar
 from ._registry import BUFFERS, PARAMETERS, put, set_plainly
 from ._state import IncompatibleKeys, load, own_state
@@ -19,26 +20,6 @@ from .hooks import STATE, STATE_PRE, Hooked, call_with_hooks
 from .parameter import Parameter
 
 Self = TypeVar("Self", bound="Module")
-
-
-def call_with_one(self: Module, input: Any) -> Any:
-    """``__call__`` of our layers with one input: 125 ns where packing ``*args`` needs 260."""
-    return self.forward(input)
-
-
-def call_with_two(self: Module, input: Any, target: Any) -> Any:
-    """``__call__`` of the losses, which take an input and a target."""
-    return self.forward(input, target)
-
-
-_NARROW_CALLS = (call_with_one, call_with_two)
-
-
-def _call(self: Module, *args: Any, **kwargs: Any) -> Any:
-    """Call `forward`."""
-    if kwargs or len(args) != 1:
-        return self.forward(*args, **kwargs)
-    return self.forward(args[0])  # an unpacked call would cost 70 ns more
 
 
 class Module(Registrar, Hooked):
@@ -57,11 +38,11 @@ class Module(Registrar, Hooked):
     _one_input = False  # whether __call__(x) is just forward(x), as `Sequential` wants to know
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Give a subclass of a layer the general ``__call__`` back."""
-        # A narrow __call__ knows the arguments of one forward only; a subclass may take others.
+        """Give a subclass of a layer that has its own ``forward`` the general ``__call__`` back."""
         super().__init_subclass__(**kwargs)
-        if "__call__" not in cls.__dict__ and cls.__call__ in (*_NARROW_CALLS, call_with_hooks):
-            cls.__call__ = _call
+        special = cls.__call__ in (*NARROW_CALLS, call_with_hooks)
+        if special and "__call__" not in cls.__dict__ and not inherits_narrow_call(cls):
+            cls.__call__ = call
         cls._one_input = cls.__call__ is call_with_one
 
     def __init__(self) -> None:
@@ -74,8 +55,8 @@ class Module(Registrar, Hooked):
             f'Module [{type(self).__name__}] is missing the required "forward" function'
         )
 
-    __call__ = _call
-    _plain_calls = (_call, *_NARROW_CALLS)
+    __call__ = call
+    _plain_calls = (call, *NARROW_CALLS)
 
     # ---------------------------------------------------------------- walking the tree
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from jitgrad._tensor import Tensor
 
+from ._calls import call_with_one
 from .functional import pad
-from .module import Module, call_with_one
+from .module import Module
 
 Padding = int | Sequence[int]
 
@@ -54,102 +55,87 @@ class ConstantPad1d(_ConstantPad):
     """Surround the last dimension with ``value``; ``padding`` begins with the last one."""
 
     _spatial = 1
-    __call__ = call_with_one
 
 
 class ConstantPad2d(_ConstantPad):
     """Surround the last two dimensions with ``value``; ``padding`` begins with the last one."""
 
     _spatial = 2
-    __call__ = call_with_one
 
 
 class ConstantPad3d(_ConstantPad):
     """Surround the last three dimensions with ``value``; ``padding`` begins with the last one."""
 
     _spatial = 3
-    __call__ = call_with_one
 
 
 class ReflectionPad1d(_Pad):
     """Surround the last dimension with what is inside, mirrored; ``padding`` begins with the last one."""
 
     _spatial, _mode = 1, "reflect"
-    __call__ = call_with_one
 
 
 class ReflectionPad2d(_Pad):
     """Surround the last two dimensions with what is inside, mirrored; ``padding`` begins with the last one."""
 
     _spatial, _mode = 2, "reflect"
-    __call__ = call_with_one
 
 
 class ReflectionPad3d(_Pad):
     """Surround the last three dimensions with what is inside, mirrored; ``padding`` begins with the last one."""
 
     _spatial, _mode = 3, "reflect"
-    __call__ = call_with_one
 
 
 class ReplicationPad1d(_Pad):
     """Surround the last dimension with the edges repeated; ``padding`` begins with the last one."""
 
     _spatial, _mode = 1, "replicate"
-    __call__ = call_with_one
 
 
 class ReplicationPad2d(_Pad):
     """Surround the last two dimensions with the edges repeated; ``padding`` begins with the last one."""
 
     _spatial, _mode = 2, "replicate"
-    __call__ = call_with_one
 
 
 class ReplicationPad3d(_Pad):
     """Surround the last three dimensions with the edges repeated; ``padding`` begins with the last one."""
 
     _spatial, _mode = 3, "replicate"
-    __call__ = call_with_one
 
 
 class CircularPad1d(_Pad):
     """Surround the last dimension with the other end; ``padding`` begins with the last one."""
 
     _spatial, _mode = 1, "circular"
-    __call__ = call_with_one
 
 
 class CircularPad2d(_Pad):
     """Surround the last two dimensions with the other end; ``padding`` begins with the last one."""
 
     _spatial, _mode = 2, "circular"
-    __call__ = call_with_one
 
 
 class CircularPad3d(_Pad):
     """Surround the last three dimensions with the other end; ``padding`` begins with the last one."""
 
     _spatial, _mode = 3, "circular"
-    __call__ = call_with_one
 
 
 class ZeroPad1d(_Pad):
     """Surround the last dimension with zeros; ``padding`` begins with the last one."""
 
     _spatial, _mode = 1, "constant"
-    __call__ = call_with_one
 
 
 class ZeroPad2d(_Pad):
     """Surround the last two dimensions with zeros; ``padding`` begins with the last one."""
 
     _spatial, _mode = 2, "constant"
-    __call__ = call_with_one
 
 
 class ZeroPad3d(_Pad):
     """Surround the last three dimensions with zeros; ``padding`` begins with the last one."""
 
     _spatial, _mode = 3, "constant"
-    __call__ = call_with_one

@@ -11,8 +11,9 @@ from jitgrad._tensor import Tensor
 from jitgrad.functions._pooling_windows import Sizes
 
 from . import functional as F
+from ._calls import call_with_one
 from ._described import described_by_base
-from .module import Module, call_with_one
+from .module import Module
 
 
 class _MaxPool(Module):

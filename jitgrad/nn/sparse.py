@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from jitgrad import functions as T
@@ -12,8 +13,18 @@ from jitgrad.autograd import no_grad
 
 from . import functional as F
 from . import init
-from .module import Module, call_with_one
+from ._calls import call_with_one
+from .module import Module
 from .parameter import Parameter
+
+
+def _table_shape(embeddings: Tensor) -> Sequence[int]:
+    """Rows of a table that was made elsewhere, and their length."""
+    if embeddings.ndim != 2:
+        raise AssertionError(
+            f"Embeddings parameter is expected to be 2-dimensional, got shape {tuple(embeddings.shape)}"
+        )
+    return embeddings.shape
 
 
 class _Table(Module):
@@ -161,11 +172,7 @@ class Embedding(_Table):
         sparse: bool = False,
     ) -> Embedding:
         """A layer whose table is `embeddings`, by default not to be trained."""
-        if embeddings.ndim != 2:
-            raise AssertionError(
-                f"Embeddings parameter is expected to be 2-dimensional, got shape {tuple(embeddings.shape)}"
-            )
-        rows, width = embeddings.shape
+        rows, width = _table_shape(embeddings)
         return cls(
             rows, width, padding_idx, max_norm, norm_type, scale_grad_by_freq, sparse, embeddings, freeze
         )
@@ -246,11 +253,7 @@ class EmbeddingBag(_Table):
         padding_idx: int | None = None,
     ) -> EmbeddingBag:
         """A layer whose table is `embeddings`, by default not to be trained."""
-        if embeddings.ndim != 2:
-            raise AssertionError(
-                f"Embeddings parameter is expected to be 2-dimensional, got shape {tuple(embeddings.shape)}"
-            )
-        rows, width = embeddings.shape
+        rows, width = _table_shape(embeddings)
         bag = cls(
             rows, width, max_norm, norm_type, scale_grad_by_freq, mode, sparse, embeddings, include_last_offset,
             padding_idx,

@@ -8,6 +8,7 @@ from typing import Any
 
 from jitgrad._tensor import Tensor
 
+from ._calls import call_with_one
 from .functional import (
     channel_shuffle,
     interpolate,
@@ -15,7 +16,7 @@ from .functional import (
     pixel_shuffle,
     pixel_unshuffle,
 )
-from .module import Module, call_with_one
+from .module import Module
 
 
 class Upsample(Module):
@@ -74,16 +75,12 @@ class UpsamplingNearest2d(Upsample):
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor, "nearest")
 
-    __call__ = call_with_one
-
 
 class UpsamplingBilinear2d(Upsample):
     """Return images resampled linearly, the corners kept."""
 
     def __init__(self, size: Any = None, scale_factor: Any = None) -> None:
         super().__init__(size, scale_factor, "bilinear", True)
-
-    __call__ = call_with_one
 
 
 class PixelShuffle(Module):

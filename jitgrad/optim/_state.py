@@ -6,12 +6,14 @@ from collections.abc import Iterator, MutableMapping
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from ._telling import TellingDict
+
 if TYPE_CHECKING:
     from ._kernel import KernelOptimizer
 
 
-class ParamState(dict[str, Any]):
-    """What an optimizer remembers of one parameter. Copies are plain dicts."""
+class ParamState(TellingDict):
+    """What an optimizer remembers of one parameter."""
 
     __slots__ = ("_table", "param", "plan")
 
@@ -23,48 +25,17 @@ class ParamState(dict[str, Any]):
 
     def set_quietly(self, entries: dict[str, Any]) -> None:
         """Set entries that show the kernels' memory already."""
-        super().update(entries)
+        dict.update(self, entries)
 
     def _tell(self, key: str, gone: bool = False) -> None:
         table = self._table()
         if table is not None:
             table.entry_changed(self, key, gone)
 
-    def __setitem__(self, key: str, value: Any) -> None:
-        super().__setitem__(key, value)
-        self._tell(key)
-
-    def __delitem__(self, key: str) -> None:
-        super().__delitem__(key)
-        self._tell(key, gone=True)
-
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        """Set several entries."""
-        for key, value in dict(*args, **kwargs).items():
-            self[key] = value
-
-    def setdefault(self, key: str, default: Any = None) -> Any:
-        """The entry `key`, which is set to `default` when missing."""
-        if key not in self:
-            self[key] = default
-        return self[key]
-
-    def pop(self, key: str, *default: Any) -> Any:
-        """Remove an entry and return it."""
-        value = super().pop(key, *default)
-        self._tell(key, gone=True)
-        return value
-
     def clear(self) -> None:
         """Forget everything: the next step of this parameter is its first."""
         super().clear()
         self._tell("", gone=True)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self),)
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return self.__reduce__()
 
 
 class StateTable(MutableMapping[Any, Any]):

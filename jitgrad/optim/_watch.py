@@ -10,17 +10,16 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from ._telling import TellingDict
+
 if TYPE_CHECKING:
     from .optimizer import Optimizer
 
 _MISSING: Any = object()
 
 
-class ParamGroup(dict[str, Any]):
-    """One group of ``optimizer.param_groups``: an ordinary dict that reports every change of a key.
-
-    Copies (`copy`, pickle, `deepcopy`) are plain dicts.
-    """
+class ParamGroup(TellingDict):
+    """One group of ``optimizer.param_groups``: an ordinary dict that reports every change of a key."""
 
     __slots__ = ("_owner", "op", "plans", "volatile")
 
@@ -43,14 +42,14 @@ class ParamGroup(dict[str, Any]):
         """Report that the list of parameters changed."""
         self._tell("params")
 
-    def _tell(self, key: str) -> None:
+    def _tell(self, key: str, gone: bool = False) -> None:
         owner = self._owner()
         if owner is not None:
             owner._group_changed(self, key)
 
     def __setitem__(self, key: str, value: Any) -> None:
         old = self.get(key, _MISSING)
-        super().__setitem__(key, value)
+        dict.__setitem__(self, key, value)
         if key == "params":
             self.watch_params()
         try:
@@ -58,58 +57,15 @@ class ParamGroup(dict[str, Any]):
         except (TypeError, ValueError, RuntimeError):
             # the optimizer cannot use the value: leave the group as it was
             if old is _MISSING:
-                super().__delitem__(key)
+                dict.__delitem__(self, key)
             else:
-                super().__setitem__(key, old)
+                dict.__setitem__(self, key, old)
             raise
-
-    def __delitem__(self, key: str) -> None:
-        super().__delitem__(key)
-        self._tell(key)
-
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        """Set several keys."""
-        for key, value in dict(*args, **kwargs).items():
-            self[key] = value
-
-    def __ior__(self, other: Any) -> ParamGroup:  # type: ignore[override, misc]
-        self.update(other)
-        return self
-
-    def setdefault(self, key: str, default: Any = None) -> Any:
-        """The value of `key`, which is set to `default` when missing."""
-        if key not in self:
-            self[key] = default
-        return self[key]
-
-    def pop(self, key: str, *default: Any) -> Any:
-        """Remove `key` and return its value."""
-        value = super().pop(key, *default)
-        self._tell(key)
-        return value
-
-    def popitem(self) -> tuple[str, Any]:
-        """Remove the last key and return it with its value."""
-        key, value = super().popitem()
-        self._tell(key)
-        return key, value
 
     def clear(self) -> None:
         """Remove every key."""
         super().clear()
         self._tell("params")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self),)
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return self.__reduce__()
-
-    def copy(self) -> dict[str, Any]:
-        """A plain dict with the same entries."""
-        return dict(self)
-
-    __copy__ = copy
 
 
 class WatchedList(list[Any]):

@@ -10,7 +10,8 @@ from typing import Any
 
 from .. import dtypes
 from .._tensor import Tensor
-from ..functions.creation import from_array, make_empty
+from ..functions.creation import make_empty
+from ..functions.from_data import from_array
 from ..functions.shape import NONE, strided_view, view_words
 from ..kernels.abi import MAX_DIMS
 from .kinds import BY_NAME, KINDS, Kind

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._tensor import Tensor
-from ..functions.creation import from_array
+from ..functions.from_data import from_array
 from .files import open_read, open_write
 from .kinds import BY_SAFETENSORS
 

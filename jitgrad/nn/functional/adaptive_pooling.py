@@ -8,139 +8,99 @@ from typing import Any
 from jitgrad._tensor import Tensor
 from jitgrad.functions._call import require_tensors
 from jitgrad.functions._pooling_windows import Sizes, sizes
+from jitgrad.functions._spatial import over
 from jitgrad.functions.pooling import adaptive_largest, adaptive_means, largest, means
 
 
-def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Return the largest element of each of ``output_size`` windows, which divide the input evenly.
+def _adaptive_max_pool(spatial: int):  # the type is that of the function inside
+    """Max pooling over so many dimensions, to a given size."""
+    name = f"adaptive_max_pool{spatial}d"
 
-    Window ``o`` of ``n`` goes from ``floor(o * size / n)`` to ``ceil((o + 1) * size / n)``.
+    @over(spatial, name)
+    def function(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+        """Return the largest element of each of ``output_size`` windows, which divide the input evenly.
 
-    Parameters
-    ----------
-    input : Tensor, shape (images, channels, length) or without images
-    output_size : int or sequence of int or None
-        Windows along each dimension; None for as many as there are elements.
-    return_indices : bool, default False
-        Return also where in their planes the elements were found.
-    """
-    return adaptive_largest("adaptive_max_pool1d", 1, input, output_size, return_indices)
+        Window ``o`` of ``n`` goes from ``floor(o * size / n)`` to ``ceil((o + 1) * size / n)``.
 
+        Parameters
+        ----------
+        input : Tensor, shape (images, channels, {sizes}) or without images
+        output_size : int or sequence of int or None
+            Windows along each dimension; None for as many as there are elements.
+        return_indices : bool, default False
+            Return also where in their planes the elements were found.
+        """
+        return adaptive_largest(name, spatial, input, output_size, return_indices)
 
-def adaptive_max_pool1d_with_indices(
-    input: Tensor, output_size: Any, return_indices: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Return a pair: what `adaptive_max_pool1d` returns, and the places of these elements in their planes."""
-    return adaptive_largest("adaptive_max_pool1d", 1, input, output_size, True)
-
-
-def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
-    """Return the mean of each of ``output_size`` windows; see `adaptive_max_pool1d`."""
-    return adaptive_means("adaptive_avg_pool1d", 1, input, output_size)
+    return function
 
 
-def lp_pool1d(
-    input: Tensor, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
-) -> Tensor:
-    """Return the p-norm of every window: ``sum(x ** norm_type) ** (1 / norm_type)``.
+def _adaptive_max_pool_with_indices(spatial: int):  # the type is that of the function inside
+    """Max pooling to a given size that always returns the places, too."""
+    name = f"adaptive_max_pool{spatial}d"
 
-    Parameters
-    ----------
-    input : Tensor, shape (images, channels, length) or without images
-    norm_type : float
-        The p; not 0.
-    kernel_size, stride, ceil_mode
-        As for `avg_pool1d`.
-    """
-    return _norms("lp_pool1d", 1, input, norm_type, kernel_size, stride, ceil_mode)
+    @over(spatial, f"{name}_with_indices")
+    def function(input: Tensor, output_size: Any, return_indices: bool = False) -> tuple[Tensor, Tensor]:
+        """Return a pair: the result of `adaptive_max_pool{spatial}d`, and the places of its elements in the planes."""
+        return adaptive_largest(name, spatial, input, output_size, True)
+
+    return function
 
 
-def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Return the largest element of each of ``output_size`` windows, which divide the input evenly.
+def _adaptive_avg_pool(spatial: int):  # the type is that of the function inside
+    """Mean pooling over so many dimensions, to a given size."""
+    name = f"adaptive_avg_pool{spatial}d"
 
-    Window ``o`` of ``n`` goes from ``floor(o * size / n)`` to ``ceil((o + 1) * size / n)``.
+    @over(spatial, name)
+    def function(input: Tensor, output_size: Any) -> Tensor:
+        """Return the mean of each of ``output_size`` windows; see `adaptive_max_pool{spatial}d`."""
+        return adaptive_means(name, spatial, input, output_size)
 
-    Parameters
-    ----------
-    input : Tensor, shape (images, channels, height, width) or without images
-    output_size : int or sequence of int or None
-        Windows along each dimension; None for as many as there are elements.
-    return_indices : bool, default False
-        Return also where in their planes the elements were found.
-    """
-    return adaptive_largest("adaptive_max_pool2d", 2, input, output_size, return_indices)
+    return function
 
 
-def adaptive_max_pool2d_with_indices(
-    input: Tensor, output_size: Any, return_indices: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Return a pair: what `adaptive_max_pool2d` returns, and the places of these elements in their planes."""
-    return adaptive_largest("adaptive_max_pool2d", 2, input, output_size, True)
+def _lp_pool(spatial: int):  # the type is that of the function inside
+    """Pooling by p-norms over so many dimensions."""
+    name = f"lp_pool{spatial}d"
+
+    @over(spatial, name)
+    def function(
+        input: Tensor,
+        norm_type: float,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        ceil_mode: bool = False,
+    ) -> Tensor:
+        """Return the p-norm of every window: ``sum(x ** norm_type) ** (1 / norm_type)``.
+
+        Parameters
+        ----------
+        input : Tensor, shape (images, channels, {sizes}) or without images
+        norm_type : float
+            The p; not 0.
+        kernel_size, stride, ceil_mode
+            As for `avg_pool{spatial}d`.
+        """
+        return _norms(name, spatial, input, norm_type, kernel_size, stride, ceil_mode)
+
+    return function
 
 
-def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
-    """Return the mean of each of ``output_size`` windows; see `adaptive_max_pool2d`."""
-    return adaptive_means("adaptive_avg_pool2d", 2, input, output_size)
-
-
-def lp_pool2d(
-    input: Tensor, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
-) -> Tensor:
-    """Return the p-norm of every window: ``sum(x ** norm_type) ** (1 / norm_type)``.
-
-    Parameters
-    ----------
-    input : Tensor, shape (images, channels, height, width) or without images
-    norm_type : float
-        The p; not 0.
-    kernel_size, stride, ceil_mode
-        As for `avg_pool2d`.
-    """
-    return _norms("lp_pool2d", 2, input, norm_type, kernel_size, stride, ceil_mode)
-
-
-def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
-    """Return the largest element of each of ``output_size`` windows, which divide the input evenly.
-
-    Window ``o`` of ``n`` goes from ``floor(o * size / n)`` to ``ceil((o + 1) * size / n)``.
-
-    Parameters
-    ----------
-    input : Tensor, shape (images, channels, depth, height, width) or without images
-    output_size : int or sequence of int or None
-        Windows along each dimension; None for as many as there are elements.
-    return_indices : bool, default False
-        Return also where in their planes the elements were found.
-    """
-    return adaptive_largest("adaptive_max_pool3d", 3, input, output_size, return_indices)
-
-
-def adaptive_max_pool3d_with_indices(
-    input: Tensor, output_size: Any, return_indices: bool = False
-) -> tuple[Tensor, Tensor]:
-    """Return a pair: what `adaptive_max_pool3d` returns, and the places of these elements in their planes."""
-    return adaptive_largest("adaptive_max_pool3d", 3, input, output_size, True)
-
-
-def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
-    """Return the mean of each of ``output_size`` windows; see `adaptive_max_pool3d`."""
-    return adaptive_means("adaptive_avg_pool3d", 3, input, output_size)
-
-
-def lp_pool3d(
-    input: Tensor, norm_type: float, kernel_size: Sizes, stride: Sizes | None = None, ceil_mode: bool = False
-) -> Tensor:
-    """Return the p-norm of every window: ``sum(x ** norm_type) ** (1 / norm_type)``.
-
-    Parameters
-    ----------
-    input : Tensor, shape (images, channels, depth, height, width) or without images
-    norm_type : float
-        The p; not 0.
-    kernel_size, stride, ceil_mode
-        As for `avg_pool3d`.
-    """
-    return _norms("lp_pool3d", 3, input, norm_type, kernel_size, stride, ceil_mode)
+adaptive_max_pool1d, adaptive_max_pool1d_with_indices = (
+    _adaptive_max_pool(1),
+    _adaptive_max_pool_with_indices(1),
+)
+adaptive_max_pool2d, adaptive_max_pool2d_with_indices = (
+    _adaptive_max_pool(2),
+    _adaptive_max_pool_with_indices(2),
+)
+adaptive_max_pool3d, adaptive_max_pool3d_with_indices = (
+    _adaptive_max_pool(3),
+    _adaptive_max_pool_with_indices(3),
+)
+adaptive_avg_pool1d, lp_pool1d = _adaptive_avg_pool(1), _lp_pool(1)
+adaptive_avg_pool2d, lp_pool2d = _adaptive_avg_pool(2), _lp_pool(2)
+adaptive_avg_pool3d, lp_pool3d = _adaptive_avg_pool(3), _lp_pool(3)
 
 
 def _norms(

@@ -22,6 +22,14 @@ _check_probabilities = within(
 )
 
 
+def _check_sizes(name: str, input: Tensor, target: Tensor) -> None:
+    if input.shape != target.shape:
+        raise ValueError(
+            f"{name}: target size {tuple(target.shape)} must be the same as input size {tuple(input.shape)}; "
+            "reshape one of them"
+        )
+
+
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -53,11 +61,7 @@ def binary_cross_entropy(
     """
     require_tensors("binary_cross_entropy", input, target, optional=weight)
     reduction = chosen_reduction(size_average, reduce, reduction)
-    if input.shape != target.shape:
-        raise ValueError(
-            f"binary_cross_entropy: target size {tuple(target.shape)} must be the same as input "
-            f"size {tuple(input.shape)}; reshape one of them"
-        )
+    _check_sizes("binary_cross_entropy", input, target)
     _check_probabilities(input)
     loss = T.bce(input, target)
     return reduced(loss if weight is None else loss * weight, reduction)
@@ -94,11 +98,7 @@ def binary_cross_entropy_with_logits(
     """
     require_tensors("binary_cross_entropy_with_logits", input, target, optional=weight)
     reduction = chosen_reduction(size_average, reduce, reduction)
-    if input.shape != target.shape:
-        raise ValueError(
-            f"binary_cross_entropy_with_logits: target size {tuple(target.shape)} must be the same "
-            f"as input size {tuple(input.shape)}; reshape one of them"
-        )
+    _check_sizes("binary_cross_entropy_with_logits", input, target)
     if pos_weight is None:
         loss = T.bce_with_logits(input, target)
     else:

@@ -11,99 +11,48 @@ from jitgrad._tensor import Tensor
 from jitgrad.dtypes import int64
 from jitgrad.functions._call import require_tensors
 from jitgrad.functions._pooling_windows import Sizes, sizes
+from jitgrad.functions._spatial import over
 
 
-def max_unpool1d(
-    input: Tensor,
-    indices: Tensor,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
-    output_size: Sequence[int] | None = None,
-) -> Tensor:
-    """Return zeros with the elements of ``input`` at the places that `max_pool1d` gave with them.
+def _max_unpool(spatial: int):  # the type is that of the function inside
+    """The way back from max pooling over so many dimensions."""
+    name = f"max_unpool{spatial}d"
 
-    Parameters
-    ----------
-    input : Tensor
-        The result of `max_pool1d`.
-    indices : Tensor of int64, same shape
-        The places within the planes of the output.
-    kernel_size, stride, padding
-        As they were given to `max_pool1d`.
-    output_size : sequence of int, optional
-        Size of the result, where several may have given the same input.
+    @over(spatial, name)
+    def function(
+        input: Tensor,
+        indices: Tensor,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Sizes = 0,
+        output_size: Sequence[int] | None = None,
+    ) -> Tensor:
+        """Return zeros with the elements of ``input`` at the places that `max_pool{spatial}d` gave with them.
 
-    Raises
-    ------
-    ValueError
-        If `output_size` is not one of these.
-    RuntimeError
-        If the shapes differ, or an index is not in the output.
-    """
-    return _unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
+        Parameters
+        ----------
+        input : Tensor
+            The result of `max_pool{spatial}d`.
+        indices : Tensor of int64, same shape
+            The places within the planes of the output.
+        kernel_size, stride, padding
+            As they were given to `max_pool{spatial}d`.
+        output_size : sequence of int, optional
+            Size of the result, where several may have given the same input.
 
+        Raises
+        ------
+        ValueError
+            If `output_size` is not one of these.
+        RuntimeError
+            If the shapes differ, or an index is not in the output.
+        """
+        return _unpool(name, spatial, input, indices, kernel_size, stride, padding, output_size)
 
-def max_unpool2d(
-    input: Tensor,
-    indices: Tensor,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
-    output_size: Sequence[int] | None = None,
-) -> Tensor:
-    """Return zeros with the elements of ``input`` at the places that `max_pool2d` gave with them.
-
-    Parameters
-    ----------
-    input : Tensor
-        The result of `max_pool2d`.
-    indices : Tensor of int64, same shape
-        The places within the planes of the output.
-    kernel_size, stride, padding
-        As they were given to `max_pool2d`.
-    output_size : sequence of int, optional
-        Size of the result, where several may have given the same input.
-
-    Raises
-    ------
-    ValueError
-        If `output_size` is not one of these.
-    RuntimeError
-        If the shapes differ, or an index is not in the output.
-    """
-    return _unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
+    return function
 
 
-def max_unpool3d(
-    input: Tensor,
-    indices: Tensor,
-    kernel_size: Sizes,
-    stride: Sizes | None = None,
-    padding: Sizes = 0,
-    output_size: Sequence[int] | None = None,
-) -> Tensor:
-    """Return zeros with the elements of ``input`` at the places that `max_pool3d` gave with them.
-
-    Parameters
-    ----------
-    input : Tensor
-        The result of `max_pool3d`.
-    indices : Tensor of int64, same shape
-        The places within the planes of the output.
-    kernel_size, stride, padding
-        As they were given to `max_pool3d`.
-    output_size : sequence of int, optional
-        Size of the result, where several may have given the same input.
-
-    Raises
-    ------
-    ValueError
-        If `output_size` is not one of these.
-    RuntimeError
-        If the shapes differ, or an index is not in the output.
-    """
-    return _unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
+max_unpool1d, max_unpool2d, max_unpool3d = _max_unpool(1), _max_unpool(2), _max_unpool(3)
 
 
 def _unpool(

@@ -1,0 +1,229 @@
+"""Making tensors from Python data and NumPy arrays: copies of values, and tensors on an array's memory."""
+
+from __future__ import annotations
+
+import ctypes
+import warnings
+from array import array
+from typing import Any
+
+import numpy as np
+
+from .._tensor import Tensor, method, wrap
+from ..dispatch import CONTEXT, demand
+from ..dtypes import (
+    BY_NUMPY,
+    bool_,
+    check_device,
+    dtype,
+    get_default_dtype,
+    int64,
+    numpy_to_dtype,
+    to_dtype,
+)
+from ..engine.entry import entries
+from ..engine.layout import S_ADDRESS, SLOT_WORDS, WRAPPED
+from ..operators import number_tensor
+from ..store import store
+from .creation import dtype_or_default, finish, make_empty, shape_words
+
+__all__ = ["as_tensor", "asarray", "from_numpy", "scalar_tensor", "tensor"]
+
+DROP_EVERY = 64  # arrays lent to the engine between two looks for those it has given back
+
+
+def from_array(values: np.ndarray, kind: dtype) -> Tensor:
+    """A tensor with a copy of an array's values."""
+    values = np.ascontiguousarray(values, kind.numpy).reshape(values.shape)
+    made = make_empty(values.shape, kind)
+    ctypes.memmove(
+        store.slots[made._slot * SLOT_WORDS + S_ADDRESS], values.__array_interface__["data"][0], values.nbytes
+    )
+    if store.recording is not None:
+        entries.keep_values(CONTEXT, made._slot)
+    return made
+
+
+def from_number(value: Any, kind: dtype) -> Tensor:
+    """A tensor without dimensions."""
+    made = number_tensor(value, kind)
+    entries.set_flag(CONTEXT, made._slot, WRAPPED, False)
+    return made
+
+
+def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+           pin_memory: bool = False) -> Tensor:  # fmt: skip
+    """A new tensor with a copy of the data.
+
+    Parameters
+    ----------
+    data : number, nested sequence, array or Tensor
+        Floats become the default dtype, ints int64, bools bool; arrays keep their dtype.
+    dtype : dtype, optional
+        Convert to this dtype.
+    requires_grad : bool
+        Record operations on the tensor.
+
+    Raises
+    ------
+    ValueError
+        When nested sequences have different lengths.
+    TypeError
+        When there is something other than numbers in them.
+    """
+    kind = type(data)
+    if kind is float or kind is int or kind is bool:
+        default = get_default_dtype() if kind is float else (int64 if kind is int else bool_)
+        made = from_number(data, default if dtype is None else to_dtype(dtype, "tensor"))
+        return finish(made, requires_grad, device)
+    if isinstance(data, Tensor):
+        made = data.detach().clone()  # type: ignore[attr-defined]
+        if dtype is not None:
+            made = made.to(to_dtype(dtype, "tensor"))
+        return finish(made, requires_grad, device)
+    if store.recording_here is not None and isinstance(data, np.ndarray) and _is_lendable(data):
+        made = from_numpy(data).clone()  # type: ignore[attr-defined]  # a replay reads the array again
+        made = made if dtype is None else made.to(to_dtype(dtype, "tensor"))
+        return finish(made, requires_grad, device)
+    values = data if isinstance(data, np.ndarray | np.generic) else _array_of(data, dtype is None)
+    known = numpy_to_dtype(values.dtype, "tensor") if dtype is None else to_dtype(dtype, "tensor")
+    return finish(from_array(np.asarray(values), known), requires_grad, device)
+
+
+def _is_lendable(data: np.ndarray) -> bool:
+    """Whether a tensor can be made on an array's memory."""
+    return data.dtype in BY_NUMPY and data.flags.writeable and data.flags.c_contiguous and data.flags.aligned
+
+
+def _array_of(data: Any, infer: bool) -> np.ndarray:
+    """An array from nested sequences; with `infer`, floats have the default dtype, as in PyTorch."""
+    if hasattr(data, "__array__"):
+        return np.asarray(data)
+    first = data
+    while isinstance(first, list | tuple | range) and first:
+        first = first[0]
+    if isinstance(first, Tensor):
+        data = _plain(data)
+    try:
+        values = np.array(data)
+    except ValueError:
+        _refuse_ragged(data, 0)
+        raise
+    if values.dtype.kind not in "fiub":
+        _refuse_values(data, values)
+    if infer and not isinstance(first, np.ndarray | np.generic) and values.dtype == np.float64:
+        return values.astype(get_default_dtype().numpy, copy=False)
+    if not isinstance(first, np.ndarray | np.generic) and values.dtype.kind == "u":
+        raise RuntimeError("tensor: Overflow when unpacking long: an integer does not fit into int64")
+    return values
+
+
+def _plain(data: Any) -> Any:
+    """Nested sequences with Python numbers in place of tensors."""
+    if isinstance(data, Tensor):
+        return data.tolist()
+    return [_plain(x) for x in data] if isinstance(data, list | tuple) else data
+
+
+def _refuse_ragged(data: Any, dim: int) -> None:
+    lengths = [len(x) if isinstance(x, list | tuple | np.ndarray) else -1 for x in data]
+    for length in lengths:
+        if length != lengths[0]:
+            raise ValueError(
+                f"tensor: expected sequence of length {lengths[0]} at dim {dim + 1} (got {length}); "
+                "nested sequences must have equal lengths"
+            ) from None
+    for x in data:
+        if isinstance(x, list | tuple):
+            _refuse_ragged(x, dim + 1)
+
+
+def _refuse_values(data: Any, values: np.ndarray) -> None:
+    bad = next((x for x in values.reshape(-1).tolist() if not isinstance(x, float | int)), data)
+    if isinstance(bad, int):
+        raise RuntimeError("tensor: Overflow when unpacking long: an integer does not fit into int64")
+    if isinstance(bad, str):
+        raise ValueError(f"tensor: too many dimensions 'str': expected numbers, got {bad!r}")
+    raise RuntimeError(
+        f"tensor: Could not infer dtype of {type(bad).__name__}: expected numbers, got {bad!r}"
+    )
+
+
+_lent = 0
+
+
+def from_numpy(ndarray: np.ndarray) -> Tensor:
+    """A tensor on an array's memory: writes to one are seen in the other.
+
+    Raises
+    ------
+    TypeError
+        When it is not an array, or has a dtype that tensors cannot have.
+    ValueError
+        When it has a negative stride.
+    """
+    global _lent
+    if not isinstance(ndarray, np.ndarray):
+        raise TypeError(f"from_numpy: expected np.ndarray (got {type(ndarray).__name__})")
+    kind = BY_NUMPY.get(ndarray.dtype)
+    if kind is None:
+        kind = numpy_to_dtype(ndarray.dtype, "from_numpy")
+        return from_array(ndarray, kind)
+    size = kind.itemsize
+    if any(s < 0 for s in ndarray.strides):
+        raise ValueError(
+            "from_numpy: At least one stride in the given numpy array is negative, and tensors with negative "
+            "strides are not supported; make a copy with array.copy()"
+        )
+    if any(s % size for s in ndarray.strides) or ndarray.ctypes.data % size:
+        raise ValueError(
+            "from_numpy: given numpy array strides not a multiple of the element byte size; "
+            "copy the array first"
+        )
+    if not ndarray.flags.writeable:
+        warnings.warn(
+            "from_numpy: the given NumPy array is not writable, and PyTorch's tensors are: copy the array "
+            "before writing to the tensor",
+            UserWarning,
+            stacklevel=2,
+        )
+    shape_words(ndarray.shape)
+    geometry = array("q", (*ndarray.shape, *(s // size for s in ndarray.strides)))
+    address, nbytes = ndarray.__array_interface__["data"][0], ndarray.nbytes
+    made = wrap(demand("external", address, kind.code, ndarray.ndim, geometry.buffer_info()[0], nbytes))
+    store.externals[made._word(0)] = ndarray
+    _lent += 1
+    if _lent % DROP_EVERY == 0:
+        store.drop_externals()
+    return made
+
+
+def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
+    """The data as a tensor, without a copy where memory can be shared."""
+    check_device(device)
+    if isinstance(data, Tensor):
+        return data if dtype is None else data.to(to_dtype(dtype, "as_tensor"))  # type: ignore[attr-defined]
+    if isinstance(data, np.ndarray) and data.dtype in BY_NUMPY and data.flags.writeable:
+        kind = None if dtype is None else to_dtype(dtype, "as_tensor")
+        if (kind is None or kind.numpy == data.dtype) and all(s >= 0 for s in data.strides):
+            return from_numpy(data)
+    return tensor(data, dtype=dtype)
+
+
+def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
+            requires_grad: bool = False) -> Tensor:  # fmt: skip
+    """`as_tensor`, or `tensor` when a copy is asked for."""
+    make = tensor if copy else as_tensor
+    return finish(make(obj, dtype=dtype, device=device), requires_grad)
+
+
+def scalar_tensor(s: float, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+    """A number as a tensor without dimensions, of the default dtype."""
+    return finish(from_number(s, dtype_or_default(dtype, "scalar_tensor")), requires_grad, device)
+
+
+@method
+def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None,
+               requires_grad: bool = False) -> Tensor:  # fmt: skip
+    """``tensor`` in this tensor's dtype."""
+    return tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
