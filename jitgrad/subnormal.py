@@ -20,7 +20,8 @@ def set_flush_denormal(mode: bool) -> bool:
 
     Results and operands below the smallest normal number (about 1.2e-38 in float32, 2.2e-308 in float64) become
     zero, in eager operations and in compiled calls, whose result does not depend on `set_num_threads` either.
-    Memory keeps what stands there: only arithmetic sees zero.
+    Memory keeps what stands there: only arithmetic and the conversion to another dtype (`item()` of float32, too)
+    see zero.
 
     The processor has one switch for all arithmetic of a thread. So this also changes what NumPy, PyTorch and
     Python's own floats do in the same thread, and PyTorch's function changes what jitgrad does. Other threads that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 
 import numpy as np
@@ -256,6 +257,19 @@ def test_the_mode_belongs_to_the_thread(flush):
     flush(False)
     assert found == {"running": float(SQUARED), "its own": 0.0}
     assert (square(small()).numpy() == SQUARED).all()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="another system may start threads otherwise")
+@pytest.mark.parametrize("mode", [False, True])
+def test_a_thread_begins_with_the_mode_of_the_one_that_starts_it(flush, mode):
+    found = []
+    flush(mode)
+    thread = threading.Thread(target=lambda: found.append((flushes(), square(small()).tolist()[0])))
+    thread.start()
+    flush(not mode)
+    thread.join(30)
+    flush(False)
+    assert found == [(mode, 0.0 if mode else float(SQUARED))]
 
 
 def test_machines_of_another_kind_refuse(flush, monkeypatch):
