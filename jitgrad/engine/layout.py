@@ -200,8 +200,8 @@ program_dtype = np.dtype(
         ("end", i8),  # of the tables
         ("spans", i8),  # whose memory lay where, in order, SPAN_WORDS each
         ("span_count", i8),
-        ("kept", i8),  # first byte and end of what was alive after the recording
-        ("kept_count", i8),
+        ("alive", i8),  # first byte and end of what was alive after the recording
+        ("alive_count", i8),
         ("given", i8),  # the arguments' storages and addresses
         ("before", i8),  # slots whose gradients are read before they are set, and these gradients
         ("before_count", i8),

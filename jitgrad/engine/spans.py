@@ -85,8 +85,8 @@ def map_memory(c, p, taken, ids, number, base):
     """
     count = load_word(taken, TAKEN_BLOCKS)
     p.spans = p.end
-    p.kept = p.spans + (c.storage_top + count) * LINE
-    p.end = p.kept
+    p.alive = p.spans + (c.storage_top + count) * LINE
+    p.end = p.alive
     for s in range(1, c.storage_top):
         x = storage_at(c, s)
         alive = x.refs > 0
@@ -96,7 +96,7 @@ def map_memory(c, p, taken, ids, number, base):
             store_word(p.end, 0, x.address)
             store_word(p.end, 1, x.address + x.bytes)
             p.end += 16
-            p.kept_count += 1
+            p.alive_count += 1
         if own and external:  # other memory of its own lies in the blocks
             add_span(p, x.address, x.bytes, OWN)
         shown = alive and not own and (base == 0 or x.owner != base)

@@ -154,7 +154,7 @@ class Program:
         facts = Facts(
             finder.at,
             own,
-            self._tables.pairs("kept"),
+            self._tables.pairs("alive"),
             lambda row: reports.cell_of(row) != 0,
             finder.overlap,
             max(2, get_num_threads()),
