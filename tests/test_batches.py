@@ -1,9 +1,7 @@
 """Operations whose samples are taken one by one: strips of a batch give what the whole batch gives."""
 
-import itertools
 import random
 
-import numpy as np
 import pytest
 from compile_cases import bits
 
@@ -12,8 +10,6 @@ from jitgrad import nn
 from jitgrad.kernels.table import BY_NAME, OPS, SCALAR
 from jitgrad.nn import functional as F
 from jitgrad.program.rewrites import strip_sizes
-from jitgrad.program.rewrites.batches import _along
-from jitgrad.program.rows import view
 
 
 def _attention(q, k, v):
@@ -320,123 +316,3 @@ def test_a_loss_over_all_tokens_goes_with_sequences(many_strips):
             assert torch.allclose(p.grad, g, rtol=1e-5, atol=1e-7)
     chained = [one.kernel for row in compiled.program(tokens, targets).rows for one in row.chain]
     assert {"layer_norm.0.float32", "cross_entropy_mean.1.float32", "linear.1.float32"} <= set(chained)
-
-
-# views ----------------------------------------------------------------------------------------------
-
-
-def _bytes_of(part, sample):
-    """The bytes of a sample of a part, one by one."""
-    v = part.view
-    dim, own = part.dim, v.shape[part.dim] // part.batch
-    ranges = [range(n) for n in v.shape]
-    ranges[dim] = range(sample * own, (sample + 1) * own)
-    return {
-        v.address + sum(k * s for k, s in zip(at, v.strides, strict=True))
-        for at in itertools.product(*ranges)
-    }
-
-
-class Cut:
-    def __init__(self, v, dim, batch):
-        self.view, self.dim, self.batch = v, dim, batch
-        self.part = _along(v, dim, batch)
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_parts_that_are_said_to_be_apart_share_no_byte(seed):
-    r = random.Random(seed)
-    apart = 0
-    for _ in range(200):
-        batch = r.choice([2, 3, 4])
-        cuts = []
-        for _ in range(2):
-            dims = r.randrange(1, 4)
-            dim = r.randrange(dims)
-            shape = [r.choice([1, 2, 3]) for _ in range(dims)]
-            shape[dim] = batch * r.choice([1, 1, 2])
-            order = r.sample(range(dims), dims)
-            strides, step = [0] * dims, r.choice([1, 1, 2])
-            for d in order:
-                strides[d] = step
-                step *= shape[d] + r.choice([0, 0, 0, 1])
-            cuts.append(Cut(view(0, 1000 + r.randrange(12), 1, tuple(shape), tuple(strides)), dim, batch))
-        a, b = cuts
-        if a.part is None or b.part is None or not a.part.apart_from(b.part):
-            continue
-        apart += 1
-        for i, j in itertools.permutations(range(batch), 2):
-            assert not _bytes_of(a, i) & _bytes_of(b, j)
-    assert apart
-
-
-# zeros ----------------------------------------------------------------------------------------------
-
-
-def _rows(step, *inputs):
-    return [
-        row.kernel.split(".")[1 if row.kernel.startswith("program") else 0]
-        for row in step.program(*inputs).rows
-    ]
-
-
-@pytest.mark.parametrize(
-    ("taken", "cleared"),
-    [
-        (lambda x: x.split(2, 1), False),
-        (lambda x: x.unbind(0), False),
-        (lambda x: x.permute(1, 0, 2).unbind(0), False),
-        (lambda x: (x[0], x[2]), True),
-        (lambda x: (x[:, :3], x[:, 1:]), True),
-        (lambda x: (x[0], x[0], x[1]), True),
-    ],
-    ids=["split", "unbind", "permuted", "a part missing", "overlapping", "twice"],
-)
-def test_zeros_that_are_overwritten_are_not_written(taken, cleared):
-    leaf = torch.randn(3, 6, 4, requires_grad=True)
-    x = torch.randn(1)
-
-    def step(x):
-        leaf.grad = None
-        own = leaf * x
-        parts = taken(own)
-        total = sum((part * (k - 1) * x).sin().sum() for k, part in enumerate(parts))
-        total.backward()
-        return leaf.grad, own.detach()
-
-    want = step(x)
-    compiled = torch.compile(step, fullgraph=True)
-    compiled(x)
-    for _ in range(2):
-        assert bits(compiled(x)) == bits(want)
-    assert ("clear" in _rows(compiled, x)) == cleared
-
-
-def test_the_gradient_of_a_permuted_value_needs_no_copy():
-    leaf = torch.randn(4, 6, requires_grad=True)
-    w = torch.randn(6, 6)
-
-    def step(w):
-        leaf.grad = None
-        q, k, v = F.linear(leaf, w).view(4, 3, 2).permute(1, 0, 2).unbind(0)
-        (q * k + v).sum().backward()
-        return leaf.grad
-
-    want = step(w).clone()
-    compiled = torch.compile(step, fullgraph=True)
-    compiled(w)
-    assert bits(compiled(w)) == bits(want)
-    assert "copy" not in _rows(compiled, w)
-
-
-def test_np_and_engine_agree_on_permuted_gradients():
-    r = np.random.default_rng(0)
-    for axes in itertools.permutations(range(3)):
-        values = r.standard_normal((2, 3, 4))
-        x = torch.tensor(values, requires_grad=True)
-        y = (x * 1).permute(*axes)
-        g = r.standard_normal(y.shape)
-        (y[0] * torch.tensor(g[0])).sum().backward()
-        want = np.zeros(y.shape)
-        want[0] = g[0]
-        assert np.array_equal(x.grad.numpy(), want.transpose(np.argsort(axes)))
