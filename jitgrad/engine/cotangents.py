@@ -158,6 +158,24 @@ def hand_over(c, state):
     return status
 
 
+@jit
+def drop_leaves(c, state, spared):
+    """Take the cotangents off the leaves, but for those with a flag of `spared`."""
+    leaf = load_word(state, W_LEAVES)
+    while leaf != 0:
+        record = slot_at(c, leaf)
+        following = record.next
+        if record.flags & spared == 0:
+            cotangent = record.cotangent
+            record.cotangent = 0
+            record.next = 0
+            record.flags &= ~TOUCHED
+            release(c, cotangent)
+            let_go(c, leaf)
+        leaf = following
+    store_word(state, W_LEAVES, 0)
+
+
 @entry
 def abandon(c, state):
     """Drop every waiting cotangent of a walk that failed, so that the graph is as before it."""
@@ -175,18 +193,7 @@ def abandon(c, state):
                     release(c, cotangent)
                     let_go(c, slot)  # it may have been all that kept the slot, and so the row
         offset = previous
-    leaf = load_word(state, W_LEAVES)
-    while leaf != 0:
-        record = slot_at(c, leaf)
-        following = record.next
-        cotangent = record.cotangent
-        record.cotangent = 0
-        record.next = 0
-        record.flags &= ~TOUCHED
-        release(c, cotangent)
-        let_go(c, leaf)
-        leaf = following
-    store_word(state, W_LEAVES, 0)
+    drop_leaves(c, state, 0)
     store_word(state, W_PENDING, 0)
     return 0
 

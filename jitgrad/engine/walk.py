@@ -1,6 +1,6 @@
 """Walking the tape backwards: the kernels of each row that is reached, and what it leaves behind."""
 
-from .cotangents import added_in_place, give_cotangent, hand_over, keep_gradient, wanted
+from .cotangents import added_in_place, drop_leaves, give_cotangent, hand_over, keep_gradient, wanted
 from .gradients import (
     GRADIENTS,
     map_operand,
@@ -40,7 +40,6 @@ from .layout import (
     T_OUTPUTS,
     T_PREV,
     T_WORDS,
-    TOUCHED,
     W_CAPTURE,
     W_CURSOR,
     W_LEAVES,
@@ -272,24 +271,6 @@ def walk(c, state):
                 return NEED_HOOKS
             leaf = slot_at(c, leaf).next
     if load_word(state, W_CAPTURE):
-        return drop_leaves(c, state)
+        drop_leaves(c, state, CAPTURE)  # a root that nobody asked for can be a leaf
+        return 0
     return hand_over(c, state)
-
-
-@jit
-def drop_leaves(c, state):
-    """Take the cotangents off leaves that nobody asked for (a root can be one); the others stay."""
-    leaf = load_word(state, W_LEAVES)
-    while leaf != 0:
-        record = slot_at(c, leaf)
-        following = record.next
-        if record.flags & CAPTURE == 0:
-            cotangent = record.cotangent
-            record.cotangent = 0
-            record.next = 0
-            record.flags &= ~TOUCHED
-            release(c, cotangent)
-            let_go(c, leaf)
-        leaf = following
-    store_word(state, W_LEAVES, 0)
-    return 0
