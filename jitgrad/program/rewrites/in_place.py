@@ -6,7 +6,7 @@ from ...kernels.abi import NEST_BROADCAST, NEST_CONTIGUOUS, R_DIMS, R_LAYOUT
 from ..rows import Row, View
 from .facts import Facts
 from .moving import moved
-from .uses import Uses
+from .uses import Uses, is_read_after
 
 MOST_MOVED = 32  # rows: in a long chain of operations each would move all before it once more
 
@@ -51,7 +51,7 @@ def _first_writer(rows: list[Row], e: int, operand: View, target: View, facts: F
         return -1
     if facts.block(operand.address) == facts.block(target.address):
         return -1
-    if sum(v.touches(operand) for v in rows[e].reads) > 1 or _is_read_after(rows, e, operand, uses):
+    if sum(v.touches(operand) for v in rows[e].reads) > 1 or is_read_after(rows, e, operand, uses):
         return -1
     for k in uses.before(operand, e):
         row = rows[k]
@@ -63,12 +63,3 @@ def _first_writer(rows: list[Row], e: int, operand: View, target: View, facts: F
             # a constant stays where it is
             return -1 if row.variant < 0 or uses.any_between(target, k, e) else k
     return -1
-
-
-def _is_read_after(rows: list[Row], e: int, operand: View, uses: Uses) -> bool:
-    for k in uses.after(operand, e):
-        if any(v.touches(operand) for v in rows[k].reads):
-            return True
-        if any(v.is_dense and v.begin <= operand.begin and operand.end <= v.end for v in rows[k].writes):
-            return False
-    return False

@@ -14,6 +14,7 @@ from ..rows import Row, View
 from .batches import LINE_BYTES, Part
 from .facts import Facts
 from .strip_sizes import Link
+from .uses import Uses, is_read_after
 
 
 class _Use(NamedTuple):
@@ -73,14 +74,10 @@ class Lanes:
 def _passing(chain: list[Link], later: list[Row], facts: Facts) -> list[_Value]:
     """The values that the chain makes anew for every sample, and that nobody reads when it is done."""
     made = [value for value in _values(chain, facts) if _is_made(value, facts)]
-    after: dict[int, list[tuple[bool, View]]] = {facts.block(value.begin): [] for value in made}
-    for row in later if made else ():
-        for writes, views in ((False, row.reads), (True, row.writes)):
-            for view in views:
-                block = facts.block(view.address)
-                if block in after:
-                    after[block].append((writes, view))
-    return [value for value in made if not _is_read(value, after[facts.block(value.begin)])]
+    if not made:
+        return []
+    uses = Uses(later, facts)
+    return [value for value in made if not is_read_after(later, -1, _whole(value), uses)]
 
 
 def _values(chain: list[Link], facts: Facts) -> list[_Value]:
@@ -119,12 +116,6 @@ def _covers(view: View, value: _Value) -> bool:
     return view.is_dense and view.begin <= value.begin and value.end <= view.end
 
 
-def _is_read(value: _Value, uses: list[tuple[bool, View]]) -> bool:
-    """Whether one of the uses, in order, reads it before another has overwritten it."""
-    for writes, view in uses:
-        if view.begin < value.end and value.begin < view.end:
-            if not writes:
-                return True
-            if _covers(view, value):
-                return False
-    return False
+def _whole(value: _Value) -> View:
+    """A view of all of a value."""
+    return next(use.part.view for use in value.uses if _covers(use.part.view, value))

@@ -48,3 +48,13 @@ class Uses:
             self._rows[block].remove(k)
         for block in come - gone:
             insort(self._rows.setdefault(block, []), k)
+
+
+def is_read_after(rows: list[Row], k: int, view: View, uses: Uses) -> bool:
+    """Whether a row after number `k` reads what a view holds, before another has overwritten all of it."""
+    for j in uses.after(view, k):
+        if any(v.touches(view) for v in rows[j].reads):
+            return True
+        if any(v.is_dense and v.begin <= view.begin and view.end <= v.end for v in rows[j].writes):
+            return False
+    return False
