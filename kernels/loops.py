@@ -10,14 +10,15 @@ from llvmlite import ir
 
 from . import abi
 from .host import host
-from .nest import SHARE_GRAIN, Nest, compute_lanes, instructions, share, spread, whole_first_if_long
-from .stage import I64, Scope, Vec, new_kernel, new_module
+from .nest import GROUP, SHARE_GRAIN, Nest, compute_lanes, instructions, share, spread, whole_first_by_length
+from .stage import ELEMENT, I64, Scope, Vec, new_kernel, new_module
 from .subnormal import flushed
 
 Formula = Callable[..., Any]
 # instructions up to which a formula is written once more for a single element: those of tanh and sigmoid are among
 # them; longer ones take their time anyway, and would take longer to compile
 SHORT_FORMULA = 36
+LINE = 64  # bytes
 
 
 def build_map(
@@ -125,7 +126,7 @@ def flat_body(
 ) -> None:
     """Write the loop over elements ``begin .. end`` of contiguous streams, the outputs first.
 
-    `over` is how the elements are visited: `spread`, `whole_first` or `whole_first_if_long`.
+    `over` is how the elements are visited: `spread`, `whole_first` or `whole_first_by_length`.
     """
 
     def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
@@ -170,7 +171,7 @@ class _Body:
             begin,
             end,
             self.scalars,
-            whole_first_if_long,
+            whole_first_by_length,
         )
 
     def single(self) -> None:
@@ -184,42 +185,32 @@ class _Body:
             scope.store(r, p)
 
     def broadcast(self, size: ir.Value, offsets: list[ir.Value], strides: list[ir.Value]) -> None:
-        """Input strides are 0 or 1: load a vector when it moves, else repeat one element."""
-        bases, dtypes, b = self._streams(offsets), self.nest.dtypes, self.nest.b
-        moves = [b.icmp_signed("!=", s, I64(0)) for s in strides]
+        """Input strides are 0 or 1: what does not move is read from a row of its repetitions."""
+        b, dtypes = self.nest.b, self.nest.dtypes
+        bases = self._streams(offsets)
+        steps = [I64(1)] * len(bases)
+        for s in range(self.outputs, len(bases)):
+            bases[s], steps[s] = self._repeated(bases[s], strides[s], dtypes[s])
 
         def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
-            loads = [
-                self._load_or_repeat(scope, bases[s], i, moves[s], dtypes[s], mask)
-                for s in range(self.outputs, len(bases))
-            ]
-            for r, p in zip(self._apply(scope, loads), bases, strict=False):
-                scope.store(r, scope.at(p, i), mask)
+            places = [scope.at(p, b.mul(i, step)) for p, step in zip(bases, steps, strict=True)]
+            loads = [scope.load(places[s], dtypes[s], mask) for s in range(self.outputs, len(bases))]
+            for r, p in zip(self._apply(scope, loads), places, strict=False):
+                scope.store(r, p, mask)
 
-        spread(b, self.lanes, I64(0), size, body)
+        whole_first_by_length(b, self.lanes, I64(0), size, body)
 
-    def _load_or_repeat(
-        self,
-        scope: Scope,
-        base: ir.Value,
-        i: ir.Value,
-        moves: ir.Value,
-        dtype: int,
-        mask: ir.Value | None,
-    ) -> Vec:
-        b = scope.b
-        with b.if_else(moves) as (vector, repeat):
-            with vector:
-                whole = scope.load(scope.at(base, i), dtype, mask)
-                from_vector = b.block
-            with repeat:
-                one = scope.scalar.load(base, dtype)
-                same = scope.splat(one.value, one.dtype)
-                from_repeat = b.block
-        phi = b.phi(whole.value.type)
-        phi.add_incoming(whole.value, from_vector)
-        phi.add_incoming(same.value, from_repeat)
-        return Vec(scope, phi, whole.dtype)
+    def _repeated(self, base: ir.Value, stride: ir.Value, dtype: int) -> tuple[ir.Value, ir.Value]:
+        """Where a stream of stride 0 or 1 is read, and by how much that moves an element."""
+        b, wide = self.nest.b, Scope(self.nest.b, GROUP * self.lanes)
+        row = wide.variable(ir.ArrayType(ELEMENT[dtype], wide.lanes))
+        row.align = LINE
+        first = b.bitcast(row, base.type)
+        moves = b.icmp_signed("!=", stride, I64(0))
+        with b.if_then(b.not_(moves)):
+            one = wide.scalar.load(base, dtype)
+            wide.store(wide.splat(one.value, one.dtype), first)
+        return b.select(moves, base, first), b.zext(moves, I64)
 
     def strided(self, size: ir.Value, offsets: list[ir.Value], strides: list[ir.Value]) -> None:
         bases, dtypes, b = self._streams(offsets), self.nest.dtypes, self.nest.b

@@ -18,8 +18,10 @@ from .stage import F64, I64, Scope, Vec
 
 # a share of a split loop begins at a multiple of this many elements: no two threads write one cache line
 SHARE_GRAIN = 64
-# instructions of a masked loop from which on it is worth writing and compiling it once more without masks
-LONG_LOOP = 28
+# a body of more instructions keeps the arithmetic units busy by itself; shorter ones wait for the loop around them,
+# so they go several vectors together
+LONG_BODY = 20
+GROUP = 4
 
 
 class Nest:
@@ -196,31 +198,36 @@ def instructions(b: ir.IRBuilder) -> int:
     return sum(len(block.instructions) for block in b.function.blocks)
 
 
-def whole_first_if_long(
+def whole_first_by_length(
     b: ir.IRBuilder,
     lanes: int,
     begin: ir.Value,
     end: ir.Value,
     body: Callable[[Scope, ir.Value, ir.Value | None], None],
 ) -> None:
-    """As `whole_first` for a long body; as `spread` for a short one, which waits for memory more than for masks."""
-    if host().vector_bytes != 64:
-        return whole_first(b, lanes, begin, end, body)
-    before, masked = b.block, b.append_basic_block("masked")
-    b.position_at_end(masked)
+    """As `whole_first`: a short body takes GROUP vectors together, what is left of them goes as in `spread`."""
+    length = 0
+
+    def measured(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
+        nonlocal length
+        before = instructions(b)
+        body(scope, i, mask)
+        length = instructions(b) - before
+
+    # the rest is written first, because it tells the length
+    before, rest = b.block, b.append_basic_block("rest")
+    b.position_at_end(rest)
     start = b.phi(I64)
-    written = instructions(b)
-    spread(b, lanes, start, end, body)
+    spread(b, lanes, start, end, measured)
     after = b.block
-    long = instructions(b) - written > LONG_LOOP
     b.position_at_end(before)
-    if long:
-        whole, wide = b.add(begin, b.and_(b.sub(end, begin), I64(-lanes))), Scope(b, lanes)
-        with wide.loop(begin, whole, lanes) as i:
-            body(wide, i, None)
-        begin = whole
-    start.add_incoming(begin, b.block)
-    b.branch(masked)
+    count = lanes if length > LONG_BODY else GROUP * lanes
+    whole = b.add(begin, b.and_(b.sub(end, begin), I64(-count)))
+    wide = Scope(b, count)
+    with wide.loop(begin, whole, count) as i:
+        body(wide, i, None)
+    start.add_incoming(whole, b.block)
+    b.branch(rest)
     b.position_at_end(after)
 
 
