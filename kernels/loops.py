@@ -190,7 +190,8 @@ class _Body:
         bases = self._streams(offsets)
         steps = [I64(1)] * len(bases)
         for s in range(self.outputs, len(bases)):
-            bases[s], steps[s] = self._repeated(bases[s], strides[s], dtypes[s])
+            still = b.and_(b.icmp_signed("==", strides[s], I64(0)), b.icmp_signed(">", size, I64(0)))
+            bases[s], steps[s] = self._repeated(bases[s], still, dtypes[s])
 
         def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
             places = [scope.at(p, b.mul(i, step)) for p, step in zip(bases, steps, strict=True)]
@@ -200,17 +201,16 @@ class _Body:
 
         whole_first_by_length(b, self.lanes, I64(0), size, body)
 
-    def _repeated(self, base: ir.Value, stride: ir.Value, dtype: int) -> tuple[ir.Value, ir.Value]:
-        """Where a stream of stride 0 or 1 is read, and by how much that moves an element."""
+    def _repeated(self, base: ir.Value, still: ir.Value, dtype: int) -> tuple[ir.Value, ir.Value]:
+        """Where a stream is read that stands `still` or does not, and by how much that moves an element."""
         b, wide = self.nest.b, Scope(self.nest.b, GROUP * self.lanes)
         row = wide.variable(ir.ArrayType(ELEMENT[dtype], wide.lanes))
         row.align = LINE
         first = b.bitcast(row, base.type)
-        moves = b.icmp_signed("!=", stride, I64(0))
-        with b.if_then(b.not_(moves)):
+        with b.if_then(still):
             one = wide.scalar.load(base, dtype)
             wide.store(wide.splat(one.value, one.dtype), first)
-        return b.select(moves, base, first), b.zext(moves, I64)
+        return b.select(still, first, base), b.select(still, I64(0), I64(1))
 
     def strided(self, size: ir.Value, offsets: list[ir.Value], strides: list[ir.Value]) -> None:
         bases, dtypes, b = self._streams(offsets), self.nest.dtypes, self.nest.b
