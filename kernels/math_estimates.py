@@ -19,7 +19,9 @@ from .math_core import at_most, fma, in_parts
 from .stage import Vec
 
 LANES = (4, 8, 16)  # of the instructions that estimate
-LARGEST = 3.4028234663852886e38  # finite float32: the estimates of infinity would make nan
+# zero times infinity would make nan: of infinity and its estimate, and of zero and its own
+LARGEST = 3.4028234663852886e38  # finite float32
+LARGEST_ESTIMATE = 1e19  # of an inverse root: more than that of any normal number
 
 
 def _estimate(name: str, x: Vec) -> Vec:
@@ -51,15 +53,6 @@ def ordinary_ratio(a: Vec, b: Vec) -> Vec:
     return fma(fma(-quotient, b, a), inverse, quotient)
 
 
-def ratio(a: Vec, b: Vec) -> Vec:
-    """``a / b`` for `b` above zero; largest errors 1.5 and 0.5 ulp."""
-    if not _has_estimates(b):
-        return a / b
-    b = at_most(b, LARGEST)
-    estimate = _estimate("rcp", b)
-    return a * fma(fma(-estimate, b, 1), estimate, estimate)
-
-
 def inverses(values: Sequence[Vec]) -> list[Vec]:
     """``1 / b`` for each of several finite `b` above 2**-126, side by side; largest errors 1.0 and 0.5 ulp."""
     if not all(map(_has_estimates, values)):
@@ -69,12 +62,16 @@ def inverses(values: Sequence[Vec]) -> list[Vec]:
     return [fma(d, e, e) for d, e in zip(errors, estimates, strict=True)]
 
 
+def inverse(b: Vec) -> Vec:
+    """``1 / b`` for finite `b` above 2**-126; largest errors 1.0 and 0.5 ulp."""
+    return inverses([b])[0]
+
+
 def root(x: Vec) -> Vec:
     """The square root of `x`, zero or above; largest errors 0.6 and 0.5 ulp."""
     if not _has_estimates(x):
         return sqrt(x)
     x = at_most(x, LARGEST)
-    estimate = _estimate("rsqrt", x)
+    estimate = at_most(_estimate("rsqrt", x), LARGEST_ESTIMATE)
     guess = x * estimate
-    corrected = fma(fma(-guess, guess, x), estimate * 0.5, guess)
-    return (x == 0.0).select(x, corrected)
+    return fma(fma(-guess, guess, x), estimate * 0.5, guess)

@@ -7,8 +7,9 @@ runs on every element, in the parameter's dtype, and returns the new parameter f
 scalars of the outer part are rounded to that dtype where they meet an element, as in PyTorch.
 
 Every optimizer takes ``h.sign`` (-1 to maximize) and ``h.weight_decay``. The rules are those of the papers
-named below in the order of operations of PyTorch's single-tensor implementations, with one difference:
-dividing by a quantity that is the same for all elements is multiplying by its inverse, taken in float64.
+named below in the order of operations of PyTorch's single-tensor implementations, with two differences:
+dividing by a quantity that is the same for all elements is multiplying by its inverse, taken in float64, and
+a product that meets a sum is rounded with it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .formula import absolute, maximum, nth_power, power, ratio, root, sqrt, where
+from .formula import absolute, fma, inverse, maximum, nth_power, power, root, sqrt, where
 from .table import update
 
 Each = Callable[..., Any]
@@ -33,7 +34,7 @@ def _descent(h: Any, p: Any, g: Any) -> Any:
     """The gradient to follow downhill: its sign for maximizing, and L2 weight decay."""
     g = h.sign * g
     # a decay of zero must not touch an infinite parameter: 0 * inf is nan
-    return where(h.weight_decay == 0.0, g, g + h.weight_decay * p)
+    return where(h.weight_decay != 0.0, fma(h.weight_decay, p, g), g)
 
 
 def _shrunk(h: Any, p: Any) -> Any:
@@ -42,16 +43,21 @@ def _shrunk(h: Any, p: Any) -> Any:
 
 
 def _averaging(decay: Any) -> Each:
-    """``average(old, x) = decay * old + (1 - decay) * x``, exact at both ends.
-
-    The sum starts from the operand with the larger weight, so that a decay of 0 gives `x` itself.
-    """
+    """``average(old, x) = decay * old + (1 - decay) * x``."""
     weight = 1.0 - decay
-    small = weight < 0.5
-    slope = where(small, weight, weight - 1.0)
 
     def average(old: Any, x: Any) -> Any:
-        return where(small, old, x) + slope * (x - old)
+        return fma(decay, old, weight * x)
+
+    return average
+
+
+def _averaging_squares(decay: Any) -> Each:
+    """``average(old, x) = decay * old + (1 - decay) * x**2``."""
+    weight = 1.0 - decay
+
+    def average(old: Any, x: Any) -> Any:
+        return fma(weight * x, x, decay * old)
 
     return average
 
@@ -64,7 +70,7 @@ def sgd(h: Any, step: Any) -> Each:
     """Gradient descent."""
 
     def each(p: Any, g: Any) -> Any:
-        return p - h.lr * _descent(h, p, g)
+        return fma(-h.lr, _descent(h, p, g), p)
 
     return each
 
@@ -75,9 +81,9 @@ def _sgd_momentum(h: Any, step: Any, nesterov: bool) -> Each:
     def each(p: Any, g: Any, buffer: Any) -> Any:
         g = _descent(h, p, g)
         # the first step starts the buffer with the gradient itself, undamped
-        buffer = where(step == 1.0, g, h.momentum * buffer + keep * g)
-        direction = g + h.momentum * buffer if nesterov else buffer
-        return p - h.lr * direction, buffer
+        buffer = where(step == 1.0, g, fma(h.momentum, buffer, keep * g))
+        direction = fma(h.momentum, buffer, g) if nesterov else buffer
+        return fma(-h.lr, direction, p), buffer
 
     return each
 
@@ -101,8 +107,7 @@ def _adam(h: Any, step: Any, decoupled: bool, amsgrad: bool) -> Each:
     step_size = h.lr / (1.0 - nth_power(h.beta1, step))
     # sqrt(v / (1 - beta2^t)) is sqrt(v) times a scalar
     unbias = 1.0 / sqrt(1.0 - nth_power(h.beta2, step))
-    average = _averaging(h.beta1)
-    rest = 1.0 - h.beta2
+    average, average_square = _averaging(h.beta1), _averaging_squares(h.beta2)
 
     def each(p: Any, g: Any, m: Any, v: Any, *largest: Any) -> Any:
         if decoupled:
@@ -111,11 +116,11 @@ def _adam(h: Any, step: Any, decoupled: bool, amsgrad: bool) -> Each:
         else:
             g = _descent(h, p, g)
         m = average(m, g)
-        v = h.beta2 * v + rest * g * g
+        v = average_square(v, g)
         if amsgrad:
             largest = (maximum(largest[0], v),)
-        denominator = root(largest[0] if amsgrad else v) * unbias + h.eps
-        return p - ratio(step_size * m, denominator), m, v, *largest
+        denominator = fma(root(largest[0] if amsgrad else v), unbias, h.eps)
+        return fma(-(step_size * m), inverse(denominator), p), m, v, *largest
 
     return each
 
@@ -165,8 +170,7 @@ def _nadam(h: Any, step: Any, decoupled: bool) -> Each:
     gradient_size = h.lr * (1.0 - now)
     average_size = h.lr * following
     unbias = 1.0 / (1.0 - nth_power(h.beta2, step))
-    average = _averaging(h.beta1)
-    rest = 1.0 - h.beta2
+    average, average_square = _averaging(h.beta1), _averaging_squares(h.beta2)
 
     def each(p: Any, g: Any, m: Any, v: Any, product: Any) -> Any:
         if decoupled:
@@ -175,11 +179,11 @@ def _nadam(h: Any, step: Any, decoupled: bool) -> Each:
         else:
             g = _descent(h, p, g)
         m = average(m, g)
-        v = h.beta2 * v + rest * g * g
+        v = average_square(v, g)
         # the product of all momenta: one number, kept with every element so that elements stay independent
         product = where(step == 1.0, now, product * now)
         move = gradient_size * g / (1.0 - product) + average_size * m / (1.0 - product * following)
-        return p - ratio(move, root(v * unbias) + h.eps), m, v, product
+        return fma(-move, inverse(root(v * unbias) + h.eps), p), m, v, product
 
     return each
 
@@ -209,8 +213,7 @@ def _radam(h: Any, step: Any, decoupled: bool) -> Each:
         (at_least - 4.0) * (at_least - 2.0) * longest / ((longest - 4.0) * (longest - 2.0) * at_least)
     )
     adaptive_size = step_size * rectified * sqrt(bias2)
-    average = _averaging(h.beta1)
-    rest = 1.0 - h.beta2
+    average, average_square = _averaging(h.beta1), _averaging_squares(h.beta2)
 
     def each(p: Any, g: Any, m: Any, v: Any) -> Any:
         if decoupled:
@@ -219,9 +222,9 @@ def _radam(h: Any, step: Any, decoupled: bool) -> Each:
         else:
             g = _descent(h, p, g)
         m = average(m, g)
-        v = h.beta2 * v + rest * g * g
-        move = where(known, ratio(adaptive_size * m, root(v) + h.eps), step_size * m)
-        return p - move, m, v
+        v = average_square(v, g)
+        size = where(known, adaptive_size * inverse(root(v) + h.eps), step_size)
+        return fma(-size, m, p), m, v
 
     return each
 
@@ -242,24 +245,23 @@ def radamw(h: Any, step: Any) -> Each:
 
 
 def _rmsprop(h: Any, centered: bool, momentum: bool) -> Each:
-    average = _averaging(h.alpha)
-    rest = 1.0 - h.alpha
+    average, average_square = _averaging(h.alpha), _averaging_squares(h.alpha)
 
     def each(p: Any, g: Any, square: Any, *others: Any) -> Any:
         g = _descent(h, p, g)
-        square = h.alpha * square + rest * g * g
+        square = average_square(square, g)
         state = [square]
         variance = square
         if centered:
             mean = average(others[-1], g)
-            variance = square - mean * mean
+            variance = fma(-mean, mean, square)
         size = root(variance) + h.eps
         if momentum:
-            move = h.momentum * others[0] + ratio(g, size)
-            p = p - h.lr * move
+            move = fma(h.momentum, others[0], g * inverse(size))
+            p = fma(-h.lr, move, p)
             state.append(move)
         else:
-            p = p - ratio(h.lr * g, size)
+            p = fma(-(h.lr * g), inverse(size), p)
         if centered:
             state.append(mean)
         return p, *state
@@ -298,8 +300,8 @@ def adagrad(h: Any, step: Any) -> Each:
 
     def each(p: Any, g: Any, total: Any) -> Any:
         g = _descent(h, p, g)
-        total = total + g * g
-        return p - ratio(step_size * g, root(total) + h.eps), total
+        total = fma(g, g, total)
+        return fma(-(step_size * g), inverse(root(total) + h.eps), p), total
 
     return each
 
@@ -307,13 +309,13 @@ def adagrad(h: Any, step: Any) -> Each:
 @update(state=("square_avg", "acc_delta"), hyper=(*_COMMON, "rho", "eps"))
 def adadelta(h: Any, step: Any) -> Each:
     """Adadelta (Zeiler 2012), with a learning rate."""
-    rest = 1.0 - h.rho
+    average_square = _averaging_squares(h.rho)
 
     def each(p: Any, g: Any, square: Any, moved: Any) -> Any:
         g = _descent(h, p, g)
-        square = h.rho * square + rest * g * g
-        delta = ratio(root(moved + h.eps), root(square + h.eps)) * g
-        moved = h.rho * moved + rest * delta * delta
-        return p - h.lr * delta, square, moved
+        square = average_square(square, g)
+        delta = root(moved + h.eps) * inverse(root(square + h.eps)) * g
+        moved = average_square(moved, delta)
+        return fma(-h.lr, delta, p), square, moved
 
     return each

@@ -28,7 +28,7 @@ from .math_basic import (
 )
 from .math_core import fma
 from .math_erf import erf, erfc
-from .math_estimates import ratio, root
+from .math_estimates import inverse, root
 from .math_exp import decay, decay_below, exp, exp2, expm1, expm1_below
 from .math_hyperbolic import cosh, sigmoid, sinh, softplus
 from .math_log import log, log1p, log2, log10
@@ -59,6 +59,7 @@ __all__ = [
     "floor_quotient",
     "fma",
     "gelu_slope",
+    "inverse",
     "isnan",
     "log",
     "log1p",
@@ -69,7 +70,6 @@ __all__ = [
     "normal_cdf",
     "nth_power",
     "power",
-    "ratio",
     "rint",
     "root",
     "rsqrt",
