@@ -23,7 +23,7 @@ from .stage import I64, Scope, Vec, new_kernel, new_module
 from .subnormal import flushed
 from .table import UPDATES, Update
 
-TOGETHER = 2  # vectors side by side: an update is a long chain of steps
+TOGETHER = 4  # vectors side by side: an update is a long chain of steps
 HYPER, COUNT, FIRST = range(WORDS, WORDS + 3)
 STEP, NUMEL, STREAMS = range(3)  # words of one parameter
 
