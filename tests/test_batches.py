@@ -53,7 +53,7 @@ def many_strips(monkeypatch):
     """Chains are cut as finely as their operations allow."""
     for name, value in {
         "MIN_BYTES": 1,
-        "STRIP_BYTES": 256,
+        "MOST_BYTES": 256,
         "SUM_SHARE": 0,
         "SUMS_SHARE": 1,
         "GRAIN": 1,

@@ -181,7 +181,7 @@ def layers(r, seed, compiled):
 @pytest.mark.parametrize("seed", range(40))
 def test_random_layers_in_strips(seed, monkeypatch):
     monkeypatch.setattr(strip_sizes, "MIN_BYTES", 1)
-    monkeypatch.setattr(strip_sizes, "STRIP_BYTES", 2000)
+    monkeypatch.setattr(strip_sizes, "MOST_BYTES", 2000)
     expected = layers(random.Random(seed), seed, False)
     assert layers(random.Random(seed), seed, True) == expected
 
@@ -189,7 +189,7 @@ def test_random_layers_in_strips(seed, monkeypatch):
 def test_samples_along_columns(monkeypatch):
     """For these the matrix multiply chooses its way by the number of samples, so they are not cut."""
     monkeypatch.setattr(strip_sizes, "MIN_BYTES", 1)
-    monkeypatch.setattr(strip_sizes, "STRIP_BYTES", 2000)
+    monkeypatch.setattr(strip_sizes, "MOST_BYTES", 2000)
     w = torch.randn(3, 16)
 
     def step(x):

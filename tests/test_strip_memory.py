@@ -18,7 +18,7 @@ from jitgrad.program.rows import view
 @pytest.fixture(autouse=True)
 def many_strips(monkeypatch):
     """Chains are cut finely."""
-    for name, value in {"MIN_BYTES": 1, "STRIP_BYTES": 256, "MIN_ROWS": 8, "GRAIN": 1, "LARGE": 99}.items():
+    for name, value in {"MIN_BYTES": 1, "MOST_BYTES": 256, "MIN_ROWS": 8, "GRAIN": 1, "LARGE": 99}.items():
         monkeypatch.setattr(strip_sizes, name, value)
 
 

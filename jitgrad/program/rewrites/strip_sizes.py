@@ -14,7 +14,9 @@ WEIGHTS = 1024  # elements of a layer's weights above which
 WEIGHTED_ROWS = 128  # a strip has at least so many rows: each strip puts the weights in order anew
 MANY_WEIGHTS = 1 << 16  # elements that two threads had better not both read, having updated half of them each
 LARGE = 1 << 16  # elements of an elementwise row that is worth cutting without a layer near
-STRIP_BYTES = 192 << 10  # what a strip's rows touch should stay in the near caches
+# what a strip's rows touch should stay in the near caches, but not be less for each row: calls take their time, too
+ROW_BYTES = 8 << 10
+LEAST_BYTES, MOST_BYTES = 64 << 10, 192 << 10
 MIN_BYTES = 16 << 10  # a chain that touches less is not worth it
 MOST_STRIPS = 256
 LINE = 64  # elements that no two strips of a large row have a part of
@@ -55,7 +57,8 @@ def edges_of(chain: list[Link], batch: int) -> list[int]:
     grain = math.lcm(*(link.cut.grain for link in chain))
     if any(link.cut.space for link in chain):
         return [*range(0, batch, grain), batch]
-    strips = min(2 * round(size / STRIP_BYTES / 2), batch // fewest(chain, WEIGHTS), MOST_STRIPS)
+    strip = min(max(ROW_BYTES * len(chain), LEAST_BYTES), MOST_BYTES)
+    strips = min(2 * round(size / strip / 2), batch // fewest(chain, WEIGHTS), MOST_STRIPS)
     strips = max(strips, min(2, batch // fewest(chain, MANY_WEIGHTS)))  # for two threads
     sums = sum(v.numel * v.itemsize for link in chain for v in link.cut.sums)
     if sums:
