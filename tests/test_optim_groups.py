@@ -60,16 +60,18 @@ def test_every_hyper_parameter_can_be_changed_between_steps():
         "Adadelta": [("rho", 0.5), ("eps", 0.1), ("weight_decay", 0.3)],
         "NAdam": [("momentum_decay", 0.5), ("betas", (0.5, 0.6))],
     }
+    later = {("RMSprop", "momentum")}  # a buffer that is empty at first: nothing differs in its first step
     for name, entries in changes.items():
         for key, value in entries:
             p, q = parameter(1.0), parameter(1.0)
+            same = 3 if (name, key) in later else 2
             options = {"momentum": 0.9} if name == "SGD" else {}
             changed = getattr(jg.optim, name)([p], lr=0.1, **options)
             plain = getattr(jg.optim, name)([q], lr=0.1, **options)
             for k in range(4):
                 step(changed, (p, k + 1))
                 step(plain, (q, k + 1))
-                assert (p.item() == q.item()) is (k < 2), (name, key, k)
+                assert (p.item() == q.item()) is (k < same), (name, key, k)
                 if k == 1:
                     changed.param_groups[0][key] = value
 

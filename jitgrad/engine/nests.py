@@ -88,15 +88,35 @@ def map_nest(c, kernel, count, attrs, attr_count):
 
 
 @jit
+def order_dims(c, count):
+    """List the output's dimensions as they lie in memory, those of size one left out; returns how many.
+
+    The list follows the `count` slots in the working list. The innermost loop of a nest then runs where the
+    output's elements are nearest to one another.
+    """
+    out = slot_at(c, get_id(c, 0))
+    listed = 0
+    for d in range(out.dims):
+        if out.shape[d] == 1:
+            continue
+        k = count + listed
+        while k > count and out.strides[get_id(c, k - 1)] < out.strides[d]:
+            put_id(c, k, get_id(c, k - 1))
+            k -= 1
+        put_id(c, k, d)
+        listed += 1
+    return listed
+
+
+@jit
 def general_nest(c, count):
     """Fill in sizes and strides of a nest that is not flat, merged; returns the layout class."""
     r = c.scratch
     out = slot_at(c, get_id(c, 0))
     dims = 0
-    for d in range(out.dims):
+    for j in range(order_dims(c, count)):
+        d = get_id(c, count + j)
         size = out.shape[d]
-        if size == 1:
-            continue
         # a dimension continues the one before it when every stream steps over it evenly
         merge = dims > 0
         for k in range(count):
