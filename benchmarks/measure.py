@@ -1,8 +1,9 @@
 """Steps per second: the peers, their processes, and the rounds that they take in turns.
 
 Each peer (a library, a way to run steps, a number of threads) has a process of its own that is held to as many
-cores. The processes take turns, round by round, so that a busy spell of the machine meets all of them. Losses
-after the first steps are compared beforehand: different losses would be different work, and are reported.
+cores. The processes take turns, round by round, and every round goes through all workloads, so that a busy spell of
+the machine meets all of them. Losses after the first steps are compared beforehand: different losses would be
+different work, and are reported.
 """
 
 from __future__ import annotations
@@ -143,7 +144,7 @@ class Result(NamedTuple):
     rounds: dict[str, list[float]]  # seconds a step
     failed: dict[str, str]
     skipped: dict[str, str]  # why a peer has no such workload
-    joules: dict[str, list[float]] = {}  # a step, where the machine tells
+    joules: dict[str, list[float]]  # a step, where the machine tells
 
     @property
     def best(self) -> dict[str, float]:
@@ -165,30 +166,35 @@ class Result(NamedTuple):
         return {key: loss for key, loss in self.losses.items() if not abs(loss - first) <= allowed}
 
 
-def measure(name: str, processes: list[Process], rounds: int) -> Result:
-    """All rounds of one workload."""
-    losses, failed, skipped = {}, {}, {}
+def begin(name: str, processes: list[Process]) -> Result:
+    """Let all processes take the first steps of a workload."""
+    result = Result(name, {}, {}, {}, {}, {})
     for p in processes:
-        answer = p.ask(name)
+        answer, key = p.ask(name), p.peer.key
         if "loss" in answer:
-            losses[p.peer.key] = answer["loss"]
+            result.losses[key], result.rounds[key] = answer["loss"], []
         elif "error" in answer:
-            failed[p.peer.key] = answer["error"]
+            result.failed[key] = answer["error"]
         else:
-            skipped[p.peer.key] = answer["skip"]
-    times: dict[str, list[float]] = {key: [] for key in losses}
-    joules: dict[str, list[float]] = {}
-    for _ in range(rounds):
-        for p in processes:
-            if p.peer.key in losses and p.peer.key not in failed:
-                answer = p.ask(name)
-                if "seconds" in answer:
-                    times[p.peer.key].append(answer["seconds"])
-                    if "joules" in answer:
-                        joules.setdefault(p.peer.key, []).append(answer["joules"])
-                else:
-                    failed[p.peer.key] = answer["error"]
-    return Result(name, losses, times, failed, skipped, joules)
+            result.skipped[key] = answer["skip"]
+    return result
+
+
+def take_round(result: Result, processes: list[Process]) -> None:
+    """Measure a workload once more, on every process that could begin it."""
+    for p in processes:
+        key = p.peer.key
+        if key not in result.losses or key in result.failed:
+            continue
+        answer = p.ask(result.name)
+        if "loss" in answer:  # a process that was ended meanwhile, because of another workload, begins anew
+            answer = p.ask(result.name)
+        if "seconds" in answer:
+            result.rounds[key].append(answer["seconds"])
+            if "joules" in answer:
+                result.joules.setdefault(key, []).append(answer["joules"])
+        else:
+            result.failed[key] = answer.get("error") or answer["skip"]
 
 
 def start(chosen: list[str], python: str = sys.executable) -> tuple[list[Process], list[str]]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from cells import OTHER_WORK, Cell, rows_of
 from energy import Meter
-from measure import PEERS, measure, start
+from measure import PEERS, begin, start, take_round
 from report import report, table
 from workloads import WORKLOADS
 
@@ -27,9 +27,16 @@ def timed(plan: Any, names: list[str], section: str) -> Iterator[Cell | str]:
     processes, missing = start([p.key for p in plan.peers], plan.python)
     skipped: dict[tuple[str, str], list[str]] = {}
     try:
+        results = []
         for name in names:
-            result = measure(name, processes, plan.rounds)
-            print(f"  {name} done, load {os.getloadavg()[0]:.2f}", file=sys.stderr, flush=True)
+            results.append(begin(name, processes))
+            _say(f"{name} begun")
+        for k in range(plan.rounds):
+            for result in results:
+                take_round(result, processes)
+            _say(f"round {k + 1} of {plan.rounds} done")
+        for result in results:
+            name = result.name
             for key, seconds in result.rounds.items():
                 if seconds:
                     yield Cell(
@@ -52,6 +59,10 @@ def timed(plan: Any, names: list[str], section: str) -> Iterator[Cell | str]:
     yield "versions: " + ", ".join(versions)
     yield from (f"not measured: {m}" for m in missing)
     yield from (f"{key} has no {', '.join(names)}: {why}" for (key, why), names in skipped.items())
+
+
+def _say(progress: str) -> None:
+    print(f"  {progress}, load {os.getloadavg()[0]:.2f}", file=sys.stderr, flush=True)
 
 
 def markdown(found: list[Cell]) -> str:

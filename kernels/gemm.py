@@ -26,8 +26,6 @@ from .gemm_tiles import ACCUMULATE, DEPTH, FAR, NEAR, build_rows, define, stack_
 from .gemm_transposed import build_copy, build_dots
 from .stage import I64, VOID, Scope, Vec, new_module
 
-Formula = Callable[[Vec], Vec]
-
 SIGNATURE = "M N K A rsA csA B rsB csB C rsC csC bias flags part parts"
 NAMES = {abi.FLOAT32: "jg_gemm_f32", abi.FLOAT64: "jg_gemm_f64"}
 
@@ -40,8 +38,6 @@ COPY_ROWS = 24  # when it serves more rows than this
 NEAR_BYTES = 400 << 10  # a transposed A whose strips are copied,
 NEAR_COLUMNS = 127  # when they serve more columns than this
 FAR_BYTES = 256 << 10  # a C that is fetched ahead
-
-EPILOGUE_SHIFT = 8  # where the number of a formula for the end stands in the flags
 
 # how `run` goes about it, decided by the entry from the whole shape
 DOTS, COPY = 1 << 16, 1 << 17
@@ -57,22 +53,13 @@ def call(s: Scope, dtype: int, arguments: Mapping[str, ir.Value]) -> None:
     s.call(NAMES[dtype], VOID, [arguments[key] for key in SIGNATURE.split()])
 
 
-def build(dtype: int, epilogues: Mapping[int, Formula] | None = None) -> ir.Module:
-    """The module that holds the matrix multiply of `dtype`.
-
-    Parameters
-    ----------
-    dtype : int
-        FLOAT32 or FLOAT64.
-    epilogues : mapping, optional
-        Formulas that may be applied to C at the end, each a function of a staged vector, by their number
-        (1 to 255) in bits EPILOGUE_SHIFT and up of a call's `flags`.
-    """
+def build(dtype: int) -> ir.Module:
+    """The module that holds the matrix multiply of `dtype`, FLOAT32 or FLOAT64."""
     p = plan(dtype)
     module = new_module(NAMES[dtype])
     run = _build_run(module, p)
     blocks = _build_blocks(module, p, run)
-    _build_entry(module, p, run, blocks, epilogues or {})
+    _build_entry(module, p, run, blocks)
     return module
 
 
@@ -245,12 +232,9 @@ def _build_blocks(module: ir.Module, p: Plan, run: ir.Function) -> ir.Function:
 # the entry ----------------------------------------------------------------------------------------
 
 
-def _build_entry(
-    module: ir.Module, p: Plan, run: ir.Function, blocks: ir.Function, epilogues: Mapping[int, Formula]
-) -> None:
+def _build_entry(module: ir.Module, p: Plan, run: ir.Function, blocks: ir.Function) -> None:
     b, a = define(module, NAMES[p.dtype], SIGNATURE, inline="")
     s, num = Scope(b, 1), _Numbers(b)
-    chosen = b.and_(b.lshr(a["flags"], I64(EPILOGUE_SHIFT)), I64(255))
     nothing = num.any(b.icmp_signed("<=", a["M"], I64(0)), b.icmp_signed("<=", a["N"], I64(0)))
     with b.if_then(nothing):
         b.ret_void()
@@ -267,10 +251,7 @@ def _build_entry(
             b.call(blocks, [a[key] for key in RUN.split()] + [a["csC"]])
     with b.if_then(b.icmp_signed("!=", lone_bias, I64(0))):
         term = s.load(s.pointer(lone_bias, p.dtype), p.dtype)
-        _change(s, p, a, lambda x: x + x.like(term))
-    for number, formula in epilogues.items():
-        with b.if_then(num.equal(chosen, number)):
-            _change(s, p, a, formula)
+        _add_to_all(s, p, a, term)
     b.ret_void()
 
 
@@ -373,8 +354,8 @@ def _edge(
     return _Numbers(b).smaller(edge, total)
 
 
-def _change(s: Scope, p: Plan, a: dict[str, ir.Value], formula: Formula) -> None:
-    """Replace every element of C by a formula of it."""
+def _add_to_all(s: Scope, p: Plan, a: dict[str, ir.Value], term: Vec) -> None:
+    """Add a number to every element of C."""
     b, target = s.b, s.pointer(a["C"], p.dtype)
     # C that does not lie straight is changed element by element
     whole = b.select(b.icmp_signed("==", a["csC"], I64(1)), b.and_(a["N"], I64(-p.lanes)), I64(0))
@@ -383,4 +364,5 @@ def _change(s: Scope, p: Plan, a: dict[str, ir.Value], formula: Formula) -> None
         for scope, start, stop in ((Scope(b, p.lanes), I64(0), whole), (s, whole, a["N"])):
             with scope.loop(start, stop, scope.lanes) as n:
                 place = scope.at(row, b.mul(n, a["csC"]))
-                scope.store(formula(scope.load(place, p.dtype)), place)
+                x = scope.load(place, p.dtype)
+                scope.store(x + x.like(term), place)

@@ -203,7 +203,9 @@ def test_start_and_chains_show_the_best_and_the_middle_round():
 
 
 def test_other_losses_are_other_work():
-    result = measure.Result("W1", {"a-1": 1.0, "b-1": 1.0005, "c-1": 1.1, "d-1": float("nan")}, {}, {}, {})
+    result = measure.Result(
+        "W1", {"a-1": 1.0, "b-1": 1.0005, "c-1": 1.1, "d-1": float("nan")}, {}, {}, {}, {}
+    )
     assert set(result.other_work) == {"c-1", "d-1"}
 
 

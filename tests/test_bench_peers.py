@@ -159,9 +159,27 @@ def test_a_workload_that_a_peer_lacks_is_a_note():
         def ask(self, name):
             return {"skip": "it knows scalars only"}
 
-    result = measure.measure("W3", [Process()], 1)
+    result = measure.begin("W3", [Process()])
+    measure.take_round(result, [Process()])
     assert result.skipped == {"micrograd-1": "it knows scalars only"}
     assert not result.rounds
+
+
+def test_a_process_that_was_ended_begins_a_workload_anew():
+    class Process:
+        peer = measure.Peer("a peer", "tinygrad")
+
+        def __init__(self):
+            self.answers = [{"loss": 1.0}, {"loss": 1.0}, {"seconds": 2.0}, {"seconds": 3.0}]
+
+        def ask(self, name):
+            return self.answers.pop(0)
+
+    process = Process()
+    result = measure.begin("W1", [process])
+    for _ in range(2):
+        measure.take_round(result, [process])
+    assert result.rounds == {"tinygrad-1": [2.0, 3.0]}
 
 
 ANSWERS = """

@@ -15,7 +15,6 @@ import numpy as np
 import pytest
 
 from jitgrad.kernels import abi, compiler, gemm
-from jitgrad.kernels.formula import maximum
 
 DTYPES = {"float32": abi.FLOAT32, "float64": abi.FLOAT64}
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 11, 13, 15, 16, 17, 31, 33, 47, 64, 70)
@@ -217,22 +216,6 @@ class Fence:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         start = mmap.PAGESIZE + (0 if self.side == "before" else self.size - size)
         return np.frombuffer(self.memory, dtype, int(np.prod(shape)), start).reshape(shape)
-
-
-@pytest.mark.parametrize(("m", "n"), [(20, 35), (40, 1), (1, 40)])
-def test_a_formula_at_the_end(m, n, monkeypatch):
-    # a formula of a test is no part of the cache's key
-    monkeypatch.setenv("JITGRAD_CACHE", "off")
-    monkeypatch.setitem(gemm.NAMES, abi.FLOAT64, "gemm_with_formula")
-    address = compiler.native(
-        "gemm_with_formula", lambda: gemm.build(abi.FLOAT64, {3: lambda x: maximum(x, 0.0)})
-    )
-    r = np.random.default_rng(8)
-    a, b, bias = r.standard_normal((m, 300)), r.standard_normal((300, n)), r.standard_normal(n)
-    for c in (np.empty((m, n)), np.empty((n, m)).T, np.empty((m, 2 * n))[:, ::2]):
-        for flags, expected in ((0, a @ b + bias), (3 << gemm.EPILOGUE_SHIFT, np.maximum(a @ b + bias, 0))):
-            multiply(a, b, c, bias, flags=flags, parts=2, function=_CALL(address))
-            np.testing.assert_allclose(c, expected, rtol=1e-12, atol=1e-12)
 
 
 TARGETS = {
