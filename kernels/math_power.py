@@ -57,6 +57,8 @@ LOG_TAIL = (
     0.11675786128107578,
     0.11981702744411044,
 )
+# x**n is at most exp(-n (1 - x)), and below half of the last bit of one when n (1 - x) is above this
+NOTHING = 45.0
 TWO_THIRDS = (0.6666666666666666, 3.700743415417188e-17)
 # fast paths for exponents known when the kernel is written
 _FIXED = {
@@ -95,7 +97,7 @@ def power(x: Number, y: Number) -> Vec:
 def nth_power(x: Vec, n: Vec) -> Vec:
     """``x**n`` of a scalar for a count `n`, by squaring; vectors, and what is no count below 2**31, go to `power`.
 
-    The relative error is at most n roundings: a few in ``1 - x**n``, where ``x**n`` soon is nothing.
+    It is for ``1 - x**n``: the relative error is at most n roundings, and what is nothing beside one is zero.
     """
     if x.scope.lanes > 1:
         return power(x, n)
@@ -104,12 +106,13 @@ def nth_power(x: Vec, n: Vec) -> Vec:
     count = (n >= 0) & (n < 2.0**31) & (trunc(n) == n)
     with b.if_else(count.value) as (counted, other):
         with counted:
-            whole = b.fptosi(n.value, I64)
+            nothing = (x >= 0) & ((1 - x) * n > NOTHING)
+            whole = b.select(nothing.value, I64(0), b.fptosi(n.value, I64))
             digits = b.sub(I64(64), b.ctlz(whole, ir.IntType(1)(0)))
             with s.carried(I64(0), digits, 1, [x, x.like(1)]) as (k, (square, product), carry):
                 digit = b.trunc(b.lshr(whole, k), ir.IntType(1))
                 carry.next(square * square, Vec(s, digit, MASK).select(product * square, product))
-            b.store(carry.final[1].value, result)
+            b.store(nothing.select(0, carry.final[1]).value, result)
         with other:
             b.store(power(x, n).value, result)
     return Vec(s, b.load(result), x.dtype)
