@@ -115,6 +115,10 @@ CASES: dict[str, tuple[tuple, tuple]] = {
     "mixed": (((3, 5, 18),), (T, S, C)),
     "unaligned": (((3, 21),), (U, C)),
     "stepped row": (((4, 19), (19,)), (T, S)),
+    "long row": (((3, 150), (150,)), (C,)),
+    "long column": (((3, 150), (3, 1)), (C,)),
+    "long scalar": (((2, 150), ()), (C,)),
+    "long scalar first": (((), (2, 150)), (C,)),
     "many dimensions": (((2, 1, 3, 2, 1, 5), (3, 1, 2, 5)), (S, C)),
 }
 

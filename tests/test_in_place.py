@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from usage import usage
@@ -177,3 +179,21 @@ def test_a_view_made_before_a_recorded_write_knows_of_it():
     y.mul_(x)
     (view * 3).backward()
     assert x.grad.tolist() == [12.0, 0.0]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))), ids=str)
+@pytest.mark.parametrize("shape", [(2, 3, 70), (3, 1, 5), (4, 2, 16)], ids=str)
+def test_writes_into_memory_of_any_order(shape, order):
+    """With operands that repeat along each dimension, and one that lies in another order."""
+    values = np.random.default_rng(3).standard_normal(shape).astype(np.float32)
+    sizes = [shape[d] for d in order]
+    for repeated in (*itertools.product((False, True), repeat=3), None):
+        if repeated is None:
+            other = np.arange(values.size, dtype=np.float32).reshape(sizes[::-1]).T
+        else:
+            few = [1 if r else n for r, n in zip(repeated, sizes, strict=True)]
+            other = np.arange(np.prod(few), dtype=np.float32).reshape(few)
+        memory = torch.from_numpy(values.copy())
+        memory.permute(order).add_(torch.from_numpy(other))
+        expected = values.transpose(order) + other
+        np.testing.assert_array_equal(memory.numpy().transpose(order), expected)
