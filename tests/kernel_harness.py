@@ -96,3 +96,15 @@ def assembly(formula: Callable, *inputs: str) -> str:
     lanes = host().lanes(max(abi.ITEM_SIZES[d] for d in dtypes))
     module = binding.parse_assembly(str(_build("assembly", formula, dtypes, lanes)))
     return compiler.codegen()._tm.emit_assembly(module)
+
+
+def worst_ulp(got: np.ndarray, exact: np.ndarray) -> float:
+    """The largest error of `got` in ulp of its dtype; `exact` has more precision. Nans must agree."""
+    info = np.finfo(got.dtype)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(exact))
+    keep = ~np.isnan(exact)
+    got, exact = got[keep].astype(exact.dtype), exact[keep]
+    top = np.ldexp(exact.dtype.type(1), info.maxexp)  # infinity counts as the next number after the last
+    got, exact = np.clip(got, -top, top), np.clip(exact, -top, top)
+    exponent = np.clip(np.frexp(exact)[1], info.minexp + 1, info.maxexp)
+    return float(np.max(np.abs(got - exact) / np.ldexp(exact.dtype.type(1), exponent - 1 - info.nmant)))
