@@ -206,10 +206,7 @@ class Tiles:
 
     def room(self, elements: int) -> ir.Value:
         """Stack memory."""
-        with self.b.goto_entry_block():
-            place = self.b.alloca(ir.ArrayType(ELEMENT[self.dtype], elements))
-            place.align = 64
-            return self.b.bitcast(place, ELEMENT[self.dtype].as_pointer())
+        return self.wide.cells(ELEMENT[self.dtype], elements)
 
     def row(self, tile: ir.Value, number: ir.Value) -> ir.Value:
         """Where a row of a tile begins."""

@@ -46,11 +46,7 @@ class Lanes(Writer):
 
     def buffer(self, count: int, dtype: int = abi.INT64) -> Vec:
         """The address of memory on the stack."""
-        with self.b.goto_entry_block():
-            kind = ir.ArrayType(self.one.type(dtype), count)
-            place = self.b.alloca(kind)
-            place.align = 64
-            return self.whole.number(self.b.ptrtoint(place, I64))
+        return self.whole.number(self.b.ptrtoint(self.one.cells(self.one.type(dtype), count), I64))
 
     def word(self, address: Vec, index: Vec | int) -> Vec:
         """A whole number in memory."""

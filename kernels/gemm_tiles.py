@@ -151,10 +151,7 @@ def _base_addresses(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> list[ir
 
 def stack_buffer(b: ir.IRBuilder, p: Plan, elements: int) -> ir.Value:
     """The address of stack memory for `elements` and a vector more, at a cache line."""
-    with b.goto_entry_block():
-        place = b.alloca(ir.ArrayType(ELEMENT[p.dtype], elements + p.lanes))
-        place.align = 64
-        return b.ptrtoint(place, I64)
+    return b.ptrtoint(Scope(b, 1).cells(ELEMENT[p.dtype], elements + p.lanes), I64)
 
 
 class _Strip:

@@ -18,7 +18,6 @@ Formula = Callable[..., Any]
 # instructions up to which a formula is written once more for a single element: those of tanh and sigmoid are among
 # them; longer ones take their time anyway, and would take longer to compile
 SHORT_FORMULA = 36
-LINE = 64  # bytes
 
 
 def build_map(
@@ -204,9 +203,7 @@ class _Body:
     def _repeated(self, base: ir.Value, still: ir.Value, dtype: int) -> tuple[ir.Value, ir.Value]:
         """Where a stream is read that stands `still` or does not, and by how much that moves an element."""
         b, wide = self.nest.b, Scope(self.nest.b, GROUP * self.lanes)
-        row = wide.variable(ir.ArrayType(ELEMENT[dtype], wide.lanes))
-        row.align = LINE
-        first = b.bitcast(row, base.type)
+        first = wide.cells(ELEMENT[dtype], wide.lanes)
         with b.if_then(still):
             one = wide.scalar.load(base, dtype)
             wide.store(wide.splat(one.value, one.dtype), first)

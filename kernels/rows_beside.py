@@ -22,14 +22,6 @@ from .stage import ELEMENT, I64, MASK, Scope, Vec
 
 VECTORS = (1, 2)  # of a short row: written out
 MOST = 8  # vectors of a row that is taken in a block, in a loop
-ALIGNMENT = 64
-
-
-def _cells(scope: Scope, kind: ir.Type, count: int) -> ir.Value:
-    """Stack memory for `count` values, as a pointer to the first."""
-    cells = scope.variable(ir.ArrayType(kind, count))
-    cells.align = ALIGNMENT
-    return scope.b.gep(cells, [I64(0), I64(0)])
 
 
 def _transposed(scope: Scope, rows: ir.Value, dtype: int, combine: Combine) -> Vec:
@@ -67,9 +59,9 @@ class Rows(Line):
         self.one = scope.scalar
         self._places = [I64(v * lanes) for v in range(vectors)]
         self._masks = [scope.tail_mask(b.sub(size, place)) for place in self._places]
-        self._starts = [_cells(scope, I64, lanes) for _ in dtypes]
-        self._scratch = _cells(scope, ELEMENT[dtypes[0]], lanes * lanes)
-        self._aside = _cells(scope, ELEMENT[dtypes[0]], lanes * lanes * (vectors or MOST))
+        self._starts = [scope.cells(I64, lanes) for _ in dtypes]
+        self._scratch = scope.cells(ELEMENT[dtypes[0]], lanes * lanes)
+        self._aside = scope.cells(ELEMENT[dtypes[0]], lanes * lanes * (vectors or MOST))
         zero = scope.constant(dtypes[0], 0.0)
         for k in range(lanes):
             scope.store(zero, scope.at(self._scratch, k * lanes))
@@ -112,7 +104,7 @@ class Rows(Line):
 
     def keep(self, value: Vec) -> Callable[..., Vec]:
         """A number of each row, for use beside its elements, or in another scope beside it alone."""
-        cells = _cells(self.scope, ELEMENT[value.dtype], self.scope.lanes)
+        cells = self.scope.cells(ELEMENT[value.dtype], self.scope.lanes)
         self.scope.store(value, cells)
         return lambda scope=self.scope: scope.splat(self.b.load(self.one.at(cells, self.row)), value.dtype)
 

@@ -24,6 +24,8 @@ from .vec import Vec
 __all__ = ["ELEMENT", "F32", "F64", "I1", "I8", "I32", "I64", "MASK", "SUFFIX", "VOID", "WORDS", "Carry", "Scope",
            "Vec", "new_kernel", "new_module"]  # fmt: skip
 
+LINE = 64  # bytes of a cache line
+
 
 class Scope:
     """Where instructions go: an LLVM builder and the number of lanes of its vectors.
@@ -206,6 +208,13 @@ class Scope:
         """A stack cell, made once at the function's entry however often the code around it runs."""
         with self.b.goto_entry_block():
             return self.b.alloca(kind)
+
+    def cells(self, kind: ir.Type, count: int) -> ir.Value:
+        """Stack memory for `count` values, at a cache line, as a pointer to the first; made as a `variable` is."""
+        with self.b.goto_entry_block():
+            place = self.b.alloca(ir.ArrayType(kind, count))
+            place.align = LINE
+            return self.b.bitcast(place, kind.as_pointer())
 
     # control --------------------------------------------------------------------------------------
 
