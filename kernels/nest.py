@@ -222,13 +222,24 @@ def whole_first_by_length(
     after = b.block
     b.position_at_end(before)
     count = lanes if length > LONG_BODY else GROUP * lanes
-    whole = b.add(begin, b.and_(b.sub(end, begin), I64(-count)))
-    wide = Scope(b, count)
-    with wide.loop(begin, whole, count) as i:
-        body(wide, i, None)
-    start.add_incoming(whole, b.block)
+    start.add_incoming(_whole(b, count, begin, end, body), b.block)
     b.branch(rest)
     b.position_at_end(after)
+
+
+def _whole(
+    b: ir.IRBuilder,
+    lanes: int,
+    begin: ir.Value,
+    end: ir.Value,
+    body: Callable[[Scope, ir.Value, ir.Value | None], None],
+) -> ir.Value:
+    """Call the body over whole vectors, without a mask; returns where they end."""
+    whole = b.add(begin, b.and_(b.sub(end, begin), I64(-lanes)))
+    wide = Scope(b, lanes)
+    with wide.loop(begin, whole, lanes) as i:
+        body(wide, i, None)
+    return whole
 
 
 def whole_first(
@@ -245,11 +256,7 @@ def whole_first(
     next turn loads. The steps of a long body wait for one another, so vectors should go side by side.
     """
     for count in dict.fromkeys((together * lanes, lanes)):
-        whole = b.add(begin, b.and_(b.sub(end, begin), I64(-count)))
-        wide = Scope(b, count)
-        with wide.loop(begin, whole, count) as i:
-            body(wide, i, None)
-        begin = whole
+        begin = _whole(b, count, begin, end, body)
     if host().vector_bytes == 64:
         return spread(b, lanes, begin, end, body)
     single = Scope(b, 1)
