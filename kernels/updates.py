@@ -37,9 +37,11 @@ def _descent(h: Any, p: Any, g: Any) -> Any:
     return where(h.weight_decay != 0.0, fma(h.weight_decay, p, g), g)
 
 
-def _shrunk(h: Any, p: Any) -> Any:
-    """The parameter after decoupled weight decay (Loshchilov and Hutter 2019)."""
-    return p * (1.0 - h.lr * h.weight_decay)
+def _decayed(h: Any, p: Any, g: Any, decoupled: bool) -> tuple[Any, Any]:
+    """Parameter and gradient after weight decay: of L2, or decoupled (Loshchilov and Hutter 2019)."""
+    if decoupled:
+        return p * (1.0 - h.lr * h.weight_decay), h.sign * g
+    return p, _descent(h, p, g)
 
 
 def _averaging(decay: Any) -> Each:
@@ -110,11 +112,7 @@ def _adam(h: Any, step: Any, decoupled: bool, amsgrad: bool) -> Each:
     average, average_square = _averaging(h.beta1), _averaging_squares(h.beta2)
 
     def each(p: Any, g: Any, m: Any, v: Any, *largest: Any) -> Any:
-        if decoupled:
-            g = h.sign * g
-            p = _shrunk(h, p)
-        else:
-            g = _descent(h, p, g)
+        p, g = _decayed(h, p, g, decoupled)
         m = average(m, g)
         v = average_square(v, g)
         if amsgrad:
@@ -173,11 +171,7 @@ def _nadam(h: Any, step: Any, decoupled: bool) -> Each:
     average, average_square = _averaging(h.beta1), _averaging_squares(h.beta2)
 
     def each(p: Any, g: Any, m: Any, v: Any, product: Any) -> Any:
-        if decoupled:
-            g = h.sign * g
-            p = _shrunk(h, p)
-        else:
-            g = _descent(h, p, g)
+        p, g = _decayed(h, p, g, decoupled)
         m = average(m, g)
         v = average_square(v, g)
         # the product of all momenta: one number, kept with every element so that elements stay independent
@@ -216,11 +210,7 @@ def _radam(h: Any, step: Any, decoupled: bool) -> Each:
     average, average_square = _averaging(h.beta1), _averaging_squares(h.beta2)
 
     def each(p: Any, g: Any, m: Any, v: Any) -> Any:
-        if decoupled:
-            g = h.sign * g
-            p = _shrunk(h, p)
-        else:
-            g = _descent(h, p, g)
+        p, g = _decayed(h, p, g, decoupled)
         m = average(m, g)
         v = average_square(v, g)
         size = where(known, adaptive_size * inverse(root(v) + h.eps), step_size)
