@@ -31,9 +31,9 @@ def steps(x: np.ndarray) -> list[int]:
     return [s // x.itemsize for s in x.strides]
 
 
-def multiply(a, b, c, bias=None, *, flags: int = 0, parts: int = 1, function=None) -> None:
+def multiply(a, b, c, bias=None, *, flags: int = 0, parts: int = 1) -> None:
     """C = A B through the native function, the last part first."""
-    function = function or native(c.dtype.name)
+    function = native(c.dtype.name)
     operands = [v for x in (a, b, c) for v in (x.ctypes.data, *steps(x))]
     bias = 0 if bias is None else bias.ctypes.data
     for part in reversed(range(parts)):
@@ -216,6 +216,15 @@ class Fence:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         start = mmap.PAGESIZE + (0 if self.side == "before" else self.size - size)
         return np.frombuffer(self.memory, dtype, int(np.prod(shape)), start).reshape(shape)
+
+
+@pytest.mark.parametrize(("m", "n"), [(20, 35), (40, 1), (1, 40)])
+def test_a_bias_for_any_strides_of_c_in_two_parts(m, n):
+    r = np.random.default_rng(8)
+    a, b, bias = r.standard_normal((m, 300)), r.standard_normal((300, n)), r.standard_normal(n)
+    for c in (np.empty((m, n)), np.empty((n, m)).T, np.empty((m, 2 * n))[:, ::2]):
+        multiply(a, b, c, bias, parts=2)
+        np.testing.assert_allclose(c, a @ b + bias, rtol=1e-12, atol=1e-12)
 
 
 TARGETS = {
