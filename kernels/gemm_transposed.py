@@ -43,18 +43,21 @@ def build_copy(module: ir.Module, p: Plan) -> ir.Function:
             with blocks:
                 _copy_blocks(Scope(b, p.lanes), p, a)
             with rest:
-                _copy_cells(one, p, a)
+                _copy_cells(Scope(b, p.lanes) if p.masked else one, p, a)
     b.ret_void()
     return b.function
 
 
 def _copy_cells(s: Scope, p: Plan, a: dict[str, ir.Value]) -> None:
+    """Elements that lie anywhere, a vector of columns at a time where the machine has masks."""
     b = s.b
     source, target = s.pointer(a["B"], p.dtype), s.pointer(a["to"], p.dtype)
     with s.loop(I64(0), a["K"]) as k:
         row, out = s.at(source, b.mul(k, a["rsB"])), s.at(target, b.mul(k, a["pitch"]))
-        with s.loop(I64(0), a["N"]) as n:
-            x = s.load(s.at(row, b.mul(n, a["csB"])), p.dtype)
+        with s.loop(I64(0), a["N"], s.lanes) as n:
+            place = s.at(row, b.mul(n, a["csB"]))
+            mask = s.tail_mask(b.sub(a["N"], n)) if p.masked else None
+            x = s.load(place, p.dtype) if mask is None else s.gather(place, a["csB"], p.dtype, mask)
             s.store(x, s.at(out, n))
 
 

@@ -1,0 +1,226 @@
+"""The matrix multiply in blocks of k and of columns, and into a C whose columns lie apart.
+
+A product of at most DEPTH terms and ONE_BLOCK_COLUMNS columns is one block, which needs none of the walk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from llvmlite import ir
+
+from .gemm_plan import Plan
+from .gemm_tiles import ACCUMULATE, DEPTH, build_rows, define, stack_buffer
+from .gemm_transposed import build_copy, build_dots
+from .host import host
+from .stage import I64, Scope
+
+RUN = "M N K A rsA csA B rsB csB C rsC bias flags"
+
+COPY_BYTES = 256 << 10  # a block of B copied straight; it lives on the stack
+SCRATCH = 32  # rows and columns of the block through which C is stored with other strides
+ONE_BLOCK_COLUMNS = 127  # a product of at most DEPTH terms and so many columns is one block
+
+# how `run` goes about it, decided by the entry from the whole shape
+DOTS, COPY = 1 << 16, 1 << 17
+
+
+class Numbers:
+    """Shorthands for arithmetic on 64-bit integers."""
+
+    def __init__(self, b: ir.IRBuilder) -> None:
+        self.b = b
+
+    def equal(self, x: ir.Value, y: int | ir.Value) -> ir.Value:
+        """Whether ``x == y``, as a bit."""
+        return self.b.icmp_signed("==", x, I64(y) if isinstance(y, int) else y)
+
+    def less(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        """Whether ``x < y``, as a bit."""
+        return self.b.icmp_signed("<", x, y)
+
+    def above(self, x: ir.Value, y: int) -> ir.Value:
+        """Whether ``x > y``, as a bit."""
+        return self.b.icmp_signed(">", x, I64(y))
+
+    def smaller(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        """The smaller of two numbers."""
+        return self.b.select(self.less(x, y), x, y)
+
+    def larger(self, x: ir.Value, y: ir.Value) -> ir.Value:
+        """The larger of two numbers."""
+        return self.b.select(self.less(x, y), y, x)
+
+    def all(self, *conditions: ir.Value) -> ir.Value:
+        """Whether all bits are set."""
+        result = conditions[0]
+        for c in conditions[1:]:
+            result = self.b.and_(result, c)
+        return result
+
+    def any(self, *conditions: ir.Value) -> ir.Value:
+        """Whether any bit is set."""
+        result = conditions[0]
+        for c in conditions[1:]:
+            result = self.b.or_(result, c)
+        return result
+
+    def has(self, flags: ir.Value, bit: int) -> ir.Value:
+        """Whether a flag is set, as a bit."""
+        return self.b.icmp_signed("!=", self.b.and_(flags, I64(bit)), I64(0))
+
+    def ceil_div(self, x: ir.Value, y: ir.Value | int) -> ir.Value:
+        """``x / y`` rounded up."""
+        y = I64(y) if isinstance(y, int) else y
+        return self.b.udiv(self.b.add(x, self.b.sub(y, I64(1))), y)
+
+    def advance(self, address: ir.Value, count: ir.Value, stride: ir.Value, item: int) -> ir.Value:
+        """The address `count` strides further on."""
+        return self.b.add(address, self.b.mul(self.b.mul(count, stride), I64(item)))
+
+
+# blocks of k and of columns -----------------------------------------------------------------------
+
+
+def build_run(module: ir.Module, p: Plan) -> ir.Function:
+    """``run(...)``: one thread's product, C's columns contiguous."""
+    copy, dots = build_copy(module, p), build_dots(module, p)
+    rows = build_rows(module, p, copy)
+    b, a = define(module, "run", RUN, "alwaysinline")
+    num, item = Numbers(b), p.item
+    with b.if_then(num.has(a["flags"], DOTS)):
+        b.call(dots, [a[key] for key in ["M", "N", "K", "A", "rsA", "B", "csB", "C", "rsC", "bias", "flags"]])
+        b.ret_void()
+    copies = num.has(a["flags"], COPY)
+    panel = COPY_BYTES // item // DEPTH // (2 * p.lanes) * 2 * p.lanes
+    buffer = stack_buffer(b, p, DEPTH * (panel + p.lanes))
+
+    def block(changes: dict[str, ir.Value]) -> None:
+        part = {**a, **changes}
+        # an odd number of vectors: with an even one the rows would meet in a few sets of the cache
+        pitch = b.mul(b.or_(num.ceil_div(part["N"], p.lanes), I64(1)), I64(p.lanes))
+        with b.if_then(copies):
+            b.call(copy, [part["K"], part["N"], part["B"], a["rsB"], a["csB"], buffer, pitch])
+        part["B"] = b.select(copies, buffer, part["B"])
+        part["rsB"] = b.select(copies, pitch, a["rsB"])
+        names = ["M", "N", "K", "A", "rsA", "csA", "B", "rsB", "C", "rsC", "bias", "flags"]
+        b.call(rows, [part[key] for key in names])
+
+    with b.if_then(is_one_block(b, a)):
+        block({"flags": b.and_(a["flags"], I64(ACCUMULATE))})
+        b.ret_void()
+    kept = b.and_(a["flags"], I64(~ACCUMULATE))
+
+    def depth(left: ir.Value) -> ir.Value:
+        # two blocks left: cut them alike, so that neither is too short to pay for its C
+        half = b.and_(b.add(b.lshr(left, I64(1)), I64(p.lanes)), I64(-p.lanes))
+        several = b.select(num.less(left, I64(2 * DEPTH)), half, I64(DEPTH))
+        return b.select(num.above(left, DEPTH), several, left)
+
+    def width(left: ir.Value) -> ir.Value:
+        return b.select(num.all(copies, num.above(left, panel)), I64(panel), left)
+
+    with (
+        _blocks_of(b, a["K"], depth) as (k, turns),
+        _blocks_of(b, a["N"], width) as (n, columns),
+    ):
+        first = num.equal(k, 0)
+        biased = num.all(first, b.icmp_signed("!=", a["bias"], I64(0)))
+        block(
+            {
+                "N": columns,
+                "K": turns,
+                "A": num.advance(a["A"], k, a["csA"], item),
+                "B": num.advance(num.advance(a["B"], n, a["csB"], item), k, a["rsB"], item),
+                "C": num.advance(a["C"], n, I64(1), item),
+                "bias": b.select(biased, num.advance(a["bias"], n, I64(1), item), I64(0)),
+                "flags": b.select(first, a["flags"], b.or_(kept, I64(ACCUMULATE))),
+            }
+        )
+    b.ret_void()
+    return b.function
+
+
+def is_one_block(b: ir.IRBuilder, a: dict[str, ir.Value]) -> ir.Value:
+    """Whether a product is neither cut into blocks nor fetched or copied for the cache's sake, as a bit."""
+    return b.and_(
+        b.icmp_signed("<=", a["K"], I64(DEPTH)), b.icmp_signed("<=", a["N"], I64(ONE_BLOCK_COLUMNS))
+    )
+
+
+@contextmanager
+def _blocks_of(
+    b: ir.IRBuilder, total: ir.Value, take: Callable[[ir.Value], ir.Value]
+) -> Iterator[tuple[ir.Value, ir.Value]]:
+    """Walk ``0 .. total`` in blocks of ``take(what is left)``; yields start and length, once if `total` is 0."""
+    before = b.block
+    body, after = b.append_basic_block("block"), b.append_basic_block("after")
+    b.branch(body)
+    b.position_at_end(body)
+    start = b.phi(I64)
+    start.add_incoming(I64(0), before)
+    length = take(b.sub(total, start))
+    yield start, length
+    following = b.add(start, length)
+    start.add_incoming(following, b.block)
+    b.cbranch(b.icmp_signed("<", following, total), body, after)
+    b.position_at_end(after)
+
+
+# C with strides -----------------------------------------------------------------------------------
+
+
+def build_blocks(module: ir.Module, p: Plan, run: ir.Function) -> ir.Function:
+    """``blocks(..., csC)``: as ``run``, for any strides of C: by blocks, through memory on the stack."""
+    b, a = define(module, "blocks", RUN + " csC")
+    s, num, item = Scope(b, 1), Numbers(b), p.item
+    wide = Scope(
+        b, p.lanes if host().vector_bytes == 64 else 1
+    )  # which stores lanes apart in one instruction
+    scratch = stack_buffer(b, p, SCRATCH * SCRATCH)
+    # rows are cut evenly: a last block of very few rows would be summed in another order
+    height = num.ceil_div(a["M"], num.ceil_div(a["M"], SCRATCH))
+    count = num.ceil_div(a["M"], height)
+    target, source = s.pointer(a["C"], p.dtype), s.pointer(scratch, p.dtype)
+    accumulate = num.has(a["flags"], ACCUMULATE)
+    with s.loop(I64(0), count) as i:
+        top = b.udiv(b.mul(i, a["M"]), count)
+        rows = b.sub(b.udiv(b.mul(b.add(i, I64(1)), a["M"]), count), top)
+        with s.loop(I64(0), a["N"], SCRATCH) as n:
+            columns = num.smaller(I64(SCRATCH), b.sub(a["N"], n))
+            bias = num.advance(a["bias"], n, I64(1), item)
+            bias = b.select(num.equal(a["bias"], 0), I64(0), bias)
+            part = {
+                "M": rows,
+                "N": columns,
+                "A": num.advance(a["A"], top, a["rsA"], item),
+                "B": num.advance(a["B"], n, a["csB"], item),
+                "C": scratch,
+                "rsC": I64(SCRATCH),
+                "bias": bias,
+                "flags": b.and_(a["flags"], I64(~ACCUMULATE)),
+            }
+            b.call(run, [part.get(key, a[key]) for key in RUN.split()])
+            with s.loop(I64(0), rows) as r:
+                row = s.at(source, b.mul(r, I64(SCRATCH)))
+                out = s.at(target, b.add(b.mul(b.add(top, r), a["rsC"]), b.mul(n, a["csC"])))
+                with b.if_else(accumulate) as (add, write):
+                    for branch, adds in ((add, True), (write, False)):
+                        with branch:
+                            _spread_row(wide, p, row, out, a["csC"], columns, adds)
+    b.ret_void()
+    return b.function
+
+
+def _spread_row(
+    s: Scope, p: Plan, row: ir.Value, out: ir.Value, stride: ir.Value, columns: ir.Value, adds: bool
+) -> None:
+    """Store numbers that lie side by side, or add them, where they belong, `stride` apart."""
+    with s.loop(I64(0), columns, s.lanes) as c:
+        mask = s.tail_mask(s.b.sub(columns, c)) if s.lanes > 1 else None
+        x, cell = s.load(s.at(row, c), p.dtype), s.at(out, s.b.mul(c, stride))
+        if mask is None:
+            s.store(s.load(cell, p.dtype) + x if adds else x, cell)
+        else:
+            s.scatter(s.gather(cell, stride, p.dtype, mask) + x if adds else x, cell, stride, mask)
