@@ -104,6 +104,59 @@ def test_gradients_after_a_run_are_those_of_the_last_step():
         assert np.array_equal(p.grad.numpy(), q.grad.numpy())
 
 
+# what a step does to the gradients: before the backward pass, and at its end
+GRADIENTS = {
+    "added up": (None, None),
+    "cleared before": (lambda opt: opt.zero_grad(), None),
+    "zeroed before": (lambda opt: opt.zero_grad(set_to_none=False), None),
+    "cleared after": (None, lambda opt: opt.zero_grad()),
+    "zeroed after": (None, lambda opt: opt.zero_grad(set_to_none=False)),
+}
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["none at first", "some at first"])
+@pytest.mark.parametrize("gradients", GRADIENTS)
+def test_steps_that_read_gradients_find_those_of_the_step_before(gradients, there):
+    before, after = GRADIENTS[gradients]
+
+    def made():
+        model, opt, _ = make(optimizer="SGD")
+
+        def step(x, y):
+            if before:
+                before(opt)
+            loss = F.cross_entropy(model(x), y)
+            loss.backward()
+            opt.step()
+            if after:
+                after(opt)
+            return loss
+
+        if there:
+            model(x[:2]).sum().backward()
+        return model, step
+
+    x, y = data(20)
+    ours, step = made()
+    compiled = torch.compile(step)
+    theirs, plain = made()
+    for turn in range(3):
+        for one, model in ((compiled, ours), (plain, theirs)):
+            torch.manual_seed(turn)
+            one(x, y)
+            model.zero_grad()  # the program of a step that begins so can be replayed, but cannot go on
+        torch.manual_seed(turn)
+        got = [*compiled.loop(3, x, y), *compiled.run(x, y, batch_size=8, epochs=4).reshape(-1)]
+        torch.manual_seed(turn)
+        want = [plain(x, y) for _ in range(3)]
+        want += [plain(x[i : i + 8], y[i : i + 8]) for _ in range(4) for i in (0, 8, 16)]
+        assert [float(v) for v in got] == [float(v) for v in want]
+        assert same_state(ours, theirs)
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert (p.grad is None) == (q.grad is None)
+        assert p.grad is None or np.array_equal(p.grad.numpy(), q.grad.numpy())
+
+
 def test_several_results_come_back_in_the_functions_form():
     x, y = data()
     model = nn.Linear(5, 3)

@@ -17,7 +17,7 @@ from .._tensor import Tensor
 from ..engine.layout import PATCH_ARGUMENT, PATCH_OFFSET, PATCH_PLACE, SEGMENT_WORDS
 from ..kernels import program_rows
 from ..kernels.program_rows import GATHER_INDEX, KEEP_BASE
-from .program import Program
+from .program import Program, follow_one_another
 from .tree import unflatten
 from .walk import walk
 
@@ -236,6 +236,8 @@ class _Part:
         program = self.owner.function.known(examples)
         if program is None or not program.ready(examples) or not self._classes_fit(program):
             return False
+        if not follow_one_another([program]):
+            return False  # the next step is another program
         if any(x is not None for x in program.outputs):
             raise TypeError(
                 "run: the function returns a tensor that it does not compute (an argument, a parameter)"

@@ -15,7 +15,11 @@ from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT
 from ..engine.entry import entries
 from ..engine.layout import (
+    ANY_GRADIENT,
+    G_GRAD,
     G_SLOT,
+    GRADIENT_LEAF,
+    GRADIENT_SLOT,
     PATCH_ARGUMENT,
     SEEN,
     SEGMENT_PARTS,
@@ -191,6 +195,18 @@ class Program:
     # running -----------------------------------------------------------------------------------------
 
     @functools.cached_property
+    def gradients_found(self) -> dict[int, int]:
+        """By the slots of leaves whose gradients are read before they are set: those gradients' slots, or 0."""
+        lines = self._tables.guards.tolist()
+        return {line[G_SLOT]: line[G_GRAD] for line in lines if line[G_GRAD] != ANY_GRADIENT}
+
+    @functools.cached_property
+    def gradients_left(self) -> dict[int, int]:
+        """By the slots of leaves whose gradients are set: the slots of what they are afterwards, or 0."""
+        lines = self._tables.gradients.tolist()
+        return {line[GRADIENT_LEAF]: line[GRADIENT_SLOT] for line in lines}
+
+    @functools.cached_property
     def read_arguments(self) -> set[int]:
         """Numbers of the arguments whose memory the records name."""
         return {line[PATCH_ARGUMENT] for line in self._tables.patches}
@@ -339,3 +355,17 @@ class Program:
         held = tables is not None and tables.let_go()
         if held or self.recording.has_memory:
             self.recording.release()
+
+
+def follow_one_another(programs: Sequence[Program]) -> bool:
+    """Whether programs that fit now can be replayed in this order, over and over, with nothing asked in between.
+
+    One that reads gradients has to find those that it was recorded with: a step that adds to gradients is
+    another program where there are none yet.
+    """
+    gradients: dict[int, int] = {}
+    for program in (*programs, *programs):
+        if any(gradients.get(leaf, found) != found for leaf, found in program.gradients_found.items()):
+            return False
+        gradients |= program.gradients_left
+    return True
