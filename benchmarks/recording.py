@@ -1,7 +1,8 @@
 """What it takes to record a step for another batch size, against an eager step: ``python recording.py W3 W4 W9``.
 
 Each batch size is recorded right after eager steps on it, with the kernels compiled and the function recorded
-before. The rewrites, which come when a program has been replayed twice, are timed apart.
+before. The best of the recordings stands beside the best of the eager steps. The rewrites, which come when a program
+has been replayed twice, are timed apart, when all batch sizes of a round have been recorded.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ import numpy as np
 from workloads import workload
 
 SIZES = 8  # batch sizes a round
-ROUNDS = 3
-SECONDS = 0.02  # of eager steps on each batch
+ROUNDS = 25
+SECONDS = 0.001  # of eager steps on each batch
 
 
 def batches(torch: Any, data: tuple[Any, ...]) -> list[list[Any]]:
@@ -46,16 +47,17 @@ def measure(name: str) -> str:
     work = workload(name, jitgrad)
     eager, recorded, rewritten = [], [], []
     for _ in range(ROUNDS):
+        gc.collect()
         step = jitgrad.compile(work.step, fullgraph=True)
         step(*work.data)
         for batch in batches(jitgrad, work.data):
-            gc.collect()
             eager.append(best_step(work.step, batch))
             start = time.perf_counter()
             step(*batch)
             recorded.append(time.perf_counter() - start)
+        for program in step.programs:
             start = time.perf_counter()
-            step.programs[0].improve()
+            program.improve()
             rewritten.append(time.perf_counter() - start)
     steps = min(recorded) / min(eager)
     return (
