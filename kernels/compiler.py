@@ -106,6 +106,10 @@ def native(
     The module is built and compiled only when the disk cache does not have it. Without `cached` the disk is left
     alone: the name does not say all that the code depends on.
     """
+    made = _loaded.get(name)
+    if made is not None:
+        return made
+
     from llvmlite import binding
     from numba.core.compiler_lock import global_compiler_lock
 

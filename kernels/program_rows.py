@@ -18,7 +18,7 @@ COUNT_COUNTERS, COUNT_FIRST = range(WORDS, WORDS + 2)
 BIND_STEP, BIND_BASE, BIND_STRIDE, BIND_PATCHES, BIND_FIRST = range(WORDS, WORDS + 5)
 GATHER_STEP, GATHER_INDEX, GATHER_ROWS, GATHER_BASE, GATHER_BYTES, GATHER_TARGET = range(WORDS, WORDS + 6)
 KEEP_STEP, KEEP_BASE, KEEP_SOURCE, KEEP_BYTES = range(WORDS, WORDS + 4)
-NEXT_STEP = WORDS
+NEXT_COUNTERS, NEXT_BATCHES = range(WORDS, WORDS + 2)
 STRIPS_COUNT, STRIPS_FIRST = range(WORDS, WORDS + 2)
 
 
@@ -119,10 +119,12 @@ def _next() -> Callable:
     from .plain import set_word, word
 
     def kernel(record, part, parts):
-        """Go on to the next step: the address of the step counter."""
+        """Go on to the next step: the address of the counters (steps, and of these within the epoch), batches."""
         if part == 0:
-            counter = word(record, NEXT_STEP)
-            set_word(counter, 0, word(counter, 0) + 1)
+            counters = word(record, NEXT_COUNTERS)
+            set_word(counters, 0, word(counters, 0) + 1)
+            batch = word(counters, 1) + 1
+            set_word(counters, 1, batch if batch < word(record, NEXT_BATCHES) else 0)
 
     return kernel
 

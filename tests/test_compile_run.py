@@ -5,6 +5,8 @@ import pytest
 
 import jitgrad as torch
 from jitgrad import nn
+from jitgrad.program import runner
+from jitgrad.program.walk import walk
 
 F = nn.functional
 
@@ -66,6 +68,73 @@ def test_run_equals_the_python_loop(samples, size, shuffle, drop_last, optimizer
     assert got.shape == want.shape
     assert np.array_equal(got.numpy(), want.astype(np.float32))
     assert same_state(ours, theirs)
+
+
+@pytest.mark.parametrize("samples", [48, 50])
+def test_orders_and_dropout_draw_from_one_generator_in_turn(samples):
+    x, y = data(samples)
+    ours, _, step = make()
+    torch.manual_seed(3)
+    got = torch.compile(step).run(x, y, batch_size=16, epochs=8, shuffle=True)
+    after = torch.get_rng_state()
+    theirs, _, step = make()
+    torch.manual_seed(3)
+    want = [epochs_in_python(step, x, y, 16, 1, [torch.randperm(samples)])[0] for _ in range(8)]
+    assert torch.equal(torch.get_rng_state(), after)
+    assert np.array_equal(got.numpy(), np.array(want, np.float32))
+    assert same_state(ours, theirs)
+
+
+def test_a_run_within_a_function_that_is_recorded_draws_an_order_for_every_epoch():
+    x = torch.arange(6.0)
+
+    def outer(batches):
+        return torch.compile(lambda batch: batch * 1).run(batches, batch_size=2, epochs=4, shuffle=True)
+
+    torch.manual_seed(5)
+    with pytest.warns(RuntimeWarning, match="runs eagerly"):
+        got = torch.compile(outer)(x)
+    torch.manual_seed(5)
+    orders = [x[torch.randperm(6)].tolist() for _ in range(4)]
+    assert got.reshape(4, 6).tolist() == orders
+
+
+def test_python_is_not_entered_between_short_epochs(monkeypatch):
+    x, y = data(50)
+    _, _, step = make()
+    compiled = torch.compile(step)
+    compiled.run(x, y, batch_size=16, epochs=2)
+    walks = []
+    monkeypatch.setattr(runner, "walk", lambda table, times: walks.append(times) or walk(table, times))
+    compiled.run(x, y, batch_size=16, epochs=300, shuffle=True)
+    assert sum(walks) > 300  # the first epoch's steps, then epochs
+    assert len(walks) < 30
+
+
+def test_a_value_out_of_range_in_a_later_epoch_ends_the_run_at_its_step():
+    def made():
+        level = torch.tensor([0.5], requires_grad=True)
+        opt = torch.optim.SGD([level], lr=0.01)
+
+        def step(x):
+            opt.zero_grad()
+            loss = F.binary_cross_entropy(level.expand(len(x)), x)
+            (-loss).backward()  # away from the targets, and out of the interval in the end
+            opt.step()
+            return loss
+
+        return level, step
+
+    x = torch.ones(7)
+    ours, step = made()
+    with pytest.raises(RuntimeError, match="between 0 and 1"):
+        torch.compile(step).run(x, batch_size=3, epochs=1000)
+    theirs, plain = made()
+    with pytest.raises(RuntimeError, match="between 0 and 1"):
+        for _ in range(1000):
+            for i in (0, 3, 6):
+                plain(x[i : i + 3])
+    assert ours.item() == theirs.item() < 0
 
 
 def test_run_goes_on_where_it_stopped_and_mixes_with_calls_and_eager_steps():

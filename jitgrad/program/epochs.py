@@ -1,174 +1,154 @@
 """Many steps in one compiled call: whole epochs over batches of tensors, or one batch again and again.
 
-A `Runner` puts rows around a program: before it, rows that point it at the batch of this step, or gather a
-shuffled batch; after it, rows that keep the step's results and count the step. Walking all of them n times is n
-steps of training without Python.
+Python is needed for the first step, which is recorded, and once an epoch for a callback or a schedule. Without these
+short epochs follow one another in compiled code, with their random orders and a smaller last batch.
 """
 
 from __future__ import annotations
 
 import time
+from array import array
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._tensor import Tensor
-from ..engine.layout import PATCH_ARGUMENT, PATCH_OFFSET, PATCH_PLACE, SEGMENT_WORDS
-from ..kernels import program_rows
-from ..kernels.program_rows import GATHER_INDEX, KEEP_BASE
+from ..dtypes import DTYPES
+from ..functions import from_numpy
+from .batches import Batches, Order, Same
 from .program import Program, follow_one_another
-from .tree import unflatten
-from .walk import walk
+from .runner import FIRST_STEPS, PAUSE, Runner, Walk
+from .tree import flatten, unflatten
 
 if TYPE_CHECKING:
     from .compiled import CompiledFunction
 
-PAUSE = 0.05  # seconds between looks at the keyboard and the progress bar
-FIRST_STEPS = 16  # how many steps the first look comes after
+MOST_WORDS = 1 << 14  # of the table of an epoch's segments
+Tick = Callable[[int], None]
 
 
-class Batches:
-    """Where the batches of an epoch come from.
-
-    Parameters
-    ----------
-    tensors : list of Tensor
-        With the samples along dimension 0, all of one length.
-    size : int
-        Samples of a batch.
-    first : int
-        Number of the first sample, counted in the epoch's order.
-    shuffled : bool
-        Whether batches are gathered by indices.
-    """
-
-    def __init__(self, tensors: list[Tensor], size: int, first: int, shuffled: bool) -> None:
-        self.tensors, self.size, self.first, self.shuffled = tensors, size, first, shuffled
-        self.bytes = [x.nbytes // max(len(x), 1) for x in tensors]
-        if shuffled:
-            self.examples = [x.new_zeros((size, *x.shape[1:])) for x in tensors]  # type: ignore[attr-defined]
-        else:
-            self.examples = [x[first : first + size] for x in tensors]  # type: ignore[index]
-
-    def take(self, order: np.ndarray | None, step: int) -> list[Tensor]:
-        """The batch of one step, for a call from Python."""
-        start = self.first + step * self.size
-        if order is None:
-            return [x[start : start + self.size] for x in self.tensors]  # type: ignore[index]
-        from ..functions import from_numpy
-
-        rows = from_numpy(order[start : start + self.size])
-        return [x[rows] for x in self.tensors]  # type: ignore[index]
-
-    def rows(self, program: Program, counter: int) -> list[list[int]]:
-        """Records that point `program` at the batch of the step that the word at address `counter` says."""
-        if self.shuffled:
-            return [
-                program_rows.record("gather", [counter, 0, self.size, x.data_ptr(), size, into.data_ptr()])
-                for x, size, into in zip(self.tensors, self.bytes, self.examples, strict=True)
-            ]
-        made = []
-        for k, (x, size) in enumerate(zip(self.tensors, self.bytes, strict=True)):
-            mine = [p for p in program.patches if p[PATCH_ARGUMENT] == k]
-            pairs = [word for p in mine for word in (p[PATCH_PLACE], p[PATCH_OFFSET])]
-            base, stride = x.data_ptr() + self.first * size, self.size * size
-            made.append(program_rows.record("bind", [counter, base, stride, len(mine), *pairs]))
-        return made
-
-
-class Runner:
-    """A program with the rows around it that make it a loop.
+class Part:
+    """The whole batches of every epoch, or the smaller last ones.
 
     Parameters
     ----------
-    program : Program
-        Already pointed at its arguments.
-    before : list of list of int
-        Records to run ahead of it in every step.
-    results : list of numpy.ndarray
-        Where each result of the program goes: room for as many as there will be steps.
-    counter : numpy.ndarray
-        One word: the number of the next step.
+    function : CompiledFunction
+        What runs on each.
+    batches : Batches
+        Where they are.
+    steps : int
+        How many batches an epoch has.
+    epochs : int
+        How many epochs there are.
     """
 
-    def __init__(
-        self, program: Program, before: list[list[int]], results: list[np.ndarray], counter: np.ndarray
-    ) -> None:
-        self.program, self.counter, self.results = program, counter, results
-        place = counter.ctypes.data
-        keep = [
-            program_rows.record(
-                "keep", [place, to.ctypes.data, x["address"], to.itemsize * int(np.prod(x["shape"]))]
+    def __init__(self, function: CompiledFunction, batches: Batches, steps: int, epochs: int) -> None:
+        self.function, self.batches, self.steps, self.epochs = function, batches, steps, epochs
+        self.form: Any = None
+        self.runner: Runner | None = None
+        self._kept: list[np.ndarray] | None = None
+
+    def results(self, epochs: slice) -> list[np.ndarray]:
+        """The kept results, one array for each: (epochs, steps, ...)."""
+        assert self._kept is not None
+        return [a.reshape(-1, self.steps, *a.shape[1:])[epochs] for a in self._kept]
+
+    def run(self, epoch: int, tick: Tick) -> None:
+        """The steps of one epoch: from Python until a program fits, then compiled."""
+        done = 0
+        while done < self.steps and not self.is_ready():
+            self._step_from_python(epoch, done)
+            tick(1)
+            done += 1
+        if done < self.steps:
+            self.begin(epoch, done).run(self.steps - done, FIRST_STEPS, tick)
+
+    def begin(self, epoch: int, step: int) -> Walk:
+        """The walk of steps from this one on; `is_ready` has just been true."""
+        assert self.runner is not None
+        self.runner.begin(epoch * self.steps + step, step)
+        return Walk(self.runner.table, [self.runner.program])
+
+    def is_ready(self) -> bool:
+        """Whether there is a runner, and its program still fits."""
+        examples = self.batches.examples
+        if self.runner is not None and self.runner.program.refresh() and self.runner.program.fits(examples):
+            return True
+        self.runner = None
+        program = self.function.known(examples)
+        if program is None or not program.ready(examples) or not self._classes_fit(program):
+            return False
+        if not follow_one_another([program]):
+            return False  # the next step is another program
+        if any(x is not None for x in program.outputs):
+            raise TypeError(
+                "run: the function returns a tensor that it does not compute (an argument, a parameter)"
             )
-            for x, to in zip(program.results, results, strict=True)
-        ]
-        self._before = np.array([w for r in before for w in r], np.int64)
-        self._after = np.array(
-            [w for r in [*keep, program_rows.record("next", [place])] for w in r], np.int64
-        )
-        self._gathers = [sum(len(r) for r in before[:k]) for k in range(len(before))]
-        self._keeps = [sum(len(r) for r in keep[:k]) for k in range(len(keep))]
-        edges = [_segment(self._before), *program.segments.tolist(), _segment(self._after)]
-        self.table = np.array([s for s in edges if s[0] != s[1]], np.int64)
-        assert self.table.shape[1] == SEGMENT_WORDS
+        self.form = program.form
+        kept = self._room_for([(x["shape"], x["dtype"]) for x in program.results])
+        self.runner = Runner(program, self.batches, kept, self.steps)
+        return True
 
-    def use_order(self, order: np.ndarray, first: int) -> None:
-        """Gather the batches of an epoch by these indices, from number `first` on."""
-        for at in self._gathers:
-            self._before[at + GATHER_INDEX] = order.ctypes.data + 8 * first
+    def _classes_fit(self, program: Program) -> bool:
+        """Whether all class indices are in range, so that no step need look again."""
+        return all(program.classes_fit(k, self.batches.tensors[k].numpy()) for k in program.class_arguments)
 
-    def keep_from(self, step: int) -> None:
-        """Let step 0 keep its results at place `step`."""
-        for at, to in zip(self._keeps, self.results, strict=True):
-            self._after[at + KEEP_BASE] = to[step:].ctypes.data if step < len(to) else to.ctypes.data
+    def _room_for(self, results: list[tuple[list[int], int]]) -> list[np.ndarray]:
+        """Where the results of all steps go."""
+        if self._kept is None:
+            count = self.epochs * self.steps
+            self._kept = [np.zeros((count, *shape), DTYPES[code].numpy) for shape, code in results]
+        return self._kept
 
-    def run(self, steps: int, tick: Callable[[int], None]) -> None:
-        """Run `steps` steps from the counter on; `tick` hears how many are done, about every `PAUSE` seconds."""
-        done, chunk = 0, FIRST_STEPS
-        while done < steps:
-            count = min(chunk, steps - done)
-            start = time.perf_counter()
-            report = walk(self.table, count)
-            if report:
-                raise self.program.reports.error(report)
-            took = max(time.perf_counter() - start, 1e-9)
-            done += count
-            tick(count)
-            chunk = max(1, min(int(PAUSE / took * count), 8 * chunk))
-
-
-def _segment(words: np.ndarray) -> list[int]:
-    return [words.ctypes.data, words.ctypes.data + 8 * len(words), 1, 0]
+    def _step_from_python(self, epoch: int, step: int) -> None:
+        leaves: list[Tensor] = []
+        self.form = flatten(self.function(*self.batches.take(step)), leaves)
+        kept = self._room_for([(list(x.shape), x.dtype.code) for x in leaves])
+        for x, to in zip(leaves, kept, strict=True):
+            if to.shape[1:] != tuple(x.shape):
+                raise RuntimeError(
+                    f"run: a result has shape {tuple(x.shape)} in this step and {to.shape[1:]} in others; "
+                    "return tensors whose shape does not depend on the data"
+                )
+            to[epoch * self.steps + step] = x.detach().numpy()
 
 
 class Epochs:
     """The state of one `CompiledFunction.run`."""
 
-    def __init__(
-        self,
-        function: CompiledFunction,
-        tensors: list[Tensor],
-        size: int,
-        epochs: int,
-        shuffle: bool,
-        drop_last: bool,
-    ) -> None:
-        self.function, self.epochs, self.shuffle = function, epochs, shuffle
-        samples = len(tensors[0])
-        self.samples = samples
-        self.steps, rest = divmod(samples, size)
-        self.parts: list[_Part] = []
-        if self.steps:
-            self.parts.append(_Part(self, Batches(tensors, size, 0, shuffle), self.steps))
-        if rest and not drop_last:
-            self.parts.append(_Part(self, Batches(tensors, rest, self.steps * size, shuffle), 1))
-        self.total = sum(p.steps for p in self.parts)
+    def __init__(self, parts: list[Part], order: Order | None, epochs: int) -> None:
+        self.parts, self.order, self.epochs = parts, order, epochs
+        self.total = sum(p.steps for p in parts)  # steps of an epoch
+        self._took = PAUSE  # seconds of the last epoch that Python has gone through
 
-    def run_epoch(self, epoch: int, order: np.ndarray | None, tick: Callable[[int], None]) -> None:
+    def run_epoch(self, epoch: int, tick: Tick) -> None:
         """All steps of one epoch."""
+        start = time.perf_counter()
+        if self.order is not None:
+            self.order.next()
         for part in self.parts:
-            part.run(epoch, order, tick)
+            part.run(epoch, tick)
+        self._took = time.perf_counter() - start
+
+    def run_ahead(self, epoch: int, tick: Tick) -> bool:
+        """The epochs from this one on without Python between them, where each is short; whether that was done."""
+        if 2 * self._took > PAUSE or epoch + 2 > self.epochs:
+            return False
+        if not all(part.is_ready() for part in self.parts):
+            return False
+        runners = [part.runner for part in self.parts if part.runner is not None]
+        words = sum(len(r.table) * p.steps for r, p in zip(runners, self.parts, strict=True))
+        programs = [r.program for r in runners]
+        if words > MOST_WORDS or not follow_one_another(programs):
+            return False
+        table = array("q") if self.order is None else self.order.table[:]
+        for part in self.parts:
+            steps = part.begin(epoch, 0).table
+            table += steps * part.steps
+        first = max(1, FIRST_STEPS // self.total)
+        Walk(table, programs).run(self.epochs - epoch, first, lambda done: tick(done * self.total))
+        return True
 
     def collected(self, epochs: int) -> Any:
         """The results of the first `epochs` epochs in the form that the function returns."""
@@ -179,8 +159,6 @@ class Epochs:
         return self._joined([p.results(slice(epoch, epoch + 1)) for p in self.parts], 0)
 
     def _joined(self, parts: list[list[np.ndarray]], epoch: int | None = None) -> Any:
-        from ..functions import from_numpy
-
         joined = []
         for arrays in zip(*parts, strict=True):
             if len(arrays) == 2 and arrays[0].shape[2:] != arrays[1].shape[2:]:
@@ -188,117 +166,16 @@ class Epochs:
                 arrays = [a.reshape(a.shape[0], 1, -1, *a.shape[3:]) for a in arrays]
                 whole = np.concatenate(arrays, axis=2)[:, 0]
             else:
-                whole = np.concatenate(arrays, axis=1)
+                whole = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
             joined.append(from_numpy(np.ascontiguousarray(whole if epoch is None else whole[epoch])))
         return unflatten(self.parts[0].form, iter(joined))
 
 
-class _Part:
-    """The whole batches of every epoch, or the smaller last ones."""
-
-    def __init__(self, owner: Epochs, batches: Batches, steps: int) -> None:
-        self.owner, self.batches, self.steps = owner, batches, steps
-        self.form: Any = None
-        self.kept: list[np.ndarray] | None = None
-        self.runner: Runner | None = None
-
-    def results(self, epochs: slice) -> list[np.ndarray]:
-        """The kept results, one array for each: (epochs, steps, ...)."""
-        assert self.kept is not None
-        return [a.reshape(-1, self.steps, *a.shape[1:])[epochs] for a in self.kept]
-
-    def run(self, epoch: int, order: np.ndarray | None, tick: Callable[[int], None]) -> None:
-        """The steps of one epoch: from Python until a program fits, then compiled."""
-        done = 0
-        while done < self.steps and not self._ready():
-            self._step_from_python(epoch, order, done)
-            tick(1)
-            done += 1
-        if done == self.steps:
-            return
-        runner = self.runner
-        assert runner is not None
-        if order is not None:
-            runner.use_order(order, self.batches.first)
-        runner.counter[0] = done
-        runner.keep_from(epoch * self.steps)
-        try:
-            runner.run(self.steps - done, tick)
-        finally:
-            runner.program.complete()
-
-    def _ready(self) -> bool:
-        """Whether there is a runner, and its program still fits."""
-        examples = self.batches.examples
-        if self.runner is not None and self.runner.program.refresh() and self.runner.program.fits(examples):
-            return True
-        self.runner = None
-        program = self.owner.function.known(examples)
-        if program is None or not program.ready(examples) or not self._classes_fit(program):
-            return False
-        if not follow_one_another([program]):
-            return False  # the next step is another program
-        if any(x is not None for x in program.outputs):
-            raise TypeError(
-                "run: the function returns a tensor that it does not compute (an argument, a parameter)"
-            )
-        self.form = program.form
-        self._make_room([(x["shape"], x["dtype"]) for x in program.results])
-        counter = np.zeros(1, np.int64)
-        assert self.kept is not None
-        rows = self.batches.rows(program, counter.ctypes.data)
-        self.runner = Runner(program, rows, self.kept, counter)
-        return True
-
-    def _classes_fit(self, program: Program) -> bool:
-        """Whether all class indices are in range, so that no step need look again."""
-        return all(program.classes_fit(k, self.batches.tensors[k].numpy()) for k in program.class_arguments)
-
-    def _make_room(self, results: list[tuple[list[int], int]]) -> None:
-        from ..dtypes import DTYPES
-
-        if self.kept is None:
-            count = self.owner.epochs * self.steps
-            self.kept = [np.zeros((count, *shape), DTYPES[code].numpy) for shape, code in results]
-
-    def _step_from_python(self, epoch: int, order: np.ndarray | None, step: int) -> None:
-        from .tree import flatten
-
-        leaves: list[Tensor] = []
-        self.form = flatten(self.owner.function(*self.batches.take(order, step)), leaves)
-        self._make_room([(list(x.shape), x.dtype.code) for x in leaves])
-        assert self.kept is not None
-        for x, to in zip(leaves, self.kept, strict=True):
-            if to.shape[1:] != tuple(x.shape):
-                raise RuntimeError(
-                    f"run: a result has shape {tuple(x.shape)} in this step and {to.shape[1:]} in others; "
-                    "return tensors whose shape does not depend on the data"
-                )
-            to[epoch * self.steps + step] = x.detach().numpy()
-
-
 def repeat(function: CompiledFunction, n: int, tensors: list[Tensor]) -> Any:
     """`CompiledFunction.loop`."""
-    part = _Part(Epochs.__new__(Epochs), _Same(tensors), n)
-    part.owner.function, part.owner.epochs, part.owner.parts = function, 1, [part]
-    part.run(0, None, lambda _: None)
-    return part.owner.of_epoch(0)
-
-
-class _Same(Batches):
-    """The same tensors in every step."""
-
-    def __init__(self, tensors: list[Tensor]) -> None:
-        self.tensors = self.examples = tensors
-        self.first = 0
-
-    def take(self, order: np.ndarray | None, step: int) -> list[Tensor]:
-        """The tensors."""
-        return self.tensors
-
-    def rows(self, program: Program, counter: int) -> list[list[int]]:
-        """None: the program points at them already."""
-        return []
+    part = Part(function, Same(tensors), n, 1)
+    part.run(0, lambda _: None)
+    return Epochs([part], None, 1).of_epoch(0)
 
 
 def run_epochs(
@@ -316,20 +193,43 @@ def run_epochs(
     """`CompiledFunction.run`."""
     _check(tensors, batch_size, epochs)
     tensors = [x.detach().contiguous() for x in tensors]  # type: ignore[attr-defined]
-    state = Epochs(function, tensors, batch_size, epochs, shuffle, drop_last)
-    if not state.total:
+    samples = len(tensors[0])
+    steps, rest = divmod(samples, batch_size)
+    sizes = [(batch_size, steps)] if steps else []
+    sizes += [(rest, 1)] if rest and not drop_last else []
+    if not sizes:
         raise ValueError(
-            f"run: {state.samples} samples make no batch of {batch_size}; "
-            "use a smaller batch_size, or drop_last=False"
+            f"run: {samples} samples make no batch of {batch_size}; use a smaller batch_size, or drop_last=False"
         )
-    with _bar(progress, epochs * state.total) as tick:
-        for epoch in range(epochs):
-            order = _order(state.samples, generator) if shuffle else None
-            state.run_epoch(epoch, order, tick)
+    order = Order(samples, generator) if shuffle else None
+    firsts = (0, steps * batch_size) if steps else (0,)
+    parts = [
+        Part(function, Batches(tensors, size, first, order), count, epochs)
+        for (size, count), first in zip(sizes, firsts, strict=False)
+    ]
+    try:
+        return _run(Epochs(parts, order, epochs), progress, callback, schedule)
+    finally:
+        if order is not None:
+            order.release()
+
+
+def _run(
+    state: Epochs,
+    progress: bool | Callable[[int], Any],
+    callback: Callable[[int, Any], Any] | None,
+    schedule: Any,
+) -> Any:
+    alone = callback is None and schedule is None
+    with _bar(progress, state.epochs * state.total) as tick:
+        for epoch in range(state.epochs):
+            if alone and state.run_ahead(epoch, tick):
+                break
+            state.run_epoch(epoch, tick)
             _advance(schedule, epoch)
             if callback is not None and callback(epoch, state.of_epoch(epoch)):
                 return state.collected(epoch + 1)
-    return state.collected(epochs)
+    return state.collected(state.epochs)
 
 
 def _check(tensors: list[Tensor], batch_size: int, epochs: int) -> None:
@@ -347,12 +247,6 @@ def _check(tensors: list[Tensor], batch_size: int, epochs: int) -> None:
         raise ValueError(
             f"run: Size mismatch between tensors: they have {lengths} samples, expected one number"
         )
-
-
-def _order(samples: int, generator: Any) -> np.ndarray:
-    from ..functions import randperm
-
-    return randperm(samples, generator=generator).numpy()
 
 
 def _advance(schedule: Any, epoch: int) -> None:

@@ -87,6 +87,9 @@ class Reports:
         """Whether there is anything to look at before a replay or on the way."""
         return bool(self.checks or self._late)
 
+    def __contains__(self, cell: int) -> bool:
+        return cell in self._ops
+
     def cell_of(self, row: Row) -> int:
         """The address of the cell to look at after a row, or 0."""
         if row.variant != 0 or row.op not in self._named or not row.words[R_ATTRS]:

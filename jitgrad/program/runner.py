@@ -1,0 +1,106 @@
+"""Programs with rows around them that make them steps of a loop, and walks of many of those in compiled code.
+
+Before a program stand rows that point it at the batch of this step, or gather a shuffled batch; after it, rows that
+keep the step's results and count the step. Walking all of them n times is n steps of training without Python.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from array import array
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from ..engine.layout import SEGMENT_WORDS
+from ..kernels import program_rows
+from .segments import ALONE
+from .walk import walk
+
+if TYPE_CHECKING:
+    from .batches import Batches
+    from .program import Program
+
+PAUSE = 0.05  # seconds between looks at the keyboard and the progress bar
+FIRST_STEPS = 16  # how many steps the first look comes after
+KEPT, BATCH = range(2)  # the counters of a step: the place of its results, and the number of its batch
+
+
+def segment(begin: int, end: int) -> tuple[int, ...]:
+    """A line of a table of segments: the records between two addresses, for one thread."""
+    line = (begin, end, ALONE, 0)
+    assert len(line) == SEGMENT_WORDS
+    return line
+
+
+class Runner:
+    """A program as the step of a loop.
+
+    Parameters
+    ----------
+    program : Program
+        Already pointed at its arguments.
+    batches : Batches
+        Which batch a step gets.
+    results : list of numpy.ndarray
+        Where each result of the program goes: room for as many as there will be steps.
+    steps : int
+        How many batches an epoch has.
+
+    Attributes
+    ----------
+    table : array
+        The segments of a step.
+    """
+
+    def __init__(self, program: Program, batches: Batches, results: list[np.ndarray], steps: int) -> None:
+        self.program, self._results = program, results
+        self._counters = array("q", (0, 0))
+        place = self._counters.buffer_info()[0]
+        before = batches.rows(program, place + 8 * BATCH)
+        after = [
+            program_rows.record(
+                "keep", [place, to.ctypes.data, x["address"], to.itemsize * math.prod(x["shape"])]
+            )
+            for x, to in zip(program.results, results, strict=True)
+        ]
+        after.append(program_rows.record("next", [place, steps]))
+        self._records = [array("q", [w for r in rows for w in r]) for rows in (before, after)]
+        first, last = (segment(at, at + 8 * n) for at, n in (x.buffer_info() for x in self._records))
+        inner = program.segments.ravel().tolist()
+        self.table = array("q", [*(first if before else ()), *inner, *last])
+
+    def begin(self, kept: int, batch: int) -> None:
+        """Say where the next step puts its results, and which batch it gets."""
+        self._counters[KEPT], self._counters[BATCH] = kept, batch
+
+
+class Walk(NamedTuple):
+    """Segments to be walked again and again, and the programs in them, in order."""
+
+    table: array
+    programs: Sequence[Program]
+
+    def run(self, times: int, first: int, tick: Callable[[int], None]) -> None:
+        """Walk so many times; `tick` hears how many, after the `first` and then about every `PAUSE` seconds.
+
+        Afterwards the leaves have the gradients of the last step, also when an error or Ctrl-C ends it.
+        """
+        done, chunk, last = 0, first, self.programs[-1]
+        try:
+            while done < times:
+                count = min(chunk, times - done)
+                start = time.perf_counter()
+                report = walk(self.table, count)
+                if report:
+                    last = next(p for p in self.programs if report in p.reports)
+                    raise last.reports.error(report)
+                took = max(time.perf_counter() - start, 1e-9)
+                done += count
+                tick(count)
+                chunk = max(1, min(int(PAUSE / took * count), 8 * chunk))
+        finally:
+            for program in (*(p for p in self.programs if p is not last), last):
+                program.complete()
