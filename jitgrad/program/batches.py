@@ -119,7 +119,7 @@ class Same(Batches):
 
     def __init__(self, tensors: list[Tensor]) -> None:
         self.tensors = self.examples = tensors
-        self.first = 0
+        self.first, self.order = 0, None
 
     def take(self, step: int) -> list[Tensor]:
         """The tensors."""
