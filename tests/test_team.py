@@ -184,6 +184,19 @@ def test_a_long_program_gets_workers_and_a_short_one_does_not(team):
 BUSY = "import os\nwhile os.getppid() == {}: sum(range(100_000))"
 
 
+def test_what_is_known_of_a_program_is_not_taken_for_another_whose_table_lies_there(team):
+    mine, known = team(2), []
+    chains = Chain(2000, [0, 0]), Chain(16, [0, 0])
+    table = np.zeros_like(chains[0].program.lines)
+    for chain in chains:
+        table[:] = chain.program.lines
+        chain.begin()
+        assert mine.run(table.ctypes.data, len(table), 5) == 0
+        notes = mine._block[block.T_NOTES : block.T_SEATS].reshape(-1, block.LINE)
+        known.append(set(notes[:, block.N_NAME].tolist()))
+    assert known[1] - known[0]
+
+
 def test_results_are_right_while_others_have_the_cores(team):
     command = [sys.executable, "-c", BUSY.format(os.getpid())]
     others = [subprocess.Popen(command) for _ in range(2)]

@@ -37,7 +37,7 @@ UNDECIDED = 0  # Python has not been asked yet
 NO_TEAM = -1  # there is one thread
 
 # a note on a program; times in nanoseconds
-N_TABLE = 0  # of which program
+N_NAME = 0  # of which program
 N_SHARED = 1  # how many of its segments are for several threads
 N_ALONE = 2  # a step on one thread
 N_SINCE = 3  # work with the team since that was measured

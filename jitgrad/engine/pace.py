@@ -13,12 +13,12 @@ from .block import (
     N_ALONE,
     N_DEBT,
     N_LEFT,
+    N_NAME,
     N_REST,
     N_RETRY,
     N_SHARED,
     N_SINCE,
     N_SPENT,
-    N_TABLE,
     NOTES,
     T_BUSY,
     T_NOTES,
@@ -28,6 +28,7 @@ from .block import (
     WORD,
 )
 from .jit import entry, jit
+from .layout import SEGMENT_BEGIN
 from .pointers import load_word, store_word
 from .replay import walk_segments
 from .team import SEGMENT_BYTES, count_shared, walk_together
@@ -70,13 +71,22 @@ def replay(c, table, segments, steps):
 
 
 @jit
-def note_of(team, table):
+def name_of(table, segments):
+    """A number that tells what is walked: a table may lie where that of another program lay."""
+    name = segments
+    for s in range(segments):
+        name = 31 * name + load_word(table + s * SEGMENT_BYTES, SEGMENT_BEGIN)
+    return name
+
+
+@jit
+def note_of(team, name):
     """Address of the note on a program; a new program takes the place of an old one."""
-    note = team + (T_NOTES + (((table >> 5) ^ (table >> 11)) & (NOTES - 1)) * LINE) * WORD
-    if load_word(note, N_TABLE) != table:
+    note = team + (T_NOTES + (((name >> 5) ^ (name >> 11)) & (NOTES - 1)) * LINE) * WORD
+    if load_word(note, N_NAME) != name:
         for k in range(LINE):
             store_word(note, k, 0)
-        store_word(note, N_TABLE, table)
+        store_word(note, N_NAME, name)
         store_word(note, N_REST, SHORT_REST)
     return note
 
@@ -167,7 +177,7 @@ def paced(team, table, segments, steps):
     """
     if not swap_if(team, T_BUSY, 0, 1):
         return BUSY
-    note = note_of(team, table)
+    note = note_of(team, name_of(table, segments))
     alone = load_word(note, N_ALONE)
     if alone != 0 and alone * steps < HOLD:
         outcome = pace(team, note, table, segments, steps)
