@@ -21,6 +21,8 @@ from .stage import ELEMENT, I64, SUFFIX, VOID, Scope, Vec
 
 DEPTH = 256  # terms summed before a block of C goes back to memory
 
+TOGETHER = {1: 4}  # terms of a turn, by the tile's vectors: a tile of one vector has little to do in each
+
 ACCUMULATE = abi.FLAG_ACCUMULATE
 FAR = 1 << 19  # C is not in the nearest cache: fetch a tile of it while the sums run
 NEAR = 1 << 18  # copy each strip of A to the stack
@@ -208,19 +210,21 @@ class _Strip:
                     fetch(s, q)
         column = s.at(s.pointer(a["B"], self.p.dtype), j)
         chains, rows = self.p.interleave(m), len(self.bases)
-        stop = b.sub(self.depth, I64(chains - 1))
+        turns = chains if chains > 1 else TOGETHER.get(w, 1)
+        stop = b.sub(self.depth, I64(turns - 1))
         zero = Vec(s, ir.Constant(s.type(self.p.dtype), None), self.p.dtype)
         initial = [*self.bases, *start * m, *[zero] * (w * m * (chains - 1))]
-        with s.carried(I64(0), stop, chains, initial) as (k, now, carry):
-            step = w * m
+        step = w * m
+        with s.carried(I64(0), stop, turns, initial) as (k, now, carry):
             at, sums = now[:rows], now[rows:]
-            after: list[Vec] = []
-            for c in range(chains):
-                after += self._turn(s, b.add(k, I64(c)), at, column, masks, sums[c * step : (c + 1) * step])
+            after: list[Vec] = list(sums)
+            for c in range(turns):
+                own = slice(c % chains * step, (c % chains + 1) * step)
+                after[own] = self._turn(s, b.add(k, I64(c)), at, column, masks, after[own])
                 at = self._onward(at)
             carry.next(*at, *after)
         at, sums = carry.final[:rows], carry.final[rows:]
-        if chains > 1:
+        if turns > 1:
             sums = self._finish_chains(s, k, at, column, masks, sums)
         self._store(s, masks, places, sums)
 
