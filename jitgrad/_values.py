@@ -8,9 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .dispatch import CONTEXT
-from .dtypes import float32
+from .dtypes import DTYPES, float32
 from .engine.entry import entries
-from .engine.layout import S_DTYPE, S_NUMEL, S_SHAPE
+from .engine.layout import (
+    CONTIGUOUS,
+    S_ADDRESS,
+    S_DIMS,
+    S_DTYPE,
+    S_FLAGS,
+    S_NUMEL,
+    S_SHAPE,
+    S_STRIDES,
+    SLOT_WORDS,
+)
 from .store import store
 
 if TYPE_CHECKING:
@@ -139,16 +149,24 @@ class Values:
 class _Memory:
     """What NumPy needs to see a tensor's memory; it keeps the tensor, and so the memory, alive."""
 
+    __slots__ = ("__array_interface__", "tensor")
+
     def __init__(self, tensor: Tensor) -> None:
         if store.recording is not None:
             store.recording.read("numpy")
         self.tensor = tensor
-        kind = tensor.dtype
+        # as the tensor's properties say it, read at once: training loops look at many small arrays
+        words, at = store.slots, tensor._slot * SLOT_WORDS
+        dims, kind = words[at + S_DIMS], DTYPES[words[at + S_DTYPE]]
+        strides = None
+        if not words[at + S_FLAGS] & CONTIGUOUS:
+            item = kind.itemsize
+            strides = tuple([item * s for s in words[at + S_STRIDES : at + S_STRIDES + dims]])
         self.__array_interface__ = {
-            "shape": tuple(tensor.shape),
-            "strides": tuple(s * kind.itemsize for s in tensor.stride()),
+            "shape": tuple(words[at + S_SHAPE : at + S_SHAPE + dims]),
+            "strides": strides,
             "typestr": kind.numpy.str,
-            "data": (tensor.data_ptr(), False),
+            "data": (words[at + S_ADDRESS], False),
             "version": 3,
         }
 

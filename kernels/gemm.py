@@ -29,6 +29,7 @@ from .stage import I64, VOID, Scope, Vec, new_module
 SIGNATURE = "M N K A rsA csA B rsB csB C rsC csC bias flags part parts"
 NAMES = {abi.FLOAT32: "jg_gemm_f32", abi.FLOAT64: "jg_gemm_f64"}
 
+CROSSWISE = 2  # multiply-adds of vectors in the time that it takes to store a number crosswise
 DOT_ROWS = 6  # dot products serve at most this many rows
 LARGE_BYTES = 700 << 10  # a block of B that is copied although it lies straight,
 COPY_ROWS = 24  # when it serves more rows than this
@@ -124,7 +125,7 @@ def _exchange(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> dict[str, ir.
     # vectors along N would be mostly empty, those along M are full, and k pays for storing them crosswise
     now = b.mul(b.mul(m, num.ceil_div(n, p.lanes)), k)
     then = b.mul(b.mul(n, num.ceil_div(m, p.lanes)), k)
-    cost = b.add(then, b.mul(b.mul(m, n), I64(2)))
+    cost = b.add(then, b.mul(b.mul(m, n), I64(CROSSWISE)))
     narrow = num.all(num.equal(a["rsA"], 1), num.above(n, 1), no_bias, num.less(cost, now))
     over = num.any(column, turned, narrow)
     pairs = (("M", "N"), ("A", "B"), ("rsA", "csB"), ("csA", "rsB"), ("rsC", "csC"))

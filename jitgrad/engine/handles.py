@@ -3,6 +3,7 @@
 from .jit import entry
 from .layout import CONTIGUOUS, GRAD_SET
 from .memory import drop_storage, hold_storage
+from .pointers import load_word
 from .recording import note
 from .slots import let_go
 from .tables import slot_at
@@ -66,3 +67,17 @@ def adopt(c, slot, source):
         record.strides[d] = other.strides[d]
     record.flags = (record.flags & ~CONTIGUOUS) | (other.flags & CONTIGUOUS)
     return 0
+
+
+@entry
+def alike(c, ids, count):
+    """How many of the slots at address `ids`, from the first on, have the first one's dtype and sizes."""
+    first = slot_at(c, load_word(ids, 0))
+    for k in range(1, count):
+        other = slot_at(c, load_word(ids, k))
+        same = other.dtype == first.dtype and other.dims == first.dims
+        for d in range(first.dims):
+            same = same and other.shape[d] == first.shape[d]
+        if not same:
+            return k
+    return count

@@ -22,7 +22,7 @@ from ..dtypes import (
     to_dtype,
 )
 from ..engine.entry import entries
-from ..engine.layout import S_ADDRESS, SLOT_WORDS, WRAPPED
+from ..engine.layout import MAX_DIMS, S_ADDRESS, SLOT_WORDS, WRAPPED
 from ..operators import number_tensor
 from ..store import store
 from .creation import dtype_or_default, finish, make_empty, shape_words
@@ -36,9 +36,7 @@ def from_array(values: np.ndarray, kind: dtype) -> Tensor:
     """A tensor with a copy of an array's values."""
     values = np.ascontiguousarray(values, kind.numpy).reshape(values.shape)
     made = make_empty(values.shape, kind)
-    ctypes.memmove(
-        store.slots[made._slot * SLOT_WORDS + S_ADDRESS], values.__array_interface__["data"][0], values.nbytes
-    )
+    ctypes.memmove(store.slots[made._slot * SLOT_WORDS + S_ADDRESS], _address_of(values), values.nbytes)
     if store.recording is not None:
         entries.keep_values(CONTEXT, made._slot)
     return made
@@ -149,6 +147,7 @@ def _refuse_values(data: Any, values: np.ndarray) -> None:
     )
 
 
+_BYTE = ctypes.c_char
 _lent = 0
 
 
@@ -169,13 +168,15 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     if kind is None:
         kind = numpy_to_dtype(ndarray.dtype, "from_numpy")
         return from_array(ndarray, kind)
-    size = kind.itemsize
-    if any(s < 0 for s in ndarray.strides):
+    size, strides = kind.itemsize, ndarray.strides
+    steps = [s // size for s in strides]
+    if steps and min(steps) < 0:
         raise ValueError(
             "from_numpy: At least one stride in the given numpy array is negative, and tensors with negative "
             "strides are not supported; make a copy with array.copy()"
         )
-    if any(s % size for s in ndarray.strides) or ndarray.ctypes.data % size:
+    address = _address_of(ndarray)
+    if address % size or tuple([s * size for s in steps]) != strides:
         raise ValueError(
             "from_numpy: given numpy array strides not a multiple of the element byte size; "
             "copy the array first"
@@ -187,15 +188,24 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
             UserWarning,
             stacklevel=2,
         )
-    shape_words(ndarray.shape)
-    geometry = array("q", (*ndarray.shape, *(s // size for s in ndarray.strides)))
-    address, nbytes = ndarray.__array_interface__["data"][0], ndarray.nbytes
-    made = wrap(demand("external", address, kind.code, ndarray.ndim, geometry.buffer_info()[0], nbytes))
+    shape = ndarray.shape
+    if len(shape) > MAX_DIMS:
+        shape_words(shape)  # refuses them
+    geometry = array("q", (*shape, *steps))
+    made = wrap(demand("external", address, kind.code, len(shape), geometry.buffer_info()[0], ndarray.nbytes))
     store.externals[made._word(0)] = ndarray
     _lent += 1
     if _lent % DROP_EVERY == 0:
         store.drop_externals()
     return made
+
+
+def _address_of(values: np.ndarray) -> int:
+    """The address of an array's first element, by the quickest way there is."""
+    flags = values.flags
+    if flags.writeable and flags.c_contiguous and values.size:
+        return ctypes.addressof(_BYTE.from_buffer(values))
+    return values.ctypes.data
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:

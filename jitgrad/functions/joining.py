@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .._tensor import Tensor, wrap
-from ..dispatch import result_type
+from ..dispatch import CONTEXT, result_type
 from ..dtypes import DTYPES, int64
-from ..engine.layout import S_DIMS, S_DTYPE, S_SHAPE, SLOT_WORDS
+from ..engine.entry import entries
+from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..store import store
 from ._arrays import run_arrays
@@ -44,40 +46,51 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
     parts = list(tensors)
     if not parts:
         raise RuntimeError("cat: expected a non-empty list of Tensors")
-    words, codes, shapes = store.slots, set(), []
-    for k, x in enumerate(parts):
-        if not isinstance(x, Tensor):
-            raise TypeError(f"cat: expected Tensor as element {k} in argument 0, but got {type(x).__name__}")
-        # as `dtype_code` and `shape_of` without calls of them: lists of small tensors are many tensors
-        at = x._slot * SLOT_WORDS
-        codes.add(words[at + S_DTYPE])
-        shapes.append(tuple(words[at + S_SHAPE : at + S_SHAPE + words[at + S_DIMS]]))
-    code = codes.pop()
-    if codes:
-        kind = result_type(parts)
-        parts = [cast(x, kind) for x in parts]
-        code = kind.code
-    if (0,) in shapes:
-        # an empty vector joins with anything, as it always did in PyTorch
-        first = parts[0]
-        parts = [x for x, shape in zip(parts, shapes, strict=True) if shape != (0,)]
-        shapes = [shape for shape in shapes if shape != (0,)]
-        if not parts:
-            return first.clone()  # type: ignore[attr-defined]
-    first_shape = shapes[0]
-    if not first_shape:
-        raise RuntimeError("cat: zero-dimensional tensor (at position 0) cannot be concatenated; use stack")
-    at = one_dim(dim, len(first_shape), "cat")
-    before, after = first_shape[:at], first_shape[at + 1 :]
-    total = 0
-    for shape in shapes:
-        if shape != first_shape and (shape[:at] != before or shape[at + 1 :] != after):
-            _refuse_cat(shapes, at)
-        total += shape[at]
+    shape = shape_of(parts[0]) if _count_alike("cat", parts) == len(parts) else ()
+    if len(shape) and shape != (0,):
+        at = one_dim(dim, len(shape), "cat")
+        return _join(parts, at, (*shape[:at], len(parts) * shape[at], *shape[at + 1 :]))
+    return _cat_unlike(parts, dim)
+
+
+def _count_alike(name: str, parts: Sequence[Any]) -> int:
+    """How many tensors, from the first on, have its dtype and shape; raises TypeError for what is no tensor."""
+    if not all(issubclass(kind, Tensor) for kind in set(map(type, parts))):
+        k, other = next((k, x) for k, x in enumerate(parts) if not isinstance(x, Tensor))
+        raise TypeError(
+            f"{name}: expected Tensor as element {k} in argument 0, but got {type(other).__name__}"
+        )
+    slots = array("q", [x._slot for x in parts])
+    return entries.alike(CONTEXT, *slots.buffer_info())
+
+
+def _join(parts: list[Tensor], at: int, shape: tuple[int, ...]) -> Tensor:
+    """Tensors of one dtype that fit, along dimension `at`."""
     if len(parts) > MOST_OPERANDS:
         groups = [parts[k : k + MOST_OPERANDS] for k in range(0, len(parts), MOST_OPERANDS)]
         return cat([cat(group, at) for group in groups], at)
-    return wrap(run_arrays(_CAT, parts, [(DTYPES[code], (*before, total, *after))], (at,))[0])
+    kind = DTYPES[store.slots[parts[0]._slot * SLOT_WORDS + S_DTYPE]]
+    return wrap(run_arrays(_CAT, parts, [(kind, shape)], (at,))[0])
+
+
+def _cat_unlike(parts: list[Tensor], dim: int) -> Tensor:
+    """`cat` of tensors whose dtypes or shapes differ, or which have no dimensions."""
+    if len({x.dtype for x in parts}) > 1:
+        kind = result_type(parts)
+        parts = [cast(x, kind) for x in parts]
+    # an empty vector joins with anything, as it always did in PyTorch
+    given, parts = parts, [x for x in parts if shape_of(x) != (0,)]
+    if not parts:
+        return given[0].clone()  # type: ignore[attr-defined]
+    shapes = [shape_of(x) for x in parts]
+    first = shapes[0]
+    if not first:
+        raise RuntimeError("cat: zero-dimensional tensor (at position 0) cannot be concatenated; use stack")
+    at = one_dim(dim, len(first), "cat")
+    before, after = first[:at], first[at + 1 :]
+    if any(len(s) != len(first) or s[:at] != before or s[at + 1 :] != after for s in shapes):
+        _refuse_cat(shapes, at)
+    return _join(parts, at, (*before, sum(s[at] for s in shapes), *after))
 
 
 def _refuse_cat(shapes: list[tuple[int, ...]], at: int) -> NoReturn:
@@ -112,17 +125,14 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor
     given = list(tensors)
     if not given:
         raise RuntimeError("stack: expects a non-empty TensorList")
-    for k, x in enumerate(given):
-        if not isinstance(x, Tensor):
-            raise TypeError(
-                f"stack: expected Tensor as element {k} in argument 0, but got {type(x).__name__}"
-            )
+    alike = _count_alike("stack", given)
     shape = shape_of(given[0])
-    for k, x in enumerate(given):
-        if shape_of(x) != shape:
+    if alike < len(given):
+        k = next((k for k, x in enumerate(given) if shape_of(x) != shape), None)
+        if k is not None:
             raise RuntimeError(
                 f"stack: stack expects each tensor to be equal size, but got {list(shape)} at entry 0 and "
-                f"{list(x.shape)} at entry {k}"
+                f"{list(given[k].shape)} at entry {k}"
             )
     at = one_dim(dim, len(shape) + 1, "stack")
     if shape and at == 0 and shape[0]:
