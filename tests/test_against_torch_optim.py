@@ -31,6 +31,12 @@ OPTIMIZERS = [
     ("Adagrad", {"lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.5}),
     ("Adadelta", {}),
     ("Adadelta", {"rho": 0.5, "weight_decay": 0.1}),
+    ("ASGD", {}),
+    ("ASGD", {"lambd": 0.1, "alpha": 0.5, "t0": 5, "weight_decay": 0.1}),
+    ("ASGD", {"lambd": 0.1, "alpha": -0.5, "maximize": True}),
+    ("Rprop", {}),
+    ("Rprop", {"etas": (0.3, 1.7), "step_sizes": (1e-3, 0.02)}),
+    ("Rprop", {"maximize": True}),
     ("Adamax", {}),
     ("Adamax", {"betas": (0.3, 0.9), "weight_decay": 0.1}),
     ("NAdam", {}),
@@ -79,8 +85,8 @@ def same(ours, theirs, tolerance):
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_fifty_steps_give_the_same_numbers(name, options, dtype):
     (ours, optimizer), (theirs, other) = pair(dtype, name, options)
-    # PyTorch keeps NAdam's product of momenta in float32
-    tolerance = max(TOLERANCE[dtype], 1e-6 if name == "NAdam" else 0)
+    # PyTorch keeps NAdam's product of momenta in float32, and ASGD's rate
+    tolerance = max(TOLERANCE[dtype], 1e-6 if name in ("NAdam", "ASGD") else 0)
     for k in range(5):
         train(jg, ours, optimizer, STEPS // 5, seed=k)
         train(torch, theirs, other, STEPS // 5, seed=k)

@@ -54,6 +54,10 @@ SETTINGS = {
     "eps": ("Adam", {}, {"eps": 0.1}),
     "amsgrad on": ("Adam", {}, {"amsgrad": True}),
     "decay of AdamW": ("AdamW", {}, {"weight_decay": 0.5, "lr": 0.01}),
+    "lr of ASGD": ("ASGD", {"lambd": 0.1}, {"lr": 0.3, "lambd": 0.2}),
+    "averaging of ASGD": ("ASGD", {}, {"t0": 1.0, "alpha": 0.5}),
+    "etas": ("Rprop", {}, {"etas": (0.1, 3.0)}),
+    "step_sizes": ("Rprop", {}, {"step_sizes": (0.06, 0.07)}),
     "lr tensor": ("Adam", {}, {"lr": 0.5}),
 }
 
