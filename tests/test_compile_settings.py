@@ -26,8 +26,9 @@ def scene(kind="Adam", model=None, **options):
         lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.7),
         lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 5),
         lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.1, total_steps=8),
+        lambda o: torch.optim.lr_scheduler.CyclicLR(o, 0.01, 0.1, step_size_up=2),
     ],
-    ids=["step", "exponential", "cosine", "cycle"],
+    ids=["step", "exponential", "cosine", "cycle", "cycles"],
 )
 def test_scheduler_outside_the_step(make):
     def build():
