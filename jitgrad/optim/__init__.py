@@ -19,6 +19,7 @@ from .radam import RAdam as RAdam
 from .rmsprop import RMSprop as RMSprop
 from .rprop import Rprop as Rprop
 from .sgd import SGD as SGD
+from . import swa_utils as swa_utils
 
 __all__ = [
     "ASGD",
@@ -37,4 +38,5 @@ __all__ = [
     "Rprop",
     "lr_scheduler",
     "minimize",
+    "swa_utils",
 ]
