@@ -332,6 +332,24 @@ def test_integer_parameters_and_frozen_ones_are_left_alone():
     assert (count.tolist(), frozen.tolist(), p.tolist()) == ([1, 2], [1.0, 2.0], [0.0, -1.0])
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_a_closure_is_evaluated_and_a_frozen_parameter_of_its_loss_stays(name):
+    p, frozen = parameter([1.0, -2.0]), jg.tensor(np.array([3.0, 4.0]))
+    optimizer = getattr(jg.optim, name)([p, frozen], lr=0.1)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (p * frozen).sum()
+        loss.backward()
+        return loss
+
+    with jg.no_grad():
+        assert optimizer.step(closure).item() == -5.0
+    assert frozen.tolist() == [3.0, 4.0]
+    assert p[0].item() < 1.0
+    assert p[1].item() < -2.0
+
+
 def test_without_weight_decay_an_infinite_parameter_stays():
     for name in RULES:
         p = parameter(np.array([np.inf, 1.0]))
