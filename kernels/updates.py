@@ -6,10 +6,10 @@ both read from memory when the kernel runs, so a recorded program follows a chan
 runs on every element, in the parameter's dtype, and returns the new parameter followed by the new state;
 scalars of the outer part are rounded to that dtype where they meet an element, as in PyTorch.
 
-Every optimizer takes ``h.sign`` (-1 to maximize) and ``h.weight_decay``. The rules are those of the papers
-named below in the order of operations of PyTorch's single-tensor implementations, with two differences:
-dividing by a quantity that is the same for all elements is multiplying by its inverse, taken in float64, and
-a product that meets a sum is rounded with it.
+Every optimizer takes ``h.sign`` (-1 to maximize), and all but Rprop take ``h.weight_decay``. The rules are
+those of the papers named below in the order of operations of PyTorch's single-tensor implementations, with two
+differences: dividing by a quantity that is the same for all elements is multiplying by its inverse, taken in
+float64, and a product that meets a sum is rounded with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from .formula import absolute, fma, inverse, maximum, nth_power, power, root, sqrt, where
+from .formula import absolute, fma, inverse, like, maximum, minimum, nth_power, power, root, sqrt, where
 from .table import update
 
 Each = Callable[..., Any]
@@ -100,6 +100,46 @@ def sgd_momentum(h: Any, step: Any) -> Each:
 def sgd_nesterov(h: Any, step: Any) -> Each:
     """Gradient descent with Nesterov's momentum."""
     return _sgd_momentum(h, step, nesterov=True)
+
+
+@update(state=("ax", "eta", "mu"), hyper=(*_COMMON, "lambd", "alpha", "t0"))
+def asgd(h: Any, step: Any) -> Each:
+    """Gradient descent with an average of its points (Polyak and Juditsky 1992)."""
+    following = h.lr / power(1.0 + h.lambd * h.lr * step, h.alpha)
+    following_weight = 1.0 / maximum(1.0, step - h.t0)
+
+    def each(p: Any, g: Any, average: Any, eta: Any, mu: Any) -> Any:
+        # rate and weight of a step are made in the step before it, each one number for all elements: kept
+        # with every element so that elements stay independent
+        eta = where(step == 1.0, h.lr, eta)
+        mu = where(step == 1.0, 1.0, mu)
+        g = _descent(h, p, g)
+        p = fma(-eta, g, p * (1.0 - h.lambd * eta))
+        average = where(mu == 1.0, p, fma(p - average, mu, average))
+        return p, average, like(p, following), like(p, following_weight)
+
+    return each
+
+
+# by the signs of gradients ----------------------------------------------------------------------------
+
+
+@update(state=("prev", "step_size"), hyper=("lr", "sign", "eta_minus", "eta_plus", "smallest", "largest"))
+def rprop(h: Any, step: Any) -> Each:
+    """Rprop (Riedmiller and Braun 1993), without taking steps back."""
+
+    def each(p: Any, g: Any, previous: Any, size: Any) -> Any:
+        g = h.sign * g
+        agreement = g * previous
+        turned = agreement < 0.0
+        factor = where(agreement > 0.0, h.eta_plus, where(turned, h.eta_minus, 1.0))
+        size = where(step == 1.0, h.lr, size)
+        size = minimum(maximum(factor * size, h.smallest), h.largest)
+        g = where(turned, 0.0, g)
+        move = where(g > 0.0, size, where(g < 0.0, -size, 0.0))
+        return p - move, g, size
+
+    return each
 
 
 # Adam and its kin -------------------------------------------------------------------------------------

@@ -39,6 +39,10 @@ OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Adagrad start": ("Adagrad", {"initial_accumulator_value": 0.3, "maximize": True}),
     "Adadelta": ("Adadelta", {"weight_decay": 0.1}),
     "Adadelta maximize": ("Adadelta", {"maximize": True, "rho": 0.5}),
+    "ASGD": ("ASGD", {"lr": 0.1, "lambd": 0.1, "t0": 2}),
+    "ASGD maximize": ("ASGD", {"maximize": True, "weight_decay": 0.1}),
+    "Rprop": ("Rprop", {"lr": 0.05}),
+    "Rprop maximize": ("Rprop", {"maximize": True, "step_sizes": (0.01, 0.02)}),
 }
 
 

@@ -31,6 +31,12 @@ OPTIMIZERS = [
     ("Adagrad", {"lr_decay": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.5}),
     ("Adadelta", {}),
     ("Adadelta", {"rho": 0.5, "weight_decay": 0.1}),
+    ("ASGD", {}),
+    ("ASGD", {"lambd": 0.1, "alpha": 0.5, "t0": 5, "weight_decay": 0.1}),
+    ("ASGD", {"lambd": 0.1, "alpha": -0.5, "maximize": True}),
+    ("Rprop", {}),
+    ("Rprop", {"etas": (0.3, 1.7), "step_sizes": (1e-3, 0.02)}),
+    ("Rprop", {"maximize": True}),
     ("Adamax", {}),
     ("Adamax", {"betas": (0.3, 0.9), "weight_decay": 0.1}),
     ("NAdam", {}),
@@ -79,8 +85,8 @@ def same(ours, theirs, tolerance):
 @pytest.mark.parametrize(("name", "options"), CASES)
 def test_fifty_steps_give_the_same_numbers(name, options, dtype):
     (ours, optimizer), (theirs, other) = pair(dtype, name, options)
-    # PyTorch keeps NAdam's product of momenta in float32
-    tolerance = max(TOLERANCE[dtype], 1e-6 if name == "NAdam" else 0)
+    # PyTorch keeps NAdam's product of momenta in float32, and ASGD's rate
+    tolerance = max(TOLERANCE[dtype], 1e-6 if name in ("NAdam", "ASGD") else 0)
     for k in range(5):
         train(jg, ours, optimizer, STEPS // 5, seed=k)
         train(torch, theirs, other, STEPS // 5, seed=k)
@@ -176,6 +182,16 @@ def slowly(epoch):
     return 0.99
 
 
+class Fading:
+    """A scale with an attribute, which states of schedules have."""
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def __call__(self, steps):
+        return self.rate**steps
+
+
 def chained(lib, o):
     s = lib.optim.lr_scheduler
     return s.ChainedScheduler([s.ConstantLR(o, 0.1, 7), s.ExponentialLR(o, 0.97)])
@@ -212,6 +228,17 @@ SCHEDULES = {
     "three phases": lambda lib, o: lib.optim.lr_scheduler.OneCycleLR(
         o, 0.5, 110, three_phase=True, base_momentum=0.7
     ),
+    "cycles": lambda lib, o: lib.optim.lr_scheduler.CyclicLR(o, 0.05, 0.5, 7),
+    "halved cycles": lambda lib, o: lib.optim.lr_scheduler.CyclicLR(
+        o, [0.05, 0.1], [0.5, 1], 7, 5, "triangular2", max_momentum=[0.95, 0.9]
+    ),
+    "fading cycles": lambda lib, o: lib.optim.lr_scheduler.CyclicLR(
+        o, 0.05, 0.5, 7, 21, "exp_range", gamma=0.98, base_momentum=0.3
+    ),
+    "scaled cycles": lambda lib, o: lib.optim.lr_scheduler.CyclicLR(
+        o, 0.05, 0.5, 7, 0, scale_fn=Fading(0.9), scale_mode="iterations", cycle_momentum=False
+    ),
+    "functional cycles": lambda lib, o: lib.optim.lr_scheduler.CyclicLR(o, 0.05, 0.5, 7, scale_fn=half),
     "sequence": sequence,
     "chained": chained,
     "nested": nested,
@@ -307,6 +334,7 @@ def test_resuming_with_last_epoch_sets_the_same_rates(name):
             "CosineAnnealingLR": {"T_max": 20},
             "CosineAnnealingWarmRestarts": {"T_0": 11},
             "OneCycleLR": {"max_lr": 0.5, "total_steps": 110},
+            "CyclicLR": {"base_lr": 0.05, "max_lr": 0.5, "step_size_up": 7},
         }[kind.__name__]
         again = kind(o, **options, last_epoch=s.last_epoch)
         return course(o, again, 20)

@@ -122,7 +122,8 @@ def test_our_files_can_be_mapped(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam"]
+    "name",
+    ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "Adadelta", "Adamax", "NAdam", "RAdam", "ASGD", "Rprop"],
 )
 def test_training_goes_on_in_the_other_library(name):
     def step(lib, model, optimizer, x):

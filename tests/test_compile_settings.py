@@ -26,8 +26,9 @@ def scene(kind="Adam", model=None, **options):
         lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.7),
         lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 5),
         lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.1, total_steps=8),
+        lambda o: torch.optim.lr_scheduler.CyclicLR(o, 0.01, 0.1, step_size_up=2),
     ],
-    ids=["step", "exponential", "cosine", "cycle"],
+    ids=["step", "exponential", "cosine", "cycle", "cycles"],
 )
 def test_scheduler_outside_the_step(make):
     def build():
@@ -54,6 +55,10 @@ SETTINGS = {
     "eps": ("Adam", {}, {"eps": 0.1}),
     "amsgrad on": ("Adam", {}, {"amsgrad": True}),
     "decay of AdamW": ("AdamW", {}, {"weight_decay": 0.5, "lr": 0.01}),
+    "lr of ASGD": ("ASGD", {"lambd": 0.1}, {"lr": 0.3, "lambd": 0.2}),
+    "averaging of ASGD": ("ASGD", {}, {"t0": 1.0, "alpha": 0.5}),
+    "etas": ("Rprop", {}, {"etas": (0.1, 3.0)}),
+    "step_sizes": ("Rprop", {}, {"step_sizes": (0.06, 0.07)}),
     "lr tensor": ("Adam", {}, {"lr": 0.5}),
 }
 

@@ -48,6 +48,10 @@ CLOSED_FORMS = {
     "CosineAnnealingWarmRestarts": ({"T_0": 13}, lambda t: (1 + cos(pi * (t % 13) / 13)) / 2),
     "LambdaLR": ({"lr_lambda": lambda t: 1 / (1 + t)}, lambda t: 1 / (1 + t)),
     "MultiplicativeLR": ({"lr_lambda": lambda t: 0.95}, lambda t: 0.95**t),
+    "CyclicLR": (
+        {"base_lr": [0.1, 3.0], "max_lr": [0.3, 9.0], "step_size_up": 15},
+        lambda t: 3 - 2 * abs(t % 30 - 15) / 15,
+    ),
 }
 
 
@@ -117,6 +121,83 @@ def test_one_cycle_goes_up_and_down_with_the_momentum_the_other_way(kind):
     np.testing.assert_allclose([momenta[0], momenta[top], momenta[-1]], [0.95, 0.85, 0.95])
     half = 9 + 20
     np.testing.assert_allclose(rates[half], (1.0 + 0.04 / 1e4) / 2)
+
+
+def zigzag(t, up, down):
+    """The height of step `t` in its cycle."""
+    at = t % (up + down)
+    return at / up if at <= up else (up + down - at) / down
+
+
+CYCLES = {
+    "triangular": ({}, lambda cycle, t: 1.0),
+    "triangular2": ({"mode": "triangular2"}, lambda cycle, t: 0.5**cycle),
+    "exp_range": ({"mode": "exp_range", "gamma": 0.97}, lambda cycle, t: 0.97**t),
+    "of cycles": ({"scale_fn": lambda x: 1 / x, "mode": "none"}, lambda cycle, t: 1 / (cycle + 1)),
+    "of steps": (
+        {"scale_fn": lambda x: 1 / (1 + x), "scale_mode": "iterations"},
+        lambda cycle, t: 1 / (1 + t),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", CYCLES)
+def test_cycles_go_up_and_down_with_the_momentum_the_other_way(name, kind):
+    options, height = CYCLES[name]
+    o = optimizer(0.3, 0.4, kind=kind)
+    scheduler = schedules.CyclicLR(
+        o, 0.1, [0.5, 1.1], step_size_up=6, step_size_down=14, base_momentum=[0.7, 0.5], **options
+    )
+    momenta = []
+    seen = scheduler.step
+
+    def step():
+        momenta.append([g["momentum"] if kind == "SGD" else g["betas"][0] for g in o.param_groups])
+        seen()
+
+    scheduler.step = step
+    rates = course(o, scheduler)
+    heights = np.array([zigzag(t, 6, 14) * height(t // 20, t) for t in range(EPOCHS)])
+    np.testing.assert_allclose(rates, 0.1 + np.outer(heights, [0.4, 1.0]), rtol=1e-12)
+    np.testing.assert_allclose(momenta, 0.9 - np.outer(heights, [0.2, 0.4]), rtol=1e-12)
+
+
+def test_a_cycle_leaves_the_momentum_alone_when_asked_to():
+    o = optimizer(momentum=0.25)
+    scheduler = schedules.CyclicLR(o, 0.1, 0.5, 4, cycle_momentum=False)
+    rates = course(o, scheduler, 9)
+    np.testing.assert_allclose(rates[:, 0], [0.1, 0.2, 0.3, 0.4, 0.5, 0.4, 0.3, 0.2, 0.1])
+    assert o.param_groups[0]["momentum"] == 0.25
+
+
+def test_attributes_of_a_scale_are_saved_with_a_cycle():
+    class Decay:
+        def __init__(self, rate):
+            self.rate = rate
+
+        def __call__(self, cycle):
+            return self.rate**cycle
+
+    def make(scale):
+        return schedules.CyclicLR(optimizer(), 0.1, 0.5, 4, scale_fn=scale, cycle_momentum=False)
+
+    saved = make(Decay(0.5)).state_dict()
+    assert saved["_scale_fn_custom"] == {"rate": 0.5}
+    other = make(Decay(0.9))
+    other.load_state_dict(saved)
+    assert other.scale_fn(2) == 0.25
+    assert make(lambda x: x).state_dict()["_scale_fn_custom"] is None
+    assert saved["_scale_fn_custom"] == {"rate": 0.5}
+    with pytest.raises(AttributeError, match="has the attributes of a scale_fn, but none was given"):
+        make(None).load_state_dict(saved)
+
+
+def test_a_refused_cycle_leaves_the_optimizer_as_it_was():
+    o = optimizer(0.3, kind="Adagrad")
+    with pytest.raises(ValueError, match="optimizer must support momentum or beta1"):
+        schedules.CyclicLR(o, 0.1, 0.5)
+    assert o.param_groups[0]["lr"] == 0.3
 
 
 def test_one_cycle_ends_with_an_error():
@@ -297,6 +378,13 @@ BAD = [
         ValueError,
         "optimizer must support momentum or beta1",
     ),
+    (lambda: schedules.CyclicLR([0.1], 0.1, 0.5), TypeError, "list is not an Optimizer"),
+    (lambda: schedules.CyclicLR(optimizer(), 0.1, 0.5, mode="x"), ValueError, "mode is invalid .* got 'x'"),
+    (lambda: schedules.CyclicLR(optimizer(), [0.1, 0.2], 0.5), ValueError, "base_lr has 2 values"),
+    (lambda: schedules.CyclicLR(optimizer(), 0.1, [0.5] * 3), ValueError, "max_lr has 3 values"),
+    (lambda: schedules.CyclicLR(optimizer(), 0.1, 0.5, 0), ValueError, "step_size_up must be more than 0"),
+    (lambda: schedules.CyclicLR(optimizer(), 0.1, 0.5, 2, -1), ValueError, "at least 0, got 2 and -1"),
+    (lambda: schedules.CyclicLR(optimizer(kind="Rprop"), 0.1, 0.5), ValueError, "must support momentum"),
     (lambda: schedules.ReduceLROnPlateau(optimizer(), factor=1.0), ValueError, "Factor should be < 1.0"),
     (lambda: schedules.ReduceLROnPlateau(optimizer(), mode="least"), ValueError, "mode least is unknown"),
     (lambda: schedules.ReduceLROnPlateau(optimizer(), threshold_mode="x"), ValueError, "threshold mode x"),

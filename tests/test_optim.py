@@ -141,6 +141,37 @@ def adadelta(p, grads, lr, rho=0.9, eps=1e-6, weight_decay=0):
     return p
 
 
+def asgd(p, grads, lr, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0):
+    return asgd_path(p, grads, lr, lambd, alpha, t0, weight_decay)[0]
+
+
+def asgd_path(p, grads, lr, lambd=1e-4, alpha=0.75, t0=1e6, weight_decay=0):
+    eta, mu, ax = lr, 1.0, 0.0
+    for t, g in enumerate(grads, 1):
+        g = g + weight_decay * p
+        p = (1 - lambd * eta) * p - eta * g
+        ax = ax + mu * (p - ax)
+        eta = lr / (1 + lambd * lr * t) ** alpha
+        mu = 1 / max(1, t - t0)
+    return p, ax
+
+
+def rprop(p, grads, lr, etas=(0.5, 1.2), step_sizes=(1e-6, 50)):
+    p, size, before = p.copy(), np.full_like(p, lr), np.zeros_like(p)
+    for g in grads:
+        for at in np.ndindex(p.shape):
+            slope = g[at]
+            if slope * before[at] > 0:
+                size[at] *= etas[1]
+            if slope * before[at] < 0:
+                size[at] *= etas[0]
+                slope = 0.0
+            size[at] = min(max(size[at], step_sizes[0]), step_sizes[1])
+            p[at] -= np.sign(slope) * size[at]
+            before[at] = slope
+    return p
+
+
 RULES = {
     "SGD": (
         sgd,
@@ -198,6 +229,11 @@ RULES = {
         [{}, {"lr_decay": 0.1}, {"weight_decay": 0.1, "initial_accumulator_value": 2.0}],
     ),
     "Adadelta": (adadelta, [{}, {"weight_decay": 0.1, "rho": 0.5, "eps": 1e-3}]),
+    "ASGD": (
+        asgd,
+        [{}, {"weight_decay": 0.1}, {"lambd": 0.3, "alpha": 1.5, "t0": 10}, {"lambd": 0.1, "alpha": -0.5}],
+    ),
+    "Rprop": (rprop, [{}, {"etas": (0.3, 1.7)}, {"step_sizes": (0.008, 0.015)}]),
 }
 CASES = [
     pytest.param(name, rule, options, id=f"{name}-{'-'.join(options) or 'plain'}")
@@ -296,10 +332,28 @@ def test_integer_parameters_and_frozen_ones_are_left_alone():
     assert (count.tolist(), frozen.tolist(), p.tolist()) == ([1, 2], [1.0, 2.0], [0.0, -1.0])
 
 
+@pytest.mark.parametrize("name", RULES)
+def test_a_closure_is_evaluated_and_a_frozen_parameter_of_its_loss_stays(name):
+    p, frozen = parameter([1.0, -2.0]), jg.tensor(np.array([3.0, 4.0]))
+    optimizer = getattr(jg.optim, name)([p, frozen], lr=0.1)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = (p * frozen).sum()
+        loss.backward()
+        return loss
+
+    with jg.no_grad():
+        assert optimizer.step(closure).item() == -5.0
+    assert frozen.tolist() == [3.0, 4.0]
+    assert p[0].item() < 1.0
+    assert p[1].item() < -2.0
+
+
 def test_without_weight_decay_an_infinite_parameter_stays():
     for name in RULES:
         p = parameter(np.array([np.inf, 1.0]))
-        options = {"weight_decay": 0.0}
+        options = {} if name == "Rprop" else {"weight_decay": 0.0}
         optimizer = getattr(jg.optim, name)([p], lr=0.1, **options)
         p.grad = jg.tensor(np.array([0.5, 0.5]))
         optimizer.step()
@@ -307,12 +361,59 @@ def test_without_weight_decay_an_infinite_parameter_stays():
 
 
 def test_a_nan_gradient_shows_in_the_parameter():
-    for name in RULES:
+    for name in set(RULES) - {"Rprop"}:
         p = parameter(np.ones(2))
         optimizer = getattr(jg.optim, name)([p], lr=0.1)
         p.grad = jg.tensor(np.array([np.nan, 0.5]))
         optimizer.step()
         assert np.isnan(p.tolist()).tolist() == [True, False], name
+
+
+def test_rprop_leaves_an_element_with_a_nan_gradient_where_it_is():
+    p = parameter(np.ones(2))
+    optimizer = jg.optim.Rprop([p], lr=0.25)
+    for expected in (0.75, 0.5):
+        p.grad = jg.tensor(np.array([np.nan, 0.5]))
+        optimizer.param_groups[0]["etas"] = (0.5, 1 + 2.0**-60)
+        optimizer.step()
+        assert p.tolist() == [1.0, expected]
+
+
+def test_rprop_reads_the_learning_rate_in_the_first_step_of_a_parameter():
+    first, later = parameter(np.zeros(1)), parameter(np.zeros(1))
+    optimizer = jg.optim.Rprop([first, later], lr=0.25, etas=(0.5, 2.0))
+    for rate, params in [(0.25, [first]), (0.5, [first, later])]:
+        optimizer.param_groups[0]["lr"] = rate
+        for p in params:
+            p.grad = jg.tensor(np.ones(1))
+        optimizer.step()
+    assert (first.item(), later.item()) == (-0.75, -0.5)
+    assert (
+        optimizer.state[first]["step_size"].tolist() == optimizer.state[later]["step_size"].tolist() == [0.5]
+    )
+
+
+@pytest.mark.parametrize("t0", [0, 7, 1e6])
+def test_asgd_averages_the_points_after_t0(t0):
+    grads = gradients((3, 2))
+    p = parameter(np.ones((3, 2)))
+    optimizer = jg.optim.ASGD([p], lr=0.1, lambd=0.02, t0=t0)
+    run(optimizer, [p], [grads])
+    position, average = asgd_path(np.ones((3, 2)), grads, 0.1, 0.02, t0=t0)
+    close(p, position)
+    close(optimizer.state[p]["ax"], average)
+    assert optimizer.state[p]["mu"].item() == 1 / max(1, STEPS - t0)
+    assert optimizer.state[p]["eta"].item() == pytest.approx(0.1 / (1 + 0.02 * 0.1 * STEPS) ** 0.75)
+
+
+def test_a_learning_rate_changed_in_asgd_holds_one_step_later():
+    p = parameter(np.zeros(1))
+    optimizer = jg.optim.ASGD([p], lr=1.0, lambd=0.0)
+    for rate, expected in [(1.0, -1.0), (0.5, -2.0), (0.5, -2.5)]:
+        optimizer.param_groups[0]["lr"] = rate
+        p.grad = jg.tensor(np.ones(1))
+        optimizer.step()
+        assert p.item() == expected
 
 
 @pytest.mark.parametrize("taken", [0, 1, 2, 6, 999, 123_456, 2**31 - 1, 2.0**40, 1.5])

@@ -59,8 +59,11 @@ def test_every_hyper_parameter_can_be_changed_between_steps():
         "Adagrad": [("lr_decay", 0.5), ("eps", 0.1), ("weight_decay", 0.3)],
         "Adadelta": [("rho", 0.5), ("eps", 0.1), ("weight_decay", 0.3)],
         "NAdam": [("momentum_decay", 0.5), ("betas", (0.5, 0.6))],
+        "ASGD": [("lambd", 0.5), ("weight_decay", 0.3), ("maximize", True), ("lr", 0.5), ("alpha", 1e5)],
+        "Rprop": [("etas", (0.1, 1.5)), ("step_sizes", (1e-6, 0.11)), ("maximize", True)],
     }
-    later = {("RMSprop", "momentum")}  # a buffer that is empty at first: nothing differs in its first step
+    # a buffer that is empty at first, a rate that is made a step ahead: nothing differs in the first step
+    later = {("RMSprop", "momentum"), ("ASGD", "lr"), ("ASGD", "alpha")}
     for name, entries in changes.items():
         for key, value in entries:
             p, q = parameter(1.0), parameter(1.0)
@@ -335,6 +338,16 @@ BAD_OPTIONS = [
     (of("NAdam", momentum_decay=-1), ValueError, "Invalid momentum_decay value: -1"),
     (of("RAdam", betas=(0.9, 1.0)), ValueError, "Invalid beta parameter at index 1: 1.0"),
     (of("Adamax", eps=-1), ValueError, "Invalid epsilon value: -1"),
+    (of("ASGD", lr=-1), ValueError, "Invalid learning rate: -1"),
+    (of("ASGD", weight_decay=-1), ValueError, "Invalid weight_decay value: -1"),
+    (of("ASGD", t0="soon"), TypeError, "ASGD: t0 must be a number, got 'soon'"),
+    (of("ASGD", alpha=None), TypeError, "ASGD: alpha must be a number, got None"),
+    (of("Rprop", lr=-1), ValueError, "Invalid learning rate: -1"),
+    (of("Rprop", etas=(0.5, 1.0)), ValueError, r"Invalid eta values: 0.5, 1.0 \(Rprop: the first of etas"),
+    (of("Rprop", etas=(0.0, 1.5)), ValueError, "Invalid eta values: 0.0, 1.5"),
+    (of("Rprop", etas=(0.5,)), ValueError, "etas must be a pair of numbers"),
+    (of("Rprop", etas=("a", 2)), TypeError, r"Rprop: etas\[0\] must be a number, got 'a'"),
+    (of("Rprop", step_sizes=1.0), ValueError, "Invalid step_sizes: 1.0"),
     (of("LBFGS", lr=-1), ValueError, "Invalid learning rate: -1"),
 ]
 

@@ -18,6 +18,8 @@ ALL = {
     "RMSprop": {"momentum": 0.9, "centered": True, "eps": 1e-3},
     "Adagrad": {"initial_accumulator_value": 0.5},
     "Adadelta": {},
+    "ASGD": {"t0": 2, "lambd": 0.1},
+    "Rprop": {},
 }
 KEYS = {
     "SGD": {"momentum_buffer"},
@@ -29,7 +31,10 @@ KEYS = {
     "RMSprop": {"step", "square_avg", "momentum_buffer", "grad_avg"},
     "Adagrad": {"step", "sum"},
     "Adadelta": {"step", "square_avg", "acc_delta"},
+    "ASGD": {"step", "eta", "mu", "ax"},
+    "Rprop": {"step", "prev", "step_size"},
 }
+NUMBERS = {"step", "mu_product", "eta", "mu"}
 
 
 def make(name, params, **options):
@@ -63,7 +68,7 @@ def test_state_has_pytorchs_keys_and_shapes(name):
         entry = optimizer.state[p]
         assert set(entry) == KEYS[name]
         for key, value in entry.items():
-            expected = () if key in ("step", "mu_product") else tuple(p.shape)
+            expected = () if key in NUMBERS else tuple(p.shape)
             assert tuple(value.shape) == expected, key
     saved = optimizer.state_dict()
     assert set(saved) == {"state", "param_groups"}
@@ -76,7 +81,7 @@ def test_state_is_live(name):
     params = parameters()
     optimizer = make(name, params)
     steps(optimizer, params, 1)
-    key = max(k for k in KEYS[name] if k not in ("step", "mu_product"))
+    key = max(KEYS[name] - NUMBERS)
     seen = optimizer.state[params[0]][key]
     before = seen.tolist()
     steps(optimizer, params, 1, seed=1)
@@ -257,7 +262,7 @@ def test_lookup_of_a_parameter_without_state_is_empty():
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
-@pytest.mark.parametrize("name", ["SGD", "Adam", "NAdam", "Adagrad"])
+@pytest.mark.parametrize("name", ["SGD", "Adam", "NAdam", "Adagrad", "ASGD", "Rprop"])
 def test_a_copy_of_an_optimizer_and_its_parameters_trains_alone(name, duplicate):
     params = parameters()
     optimizer = make(name, params)
@@ -275,3 +280,16 @@ def test_adagrad_shows_its_first_state_before_the_first_step():
     optimizer = jg.optim.Adagrad([p], initial_accumulator_value=0.5)
     assert optimizer.state[p]["sum"].tolist() == [0.5, 0.5]
     assert optimizer.state[p]["step"].item() == 0
+
+
+def test_numbers_of_asgd_can_be_replaced_and_an_empty_parameter_has_them_too():
+    p, empty = jg.tensor([1.0, 2.0], requires_grad=True), jg.zeros(0, 3).requires_grad_()
+    optimizer = jg.optim.ASGD([p, empty], lr=0.5, lambd=0.0)
+    steps(optimizer, [p, empty], 1)
+    assert optimizer.state[empty]["eta"].shape == optimizer.state[empty]["mu"].shape == ()
+    before = p.tolist()
+    optimizer.state[p]["eta"] = jg.tensor(2.0)
+    p.grad = jg.ones(2)
+    optimizer.step()
+    assert p.tolist() == pytest.approx([x - 2.0 for x in before])
+    assert optimizer.state[p]["eta"].item() == 0.5

@@ -21,6 +21,12 @@ HYPER = {
     "alpha": 0.9,
     "lr_decay": 0.1,
     "rho": 0.7,
+    "lambd": 0.02,
+    "t0": 5.0,
+    "eta_minus": 0.5,
+    "eta_plus": 1.2,
+    "smallest": 1e-3,
+    "largest": 0.012,
 }
 TOLERANCE = {"float32": 3e-6, "float64": 1e-14}
 SIZES = [1, 3, 16, 17, 64, 200, 1000]

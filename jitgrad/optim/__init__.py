@@ -9,6 +9,7 @@ from .adagrad import Adagrad as Adagrad
 from .adam import Adam as Adam
 from .adam import AdamW as AdamW
 from .adamax import Adamax as Adamax
+from .asgd import ASGD as ASGD
 from ._minimize import MinimizeResult as MinimizeResult
 from ._minimize import minimize as minimize
 from .lbfgs import LBFGS as LBFGS
@@ -16,9 +17,12 @@ from .nadam import NAdam as NAdam
 from .optimizer import Optimizer as Optimizer
 from .radam import RAdam as RAdam
 from .rmsprop import RMSprop as RMSprop
+from .rprop import Rprop as Rprop
 from .sgd import SGD as SGD
+from . import swa_utils as swa_utils
 
 __all__ = [
+    "ASGD",
     "LBFGS",
     "SGD",
     "Adadelta",
@@ -31,6 +35,8 @@ __all__ = [
     "Optimizer",
     "RAdam",
     "RMSprop",
+    "Rprop",
     "lr_scheduler",
     "minimize",
+    "swa_utils",
 ]

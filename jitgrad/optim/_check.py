@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from jitgrad._tensor import Tensor
@@ -20,7 +21,7 @@ _RULES: dict[str, tuple[str, str]] = {
 }
 
 
-def check_hyper(owner: str, group: dict[str, Any]) -> None:
+def check_hyper(owner: str, group: dict[str, Any], free: Sequence[str] = ()) -> None:
     """Check the hyper-parameters of one group.
 
     Parameters
@@ -29,6 +30,8 @@ def check_hyper(owner: str, group: dict[str, Any]) -> None:
         Name of the optimizer, for messages.
     group : dict
         Hyper-parameters by name; those without a rule are not looked at.
+    free : sequence of str
+        Those that may be any number.
 
     Raises
     ------
@@ -40,13 +43,20 @@ def check_hyper(owner: str, group: dict[str, Any]) -> None:
         If ``differentiable=True`` is asked for.
     """
     for key, (words, accepted) in _RULES.items():
-        if key in group:
+        if key in group and key not in free:
             value = _number(owner, key, group[key])
             top = 1.0 if accepted == "in [0, 1]" else float("inf")
             if not 0.0 <= value <= top:
                 raise ValueError(f"Invalid {words}: {group[key]} ({owner}: {key} must be {accepted})")
+    for key in free:
+        if key in group:
+            _number(owner, key, group[key])
     if "betas" in group:
         _check_betas(owner, group["betas"])
+    if "etas" in group:
+        _check_etas(owner, group["etas"])
+    if "step_sizes" in group:
+        _check_pair(owner, "step_sizes", group["step_sizes"])
     if group.get("differentiable"):
         raise RuntimeError(
             f"{owner}: differentiable=True is not supported: the update runs in place in compiled code; "
@@ -55,13 +65,26 @@ def check_hyper(owner: str, group: dict[str, Any]) -> None:
 
 
 def _check_betas(owner: str, betas: Any) -> None:
-    if not isinstance(betas, tuple | list) or len(betas) != 2:
-        raise ValueError(f"Invalid betas: {betas!r} ({owner}: betas must be a pair of numbers)")
-    for i, beta in enumerate(betas):
-        if not 0.0 <= _number(owner, f"betas[{i}]", beta) < 1.0:
+    for i, beta in enumerate(_check_pair(owner, "betas", betas)):
+        if not 0.0 <= beta < 1.0:
             raise ValueError(
                 f"Invalid beta parameter at index {i}: {beta} ({owner}: betas[{i}] must be in [0, 1))"
             )
+
+
+def _check_etas(owner: str, etas: Any) -> None:
+    minus, plus = _check_pair(owner, "etas", etas)
+    if not 0.0 < minus < 1.0 < plus:
+        raise ValueError(
+            f"Invalid eta values: {minus}, {plus} ({owner}: the first of etas must be in (0, 1), the second "
+            "above 1)"
+        )
+
+
+def _check_pair(owner: str, key: str, pair: Any) -> tuple[float, float]:
+    if not isinstance(pair, tuple | list) or len(pair) != 2:
+        raise ValueError(f"Invalid {key}: {pair!r} ({owner}: {key} must be a pair of numbers)")
+    return _number(owner, f"{key}[0]", pair[0]), _number(owner, f"{key}[1]", pair[1])
 
 
 def _number(owner: str, key: str, value: Any) -> float:

@@ -20,6 +20,13 @@ from ._state import ParamState, StateTable
 from ._watch import ParamGroup
 from .optimizer import Optimizer, Params
 
+# keys of a group that hold a pair -> the names of its numbers in the formulas
+_PAIRS = {
+    "betas": ("beta1", "beta2"),
+    "etas": ("eta_minus", "eta_plus"),
+    "step_sizes": ("smallest", "largest"),
+}
+
 
 class KernelOptimizer(Optimizer):
     """Base of the optimizers that have an update formula; a subclass says which one.
@@ -168,9 +175,9 @@ class KernelOptimizer(Optimizer):
         value = group[key]
         if store.recording is not None and group.plans:
             store.recording.assigned(f"{type(self).__name__}.param_groups[...][{key!r}]")
-        if key == "betas":
-            beta1, beta2 = value
-            numbers = {"beta1": float(beta1), "beta2": float(beta2)}
+        if key in _PAIRS:
+            first, second = value
+            numbers = dict(zip(_PAIRS[key], (float(first), float(second)), strict=True))
         elif key == "maximize":
             numbers = {"sign": -1.0 if value else 1.0}
         else:

@@ -65,6 +65,8 @@ class Optimizer(Hooked):
     #: whether ``step`` of this class notes that it ran (lr schedulers warn when called before it)
     _notes_steps = False
     _opt_called = False
+    #: the hyper-parameters that may be any number
+    _free: tuple[str, ...] = ()
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -73,7 +75,8 @@ class Optimizer(Hooked):
                 "but got a Tensor; write [tensor] to optimize one"
             )
         self._prepare(dict(defaults))
-        check_hyper(type(self).__name__, {k: v for k, v in defaults.items() if v is not required})
+        given = {k: v for k, v in defaults.items() if v is not required}
+        check_hyper(type(self).__name__, given, self._free)
         groups: Any = params if isinstance(params, dict) else list(params)
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
@@ -135,7 +138,7 @@ class Optimizer(Hooked):
                     f"parameter group didn't specify a value of required optimization parameter {name}"
                 )
             group.setdefault(name, default)
-        check_hyper(type(self).__name__, group)
+        check_hyper(type(self).__name__, group, self._free)
         self._check_params(group)
         self._groups.append(ParamGroup(group, self))
 
@@ -260,7 +263,7 @@ class Optimizer(Hooked):
             state[p] = cast_state(p, entry)
         hyper = [{k: deepcopy(v) for k, v in g.items() if k != "params"} for g in saved_groups]
         for group in hyper:
-            check_hyper(type(self).__name__, group)
+            check_hyper(type(self).__name__, group, self._free)
         self._set_state(state)
         for group, entries in zip(self._groups, hyper, strict=True):
             group.update(entries)

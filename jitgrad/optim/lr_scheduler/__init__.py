@@ -8,6 +8,7 @@ from ._combine import ChainedScheduler as ChainedScheduler
 from ._combine import SequentialLR as SequentialLR
 from ._cosine import CosineAnnealingLR as CosineAnnealingLR
 from ._cosine import CosineAnnealingWarmRestarts as CosineAnnealingWarmRestarts
+from ._cyclic import CyclicLR as CyclicLR
 from ._decay import ConstantLR as ConstantLR
 from ._decay import ExponentialLR as ExponentialLR
 from ._decay import LambdaLR as LambdaLR
@@ -26,6 +27,7 @@ __all__ = [
     "ConstantLR",
     "CosineAnnealingLR",
     "CosineAnnealingWarmRestarts",
+    "CyclicLR",
     "ExponentialLR",
     "LRScheduler",
     "LambdaLR",

@@ -171,7 +171,7 @@ class LambdaScheduler(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """Everything but the optimizer and plain functions; callable objects give their attributes."""
         state = {k: v for k, v in super().state_dict().items() if k != "lr_lambdas"}
-        state["lr_lambdas"] = [None if _is_function(f) else dict(f.__dict__) for f in self.lr_lambdas]
+        state["lr_lambdas"] = [None if is_function(f) else dict(f.__dict__) for f in self.lr_lambdas]
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -183,7 +183,8 @@ class LambdaScheduler(LRScheduler):
         self.__dict__.update(state)
 
 
-def _is_function(f: Any) -> bool:
+def is_function(f: Any) -> bool:
+    """Whether `f` has no attributes to save: a plain function, or nothing."""
     return not hasattr(f, "__dict__") or hasattr(f, "__code__")
 
 
@@ -206,6 +207,27 @@ def set_value(group: dict[str, Any], key: str, value: Any) -> None:
             group[key].fill_(float(value))
     else:
         group[key] = value
+
+
+def first_beta_is_momentum(optimizer: Optimizer) -> bool:
+    """Whether the momentum of `optimizer` is the first of its betas.
+
+    Raises
+    ------
+    ValueError
+        If it has no momentum at all.
+    """
+    if "momentum" not in optimizer.defaults and "betas" not in optimizer.defaults:
+        raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
+    return "betas" in optimizer.defaults
+
+
+def set_momentum(group: dict[str, Any], value: float, as_beta: bool) -> None:
+    """Set the momentum of a group, or its first beta."""
+    if as_beta:
+        group["betas"] = (value, *group["betas"][1:])
+    else:
+        group["momentum"] = value
 
 
 def per_group(name: str, optimizer: Optimizer, value: Any) -> list[Any]:

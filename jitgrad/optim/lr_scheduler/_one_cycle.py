@@ -7,7 +7,7 @@ from math import cos, pi
 from typing import Any
 
 from ..optimizer import Optimizer
-from ._base import LRScheduler, check_optimizer, per_group
+from ._base import LRScheduler, check_optimizer, first_beta_is_momentum, per_group, set_momentum
 
 
 class OneCycleLR(LRScheduler):
@@ -88,23 +88,14 @@ class OneCycleLR(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def _start_momentum(self, base_momentum: Any, max_momentum: Any, last_epoch: int) -> None:
-        defaults = self.optimizer.defaults
-        if "momentum" not in defaults and "betas" not in defaults:
-            raise ValueError("optimizer must support momentum or beta1 with `cycle_momentum` option enabled")
-        self.use_beta1 = "betas" in defaults
+        self.use_beta1 = first_beta_is_momentum(self.optimizer)
         highest = per_group("max_momentum", self.optimizer, max_momentum)
         lowest = per_group("base_momentum", self.optimizer, base_momentum)
         if last_epoch == -1:
             for group, high, low in zip(self.optimizer.param_groups, highest, lowest, strict=True):
-                self._set_momentum(group, high)
+                set_momentum(group, high, self.use_beta1)
                 group["max_momentum"] = high
                 group["base_momentum"] = low
-
-    def _set_momentum(self, group: dict[str, Any], value: float) -> None:
-        if self.use_beta1:
-            group["betas"] = (value, *group["betas"][1:])
-        else:
-            group["momentum"] = value
 
     def get_lr(self) -> list[Any]:
         """The rates of this step; sets the momentum as well."""
@@ -124,7 +115,7 @@ class OneCycleLR(LRScheduler):
             rates.append(self._between(group[phase["start_lr"]], group[phase["end_lr"]], part))
             if self.cycle_momentum:
                 start, stop = group[phase["start_momentum"]], group[phase["end_momentum"]]
-                self._set_momentum(group, self._between(start, stop, part))
+                set_momentum(group, self._between(start, stop, part), self.use_beta1)
         return rates
 
     def _between(self, start: float, end: float, part: float) -> float:
