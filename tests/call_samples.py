@@ -169,6 +169,8 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "linear": lambda: [matrix(), matrix(), vector()],
     "logit": lambda: [matrix()],
     "meshgrid": lambda: [vector(), vector()],
+    "multi_margin_loss": lambda: [matrix(), places(), 1, 1.0, vector()],
+    "multilabel_soft_margin_loss": lambda: [matrix(), matrix(), vector()],
     "mv": lambda: [matrix(), vector()],
     "nll_gather": lambda: [matrix(), places()],
     "nll_loss": lambda: [matrix(), places(), vector()],

@@ -238,10 +238,32 @@ LOSSES = {
         {"margin": 3.0, "p": 1.0, "swap": True, "eps": 1e-4},
         (*PAIR, normal(4, 6)),
     ),
+    "soft margin": ("SoftMarginLoss", {}, (normal(4, C), signs(4, C))),
+    "soft margin row": ("SoftMarginLoss", {}, (normal(4, C), signs(C))),
+    "multilabel soft": ("MultiLabelSoftMarginLoss", {}, (normal(4, C), probability(4, C))),
+    "multilabel soft weight": (
+        "MultiLabelSoftMarginLoss",
+        {"weight": "w"},
+        (normal(4, C), probability(4, C)),
+    ),
+    "multilabel soft 3-D": ("MultiLabelSoftMarginLoss", {}, (normal(2, 3, C), probability(2, 3, C))),
+    "multilabel soft far": (
+        "MultiLabelSoftMarginLoss",
+        {},
+        (fixed([-200.0, 200.0, 0.0, 150.0]), fixed([1.0, 0.0, 0.5, 1.0])),
+    ),
+    "multi margin": ("MultiMarginLoss", {}, (LOGITS, INDEX)),
+    "multi margin 2": ("MultiMarginLoss", {"p": 2, "margin": 0.6}, (LOGITS, INDEX)),
+    "multi margin weight": ("MultiMarginLoss", {"weight": "w"}, (LOGITS, INDEX)),
+    "multi margin 2 weight": ("MultiMarginLoss", {"p": 2, "weight": "w"}, (LOGITS, INDEX)),
+    "multi margin ties": ("MultiMarginLoss", {"margin": 0.0}, (fixed([[0.5, 0.5, 0.0]]), fixed([0]))),
+    "multi margin far": ("MultiMarginLoss", {"p": 2}, (fixed([[1e4, -1e4, 0.0]] * 2), fixed([0, 1]))),
+    "multi margin 1-D": ("MultiMarginLoss", {"weight": "w"}, (normal(C), fixed(3))),
+    "triplet distance": ("TripletMarginWithDistanceLoss", {}, (*PAIR, normal(4, 6))),
     "triplet 1-D": ("TripletMarginLoss", {"margin": 2.0}, (normal(6), normal(6), normal(6))),
 }
 
-CONSTANT_TARGETS = {"HingeEmbeddingLoss", "MarginRankingLoss", "CosineEmbeddingLoss"}
+CONSTANT_TARGETS = {"HingeEmbeddingLoss", "MarginRankingLoss", "CosineEmbeddingLoss", "SoftMarginLoss"}
 
 FUNCTIONS = {
     "mse weight": lambda f, x, y, w: f.mse_loss(x, y, weight=w),
