@@ -183,6 +183,8 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "repeat": lambda: [matrix(), 1, 2],
     "reshape": lambda: [matrix(), 9],
     "rms_norm": lambda: [matrix(), (3,), vector()],
+    "rrelu": lambda: [matrix() - 0.5, 0.1, 0.3, True],
+    "rrelu_": lambda: [matrix() - 0.5, 0.1, 0.3, True],
     "rot90": lambda: [matrix()],
     "scatter": lambda: [matrix(), 0, integers(), matrix()],
     "scatter_add": lambda: [matrix(), 0, integers(), matrix()],

@@ -24,7 +24,7 @@ from .activation import (
     Tanhshrink,
     Threshold,
 )
-from .activation_dim import GLU, LogSoftmax, PReLU, Softmax, Softmin
+from .activation_dim import GLU, LogSoftmax, PReLU, Softmax, Softmax2d, Softmin
 from .batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, InstanceNorm1d, InstanceNorm2d, InstanceNorm3d
 from .containers import ModuleDict, ModuleList, Sequential
 from .distance import CosineSimilarity, PairwiseDistance
@@ -72,6 +72,7 @@ from .adaptive_pooling import (
     LPPool2d,
     LPPool3d,
 )
+from .random_activation import RReLU
 from .pooling import AvgPool1d, AvgPool2d, AvgPool3d, MaxPool1d, MaxPool2d, MaxPool3d
 from .padding import (
     ConstantPad1d,
@@ -218,6 +219,7 @@ __all__ = [
     "RNNBase",
     "RNNCell",
     "RNNCellBase",
+    "RReLU",
     "ReLU",
     "ReLU6",
     "ReflectionPad1d",
@@ -232,6 +234,7 @@ __all__ = [
     "SmoothL1Loss",
     "SoftMarginLoss",
     "Softmax",
+    "Softmax2d",
     "Softmin",
     "Softplus",
     "Softshrink",

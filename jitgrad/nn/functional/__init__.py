@@ -90,6 +90,7 @@ from .pooling import (
     max_pool3d_with_indices,
 )
 from .vision import pad, interpolate, upsample, upsample_nearest, upsample_bilinear, local_response_norm
+from .random_activation import gumbel_softmax, rrelu, rrelu_
 from .attention import multi_head_attention_forward, scaled_dot_product_attention
 from .sparse import embedding, embedding_bag
 from .folding import fold, unfold
@@ -139,6 +140,7 @@ __all__ = [
     "gelu",
     "glu",
     "group_norm",
+    "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
@@ -188,6 +190,8 @@ __all__ = [
     "relu6",
     "relu_",
     "rms_norm",
+    "rrelu",
+    "rrelu_",
     "scaled_dot_product_attention",
     "selu",
     "selu_",
