@@ -170,6 +170,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "logit": lambda: [matrix()],
     "meshgrid": lambda: [vector(), vector()],
     "multi_margin_loss": lambda: [matrix(), places(), 1, 1.0, vector()],
+    "multilabel_margin_loss": lambda: [matrix(), integers()],
     "multilabel_soft_margin_loss": lambda: [matrix(), matrix(), vector()],
     "mv": lambda: [matrix(), vector()],
     "nll_gather": lambda: [matrix(), places()],

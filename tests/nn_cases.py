@@ -40,6 +40,17 @@ def classes_with(ignored, count, *shape):
     return make
 
 
+def labels(*shape):
+    """Some different classes in every row, -1, and anything behind it."""
+
+    def make(rng):
+        values = rng.permuted(np.broadcast_to(np.arange(shape[-1]), shape), axis=-1)
+        values[np.arange(shape[0]), rng.integers(0, shape[-1], shape[0])] = -1
+        return values
+
+    return make
+
+
 def signs(*shape):
     return lambda rng: np.where(rng.random(shape) < 0.5, -1.0, 1.0)
 
@@ -258,6 +269,12 @@ LOSSES = {
         {},
         (fixed([-200.0, 200.0, 0.0, 150.0]), fixed([1.0, 0.0, 0.5, 1.0])),
     ),
+    "multilabel margin": ("MultiLabelMarginLoss", {}, (normal(4, C), labels(4, C))),
+    "multilabel margin twice": ("MultiLabelMarginLoss", {}, (normal(2, C), fixed([[3, 3, -1, 1, 0]] * 2))),
+    "multilabel margin none": ("MultiLabelMarginLoss", {}, (normal(2, C), fixed([[-1, 3, 2, 1, 0]] * 2))),
+    "multilabel margin all": ("MultiLabelMarginLoss", {}, (normal(C), fixed([4, 3, 2, 1, 0]))),
+    "multilabel margin far": ("MultiLabelMarginLoss", {}, (fixed([1e4, -1e4, 0.0]), fixed([1, 2, -1]))),
+    "multilabel margin ties": ("MultiLabelMarginLoss", {}, (fixed([1.0, 0.0, 2.0]), fixed([0, -1, 0]))),
     "multi margin": ("MultiMarginLoss", {}, (LOGITS, INDEX)),
     "multi margin 2": ("MultiMarginLoss", {"p": 2, "margin": 0.6}, (LOGITS, INDEX)),
     "multi margin weight": ("MultiMarginLoss", {"weight": "w"}, (LOGITS, INDEX)),

@@ -64,6 +64,23 @@ ERRORS = {
     "multilabel soft reduction": lambda t, f: f.multilabel_soft_margin_loss(
         t.randn(3), t.rand(3), reduction="foo"
     ),
+    "multilabel margin sizes": lambda t, f: f.multilabel_margin_loss(t.randn(2, 4), t.tensor([[0, 1]] * 2)),
+    "multilabel margin rows": lambda t, f: f.multilabel_margin_loss(t.randn(1, 2), t.tensor([0, 1])),
+    "multilabel margin 1-D": lambda t, f: f.multilabel_margin_loss(t.randn(2), t.tensor([[0, 1]])),
+    "multilabel margin 3-D": lambda t, f: f.multilabel_margin_loss(t.randn(1, 1, 2), t.tensor([[[0, 1]]])),
+    "multilabel margin no class": lambda t, f: f.multilabel_margin_loss(
+        t.randn(2, 0), t.zeros(2, 0, dtype=t.int64)
+    ),
+    "multilabel margin class": lambda t, f: f.multilabel_margin_loss(t.randn(1, 2), t.tensor([[0, 2]])),
+    "multilabel margin behind": lambda t, f: f.multilabel_margin_loss(t.randn(1, 2), t.tensor([[-1, 2]])),
+    "multilabel margin -2": lambda t, f: f.multilabel_margin_loss(t.randn(1, 2), t.tensor([[0, -2]])),
+    "multilabel margin float": lambda t, f: f.multilabel_margin_loss(t.randn(1, 2), t.zeros(1, 2)),
+    "multilabel margin reduction": lambda t, f: f.multilabel_margin_loss(
+        t.randn(1, 2), t.tensor([[0, -1]]), reduction="foo"
+    ),
+    "multilabel margin integers": lambda t, f: f.multilabel_margin_loss(
+        t.tensor([[1, 2]]), t.tensor([[0, 1]])
+    ),
     "multi margin samples": lambda t, f: f.multi_margin_loss(t.randn(3, 4), t.tensor([0, 1])),
     "multi margin 2-D target": lambda t, f: f.multi_margin_loss(t.randn(2, 4), t.tensor([[0, 1]])),
     "multi margin 3-D": lambda t, f: f.multi_margin_loss(t.randn(2, 4, 2), t.tensor([0, 1])),

@@ -13,6 +13,7 @@ from jitgrad.nn import functional as F
 
 rng = np.random.default_rng(11)
 A, B, D = rng.standard_normal((3, 4, 5))
+LABELS = np.array([[1, 3, -1, 0, 4], [-1, 0, 1, 2, 3], [2, 2, 0, -1, -1], [0, 4, 1, 3, 2]])
 SIGN = np.where(rng.random((4, 5)) < 0.5, -1.0, 1.0)
 PART = rng.random((4, 5))
 Y = np.array([3, 0, 4, 1])
@@ -25,6 +26,16 @@ def multi_margin(x, y, p=1, margin=1.0, weight=None):
     for row, own in zip(x, y, strict=True):
         terms = [max(0.0, margin - row[own] + row[i]) ** p for i in range(len(row)) if i != own]
         losses.append(sum(terms) * (1.0 if weight is None else weight[own]) / len(row))
+    return np.array(losses)
+
+
+def multilabel_margin(x, y):
+    """The formula of the documentation, one term at a time."""
+    losses = []
+    for row, labels in zip(x, y.tolist(), strict=True):
+        own = labels[: labels.index(-1)] if -1 in labels else labels
+        others = [i for i in range(len(row)) if i not in own]
+        losses.append(sum(max(0.0, 1 - row[j] + row[i]) for j in own for i in others) / len(row))
     return np.array(losses)
 
 
@@ -71,6 +82,16 @@ ELEMENTS = {
         lambda x, **k: F.multi_margin_loss(x.t(), T(np.repeat(Y, 2))[::2], p=2, **k),
         (A.T.copy(),),
         multi_margin(A, Y, 2),
+    ),
+    "multilabel margin": (
+        lambda x, **k: F.multilabel_margin_loss(x, T(LABELS), **k),
+        (A,),
+        multilabel_margin(A, LABELS),
+    ),
+    "multilabel margin strided": (
+        lambda x, **k: F.multilabel_margin_loss(x.t(), T(LABELS.T.copy()).t(), **k),
+        (A.T.copy(),),
+        multilabel_margin(A, LABELS),
     ),
     "triplet": (
         lambda x, y, z, **k: F.triplet_margin_with_distance_loss(
@@ -197,6 +218,21 @@ def test_distance_modules_are_children():
     assert plain(*args).item() == nn.TripletMarginLoss(0.3)(*args).item()
 
 
+def test_multilabel_margin_of_no_samples_and_of_single_ones():
+    none = jg.zeros(0, 3, dtype=jg.int64)
+    x = jg.zeros(0, 3, requires_grad=True)
+    for reduction in ("mean", "sum"):
+        total = F.multilabel_margin_loss(x, none, reduction=reduction)
+        total.backward()
+        assert total.item() == 0.0 and x.grad.shape == (0, 3)
+    assert F.multilabel_margin_loss(x, none, reduction="none").shape == (0,)
+    one = F.multilabel_margin_loss(T(A[0]), T(LABELS[0]), reduction="none")
+    assert one.shape == ()
+    assert one.item() == pytest.approx(multilabel_margin(A[:1], LABELS[:1])[0])
+    for target in (T(0), T([0]), T(-1)):
+        assert F.multilabel_margin_loss(T(1.0), target, reduction="none").item() == 0.0
+
+
 MATRIX = jg.zeros(2, 3)
 PAIR = T([0, 1])
 BAD = {
@@ -225,6 +261,26 @@ BAD = {
         RuntimeError,
         "match",
         lambda: F.multilabel_soft_margin_loss(MATRIX, jg.ones(2, 4)),
+    ),
+    "multilabel margin sizes": (
+        RuntimeError,
+        r"\(2, 3\).*\(2, 2\)",
+        lambda: F.multilabel_margin_loss(MATRIX, MATRIX[:, :2].long()),
+    ),
+    "multilabel margin class": (
+        RuntimeError,
+        "out of range",
+        lambda: F.multilabel_margin_loss(MATRIX, MATRIX.long() + 3),
+    ),
+    "multilabel margin negative": (
+        RuntimeError,
+        "out of range",
+        lambda: F.multilabel_margin_loss(MATRIX, MATRIX.long() - 2),
+    ),
+    "multilabel margin dtype": (
+        RuntimeError,
+        r"\.long\(\)",
+        lambda: F.multilabel_margin_loss(MATRIX, MATRIX.int()),
     ),
     "multi margin p": (ValueError, "p=3", lambda: F.multi_margin_loss(MATRIX, PAIR, p=3)),
     "multi margin weight": (

@@ -199,6 +199,10 @@ def _losses() -> Iterator[tuple[str, Callable[[], Any]]]:
         "multilabel_soft_margin_loss",
         lambda: F.multilabel_soft_margin_loss(_wanted(ROWS, CLASSES), _rows(CLASSES).sigmoid()),
     )
+    yield (
+        "multilabel_margin_loss",
+        lambda: F.multilabel_margin_loss(_wanted(CLASSES), _labels()[:CLASSES]),
+    )
     yield "multi_margin_loss", lambda: F.multi_margin_loss(_wanted(ROWS, CLASSES), _labels())
 
 

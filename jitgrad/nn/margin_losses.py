@@ -23,6 +23,15 @@ class SoftMarginLoss(_Loss):
         return F.soft_margin_loss(input, target, reduction=self.reduction)
 
 
+class MultiLabelMarginLoss(_Loss):
+    """The scores of a sample's classes against all others, `functional.multilabel_margin_loss`."""
+
+    __call__ = call_with_two
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        return F.multilabel_margin_loss(input, target, reduction=self.reduction)
+
+
 class MultiLabelSoftMarginLoss(_WeightedLoss):
     """The binary cross-entropy of logits, one value a sample, `functional.multilabel_soft_margin_loss`.
 

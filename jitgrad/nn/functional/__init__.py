@@ -51,7 +51,7 @@ from .classification import cross_entropy, nll_loss
 from .ctc import ctc_loss
 from .channel_dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
 from .linear import bilinear, cosine_similarity, dropout, linear, normalize, pairwise_distance
-from .class_margin import multi_margin_loss, multilabel_soft_margin_loss
+from .class_margin import multi_margin_loss, multilabel_margin_loss, multilabel_soft_margin_loss
 from .margin import (
     cosine_embedding_loss,
     hinge_embedding_loss,
@@ -176,6 +176,7 @@ __all__ = [
     "mse_loss",
     "multi_head_attention_forward",
     "multi_margin_loss",
+    "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
     "nll_loss",
     "normalize",

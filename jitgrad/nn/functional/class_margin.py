@@ -17,6 +17,14 @@ _check_class = within(
     "multi_margin_loss: target out of range; expected class indices from 0 to the number of classes - 1",
     nan_as=0.0,
 )
+_check_labels = within(
+    1.0,
+    1.0,
+    RuntimeError,
+    "multilabel_margin_loss: target out of range; expected class indices from 0 to the number of classes - 1, "
+    "or -1 behind the last one",
+    nan_as=0.0,
+)
 
 
 def multilabel_soft_margin_loss(
@@ -122,6 +130,61 @@ def multi_margin_loss(
     if weight is not None:
         loss = loss * _picked(own, weight)
     return reduced((loss.sum(1) / classes).reshape(target.shape), reduction)
+
+
+def multilabel_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return ``sum(max(0, 1 - x[y] + x[i])) / C`` over a sample's classes y and all others i, reduced.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C) or (C,)
+        Scores.
+    target : Tensor of int64, same shape
+        The classes of a sample, up to the first -1 of its row; a class named twice counts twice.
+    size_average, reduce : bool, optional
+        PyTorch's deprecated spelling of ``reduction``.
+    reduction : {'mean', 'sum', 'none'}
+
+    Raises
+    ------
+    ValueError
+        If the reduction is unknown.
+    RuntimeError
+        If a shape or dtype does not fit, or a target is neither a class nor -1.
+
+    Notes
+    -----
+    All pairs of classes are compared at once, in memory for N * C * C numbers.
+    """
+    require_tensors("multilabel_margin_loss", input, target)
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    samples, classes = _samples_and_classes("multilabel_margin_loss", input)
+    fits = input.shape == target.shape if input.ndim > 1 else target.ndim < 2 and target.numel() == classes
+    if not fits:
+        raise RuntimeError(
+            f"multilabel_margin_loss: expected a target of the input's shape {tuple(input.shape)}, "
+            f"got {tuple(target.shape)}"
+        )
+    _check_long("multilabel_margin_loss", target)
+    labels, rows = target.reshape(samples, classes), input.reshape(samples, classes)
+    _check_labels(((labels >= -1) & (labels < classes)).to(float32))
+    given = (labels < 0).cumsum(1) == 0
+    places = labels.unsqueeze(2) == T.arange(classes)
+    own = places & given.unsqueeze(2)  # (sample, place in the target, class)
+    score = T.where(places, rows.unsqueeze(1), 0.0).sum(2, keepdim=True)
+    counted = given.unsqueeze(2) & ~own.any(1, keepdim=True)
+    excess = T.relu(1.0 - score + rows.unsqueeze(1))
+    loss = T.where(counted, excess, 0.0).sum((1, 2)) / classes
+    if input.ndim < 2:
+        loss = loss.squeeze(0)
+    # without samples the mean is 0, as in PyTorch
+    return reduced(loss, "sum" if reduction == "mean" and not samples else reduction)
 
 
 def _picked(own: Tensor, values: Tensor) -> Tensor:
