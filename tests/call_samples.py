@@ -178,6 +178,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "normal": lambda: [matrix(), matrix()],
     "one_hot": lambda: [places()],
     "outer": lambda: [vector(), vector()],
+    "pdist": lambda: [matrix()],
     "permute": lambda: [matrix(), 1, 0],
     "poisson_nll_loss": lambda: [matrix(), matrix()],
     "prelu": lambda: [matrix(), vector()],

@@ -299,6 +299,11 @@ FUNCTIONS = {
     "cosine_similarity": lambda f, x, y, w: f.cosine_similarity(x * w, y, dim=-1),
     "softmax dtype": lambda f, x, y, w: f.softmax(x, 0, dtype=y.dtype) * y + w,
     "gaussian number": lambda f, x, y, w: f.gaussian_nll_loss(x * w, y, 0.6),
+    **{
+        f"pdist {p}": lambda f, x, y, w, p=p: f.pdist(x * y + w, p)
+        for p in (0, 0.5, 1, 1.5, 2, 3, float("inf"))
+    },
+    "pdist of one": lambda f, x, y, w: f.pdist((x * y * w)[:1]),
     "relu_": lambda f, x, y, w: f.relu_(x * y) + w,
     "leaky_relu_": lambda f, x, y, w: f.leaky_relu_(x * y, 0.2) + w,
     "rrelu_": lambda f, x, y, w: f.rrelu_(x * y, 0.1, 0.5) + w,

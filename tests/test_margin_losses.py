@@ -233,6 +233,17 @@ def test_multilabel_margin_of_no_samples_and_of_single_ones():
         assert F.multilabel_margin_loss(T(1.0), target, reduction="none").item() == 0.0
 
 
+@pytest.mark.parametrize(
+    "name", ["SoftMarginLoss", "MultiLabelSoftMarginLoss", "MultiMarginLoss", "MultiLabelMarginLoss"]
+)
+def test_deprecated_flags_choose_the_reduction(name):
+    x, y = T(A), T(Y) if name == "MultiMarginLoss" else T(LABELS)
+    with pytest.warns(UserWarning, match="size_average"):
+        old = getattr(nn, name)(size_average=False)
+    expected = getattr(nn, name)(reduction="sum")(x, y)
+    assert old(x, y).item() == expected.item()
+
+
 MATRIX = jg.zeros(2, 3)
 PAIR = T([0, 1])
 BAD = {

@@ -50,7 +50,7 @@ from .activation import (
 from .classification import cross_entropy, nll_loss
 from .ctc import ctc_loss
 from .channel_dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
-from .linear import bilinear, cosine_similarity, dropout, linear, normalize, pairwise_distance
+from .linear import bilinear, cosine_similarity, dropout, linear, normalize, pairwise_distance, pdist
 from .class_margin import multi_margin_loss, multilabel_margin_loss, multilabel_soft_margin_loss
 from .margin import (
     cosine_embedding_loss,
@@ -183,6 +183,7 @@ __all__ = [
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
     "poisson_nll_loss",
