@@ -40,6 +40,17 @@ def classes_with(ignored, count, *shape):
     return make
 
 
+def labels(*shape):
+    """Some different classes in every row, -1, and anything behind it."""
+
+    def make(rng):
+        values = rng.permuted(np.broadcast_to(np.arange(shape[-1]), shape), axis=-1)
+        values[np.arange(shape[0]), rng.integers(0, shape[-1], shape[0])] = -1
+        return values
+
+    return make
+
+
 def signs(*shape):
     return lambda rng: np.where(rng.random(shape) < 0.5, -1.0, 1.0)
 
@@ -80,6 +91,9 @@ LAYERS = {
     "ReLU": (lambda n, d: n.ReLU(), [X]),
     "LeakyReLU": (lambda n, d: n.LeakyReLU(), [X]),
     "LeakyReLU(0.3)": (lambda n, d: n.LeakyReLU(0.3), [X]),
+    "RReLU eval": (lambda n, d: n.RReLU().eval(), [X]),
+    "RReLU(0.1, 0.5) eval": (lambda n, d: n.RReLU(0.1, 0.5).eval(), [X]),
+    "RReLU(0.5, 0.5)": (lambda n, d: n.RReLU(0.5, 0.5), [X]),
     "PReLU": (lambda n, d: n.PReLU(dtype=d), [X]),
     "PReLU(6)": (lambda n, d: n.PReLU(6, init=0.4, dtype=d), [X]),
     "PReLU channels": (lambda n, d: n.PReLU(3, dtype=d), [normal(2, 3, 4)]),
@@ -111,6 +125,8 @@ LAYERS = {
     "Softmax": (lambda n, d: n.Softmax(dim=1), [X]),
     "Softmax(0)": (lambda n, d: n.Softmax(dim=0), [normal(3, 4, 2)]),
     "Softmax(1) of 3": (lambda n, d: n.Softmax(dim=1), [normal(3, 4, 2)]),
+    "Softmax2d": (lambda n, d: n.Softmax2d(), [normal(2, 3, 2, 4)]),
+    "Softmax2d 3-D": (lambda n, d: n.Softmax2d(), [normal(3, 2, 4)]),
     "LogSoftmax": (lambda n, d: n.LogSoftmax(dim=-1), [X]),
     "LogSoftmax(0)": (lambda n, d: n.LogSoftmax(dim=0), [X]),
     "Softmin": (lambda n, d: n.Softmin(dim=1), [X]),
@@ -128,6 +144,7 @@ IN_PLACE = {
     for name, build in {
         "ReLU": lambda n, d: n.ReLU(inplace=True),
         "LeakyReLU": lambda n, d: n.LeakyReLU(0.2, inplace=True),
+        "RReLU": lambda n, d: n.RReLU(0.25, 0.25, inplace=True),
         "ELU": lambda n, d: n.ELU(inplace=True),
         "SELU": lambda n, d: n.SELU(inplace=True),
         "CELU": lambda n, d: n.CELU(inplace=True),
@@ -238,10 +255,38 @@ LOSSES = {
         {"margin": 3.0, "p": 1.0, "swap": True, "eps": 1e-4},
         (*PAIR, normal(4, 6)),
     ),
+    "soft margin": ("SoftMarginLoss", {}, (normal(4, C), signs(4, C))),
+    "soft margin row": ("SoftMarginLoss", {}, (normal(4, C), signs(C))),
+    "multilabel soft": ("MultiLabelSoftMarginLoss", {}, (normal(4, C), probability(4, C))),
+    "multilabel soft weight": (
+        "MultiLabelSoftMarginLoss",
+        {"weight": "w"},
+        (normal(4, C), probability(4, C)),
+    ),
+    "multilabel soft 3-D": ("MultiLabelSoftMarginLoss", {}, (normal(2, 3, C), probability(2, 3, C))),
+    "multilabel soft far": (
+        "MultiLabelSoftMarginLoss",
+        {},
+        (fixed([-200.0, 200.0, 0.0, 150.0]), fixed([1.0, 0.0, 0.5, 1.0])),
+    ),
+    "multilabel margin": ("MultiLabelMarginLoss", {}, (normal(4, C), labels(4, C))),
+    "multilabel margin twice": ("MultiLabelMarginLoss", {}, (normal(2, C), fixed([[3, 3, -1, 1, 0]] * 2))),
+    "multilabel margin none": ("MultiLabelMarginLoss", {}, (normal(2, C), fixed([[-1, 3, 2, 1, 0]] * 2))),
+    "multilabel margin all": ("MultiLabelMarginLoss", {}, (normal(C), fixed([4, 3, 2, 1, 0]))),
+    "multilabel margin far": ("MultiLabelMarginLoss", {}, (fixed([1e4, -1e4, 0.0]), fixed([1, 2, -1]))),
+    "multilabel margin ties": ("MultiLabelMarginLoss", {}, (fixed([1.0, 0.0, 2.0]), fixed([0, -1, 0]))),
+    "multi margin": ("MultiMarginLoss", {}, (LOGITS, INDEX)),
+    "multi margin 2": ("MultiMarginLoss", {"p": 2, "margin": 0.6}, (LOGITS, INDEX)),
+    "multi margin weight": ("MultiMarginLoss", {"weight": "w"}, (LOGITS, INDEX)),
+    "multi margin 2 weight": ("MultiMarginLoss", {"p": 2, "weight": "w"}, (LOGITS, INDEX)),
+    "multi margin ties": ("MultiMarginLoss", {"margin": 0.0}, (fixed([[0.5, 0.5, 0.0]]), fixed([0]))),
+    "multi margin far": ("MultiMarginLoss", {"p": 2}, (fixed([[1e4, -1e4, 0.0]] * 2), fixed([0, 1]))),
+    "multi margin 1-D": ("MultiMarginLoss", {"weight": "w"}, (normal(C), fixed(3))),
+    "triplet distance": ("TripletMarginWithDistanceLoss", {}, (*PAIR, normal(4, 6))),
     "triplet 1-D": ("TripletMarginLoss", {"margin": 2.0}, (normal(6), normal(6), normal(6))),
 }
 
-CONSTANT_TARGETS = {"HingeEmbeddingLoss", "MarginRankingLoss", "CosineEmbeddingLoss"}
+CONSTANT_TARGETS = {"HingeEmbeddingLoss", "MarginRankingLoss", "CosineEmbeddingLoss", "SoftMarginLoss"}
 
 FUNCTIONS = {
     "mse weight": lambda f, x, y, w: f.mse_loss(x, y, weight=w),
@@ -254,8 +299,14 @@ FUNCTIONS = {
     "cosine_similarity": lambda f, x, y, w: f.cosine_similarity(x * w, y, dim=-1),
     "softmax dtype": lambda f, x, y, w: f.softmax(x, 0, dtype=y.dtype) * y + w,
     "gaussian number": lambda f, x, y, w: f.gaussian_nll_loss(x * w, y, 0.6),
+    **{
+        f"pdist {p}": lambda f, x, y, w, p=p: f.pdist(x * y + w, p)
+        for p in (0, 0.5, 1, 1.5, 2, 3, float("inf"))
+    },
+    "pdist of one": lambda f, x, y, w: f.pdist((x * y * w)[:1]),
     "relu_": lambda f, x, y, w: f.relu_(x * y) + w,
     "leaky_relu_": lambda f, x, y, w: f.leaky_relu_(x * y, 0.2) + w,
+    "rrelu_": lambda f, x, y, w: f.rrelu_(x * y, 0.1, 0.5) + w,
     "elu_": lambda f, x, y, w: f.elu_(x * y, 1.2) + w,
     "selu_": lambda f, x, y, w: f.selu_(x * y) + w,
     "celu_": lambda f, x, y, w: f.celu_(x * y) + w,

@@ -214,6 +214,30 @@ def test_implicit_softmax_dimension():
         np.testing.assert_allclose(found[0].detach().numpy(), found[1].detach().numpy(), rtol=1e-12)
 
 
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0, 1.5, 2.0, 3.0])
+def test_distances_of_equal_rows_have_the_same_gradients(p):
+    rows = np.array([[0.0, 1.0], [0.0, 1.0], [1.0, 3.0], [1.0, 4.0], [2.0, 5.0]])
+    found = []
+    for lib in LIBRARIES:
+        tensors = tensors_of(lib, [rows], "float64")
+        found.append(results(lib, lambda x, lib=lib: lib.nn.functional.pdist(x, p), tensors, [], "float64"))
+    assert_same(*found, "float64")
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize(
+    "name", ["soft_margin_loss", "multilabel_soft_margin_loss", "multilabel_margin_loss"]
+)
+def test_losses_of_no_samples(name, reduction):
+    found = []
+    for lib in LIBRARIES:
+        x = lib.zeros(0, 3, dtype=lib.float64, requires_grad=True)
+        y = lib.zeros(0, 3, dtype=lib.int64)
+        call = getattr(lib.nn.functional, name)
+        found.append(results(lib, lambda x, y=y, f=call: f(x, y, reduction=reduction), [x], [], "float64"))
+    assert_same(*found, "float64")
+
+
 @pytest.mark.parametrize("norm", [1.0, 2.0, 3.0, float("inf")])
 @pytest.mark.parametrize("limit", [0.5, 100.0])
 def test_clipping_gives_the_same_gradients(norm, limit):

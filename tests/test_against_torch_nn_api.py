@@ -52,6 +52,62 @@ ERRORS = {
     "triplet": lambda t, f: f.triplet_margin_loss(t.randn(3, 2), t.randn(3, 2), t.randn(2)),
     "triplet margin": lambda t, f: f.triplet_margin_loss(*[t.randn(3, 2)] * 3, margin=-1.0),
     "TripletMarginLoss": lambda t, f: t.nn.TripletMarginLoss(margin=0.0),
+    "soft margin sizes": lambda t, f: f.soft_margin_loss(t.randn(3, 4), t.ones(3, 3)),
+    "soft margin larger target": lambda t, f: f.soft_margin_loss(t.randn(4), t.ones(3, 4)),
+    "soft margin integers": lambda t, f: f.soft_margin_loss(t.tensor([1, 2]), t.tensor([1, -1])),
+    "soft margin reduction": lambda t, f: f.soft_margin_loss(t.randn(3), t.ones(3), reduction="foo"),
+    "multilabel soft 0-D": lambda t, f: f.multilabel_soft_margin_loss(t.tensor(1.0), t.tensor(1.0)),
+    "multilabel soft sizes": lambda t, f: f.multilabel_soft_margin_loss(t.randn(2, 3), t.rand(2, 4)),
+    "multilabel soft weight": lambda t, f: f.multilabel_soft_margin_loss(
+        t.randn(2, 3), t.rand(2, 3), t.ones(4)
+    ),
+    "multilabel soft reduction": lambda t, f: f.multilabel_soft_margin_loss(
+        t.randn(3), t.rand(3), reduction="foo"
+    ),
+    "multilabel margin sizes": lambda t, f: f.multilabel_margin_loss(t.randn(2, 4), t.tensor([[0, 1]] * 2)),
+    "multilabel margin rows": lambda t, f: f.multilabel_margin_loss(t.randn(1, 2), t.tensor([0, 1])),
+    "multilabel margin 1-D": lambda t, f: f.multilabel_margin_loss(t.randn(2), t.tensor([[0, 1]])),
+    "multilabel margin 3-D": lambda t, f: f.multilabel_margin_loss(t.randn(1, 1, 2), t.tensor([[[0, 1]]])),
+    "multilabel margin no class": lambda t, f: f.multilabel_margin_loss(
+        t.randn(2, 0), t.zeros(2, 0, dtype=t.int64)
+    ),
+    "multilabel margin class": lambda t, f: f.multilabel_margin_loss(t.randn(1, 2), t.tensor([[0, 2]])),
+    "multilabel margin behind": lambda t, f: f.multilabel_margin_loss(t.randn(1, 2), t.tensor([[-1, 2]])),
+    "multilabel margin -2": lambda t, f: f.multilabel_margin_loss(t.randn(1, 2), t.tensor([[0, -2]])),
+    "multilabel margin float": lambda t, f: f.multilabel_margin_loss(t.randn(1, 2), t.zeros(1, 2)),
+    "multilabel margin reduction": lambda t, f: f.multilabel_margin_loss(
+        t.randn(1, 2), t.tensor([[0, -1]]), reduction="foo"
+    ),
+    "multilabel margin integers": lambda t, f: f.multilabel_margin_loss(
+        t.tensor([[1, 2]]), t.tensor([[0, 1]])
+    ),
+    "multi margin samples": lambda t, f: f.multi_margin_loss(t.randn(3, 4), t.tensor([0, 1])),
+    "multi margin 2-D target": lambda t, f: f.multi_margin_loss(t.randn(2, 4), t.tensor([[0, 1]])),
+    "multi margin 3-D": lambda t, f: f.multi_margin_loss(t.randn(2, 4, 2), t.tensor([0, 1])),
+    "multi margin no class": lambda t, f: f.multi_margin_loss(t.randn(2, 0), t.tensor([0, 1])),
+    "multi margin float target": lambda t, f: f.multi_margin_loss(t.randn(2, 4), t.zeros(2)),
+    "multi margin integers": lambda t, f: f.multi_margin_loss(t.tensor([[1, 2]]), t.tensor([0])),
+    "multi margin class": lambda t, f: f.multi_margin_loss(t.randn(2, 4), t.tensor([0, 4])),
+    "multi margin negative": lambda t, f: f.multi_margin_loss(t.randn(2, 4), t.tensor([0, -1])),
+    "multi margin p": lambda t, f: f.multi_margin_loss(t.randn(2, 4), t.tensor([0, 1]), p=3),
+    "multi margin weight": lambda t, f: f.multi_margin_loss(
+        t.randn(2, 4), t.tensor([0, 1]), weight=t.ones(1, 4)
+    ),
+    "multi margin weight size": lambda t, f: f.multi_margin_loss(
+        t.randn(2, 4), t.tensor([0, 1]), weight=t.ones(3)
+    ),
+    "multi margin weight dtype": lambda t, f: f.multi_margin_loss(
+        t.randn(2, 4), t.tensor([0, 1]), weight=t.ones(4, dtype=t.float64)
+    ),
+    "multi margin reduction": lambda t, f: f.multi_margin_loss(
+        t.randn(2, 4), t.tensor([0, 1]), reduction="foo"
+    ),
+    "MultiMarginLoss": lambda t, f: t.nn.MultiMarginLoss(p=3),
+    "MultiMarginLoss weight": lambda t, f: t.nn.MultiMarginLoss(weight=t.ones(1, 4)),
+    "triplet distance": lambda t, f: f.triplet_margin_with_distance_loss(
+        t.randn(3, 2), t.randn(3, 2), t.randn(2)
+    ),
+    "triplet distance margin": lambda t, f: t.nn.TripletMarginWithDistanceLoss(margin=0.0),
     "negative variance": lambda t, f: f.gaussian_nll_loss(t.randn(3, 2), t.randn(3, 2), -t.ones(3, 2)),
     "negative number": lambda t, f: f.gaussian_nll_loss(t.randn(3, 2), t.randn(3, 2), -1.0),
     "variance size": lambda t, f: f.gaussian_nll_loss(t.randn(3, 2), t.randn(3, 2), t.ones(4)),
@@ -68,6 +124,20 @@ ERRORS = {
     "gelu": lambda t, f: f.gelu(t.randn(2), approximate="foo"),
     "hardtanh": lambda t, f: f.hardtanh(t.randn(2), 2.0, 1.0),
     "Hardtanh": lambda t, f: t.nn.Hardtanh(2.0, 1.0),
+    "rrelu bounds": lambda t, f: f.rrelu(t.randn(2), 0.5, 0.2),
+    "rrelu infinite": lambda t, f: f.rrelu(t.randn(2), 0.5, float("inf"), True),
+    "rrelu nan": lambda t, f: f.rrelu_(t.randn(2), float("nan"), 0.5),
+    "rrelu integers": lambda t, f: f.rrelu(t.tensor([1, -1])),
+    "gumbel integers": lambda t, f: f.gumbel_softmax(t.tensor([1, -1])),
+    "gumbel dim": lambda t, f: f.gumbel_softmax(t.randn(2, 3), dim=3),
+    "gumbel hard dim": lambda t, f: f.gumbel_softmax(t.randn(2, 3), hard=True, dim=-3),
+    "gumbel of nothing": lambda t, f: f.gumbel_softmax(t.randn(2, 0), hard=True),
+    "Softmax2d": lambda t, f: t.nn.Softmax2d()(t.randn(2, 3)),
+    "pdist 1-D": lambda t, f: f.pdist(t.randn(3)),
+    "pdist 3-D": lambda t, f: f.pdist(t.randn(3, 2, 2)),
+    "pdist p": lambda t, f: f.pdist(t.randn(3, 2), -1.0),
+    "pdist nan": lambda t, f: f.pdist(t.randn(3, 2), float("nan")),
+    "pdist integers": lambda t, f: f.pdist(t.ones(3, 2, dtype=t.int64)),
     "celu": lambda t, f: f.celu(t.randn(2), 0.0),
     "softshrink": lambda t, f: f.softshrink(t.randn(2), -1.0),
     "Unflatten size": lambda t, f: t.nn.Unflatten(1, 3),

@@ -73,6 +73,14 @@ def test_in_place_activation_overwrites_and_differentiates(layer):
     np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (3, 4, 5)])
+def test_softmax_over_the_channels_of_images(shape):
+    x = 50 * rng.standard_normal(shape)
+    z = np.exp(x - x.max(-3, keepdims=True))
+    found = nn.Softmax2d()(jg.tensor(x, dtype=jg.float64)).numpy()
+    np.testing.assert_allclose(found, z / z.sum(-3, keepdims=True), rtol=1e-12, atol=1e-300)
+
+
 def test_bilinear_follows_its_formula():
     layer = nn.Bilinear(3, 2, 4).double()
     x, y = rng.standard_normal((5, 3)), rng.standard_normal((5, 2))

@@ -192,10 +192,18 @@ def _losses() -> Iterator[tuple[str, Callable[[], Any]]]:
         "cosine_embedding_loss",
         lambda: F.cosine_embedding_loss(_wanted(ROWS, WIDTH), _wanted(ROWS, WIDTH), _signs()),
     )
+    for name in ("triplet_margin_loss", "triplet_margin_with_distance_loss"):
+        yield name, lambda n=name: getattr(F, n)(*(_wanted(ROWS, WIDTH) for _ in range(3)))
+    yield "soft_margin_loss", lambda: F.soft_margin_loss(_wanted(ROWS), _signs())
     yield (
-        "triplet_margin_loss",
-        lambda: F.triplet_margin_loss(*(_wanted(ROWS, WIDTH) for _ in range(3))),
+        "multilabel_soft_margin_loss",
+        lambda: F.multilabel_soft_margin_loss(_wanted(ROWS, CLASSES), _rows(CLASSES).sigmoid()),
     )
+    yield (
+        "multilabel_margin_loss",
+        lambda: F.multilabel_margin_loss(_wanted(CLASSES), _labels()[:CLASSES]),
+    )
+    yield "multi_margin_loss", lambda: F.multi_margin_loss(_wanted(ROWS, CLASSES), _labels())
 
 
 def _ctc() -> Any:

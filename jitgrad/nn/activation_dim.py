@@ -41,6 +41,27 @@ class Softmax(_AlongDim):
         return F.softmax(input, self.dim)
 
 
+class Softmax2d(Module):
+    """Return the softmax over the channels of images at every place.
+
+    The input has the shape (N, C, H, W) or (C, H, W).
+
+    Raises
+    ------
+    ValueError
+        If the input has neither three nor four dimensions.
+    """
+
+    __call__ = call_with_one
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim not in (3, 4):
+            raise ValueError(
+                f"Softmax2d: expected input of shape (N, C, H, W) or (C, H, W), got {tuple(input.shape)}"
+            )
+        return F.softmax(input, -3)
+
+
 class LogSoftmax(_AlongDim):
     """Return ``log(softmax(x))``, computed so that it never overflows."""
 

@@ -50,8 +50,16 @@ from .activation import (
 from .classification import cross_entropy, nll_loss
 from .ctc import ctc_loss
 from .channel_dropout import alpha_dropout, dropout1d, dropout2d, dropout3d, feature_alpha_dropout
-from .linear import bilinear, cosine_similarity, dropout, linear, normalize, pairwise_distance
-from .margin import cosine_embedding_loss, hinge_embedding_loss, margin_ranking_loss, triplet_margin_loss
+from .linear import bilinear, cosine_similarity, dropout, linear, normalize, pairwise_distance, pdist
+from .class_margin import multi_margin_loss, multilabel_margin_loss, multilabel_soft_margin_loss
+from .margin import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from .normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from .probability import binary_cross_entropy, binary_cross_entropy_with_logits, kl_div
 from .regression import gaussian_nll_loss, huber_loss, l1_loss, mse_loss, poisson_nll_loss, smooth_l1_loss
@@ -82,6 +90,7 @@ from .pooling import (
     max_pool3d_with_indices,
 )
 from .vision import pad, interpolate, upsample, upsample_nearest, upsample_bilinear, local_response_norm
+from .random_activation import gumbel_softmax, rrelu, rrelu_
 from .attention import multi_head_attention_forward, scaled_dot_product_attention
 from .sparse import embedding, embedding_bag
 from .folding import fold, unfold
@@ -131,6 +140,7 @@ __all__ = [
     "gelu",
     "glu",
     "group_norm",
+    "gumbel_softmax",
     "hardshrink",
     "hardsigmoid",
     "hardswish",
@@ -165,11 +175,15 @@ __all__ = [
     "mish",
     "mse_loss",
     "multi_head_attention_forward",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
     "nll_loss",
     "normalize",
     "one_hot",
     "pad",
     "pairwise_distance",
+    "pdist",
     "pixel_shuffle",
     "pixel_unshuffle",
     "poisson_nll_loss",
@@ -178,12 +192,15 @@ __all__ = [
     "relu6",
     "relu_",
     "rms_norm",
+    "rrelu",
+    "rrelu_",
     "scaled_dot_product_attention",
     "selu",
     "selu_",
     "sigmoid",
     "silu",
     "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
     "softmin",
     "softplus",
@@ -194,6 +211,7 @@ __all__ = [
     "threshold",
     "threshold_",
     "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
     "unfold",
     "upsample",
     "upsample_bilinear",

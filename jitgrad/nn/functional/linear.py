@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.functions._call import require_tensors
@@ -110,3 +112,52 @@ def pairwise_distance(
     """Return the p-norm of ``x1 - x2 + eps`` along the last dimension, broadcasting."""
     require_tensors("pairwise_distance", x1, x2)
     return (x1 - x2 + eps).norm(p, -1, keepdim=keepdim)
+
+
+def pdist(input: Tensor, p: float = 2) -> Tensor:
+    """Return the p-norm of the difference of every two rows.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, M)
+    p : float, default 2
+        Which norm, from 0 (the number of elements that differ) to inf (the greatest difference).
+
+    Returns
+    -------
+    Tensor, shape (N * (N - 1) / 2,)
+        The distances of rows 0 and 1, 0 and 2, ..., 1 and 2, and so on.
+
+    Raises
+    ------
+    RuntimeError
+        If the input has not two dimensions or is not floating, or ``p`` is negative or nan.
+
+    Notes
+    -----
+    The gradient of rows that are equal is 0. Elements that share the greatest difference share its gradient,
+    as in `torch.norm`, where PyTorch's ``pdist`` gives each of them all of it.
+    """
+    require_tensors("pdist", input)
+    if input.ndim != 2:
+        raise RuntimeError(f"pdist: expected a 2D tensor, got {input.ndim}D of shape {tuple(input.shape)}")
+    if not input.is_floating_point():
+        raise RuntimeError(f"pdist: expected a floating-point tensor, got {input.dtype}; use .float()")
+    if not p >= 0:
+        raise RuntimeError(f"pdist: expected a p that is not negative, got {p}")
+    rows, width = input.shape
+    first, second = T.triu_indices(rows, rows, 1)
+    difference = input.index_select(0, first) - input.index_select(0, second)
+    if p in (1, 2, math.inf) or not width:
+        return difference.norm(p if width else 1, -1)
+    if p == 0:
+        return T.where(difference != 0, 1.0, difference * 0).sum(-1)  # piecewise constant, its gradient 0
+    return _power_norm(difference, p)
+
+
+def _power_norm(x: Tensor, p: float) -> Tensor:
+    """The p-norm along the last dimension with gradients that are 0 where an element or all are 0."""
+    zero = x == 0
+    powers = T.where(zero, 0.0, T.where(zero, 1.0, x.abs()) ** p).sum(-1)
+    none = powers == 0
+    return T.where(none, 0.0, T.where(none, 1.0, powers) ** (1 / p))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.functions._call import require_tensors
 
-from ._reduction import chosen_reduction, reduced
+from ._reduction import check_reduction, chosen_reduction, reduced
 from .linear import pairwise_distance
 
 
@@ -42,6 +44,52 @@ def hinge_embedding_loss(
     zero = T.zeros_like(hinge)
     loss = T.where(target != 1, hinge, zero) + T.where(target != -1, input, zero)
     return reduced(loss, reduction)
+
+
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: bool | None = None,
+    reduce: bool | None = None,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return ``log(1 + exp(-target * input))``, reduced; large inputs do not overflow.
+
+    Parameters
+    ----------
+    input : Tensor
+        Scores, of a floating-point dtype, which is the result's.
+    target : Tensor, broadcastable to the input's shape
+        1 or -1.
+    size_average, reduce, reduction
+        As for `hinge_embedding_loss`.
+
+    Raises
+    ------
+    ValueError
+        If the reduction is unknown.
+    RuntimeError
+        If the target does not fit the input, or the input is not floating.
+    """
+    require_tensors("soft_margin_loss", input, target)
+    reduction = chosen_reduction(size_average, reduce, reduction)
+    if not input.is_floating_point():
+        raise RuntimeError(
+            f"soft_margin_loss: expected a floating-point input, got {input.dtype}; convert it with .float()"
+        )
+    sizes, given = tuple(input.shape), tuple(target.shape)
+    if sizes != given and not _fits(given, sizes):
+        raise RuntimeError(
+            f"soft_margin_loss: target of shape {given} cannot be broadcast to the input's shape {sizes}"
+        )
+    return reduced(-T.logsigmoid(target.to(input.dtype) * input), reduction)
+
+
+def _fits(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Whether one shape broadcasts to another."""
+    if len(given) > len(wanted):
+        return False
+    return all(a in (1, b) for a, b in zip(given[::-1], wanted[::-1], strict=False))
 
 
 def margin_ranking_loss(
@@ -175,4 +223,50 @@ def triplet_margin_loss(
     far = pairwise_distance(anchor, negative, p, eps)
     if swap:
         far = T.minimum(far, pairwise_distance(positive, negative, p, eps))
+    return reduced((margin + near - far).clamp(min=0), reduction)
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+) -> Tensor:
+    """Return ``max(0, margin + d(anchor, positive) - d(anchor, negative))`` for any distance, reduced.
+
+    Parameters
+    ----------
+    anchor, positive, negative : Tensor, same number of dimensions
+    distance_function : callable, default `pairwise_distance`
+        From two tensors to their distances.
+    margin : float, default 1.0
+    swap : bool, default False
+        Use ``d(positive, negative)`` where it is the smaller distance (Balntas et al., 2016).
+    reduction : {'mean', 'sum', 'none'}
+
+    Raises
+    ------
+    ValueError
+        If the reduction is unknown or the margin is not positive.
+    RuntimeError
+        If the numbers of dimensions differ.
+    """
+    name = "triplet_margin_with_distance_loss"
+    require_tensors(name, anchor, positive, negative)
+    check_reduction(reduction)
+    if margin <= 0:
+        raise ValueError(f"{name}: margin must be greater than 0, got {margin}")
+    if not anchor.ndim == positive.ndim == negative.ndim:
+        raise RuntimeError(
+            f"{name}: anchor, positive and negative are expected to have the same number of dimensions, "
+            f"got {anchor.ndim}, {positive.ndim} and {negative.ndim}"
+        )
+    distance = pairwise_distance if distance_function is None else distance_function
+    near, far = distance(anchor, positive), distance(anchor, negative)
+    if swap:
+        far = T.minimum(far, distance(positive, negative))
     return reduced((margin + near - far).clamp(min=0), reduction)
