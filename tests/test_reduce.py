@@ -114,6 +114,26 @@ def test_norms(p, expected):
     np.testing.assert_allclose(torch.norm(torch.tensor(X), p, dim=1).numpy(), expected(X), rtol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("p", [0.5, 1, 1.5, 2, 3, np.inf])
+def test_norms_have_a_gradient_of_zero_where_all_is_zero_and_where_one_is(p, dtype):
+    x = torch.tensor([[0.0, 0.0], [0.0, -2.0]], dtype=dtype, requires_grad=True)
+    norms = x.norm(p, 1)
+    norms.sum().backward()
+    assert norms.tolist() == pytest.approx([0, 2])
+    assert x.grad.reshape(-1).tolist() == pytest.approx([0, 0, 0, -1])
+
+
+@pytest.mark.parametrize("p", [-1, -2.5])
+def test_norms_of_negative_order_are_zero_beside_a_zero(p):
+    x = torch.tensor([0.0, 3.0], requires_grad=True)
+    norm = x.norm(p)
+    norm.backward()
+    assert norm.item() == 0
+    assert x.grad.tolist() == [0, 0]
+    assert torch.tensor([2.0, 2.0]).norm(p).item() == pytest.approx(2 * 2 ** (1 / p))
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64, torch.bool], ids=repr)
 def test_integers_sum_to_int64(dtype):
     values = np.array([[1, 0, 3], [2, 5, 250]])

@@ -11,6 +11,7 @@ from ..kernels import BY_NAME
 from ._call import is_floating, refuse_operand, tensor_of
 from ._dims import dim_mask, dims_of
 from ._out import write_out
+from .bounds import where
 from .conversion import cast
 from .reduce import converted, dropped, extreme_with_ties, refuse_empty, square_root
 
@@ -57,7 +58,18 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
     if math.isinf(order):
         refuse_empty(x, mask, "norm")
         return extreme_with_ties(_AMAX if order > 0 else _AMIN, magnitude, mask, keepdim)
-    return wrap(run_reduction(_SUM, magnitude**order, mask, keepdim)) ** (1 / order)
+    # powers have no finite slope at 0, or an infinite one: there the gradient is 0, as in PyTorch
+    none = (
+        0.0 if order > 0 else math.inf
+    )  # what a zero is worth in the sum, and the sum that makes a norm of 0
+    total = wrap(run_reduction(_SUM, _power_but(magnitude, order, 0.0, none), mask, keepdim))
+    return _power_but(total, 1 / order, none, 0.0)
+
+
+def _power_but(x: Tensor, order: float, where_it_is: float, result: float) -> Tensor:
+    """``x ** order``, but where `x` is a certain number a constant with a gradient of 0."""
+    there = x == where_it_is
+    return where(there, result, where(there, 1.0, x) ** order)
 
 
 def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
