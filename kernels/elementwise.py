@@ -174,7 +174,13 @@ elementwise(
     reference=np.abs,
     samples={"x": NONZERO},
 )
-elementwise("sign", sign_of, x=lambda g: like(g, 0), dtypes=NUMBERS, reference=np.sign)
+elementwise(
+    "sign",
+    lambda x: where(x > 0, like(x, 1), where(x < 0, like(x, -1), like(x, 0))),  # of nan 0, as in PyTorch
+    x=lambda g: like(g, 0),
+    dtypes=NUMBERS,
+    reference=lambda x: np.where(x > 0, 1, np.where(x < 0, -1, 0)),
+)
 elementwise("square", lambda x: x * x, x=lambda x, g: 2 * x * g, dtypes=NUMBERS, grad_name="Pow")
 elementwise("cube", lambda x: x * x * x, x=lambda x, g: 3 * (x * x) * g, dtypes=NUMBERS, grad_name="Pow")
 elementwise(

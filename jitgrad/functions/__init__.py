@@ -10,6 +10,7 @@ from .conversion import *
 from .creation import *
 from .from_data import *
 from .elementwise import *
+from .special import *
 from .expansion import *
 from .joining import *
 from .moving import *
