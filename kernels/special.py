@@ -12,6 +12,8 @@ from .formula import (
     absolute,
     copysign,
     cos,
+    erf,
+    erfc,
     exp,
     exp2,
     like,
@@ -36,7 +38,7 @@ SINC_SLOPE = tuple((-1) ** k * 6 * (k + 1) / math.factorial(2 * k + 3) for k in 
 
 
 def arcsinh(x):
-    """``log(x + sqrt(x * x + 1))``; largest errors 3 and 3 ulp."""
+    """``log(x + sqrt(x * x + 1))``; largest errors 1.8 and 1.7 ulp."""
     size = absolute(x)
     square = size * size
     near = log1p(size + square / (1 + sqrt(1 + square)))
@@ -44,13 +46,13 @@ def arcsinh(x):
 
 
 def arccosh(x):
-    """``log(x + sqrt(x * x - 1))``, nan below one; largest errors 3 and 3 ulp."""
+    """``log(x + sqrt(x * x - 1))``, nan below one; largest errors 3.2 and 3.6 ulp."""
     above = x - 1
     return where(x > FAR, log(x) + LN2, log1p(above + sqrt(above) * sqrt(x + 1)))
 
 
 def arctanh(x):
-    """``log((1 + x) / (1 - x)) / 2``, nan outside of -1 to 1; largest errors 3 and 3 ulp."""
+    """``log((1 + x) / (1 - x)) / 2``, nan outside of -1 to 1; largest errors 2.1 and 1.9 ulp."""
     size = absolute(x)
     return copysign(0.5 * log1p(2 * size / (1 - size)), x)
 
@@ -98,6 +100,12 @@ def _sinc_gradient(x, g):
 
 
 elementwise("sinc", lambda x: _sinc(x), x=lambda x, g: _sinc_gradient(x, g), reference=np.sinc)
+elementwise(
+    "erfc",
+    lambda x: erfc(x),
+    x=lambda x, g: g * (-2 / math.sqrt(math.pi)) * exp(-(x * x)),
+    reference=lambda x: 1 - np.asarray(erf(x)),
+)
 
 
 # functions of two ---------------------------------------------------------------------------------------

@@ -156,6 +156,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "embedding": lambda: [places(), matrix()],
     "embedding_bag": lambda: [integers(), matrix()],
     "expand": lambda: [matrix(), 2, 3, 3],
+    "float_power_": lambda: [matrix().double(), 2.0],
     "fused_mse_loss": lambda: [matrix(), matrix()],
     "gather": lambda: [matrix(), 0, integers()],
     "group_norm": lambda: [cube(), 1, vector(), vector()],

@@ -11,6 +11,7 @@ from kernel_harness import kernel, worst_ulp
 
 import jitgrad as torch
 from jitgrad.kernels import special
+from jitgrad.kernels.host import host
 
 INF, NAN = math.inf, math.nan
 EXTENDED = np.finfo(np.longdouble).nmant >= 63
@@ -18,8 +19,11 @@ FLOATS = ("float32", "float64")
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize(("name", "low", "high"), [("arcsinh", -1, 1), ("arccosh", 1, 3), ("arctanh", -1, 1)])
-def test_inverse_hyperbolic_functions_are_accurate_to_the_last_places(name, low, high, dtype):
+@pytest.mark.parametrize(
+    ("name", "low", "high", "bound"),
+    [("arcsinh", -1, 1, 2.0), ("arccosh", 1, 3, 3.8), ("arctanh", -1, 1, 2.3)],
+)
+def test_inverse_hyperbolic_functions_are_accurate_to_the_last_places(name, low, high, bound, dtype):
     if dtype == "float64" and not EXTENDED:
         pytest.skip("NumPy has no wider type than float64 here to compare with")
     rng = np.random.default_rng(1)
@@ -35,7 +39,7 @@ def test_inverse_hyperbolic_functions_are_accurate_to_the_last_places(name, low,
     got = kernel(getattr(special, name), dtype)(x)
     with np.errstate(all="ignore"):
         exact = getattr(np, name)(x.astype(np.float64 if dtype == "float32" else np.longdouble))
-    assert worst_ulp(got, exact) <= 3.5
+    assert worst_ulp(got, exact) <= (bound if host().fma else bound + 1)
     zero = x == 0
     np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(x[zero]))
 
@@ -44,6 +48,11 @@ def test_aliases_are_the_same_functions():
     for short, long in (("asinh", "arcsinh"), ("acosh", "arccosh"), ("atanh", "arctanh")):
         assert getattr(torch, short) is getattr(torch, long)
         assert getattr(torch.Tensor, short + "_") is getattr(torch.Tensor, long + "_")
+
+
+def test_complementary_error_function_keeps_its_tail():
+    x = torch.tensor([-3.0, 0.5, 5.0, 10.0, 20.0], dtype=torch.float64)
+    np.testing.assert_allclose(torch.erfc(x).numpy(), [math.erfc(v) for v in x.tolist()], rtol=2e-15)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -110,6 +119,7 @@ SECOND = {
     "asinh": lambda a, b: torch.asinh(a * b),
     "acosh": lambda a, b: torch.acosh(1 + a * b),
     "atanh": lambda a, b: torch.atanh(a * b),
+    "erfc": lambda a, b: torch.erfc(a * b),
     "sinc": lambda a, b: torch.sinc(a * b),
     "sinc near zero": lambda a, b: torch.sinc(a * b * 0.1),
     "logaddexp": torch.logaddexp,
