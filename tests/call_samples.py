@@ -113,6 +113,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "softmax": lambda: [matrix(), 0],
     "softmin": lambda: [matrix(), 0],
     "item": lambda: [vector()[0]],
+    "is_nonzero": lambda: [vector()[0]],
     "multi_head_attention_forward": lambda: [
         *[cube()] * 3,
         3,

@@ -30,6 +30,8 @@ from .products import *
 from .convolution import *
 from .contractions import *
 from .matrices import *
+from .geometry import *
+from .inquiries import *
 from .einsum import *
 from .generator import *
 from .random import *
