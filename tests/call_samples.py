@@ -187,6 +187,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "scatter": lambda: [matrix(), 0, integers(), matrix()],
     "scatter_add": lambda: [matrix(), 0, integers(), matrix()],
     "scaled_dot_product_attention": lambda: [cube(), cube(), cube(), matrix()],
+    "scatter_reduce": lambda: [matrix(), 0, integers(), matrix(), "sum"],
     "select_scatter": lambda: [matrix(), vector(), 0, 1],
     "slice_scatter": lambda: [matrix(), matrix()],
     "smooth_l1": lambda: [matrix(), matrix()],

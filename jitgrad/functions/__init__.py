@@ -25,6 +25,7 @@ from .masking import *
 from .embedding import *
 from .scans import *
 from .sorting import *
+from .scatter_reduction import *
 from .losses import *
 from .products import *
 from .convolution import *
