@@ -1,4 +1,4 @@
-"""Functions of rarer use, element by element: inverse hyperbolic, logarithms of sums, signs, steps."""
+"""Functions of rarer use, element by element: inverse hyperbolic, gamma, logarithms of sums, signs, steps."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ from ._call import (
 from .arithmetic_in_place import in_place_of
 from .elementwise import sign
 
-__all__ = ["acosh", "arccosh", "arcsinh", "arctanh", "asinh", "atanh", "heaviside", "hypot", "isneginf",
-           "isposinf", "isreal", "ldexp", "logaddexp", "logaddexp2", "sgn", "signbit", "sinc",
-           "xlogy"]  # fmt: skip
+__all__ = ["acosh", "arccosh", "arcsinh", "arctanh", "asinh", "atanh", "digamma", "erfinv", "heaviside",
+           "hypot", "isneginf", "isposinf", "isreal", "ldexp", "lgamma", "logaddexp", "logaddexp2",
+           "sgn", "signbit", "sinc", "xlogy"]  # fmt: skip
 
 asinh = arcsinh = unary("asinh")
 acosh = arccosh = unary("acosh")
 atanh = arctanh = unary("atanh")
 sinc = unary("sinc")
+lgamma = unary("lgamma")
+digamma = unary("digamma")
+erfinv = unary("erfinv")
 
 
 def sgn(input: Tensor) -> Tensor:
@@ -133,7 +136,7 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
 
 for _name in __all__:
     setattr(Tensor, _name, globals()[_name])
-for _name in ("asinh", "acosh", "atanh", "sinc"):
+for _name in ("asinh", "acosh", "atanh", "sinc", "lgamma", "digamma", "erfinv"):
     setattr(Tensor, _name + "_", unary_in_place(_name))
 Tensor.arcsinh_, Tensor.arccosh_, Tensor.arctanh_ = Tensor.asinh_, Tensor.acosh_, Tensor.atanh_
 Tensor.xlogy_ = two_operands_in_place("xlogy")
