@@ -44,7 +44,8 @@ elementwise("digamma", lambda x: digamma(x), x=lambda x, g: g * trigamma(x), sam
 def erfinv(y):
     """The inverse of erf; largest errors 3.3 and 4.8 ulp.
 
-    An approximation with three digits, and steps of Halley's method. The equation solved is erfc(x) = 1 - y above 1/2, where nothing is lost in the difference.
+    An approximation with three digits, and steps of Halley's method. Above 1/2 they solve erfc(x) = 1 - y, where
+    nothing is lost in the difference.
     """
     size = absolute(y)
     logarithm = log1p(-(size * size))
