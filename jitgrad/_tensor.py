@@ -80,6 +80,8 @@ class Tensor(Values):
         """Number of dimensions."""
         return self._word(S_DIMS)
 
+    ndimension = dim
+
     def numel(self) -> int:
         """Number of elements."""
         return self._word(S_NUMEL)
@@ -96,6 +98,7 @@ class Tensor(Values):
         """Always the CPU."""
         return CPU
 
+    is_cpu = True
     is_cuda = False
 
     def is_floating_point(self) -> bool:
@@ -123,6 +126,11 @@ class Tensor(Values):
     def data_ptr(self) -> int:
         """Address of the first element."""
         return self._word(S_ADDRESS)
+
+    def storage_offset(self) -> int:
+        """Elements in memory before the first one."""
+        start = int(store.storage_table[self._word(S_STORAGE)]["address"])
+        return (self._word(S_ADDRESS) - start) // self.dtype.itemsize if start else 0
 
     @property
     def _version(self) -> int:

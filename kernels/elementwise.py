@@ -78,6 +78,12 @@ def times(a, b):
     return a & b if _is_mask(a) else a * b
 
 
+def square_length(a, b):
+    """``a * a + b * b``, or 1 where that is 0: there PyTorch gives atan2 a slope of 0."""
+    square = a * a + b * b
+    return where(square == 0, like(square, 1), square)
+
+
 def integer_power(base, exponent):
     """``base ** exponent`` of integers by squaring; below zero ``1 / base ** -exponent``, truncated."""
     result, square, left = like(base, 1), base, exponent
@@ -174,7 +180,13 @@ elementwise(
     reference=np.abs,
     samples={"x": NONZERO},
 )
-elementwise("sign", sign_of, x=lambda g: like(g, 0), dtypes=NUMBERS, reference=np.sign)
+elementwise(
+    "sign",
+    lambda x: where(x > 0, like(x, 1), where(x < 0, like(x, -1), like(x, 0))),  # of nan 0, as in PyTorch
+    x=lambda g: like(g, 0),
+    dtypes=NUMBERS,
+    reference=lambda x: np.where(x > 0, 1, np.where(x < 0, -1, 0)),
+)
 elementwise("square", lambda x: x * x, x=lambda x, g: 2 * x * g, dtypes=NUMBERS, grad_name="Pow")
 elementwise("cube", lambda x: x * x * x, x=lambda x, g: 3 * (x * x) * g, dtypes=NUMBERS, grad_name="Pow")
 elementwise(
@@ -264,8 +276,8 @@ elementwise("atan", lambda x: arctan(x), x=lambda x, g: g / (1 + x * x))
 elementwise(
     "atan2",
     lambda a, b: arctan2(a, b),
-    a=lambda a, b, g: g * b / (a * a + b * b),
-    b=lambda a, b, g: -g * a / (a * a + b * b),
+    a=lambda a, b, g: g * b / square_length(a, b),
+    b=lambda a, b, g: -g * a / square_length(a, b),
     samples={"a": NONZERO, "b": NONZERO},
 )
 elementwise("sinh", lambda x: sinh(x), x=lambda x, g: g * cosh(x))

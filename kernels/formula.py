@@ -62,6 +62,25 @@ def _reference_sigmoid(x: Any) -> Any:
     return 1 / (1 + np.exp(-x))
 
 
+def _reference_lgamma(x: float) -> float:
+    return math.inf if x == math.floor(x) and x <= 0 else math.lgamma(x)
+
+
+def _reference_digamma(x: float) -> float:
+    if x < 0:
+        return _reference_digamma(1 - x) - math.pi / math.tan(math.pi * x)
+    below = 0.0
+    while x < 15:
+        below, x = below - (1 / x if x else math.inf), x + 1
+    square = 1 / (x * x)
+    return (
+        below
+        + math.log(x)
+        - 0.5 / x
+        - square * (1 / 12 - square * (1 / 120 - square * (1 / 252 - square / 240)))
+    )
+
+
 absolute = _generic("abs", "absolute", np.abs)
 sqrt = _generic("sqrt", "sqrt", np.sqrt)
 rsqrt = _generic("rsqrt", "rsqrt", lambda x: 1 / np.sqrt(x))
@@ -85,6 +104,8 @@ tanh = _generic("tanh", "tanh", np.tanh)
 sigmoid = _generic("sigmoid", "sigmoid", _reference_sigmoid)
 erf = _generic("erf", "erf", _keep_float(math.erf))
 erfc = _generic("erfc", "erfc", _keep_float(math.erfc))
+lgamma = _generic("lgamma", "lgamma", _keep_float(_reference_lgamma))
+digamma = _generic("digamma", "digamma", _keep_float(_reference_digamma))
 softplus = _generic("_softplus", "softplus", lambda x: np.logaddexp(x, np.zeros_like(x)))
 decay_below = _generic("_decay_below", "decay_below", lambda x: np.exp(np.minimum(x, 0)))
 expm1_below = _generic("_expm1_below", "expm1_below", lambda x: np.expm1(np.minimum(x, 0)))

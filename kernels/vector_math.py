@@ -30,6 +30,7 @@ from .math_core import fma
 from .math_erf import erf, erfc
 from .math_estimates import inverse, root
 from .math_exp import decay, decay_below, exp, exp2, expm1, expm1_below
+from .math_gamma import digamma, lgamma
 from .math_hyperbolic import cosh, sigmoid, sinh, softplus
 from .math_log import log, log1p, log2, log10
 from .math_normal import gelu_slope, normal_cdf
@@ -49,6 +50,7 @@ __all__ = [
     "cosh",
     "decay",
     "decay_below",
+    "digamma",
     "erf",
     "erfc",
     "exp",
@@ -61,6 +63,7 @@ __all__ = [
     "gelu_slope",
     "inverse",
     "isnan",
+    "lgamma",
     "log",
     "log1p",
     "log2",

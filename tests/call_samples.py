@@ -113,6 +113,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "softmax": lambda: [matrix(), 0],
     "softmin": lambda: [matrix(), 0],
     "item": lambda: [vector()[0]],
+    "is_nonzero": lambda: [vector()[0]],
     "multi_head_attention_forward": lambda: [
         *[cube()] * 3,
         3,
@@ -156,6 +157,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "embedding": lambda: [places(), matrix()],
     "embedding_bag": lambda: [integers(), matrix()],
     "expand": lambda: [matrix(), 2, 3, 3],
+    "float_power_": lambda: [matrix().double(), 2.0],
     "fused_mse_loss": lambda: [matrix(), matrix()],
     "gather": lambda: [matrix(), 0, integers()],
     "group_norm": lambda: [cube(), 1, vector(), vector()],
@@ -191,6 +193,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "scatter": lambda: [matrix(), 0, integers(), matrix()],
     "scatter_add": lambda: [matrix(), 0, integers(), matrix()],
     "scaled_dot_product_attention": lambda: [cube(), cube(), cube(), matrix()],
+    "scatter_reduce": lambda: [matrix(), 0, integers(), matrix(), "sum"],
     "select_scatter": lambda: [matrix(), vector(), 0, 1],
     "slice_scatter": lambda: [matrix(), matrix()],
     "smooth_l1": lambda: [matrix(), matrix()],

@@ -160,6 +160,31 @@ def _integer_power(base, exponent):
     return powers.astype(np.result_type(base))  # wraps around
 
 
+def _lgamma(x):
+    return np.vectorize(math.lgamma, otypes=[float])(x) if np.size(x) else np.asarray(x, float)
+
+
+def _digamma(x):
+    x = np.asarray(x, float)
+    with np.errstate(all="ignore"):
+        up = np.where(x < 0, 1 - x, x)
+        z = up + 30
+        far = np.log(z) - 1 / (2 * z) - 1 / (12 * z**2) + 1 / (120 * z**4) - 1 / (252 * z**6)
+        value = far - (1 / (up[..., None] + np.arange(30))).sum(-1)
+        return np.where(x < 0, value - np.pi / np.tan(np.pi * x), value)
+
+
+def _erfinv(y):
+    """By halving an interval."""
+    y = np.asarray(y, float)
+    low, high = np.full(y.shape, -7.0), np.full(y.shape, 7.0)
+    for _ in range(70):
+        middle = (low + high) / 2
+        above = _erf(middle) > y
+        low, high = np.where(above, low, middle), np.where(above, middle, high)
+    return (low + high) / 2
+
+
 SELU = 1.0507009873554805, 1.6732632423543772  # scale, alpha: Klambauer et al., 2017
 REFERENCES: dict[str, Callable] = {
     "int_pow": _integer_power,
@@ -191,6 +216,9 @@ REFERENCES: dict[str, Callable] = {
     "cosh": np.cosh,
     "tanh": np.tanh,
     "sigmoid": _sigmoid,
+    "lgamma": _lgamma,
+    "digamma": _digamma,
+    "erfinv": _erfinv,
     "floor": np.floor,
     "ceil": np.ceil,
     "trunc": np.trunc,

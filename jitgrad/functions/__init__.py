@@ -10,6 +10,7 @@ from .conversion import *
 from .creation import *
 from .from_data import *
 from .elementwise import *
+from .special import *
 from .expansion import *
 from .joining import *
 from .moving import *
@@ -24,11 +25,14 @@ from .masking import *
 from .embedding import *
 from .scans import *
 from .sorting import *
+from .scatter_reduction import *
 from .losses import *
 from .products import *
 from .convolution import *
 from .contractions import *
 from .matrices import *
+from .geometry import *
+from .inquiries import *
 from .einsum import *
 from .generator import *
 from .random import *

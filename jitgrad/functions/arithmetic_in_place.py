@@ -7,13 +7,14 @@ from functools import wraps
 from typing import Any
 
 from .._tensor import Tensor
+from ..autograd.modes import records
 from ..dispatch import call
-from ..dtypes import category
+from ..dtypes import category, float64
 from ..engine.layout import BAD_DTYPE
 from ..kernels import BY_NAME
 from ..operators import number_tensor
 from ._call import apply_three, as_tensors, is_floating, two_operands_in_place
-from .arithmetic import div, fmod, scaled
+from .arithmetic import div, float_power, fmod, scaled
 
 
 def _add_(self: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
@@ -65,7 +66,9 @@ def in_place_of(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     @wraps(function)
     def run(self: Tensor, *args: Any, **options: Any) -> Tensor:
-        result = function(self, *args, **options)
+        recorded = records() and any(isinstance(x, Tensor) and x.requires_grad for x in (self, *args))
+        # the walk back may want the values from before
+        result = function(self.clone() if recorded else self, *args, **options)  # type: ignore[attr-defined]
         if category(result.dtype) > category(self.dtype):
             raise RuntimeError(
                 f"{function.__name__}_: result type {result.dtype.name} can't be cast to the desired output "
@@ -116,3 +119,17 @@ def _fmod_(self: Tensor, other: Any) -> Tensor:
 
 Tensor.fmod_ = _fmod_
 Tensor.lerp_, Tensor.addcmul_, Tensor.addcdiv_ = _into("lerp"), _into("addcmul"), _into("addcdiv")
+
+
+def _float_power_(self: Tensor, exponent: Any) -> Tensor:
+    """``float_power`` in place, of a float64 tensor."""
+    if self.dtype is not float64:
+        raise RuntimeError(
+            f"float_power_: the base has dtype {self.dtype.name} but the operation's result requires float64; "
+            "use float_power without the underscore"
+        )
+    return _any_float_power_(self, exponent)
+
+
+_any_float_power_ = in_place_of(float_power)
+Tensor.float_power_ = _float_power_

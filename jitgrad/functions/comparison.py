@@ -120,3 +120,6 @@ for _name in ("bitwise_and", "bitwise_or", "bitwise_xor", "logical_and", "logica
     setattr(Tensor, _name + "_", in_place_of(globals()[_name]))
 for _name in ("bitwise_not", "logical_not"):
     setattr(Tensor, _name + "_", in_place_of(globals()[_name]))
+for _alias, _name in (("greater", "gt"), ("greater_equal", "ge"), ("less", "lt"), ("less_equal", "le"),
+                      ("not_equal", "ne")):  # fmt: skip
+    setattr(Tensor, _alias + "_", getattr(Tensor, _name + "_"))

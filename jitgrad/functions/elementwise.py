@@ -17,8 +17,9 @@ from ._call import (
     unary,
     unary_in_place,
 )
+from .arithmetic_in_place import in_place_of
 
-__all__ = ["abs", "absolute", "acos", "arccos", "arcsin", "arctan", "asin", "atan", "atan2",
+__all__ = ["abs", "absolute", "acos", "arccos", "arcsin", "arctan", "arctan2", "asin", "atan", "atan2",
            "ceil", "copysign", "cos", "cosh", "deg2rad", "erf", "erfc", "exp", "exp2", "expm1",
            "fix", "floor", "frac", "isfinite", "isinf", "isnan", "log", "log1p", "log2", "log10",
            "logit", "nan_to_num", "neg", "negative", "positive", "rad2deg", "reciprocal",
@@ -47,6 +48,7 @@ cosh = unary("cosh")
 tanh = unary("tanh")
 sigmoid = unary("sigmoid")
 erf = unary("erf")
+erfc = unary("erfc")
 
 _abs, _neg, _sign = unary("abs"), unary("neg"), unary("sign")
 _copy = unary("copy")
@@ -126,16 +128,21 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
 
 
 def frac(input: Tensor) -> Tensor:
-    """``input - trunc(input)``."""
+    """``input - trunc(input)``.
+
+    Raises
+    ------
+    NotImplementedError
+        For integers, as in PyTorch.
+    """
+    if not is_floating(tensor_of(input, "frac")):
+        raise NotImplementedError(
+            f'frac: "frac_cpu" not implemented for {input.dtype.name}; the fraction of an integer is zero'
+        )
     return input - trunc(input)
 
 
-def erfc(input: Tensor) -> Tensor:
-    """``1 - erf(input)``."""
-    return 1 - erf(input)
-
-
-atan2 = two_operands("atan2")
+atan2 = arctan2 = two_operands("atan2")
 atan2.__doc__ = "The angle of the point (other, input)."
 copysign = two_operands("copysign")
 copysign.__doc__ = "The magnitude of `input` with the sign of `other`."
@@ -197,9 +204,36 @@ for _name in __all__:
 
 IN_PLACE = ["abs", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sqrt", "rsqrt", "square",
             "reciprocal", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "sigmoid",
-            "erf", "neg", "sign", "floor", "ceil", "trunc", "round"]  # fmt: skip
+            "erf", "erfc", "neg", "sign"]  # fmt: skip
 for _name in IN_PLACE:
     setattr(Tensor, _name + "_", unary_in_place(_name))
+
+
+def _rounding_in_place(name: str) -> Any:
+    run = unary_in_place(name)
+
+    def function(self: Tensor) -> Tensor:
+        # integers are whole already
+        return run(self) if is_floating(self) else self
+
+    function.__name__ = function.__qualname__ = name + "_"
+    function.__doc__ = f"``{name}``, elementwise and in place; integers stay as they are."
+    return function
+
+
+for _name in ("floor", "ceil", "trunc"):
+    setattr(Tensor, _name + "_", _rounding_in_place(_name))
+_whole_ = _rounding_in_place("round")
+
+
+def _round_(self: Tensor, *, decimals: int = 0) -> Tensor:
+    """``round`` in place."""
+    return self.copy_(round(self, decimals=decimals)) if decimals else _whole_(self)  # type: ignore
+
+
+Tensor.round_ = _round_
+for _name in ("deg2rad", "rad2deg", "frac", "logit"):
+    setattr(Tensor, _name + "_", in_place_of(globals()[_name]))
 
 Tensor.__neg__ = neg
 Tensor.__abs__ = abs
@@ -213,3 +247,6 @@ def _nan_to_num_(self: Tensor, nan: float = 0.0, posinf: Any = None, neginf: Any
 
 Tensor.nan_to_num_ = _nan_to_num_
 Tensor.atan2_, Tensor.copysign_ = two_operands_in_place("atan2"), two_operands_in_place("copysign")
+for _alias, _name in (("absolute", "abs"), ("negative", "neg"), ("fix", "trunc"), ("arcsin", "asin"),
+                      ("arccos", "acos"), ("arctan", "atan"), ("arctan2", "atan2")):  # fmt: skip
+    setattr(Tensor, _alias + "_", getattr(Tensor, _name + "_"))

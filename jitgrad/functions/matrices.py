@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from .._tensor import Tensor, method
 from ._call import require_tensors
+from .arithmetic_in_place import in_place_of
 from .contractions import tensordot
 from .products import broadcast_shape, matmul, refuse_dot, same_dtype
 
@@ -161,3 +162,7 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, al
     """Return ``beta * input + alpha * (batch1 @ batch2).sum(0)``."""
     require_tensors("addbmm", input, batch1, batch2)
     return _added("addbmm", input, bmm(batch1, batch2).sum(0), beta, alpha)
+
+
+for _function in (addmm, addmv, addr, baddbmm, addbmm):
+    setattr(Tensor, _function.__name__ + "_", in_place_of(_function))

@@ -1,0 +1,126 @@
+"""Distances, cross products, and the diagonal of a matrix as a whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .._tensor import Tensor, method
+from ..dtypes import bool_
+from ._call import dtype_code, is_floating, require_tensors, tensor_of
+from ._dims import one_dim, shape_of
+from .from_data import from_array
+from .norms import norm
+from .products import broadcast_shape
+from .slicing import diagonal
+
+__all__ = ["cross", "dist", "trace"]
+
+
+@method
+def trace(input: Tensor) -> Tensor:
+    """The sum of the diagonal of a matrix; integers add up in int64.
+
+    Raises
+    ------
+    RuntimeError
+        If `input` is no matrix.
+    NotImplementedError
+        For a bool tensor.
+    """
+    if tensor_of(input, "trace").ndim != 2:
+        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.ndim}")
+    if not dtype_code(input):
+        raise NotImplementedError('trace: "trace" not implemented for bool; convert it with .long() first')
+    return diagonal(input).sum()  # type: ignore[attr-defined]
+
+
+@method
+def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
+    """The p-norm of ``input - other``; see `norm`.
+
+    Raises
+    ------
+    RuntimeError
+        When both hold integers, or the shapes do not broadcast.
+    """
+    require_tensors("dist", input, other)
+    if not is_floating(input) and not is_floating(other):
+        raise RuntimeError(
+            f"dist: input dtype should be either floating point or complex. Got {input.dtype.name} and "
+            f"{other.dtype.name} instead; convert one of them with .float()"
+        )
+    return norm(input - other, p)  # type: ignore[operator]
+
+
+@method
+def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
+    """Return the cross products of vectors along a dimension of size 3; the other dimensions broadcast.
+
+    Parameters
+    ----------
+    dim : int, optional
+        The first dimension of size 3 if not given.
+
+    Raises
+    ------
+    RuntimeError
+        If the numbers of dimensions or the dtypes differ, or there is no dimension of size 3 to multiply along.
+    """
+    require_tensors("cross", input, other)
+    left, right = shape_of(input), shape_of(other)
+    if len(left) != len(right):
+        raise RuntimeError(
+            f"cross: inputs must have the same number of dimensions, got {left} and {right}; unsqueeze one"
+        )
+    if input.dtype is not other.dtype:
+        raise RuntimeError(
+            f"cross: expected scalar type {input.dtype.name} but found {other.dtype.name}; convert one with .to()"
+        )
+    if dim is None and 3 not in left:
+        raise RuntimeError(f"cross: no dimension of size 3 in input of shape {left}")
+    at = left.index(3) if dim is None else one_dim(dim, len(left), "cross")
+    if left[at] != 3 or right[at] != 3:
+        raise RuntimeError(f"cross: inputs dimension {at} must have length 3. Got {left[at]} and {right[at]}")
+    if broadcast_shape(left, right) is None:
+        raise RuntimeError(f"cross: the shapes {left} and {right} do not broadcast")
+    a, b = ([x.roll(-1, at), x.roll(-2, at)] for x in (input, other))  # type: ignore[attr-defined]
+    return a[0] * b[1] - a[1] * b[0]
+
+
+def _diagonal_mask(shape: tuple[int, ...], wrap: bool) -> np.ndarray:
+    """Where all indices are equal; in a tall matrix also where they are after leaving out a row, if `wrap`."""
+    mask = np.zeros(shape, dtype=bool)
+    if wrap and len(shape) == 2:
+        mask.reshape(-1)[:: shape[1] + 1] = True
+    else:
+        mask[(np.arange(min(shape)),) * len(shape)] = True
+    return mask
+
+
+@method
+def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """Write a number on the diagonal, in place.
+
+    Parameters
+    ----------
+    fill_value : float
+        Converted to the tensor's dtype.
+    wrap : bool
+        In a matrix with more rows than columns, begin the diagonal again after each end and one row left out.
+
+    Raises
+    ------
+    RuntimeError
+        If there are fewer than two dimensions, or more than two of different sizes.
+    """
+    shape = shape_of(tensor_of(self, "fill_diagonal_", "self"))
+    if len(shape) < 2:
+        raise RuntimeError(f"fill_diagonal_: dimensions must be larger than 1, got {len(shape)}")
+    if len(shape) > 2 and len(set(shape)) > 1:
+        raise RuntimeError(f"fill_diagonal_: all dimensions of input must be of equal length, got {shape}")
+    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
+    if not is_floating(self):
+        value = int(value) if dtype_code(self) else bool(value)
+    return self.masked_fill_(from_array(_diagonal_mask(shape, wrap), bool_), value)  # type: ignore

@@ -1,0 +1,133 @@
+"""scatter_reduce: elements that share an index, reduced to one; made of scatter, gather and sort.
+
+The elements of `input` are sources too, each at its own place. What is to be left out (an element of `input` with
+``include_self=False``, an extreme's losers) is sent to a place behind the last one, which is cut off in the end.
+"""
+
+from __future__ import annotations
+
+from .._tensor import Tensor, method, wrap
+from ..dispatch import call
+from ..dtypes import bool_, int64
+from ..kernels import BY_NAME
+from ._call import is_floating, require_tensors
+from ._dims import one_dim
+from .arithmetic_in_place import in_place_of
+from .gathering import _check_dims, _check_sizes, _lines, _long_index
+from .joining import cat
+from .ranges import arange
+
+__all__ = ["scatter_reduce"]
+
+REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
+_TIED = BY_NAME["scale_tied"]
+
+
+@method
+def scatter_reduce(
+    input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *, include_self: bool = True
+) -> Tensor:
+    """`input` with the elements of `src` that have one index along `dim` reduced to one element there.
+
+    Parameters
+    ----------
+    reduce : {"sum", "prod", "mean", "amax", "amin"}
+        Of equal extremes each gets its share of the gradient. The product takes memory for every pair of an
+        element and a place along `dim`.
+    include_self : bool
+        Whether the element of `input` takes part, too. Where no index points, it stays in any case.
+
+    Raises
+    ------
+    RuntimeError
+        If the dtypes differ, shapes or `reduce` do not fit, or an index is out of range.
+    """
+    require_tensors("scatter_reduce", input, index, src)
+    if reduce not in REDUCTIONS:
+        raise RuntimeError(
+            f"scatter_reduce: reduce argument must be either sum, prod, mean, amax or amin, got {reduce}"
+        )
+    if input.dtype is not src.dtype:
+        raise RuntimeError(
+            f"scatter_reduce: Expected self.dtype to be equal to src.dtype, got {input.dtype.name} and "
+            f"{src.dtype.name}; convert one with .to()"
+        )
+    index = _long_index(index, "scatter_reduce")
+    at = one_dim(dim, input.ndim, "scatter_reduce")
+    _check_dims("scatter_reduce", input, index)
+    _check_dims("scatter_reduce", src, index, "src")
+    if not index.numel():
+        return input.clone()  # type: ignore[attr-defined]
+    x, index, src = _lines(input, index, src)
+    _check_sizes("scatter_reduce", x, index, at, "self")
+    _check_sizes("scatter_reduce", src, index, -1, "src")
+    if x.dtype is bool_:
+        kind = {"sum": "amax", "prod": "amin"}.get(reduce, reduce)
+        whole = scatter_reduce(x.long(), at, index, src.long(), kind, include_self=include_self)  # type: ignore
+        return whole.bool().reshape(input.shape)  # type: ignore[attr-defined]
+    src = src[tuple(slice(n) for n in index.shape)]  # type: ignore[index]
+    part = tuple(slice(None if d == at else n) for d, n in enumerate(index.shape))
+    reduced = _reduced(x[part], at, index, src, reduce, include_self)  # type: ignore[index]
+    if reduced.shape != x.shape:
+        whole = x.clone()  # type: ignore[attr-defined]
+        whole[part] = reduced
+        reduced = whole
+    return reduced.reshape(input.shape)  # type: ignore[attr-defined]
+
+
+def _reduced(x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, include_self: bool) -> Tensor:
+    """The reduction where `index` has the shape of `src`, and that of `x` but for `dim`."""
+    places = x.shape[dim]
+    # this reports an index out of range, before one could be taken for the place behind the last
+    hits = index.new_zeros(x.shape).scatter_add(dim, index, index.new_ones(index.shape))
+    index = index + (index < 0) * places  # a negative one counts from the end, as in scatter
+    own = arange(places, dtype=int64).reshape([-1 if d == dim else 1 for d in range(x.ndim)])
+    own = own.expand(*x.shape)
+    if not include_self:
+        own = own.masked_fill(hits > 0, places)
+    everything, target = cat([x, src], dim), cat([own, index], dim)
+    if reduce == "prod":
+        return _products(everything, dim, target, places)
+    if reduce in ("amax", "amin"):
+        return _extremes(everything, dim, target, places, reduce == "amax")
+    total = _behind(everything, dim, places).scatter_add(dim, target, everything).narrow(dim, 0, places)
+    if reduce == "sum":
+        return total
+    counts = (hits + 1 if include_self else hits.clamp(min=1)).to(x.dtype)
+    return total / counts if is_floating(x) else total // counts
+
+
+def _behind(x: Tensor, dim: int, places: int) -> Tensor:
+    """Zeros for the results, with one place more along `dim`."""
+    shape = list(x.shape)
+    shape[dim] = places + 1
+    return x.new_zeros(shape)  # type: ignore[attr-defined]
+
+
+def _products(x: Tensor, dim: int, target: Tensor, places: int) -> Tensor:
+    """For every place the product of all elements, of which those elsewhere count as 1."""
+    lines, at = x.movedim(dim, -1).unsqueeze(-2), target.movedim(dim, -1).unsqueeze(-2)  # type: ignore
+    elsewhere = at != arange(places, dtype=int64).unsqueeze(-1)  # type: ignore[attr-defined]
+    factors = lines.expand(*elsewhere.shape).masked_fill(elsewhere, 1)
+    return factors.prod(-1).to(x.dtype).movedim(-1, dim)
+
+
+def _extremes(x: Tensor, dim: int, target: Tensor, places: int, greatest: bool) -> Tensor:
+    """The extreme of each place; of equal ones each gets its share of the gradient."""
+    values = x.detach()
+    keys = values if greatest else (-values if is_floating(values) else ~values)  # type: ignore[operator]
+    order = keys.argsort(dim, stable=True)  # type: ignore[attr-defined]
+    # where an index repeats, the last write stays: that of the greatest key
+    best = _behind(values, dim, places)
+    best = best.scatter(dim, target.gather(dim, order), values.gather(dim, order))
+    chosen = best.gather(dim, target)
+    wins = (values == chosen) | ((values != values) & (chosen != chosen))
+    if not (is_floating(x) and x.requires_grad):
+        return best.narrow(dim, 0, places)
+    counts = _behind(values, dim, places).scatter_add(dim, target, wins.to(x.dtype)).gather(dim, target)
+    shared = wrap(call(_TIED, (x, counts)))
+    winners = target.masked_fill(~wins, places)
+    return _behind(x, dim, places).scatter(dim, winners, shared).narrow(dim, 0, places)
+
+
+Tensor.scatter_reduce_ = in_place_of(scatter_reduce)
