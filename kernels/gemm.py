@@ -235,12 +235,15 @@ def _edge(
 def _add_to_all(s: Scope, p: Plan, a: dict[str, ir.Value], term: Vec) -> None:
     """Add a number to every element of C."""
     b, target = s.b, s.pointer(a["C"], p.dtype)
-    # C that does not lie straight is changed element by element
-    whole = b.select(b.icmp_signed("==", a["csC"], I64(1)), b.and_(a["N"], I64(-p.lanes)), I64(0))
+    # C that does not lie straight is changed element by element, and so are ragged ends without masks
+    straight = a["N"] if p.masked else b.and_(a["N"], I64(-p.lanes))
+    wide = b.select(b.icmp_signed("==", a["csC"], I64(1)), straight, I64(0))
     with s.loop(I64(0), a["M"]) as m:
         row = s.at(target, b.mul(m, a["rsC"]))
-        for scope, start, stop in ((Scope(b, p.lanes), I64(0), whole), (s, whole, a["N"])):
+        for scope, start, stop in ((Scope(b, p.lanes), I64(0), wide), (s, wide, a["N"])):
             with scope.loop(start, stop, scope.lanes) as n:
                 place = scope.at(row, b.mul(n, a["csC"]))
-                x = scope.load(place, p.dtype)
-                scope.store(x + x.like(term), place)
+                masked = p.masked and scope is not s
+                mask = scope.tail_mask(b.sub(stop, n)) if masked else None
+                x = scope.load(place, p.dtype, mask)
+                scope.store(x + x.like(term), place, mask)
