@@ -84,6 +84,7 @@ def written(folder):
     return {p: p.stat().st_mtime_ns for p in Path(folder).rglob("*") if p.is_file()}
 
 
+@pytest.mark.slow
 def test_four_processes_fill_an_empty_cache_at_once_and_a_fifth_compiles_nothing(tmp_path):
     folder = tmp_path / "cache"
     together = [start(ENGINE, folder) for _ in range(4)]

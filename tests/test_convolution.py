@@ -212,6 +212,7 @@ def test_every_number_of_parts_gives_the_same_bits(name, case, dtype):
 TARGETS = {"avx2": ("haswell", "+sse4.2,+avx,+avx2,+fma"), "baseline": ("x86-64", "+sse,+sse2")}
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="targets of x86 only")
 @pytest.mark.skipif("NUMBA_CPU_NAME" in os.environ, reason="the target is chosen already")
 @pytest.mark.parametrize("target", TARGETS)
