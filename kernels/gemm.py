@@ -146,15 +146,14 @@ def _exchange(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> dict[str, ir.
 def _manner(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> ir.Value:
     """Flags for ``run``: dot products, a copy of B, or neither."""
     num = Numbers(b)
-    apart = num.any(b.icmp_signed("!=", a["csB"], I64(1)), num.equal(a["N"], 1))
+    apart = b.icmp_signed("!=", a["csB"], I64(1))
     dots = num.all(
         num.equal(a["rsB"], 1),
-        apart,
+        num.any(apart, num.equal(a["N"], 1)),
         b.icmp_signed("<=", a["M"], I64(DOT_ROWS)),
         num.equal(a["csA"], 1),
     )
-    lies_apart = b.icmp_signed("!=", a["csB"], I64(1))
-    manner = b.select(lies_apart, I64(COPY), I64(0))
+    manner = b.select(apart, I64(COPY), I64(0))
     before = b.block
     with b.if_then(b.not_(is_one_block(b, a))):
         larger = b.or_(manner, _for_the_cache(b, p, a))

@@ -59,9 +59,8 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
         refuse_empty(x, mask, "norm")
         return extreme_with_ties(_AMAX if order > 0 else _AMIN, magnitude, mask, keepdim)
     # powers have no finite slope at 0, or an infinite one: there the gradient is 0, as in PyTorch
-    none = (
-        0.0 if order > 0 else math.inf
-    )  # what a zero is worth in the sum, and the sum that makes a norm of 0
+    # what a zero is worth in the sum is also the sum that makes a norm of 0
+    none = 0.0 if order > 0 else math.inf
     total = wrap(run_reduction(_SUM, _power_but(magnitude, order, 0.0, none), mask, keepdim))
     return _power_but(total, 1 / order, none, 0.0)
 

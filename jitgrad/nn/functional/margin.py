@@ -7,6 +7,7 @@ from collections.abc import Callable
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.functions._call import require_tensors
+from jitgrad.functions.products import broadcast_shape
 
 from ._reduction import check_reduction, chosen_reduction, reduced
 from .linear import pairwise_distance
@@ -78,18 +79,11 @@ def soft_margin_loss(
             f"soft_margin_loss: expected a floating-point input, got {input.dtype}; convert it with .float()"
         )
     sizes, given = tuple(input.shape), tuple(target.shape)
-    if sizes != given and not _fits(given, sizes):
+    if sizes != given and broadcast_shape(given, sizes) != sizes:
         raise RuntimeError(
             f"soft_margin_loss: target of shape {given} cannot be broadcast to the input's shape {sizes}"
         )
     return reduced(-T.logsigmoid(target.to(input.dtype) * input), reduction)
-
-
-def _fits(given: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    """Whether one shape broadcasts to another."""
-    if len(given) > len(wanted):
-        return False
-    return all(a in (1, b) for a, b in zip(given[::-1], wanted[::-1], strict=False))
 
 
 def margin_ranking_loss(
@@ -212,18 +206,14 @@ def triplet_margin_loss(
     """
     require_tensors("triplet_margin_loss", anchor, positive, negative)
     reduction = chosen_reduction(size_average, reduce, reduction)
-    if margin <= 0:
-        raise ValueError(f"triplet_margin_loss: margin must be greater than 0, got {margin}")
-    if not anchor.ndim == positive.ndim == negative.ndim:
-        raise RuntimeError(
-            "triplet_margin_loss: anchor, positive and negative are expected to have the same "
-            f"number of dimensions, got {anchor.ndim}, {positive.ndim} and {negative.ndim}"
-        )
-    near = pairwise_distance(anchor, positive, p, eps)
-    far = pairwise_distance(anchor, negative, p, eps)
-    if swap:
-        far = T.minimum(far, pairwise_distance(positive, negative, p, eps))
-    return reduced((margin + near - far).clamp(min=0), reduction)
+    return _triplet(
+        "triplet_margin_loss",
+        (anchor, positive, negative),
+        lambda x, y: pairwise_distance(x, y, p, eps),
+        margin,
+        swap,
+        reduction,
+    )
 
 
 def triplet_margin_with_distance_loss(
@@ -258,6 +248,20 @@ def triplet_margin_with_distance_loss(
     name = "triplet_margin_with_distance_loss"
     require_tensors(name, anchor, positive, negative)
     check_reduction(reduction)
+    distance = pairwise_distance if distance_function is None else distance_function
+    return _triplet(name, (anchor, positive, negative), distance, margin, swap, reduction)
+
+
+def _triplet(
+    name: str,
+    tensors: tuple[Tensor, Tensor, Tensor],
+    distance: Callable[[Tensor, Tensor], Tensor],
+    margin: float,
+    swap: bool,
+    reduction: str,
+) -> Tensor:
+    """The loss of an anchor, a positive and a negative by any distance."""
+    anchor, positive, negative = tensors
     if margin <= 0:
         raise ValueError(f"{name}: margin must be greater than 0, got {margin}")
     if not anchor.ndim == positive.ndim == negative.ndim:
@@ -265,7 +269,6 @@ def triplet_margin_with_distance_loss(
             f"{name}: anchor, positive and negative are expected to have the same number of dimensions, "
             f"got {anchor.ndim}, {positive.ndim} and {negative.ndim}"
         )
-    distance = pairwise_distance if distance_function is None else distance_function
     near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
         far = T.minimum(far, distance(positive, negative))
