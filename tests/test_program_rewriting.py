@@ -11,7 +11,7 @@ import jitgrad as torch
 from jitgrad import nn
 from jitgrad.engine.layout import OWN, SPAN_BEGIN, SPAN_END, SPAN_STORAGE, SPAN_USE, USED, WRITTEN
 from jitgrad.kernels.abi import R_COUNT, R_KERNEL, R_LAYOUT
-from jitgrad.program.program import REPLAYS, RUNNING
+from jitgrad.program.program import RECORDED, REPLAYS, RUNNING
 from jitgrad.program.rows import rows_of
 from jitgrad.program.survey import known
 
@@ -44,7 +44,9 @@ def compiled(function):
 
 
 def is_rewritten(program) -> bool:
-    return not program._tables.field("recorded")
+    """Whether it runs the rewritten records; `recorded` may also ask for Python because the team wants workers."""
+    made = program._rewritten
+    return made is not None and program._tables.field("table") == made.segments.ctypes.data
 
 
 def test_rows_are_rewritten_after_some_replays_and_no_step_differs():
@@ -99,6 +101,17 @@ def test_rows_that_run_just_now_are_not_replaced():
     program._header[RUNNING] = 0
     assert program.ready([x]) and is_rewritten(program)
     assert step(x).item() == expected
+
+
+def test_a_program_whose_call_asked_for_workers_goes_through_python_once():
+    step = torch.compile(lambda x: torch.tanh(x + 1).sum(), fullgraph=True)
+    x = torch.ones(5)
+    values = {step(x).item() for _ in range(REPLAYS + 3)}
+    program = step.programs[0]
+    program._header[RECORDED] = 1  # as compiled code leaves it then
+    values |= {step(x).item() for _ in range(2)}
+    assert len(values) == 1 and step.programs == [program]
+    assert is_rewritten(program) and program._header[RECORDED] == 0
 
 
 def test_looking_at_a_program_rewrites_it_and_calls_go_on():

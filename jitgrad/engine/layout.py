@@ -194,7 +194,7 @@ program_dtype = np.dtype(
         ("gradient_count", i8),
         ("written", i8),  # storages from outside that it writes
         ("written_count", i8),
-        ("recorded", i8),  # calls left, and one, until Python is asked to rewrite the records; 0 when it has
+        ("recorded", i8),  # calls, and one, until Python is asked to rewrite the records or start workers
         ("running", i8),  # whether a call of it is under way, so that no other thread may begin one
         # what is known from its making (see engine/making.py)
         ("end", i8),  # of the tables
