@@ -12,14 +12,15 @@ from llvmlite import ir
 
 from .gemm_plan import Plan
 from .gemm_tiles import ACCUMULATE, DEPTH, build_rows, define, stack_buffer
-from .gemm_transposed import build_copy, build_dots
+from .gemm_transposed import build_copy, build_dots, shuffle
 from .host import host
-from .stage import I64, Scope
+from .stage import I64, Scope, Vec
 
 RUN = "M N K A rsA csA B rsB csB C rsC bias flags"
 
 COPY_BYTES = 256 << 10  # a block of B copied straight; it lives on the stack
 SCRATCH = 32  # rows and columns of the block through which C is stored with other strides
+ALTERNATING = (2, 4)  # so many rows of a C stored crosswise are put in turns by shuffles
 ONE_BLOCK_COLUMNS = 127  # a product of at most DEPTH terms and so many columns is one block
 
 # how `run` goes about it, decided by the entry from the whole shape
@@ -175,42 +176,87 @@ def build_blocks(module: ir.Module, p: Plan, run: ir.Function) -> ir.Function:
     """``blocks(..., csC)``: as ``run``, for any strides of C: by blocks, through memory on the stack."""
     b, a = define(module, "blocks", RUN + " csC")
     s, num, item = Scope(b, 1), Numbers(b), p.item
-    wide = Scope(
-        b, p.lanes if host().vector_bytes == 64 else 1
-    )  # which stores lanes apart in one instruction
     scratch = stack_buffer(b, p, SCRATCH * SCRATCH)
-    # rows are cut evenly: a last block of very few rows would be summed in another order
-    height = num.ceil_div(a["M"], num.ceil_div(a["M"], SCRATCH))
-    count = num.ceil_div(a["M"], height)
     target, source = s.pointer(a["C"], p.dtype), s.pointer(scratch, p.dtype)
     accumulate = num.has(a["flags"], ACCUMULATE)
-    with s.loop(I64(0), count) as i:
-        top = b.udiv(b.mul(i, a["M"]), count)
-        rows = b.sub(b.udiv(b.mul(b.add(i, I64(1)), a["M"]), count), top)
-        with s.loop(I64(0), a["N"], SCRATCH) as n:
-            columns = num.smaller(I64(SCRATCH), b.sub(a["N"], n))
-            bias = num.advance(a["bias"], n, I64(1), item)
-            bias = b.select(num.equal(a["bias"], 0), I64(0), bias)
-            part = {
-                "M": rows,
-                "N": columns,
-                "A": num.advance(a["A"], top, a["rsA"], item),
-                "B": num.advance(a["B"], n, a["csB"], item),
-                "C": scratch,
-                "rsC": I64(SCRATCH),
-                "bias": bias,
-                "flags": b.and_(a["flags"], I64(~ACCUMULATE)),
-            }
-            b.call(run, [part.get(key, a[key]) for key in RUN.split()])
-            with s.loop(I64(0), rows) as r:
-                row = s.at(source, b.mul(r, I64(SCRATCH)))
-                out = s.at(target, b.add(b.mul(b.add(top, r), a["rsC"]), b.mul(n, a["csC"])))
-                with b.if_else(accumulate) as (add, write):
-                    for branch, adds in ((add, True), (write, False)):
-                        with branch:
-                            _spread_row(wide, p, row, out, a["csC"], columns, adds)
+    alternating = num.all(num.equal(a["rsC"], 1), num.equal(a["csC"], a["M"]))
+    with (
+        _blocks_of(b, a["M"], lambda left: _even_part(b, left)) as (top, rows),
+        _blocks_of(b, a["N"], lambda left: num.smaller(I64(SCRATCH), left)) as (n, columns),
+    ):
+        bias = num.advance(a["bias"], n, I64(1), item)
+        bias = b.select(num.equal(a["bias"], 0), I64(0), bias)
+        part = {
+            "M": rows,
+            "N": columns,
+            "A": num.advance(a["A"], top, a["rsA"], item),
+            "B": num.advance(a["B"], n, a["csB"], item),
+            "C": scratch,
+            "rsC": I64(SCRATCH),
+            "bias": bias,
+            "flags": b.and_(a["flags"], I64(~ACCUMULATE)),
+        }
+        b.call(run, [part.get(key, a[key]) for key in RUN.split()])
+        out = s.at(target, b.add(b.mul(top, a["rsC"]), b.mul(n, a["csC"])))
+        switch = b.switch(b.select(alternating, a["M"], I64(0)), b.append_basic_block("apart"))
+        done = b.append_basic_block("stored")
+        for count in ALTERNATING if p.masked else ():
+            switch.add_case(I64(count), b.append_basic_block(f"alternating{count}"))
+            b.position_at_end(b.block.function.blocks[-1])
+            with b.if_else(accumulate) as branches:
+                for branch, adds in zip(branches, (True, False), strict=True):
+                    with branch:
+                        _alternate_rows(Scope(b, p.lanes), p, source, out, (count, columns), adds)
+            b.branch(done)
+        b.position_at_end(switch.default)
+        # which stores lanes apart in one instruction
+        wide = Scope(b, p.lanes if host().vector_bytes == 64 else 1)
+        with s.loop(I64(0), rows) as r:
+            row, place = s.at(source, b.mul(r, I64(SCRATCH))), s.at(out, b.mul(r, a["rsC"]))
+            with b.if_else(accumulate) as branches:
+                for branch, adds in zip(branches, (True, False), strict=True):
+                    with branch:
+                        _spread_row(wide, p, row, place, a["csC"], columns, adds)
+        b.branch(done)
+        b.position_at_end(done)
     b.ret_void()
     return b.function
+
+
+def _even_part(b: ir.IRBuilder, left: ir.Value) -> ir.Value:
+    """How many of the rows left to take: all, or alike, as a last block of very few would be summed otherwise."""
+    num, before = Numbers(b), b.block
+    with b.if_then(num.above(left, SCRATCH)):
+        even = num.ceil_div(left, num.ceil_div(left, SCRATCH))
+        inside = b.block
+    rows = b.phi(I64)
+    rows.add_incoming(left, before)
+    rows.add_incoming(even, inside)
+    return rows
+
+
+def _alternate_rows(
+    s: Scope, p: Plan, source: ir.Value, out: ir.Value, sizes: tuple[int, ir.Value], adds: bool
+) -> None:
+    """Store columns one after another, or add them: rows of the block alternate in memory without a gap."""
+    b, (rows, columns) = s.b, sizes
+    with s.loop(I64(0), columns, s.lanes) as n:
+        left = b.mul(b.sub(columns, n), I64(rows))
+        vectors = [s.load(s.at(source, b.add(n, I64(r * SCRATCH))), p.dtype) for r in range(rows)]
+        for k, x in enumerate(_alternated(vectors)):
+            place = s.at(out, b.add(b.mul(n, I64(rows)), I64(k * s.lanes)))
+            mask = s.tail_mask(b.sub(left, I64(k * s.lanes)))
+            s.store(s.load(place, p.dtype, mask) + x if adds else x, place, mask)
+
+
+def _alternated(vectors: list[Vec]) -> list[Vec]:
+    """Lanes of vectors, a power of two of them, in turns: the first of each, the second of each, and so on."""
+    if len(vectors) == 1:
+        return vectors
+    lanes = vectors[0].scope.lanes
+    turns = [k // 2 + k % 2 * lanes for k in range(2 * lanes)]
+    pairs = zip(_alternated(vectors[::2]), _alternated(vectors[1::2]), strict=True)
+    return [shuffle(x, y, half) for x, y in pairs for half in (turns[:lanes], turns[lanes:])]
 
 
 def _spread_row(

@@ -85,6 +85,20 @@ def test_every_number_of_rows(m, dtype):
             check(LAYOUTS[left](r, m, k, dtype), LAYOUTS[right](r, k, n, dtype), np.empty((m, n), dtype))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 8])
+def test_few_columns_of_many_rows_lie_side_by_side(n, dtype):
+    """Gradients of weights of few inputs: computed as rows, which then alternate in memory."""
+    r = np.random.default_rng(n)
+    for m, k in itertools.product((*range(2, 36), 63, 64, 65, 100), (1, 8, 300)):
+        a, b = LAYOUTS["columns"](r, m, k, dtype), LAYOUTS["rows"](r, k, n, dtype)
+        around = r.standard_normal(m * n + 200).astype(dtype)
+        before = around.copy()
+        check(a, b, around[100:-100].reshape(m, n), accumulate=(m + k) % 2 == 0, parts=1 + m % 3)
+        np.testing.assert_array_equal(around[:100], before[:100])
+        np.testing.assert_array_equal(around[-100:], before[-100:])
+
+
 # shapes that take each way through blocks of k, copies of B, copies of A, and fetching C ahead
 LARGE = {
     "k in two blocks": (20, 40, 300, "rows", "rows"),
