@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from llvmlite import ir
 
+from .abi import ITEM_SIZES
 from .host import host
 from .nest import share, whole_first
 from .stage import I64, Scope, Vec
@@ -17,25 +18,29 @@ CHAINS = 4  # sums side by side
 VECTORS = 2  # of columns side by side: each row is one way through memory
 
 
-def column_sums(
-    p: Products, k: int, start, g_stride: ir.Value, rows: ir.Value, features: ir.Value, threads
-) -> None:
-    """Sum the rows of a matrix into array `k`, several rows side by side and then together.
+class Rows(NamedTuple):
+    """The rows of a matrix: address, strides in elements, how many there are and how long."""
 
-    `start` is the matrix' address and the stride between its columns.
-    """
-    b, one, dtype = p.b, p.arrays.scope, p.dtype
-    address, column = start
-    source, target = one.pointer(address, dtype), p.arrays.pointer(k, dtype)
-    lanes = host().lanes(p.item)
+    address: ir.Value
+    stride: ir.Value
+    column: ir.Value
+    count: ir.Value
+    features: ir.Value
+
+
+def column_sums(one: Scope, dtype: int, target: ir.Value, rows: Rows, threads) -> None:
+    """Sum the rows of a matrix into the array at a pointer, several rows side by side and then together."""
+    b, (address, stride, column, count, features) = one.b, rows
+    source = one.pointer(address, dtype)
+    lanes = host().lanes(ITEM_SIZES[dtype])
     begin, end = share(one, features, *threads, lanes)
-    whole = b.and_(rows, I64(-CHAINS))
+    whole = b.and_(count, I64(-CHAINS))
 
     def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
         top = scope.at(source, b.mul(i, column))
 
         def load(row: ir.Value) -> Vec:
-            place = scope.at(top, b.mul(row, g_stride))
+            place = scope.at(top, b.mul(row, stride))
             if scope.lanes > 1 or mask is None:
                 return scope.load(place, dtype, mask)
             return scope.load(place, dtype)
@@ -44,7 +49,7 @@ def column_sums(
         with scope.carried(I64(0), whole, CHAINS, [zero] * CHAINS) as (row, sums, carry):
             carry.next(*(s + load(b.add(row, I64(c))) for c, s in enumerate(sums)))
         s, t, u, v = carry.final
-        with scope.carried(whole, rows, 1, [(s + t) + (u + v)]) as (row, (total,), carry):
+        with scope.carried(whole, count, 1, [(s + t) + (u + v)]) as (row, (total,), carry):
             carry.next(total + load(row))
         scope.store(carry.final[0], scope.at(target, i), mask)
 

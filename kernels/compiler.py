@@ -143,6 +143,16 @@ def symbol(name: str, build: Callable[[], ir.Module]) -> None:
     binding.add_symbol(name, native(name, build))
 
 
+def another(name: str, function: str) -> int:
+    """The address of another function in the module of `name`, which other kernels may call by its name then."""
+    from llvmlite import binding
+
+    if function not in _loaded:
+        _loaded[function] = _engine().get_function_address(function)
+        binding.add_symbol(function, _loaded[function])
+    return _loaded[function]
+
+
 def entry_points(
     name: str,
     functions: Callable[[], dict[str, tuple[Any, Any, Any]]],

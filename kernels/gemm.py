@@ -11,22 +11,44 @@ and C is bitwise the same for any number of parts. The order of the sums is told
 The entry looks at the shape once. It may exchange the operands (``C.T = B.T A.T``) so that vectors lie along
 the longer or the contiguous side, picks dot products, a copy of B or B as it lies, takes the part's share, and
 calls ``run``, which walks blocks of k and of columns.
+
+A program knows its shapes: ``jg_plan_f32(words)`` does the looking, with the answer in the words of a PRODUCT, and
+``jg_planned_f32(record, words, part, parts)`` computes a planned product of one block, with the same result.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import ctypes
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from llvmlite import ir
 
 from . import abi, compiler
-from .gemm_blocks import COPY, DOTS, ONE_BLOCK_COLUMNS, RUN, Numbers, build_blocks, build_run, is_one_block
+from .gemm_blocks import (
+    COPY,
+    DOTS,
+    ONE_BLOCK_COLUMNS,
+    RUN,
+    Numbers,
+    Pieces,
+    build_blocks,
+    build_pieces,
+    build_run,
+    call_block,
+    call_dots,
+    is_one_block,
+)
 from .gemm_plan import Plan, plan
-from .gemm_tiles import ACCUMULATE, DEPTH, FAR, NEAR, define
-from .stage import I64, VOID, Scope, Vec, new_module
+from .gemm_tiles import ACCUMULATE, DEPTH, FAR, NEAR, define, stack_buffer
+from .stage import I64, VOID, WORDS, Scope, Vec, new_module
 
 SIGNATURE = "M N K A rsA csA B rsB csB C rsC csC bias flags part parts"
+PRODUCT = "M N K A rsA csA B rsB csB C rsC csC bias flags lone"  # words of a product that has been planned
+OPERANDS = ("A", "B", "C", "bias", "lone")
+PLANNERS = {abi.FLOAT32: "jg_plan_f32", abi.FLOAT64: "jg_plan_f64"}
+PLANNED = {abi.FLOAT32: "jg_planned_f32", abi.FLOAT64: "jg_planned_f64"}
 NAMES = {abi.FLOAT32: "jg_gemm_f32", abi.FLOAT64: "jg_gemm_f64"}
 
 CROSSWISE = 2  # multiply-adds of vectors in the time that it takes to store a number crosswise
@@ -52,10 +74,34 @@ def build(dtype: int) -> ir.Module:
     """The module that holds the matrix multiply of `dtype`, FLOAT32 or FLOAT64."""
     p = plan(dtype)
     module = new_module(NAMES[dtype])
-    run = build_run(module, p)
+    pieces = build_pieces(module, p)
+    run = build_run(module, p, pieces)
     blocks = build_blocks(module, p, run)
     _build_entry(module, p, run, blocks)
+    _build_planner(module, p)
+    _build_planned(module, p, pieces, blocks)
     return module
+
+
+def provide_planned(dtype: int) -> None:
+    """Make products that have been planned callable from kernels."""
+    provide(dtype)
+    compiler.another(NAMES[dtype], PLANNED[dtype])
+
+
+def planned(dtype: int, words: Sequence[int]) -> list[int] | None:
+    """The words of a PRODUCT planned, given all but the last of them; None when it is more than one block.
+
+    Operands may be any numbers, 0 for no bias: they are put elsewhere, not looked at.
+    """
+    provide(dtype)
+    found = array("q", [*words, 0])
+    entry = ctypes.CFUNCTYPE(None, ctypes.c_int64)(compiler.another(NAMES[dtype], PLANNERS[dtype]))
+    entry(found.buffer_info()[0])
+    product = dict(zip(PRODUCT.split(), found, strict=True))
+    one_block = product["K"] <= DEPTH and product["N"] <= ONE_BLOCK_COLUMNS
+    empty = 0 in (product["M"], product["N"], product["K"])
+    return found.tolist() if (one_block or product["flags"] & DOTS) and not empty else None
 
 
 # the entry ----------------------------------------------------------------------------------------
@@ -78,9 +124,7 @@ def _build_entry(module: ir.Module, p: Plan, run: ir.Function, blocks: ir.Functi
             b.call(run, [a[key] for key in RUN.split()])
         with strided:
             b.call(blocks, [a[key] for key in RUN.split()] + [a["csC"]])
-    with b.if_then(b.icmp_signed("!=", lone_bias, I64(0))):
-        term = s.load(s.pointer(lone_bias, p.dtype), p.dtype)
-        _add_to_all(s, p, a, term)
+    _add_lone_bias(s, p, a, lone_bias)
     b.ret_void()
 
 
@@ -231,8 +275,13 @@ def _edge(
     return Numbers(b).smaller(edge, total)
 
 
+def _add_lone_bias(s: Scope, p: Plan, a: dict[str, ir.Value], address: ir.Value) -> None:
+    """Add the number at an address, if that is not 0, to every element of C."""
+    with s.b.if_then(s.b.icmp_signed("!=", address, I64(0))):
+        _add_to_all(s, p, a, s.load(s.pointer(address, p.dtype), p.dtype))
+
+
 def _add_to_all(s: Scope, p: Plan, a: dict[str, ir.Value], term: Vec) -> None:
-    """Add a number to every element of C."""
     b, target = s.b, s.pointer(a["C"], p.dtype)
     # C that does not lie straight is changed element by element, and so are ragged ends without masks
     straight = a["N"] if p.masked else b.and_(a["N"], I64(-p.lanes))
@@ -246,3 +295,40 @@ def _add_to_all(s: Scope, p: Plan, a: dict[str, ir.Value], term: Vec) -> None:
                 mask = scope.tail_mask(b.sub(stop, n)) if masked else None
                 x = scope.load(place, p.dtype, mask)
                 scope.store(x + x.like(term), place, mask)
+
+
+# products of programs -----------------------------------------------------------------------------
+
+
+def _build_planner(module: ir.Module, p: Plan) -> None:
+    b, given = define(module, PLANNERS[p.dtype], "words", inline="")
+    s, words = Scope(b, 1), b.inttoptr(given["words"], WORDS)
+    keys = PRODUCT.split()
+    a = {key: s.word(words, k) for k, key in enumerate(keys)}
+    a["lone"] = _side_by_side(b, p, a)
+    a["flags"] = b.or_(b.and_(a["flags"], I64(ACCUMULATE)), _manner(b, p, a))
+    for k, key in enumerate(keys):
+        b.store(a[key], s.at(words, k))
+    b.ret_void()
+
+
+def _build_planned(module: ir.Module, p: Plan, pieces: Pieces, blocks: ir.Function) -> None:
+    b, a = define(module, PLANNED[p.dtype], "record words part parts", inline="")
+    s, num = Scope(b, 1), Numbers(b)
+    record, words = b.inttoptr(a["record"], WORDS), b.inttoptr(a["words"], WORDS)
+    a |= {key: s.word(words, k) for k, key in enumerate(PRODUCT.split())}
+    a |= {key: s.word(record, a[key]) for key in OPERANDS}
+    _take_share(b, p, a)
+    with b.if_then(num.any(num.equal(a["M"], 0), num.equal(a["N"], 0))):
+        b.ret_void()
+    buffer = stack_buffer(b, p, DEPTH * (ONE_BLOCK_COLUMNS + 1 + p.lanes))
+    with b.if_else(num.equal(a["csC"], 1)) as (direct, strided):
+        with direct, b.if_else(num.has(a["flags"], DOTS)) as (dots, block):
+            with dots:
+                call_dots(b, pieces, a)
+            with block:
+                call_block(b, p, pieces, a, buffer)
+        with strided:
+            b.call(blocks, [a[key] for key in RUN.split()] + [a["csC"]])
+    _add_lone_bias(s, p, a, a["lone"])
+    b.ret_void()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from llvmlite import ir
 
@@ -84,32 +85,55 @@ class Numbers:
 # blocks of k and of columns -----------------------------------------------------------------------
 
 
-def build_run(module: ir.Module, p: Plan) -> ir.Function:
+class Pieces(NamedTuple):
+    """The functions that products are made of."""
+
+    copy: ir.Function
+    dots: ir.Function
+    rows: ir.Function
+
+
+def build_pieces(module: ir.Module, p: Plan) -> Pieces:
+    """Write them."""
+    copy = build_copy(module, p)
+    return Pieces(copy, build_dots(module, p), build_rows(module, p, copy))
+
+
+def call_dots(b: ir.IRBuilder, pieces: Pieces, a: dict[str, ir.Value]) -> None:
+    """A product by dot products."""
+    names = ["M", "N", "K", "A", "rsA", "B", "csB", "C", "rsC", "bias", "flags"]
+    b.call(pieces.dots, [a[key] for key in names])
+
+
+def call_block(b: ir.IRBuilder, p: Plan, pieces: Pieces, a: dict[str, ir.Value], buffer: ir.Value) -> None:
+    """One block of a product, with B copied to memory at the address `buffer` if `flags` ask for that."""
+    num = Numbers(b)
+    copies = num.has(a["flags"], COPY)
+    # an odd number of vectors: with an even one the rows would meet in a few sets of the cache
+    pitch = b.mul(b.or_(num.ceil_div(a["N"], p.lanes), I64(1)), I64(p.lanes))
+    with b.if_then(copies):
+        b.call(pieces.copy, [a["K"], a["N"], a["B"], a["rsB"], a["csB"], buffer, pitch])
+    part = {**a, "B": b.select(copies, buffer, a["B"]), "rsB": b.select(copies, pitch, a["rsB"])}
+    names = ["M", "N", "K", "A", "rsA", "csA", "B", "rsB", "C", "rsC", "bias", "flags"]
+    b.call(pieces.rows, [part[key] for key in names])
+
+
+def build_run(module: ir.Module, p: Plan, pieces: Pieces) -> ir.Function:
     """``run(...)``: one thread's product, C's columns contiguous."""
-    copy, dots = build_copy(module, p), build_dots(module, p)
-    rows = build_rows(module, p, copy)
     b, a = define(module, "run", RUN, "alwaysinline")
     num, item = Numbers(b), p.item
     with b.if_then(num.has(a["flags"], DOTS)):
-        b.call(dots, [a[key] for key in ["M", "N", "K", "A", "rsA", "B", "csB", "C", "rsC", "bias", "flags"]])
+        call_dots(b, pieces, a)
         b.ret_void()
     copies = num.has(a["flags"], COPY)
     panel = COPY_BYTES // item // DEPTH // (2 * p.lanes) * 2 * p.lanes
     buffer = stack_buffer(b, p, DEPTH * (panel + p.lanes))
 
     def block(changes: dict[str, ir.Value]) -> None:
-        part = {**a, **changes}
-        # an odd number of vectors: with an even one the rows would meet in a few sets of the cache
-        pitch = b.mul(b.or_(num.ceil_div(part["N"], p.lanes), I64(1)), I64(p.lanes))
-        with b.if_then(copies):
-            b.call(copy, [part["K"], part["N"], part["B"], a["rsB"], a["csB"], buffer, pitch])
-        part["B"] = b.select(copies, buffer, part["B"])
-        part["rsB"] = b.select(copies, pitch, a["rsB"])
-        names = ["M", "N", "K", "A", "rsA", "csA", "B", "rsB", "C", "rsC", "bias", "flags"]
-        b.call(rows, [part[key] for key in names])
+        call_block(b, p, pieces, {**a, **changes}, buffer)
 
     with b.if_then(is_one_block(b, a)):
-        block({"flags": b.and_(a["flags"], I64(ACCUMULATE))})
+        block({"flags": b.and_(a["flags"], I64(ACCUMULATE | COPY))})
         b.ret_void()
     kept = b.and_(a["flags"], I64(~ACCUMULATE))
 

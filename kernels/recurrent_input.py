@@ -11,7 +11,7 @@ from llvmlite import ir
 
 from . import abi, gemm, recurrent_vjps
 from . import recurrent_layout as at
-from .column_sums import column_sums
+from .column_sums import Rows, column_sums
 from .gemm_plan import plan
 from .gemm_transposed import build_copy
 from .host import host
@@ -78,7 +78,8 @@ def _bias_gradients(p: Products, g: Matrix, hidden_g: Matrix, rows: ir.Value, th
     alone = b.and_(arrays.present(GRADIENTS + B_IH), b.not_(same))
     for condition, k, matrix in ((alone, B_IH, g), (arrays.present(GRADIENTS + B_HH), B_HH, hidden_g)):
         with b.if_then(condition):
-            column_sums(p, GRADIENTS + k, (matrix.address, I64(1)), g.rows, rows, g.rows, threads)
+            sums = Rows(matrix.address, g.rows, I64(1), rows, g.rows)
+            column_sums(arrays.scope, p.dtype, arrays.pointer(GRADIENTS + k, p.dtype), sums, threads)
     source, target = (arrays.pointer(GRADIENTS + k, p.dtype) for k in (B_HH, B_IH))
     lanes = host().lanes(p.item)
     with b.if_then(same):

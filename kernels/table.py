@@ -72,6 +72,8 @@ class Op:
         How tests make operands: see `tests`.
     batch : Batch or None
         How an array operation treats the samples of a batch, when it takes them one by one.
+    plan : callable or None
+        What a call of an array operation's kernels comes to when shapes are known; see `kernels.planned`.
     """
 
     name: str
@@ -98,6 +100,7 @@ class Op:
     identity: str = ""  # of an operation declared at run time: distinguishes its kernels from any other's
     cached: bool = True  # whether `identity` says all that its code depends on, so that a disk may keep it
     batch: Batch | None = None
+    plan: Callable | None = None
 
     @property
     def main(self) -> int:
@@ -265,6 +268,7 @@ def array_op(
     identity: str = "",
     cached: bool = True,
     batch: Batch | None = None,
+    plan: Callable | None = None,
 ) -> Op:
     """Declare an operation on whole arrays.
 
@@ -289,6 +293,8 @@ def array_op(
         Names of float attributes, where every attribute word is one.
     batch : Batch, optional
         How the operation treats the samples of a batch, when it takes them one by one.
+    plan : callable, optional
+        ``plan(variant, operands)`` returns the products that a kernel's call comes to, or None; see `kernels.planned`.
     """
     fixed = operand_dtypes or {}
     return register(
@@ -312,6 +318,7 @@ def array_op(
         identity=identity,
         cached=cached,
         batch=batch,
+        plan=plan,
     )
 
 

@@ -16,6 +16,7 @@ from .dead import drop_dead_rows
 from .facts import Facts
 from .in_place import reuse_operands
 from .optimizer import merge_updates
+from .planned import plan_products
 from .strips import cut_strips
 from .zeros import skip_zeros
 
@@ -29,6 +30,7 @@ REWRITES: dict[str, Rewrite] = {
     "in_place": reuse_operands,
     "optimizer": merge_updates,
     "strips": cut_strips,
+    "plans": plan_products,
 }
 
 

@@ -1,0 +1,149 @@
+"""Small matrix products of programs are planned once, and give what unplanned ones give, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import jitgrad as torch
+from jitgrad import nn
+from jitgrad.kernels import gemm, planned
+from jitgrad.kernels.abi import DTYPE_NAMES, R_KERNEL
+
+SIDES = (1, 2, 3, 4, 5, 7, 16, 17, 33)
+DTYPES = ("float32", "float64")
+
+
+def draw(rng, shape, dtype):
+    return torch.from_numpy(rng.standard_normal(shape).astype(dtype))
+
+
+def is_planned(row, dtype: str) -> bool:
+    return int(row.words[R_KERNEL]) == planned.address(DTYPE_NAMES.index(dtype))
+
+
+def both(function, *arguments):
+    """The function with and without plans, replayed on arguments that it was not recorded with."""
+    made = []
+    for options in ({}, {"plans": False}):
+        one = torch.compile(function, fullgraph=True, options=options)
+        one(*[torch.zeros_like(x) for x in arguments])
+        one.program(*arguments).improve()
+        made.append((one, [x.detach().numpy().copy() for x in one(*arguments)]))
+    (with_plans, ours), (_, theirs) = made
+    for x, y in zip(ours, theirs, strict=True):
+        np.testing.assert_array_equal(x, y)
+    return with_plans.programs[0].rows
+
+
+LINEAR_ARGUMENTS = {
+    "rows": lambda rng, m, k, dtype: draw(rng, (m, k), dtype),
+    "columns": lambda rng, m, k, dtype: draw(rng, (k, m), dtype).t(),
+    "a sequence": lambda rng, m, k, dtype: draw(rng, (2, m, k), dtype),
+    "one": lambda rng, m, k, dtype: draw(rng, (k,), dtype),
+    "part of a row": lambda rng, m, k, dtype: draw(rng, (m, k + 3), dtype)[:, 1:-2],
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("kind", LINEAR_ARGUMENTS)
+def test_linear_layers(kind, bias, dtype):
+    rng = np.random.default_rng(len(kind))
+    for m, n, k in rng.choice(SIDES, (6, 3)).tolist():
+        weight = draw(rng, (n, k), dtype).requires_grad_()
+        terms = [draw(rng, (n,), dtype).requires_grad_()] if bias else []
+
+        def step(x, g, weight=weight, terms=terms):
+            y = nn.functional.linear(x, weight, *terms)
+            return y, *torch.autograd.grad(y, [weight, *terms], g)
+
+        x = LINEAR_ARGUMENTS[kind](rng, m, k, dtype)
+        rows = both(step, x, draw(rng, (*x.shape[:-1], n), dtype))
+        assert is_planned(rows[0], dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("turned", [(False, False), (True, False), (False, True), (True, True)])
+def test_matrix_products_and_their_gradients(turned, dtype):
+    rng = np.random.default_rng(7)
+
+    def step(a, b, g):
+        a, b = a.detach().requires_grad_(), b.detach().requires_grad_()
+        y = (a.t() if turned[0] else a) @ (b.t() if turned[1] else b)
+        return y, *torch.autograd.grad(y, [a, b], g)
+
+    for m, n, k in rng.choice(SIDES, (6, 3)).tolist():
+        shapes = ((k, m) if turned[0] else (m, k), (n, k) if turned[1] else (k, n), (m, n))
+        rows = both(step, *[draw(rng, shape, dtype) for shape in shapes])
+        products = [row for row in rows if row.op == "matmul"]
+        assert len(products) == 2 and all(is_planned(row, dtype) for row in products)
+
+
+def test_large_products_are_left_as_they_are():
+    rng = np.random.default_rng(0)
+    x, w = draw(rng, (40, 300), "float32"), draw(rng, (130, 300), "float32")
+    rows = both(lambda x, w: (nn.functional.linear(x, w),), x, w)
+    assert not any(is_planned(row, "float32") for row in rows)
+
+
+def test_products_over_no_terms_or_no_rows_are_left_as_they_are():
+    for m, k in ((0, 3), (3, 0)):
+        x, w = torch.zeros(m, k), torch.zeros(4, k)
+        rows = both(lambda x, w: (nn.functional.linear(x, w),), x, w)
+        assert not any(is_planned(row, "float32") for row in rows)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_plan_takes_the_ways_that_the_multiply_would(dtype):
+    """Operands are turned over, copied or multiplied as dot products by the words of the plan."""
+    code = DTYPE_NAMES.index(dtype)
+    left, right, out = 101, 102, 103
+
+    def plan(m, n, k, a, b, c=(0, 1), bias=0):
+        steps = dict(zip("abc", (a, b, c if c[0] else (n, 1)), strict=True))
+        words = [m, n, k, left, *steps["a"], right, *steps["b"], out, *steps["c"], bias, 0]
+        found = gemm.planned(code, words)
+        return found and dict(zip(gemm.PRODUCT.split(), found, strict=True))
+
+    usual = plan(8, 16, 16, (16, 1), (16, 1))
+    assert usual is not None and (usual["A"], usual["B"], usual["flags"]) == (left, right, 0)
+    copied = plan(8, 16, 16, (16, 1), (1, 16))
+    assert copied is not None and copied["flags"] == gemm.COPY
+    turned = plan(16, 2, 8, (1, 16), (2, 1))
+    assert turned is not None and (turned["A"], turned["B"], turned["csC"]) == (right, left, 2)
+    column = plan(8, 1, 16, (16, 1), (1, 16), bias=104)
+    assert column is not None and (column["bias"], column["lone"], column["flags"]) == (0, 104, gemm.DOTS)
+    assert plan(8, 200, 16, (16, 1), (200, 1)) is None
+
+
+def test_planned_steps_train_as_eager_ones_on_one_and_two_threads():
+    rng = np.random.default_rng(3)
+    data = draw(rng, (8, 2), "float32"), draw(rng, (8, 1), "float32")
+    ends = []
+    for threads, is_compiled in ((1, False), (1, True), (2, True)):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(2, 16), nn.Tanh(), nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 1))
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+
+        def step(x, y, model=model, optimizer=optimizer):
+            optimizer.zero_grad()
+            loss = nn.functional.mse_loss(model(x), y)
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            if is_compiled:
+                torch.compile(step, fullgraph=True).loop(20, *data)
+            else:
+                for _ in range(20):
+                    step(*data)
+        finally:
+            torch.set_num_threads(before)
+        ends.append([p.detach().numpy().copy() for p in model.parameters()])
+    for other in ends[1:]:
+        for x, y in zip(ends[0], other, strict=True):
+            np.testing.assert_array_equal(x, y)
