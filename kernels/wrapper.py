@@ -30,13 +30,11 @@ class _MethodDefinition(ctypes.Structure):
     )
 
 
-_definitions: list[_MethodDefinition] = []  # CPython keeps pointers into them
-
-
 def builtin(name: str, address: int) -> Callable[..., Any]:
     """The Python function whose implementation is the wrapper at `address`."""
     definition = _MethodDefinition(name.encode(), address, METH_FASTCALL, None)
-    _definitions.append(definition)
+    # CPython keeps a pointer into it, also when the interpreter ends and modules have been emptied: it never goes
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(definition))
     make = ctypes.pythonapi.PyCFunction_NewEx
     make.restype = ctypes.py_object
     make.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p)
