@@ -6,11 +6,12 @@
 plus the old ``C[m, n]`` with ACCUMULATE in `flags`. Addresses are integers; strides count elements and may be
 anything, but C must not overlap the rest. K may be 0. With ``parts > 1`` each call computes its share of C,
 and C is bitwise the same for any number of parts. The order of the sums is told in `gemm_tiles` and
-`gemm_transposed`; beyond DEPTH terms they are summed in blocks. NaN and infinity propagate: no term is skipped.
+`gemm_transposed` and `gemm_groups`; beyond DEPTH terms they are summed in blocks. NaN and infinity propagate: no
+term is skipped.
 
 The entry looks at the shape once. It may exchange the operands (``C.T = B.T A.T``) so that vectors lie along
-the longer or the contiguous side, picks dot products, a copy of B or B as it lies, takes the part's share, and
-calls ``run``, which walks blocks of k and of columns.
+the longer or the contiguous side, picks dot products (of few rows, or with few columns), a copy of B or B as it
+lies, takes the part's share, and calls ``run``, which walks blocks of k and of columns.
 
 A program knows its shapes: ``jg_plan_f32(words)`` does the looking, with the answer in the words of a PRODUCT, and
 ``jg_planned_f32(record, words, part, parts)`` computes a planned product of one block, with the same result.
@@ -29,6 +30,7 @@ from . import abi, compiler
 from .gemm_blocks import (
     COPY,
     DOTS,
+    GROUPS,
     ONE_BLOCK_COLUMNS,
     RUN,
     Numbers,
@@ -40,6 +42,7 @@ from .gemm_blocks import (
     call_dots,
     is_one_block,
 )
+from .gemm_groups import columns_at_once
 from .gemm_plan import Plan, plan
 from .gemm_tiles import ACCUMULATE, DEPTH, FAR, NEAR, define, stack_buffer
 from .stage import I64, VOID, WORDS, Scope, Vec, new_module
@@ -52,7 +55,8 @@ PLANNED = {abi.FLOAT32: "jg_planned_f32", abi.FLOAT64: "jg_planned_f64"}
 NAMES = {abi.FLOAT32: "jg_gemm_f32", abi.FLOAT64: "jg_gemm_f64"}
 
 CROSSWISE = 2  # multiply-adds of vectors in the time that it takes to store a number crosswise
-DOT_ROWS = 6  # dot products serve at most this many rows
+DOT_ROWS = 6  # dot products serve at most this many rows,
+GROUP_TERMS = 8  # and a few columns when each is as long as this
 LARGE_BYTES = 700 << 10  # a block of B that is copied although it lies straight,
 COPY_ROWS = 24  # when it serves more rows than this
 NEAR_BYTES = 400 << 10  # a transposed A whose strips are copied,
@@ -191,12 +195,17 @@ def _manner(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> ir.Value:
     """Flags for ``run``: dot products, a copy of B, or neither."""
     num = Numbers(b)
     apart = b.icmp_signed("!=", a["csB"], I64(1))
-    dots = num.all(
-        num.equal(a["rsB"], 1),
-        num.any(apart, num.equal(a["N"], 1)),
-        b.icmp_signed("<=", a["M"], I64(DOT_ROWS)),
-        num.equal(a["csA"], 1),
+    along = num.all(num.equal(a["rsB"], 1), num.any(apart, num.equal(a["N"], 1)), num.equal(a["csA"], 1))
+    few_rows = b.icmp_signed("<=", a["M"], I64(DOT_ROWS))
+    few_columns = num.all(
+        b.not_(few_rows),
+        num.above(a["N"], 1),
+        b.icmp_signed("<=", a["N"], I64(columns_at_once(p))),
+        num.above(a["K"], GROUP_TERMS - 1),
+        b.icmp_signed("<=", a["K"], I64(DEPTH)),
     )
+    dots = num.all(along, num.any(few_rows, few_columns))
+    by_dots = b.select(few_columns, I64(DOTS | GROUPS), I64(DOTS))
     manner = b.select(apart, I64(COPY), I64(0))
     before = b.block
     with b.if_then(b.not_(is_one_block(b, a))):
@@ -205,7 +214,7 @@ def _manner(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> ir.Value:
     phi = b.phi(I64)
     phi.add_incoming(manner, before)
     phi.add_incoming(larger, inside)
-    return b.select(dots, I64(DOTS), phi)
+    return b.select(dots, by_dots, phi)
 
 
 def _for_the_cache(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> ir.Value:

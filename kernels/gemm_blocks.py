@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from llvmlite import ir
 
+from .gemm_groups import build_groups, columns_at_once
 from .gemm_plan import Plan
 from .gemm_tiles import ACCUMULATE, DEPTH, build_rows, define, stack_buffer
 from .gemm_transposed import build_copy, build_dots, shuffle
@@ -24,8 +25,8 @@ SCRATCH = 32  # rows and columns of the block through which C is stored with oth
 ALTERNATING = (2, 4)  # so many rows of a C stored crosswise are put in turns by shuffles
 ONE_BLOCK_COLUMNS = 127  # a product of at most DEPTH terms and so many columns is one block
 
-# how `run` goes about it, decided by the entry from the whole shape
-DOTS, COPY = 1 << 16, 1 << 17
+# how `run` goes about it, decided by the entry from the whole shape; GROUPS comes with DOTS
+DOTS, COPY, GROUPS = 1 << 16, 1 << 17, 1 << 20
 
 
 class Numbers:
@@ -90,19 +91,29 @@ class Pieces(NamedTuple):
 
     copy: ir.Function
     dots: ir.Function
+    groups: ir.Function | None  # where vectors are long enough
     rows: ir.Function
 
 
 def build_pieces(module: ir.Module, p: Plan) -> Pieces:
     """Write them."""
     copy = build_copy(module, p)
-    return Pieces(copy, build_dots(module, p), build_rows(module, p, copy))
+    groups = build_groups(module, p) if columns_at_once(p) > 1 else None
+    return Pieces(copy, build_dots(module, p), groups, build_rows(module, p, copy))
 
 
 def call_dots(b: ir.IRBuilder, pieces: Pieces, a: dict[str, ir.Value]) -> None:
     """A product by dot products."""
     names = ["M", "N", "K", "A", "rsA", "B", "csB", "C", "rsC", "bias", "flags"]
-    b.call(pieces.dots, [a[key] for key in names])
+    arguments = [a[key] for key in names]
+    if pieces.groups is None:
+        b.call(pieces.dots, arguments)
+        return
+    with b.if_else(Numbers(b).has(a["flags"], GROUPS)) as (few, many):
+        with few:
+            b.call(pieces.groups, arguments)
+        with many:
+            b.call(pieces.dots, arguments)
 
 
 def call_block(b: ir.IRBuilder, p: Plan, pieces: Pieces, a: dict[str, ir.Value], buffer: ir.Value) -> None:

@@ -107,7 +107,7 @@ def _transpose(pieces: list[Vec]) -> list[Vec]:
     within each 16 bytes of it, which every machine does fast.
     """
     few, lanes = pieces[0].scope.lanes, len(pieces)
-    rows = [_concatenate(pieces[i::few]) for i in range(few)]
+    rows = [concatenate(pieces[i::few]) for i in range(few)]
     squares = range(0, lanes, few)
 
     def within(*order: int) -> list[int]:
@@ -122,7 +122,8 @@ def _transpose(pieces: list[Vec]) -> list[Vec]:
     return result
 
 
-def _concatenate(parts: list[Vec]) -> Vec:
+def concatenate(parts: list[Vec]) -> Vec:
+    """Vectors one behind the other, as one."""
     while len(parts) > 1:
         lanes = 2 * parts[0].scope.lanes
         wide = Scope(parts[0].scope.b, lanes)

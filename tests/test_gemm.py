@@ -99,6 +99,37 @@ def test_few_columns_of_many_rows_lie_side_by_side(n, dtype):
         np.testing.assert_array_equal(around[-100:], before[-100:])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n", [2, 3, 4, 5])
+def test_few_columns_that_lie_transposed(n, dtype):
+    """Layers with few outputs: dot products in groups, with bias and sums, on rows without gaps and with some."""
+    r = np.random.default_rng(n)
+    for m, k in itertools.product((6, 7, 8, 9, 15, 17, 40), (7, 8, 9, 10, 11, 33, 256, 257)):
+        a, b = LAYOUTS["within a larger one"](r, m, k, dtype), LAYOUTS["columns"](r, k, n, dtype)
+        bias = r.standard_normal(n).astype(dtype) if k % 2 else None
+        for gap in (0, 3):
+            around = r.standard_normal((m + 2) * (n + gap) + gap).astype(dtype)
+            before, inside = around.copy(), np.zeros(len(around), bool)
+            places = np.arange((m + 2) * (n + gap)).reshape(m + 2, n + gap)[1:-1, :n]
+            inside[places] = True
+            c = np.lib.stride_tricks.as_strided(
+                around[n + gap :], (m, n), ((n + gap) * around.itemsize, around.itemsize)
+            )
+            check(a, b, c, bias, accumulate=m % 2 == 0, parts=1 + k % 3)
+            np.testing.assert_array_equal(around[~inside], before[~inside])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_groups_of_few_columns_keep_nan_and_infinity(dtype):
+    r = np.random.default_rng(0)
+    a, b = LAYOUTS["rows"](r, 20, 11, dtype), LAYOUTS["columns"](r, 11, 3, dtype)
+    a[3, 10], a[5, 0] = np.nan, np.inf
+    c = np.empty((20, 3), dtype)
+    multiply(a, b, c)
+    assert np.isnan(c[3]).all() and (c[5] == np.inf * np.sign(b[0])).all()
+    assert np.isfinite(np.delete(c, (3, 5), axis=0)).all()
+
+
 # shapes that take each way through blocks of k, copies of B, copies of A, and fetching C ahead
 LARGE = {
     "k in two blocks": (20, 40, 300, "rows", "rows"),

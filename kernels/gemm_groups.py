@@ -1,0 +1,157 @@
+"""Matrix multiply with a few columns that lie transposed, as in a layer with 2 to 4 outputs: dot products in groups.
+
+A vector is cut into groups of 16 bytes, one for each column of B. Each group holds the same few terms of a row of A,
+so no lane is idle, however few columns there are. The sums of several rows are then folded together.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+
+from .gemm_plan import Plan
+from .gemm_tiles import ACCUMULATE, DEPTH, define, multiply_add, stack_buffer
+from .gemm_transposed import concatenate, shuffle
+from .stage import I64, Scope, Vec
+
+GROUP_BYTES = 16
+HEIGHTS = (8, 1)  # rows side by side: sums wait for the ones before
+
+
+def columns_at_once(p: Plan) -> int:
+    """The most columns that `groups` takes; 1 where it cannot be used."""
+    return p.lanes * p.item // GROUP_BYTES if p.masked else 1
+
+
+class _Groups:
+    """Writes the function."""
+
+    def __init__(self, b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> None:
+        self.b, self.p, self.a = b, p, a
+        self.one, self.wide = Scope(b, 1), Scope(b, p.lanes)
+        self.few, self.count = GROUP_BYTES // p.item, columns_at_once(p)
+        self.group, self.line = Scope(b, self.few), Scope(b, self.count)
+        packed = stack_buffer(b, p, DEPTH * self.count)
+        self.source, self.target, self.packed = (
+            self.one.pointer(x, p.dtype) for x in (a["A"], a["C"], packed)
+        )
+        self.mask = self.line.tail_mask(a["N"])
+        self.bias = self._bias()
+        self.accumulate = b.icmp_signed("!=", b.and_(a["flags"], I64(ACCUMULATE)), I64(0))
+        full = b.icmp_signed("==", a["N"], I64(self.count))
+        self.straight = b.and_(full, b.icmp_signed("==", a["rsC"], I64(self.count)))  # rows without gaps
+
+    def write(self) -> None:
+        b = self.b
+        self._pack()
+        row: ir.Value = I64(0)
+        for height in HEIGHTS:
+            with self.one.loop(row, b.sub(self.a["M"], I64(height - 1)), height) as i:
+                self._tile(i, height)
+            row = i
+        b.ret_void()
+
+    def _pack(self) -> None:
+        """Put terms of all columns side by side, zeros behind the last ones."""
+        b, a, dtype = self.b, self.a, self.p.dtype
+        column, places = self.one.pointer(a["B"], dtype), []
+        for j in range(self.count):
+            places.append(column)
+            # beyond the last column the same one is read again, for lanes that nobody uses
+            more = b.icmp_signed(">", a["N"], I64(j + 1))
+            column = self.one.at(column, b.select(more, a["csB"], I64(0)))
+        with self.one.loop(I64(0), a["K"], self.few) as k:
+            mask = self.group.tail_mask(b.sub(a["K"], k))
+            pieces = [self.group.load(self.one.at(q, k), dtype, mask) for q in places]
+            self.wide.store(concatenate(pieces), self.one.at(self.packed, b.mul(k, I64(self.count))))
+
+    def _tile(self, i: ir.Value, height: int) -> None:
+        b, a, dtype = self.b, self.a, self.p.dtype
+        first = self.one.at(self.source, b.mul(i, a["rsA"]))
+        rows = [self.one.at(first, b.mul(a["rsA"], I64(r))) for r in range(height)]
+
+        def turn(k: ir.Value, mask: ir.Value | None, sums: list[Vec]) -> list[Vec]:
+            terms = self.wide.load(self.one.at(self.packed, b.mul(k, I64(self.count))), dtype)
+            result = []
+            for q, total in zip(rows, sums, strict=True):
+                piece = self.group.load(self.one.at(q, k), dtype, mask)
+                spread = shuffle(piece, piece, [*range(self.few)] * self.count)
+                result.append(multiply_add(Vec(self.wide, spread.value, dtype), terms, total))
+            return result
+
+        whole = b.and_(a["K"], I64(-self.few))
+        zero = self.wide.constant(dtype, 0.0)
+        with self.wide.carried(I64(0), whole, self.few, [zero] * height) as (k, sums, carry):
+            carry.next(*turn(k, None, sums))
+        with self.wide.carried(whole, a["K"], self.few, carry.final) as (k, sums, carry):
+            carry.next(*turn(k, self.group.tail_mask(b.sub(a["K"], k)), sums))
+        for r in range(0, height, self.few):
+            sums = carry.final[r : r + self.few]
+            folded = _fold(sums + sums[:1] * (self.few - len(sums)), self.few)
+            order = [g * self.few + row for row in range(self.few) for g in range(self.count)]
+            self._store(b.add(i, I64(r)), len(sums), shuffle(folded, folded, order) + self.bias)
+
+    def _bias(self) -> Vec:
+        """The bias of each lane of a few rows; where there is none, what changes no number when it is added."""
+        b, a, s, dtype = self.b, self.a, self.line, self.p.dtype
+        nothing = s.constant(dtype, -0.0)
+        before = b.block
+        with b.if_then(b.icmp_signed("!=", a["bias"], I64(0))):
+            some = s.load(s.pointer(a["bias"], dtype), dtype, self.mask)
+            inside = b.block
+        phi = b.phi(s.type(dtype))
+        phi.add_incoming(nothing.value, before)
+        phi.add_incoming(some.value, inside)
+        line = Vec(s, phi, dtype)
+        return Vec(self.wide, shuffle(line, line, [*range(self.count)] * self.few).value, dtype)
+
+    def _store(self, i: ir.Value, rows: int, x: Vec) -> None:
+        """Store rows of C, or with ACCUMULATE add them; they are the first lanes of a vector."""
+        b, a, s = self.b, self.a, self.line
+        top = s.at(self.target, b.mul(i, a["rsC"]))
+        lines = [
+            (
+                Vec(s, shuffle(x, x, [*range(r * self.count, (r + 1) * self.count)]).value, x.dtype),
+                s.at(top, b.mul(a["rsC"], I64(r))),
+                self.mask,
+            )
+            for r in range(rows)
+        ]
+        straight = b.and_(self.straight, ir.IntType(1)(rows == self.few))
+        with b.if_else(straight) as (whole, apart):
+            for branch, cells in ((whole, [(x, top, None)]), (apart, lines)):
+                with branch, b.if_else(self.accumulate) as (add, write):
+                    with add:
+                        for value, place, mask in cells:
+                            old = value.scope.load(place, value.dtype, mask)
+                            value.scope.store(value + old, place, mask)
+                    with write:
+                        for value, place, mask in cells:
+                            value.scope.store(value, place, mask)
+
+
+def _fold(sums: list[Vec], few: int) -> Vec:
+    """Sum the lanes within each group: lane r of a group is the sum of vector r's, lanes half a group apart first."""
+    lanes = sums[0].scope.lanes
+    while len(sums) > 1:
+        half = len(sums) // 2
+        step = few // 2 if half > 1 else 1
+        sums = [_fold_pair(x, y, few, lanes, step) for x, y in zip(sums[::2], sums[1::2], strict=True)]
+    return sums[0]
+
+
+def _fold_pair(x: Vec, y: Vec, few: int, lanes: int, step: int) -> Vec:
+    """Add lanes of each group that are `step` apart, first those of `x`, then those of `y`."""
+    mine = [l for l in range(few) if not l & step]
+    first = [q + l + source for q in range(0, lanes, few) for source in (0, lanes) for l in mine]
+    return shuffle(x, y, first) + shuffle(x, y, [l + step for l in first])
+
+
+def build_groups(module: ir.Module, p: Plan) -> ir.Function:
+    """``groups(M, N, K, A, rsA, B, csB, C, rsC, bias, flags)``: rows of A with 2 to 4 columns of B, both contiguous.
+
+    K is at most DEPTH. Each element sums k modulo the elements of a group, in increasing k; then these sums are added,
+    and the bias and (with ACCUMULATE) the old value.
+    """
+    b, a = define(module, "groups", "M N K A rsA B csB C rsC bias flags")
+    _Groups(b, p, a).write()
+    return b.function
