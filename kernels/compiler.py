@@ -132,7 +132,8 @@ def native(
 def name_of(address: int) -> str:
     """The name of the kernel at an address."""
     if address not in _names:
-        _names.update({at: name for name, at in _loaded.items() if isinstance(at, int)})
+        # a copy: another thread may load a kernel meanwhile
+        _names.update({at: name for name, at in [*_loaded.items()] if isinstance(at, int)})
     return _names[address]
 
 
@@ -143,14 +144,20 @@ def symbol(name: str, build: Callable[[], ir.Module]) -> None:
     binding.add_symbol(name, native(name, build))
 
 
-def another(name: str, function: str) -> int:
-    """The address of another function in the module of `name`, which other kernels may call by its name then."""
-    from llvmlite import binding
+def beside(name: str) -> int:
+    """The address of a function that stands beside one that is loaded; other kernels may call it by its name then."""
+    made = _loaded.get(name)
+    if made is not None:
+        return made
 
-    if function not in _loaded:
-        _loaded[function] = _engine().get_function_address(function)
-        binding.add_symbol(function, _loaded[function])
-    return _loaded[function]
+    from llvmlite import binding
+    from numba.core.compiler_lock import global_compiler_lock
+
+    with global_compiler_lock:
+        address = _engine().get_function_address(name)
+        binding.add_symbol(name, address)
+        _loaded[name] = address
+    return address
 
 
 def entry_points(

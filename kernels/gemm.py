@@ -90,7 +90,7 @@ def build(dtype: int) -> ir.Module:
 def provide_planned(dtype: int) -> None:
     """Make products that have been planned callable from kernels."""
     provide(dtype)
-    compiler.another(NAMES[dtype], PLANNED[dtype])
+    compiler.beside(PLANNED[dtype])
 
 
 def planned(dtype: int, words: Sequence[int]) -> list[int] | None:
@@ -100,7 +100,7 @@ def planned(dtype: int, words: Sequence[int]) -> list[int] | None:
     """
     provide(dtype)
     found = array("q", [*words, 0])
-    entry = ctypes.CFUNCTYPE(None, ctypes.c_int64)(compiler.another(NAMES[dtype], PLANNERS[dtype]))
+    entry = ctypes.CFUNCTYPE(None, ctypes.c_int64)(compiler.beside(PLANNERS[dtype]))
     entry(found.buffer_info()[0])
     product = dict(zip(PRODUCT.split(), found, strict=True))
     one_block = product["K"] <= DEPTH and product["N"] <= ONE_BLOCK_COLUMNS
