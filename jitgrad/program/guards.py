@@ -140,12 +140,15 @@ class Guards:
         if self.refused is not None:
             raise self.refused
         assert self.world is not None
-        lasting = [*self.world.own, default_generator]
-        lasting += [p for x in self.objects for p in getattr(x, "_plans", None) or ()]
-        if any(all(x is not y for y in lasting) for x in made):
-            raise Spoiled("makes an optimizer or a generator of its own", None, False)
-        if any(not same(r(), value) for r, value in self.names):
-            raise Spoiled("changes a variable of Python's", None, False)
+        if made:
+            lasting = [*self.world.own, default_generator]
+            lasting += [p for x in self.objects for p in getattr(x, "_plans", None) or ()]
+            if any(all(x is not y for y in lasting) for x in made):
+                raise Spoiled("makes an optimizer or a generator of its own", None, False)
+        for reference, value in self.names:
+            now = reference()
+            if now is not value and not same(now, value):
+                raise Spoiled("changes a variable of Python's", None, False)
         self.world.forget_lent_arrays(number)
         self.world.check_untouched()
         self._settings = _settings()

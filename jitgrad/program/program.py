@@ -90,15 +90,16 @@ class Program:
         self._header[RECORDED] = REPLAYS + 1
         self._result_count = len(results)
         self.reports = Reports(recording, tables.pairs("reporting"), tables.argument_like)
-        if self.reports.matter:
-            self._put_reports()
+        if self.reports.checks:  # class indices among the arguments, looked at before anything runs
+            tables.put("checks", "check_count", self.reports.checks)
+        if self.reports.has_late:
+            self._cut_log()
         if base:
             self.improve()
 
-    def _put_reports(self) -> None:
-        """Class indices among the arguments are checked before anything runs, others when their row has run."""
+    def _cut_log(self) -> None:
+        """Cut the log behind rows that may report, so that each report is looked at when its row has run."""
         tables, base = self._tables, self.recording.log_address
-        tables.put("checks", "check_count", self.checks)
         words, seen = self.recording.log_words, tables.field("first_seen")
         parts = self.reports.split_log(words, (seen - base) // 8 if seen else words)
         tables.put("table", "segments", [[base + 8 * a, base + 8 * b, ALONE, cell] for a, b, cell in parts])

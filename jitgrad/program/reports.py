@@ -73,7 +73,7 @@ class Reports:
             op, variant = op_and_variant(compiler.name_of(words[begin + R_KERNEL]))
             if variant == 0 and op != "mse_loss":
                 end = begin + words[begin + R_WORDS]
-                check = _direct(words[begin:end].tolist(), argument_like) if op in CLASS_LOSSES else None
+                check = _direct(words[begin:end], argument_like) if op in CLASS_LOSSES else None
                 if check is not None:
                     self.checks.append(check)
                 else:
@@ -83,9 +83,9 @@ class Reports:
         self._named = set(self._ops.values())
 
     @property
-    def matter(self) -> bool:
-        """Whether there is anything to look at before a replay or on the way."""
-        return bool(self.checks or self._late)
+    def has_late(self) -> bool:
+        """Whether there is anything to look at on the way."""
+        return bool(self._late)
 
     def __contains__(self, cell: int) -> bool:
         return cell in self._ops
@@ -150,17 +150,17 @@ class Reports:
         )
 
 
-def _direct(words: list[int], argument_like: Callable[[int, list[int]], int | None]) -> list[int] | None:
+def _direct(words: memoryview, argument_like: Callable[[int, list[int]], int | None]) -> list[int] | None:
     """The check of an argument that is all the classes of a loss with this record."""
     scores, targets = A_ARRAYS, A_ARRAYS + ARRAY_WORDS
     if words[R_LAYOUT] != ARRAYS or not words[scores + ARRAY_ADDRESS] or not words[targets + ARRAY_ADDRESS]:
         return None
     classes = words[scores + ARRAY_SHAPE + words[scores + ARRAY_DIMS] - 1]
     dims, numel = words[targets + ARRAY_DIMS], words[targets + ARRAY_NUMEL]
-    shape = words[targets + ARRAY_SHAPE : targets + ARRAY_SHAPE + dims]
-    strides = words[targets + ARRAY_STRIDES : targets + ARRAY_STRIDES + dims]
+    shape = words[targets + ARRAY_SHAPE : targets + ARRAY_SHAPE + dims].tolist()
+    strides = words[targets + ARRAY_STRIDES : targets + ARRAY_STRIDES + dims].tolist()
     k = argument_like(words[targets + ARRAY_ADDRESS], shape) if strides == [1] or numel <= 1 else None
     if k is None:
         return None
-    attrs = words[words[R_ATTRS] :]
+    attrs = words[words[R_ATTRS] :].tolist()
     return [k, classes, attrs[0] if len(attrs) > 1 else IGNORE_NOTHING]
