@@ -23,7 +23,7 @@ DEPTH = 256  # terms summed before a block of C goes back to memory
 
 TOGETHER = {1: 4}  # terms of a turn, by the tile's vectors: a tile of one vector has little to do in each
 
-ACCUMULATE = abi.FLAG_ACCUMULATE
+WRITE, ACCUMULATE = 0, abi.FLAG_ACCUMULATE
 FAR = 1 << 19  # C is not in the nearest cache: fetch a tile of it while the sums run
 NEAR = 1 << 18  # copy each strip of A to the stack
 

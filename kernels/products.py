@@ -15,14 +15,12 @@ from llvmlite import ir
 from . import abi, gemm, vjps
 from .batch import samples_first
 from .column_sums import Rows, column_sums, column_sums_by_rows
-from .gemm_tiles import ACCUMULATE
+from .gemm_tiles import ACCUMULATE, WRITE
 from .nest import share
 from .operands import Arrays, array_kernel
-from .planned import Operand, Plan, Sums
+from .product_plans import plan_linear, plan_matmul
 from .stage import I64
 from .table import LINEAR, MATMUL, array_op
-
-WRITE = 0
 
 
 class Matrix(NamedTuple):
@@ -196,36 +194,6 @@ def build_linear_backward(symbol: str, dtype: int) -> ir.Module:
     return module
 
 
-def plan_linear(variant: int, arrays: list[Operand]) -> Plan | None:
-    """What the kernels above come to, unless rows lie anywhere."""
-    x, w, bias = arrays[:3]
-    features, depth = w.shape
-    x_row = x.row
-    if variant == 0:
-        y = arrays[3]
-        y_row = y.row
-        odd_bias = bias.present and features != 1 and bias.strides[0] != 1
-        if x_row is None or y_row is None or odd_bias:
-            return None
-        left, right = (x.word, x_row[0], x.strides[-1]), (w.word, *reversed(w.strides))
-        target = (y.word, y_row[0], y.strides[-1])
-        term = bias.word if bias.present else 0
-        return Plan([[x_row[1], features, depth, *left, *right, *target, term, WRITE]])
-    g, gx, gw, g_bias = arrays[4:]
-    g_row = g.row
-    if g_row is None or (gw.present and x_row is None):
-        return None
-    (stride, rows), column, products = g_row, g.strides[-1], []
-    if gx.present:
-        left, right, target = (g.word, stride, column), (w.word, *w.strides), (gx.word, depth, 1)
-        products.append([rows, depth, features, *left, *right, *target, 0, WRITE])
-    if gw.present and x_row is not None:
-        left, right, target = (g.word, column, stride), (x.word, x_row[0], x.strides[-1]), (gw.word, depth, 1)
-        products.append([features, depth, rows, *left, *right, *target, 0, WRITE])
-    sums = Sums(g_bias.word, g.word, stride, column, rows, features) if g_bias.present else None
-    return Plan(products, sums)
-
-
 def _input_gradient(p: Products, sizes, g_fits: ir.Value, g_stride: ir.Value, threads) -> None:
     b, arrays = p.b, p.arrays
     w = Matrix(arrays.address(1), arrays.stride(1, 0), arrays.stride(1, 1))
@@ -283,25 +251,6 @@ def build_matmul_backward(symbol: str, dtype: int) -> ir.Module:
         _batched(p, (0, 3, 5), (k, n, m), (True, False), threads)
     p.b.ret_void()
     return module
-
-
-def plan_matmul(variant: int, arrays: list[Operand]) -> Plan | None:
-    """What the kernels above come to, for matrices without leading dimensions."""
-    if any(len(x.shape) != 2 for x in arrays[:3]):
-        return None
-    a, b, y = arrays[:3]
-    (m, k), n = a.shape, b.shape[1]
-    if variant == 0:
-        return Plan([[m, n, k, a.word, *a.strides, b.word, *b.strides, y.word, *y.strides, 0, WRITE]])
-    g, ga, gb = arrays[3:]
-    products = []
-    if ga.present:
-        right = (b.word, *reversed(b.strides))
-        products.append([m, k, n, g.word, *g.strides, *right, ga.word, *ga.strides, 0, WRITE])
-    if gb.present:
-        left = (a.word, *reversed(a.strides))
-        products.append([k, n, m, *left, g.word, *g.strides, gb.word, *gb.strides, 0, WRITE])
-    return Plan(products)
 
 
 def _batched(p: Products, ks: tuple[int, int, int], sizes, turned: tuple[bool, bool], threads) -> None:
