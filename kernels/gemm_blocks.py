@@ -213,8 +213,6 @@ def build_blocks(module: ir.Module, p: Plan, run: ir.Function) -> ir.Function:
     s, num, item = Scope(b, 1), Numbers(b), p.item
     scratch = stack_buffer(b, p, SCRATCH * SCRATCH)
     target, source = s.pointer(a["C"], p.dtype), s.pointer(scratch, p.dtype)
-    accumulate = num.has(a["flags"], ACCUMULATE)
-    alternating = num.all(num.equal(a["rsC"], 1), num.equal(a["csC"], a["M"]))
     with (
         _blocks_of(b, a["M"], lambda left: _even_part(b, left)) as (top, rows),
         _blocks_of(b, a["N"], lambda left: num.smaller(I64(SCRATCH), left)) as (n, columns),
@@ -233,29 +231,46 @@ def build_blocks(module: ir.Module, p: Plan, run: ir.Function) -> ir.Function:
         }
         b.call(run, [part.get(key, a[key]) for key in RUN.split()])
         out = s.at(target, b.add(b.mul(top, a["rsC"]), b.mul(n, a["csC"])))
-        switch = b.switch(b.select(alternating, a["M"], I64(0)), b.append_basic_block("apart"))
-        done = b.append_basic_block("stored")
-        for count in ALTERNATING if p.masked else ():
-            switch.add_case(I64(count), b.append_basic_block(f"alternating{count}"))
-            b.position_at_end(b.block.function.blocks[-1])
-            with b.if_else(accumulate) as branches:
-                for branch, adds in zip(branches, (True, False), strict=True):
-                    with branch:
-                        _alternate_rows(Scope(b, p.lanes), p, source, out, (count, columns), adds)
-            b.branch(done)
-        b.position_at_end(switch.default)
-        # which stores lanes apart in one instruction
-        wide = Scope(b, p.lanes if host().vector_bytes == 64 else 1)
-        with s.loop(I64(0), rows) as r:
-            row, place = s.at(source, b.mul(r, I64(SCRATCH))), s.at(out, b.mul(r, a["rsC"]))
-            with b.if_else(accumulate) as branches:
-                for branch, adds in zip(branches, (True, False), strict=True):
-                    with branch:
-                        _spread_row(wide, p, row, place, a["csC"], columns, adds)
-        b.branch(done)
-        b.position_at_end(done)
+        _store_block(b, p, a, source, out, (rows, columns))
     b.ret_void()
     return b.function
+
+
+def _store_block(
+    b: ir.IRBuilder,
+    p: Plan,
+    a: dict[str, ir.Value],
+    source: ir.Value,
+    out: ir.Value,
+    sizes: tuple[ir.Value, ir.Value],
+) -> None:
+    """Store a block of C that has been computed on the stack, or with ACCUMULATE add it."""
+    s, num, (rows, columns) = Scope(b, 1), Numbers(b), sizes
+    accumulate = num.has(a["flags"], ACCUMULATE)
+    # its rows are all there are, and their elements alternate in memory
+    alternating = num.all(num.equal(a["rsC"], 1), num.equal(a["csC"], a["M"]))
+    switch = b.switch(b.select(alternating, a["M"], I64(0)), b.append_basic_block("apart"))
+    stored = b.append_basic_block("stored")
+    for count in ALTERNATING if p.masked else ():
+        case = b.append_basic_block(f"alternating{count}")
+        switch.add_case(I64(count), case)
+        b.position_at_end(case)
+        with b.if_else(accumulate) as branches:
+            for branch, adds in zip(branches, (True, False), strict=True):
+                with branch:
+                    _alternate_rows(Scope(b, p.lanes), p, source, out, (count, columns), adds)
+        b.branch(stored)
+    b.position_at_end(switch.default)
+    # vectors where the machine stores lanes apart in one instruction
+    wide = Scope(b, p.lanes if host().vector_bytes == 64 else 1)
+    with s.loop(I64(0), rows) as r:
+        row, place = s.at(source, b.mul(r, I64(SCRATCH))), s.at(out, b.mul(r, a["rsC"]))
+        with b.if_else(accumulate) as branches:
+            for branch, adds in zip(branches, (True, False), strict=True):
+                with branch:
+                    _spread_row(wide, p, row, place, a["csC"], columns, adds)
+    b.branch(stored)
+    b.position_at_end(stored)
 
 
 def _even_part(b: ir.IRBuilder, left: ir.Value) -> ir.Value:
