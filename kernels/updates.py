@@ -30,8 +30,14 @@ _RMSPROP = (*_COMMON, "alpha", "eps", "momentum")
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
+# what `as_it_is` of a rule's hyper-parameters promises: the gradient is followed as it is
+AS_IT_IS = {"sign": 1.0, "weight_decay": 0.0}
+
+
 def _descent(h: Any, p: Any, g: Any) -> Any:
     """The gradient to follow downhill: its sign for maximizing, and L2 weight decay."""
+    if getattr(h, "as_it_is", False):
+        return g
     g = h.sign * g
     # a decay of zero must not touch an infinite parameter: 0 * inf is nan
     return where(h.weight_decay != 0.0, fma(h.weight_decay, p, g), g)
@@ -39,7 +45,7 @@ def _descent(h: Any, p: Any, g: Any) -> Any:
 
 def _decayed(h: Any, p: Any, g: Any, decoupled: bool) -> tuple[Any, Any]:
     """Parameter and gradient after weight decay: of L2, or decoupled (Loshchilov and Hutter 2019)."""
-    if decoupled:
+    if decoupled and not getattr(h, "as_it_is", False):
         return p * (1.0 - h.lr * h.weight_decay), h.sign * g
     return p, _descent(h, p, g)
 

@@ -8,7 +8,7 @@ equal, as they are when the parameters have always been updated together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from types import SimpleNamespace
 
@@ -19,9 +19,10 @@ from .abi import N_SIZES as WORDS
 from .abi import PLAIN
 from .loops import flat_body
 from .nest import SHARE_GRAIN, compute_lanes, share, whole_first
-from .stage import I64, Scope, Vec, new_kernel, new_module
+from .stage import F64, I64, Scope, Vec, new_kernel, new_module
 from .subnormal import flushed
 from .table import UPDATES, Update
+from .updates import AS_IT_IS
 
 TOGETHER = 4  # vectors side by side: an update is a long chain of steps
 HYPER, COUNT, FIRST = range(WORDS, WORDS + 3)
@@ -81,13 +82,28 @@ def build(symbol: str, rule: Update, dtype: int) -> ir.Module:
         b.store(b.or_(b.load(differ), unequal), differ)
     with flushed(b), b.if_else(b.icmp_signed("==", b.load(differ), I64(0))) as (together, apart):
         with together:
-            each = rule.rule(h, first)
-            with one.loop(I64(0), count) as k:
-                update(k, each)
+            for h_here in _cases(b, h):
+                each = rule.rule(h_here, first)
+                with one.loop(I64(0), count) as k:
+                    update(k, each)
         with apart, one.loop(I64(0), count) as k:
             update(k, rule.rule(h, _number(one, word(k, STEP), 0)))
     b.ret_void()
     return module
+
+
+def _cases(b: ir.IRBuilder, h: SimpleNamespace) -> Iterator[SimpleNamespace]:
+    """The hyper-parameters, for code where gradients are followed as they are and for code where they are not."""
+    given = vars(h)
+    if not AS_IT_IS.keys() <= given.keys():
+        yield h
+        return
+    bits = [b.fcmp_ordered("==", given[key].value, F64(value)) for key, value in AS_IT_IS.items()]
+    with b.if_else(b.and_(*bits)) as (as_it_is, changed):
+        with as_it_is:
+            yield SimpleNamespace(**given, as_it_is=True)
+        with changed:
+            yield h
 
 
 def _number(one: Scope, address_: ir.Value, index: int) -> Vec:
