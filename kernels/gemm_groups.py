@@ -10,7 +10,7 @@ from llvmlite import ir
 
 from .gemm_plan import Plan
 from .gemm_tiles import ACCUMULATE, DEPTH, define, multiply_add, stack_buffer
-from .gemm_transposed import concatenate, shuffle
+from .gemm_transposed import concatenate, fold_within, shuffle
 from .stage import I64, Scope, Vec
 
 GROUP_BYTES = 16
@@ -86,8 +86,9 @@ class _Groups:
             carry.next(*turn(k, self.group.tail_mask(b.sub(a["K"], k)), sums))
         for r in range(0, height, self.few):
             sums = carry.final[r : r + self.few]
-            folded = _fold(sums + sums[:1] * (self.few - len(sums)), self.few)
-            order = [g * self.few + row for row in range(self.few) for g in range(self.count)]
+            folded, owners = fold_within(sums, self.few)
+            places = [owners.index(row % len(sums)) for row in range(self.few)]
+            order = [g * self.few + place for place in places for g in range(self.count)]
             self._store(b.add(i, I64(r)), len(sums), shuffle(folded, folded, order) + self.bias)
 
     def _bias(self) -> Vec:
@@ -127,23 +128,6 @@ class _Groups:
                     with write:
                         for value, place, mask in cells:
                             value.scope.store(value, place, mask)
-
-
-def _fold(sums: list[Vec], few: int) -> Vec:
-    """Sum the lanes within each group: lane r of a group is the sum of vector r's, lanes half a group apart first."""
-    lanes = sums[0].scope.lanes
-    while len(sums) > 1:
-        half = len(sums) // 2
-        step = few // 2 if half > 1 else 1
-        sums = [_fold_pair(x, y, few, lanes, step) for x, y in zip(sums[::2], sums[1::2], strict=True)]
-    return sums[0]
-
-
-def _fold_pair(x: Vec, y: Vec, few: int, lanes: int, step: int) -> Vec:
-    """Add lanes of each group that are `step` apart, first those of `x`, then those of `y`."""
-    mine = [l for l in range(few) if not l & step]
-    first = [q + l + source for q in range(0, lanes, few) for source in (0, lanes) for l in mine]
-    return shuffle(x, y, first) + shuffle(x, y, [l + step for l in first])
 
 
 def build_groups(module: ir.Module, p: Plan) -> ir.Function:

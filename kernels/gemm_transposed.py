@@ -228,13 +228,22 @@ def _finish(p: Plan, a: dict[str, ir.Value], totals: Vec, result: tuple[ir.Value
 
 
 def fold(sums: list[Vec]) -> Vec:
-    """Sum the lanes of each vector; lane j of the result (`len(sums)` lanes) is the sum of vector j.
-
-    Every sum adds lanes half a vector apart, then a quarter, and so on, whatever the number of vectors.
-    """
+    """Sum the lanes of each vector; lane j of the result (`len(sums)` lanes) is the sum of vector j."""
     lanes, count = sums[0].scope.lanes, len(sums)
-    vectors = [(v, [j] * lanes) for j, v in enumerate(sums)]  # with the owner of each lane
-    span = lanes
+    vector, owners = fold_within(sums, lanes)
+    b = vector.scope.b
+    if count == 1:
+        return Vec(vector.scope.scalar, b.extract_element(vector.value, I32(0)), vector.dtype)
+    picked = shuffle(vector, vector, [owners.index(j) for j in range(count)])
+    return Vec(Scope(b, count), picked.value, vector.dtype)
+
+
+def fold_within(sums: list[Vec], span: int) -> tuple[Vec, list[int]]:
+    """Sum each `span` neighbouring lanes of at most so many vectors; the sums, and of which vector each lane is.
+
+    Every sum adds lanes half a span apart, then a quarter, and so on, whatever the number of vectors.
+    """
+    vectors = [(v, [j] * v.scope.lanes) for j, v in enumerate(sums)]  # with the owner of each lane
     while span > 1:
         half = span // 2
         if len(vectors) > 1:
@@ -244,12 +253,7 @@ def fold(sums: list[Vec]) -> Vec:
             pairs = [(vectors[0], vectors[0])]
         vectors = [_fold_pair(x, y, half) for x, y in pairs]
         span = half
-    vector, owners = vectors[0]
-    b = vector.scope.b
-    if count == 1:
-        return Vec(vector.scope.scalar, b.extract_element(vector.value, I32(0)), vector.dtype)
-    picked = shuffle(vector, vector, [owners.index(j) for j in range(count)])
-    return Vec(Scope(b, count), picked.value, vector.dtype)
+    return vectors[0]
 
 
 def _fold_pair(x: tuple[Vec, list[int]], y: tuple[Vec, list[int]], half: int) -> tuple[Vec, list[int]]:

@@ -19,6 +19,7 @@ from .stage import I64, VOID, Scope, new_kernel, new_module
 # words of a plan; NOTHING is 0, and where an operand that is not there has its address
 COUNT, NOTHING, TARGET, SOURCE, STRIDE, COLUMN, ROWS, FEATURES, FIRST = range(9)
 WIDTH = len(gemm.PRODUCT.split())
+OPERANDS = [gemm.PRODUCT.split().index(key) for key in gemm.OPERANDS]
 
 
 class Operand(NamedTuple):
@@ -88,8 +89,7 @@ def record(words: Sequence[int], dtype: int, plan: Plan) -> list[int] | None:
     for product in products:
         if product is None:
             return None
-        places = [gemm.PRODUCT.split().index(key) for key in gemm.OPERANDS]
-        long += [(x or end + NOTHING) if k in places else x for k, x in enumerate(product)]
+        long += [(x or end + NOTHING) if k in OPERANDS else x for k, x in enumerate(product)]
     long[abi.R_KERNEL], long[abi.R_WORDS], long[abi.R_ATTRS] = address(dtype), len(long), end
     return long
 

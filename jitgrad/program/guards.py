@@ -145,10 +145,8 @@ class Guards:
             lasting += [p for x in self.objects for p in getattr(x, "_plans", None) or ()]
             if any(all(x is not y for y in lasting) for x in made):
                 raise Spoiled("makes an optimizer or a generator of its own", None, False)
-        for reference, value in self.names:
-            now = reference()
-            if now is not value and not same(now, value):
-                raise Spoiled("changes a variable of Python's", None, False)
+        if not self._same_names():
+            raise Spoiled("changes a variable of Python's", None, False)
         self.world.forget_lent_arrays(number)
         self.world.check_untouched()
         self._settings = _settings()
@@ -199,12 +197,16 @@ class Guards:
         return set() if self.world is None else {id(t) for t, _ in self.world.tensors}
 
     def names_hold(self) -> bool:
-        """Whether every name still means what it meant: the same object, or an equal number or string."""
+        """Whether every name still means what it meant, and so does what can be reached from there."""
+        return self._same_names() and (self.world is None or self.world.holds())
+
+    def _same_names(self) -> bool:
+        """Whether every name means the same object, or an equal number or string."""
         for reference, value in self.names:
             now = reference()
             if now is not value and not same(now, value):
                 return False
-        return self.world is None or self.world.holds()
+        return True
 
     def objects_hold(self) -> bool:
         """Whether the modules and optimizers are in the state they were in, and tensors where they were."""
