@@ -25,6 +25,8 @@ class Host(NamedTuple):
         Whether a multiply-add is one instruction.
     x86 : bool
         Whether it is of that family.
+    half_units : bool
+        Whether its arithmetic units take vectors of 64 bytes in two halves.
     """
 
     cpu: str
@@ -33,6 +35,7 @@ class Host(NamedTuple):
     vector_registers: int
     fma: bool
     x86: bool
+    half_units: bool = False
 
     def lanes(self, item_size: int) -> int:
         """Elements of ``item_size`` bytes that fill one vector register."""
@@ -55,4 +58,4 @@ def host() -> Host:
     else:
         width, registers = 16, 16
     fma = "fma" in have or triple.startswith(("aarch64", "arm64"))
-    return Host(cpu, features, width, registers, fma, triple.startswith("x86_64"))
+    return Host(cpu, features, width, registers, fma, triple.startswith("x86_64"), cpu == "znver4")

@@ -3,7 +3,7 @@
 A CPU divides and takes roots in a unit that is not pipelined: with AVX-512 a register of quotients takes 10 to 16
 cycles and one of roots 12 to 20, time for two dozen multiply-adds. The estimates of the machine to 14 bits, with
 one step of the method of Newton and a correction, are as good for a third of that. On other machines, and for
-float64, these are the ordinary operations.
+float64, these are the ordinary operations; so are roots where the CPU has half as many multiply-adds to offer.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def inverse(b: Vec) -> Vec:
 
 def root(x: Vec) -> Vec:
     """The square root of `x`, zero or above; largest errors 0.6 and 0.5 ulp."""
-    if not _has_estimates(x):
+    if not _has_estimates(x) or host().half_units:
         return sqrt(x)
     x = at_most(x, LARGEST)
     estimate = at_most(_estimate("rsqrt", x), LARGEST_ESTIMATE)
