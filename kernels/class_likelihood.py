@@ -8,7 +8,7 @@ import numpy as np
 from llvmlite import ir
 
 from . import abi, vjps
-from .class_losses import Targets
+from .class_rows import Targets
 from .host import host
 from .nest import share, spread
 from .operands import array_kernel

@@ -2,15 +2,14 @@
 
 It is one kernel forward and one backward: no array in between is stored. It reads the logits again on the way back
 instead of keeping a softmax: for rows of ten classes that costs less than storing and loading it would through a
-second output. The sum is taken in float64 by one thread, so the result does not depend on the number of threads;
-the gradients are shared out.
+second output. Programs that go both ways at once have a third, which takes the exponentials once. The sum is taken in
+float64 by one thread, so the result does not depend on the number of threads; the gradients are shared out.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from copy import copy
 from functools import partial
 
 import numpy as np
@@ -18,14 +17,14 @@ from llvmlite import ir
 
 from . import abi, vjps
 from .batch import Batch, Strip
+from .class_rows import Targets, each_form, logit_row, row_pointers
 from .formula import log
-from .host import host
 from .math_core import any_lane, outlined
 from .math_exp import decay
 from .nest import share
 from .operands import Arrays, Line, array_kernel
-from .reports import BAD_SHAPES, BAD_TARGET, Report, accumulate
-from .rows_beside import Rows, blocks, short_rows
+from .reports import BAD_SHAPES, BAD_TARGET, Report, accumulate, leave_to_one
+from .rows_beside import Rows, blocks
 from .softmax import add, top_of
 from .stage import F64, I64, MASK, Scope, Vec
 from .table import SCALAR, array_op
@@ -33,82 +32,180 @@ from .table import SCALAR, array_op
 LARGE_PRODUCT = 2.0**900  # a factor of up to 2**64 more still fits into a float64
 
 
-class Targets:
-    """The targets of a loss of class scores, one a row."""
-
-    def __init__(self, arrays: Arrays, k: int, ignored: ir.Value, classes: ir.Value) -> None:
-        self.arrays, self.b = arrays, arrays.b
-        self.pointer = arrays.pointer(k, abi.INT64)
-        self.stride = arrays.stride(k, 0)
-        self.ignored, self.classes = ignored, classes
-
-    def load(self, row: ir.Value) -> ir.Value:
-        """The target of a row."""
-        return self.b.load(self.arrays.scope.at(self.pointer, self.b.mul(row, self.stride)))
-
-    def counts(self, target: ir.Value) -> ir.Value:
-        """Whether a row with this target counts."""
-        return self.b.icmp_signed("!=", target, self.ignored)
-
-    def valid(self, target: ir.Value) -> ir.Value:
-        """Whether the target is a class."""
-        return self.b.icmp_unsigned("<", target, self.classes)
-
-    def lanes(self, scope: Scope, first: ir.Value, inside: Vec) -> Vec:
-        """The targets of the rows from `first` on, one a lane."""
-        place = scope.at(self.pointer, self.b.mul(first, self.stride))
-        return scope.gather(place, self.stride, abi.INT64, inside.value)
-
-    def ignored_lanes(self, scope: Scope) -> Vec:
-        """The ignored target in every lane."""
-        return scope.splat(self.ignored, abi.INT64)
-
-    def class_lanes(self, scope: Scope) -> Vec:
-        """The number of classes in every lane."""
-        return scope.splat(self.classes, abi.INT64)
-
-    def beginning_at(self, row: ir.Value) -> Targets:
-        """These targets without those of the rows before a row."""
-        other = copy(self)
-        other.pointer = self.arrays.scope.at(self.pointer, self.b.mul(row, self.stride))
-        return other
-
-    def total(self, rows: ir.Value) -> ir.Value:
-        """How many rows count."""
-        b, one = self.b, self.arrays.scope
-        start = one.constant(abi.INT64, 0)
-        with one.carried(I64(0), rows, 1, [start]) as (row, (n,), carry):
-            counted = b.zext(self.counts(self.load(row)), I64)
-            carry.next(n + Vec(one, counted, abi.INT64))
-        return carry.final[0].value
+# the mean -------------------------------------------------------------------------------------------
 
 
-def _logit_row(
-    arrays: Arrays, ks: tuple[int, ...], dtype: int, row: ir.Value, scope: Scope, form: str
-) -> Line:
-    """Row `row` of the matrices `ks` as a line."""
-    b = arrays.b
-    pointers = [scope.at(arrays.pointer(k, dtype), b.mul(row, arrays.stride(k, 0))) for k in ks]
-    strides = [arrays.stride(k, 1) for k in ks]
-    return Line(scope, arrays.size(0, 1), pointers, strides, [dtype] * len(ks), form)
+class _Mean:
+    """The mean of the rows' losses in the making, a row or a block of rows at a time.
 
-
-def _forms(arrays: Arrays, dtype: int, write, write_block, others: int = 0) -> None:
-    """Call ``write(scope, form)`` for logits whose rows are contiguous, and for others.
-
-    Short contiguous rows go to ``write_block(rows)``, for as many arrays as the logits and `others` are.
+    A row's loss is its largest score and the logarithm of a factor, less the score of its target. A logarithm of a
+    product is a sum of logarithms: one serves many rows. Each factor, a sum of exponentials of which the largest is
+    1, is from 1 to the number of classes, so many fit into a float64.
     """
-    b = arrays.b
-    lanes = host().lanes(abi.ITEM_SIZES[dtype])
-    classes = arrays.size(0, 1)
-    near = b.or_(b.icmp_signed("==", arrays.stride(0, 1), I64(1)), b.icmp_signed("<=", classes, I64(1)))
-    with b.if_else(near) as (unit, far):
-        with unit:
-            short_rows(
-                b, classes, [dtype] * (1 + others), write_block, lambda: write(Scope(b, lanes), "unit")
-            )
-        with far:
-            write(Scope(b, lanes if host().vector_bytes == 64 else 1), "far")
+
+    def __init__(self, arrays: Arrays, targets: Targets, report: Report) -> None:
+        self.arrays, self.targets, self.report = arrays, targets, report
+        self.b, self.one = arrays.b, arrays.scope
+        self.total, self.product = self.one.variable(F64), self.one.variable(F64)
+        self.count = self.one.variable(I64)
+        for cell, value in ((self.total, F64(0.0)), (self.product, F64(1.0)), (self.count, I64(0))):
+            self.b.store(value, cell)
+
+    def add_row(self, line: Line, target: ir.Value, top: Vec, factor: Vec) -> None:
+        """Take in a row that counts."""
+        one, b = self.one, self.b
+        b.store(b.add(b.load(self.count), I64(1)), self.count)
+        with b.if_else(self.targets.valid(target)) as (good, bad):
+            with good:
+                place = one.at(line.pointers[0], b.mul(target, line.strides[0]))
+                accumulate(b, self.total, line.first(top) - one.load(place, line.dtypes[0]))
+                grown = b.fmul(b.load(self.product), line.first(factor).to(abi.FLOAT64).value)
+                b.store(grown, self.product)
+                with b.if_then(b.fcmp_ordered(">", grown, F64(LARGE_PRODUCT))):
+                    self._take_logarithm()
+            with bad:
+                self.refuse(target)
+
+    def refuse(self, target: ir.Value) -> None:
+        """Report a target that is no class."""
+        self.report.write(BAD_TARGET, target)
+        self.b.store(F64(math.nan), self.total)
+
+    def _take_logarithm(self) -> None:
+        accumulate(self.b, self.total, log(Vec(self.one, self.b.load(self.product), abi.FLOAT64)))
+        self.b.store(F64(1.0), self.product)
+
+    def write(self, out: ir.Value, dtype: int) -> None:
+        """Store the mean."""
+        self._take_logarithm()
+        b = self.b
+        mean = b.fdiv(b.load(self.total), b.sitofp(b.load(self.count), F64))
+        self.one.store(Vec(self.one, mean, abi.FLOAT64).to(dtype), out)
+
+
+class _BlockMean:
+    """What blocks of rows add to a mean: each lane has a sum and a product of its own."""
+
+    def __init__(self, mean: _Mean, block: Rows) -> None:
+        self.mean, self.block, self.b = mean, block, block.b
+        scope = block.scope
+        zero, self._unit = (scope.constant(abi.FLOAT64, value) for value in (0.0, 1.0))
+        self._sums, self._products = (scope.variable(zero.value.type) for _ in range(2))
+        self.b.store(zero.value, self._sums)
+        self.b.store(self._unit.value, self._products)
+
+    def add(self, first: ir.Value, top: Vec, factor: Vec) -> None:
+        """Take in the block that begins at row `first`."""
+        mean, b, scope, targets = self.mean, self.b, self.block.scope, self.mean.targets
+        dtype, arrays = self.block.dtypes[0], self.mean.arrays
+        inside = Vec(scope, scope.tail_mask(self.block.count), MASK)
+        target = targets.lanes(scope, first, inside)
+        counted = inside & (target != targets.ignored_lanes(scope))
+        known = counted & (target >= 0) & (target < targets.class_lanes(scope))
+        rows = scope.iota() + scope.splat(first, abi.INT64)
+        places = rows * scope.splat(arrays.stride(0, 0), abi.INT64) + target
+        own = scope.gather_at(arrays.pointer(0, dtype), places, dtype, known.value)
+        loss = known.select(top - own, 0.0).to(abi.FLOAT64)
+        b.store((self._loaded(self._sums) + loss).value, self._sums)
+        grown = self._loaded(self._products) * known.select(factor, 1.0).to(abi.FLOAT64)
+        b.store(grown.value, self._products)
+        with b.if_then(any_lane(grown > LARGE_PRODUCT)):
+            self._take_logarithms()
+        found = counted.select(scope.constant(abi.INT64, 1), 0).reduce(add)
+        b.store(b.add(b.load(mean.count), found.value), mean.count)
+        with b.if_then(any_lane(counted & ~known), likely=False), self.block.each_row() as k:
+            wrong = targets.load(b.add(first, k))
+            with b.if_then(b.and_(targets.counts(wrong), b.not_(targets.valid(wrong)))):
+                mean.refuse(wrong)
+
+    def finish(self) -> None:
+        """Add what the lanes have."""
+        self._take_logarithms()
+        accumulate(self.b, self.mean.total, self._loaded(self._sums).reduce(add))
+
+    def _loaded(self, cell: ir.Value) -> Vec:
+        return Vec(self.block.scope, self.b.load(cell), abi.FLOAT64)
+
+    def _take_logarithms(self) -> None:
+        factors = [self._loaded(self._products)]
+        (logs,) = outlined("logarithms", lambda x: [log(x)], factors, [abi.FLOAT64])
+        self.b.store((self._loaded(self._sums) + logs).value, self._sums)
+        self.b.store(self._unit.value, self._products)
+
+
+# the gradient ---------------------------------------------------------------------------------------
+
+
+class _Gradient:
+    """The gradient of a mean: ``(softmax(x) - onehot(target)) g / count``, 0 for rows that do not count.
+
+    Arrays x, target, y, g, gx, -. All targets are here, because they are counted, also where x has some of the
+    batch's rows only: attribute 2 is the number of the first.
+    """
+
+    def __init__(self, arrays: Arrays, dtype: int) -> None:
+        self.arrays, self.dtype = arrays, dtype
+        self.b, self.one = arrays.b, arrays.scope
+        all_targets = Targets(arrays, 1, arrays.word(0), arrays.size(0, 1))
+        counted = self.b.sitofp(all_targets.total(arrays.size(1, 0)), F64)
+        self.targets = all_targets.beginning_at(arrays.word(2))
+        g = self.one.load(arrays.pointer(3, dtype), dtype).to(abi.FLOAT64)
+        self.scale = (g / Vec(self.one, counted, abi.FLOAT64)).to(dtype)
+
+    def write_block(self, block: Rows, first: ir.Value, factor: Vec) -> None:
+        """Write a block's rows, whose exponentials are put by and whose sums have the inverses `factor`."""
+        kept = block.keep(factor * self.scale)
+        with block.each_row() as k:
+            target = self.targets.load(self.b.add(first, k))
+            with self.b.if_else(self.targets.counts(target)) as (counted, ignored):
+                with counted:
+                    block.each_element(partial(_shrink, block, kept))
+                    with self.b.if_then(self.targets.valid(target)):
+                        # read from where whole vectors were put by: the row's own stores are not done yet
+                        mine = Vec(self.one, self.b.load(block.place_by(target)), self.dtype) * kept(self.one)
+                        self.one.store(mine - self.scale, self.one.at(block.pointers[1], target))
+                with ignored:
+                    zero = block.scope.constant(self.dtype, 0.0)
+                    block.each_element(lambda i, mask: block.store(1, i, zero, mask))
+
+    def write_row(self, line: Line, target: ir.Value, factor: Vec) -> None:
+        """Write a row that counts."""
+        line.each(partial(_shrink, line, line.keep(factor * line.whole(self.scale))))
+        with self.b.if_then(self.targets.valid(target)):
+            place = self.one.at(line.pointers[1], target)
+            self.one.store(self.one.load(place, self.dtype) - self.scale, place)
+
+    def clear_row(self, line: Line) -> None:
+        """Write a row that does not count."""
+        zero = line.scope.constant(self.dtype, 0.0)
+        line.each(lambda i, mask: line.store(1, i, zero, mask))
+
+
+def _exponentials(line: Line) -> tuple[Vec, Vec]:
+    """Put the exponentials of scores by; the largest score, and their sum."""
+    top = top_of(line, 0)
+    shift = line.keep(top)
+
+    def grow(i, mask):
+        value = decay(line.load(0, i, mask) - shift())
+        line.put_by(1, i, value, mask)
+        return value
+
+    return top, line.fold(0.0, add, grow)
+
+
+def _sum_of_exponentials(line: Line) -> tuple[Vec, Vec]:
+    """The largest score, and the sum of exponentials."""
+    top = top_of(line, 0)
+    shift = line.keep(top)
+    return top, line.fold(0.0, add, lambda i, mask: decay(line.load(0, i, mask) - shift()))
+
+
+def _shrink(line: Line, factor: Callable[..., Vec], i: ir.Value, mask: ir.Value | None) -> None:
+    line.store(1, i, line.take_back(1, i, mask) * factor(), mask)
+
+
+# the kernels ----------------------------------------------------------------------------------------
 
 
 def build_cross_entropy(symbol: str, dtype: int) -> ir.Module:
@@ -118,8 +215,7 @@ def build_cross_entropy(symbol: str, dtype: int) -> ir.Module:
     """
     module, arrays, part, _parts = array_kernel(symbol)
     b, one = arrays.b, arrays.scope
-    with b.if_then(b.icmp_signed("!=", part, I64(0))):
-        b.ret_void()
+    leave_to_one(b, part)
     out = arrays.pointer(2, dtype)
     report = Report.at(arrays, 1)
     two, single = (b.icmp_signed("==", arrays.dims(k), I64(n)) for k, n in ((0, 2), (1, 1)))
@@ -130,184 +226,91 @@ def build_cross_entropy(symbol: str, dtype: int) -> ir.Module:
         b.ret_void()
     rows = arrays.size(0, 0)
     targets = Targets(arrays, 1, arrays.word(0), arrays.size(0, 1))
-    total, product, count = one.variable(F64), one.variable(F64), one.variable(I64)
-    b.store(F64(0.0), total)
-    b.store(F64(1.0), product)
-    b.store(I64(0), count)
+    mean = _Mean(arrays, targets, report)
 
     def write_block(block: Rows) -> None:
-        _add_blocks(arrays, block, targets, report, (total, count))
+        sums = _BlockMean(mean, block)
+        with blocks(block, I64(0), rows, row_pointers(arrays, (0,), dtype)) as first:
+            sums.add(first, *_sum_of_exponentials(block))
+        sums.finish()
 
     def write(scope: Scope, form: str) -> None:
         with one.loop(I64(0), rows) as row:
             target = targets.load(row)
             with b.if_then(targets.counts(target)):
-                b.store(b.add(b.load(count), I64(1)), count)
-                with b.if_else(targets.valid(target)) as (good, bad):
-                    with good:
-                        line = _logit_row(arrays, (0,), dtype, row, scope, form)
-                        _add_row(line, target, total, product)
-                    with bad:
-                        report.write(BAD_TARGET, target)
-                        b.store(F64(math.nan), total)
+                line = logit_row(arrays, (0,), dtype, row, scope, form)
+                mean.add_row(line, target, *_sum_of_exponentials(line))
 
-    _forms(arrays, dtype, write, write_block)
-    _take_logarithm(one, product, total)
-    mean = b.fdiv(b.load(total), b.sitofp(b.load(count), F64))
-    one.store(Vec(one, mean, abi.FLOAT64).to(dtype), out)
+    each_form(arrays, dtype, write, write_block)
+    mean.write(out, dtype)
     b.ret_void()
     return module
-
-
-def _add_row(line: Line, target: ir.Value, total: ir.Value, product: ir.Value) -> None:
-    """Add a row's loss to `total`, less the logarithm of the factor that goes into `product`.
-
-    A logarithm of a product is a sum of logarithms: one serves many rows. Each factor, a sum of exponentials
-    of which the largest is 1, is from 1 to the number of classes, so many fit into a float64.
-    """
-    one, b = line.scope.scalar, line.b
-    top = top_of(line, 0)
-    factor = line.first(line.fold(0.0, add, lambda i, mask: decay(line.load(0, i, mask) - top)))
-    place = one.at(line.pointers[0], b.mul(target, line.strides[0]))
-    accumulate(b, total, line.first(top) - one.load(place, line.dtypes[0]))
-    grown = b.fmul(b.load(product), factor.to(abi.FLOAT64).value)
-    b.store(grown, product)
-    with b.if_then(b.fcmp_ordered(">", grown, F64(LARGE_PRODUCT))):
-        _take_logarithm(one, product, total)
-
-
-def _row_pointers(arrays: Arrays, ks: tuple[int, ...], dtype: int):
-    """The pointers to a row of each of several matrices, as `blocks` wants them."""
-    b, one = arrays.b, arrays.scope
-    starts = [(arrays.pointer(k, dtype), arrays.stride(k, 0)) for k in ks]
-    return lambda row: [one.at(pointer, b.mul(row, stride)) for pointer, stride in starts]
-
-
-def _add_blocks(
-    arrays: Arrays, block: Rows, targets: Targets, report: Report, cells: tuple[ir.Value, ...]
-) -> None:
-    """`_add_row` for all rows, a block at a time: each lane has a sum and a product of its own."""
-    scope, b = block.scope, block.b
-    dtype = block.dtypes[0]
-    wide = [scope.constant(abi.FLOAT64, value) for value in (0.0, 1.0)]
-    sums, products = (scope.variable(w.value.type) for w in wide)
-    for cell, value in zip((sums, products), wide, strict=True):
-        b.store(value.value, cell)
-    total, count = cells
-    rows = arrays.size(0, 0)
-    logits, stride = arrays.pointer(0, dtype), arrays.stride(0, 0)
-
-    def loaded(cell: ir.Value) -> Vec:
-        return Vec(scope, b.load(cell), abi.FLOAT64)
-
-    def take_logarithms() -> None:
-        (logs,) = outlined("logarithms", lambda x: [log(x)], [loaded(products)], [abi.FLOAT64])
-        b.store((loaded(sums) + logs).value, sums)
-        b.store(wide[1].value, products)
-
-    with blocks(block, I64(0), rows, _row_pointers(arrays, (0,), dtype)) as first:
-        top = top_of(block, 0)
-        shift = block.keep(top)
-        factor = block.fold(0.0, add, lambda i, mask: decay(block.load(0, i, mask) - shift()))
-        inside = Vec(scope, scope.tail_mask(block.count), MASK)
-        target = targets.lanes(scope, first, inside)
-        counted = inside & (target != targets.ignored_lanes(scope))
-        known = counted & (target >= 0) & (target < targets.class_lanes(scope))
-        places = (scope.iota() + scope.splat(first, abi.INT64)) * scope.splat(stride, abi.INT64) + target
-        own = scope.gather_at(logits, places, dtype, known.value)
-        loss = known.select(top - own, 0.0).to(abi.FLOAT64)
-        b.store((loaded(sums) + loss).value, sums)
-        grown = loaded(products) * known.select(factor, 1.0).to(abi.FLOAT64)
-        b.store(grown.value, products)
-        with b.if_then(any_lane(grown > LARGE_PRODUCT)):
-            take_logarithms()
-        found = counted.select(scope.constant(abi.INT64, 1), 0).reduce(add)
-        b.store(b.add(b.load(count), found.value), count)
-        with b.if_then(any_lane(counted & ~known), likely=False), block.each_row() as k:
-            wrong = targets.load(b.add(first, k))
-            with b.if_then(b.and_(targets.counts(wrong), b.not_(targets.valid(wrong)))):
-                report.write(BAD_TARGET, wrong)
-                b.store(F64(math.nan), total)
-    take_logarithms()
-    accumulate(b, total, loaded(sums).reduce(add))
-
-
-def _take_logarithm(one: Scope, product: ir.Value, total: ir.Value) -> None:
-    accumulate(one.b, total, log(Vec(one, one.b.load(product), abi.FLOAT64)))
-    one.b.store(F64(1.0), product)
 
 
 def build_cross_entropy_backward(symbol: str, dtype: int) -> ir.Module:
-    """``gx = (softmax(x) - onehot(target)) g / count``, 0 for ignored rows; arrays x, target, y, g, gx, -.
-
-    All targets are here, because they are counted, also where x has some of the batch's rows only: attribute 2 is
-    the number of the first.
-    """
+    """The gradient of the scores: see `_Gradient`."""
     module, arrays, part, parts = array_kernel(symbol)
     b, one = arrays.b, arrays.scope
-    rows = arrays.size(0, 0)
-    targets = Targets(arrays, 1, arrays.word(0), arrays.size(0, 1))
-    count = Vec(one, b.sitofp(targets.total(arrays.size(1, 0)), F64), abi.FLOAT64)
-    targets = targets.beginning_at(arrays.word(2))
-    scale = (one.load(arrays.pointer(3, dtype), dtype).to(abi.FLOAT64) / count).to(dtype)
-    begin, end = share(one, rows, part, parts, 1)
+    gradient = _Gradient(arrays, dtype)
+    begin, end = share(one, arrays.size(0, 0), part, parts, 1)
 
     def write_block(block: Rows) -> None:
         # what a part does need not be whole blocks: a row's gradient is the same in any
-        with blocks(block, begin, end, _row_pointers(arrays, (0, 4), dtype)) as first:
-            factor = block.keep(_grow(block) * scale)
-            with block.each_row() as k:
-                target = targets.load(b.add(first, k))
-                with b.if_else(targets.counts(target)) as (counted, ignored):
-                    with counted:
-                        block.each_element(partial(_shrink, block, factor))
-                        with b.if_then(targets.valid(target)):
-                            # read from where whole vectors were put by: the row's own stores are not done yet
-                            mine = Vec(one, b.load(block.place_by(target)), dtype) * factor(one)
-                            one.store(mine - scale, one.at(block.pointers[1], target))
-                    with ignored:
-                        zero = block.scope.constant(dtype, 0.0)
-                        block.each_element(lambda i, mask: block.store(1, i, zero, mask))
+        with blocks(block, begin, end, row_pointers(arrays, (0, 4), dtype)) as first:
+            _, total = _exponentials(block)
+            gradient.write_block(block, first, 1.0 / total)
 
     def write(scope: Scope, form: str) -> None:
         with one.loop(begin, end) as row:
-            target = targets.load(row)
+            target = gradient.targets.load(row)
             # the gradient's rows are contiguous, so array 1 of the line steps by one in either form
-            line = _logit_row(arrays, (0, 4), dtype, row, scope, form)
-            with b.if_else(targets.counts(target)) as (counted, ignored):
+            line = logit_row(arrays, (0, 4), dtype, row, scope, form)
+            with b.if_else(gradient.targets.counts(target)) as (counted, ignored):
                 with counted:
-                    _row_gradient(line, scale)
-                    with b.if_then(targets.valid(target)):
-                        place = one.at(line.pointers[1], target)
-                        one.store(one.load(place, dtype) - scale, place)
+                    _, total = _exponentials(line)
+                    gradient.write_row(line, target, 1.0 / total)
                 with ignored:
-                    zero = scope.constant(dtype, 0.0)
-                    line.each(lambda i, mask: line.store(1, i, zero, mask))
+                    gradient.clear_row(line)
 
-    _forms(arrays, dtype, write, write_block, 1)
+    each_form(arrays, dtype, write, write_block, 1)
     b.ret_void()
     return module
 
 
-def _row_gradient(line: Line, scale: Vec) -> None:
-    """Write ``softmax(x) * scale``: array 0 is the logits, array 1 the result."""
-    line.each(partial(_shrink, line, line.keep(_grow(line) * line.whole(scale))))
+def build_cross_entropy_both(symbol: str, dtype: int) -> ir.Module:
+    """The mean and its gradient: the exponentials serve both. Arrays and attributes are those of the gradient."""
+    module, arrays, part, _parts = array_kernel(symbol)
+    b, one = arrays.b, arrays.scope
+    leave_to_one(b, part)
+    rows = arrays.size(0, 0)
+    gradient = _Gradient(arrays, dtype)
+    targets = gradient.targets
+    mean = _Mean(arrays, targets, Report.at(arrays, 1))
 
+    def write_block(block: Rows) -> None:
+        sums = _BlockMean(mean, block)
+        with blocks(block, I64(0), rows, row_pointers(arrays, (0, 4), dtype)) as first:
+            top, total = _exponentials(block)
+            sums.add(first, top, total)
+            gradient.write_block(block, first, 1.0 / total)
+        sums.finish()
 
-def _grow(line: Line) -> Vec:
-    """Put exponentials by; returns one over their sum."""
-    top = line.keep(top_of(line, 0))
+    def write(scope: Scope, form: str) -> None:
+        with one.loop(I64(0), rows) as row:
+            target = targets.load(row)
+            line = logit_row(arrays, (0, 4), dtype, row, scope, form)
+            with b.if_else(targets.counts(target)) as (counted, ignored):
+                with counted:
+                    top, total = _exponentials(line)
+                    mean.add_row(line, target, top, total)
+                    gradient.write_row(line, target, 1.0 / total)
+                with ignored:
+                    gradient.clear_row(line)
 
-    def grow(i, mask):
-        value = decay(line.load(0, i, mask) - top())
-        line.put_by(1, i, value, mask)
-        return value
-
-    return 1.0 / line.fold(0.0, add, grow)
-
-
-def _shrink(line: Line, factor: Callable[..., Vec], i: ir.Value, mask: ir.Value | None) -> None:
-    line.store(1, i, line.take_back(1, i, mask) * factor(), mask)
+    each_form(arrays, dtype, write, write_block, 1)
+    mean.write(arrays.pointer(2, dtype), dtype)
+    b.ret_void()
+    return module
 
 
 # declarations ---------------------------------------------------------------------------------------
@@ -331,6 +334,7 @@ array_op(
     ("x", "target"),
     build_cross_entropy,
     backward=build_cross_entropy_backward,
+    both=build_cross_entropy_both,
     gradients={"x": ("x", "target")},
     vjp={"x": vjps.cross_entropy_x},
     operand_dtypes={"target": abi.INT64},

@@ -17,7 +17,7 @@ from .batch import Batch, Strip
 from .host import host
 from .nest import share, spread
 from .operands import Arrays, Line, array_kernel, each_line
-from .reports import BAD_SHAPES, Report, accumulate
+from .reports import BAD_SHAPES, Report, accumulate, leave_to_one
 from .softmax import add
 from .stage import F64, I64, Scope, Vec
 from .table import SCALAR, array_op
@@ -72,18 +72,24 @@ def build_mse(symbol: str, dtype: int) -> ir.Module:
     """``mean((x - t) ** 2)``; arrays x, t, y; attribute 0 is the report's address."""
     module, arrays, part, _parts = array_kernel(symbol)
     b, one = arrays.b, arrays.scope
-    with b.if_then(b.icmp_signed("!=", part, I64(0))):
-        b.ret_void()
-    out = arrays.pointer(2, dtype)
+    leave_to_one(b, part)
     fits = same_shape(arrays, 0, 1)
     with b.if_then(b.not_(fits)):
         Report.at(arrays, 0).write(BAD_SHAPES, I64(0))
-        one.store(one.constant(dtype, math.nan), out)
+        one.store(one.constant(dtype, math.nan), arrays.pointer(2, dtype))
         b.ret_void()
+    _write_mean(arrays, dtype, contiguous(arrays, (0, 1)))
+    b.ret_void()
+    return module
+
+
+def _write_mean(arrays: Arrays, dtype: int, plain: ir.Value) -> None:
+    """Store the mean; `plain` says whether x and t are contiguous."""
+    b, one = arrays.b, arrays.scope
     total = one.variable(F64)
     b.store(F64(0.0), total)
     numel = arrays.numel(0)
-    with b.if_else(contiguous(arrays, (0, 1))) as (flat, other):
+    with b.if_else(plain) as (flat, other):
         with flat:
             _sum_squares(arrays, dtype, numel, total)
         with other:
@@ -99,9 +105,7 @@ def build_mse(symbol: str, dtype: int) -> ir.Module:
 
             each_line(arrays, (0, 1), [dtype] * 2, arrays.last_dim(0), (I64(0), I64(1)), body)
     mean = b.fdiv(b.load(total), b.sitofp(numel, F64))
-    one.store(Vec(one, mean, abi.FLOAT64).to(dtype), out)
-    b.ret_void()
-    return module
+    one.store(Vec(one, mean, abi.FLOAT64).to(dtype), arrays.pointer(2, dtype))
 
 
 def _sum_squares(arrays: Arrays, dtype: int, numel: ir.Value, total: ir.Value) -> None:
@@ -140,6 +144,26 @@ def build_mse_backward(symbol: str, dtype: int) -> ir.Module:
     many there are in all, and how many here.
     """
     module, arrays, part, parts = array_kernel(symbol)
+    _write_gradients(arrays, dtype, contiguous(arrays, (0, 1)), (part, parts))
+    arrays.b.ret_void()
+    return module
+
+
+def build_mse_both(symbol: str, dtype: int) -> ir.Module:
+    """The mean and its gradients; arrays and attributes are those of the gradients."""
+    module, arrays, part, _parts = array_kernel(symbol)
+    leave_to_one(arrays.b, part)
+    plain = contiguous(arrays, (0, 1))
+    _write_mean(arrays, dtype, plain)
+    _write_gradients(arrays, dtype, plain, (I64(0), I64(1)))
+    arrays.b.ret_void()
+    return module
+
+
+def _write_gradients(
+    arrays: Arrays, dtype: int, plain: ir.Value, share_of: tuple[ir.Value, ir.Value]
+) -> None:
+    """Write what is wanted of the gradients; `plain` says whether x and t are contiguous."""
     b, one = arrays.b, arrays.scope
     numel = arrays.numel(0)
     everything = b.mul(b.sdiv(numel, arrays.word(2)), arrays.word(1))
@@ -155,7 +179,7 @@ def build_mse_backward(symbol: str, dtype: int) -> ir.Module:
             d = difference(scope, i, mask)
             scope.store(d * scope.splat(factor.value, dtype), scope.at(out, i), mask)
 
-        begin, end = share(one, numel, part, parts, 64)
+        begin, end = share(one, numel, *share_of, 64)
         spread(b, lanes, begin, end, body)
 
     def lines(target: int, factor: Vec) -> None:
@@ -165,17 +189,14 @@ def build_mse_backward(symbol: str, dtype: int) -> ir.Module:
 
             line.each(write)
 
-        each_line(arrays, (0, 1, target), [dtype] * 3, arrays.last_dim(0), (part, parts), body)
+        each_line(arrays, (0, 1, target), [dtype] * 3, arrays.last_dim(0), share_of, body)
 
-    plain = contiguous(arrays, (0, 1))
     for target, factor in ((4, scale), (5, -scale)):
         with b.if_then(arrays.present(target)), b.if_else(plain) as (near, far):
             with near:
                 flat(target, factor)
             with far:
                 lines(target, factor)
-    b.ret_void()
-    return module
 
 
 def reference_mse(x: np.ndarray, t: np.ndarray) -> np.ndarray:
@@ -192,6 +213,7 @@ array_op(
     ("x", "t"),
     build_mse,
     backward=build_mse_backward,
+    both=build_mse_both,
     gradients={"x": ("x", "t"), "t": ("x", "t")},
     vjp={"x": vjps.mse_x, "t": vjps.mse_t},
     rule=SCALAR,

@@ -24,6 +24,8 @@ INTEGERS = (abi.UINT8, abi.INT32, abi.INT64)
 NUMBERS = INTEGERS + FLOATS
 ALL = (abi.BOOL, *NUMBERS)
 
+FORWARD, BACKWARD, BOTH = range(3)  # kernels of an operation on whole arrays
+
 # shape rules of array operations that compiled code can apply itself
 EXPLICIT, LIKE_FIRST, SCALAR, DROP_LAST, LINEAR, MATMUL = range(6)
 
@@ -101,6 +103,7 @@ class Op:
     cached: bool = True  # whether `identity` says all that its code depends on, so that a disk may keep it
     batch: Batch | None = None
     plan: Callable | None = None
+    both: Build | None = None
 
     @property
     def main(self) -> int:
@@ -269,6 +272,7 @@ def array_op(
     cached: bool = True,
     batch: Batch | None = None,
     plan: Callable | None = None,
+    both: Build | None = None,
 ) -> Op:
     """Declare an operation on whole arrays.
 
@@ -295,6 +299,8 @@ def array_op(
         How the operation treats the samples of a batch, when it takes them one by one.
     plan : callable, optional
         ``plan(variant, operands)`` returns the products that a kernel's call comes to, or None; see `kernels.planned`.
+    both : callable, optional
+        As `backward`, but the output is written, too: for programs that go both ways at once.
     """
     fixed = operand_dtypes or {}
     return register(
@@ -319,6 +325,7 @@ def array_op(
         cached=cached,
         batch=batch,
         plan=plan,
+        both=both,
     )
 
 
@@ -354,13 +361,16 @@ def stream_dtypes(op: Op, dtype: int) -> tuple[list[int], int]:
 
 
 def compile_kernel(code: int, variant: int, dtype: int) -> int:
-    """The address of a kernel: variant 0 is forward, 1 and up go back to each operand."""
+    """The address of a kernel: variant 0 is forward, 1 and up go back to each operand.
+
+    Of an operation on whole arrays 1 goes back to all of them, and BOTH goes there and back.
+    """
     op = OPS[code]
     symbol = f"{stem(op)}.{variant}.{abi.DTYPE_NAMES[dtype]}"
     for provide in op.requires:
         provide(dtype)
     if op.kind == ARRAYS:
-        build = op.forward if variant == 0 else op.backward
+        build = (op.forward, op.backward, op.both)[variant]
         assert build is not None
         if op.identity:
             return _compile_users(op, symbol, build, dtype)

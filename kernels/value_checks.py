@@ -7,7 +7,7 @@ from llvmlite import ir
 
 from . import abi
 from .operands import Line, array_kernel, each_line
-from .reports import BAD_VALUE, Report, accumulate
+from .reports import BAD_VALUE, Report, accumulate, leave_to_one
 from .softmax import add
 from .stage import F64, I64, Vec
 from .table import SCALAR, array_op
@@ -17,8 +17,7 @@ def build_within(symbol: str, dtype: int) -> ir.Module:
     """The number of elements outside; arrays x, y; attributes report, what to say, low, high, what nan counts as."""
     module, arrays, part, _parts = array_kernel(symbol)
     b, one = arrays.b, arrays.scope
-    with b.if_then(b.icmp_signed("!=", part, I64(0))):
-        b.ret_void()
+    leave_to_one(b, part)
     low, high, nan_as = (arrays.number(k).to(dtype) for k in (2, 3, 4))
     total = one.variable(F64)
     b.store(F64(0.0), total)

@@ -37,7 +37,7 @@ from ..kernels.abi import (
     R_WORDS,
     STREAM_WORDS,
 )
-from ..kernels.table import REDUCE, UPDATES
+from ..kernels.table import BOTH, REDUCE, UPDATES
 
 # operands that a forward kernel also writes: a generator's state, and what recurrent layers keep
 WRITTEN_OPERANDS = (("state",), ("gates",), ("store",))
@@ -115,7 +115,8 @@ class Row:
     op : str
         Name of the operation, rule or program row.
     variant : int
-        0 for the forward kernel of an operation, 1 and more for its backward ones; -1 for other rows.
+        0 for the forward kernel of an operation, 1 and more for its backward ones, BOTH for one of an array
+        operation that goes both ways; -1 for other rows.
     reads, writes : tuple of View
         Its arrays; taken from the words when they are first asked for, if not given.
     chain : tuple of Row
@@ -262,9 +263,19 @@ def array_kinds(name: str, count: int) -> tuple[int, int, frozenset[int]]:
     return inputs, count, frozenset(k for k in range(inputs) if operands[k : k + 1] in WRITTEN_OPERANDS)
 
 
+@functools.cache
+def outputs_beside_gradients(name: str, count: int) -> frozenset[int]:
+    """The arrays before the gradients that are written, too, where a kernel goes both ways."""
+    op, variant = op_and_variant(name)
+    outputs = BY_NAME[op].outputs
+    inputs = (count - 2 * outputs) // 2
+    return frozenset(range(inputs, inputs + outputs)) if variant == BOTH else frozenset()
+
+
 def _arrays(name: str, words: list[int]) -> tuple[Views, Views]:
     """Arrays of a record: forward has operands, outputs; backward also cotangents and gradients."""
     first, count, both = array_kinds(name, words[R_COUNT])
+    made = outputs_beside_gradients(name, count)
     reads, writes = [], []
     for k in range(count):
         at = A_ARRAYS + k * ARRAY_WORDS
@@ -275,7 +286,7 @@ def _arrays(name: str, words: list[int]) -> tuple[Views, Views]:
         shape = tuple(words[at + ARRAY_SHAPE : at + ARRAY_SHAPE + dims])
         strides = tuple(words[at + ARRAY_STRIDES : at + ARRAY_STRIDES + dims])
         array = view(at + ARRAY_ADDRESS, address, ITEM_SIZES[words[at + ARRAY_DTYPE]], shape, strides)
-        if k >= first:
+        if k >= first or k in made:
             writes.append(array)
         else:
             reads.append(array)

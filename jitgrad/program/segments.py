@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..kernels import BY_NAME
-from ..kernels.table import LINEAR, MATMUL, SCALAR
+from ..kernels.table import BACKWARD, LINEAR, MATMUL, SCALAR
 from .rows import Row
 
 SHARED_NS = 1200  # a row that takes less is left to one thread
@@ -20,7 +20,7 @@ def nanoseconds(row: Row) -> float:
         return sum(map(nanoseconds, row.chain))
     elements = sum(v.numel for v in row.writes)
     op = BY_NAME.get(row.op)
-    if op is not None and op.rule == SCALAR and row.variant == 0:
+    if op is not None and op.rule == SCALAR and row.variant != BACKWARD:
         return 0  # one thread makes the sum
     if op is not None and op.rule in (LINEAR, MATMUL):
         return 20 + sum(2 * v.numel * _depth(row, v.shape) for v in row.writes) / GIGAFLOPS

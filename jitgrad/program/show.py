@@ -19,6 +19,7 @@ from ..kernels.abi import (
     R_LAYOUT,
 )
 from ..kernels.table import ARRAYS as ARRAY_OP
+from ..kernels.table import BOTH
 from ..kernels.work import MOVES, operations
 from .names import Operand, Operands, Update, operands_of, segment_of, updates_of
 from .rows import Row, View
@@ -146,10 +147,16 @@ def kernel_words(row: Row) -> str:
         return f"{words} update" if row.kernel.startswith("update") else words
     words = BY_NAME[row.op].name if row.op in BY_NAME else row.op
     if row.variant:
+        words += " and" if goes_both_ways(row) else ""
         words += f" back to {', '.join(_targets(row))}"
     if int(row.words[R_LAYOUT]) not in (ARRAYS, PLAIN) and int(row.words[R_FLAGS]) & FLAG_ACCUMULATE:
         words += ", added"
     return words
+
+
+def goes_both_ways(row: Row) -> bool:
+    """Whether a row is an operation and its way back."""
+    return row.variant == BOTH and row.op in BY_NAME and BY_NAME[row.op].kind == ARRAY_OP
 
 
 def _targets(row: Row) -> list[str]:
@@ -207,7 +214,11 @@ def _array_work(row: Row) -> tuple[int, bool] | None:
     places = range(inputs, inputs + op.outputs)
     outputs = [shapes.get(k, shapes.get(k + op.outputs) if row.variant else None) for k in places]
     wanted = [k for k in range(inputs) if k + beyond in shapes] if row.variant else None
-    return operations(row.op, operands, outputs, wanted)
+    work = operations(row.op, operands, outputs, wanted)
+    if not goes_both_ways(row):
+        return work
+    there = operations(row.op, operands, outputs)
+    return work and there and (work[0] + there[0], work[1])
 
 
 def _bytes(view: View) -> int:

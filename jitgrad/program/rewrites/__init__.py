@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ..rows import Row
+from .both_ways import join_both_ways
 from .constants import hoist_constants
 from .counters import merge_counters
 from .dead import drop_dead_rows
@@ -30,6 +31,7 @@ REWRITES: dict[str, Rewrite] = {
     "in_place": reuse_operands,
     "optimizer": merge_updates,
     "strips": cut_strips,
+    "both_ways": join_both_ways,
     "plans": plan_products,
 }
 
