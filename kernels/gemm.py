@@ -195,16 +195,17 @@ def _manner(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> ir.Value:
     """Flags for ``run``: dot products, a copy of B, or neither."""
     num = Numbers(b)
     apart = b.icmp_signed("!=", a["csB"], I64(1))
-    along = num.all(num.equal(a["rsB"], 1), num.any(apart, num.equal(a["N"], 1)), num.equal(a["csA"], 1))
+    rows = num.equal(a["csA"], 1)
+    columns = num.all(num.equal(a["rsB"], 1), num.any(apart, num.equal(a["N"], 1)))
     few_rows = b.icmp_signed("<=", a["M"], I64(DOT_ROWS))
     few_columns = num.all(
         b.not_(few_rows),
+        num.any(columns, num.equal(a["csB"], 1)),
         num.above(a["N"], 1),
         b.icmp_signed("<=", a["N"], I64(columns_at_once(p))),
         num.above(a["K"], GROUP_TERMS - 1),
-        b.icmp_signed("<=", a["K"], I64(DEPTH)),
     )
-    dots = num.all(along, num.any(few_rows, few_columns))
+    dots = num.all(rows, num.any(num.all(columns, few_rows), few_columns))
     by_dots = b.select(few_columns, I64(DOTS | GROUPS), I64(DOTS))
     manner = b.select(apart, I64(COPY), I64(0))
     before = b.block
@@ -334,7 +335,7 @@ def _build_planned(module: ir.Module, p: Plan, pieces: Pieces, blocks: ir.Functi
     with b.if_else(num.equal(a["csC"], 1)) as (direct, strided):
         with direct, b.if_else(num.has(a["flags"], DOTS)) as (dots, block):
             with dots:
-                call_dots(b, pieces, a)
+                call_dots(b, p, pieces, a)
             with block:
                 call_block(b, p, pieces, a, buffer)
         with strided:

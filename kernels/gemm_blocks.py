@@ -102,18 +102,35 @@ def build_pieces(module: ir.Module, p: Plan) -> Pieces:
     return Pieces(copy, build_dots(module, p), groups, build_rows(module, p, copy))
 
 
-def call_dots(b: ir.IRBuilder, pieces: Pieces, a: dict[str, ir.Value]) -> None:
+def call_dots(b: ir.IRBuilder, p: Plan, pieces: Pieces, a: dict[str, ir.Value]) -> None:
     """A product by dot products."""
-    names = ["M", "N", "K", "A", "rsA", "B", "csB", "C", "rsC", "bias", "flags"]
-    arguments = [a[key] for key in names]
+
+    def dots() -> None:
+        b.call(pieces.dots, [a[argument.name] for argument in pieces.dots.args])
+
     if pieces.groups is None:
-        b.call(pieces.dots, arguments)
+        dots()
         return
     with b.if_else(Numbers(b).has(a["flags"], GROUPS)) as (few, many):
         with few:
-            b.call(pieces.groups, arguments)
+            _call_groups(b, p, pieces.groups, a)
         with many:
-            b.call(pieces.dots, arguments)
+            dots()
+
+
+def _call_groups(b: ir.IRBuilder, p: Plan, groups: ir.Function, a: dict[str, ir.Value]) -> None:
+    """A product with a few columns, in blocks of k."""
+    num = Numbers(b)
+    with Scope(b, 1).loop(I64(0), a["K"], DEPTH) as k:
+        begun = num.above(k, 0)
+        block = a | {
+            "K": num.smaller(b.sub(a["K"], k), I64(DEPTH)),
+            "A": num.advance(a["A"], k, a["csA"], p.item),
+            "B": num.advance(a["B"], k, a["rsB"], p.item),
+            "bias": b.select(begun, I64(0), a["bias"]),
+            "flags": b.or_(a["flags"], b.select(begun, I64(ACCUMULATE), I64(0))),
+        }
+        b.call(groups, [block[argument.name] for argument in groups.args])
 
 
 def call_block(b: ir.IRBuilder, p: Plan, pieces: Pieces, a: dict[str, ir.Value], buffer: ir.Value) -> None:
@@ -134,7 +151,7 @@ def build_run(module: ir.Module, p: Plan, pieces: Pieces) -> ir.Function:
     b, a = define(module, "run", RUN, "alwaysinline")
     num, item = Numbers(b), p.item
     with b.if_then(num.has(a["flags"], DOTS)):
-        call_dots(b, pieces, a)
+        call_dots(b, p, pieces, a)
         b.ret_void()
     copies = num.has(a["flags"], COPY)
     panel = COPY_BYTES // item // DEPTH // (2 * p.lanes) * 2 * p.lanes

@@ -1,4 +1,4 @@
-"""Matrix multiply with a few columns that lie transposed, as in a layer with 2 to 4 outputs: dot products in groups.
+"""Matrix multiply with a few columns, as in a layer with 2 to 4 outputs: dot products in groups.
 
 A vector is cut into groups of 16 bytes, one for each column of B. Each group holds the same few terms of a row of A,
 so no lane is idle, however few columns there are. The sums of several rows are then folded together.
@@ -51,7 +51,14 @@ class _Groups:
         b.ret_void()
 
     def _pack(self) -> None:
-        """Put terms of all columns side by side, zeros behind the last ones."""
+        """Put a few terms of each column side by side, and those of all columns, with zeros behind the last ones."""
+        with self.b.if_else(self.b.icmp_signed("==", self.a["rsB"], I64(1))) as (along, across):
+            with along:
+                self._pack_columns()
+            with across:
+                self._pack_rows()
+
+    def _pack_columns(self) -> None:
         b, a, dtype = self.b, self.a, self.p.dtype
         column, places = self.one.pointer(a["B"], dtype), []
         for j in range(self.count):
@@ -62,7 +69,25 @@ class _Groups:
         with self.one.loop(I64(0), a["K"], self.few) as k:
             mask = self.group.tail_mask(b.sub(a["K"], k))
             pieces = [self.group.load(self.one.at(q, k), dtype, mask) for q in places]
-            self.wide.store(concatenate(pieces), self.one.at(self.packed, b.mul(k, I64(self.count))))
+            self.wide.store(concatenate(pieces), self._packed_at(k))
+
+    def _pack_rows(self) -> None:
+        b, a, dtype = self.b, self.a, self.p.dtype
+        first, order = self.one.pointer(a["B"], dtype), range(self.p.lanes)
+        nothing = ir.Constant(self.mask.type, None)
+        with self.one.loop(I64(0), a["K"], self.few) as k:
+            pieces = []
+            for term in range(self.few):
+                row = b.add(k, I64(term))
+                inside = b.icmp_signed("<", row, a["K"])
+                place = self.one.at(first, b.mul(b.select(inside, row, k), a["rsB"]))
+                pieces.append(self.line.load(place, dtype, b.select(inside, self.mask, nothing)))
+            rows = concatenate(pieces)
+            turned = shuffle(rows, rows, [i % self.few * self.count + i // self.few for i in order])
+            self.wide.store(turned, self._packed_at(k))
+
+    def _packed_at(self, k: ir.Value) -> ir.Value:
+        return self.one.at(self.packed, self.b.mul(k, I64(self.count)))
 
     def _tile(self, i: ir.Value, height: int) -> None:
         b, a, dtype = self.b, self.a, self.p.dtype
@@ -70,7 +95,7 @@ class _Groups:
         rows = [self.one.at(first, b.mul(a["rsA"], I64(r))) for r in range(height)]
 
         def turn(k: ir.Value, mask: ir.Value | None, sums: list[Vec]) -> list[Vec]:
-            terms = self.wide.load(self.one.at(self.packed, b.mul(k, I64(self.count))), dtype)
+            terms = self.wide.load(self._packed_at(k), dtype)
             result = []
             for q, total in zip(rows, sums, strict=True):
                 piece = self.group.load(self.one.at(q, k), dtype, mask)
@@ -131,11 +156,11 @@ class _Groups:
 
 
 def build_groups(module: ir.Module, p: Plan) -> ir.Function:
-    """``groups(M, N, K, A, rsA, B, csB, C, rsC, bias, flags)``: rows of A with 2 to 4 columns of B, both contiguous.
+    """``groups(M, N, K, A, rsA, B, rsB, csB, C, rsC, bias, flags)``: rows of A with 2 to 4 columns of B.
 
-    K is at most DEPTH. Each element sums k modulo the elements of a group, in increasing k; then these sums are added,
-    and the bias and (with ACCUMULATE) the old value.
+    Rows of A are contiguous; of B either rows or columns are. K is at most DEPTH. Each element sums k modulo the
+    elements of a group, in increasing k; then these sums are added, and the bias and (with ACCUMULATE) the old value.
     """
-    b, a = define(module, "groups", "M N K A rsA B csB C rsC bias flags")
+    b, a = define(module, "groups", "M N K A rsA B rsB csB C rsC bias flags")
     _Groups(b, p, a).write()
     return b.function

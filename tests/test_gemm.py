@@ -100,12 +100,13 @@ def test_few_columns_of_many_rows_lie_side_by_side(n, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("right", ["columns", "rows", "within a larger one"])
 @pytest.mark.parametrize("n", [2, 3, 4, 5])
-def test_few_columns_that_lie_transposed(n, dtype):
+def test_few_columns_go_in_groups(n, right, dtype):
     """Layers with few outputs: dot products in groups, with bias and sums, on rows without gaps and with some."""
     r = np.random.default_rng(n)
-    for m, k in itertools.product((6, 7, 8, 9, 15, 17, 40), (7, 8, 9, 10, 11, 33, 256, 257)):
-        a, b = LAYOUTS["within a larger one"](r, m, k, dtype), LAYOUTS["columns"](r, k, n, dtype)
+    for m, k in itertools.product((6, 7, 8, 9, 15, 17, 40), (7, 8, 9, 10, 11, 33, 256, 257, 513)):
+        a, b = LAYOUTS["within a larger one"](r, m, k, dtype), LAYOUTS[right](r, k, n, dtype)
         bias = r.standard_normal(n).astype(dtype) if k % 2 else None
         for gap in (0, 3):
             around = r.standard_normal((m + 2) * (n + gap) + gap).astype(dtype)
@@ -120,9 +121,10 @@ def test_few_columns_that_lie_transposed(n, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_groups_of_few_columns_keep_nan_and_infinity(dtype):
+@pytest.mark.parametrize("right", ["columns", "rows"])
+def test_groups_of_few_columns_keep_nan_and_infinity(right, dtype):
     r = np.random.default_rng(0)
-    a, b = LAYOUTS["rows"](r, 20, 11, dtype), LAYOUTS["columns"](r, 11, 3, dtype)
+    a, b = LAYOUTS["rows"](r, 20, 11, dtype), LAYOUTS[right](r, 11, 3, dtype)
     a[3, 10], a[5, 0] = np.nan, np.inf
     c = np.empty((20, 3), dtype)
     multiply(a, b, c)
@@ -140,6 +142,8 @@ LARGE = {
     "a transposed A that is large": (400, 140, 270, "columns", "rows"),
     "a C that is large": (270, 280, 290, "rows", "rows"),
     "few columns, long sums": (40, 4, 1500, "columns", "rows"),
+    "few columns, long rows": (40, 4, 1500, "rows", "rows"),
+    "few columns, both long": (40, 3, 1500, "rows", "columns"),
     "one column": (300, 1, 40, "rows", "columns"),
     "one row": (1, 300, 40, "rows", "rows"),
 }
