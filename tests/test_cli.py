@@ -323,6 +323,47 @@ def test_warm_up_fills_the_cache_and_then_finds_everything_there(command):
     assert command("warmup")[1].startswith("compiled 0 kernels")
 
 
+TRAINING = """
+import jitgrad as torch
+from jitgrad import nn
+from jitgrad.kernels import compiler
+
+torch.set_num_threads(2)
+for make, hidden, loss, wanted in (
+    (torch.optim.Adam, 16, nn.MSELoss(), torch.randn(512, 4)),
+    (torch.optim.SGD, 128, nn.CrossEntropyLoss(), torch.arange(512) % 4),
+):
+    model = nn.Sequential(nn.Linear(6, hidden), nn.Tanh(), nn.Linear(hidden, hidden), nn.ReLU(), nn.Linear(hidden, 4))
+    optimizer = make(model.parameters(), lr=1e-3)
+
+    @torch.compile
+    def step(x, y):
+        optimizer.zero_grad()
+        value = loss(model(x), y)
+        value.backward()
+        optimizer.step()
+        return value
+
+    x = torch.randn(512, 6)
+    for batch in (8, 256):
+        step.run(x, wanted, batch_size=batch, epochs=20, shuffle=True)
+        step.loop(1000, x[:batch], wanted[:batch])
+print(compiler.compiled())
+"""
+
+
+@pytest.mark.slow
+def test_after_the_warm_up_compiled_steps_have_nothing_to_compile(tmp_path):
+    environment = {**os.environ, "JITGRAD_CACHE_DIR": str(tmp_path)}
+
+    def python(*arguments: str) -> str:
+        run = [sys.executable, *arguments]
+        return subprocess.run(run, env=environment, check=True, capture_output=True, text=True).stdout
+
+    assert python("-m", "jitgrad", "warmup").startswith("compiled ")
+    assert python("-c", TRAINING) == "0\n"
+
+
 def test_warm_up_works_without_the_progress_bar(command, monkeypatch):
     monkeypatch.setitem(sys.modules, "tqdm", None)
     monkeypatch.setattr(warmup, "jobs", lambda: iter([("one job", lambda: None)]))

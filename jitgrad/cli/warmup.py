@@ -21,6 +21,7 @@ ACTIVATIONS = (
     *("Tanh", "Sigmoid", "LogSigmoid", "Hardtanh", "ReLU6", "Hardswish", "Hardsigmoid"),
 )
 ROWS, WIDTH, CLASSES = 5, 8, 3
+BATCH = 256  # rows that a program takes through a network in strips
 
 Job = tuple[str, Callable[[], Any]]
 
@@ -50,6 +51,7 @@ def run(options: argparse.Namespace) -> int:
 
 def jobs() -> Iterator[Job]:
     """Name and action of every piece of work."""
+    yield "engine", _engine
     yield "tensors", _tensors
     for hidden in ((), (WIDTH,)):
         yield f"classifier, {len(hidden)} hidden layers", lambda h=hidden: _classifier(h)
@@ -61,6 +63,10 @@ def jobs() -> Iterator[Job]:
         yield f"loss {name}", lambda f=loss: f().backward()
     for name in OPTIMIZERS:
         yield f"optimizer {name}", lambda n=name: _optimizer(n)
+        yield f"compiled step, {name}", lambda n=name: _compiled_step(n, "mse_loss", ROWS)
+    yield "compiled step, plain sgd", lambda: _compiled_step("", "mse_loss", ROWS)
+    yield "compiled classifier", lambda: _compiled_step("adam", "cross_entropy", ROWS)
+    yield "compiled step in strips", lambda: _compiled_step("adam", "cross_entropy", BATCH)
 
 
 @contextmanager
@@ -82,6 +88,14 @@ def _bar(total: int) -> Iterator[Callable[[str], None]]:
         yield show
         bar.set_description_str("done", refresh=False)
         bar.update(done)
+
+
+def _engine() -> None:
+    """All compiled calls that Python makes: those of programs and threads come with the first that needs them."""
+    from ..engine.entry import GROUPS, entries
+
+    for names in GROUPS.values():
+        getattr(entries, names[0])
 
 
 def _rows(width: int = WIDTH) -> Any:
@@ -157,6 +171,28 @@ def _optimizer(name: str) -> None:
         optimizer.zero_grad()
         model(_rows()).square().mean().backward()
         optimizer.step()
+
+
+def _compiled_step(optimizer: str, loss: str, batch: int) -> None:
+    """Two epochs of two shuffled batches in compiled code; without an optimizer's name by plain gradient descent."""
+    import jitgrad
+    from jitgrad import nn, optim
+
+    model = build_model(WIDTH, (WIDTH,), CLASSES)
+    rule = build_optimizer(optimizer, model, 1e-3) if optimizer else optim.SGD(model.parameters(), lr=1e-3)
+    compare = getattr(nn.functional, loss)
+
+    @jitgrad.compile
+    def step(x: Any, y: Any) -> Any:
+        rule.zero_grad()
+        value = compare(model(x), y)
+        value.backward()
+        rule.step()
+        return value
+
+    rows = 2 * batch
+    wanted = jitgrad.randn(rows, CLASSES) if loss == "mse_loss" else jitgrad.arange(rows) % CLASSES
+    step.run(jitgrad.randn(rows, WIDTH), wanted, batch_size=batch, epochs=2, shuffle=True)
 
 
 def _losses() -> Iterator[tuple[str, Callable[[], Any]]]:
