@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._tensor import NUMBERS, Tensor, method, wrap
-from ..dispatch import arrays
 from ..dtypes import DTYPES, dtype, int64
 from ..kernels import BY_NAME
 from ..kernels.table import Op
+from ._arrays import run_arrays
 from ._call import refuse_operand, require_tensors
 from ._dims import one_dim
 from .gathering import gather
@@ -57,9 +57,9 @@ def _indices(op: Op, x: Tensor, dim: int, size: int, words: tuple[int, ...], wor
     shape = list(x.shape)
     if shape:
         shape[dim] = size
-    plain = x.detach().contiguous()  # type: ignore[attr-defined]
+    plain = x if x.is_contiguous() else x.detach().contiguous()  # type: ignore[attr-defined]
     outputs: list[tuple[dtype, Any]] = [(int64, shape), (int64, (work,))]
-    slots = arrays(op, (plain,), outputs, (*line_words(x.shape, dim), *words))
+    slots = run_arrays(op, (plain,), outputs, (*line_words(x.shape, dim), *words))
     wrap(slots[1])
     return wrap(slots[0])
 
