@@ -14,10 +14,10 @@ from llvmlite import ir
 from . import abi, compiler
 from .abi import N_SIZES as WORDS
 from .abi import PLAIN
-from .loops import flat_body
-from .nest import SHARE_GRAIN, compute_lanes, share
+from .nest import SHARE_GRAIN, compute_lanes, share, whole_first
 from .stage import I64, Scope, new_kernel, new_module
 
+TOGETHER = 4  # vectors side by side: a sum waits for the one before
 PIECES, PITCH, COUNT, FIRST = range(WORDS, WORDS + 4)
 TARGET, NUMEL, PIECE, WIDTH = range(4)  # words of one target
 
@@ -45,10 +45,15 @@ def build(symbol: str, dtype: int) -> ir.Module:
         at = b.add(b.mul(k, I64(WIDTH)), I64(FIRST))
         address_, numel, piece = (one.word(place, b.add(at, I64(f))) for f in (TARGET, NUMEL, PIECE))
         target = one.pointer(address_, dtype)
+
+        def total(scope: Scope, i: ir.Value, mask: ir.Value | None, target=target, piece=piece) -> None:
+            here = scope.at(target, i)
+            with scope.carried(I64(0), pieces, 1, [scope.load(here, dtype, mask)]) as (p, (so_far,), carry):
+                other = one.pointer(b.add(piece, b.mul(p, pitch)), dtype)
+                carry.next(so_far + scope.load(scope.at(other, i), dtype, mask))
+            scope.store(carry.final[0], here, mask)
+
         begin, end = share(one, numel, part, parts, SHARE_GRAIN)
-        with one.loop(I64(0), pieces) as p:
-            other = one.pointer(b.add(piece, b.mul(p, pitch)), dtype)
-            streams = [target, target, other]
-            flat_body(b, streams, [dtype] * 3, lambda x, y: x + y, 1, compute_lanes([dtype]), begin, end)
+        whole_first(b, compute_lanes([dtype]), begin, end, total, together=TOGETHER)
     b.ret_void()
     return module
