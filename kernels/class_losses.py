@@ -181,24 +181,18 @@ class _Gradient:
         line.each(lambda i, mask: line.store(1, i, zero, mask))
 
 
-def _exponentials(line: Line) -> tuple[Vec, Vec]:
-    """Put the exponentials of scores by; the largest score, and their sum."""
+def _exponentials(line: Line, put_by: bool = True) -> tuple[Vec, Vec]:
+    """The largest of the scores and the sum of their exponentials, which are put by for the gradient."""
     top = top_of(line, 0)
     shift = line.keep(top)
 
-    def grow(i, mask):
+    def grow(i: ir.Value, mask: ir.Value | None) -> Vec:
         value = decay(line.load(0, i, mask) - shift())
-        line.put_by(1, i, value, mask)
+        if put_by:
+            line.put_by(1, i, value, mask)
         return value
 
     return top, line.fold(0.0, add, grow)
-
-
-def _sum_of_exponentials(line: Line) -> tuple[Vec, Vec]:
-    """The largest score, and the sum of exponentials."""
-    top = top_of(line, 0)
-    shift = line.keep(top)
-    return top, line.fold(0.0, add, lambda i, mask: decay(line.load(0, i, mask) - shift()))
 
 
 def _shrink(line: Line, factor: Callable[..., Vec], i: ir.Value, mask: ir.Value | None) -> None:
@@ -231,7 +225,7 @@ def build_cross_entropy(symbol: str, dtype: int) -> ir.Module:
     def write_block(block: Rows) -> None:
         sums = _BlockMean(mean, block)
         with blocks(block, I64(0), rows, row_pointers(arrays, (0,), dtype)) as first:
-            sums.add(first, *_sum_of_exponentials(block))
+            sums.add(first, *_exponentials(block, put_by=False))
         sums.finish()
 
     def write(scope: Scope, form: str) -> None:
@@ -239,7 +233,7 @@ def build_cross_entropy(symbol: str, dtype: int) -> ir.Module:
             target = targets.load(row)
             with b.if_then(targets.counts(target)):
                 line = logit_row(arrays, (0,), dtype, row, scope, form)
-                mean.add_row(line, target, *_sum_of_exponentials(line))
+                mean.add_row(line, target, *_exponentials(line, put_by=False))
 
     each_form(arrays, dtype, write, write_block)
     mean.write(out, dtype)
