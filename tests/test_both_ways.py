@@ -131,6 +131,30 @@ def test_a_training_step_is_one_row_shorter_and_says_so(capsys):
     assert "-> result[]" in text.split("cross_entropy_mean and back to x")[1].split("linear")[0]
 
 
+def test_each_way_back_keeps_its_own_attributes():
+    """Two losses of the same scores and targets, which ignore other targets: the way back of the last comes first."""
+
+    def step(x, target):
+        x = x.detach().requires_grad_()
+        first, second = (F.cross_entropy(x, target, ignore_index=k) for k in (0, 1))
+        return first, second, *torch.autograd.grad([first, second], [x], [torch.ones(()), torch.ones(()) * 2])
+
+    rng = np.random.default_rng(4)
+    compare(step, draw(rng, (12, 3), "float32"), torch.arange(12) % 3)
+
+
+def test_each_loss_finds_a_way_back_of_its_own():
+    """Three losses of the same operands, each with a walk back after all of them."""
+
+    def step(x, t):
+        x = x.detach().requires_grad_()
+        losses = [F.mse_loss(x, t) for _ in range(3)]
+        return *losses, *[torch.autograd.grad(loss, [x])[0] for loss in losses]
+
+    rng = np.random.default_rng(5)
+    assert compare(step, draw(rng, (4, 3), "float32"), draw(rng, (4, 3), "float32")) == ["mse_loss"] * 3
+
+
 def uses_the_loss_before(x, t):
     loss = F.mse_loss(x, t)
     return (loss * loss).detach(), loss

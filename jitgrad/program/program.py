@@ -163,6 +163,7 @@ class Program:
             lambda row: reports.cell_of(row) != 0,
             finder.overlap,
             max(2, get_num_threads()),
+            reports.is_cell,
         )
         rows = rewrite(rows_of(log), facts, self.options or {})
         reports.mark_late(rows, self._is_seen)

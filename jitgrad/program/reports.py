@@ -90,6 +90,10 @@ class Reports:
     def __contains__(self, cell: int) -> bool:
         return cell in self._ops
 
+    def is_cell(self, word: int) -> bool:
+        """Whether a word of a record is the address of a cell, looked at or not."""
+        return self._first <= word < self._first + 8 * len(self._cells)
+
     def cell_of(self, row: Row) -> int:
         """The address of the cell to look at after a row, or 0."""
         if row.variant != 0 or row.op not in self._named or not row.words[R_ATTRS]:

@@ -16,19 +16,26 @@ def join_both_ways(rows: list[Row], facts: Facts) -> list[Row]:
     The way back stays where it is, so nothing in between may touch the result. A row that several threads would
     share is left alone: the two as one are for one thread, as a sum is.
     """
-    joined: list[Row | None] = list(rows)
+    left: list[Row | None] = list(rows)
     for k, row in enumerate(rows):
         op = BY_NAME.get(row.op)
         if op is None or op.both is None or row.variant != FORWARD or facts.reports(row):
             continue
-        back = next((j for j in range(k + 1, len(rows)) if _ends_search(rows[j], row)), None)
-        if back is not None and _is_way_back(rows[back], row, op) and nanoseconds(rows[back]) <= SHARED_NS:
-            joined[k], joined[back] = None, _both(row, rows[back], op)
-    return [row for row in joined if row is not None]
+        found = next(((j, r) for j, r in enumerate(left) if j > k and r and _ends_search(r, row)), None)
+        if found is None:
+            continue
+        at, back = found
+        if (
+            nanoseconds(back) <= SHARED_NS
+            and _is_way_back(back, row, op)
+            and _same_attributes(back, row, facts)
+        ):
+            left[k], left[at] = None, _both(row, back, op)
+    return [row for row in left if row is not None]
 
 
 def _ends_search(other: Row, row: Row) -> bool:
-    """Whether another row is the way back, or keeps it from taking the row's place."""
+    """Whether another row is a way back, or keeps one from taking the row's place."""
     return (other.op == row.op and other.variant == BACKWARD) or _disturbs(other, row)
 
 
@@ -40,11 +47,18 @@ def _disturbs(other: Row, row: Row) -> bool:
 
 
 def _is_way_back(other: Row, row: Row, op: Op) -> bool:
-    """Whether another row is the way back from a row, with the same operands and attributes."""
+    """Whether another row is the way back from a row, or from one with the same operands."""
     if other.kernel != row.kernel.replace(f".{FORWARD}.", f".{BACKWARD}.") or _disturbs(other, row):
         return False
-    same = [_operand(v) for v in row.reads] == [_operand(v) for v in other.reads][: len(op.operands)]
-    return same and len(attributes(row.words)) == len(attributes(other.words))
+    return [_operand(v) for v in row.reads] == [_operand(v) for v in other.reads][: len(op.operands)]
+
+
+def _same_attributes(other: Row, row: Row, facts: Facts) -> bool:
+    """Whether two rows have the same attributes; where they report does not count."""
+    ours, theirs = attributes(row.words).tolist(), attributes(other.words).tolist()
+    if len(ours) != len(theirs):
+        return False
+    return all(a == b or (facts.is_cell(a) and facts.is_cell(b)) for a, b in zip(ours, theirs, strict=True))
 
 
 def _operand(view: View) -> tuple[int, int, tuple[int, ...], tuple[int, ...]]:

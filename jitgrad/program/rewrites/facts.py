@@ -31,6 +31,8 @@ class Facts:
         Whether there was memory from outside between two addresses. It may be free by now.
     lanes : int
         How many threads may work at the strips of a chain at the same time.
+    is_cell : callable
+        Whether a word is the address at which a row reports what it finds wrong.
 
     Attributes
     ----------
@@ -46,11 +48,13 @@ class Facts:
         reports: Callable[[Row], bool],
         overlaps: Callable[[int, int], bool] = lambda begin, end: False,
         lanes: int = 2,
+        is_cell: Callable[[int], bool] = lambda word: False,
     ) -> None:
         self.outside = outside
         self.overlaps = overlaps
         self.reports = reports
         self.lanes = lanes
+        self.is_cell = is_cell
         self.partial_sums = True
         self._zero = 0
         self._blocks = sorted(blocks)
