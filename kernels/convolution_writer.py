@@ -122,8 +122,9 @@ class Writer:
         self.b.call(function, [self.words, *(self.whole.number(x).value for x in arguments)])
 
     def multiply(self, **arguments: Vec | int) -> None:
-        """Multiply matrices; arguments go by the names of `gemm.SIGNATURE`."""
+        """Multiply matrices, or what belongs to a part; arguments go by the names of `gemm.SIGNATURE`."""
         values = {"bias": 0, "part": 0, "parts": 1, **arguments}
+        values["flags"] = self.whole.number(values["flags"]) | gemm.PIECE
         gemm.call(self.one, self.dtype, {k: self.whole.number(v).value for k, v in values.items()})
 
     def end(self) -> ir.Function:

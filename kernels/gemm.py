@@ -5,9 +5,9 @@
 (all 64-bit integers) computes ``C[m, n] = sum_k A[m, k] B[k, n]``, plus ``bias[n]`` when `bias` is not 0,
 plus the old ``C[m, n]`` with ACCUMULATE in `flags`. Addresses are integers; strides count elements and may be
 anything, but C must not overlap the rest. K may be 0. With ``parts > 1`` each call computes its share of C,
-and C is bitwise the same for any number of parts. The order of the sums is told in `gemm_tiles` and
-`gemm_transposed` and `gemm_groups`; beyond DEPTH terms they are summed in blocks. NaN and infinity propagate: no
-term is skipped.
+and C is bitwise the same for any number of parts; callers that cut products themselves say PIECE. The order of
+the sums is told in `gemm_tiles` and `gemm_transposed` and `gemm_groups`; beyond DEPTH terms they are summed in
+blocks. NaN and infinity propagate: no term is skipped.
 
 The entry looks at the shape once. It may exchange the operands (``C.T = B.T A.T``) so that vectors lie along
 the longer or the contiguous side, picks dot products (of few rows, or with few columns), a copy of B or B as it
@@ -53,6 +53,9 @@ OPERANDS = ("A", "B", "C", "bias", "lone")
 PLANNERS = {abi.FLOAT32: "jg_plan_f32", abi.FLOAT64: "jg_plan_f64"}
 PLANNED = {abi.FLOAT32: "jg_planned_f32", abi.FLOAT64: "jg_planned_f64"}
 NAMES = {abi.FLOAT32: "jg_gemm_f32", abi.FLOAT64: "jg_gemm_f64"}
+
+# in `flags`: a caller has cut the product into pieces, so a piece's rows and columns must not decide on its sums
+PIECE = 1 << 21
 
 CROSSWISE = 2  # multiply-adds of vectors in the time that it takes to store a number crosswise
 DOT_ROWS = 6  # dot products serve at most this many rows,
@@ -174,7 +177,8 @@ def _exchange(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> dict[str, ir.
     now = b.mul(b.mul(m, num.ceil_div(n, p.lanes)), k)
     then = b.mul(b.mul(n, num.ceil_div(m, p.lanes)), k)
     cost = b.add(then, b.mul(b.mul(m, n), I64(CROSSWISE)))
-    narrow = num.all(num.equal(a["rsA"], 1), num.above(n, 1), no_bias, num.less(cost, now))
+    alone = b.not_(num.has(a["flags"], PIECE))
+    narrow = num.all(num.equal(a["rsA"], 1), num.above(n, 1), no_bias, num.less(cost, now), alone)
     over = num.any(column, turned, narrow)
     pairs = (("M", "N"), ("A", "B"), ("rsA", "csB"), ("csA", "rsB"), ("rsC", "csC"))
     result = {}
@@ -199,6 +203,7 @@ def _manner(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> ir.Value:
     columns = num.all(num.equal(a["rsB"], 1), num.any(apart, num.equal(a["N"], 1)))
     few_rows = b.icmp_signed("<=", a["M"], I64(DOT_ROWS))
     few_columns = num.all(
+        b.not_(num.has(a["flags"], PIECE)),
         b.not_(few_rows),
         num.any(columns, num.equal(a["csB"], 1)),
         num.above(a["N"], 1),
