@@ -121,10 +121,10 @@ def call_dots(b: ir.IRBuilder, p: Plan, pieces: Pieces, a: dict[str, ir.Value]) 
 def _call_groups(b: ir.IRBuilder, p: Plan, groups: ir.Function, a: dict[str, ir.Value]) -> None:
     """A product with a few columns, in blocks of k."""
     num = Numbers(b)
-    with Scope(b, 1).loop(I64(0), a["K"], DEPTH) as k:
+    with _blocks_of(b, a["K"], lambda left: num.smaller(left, I64(DEPTH))) as (k, terms):
         begun = num.above(k, 0)
         block = a | {
-            "K": num.smaller(b.sub(a["K"], k), I64(DEPTH)),
+            "K": terms,
             "A": num.advance(a["A"], k, a["csA"], p.item),
             "B": num.advance(a["B"], k, a["rsB"], p.item),
             "bias": b.select(begun, I64(0), a["bias"]),

@@ -1,4 +1,4 @@
-"""Run an array kernel on NumPy arrays, as the engine would, in any number of parts."""
+"""Run an array kernel on NumPy arrays, as the engine would, or a row of a program, in any number of parts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jitgrad.kernels import BY_NAME, abi, table
+from jitgrad.program.rows import Row
 
 _CALL = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 
@@ -47,3 +48,13 @@ def run(
     record = record_of(arrays, words)
     for part in reversed(range(parts)):
         _CALL(address)(record.ctypes.data, part, parts)
+
+
+def row_in_parts(row: Row, parts: int) -> list[bytes]:
+    """What a row writes when it is computed in so many parts, the last one first."""
+    for view in row.writes:
+        ctypes.memset(view.begin, 0x55, view.end - view.begin)
+    kernel = _CALL(int(row.words[abi.R_KERNEL]))
+    for part in reversed(range(parts)):
+        kernel(row.words.ctypes.data, part, parts)
+    return [ctypes.string_at(view.begin, view.end - view.begin) for view in row.writes]

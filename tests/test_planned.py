@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import numpy as np
 import pytest
+from kernel_records import row_in_parts
 
 import jitgrad as torch
 from jitgrad import nn
@@ -152,14 +151,4 @@ def test_any_number_of_threads_shares_a_planned_row(dtype):
         rows = [row for row in one.program(*data).rows if is_planned(row, dtype)]
         assert len(rows) == 2
         for row in rows:
-            assert len({run_in_parts(row, parts) for parts in (1, 2, 3, 5)}) == 1
-
-
-def run_in_parts(row, parts: int) -> bytes:
-    """What a row writes when so many threads share it."""
-    kernel = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)(int(row.words[R_KERNEL]))
-    for view in row.writes:
-        ctypes.memset(view.begin, 255, view.end - view.begin)
-    for part in reversed(range(parts)):
-        kernel(row.words.ctypes.data, part, parts)
-    return b"".join(ctypes.string_at(view.begin, view.end - view.begin) for view in row.writes)
+            assert len({tuple(row_in_parts(row, parts)) for parts in (1, 2, 3, 5)}) == 1

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-
 import pytest
+from kernel_records import row_in_parts
 
 import jitgrad as torch
 from jitgrad import nn
-from jitgrad.kernels.abi import R_KERNEL
 
 PARTS = (2, 3, 5)
-_CALL = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
 
 CONVOLUTIONS = {  # batch, channels, filters, kernel, size of the map
     "few channels in a part": (1, 8, 16, 1, 4),
@@ -22,16 +19,6 @@ CONVOLUTIONS = {  # batch, channels, filters, kernel, size of the map
     "narrow maps": (2, 9, 12, 2, 3),
 }
 RECURRENT = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN": nn.RNN}
-
-
-def written(row, parts: int) -> list[bytes]:
-    """What a row writes when it is computed in so many parts, the last one first."""
-    for w in row.writes:
-        ctypes.memset(w.begin, 0x55, w.end - w.begin)
-    kernel = _CALL(int(row.words[R_KERNEL]))
-    for part in reversed(range(parts)):
-        kernel(row.words.ctypes.data, part, parts)
-    return [ctypes.string_at(w.begin, w.end - w.begin) for w in row.writes]
 
 
 def check(function, parameters, x) -> int:
@@ -51,9 +38,9 @@ def check(function, parameters, x) -> int:
     for row in program.rows:
         if row.variant < 0 or any(w.touches(r) for w in row.writes for r in row.reads):
             continue  # not twice
-        whole = written(row, 1)
+        whole = row_in_parts(row, 1)
         for parts in PARTS:
-            assert written(row, parts) == whole, (row.kernel, parts)
+            assert row_in_parts(row, parts) == whole, (row.kernel, parts)
         checked += 1
     return checked
 

@@ -55,7 +55,7 @@ def cut(rows: list[Row]) -> list[tuple[int, int, int]]:
             if (
                 before == parts
                 and (parts == ALONE or k - first < MOST_TOGETHER)
-                and (parts == ALONE or not any(_depends(row, r) for r in rows[first:k]))
+                and (parts == ALONE or not any(depends(row, r) for r in rows[first:k]))
             ):
                 segments[-1] = (first, k + 1, parts)
                 continue
@@ -63,7 +63,8 @@ def cut(rows: list[Row]) -> list[tuple[int, int, int]]:
     return segments
 
 
-def _depends(row: Row, before: Row) -> bool:
+def depends(row: Row, before: Row) -> bool:
+    """Whether a row touches what one before it writes, or writes what that one reads."""
     return any(w.touches(v) for w in before.writes for v in (*row.reads, *row.writes)) or any(
         w.touches(v) for w in row.writes for v in before.reads
     )

@@ -6,7 +6,7 @@ from ...kernels import BY_NAME
 from ...kernels.abi import A_ARRAYS, ARRAY_WORDS, DTYPE_NAMES, R_KERNEL
 from ...kernels.table import BACKWARD, BOTH, FORWARD, Op, compile_kernel
 from ..rows import Row, View, attributes, decode
-from ..segments import SHARED_NS, nanoseconds
+from ..segments import SHARED_NS, depends, nanoseconds
 from .facts import Facts
 
 
@@ -21,36 +21,24 @@ def join_both_ways(rows: list[Row], facts: Facts) -> list[Row]:
         op = BY_NAME.get(row.op)
         if op is None or op.both is None or row.variant != FORWARD or facts.reports(row):
             continue
-        found = next(((j, r) for j, r in enumerate(left) if j > k and r and _ends_search(r, row)), None)
-        if found is None:
-            continue
-        at, back = found
-        if (
-            nanoseconds(back) <= SHARED_NS
-            and _is_way_back(back, row, op)
-            and _same_attributes(back, row, facts)
-        ):
-            left[k], left[at] = None, _both(row, back, op)
+        for j in range(k + 1, len(rows)):
+            other = left[j]
+            if other is None:
+                continue
+            if depends(other, row):
+                break
+            if _is_way_back(other, row, op, facts):
+                left[k], left[j] = None, _both(row, other, op)
+                break
     return [row for row in left if row is not None]
 
 
-def _ends_search(other: Row, row: Row) -> bool:
-    """Whether another row is a way back, or keeps one from taking the row's place."""
-    return (other.op == row.op and other.variant == BACKWARD) or _disturbs(other, row)
-
-
-def _disturbs(other: Row, row: Row) -> bool:
-    """Whether another row touches what a row has made, or changes what it has read."""
-    return any(w.touches(v) for w in row.writes for v in (*other.reads, *other.writes)) or any(
-        r.touches(v) for r in row.reads for v in other.writes
-    )
-
-
-def _is_way_back(other: Row, row: Row, op: Op) -> bool:
-    """Whether another row is the way back from a row, or from one with the same operands."""
-    if other.kernel != row.kernel.replace(f".{FORWARD}.", f".{BACKWARD}.") or _disturbs(other, row):
+def _is_way_back(other: Row, row: Row, op: Op, facts: Facts) -> bool:
+    """Whether another row is a small way back from a row, or from one that computes the same."""
+    if other.kernel != row.kernel.replace(f".{FORWARD}.", f".{BACKWARD}.") or nanoseconds(other) > SHARED_NS:
         return False
-    return [_operand(v) for v in row.reads] == [_operand(v) for v in other.reads][: len(op.operands)]
+    same = [_operand(v) for v in row.reads] == [_operand(v) for v in other.reads][: len(op.operands)]
+    return same and _same_attributes(other, row, facts)
 
 
 def _same_attributes(other: Row, row: Row, facts: Facts) -> bool:
