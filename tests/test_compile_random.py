@@ -9,7 +9,7 @@ from compile_cases import bits, random_state, state_of
 
 import jitgrad as torch
 from jitgrad import nn
-from jitgrad.program.drawn import random_states
+from jitgrad.program.drawn import shared_sources
 from jitgrad.program.rewrites import REWRITES, strip_sizes
 
 SEEDS = 120
@@ -221,7 +221,7 @@ def test_where_the_generator_of_python_stands(draw, turn):
     random.seed(3)
     for _ in range(turn):
         random.gauss(0, 1)
-    source = random_states()[0][0]
+    source = shared_sources()[0]
     before = source()
     assert before == source() == told()
     draw()

@@ -11,6 +11,7 @@ from typing import Any
 from .._tensor import Tensor
 from ..autograd.graph import drop_freed_nodes
 from ..autograd.notes import drop_old_notes
+from ..dtypes import Size
 from ..engine.entry import entries
 from ..engine.layout import (
     BAD_CLASS,
@@ -26,7 +27,7 @@ from .program import Program
 from .recording import Recording, Spoiled, clone_outside
 from .returned import Returned
 from .rewrites import OPTIONS
-from .tree import LEAF, constants_in, flatten, unflatten
+from .tree import LEAF, constants_in, flatten_call, tensors_only, unflatten
 from .world import World, compiles
 
 MAX_PROGRAMS = 16  # of one function; the one not used for longest makes room
@@ -109,7 +110,7 @@ class CompiledFunction:
             When the function cannot be replayed for these arguments.
         """
         leaves: list[Tensor] = []
-        key = flatten((args, kwargs), leaves)
+        key = flatten_call(args, kwargs, leaves)
         for attempt in range(MAX_ATTEMPTS):
             known = self._find(key, leaves)
             if known is not None:
@@ -120,7 +121,7 @@ class CompiledFunction:
 
     def known(self, arguments: list[Tensor]) -> Program | None:
         """The program that has been recorded for these tensors, if there is one."""
-        return self._find(flatten((tuple(arguments), {}), []), arguments)
+        return self._find(tensors_only(len(arguments)), arguments)
 
     def _find(self, key: Any, arguments: list[Tensor]) -> Program | None:
         """The program for arguments with this description, if there is one that can run now."""
@@ -210,7 +211,7 @@ class CompiledFunction:
         if self._eager or store.recording is not None:
             return self._function(*args, **kwargs)
         leaves: list[Tensor] = []
-        key = flatten((args, kwargs), leaves)
+        key = flatten_call(args, kwargs, leaves)
         shapes = [x.shape for x in leaves]
         for program in self.programs:
             if program.shapes != shapes or program.key != key or program.busy or not program.refresh():
@@ -226,7 +227,7 @@ class CompiledFunction:
                 return self._returned(program, results, leaves)
             assert results == OTHER_PROGRAM
         else:
-            return self._record(args, kwargs, key, leaves)[0]
+            return self._record(args, kwargs, key, leaves, shapes)[0]
         return self._function(*args, **kwargs)
 
     def _returned(self, program: Program, results: list[Tensor], arguments: list[Tensor]) -> Any:
@@ -253,11 +254,11 @@ class CompiledFunction:
     def record(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, Program | None]:
         """Run the function once and record it; what it returned, and the program if there is one."""
         arguments: list[Tensor] = []
-        key = flatten((args, kwargs), arguments)
-        return self._record(args, kwargs, key, arguments)
+        key = flatten_call(args, kwargs, arguments)
+        return self._record(args, kwargs, key, arguments, [x.shape for x in arguments])
 
     def _record(
-        self, args: tuple, kwargs: dict[str, Any], key: Any, arguments: list[Tensor]
+        self, args: tuple, kwargs: dict[str, Any], key: Any, arguments: list[Tensor], shapes: list[Size]
     ) -> tuple[Any, Program | None]:
         """`record` for arguments that have been looked at."""
         guards = self._guards(key)
@@ -270,7 +271,7 @@ class CompiledFunction:
             return self._function(*args, **kwargs), None
         recording = Recording()
         rows = store.field("live_rows")
-        returned = Returned(arguments)
+        returned, before = Returned(arguments), guards.standing()
         try:
             recording.run(lambda: returned.take(self._function(*args, **kwargs), recording))
         except BaseException:
@@ -283,7 +284,7 @@ class CompiledFunction:
             if recording.has_moved:
                 known = {id(x) for x in arguments} | guards.tensor_ids()
                 recording.check_moved(known, {id(x) for x in returned.leaves})
-            guards.settle(recording.made, recording.number)
+            guards = guards.settled(recording.made, recording.number, before)
             recording.made.clear()
             program = Program(recording, arguments, returned.sources, guards, self._options)
             if returned.graph:
@@ -292,9 +293,10 @@ class CompiledFunction:
             recording.release()
             self._give_up(reason)
             return unflatten(returned.form, iter(returned.leaves)), None
-        program.key, program.form, program.outputs = key, returned.form, returned.outputs
+        program.key, program.shapes = key, shapes
+        program.form, program.outputs = returned.form, returned.outputs
         program.single = returned.form == LEAF and returned.outputs == [None] and not returned.graph
-        program.plain = not kwargs and all(isinstance(a, Tensor) for a in args)
+        program.plain = key == tensors_only(len(args))
         copies = clone_outside(returned.sources)  # before other threads can replay the program
         returned.forget()
         self.programs = [program, *self.programs[: MAX_PROGRAMS - 1]]
@@ -306,10 +308,9 @@ class CompiledFunction:
         """What the function depends on: as another program has found, while nothing has changed since."""
         for program in self.programs[:1]:
             guards = program.guards
-            if (program.key == key or guards.arguments_are(constants_in(key))) and program.refresh():
-                again = guards.renewed()
-                if again is not None:
-                    return again
+            same = program.key == key or guards.arguments_are(constants_in(key))
+            if same and program.refresh() and guards.serve_again():
+                return guards
         return Guards(self._function, constants_in(key))
 
     def _changed(self, key: Any) -> str:

@@ -1,4 +1,4 @@
-"""Where the generators of Python and NumPy stand that everybody shares: a step must not draw from them."""
+"""Where the generators of Python and NumPy stand: a step must not draw from them."""
 
 from __future__ import annotations
 
@@ -15,12 +15,29 @@ Source = Callable[[], Any]  # says where a generator stands
 MT_WORDS = 624  # of a Mersenne twister; its position among them follows
 
 
-def random_states() -> list[tuple[Source, Any]]:
-    """Where the global generators stand."""
-    found: list[tuple[Source, Any]] = [(_python_state, _python_state())]
-    if "numpy.random" in sys.modules:
-        found.append((_numpy_state, _numpy_state()))
-    return found
+def shared_sources() -> list[Source]:
+    """What says where the global generators stand."""
+    return [_python_state, _numpy_state] if "numpy.random" in sys.modules else [_python_state]
+
+
+def source_of(value: Any) -> Source | None:
+    """What says where a generator of the user's stands; None for any other object."""
+    if isinstance(value, random.Random):
+        return value.getstate
+    if "numpy.random" not in sys.modules:
+        return None
+    if isinstance(value, np.random.RandomState):
+        return lambda: _comparable(value.get_state(legacy=False))
+    if isinstance(value, np.random.Generator):
+        value = value.bit_generator
+    return (lambda: _comparable(value.state)) if isinstance(value, np.random.BitGenerator) else None
+
+
+def _comparable(state: Any) -> Any:
+    """The state of a generator of NumPy's without arrays, which are not equal or unequal as a whole."""
+    if isinstance(state, dict):
+        return [(key, _comparable(item)) for key, item in state.items()]
+    return state.tobytes() if isinstance(state, np.ndarray) else state
 
 
 class _Python:

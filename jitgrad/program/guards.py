@@ -114,6 +114,7 @@ class Guards:
         self.arguments = arguments
         self._structure = -1  # counts what has changed in modules and optimizers; -1 for not known
         self._layouts: list[tuple[Tensor, tuple]] | None = None
+        self._slots: array | None = None  # of the tensors that these are the layouts of
         self._settings: Any = None
 
     def arguments_are(self, arguments: list[Any]) -> bool:
@@ -121,21 +122,33 @@ class Guards:
         known = self.arguments
         return len(known) == len(arguments) and all(map(operator.is_, known, arguments))
 
-    def renewed(self) -> Guards | None:
-        """Guards for another recording now, when these hold; None when Python has to be looked at anew."""
+    def serve_again(self) -> bool:
+        """Whether these, which hold, can guard another recording; if not, Python has to be looked at anew."""
         if self.world is None or self._layouts is None or self.world.has_lent:
-            return None
-        again: Guards = object.__new__(Guards)
-        again.__dict__ |= self.__dict__
-        again.world = self.world.renewed()
-        again._structure = store.structure
-        return again
+            return False
+        self._structure = store.structure
+        return True
 
-    def settle(self, made: list[Any], number: int) -> None:
-        """After the function has run: raise Spoiled if it has changed what it depends on.
+    def standing(self) -> list[Any]:
+        """What tells, after the function has run, whether it has drawn from generators of Python and NumPy."""
+        return [] if self.world is None else self.world.standing()
 
-        `made` are the objects whose lasting memory was made on the way; they must outlive the step, which was
-        recorded as program `number`.
+    def settled(self, made: list[Any], number: int, before: list[Any]) -> Guards:
+        """After the function has run: these, or what they have become on the way.
+
+        Parameters
+        ----------
+        made : list
+            The objects whose lasting memory was made on the way; they must outlive the step.
+        number : int
+            By which the recording is known.
+        before : list
+            What `standing` said before the function ran.
+
+        Raises
+        ------
+        Spoiled
+            If the function has changed what it depends on.
         """
         if self.refused is not None:
             raise self.refused
@@ -147,21 +160,26 @@ class Guards:
                 raise Spoiled("makes an optimizer or a generator of its own", None, False)
         if not self._same_names():
             raise Spoiled("changes a variable of Python's", None, False)
-        self.world.forget_lent_arrays(number)
-        self.world.check_untouched()
-        self._settings = _settings()
-        if self._structure == store.structure:
-            return
+        world = self.world.without_lent_arrays(number)
+        world.check_untouched(before)
+        if self._nothing_changed and world is self.world and self._settings == _settings():
+            return self
         for x, state in zip(self.objects, self.states, strict=True):
             if isinstance(x, Module) and state_of(x) != state:
                 raise Spoiled(f"changes the module {type(x).__name__}", None, False)
-        self.states = [state_of(x) for x in self.objects]
-        self._layouts = [(t, _layout_of(t)) for t in self._tensors()]
+        again: Guards = object.__new__(Guards)  # other programs may be guarded by these as they are
+        again.__dict__ |= self.__dict__
+        again.world, again._settings, again._structure = world, _settings(), store.structure
+        again.states = [state_of(x) for x in self.objects]
+        again._layouts = [(t, _layout_of(t)) for t in self._tensors()]
+        again._slots = array("q", [t._slot for t, _ in again._layouts])
+        return again
 
     def shared_memory(self, arguments: list[Tensor]) -> str | None:
         """Why a recording with these arguments could not tell what it reads through them, or None."""
         given = array("q", [x._slot for x in arguments])
-        others = array("q", [t._slot for t in self._reachable()])
+        others = self._slots if self._nothing_changed else array("q", [t._slot for t in self._tensors()])
+        assert others is not None
         found = entries.share_memory(
             CONTEXT, given.buffer_info()[0], len(given), others.buffer_info()[0], len(others)
         )
@@ -173,9 +191,12 @@ class Guards:
 
     def _reachable(self) -> list[Tensor]:
         """The tensors that the function can reach by Python; those of other guards while nothing has changed."""
-        if self._layouts is not None and self._structure == store.structure:
-            return [t for t, _ in self._layouts]
-        return list(self._tensors())
+        return [t for t, _ in self._layouts or ()] if self._nothing_changed else list(self._tensors())
+
+    @property
+    def _nothing_changed(self) -> bool:
+        """Whether all modules and optimizers are certain to be as they were found."""
+        return self._structure == store.structure
 
     def _tensors(self) -> Iterator[Tensor]:
         if self.world is not None:
@@ -190,7 +211,8 @@ class Guards:
     @property
     def watched(self) -> World | None:
         """What of Python's world must be looked at before every call; None for nothing."""
-        return None if self.world is None or self.world.is_empty else self.world
+        world = self.world
+        return None if world is None or world.is_empty else world
 
     def tensor_ids(self) -> set[int]:
         """Ids of the tensors that the function can reach by Python."""
@@ -198,7 +220,8 @@ class Guards:
 
     def names_hold(self) -> bool:
         """Whether every name still means what it meant, and so does what can be reached from there."""
-        return self._same_names() and (self.world is None or self.world.holds())
+        watched = self.watched
+        return self._same_names() and (watched is None or watched.holds())
 
     def _same_names(self) -> bool:
         """Whether every name means the same object, or an equal number or string."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT
+from ..dtypes import Size
 from ..engine.entry import entries
 from ..engine.layout import (
     ANY_GRADIENT,
@@ -72,6 +73,7 @@ class Program:
         base: int = 0,
     ) -> None:
         self.key: Any = None  # description of the arguments apart from their tensors
+        self.shapes: list[Size] = []  # of the tensors among them
         self.form: Any = None  # description of what the function returned
         # per tensor returned: None, a tensor from outside, or number of an argument
         self.outputs: list[Any] = []
@@ -82,7 +84,6 @@ class Program:
         self.recording = recording
         self.guards = guards
         self.arity = len(arguments)
-        self.shapes = [x.shape for x in arguments]
         self._rewritten: Rewritten | None = None
         self._tables = tables = Tables(recording, arguments, results, base)
         self.address = tables.address

@@ -7,6 +7,7 @@ before anything runs.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 
 from ..functions._checks import REFUSALS
@@ -65,13 +66,13 @@ class Reports:
         self._cells = ZERO * (CELL_WORDS * len(places))
         self._ops: dict[int, str] = {}
         self._late: list[tuple[int, int, int]] = []  # records (begin, end) after which a cell is looked at
-        words, log = recording.words, recording.log_address
         self._first = cell = self._cells.buffer_info()[0]
+        words, log = recording.words, recording.log_address
         for address, place in places:
             begin = (address - log) // 8
             words[begin + place] = cell
-            op, variant = op_and_variant(compiler.name_of(words[begin + R_KERNEL]))
-            if variant == 0 and op != "mse_loss":
+            op = _looked_at(words[begin + R_KERNEL])
+            if op is not None:
                 end = begin + words[begin + R_WORDS]
                 check = _direct(words[begin:end], argument_like) if op in CLASS_LOSSES else None
                 if check is not None:
@@ -152,6 +153,13 @@ class Reports:
             f"{op}: index {words[VALUE]} is out of bounds for dimension {words[FIRST]} with size "
             f"{words[SIZE]}, in a compiled step"
         )
+
+
+@functools.cache
+def _looked_at(kernel: int) -> str | None:
+    """The operation of a kernel whose reports mean something; None for one that reports by the way."""
+    op, variant = op_and_variant(compiler.name_of(kernel))
+    return op if variant == 0 and op != "mse_loss" else None
 
 
 def _direct(words: memoryview, argument_like: Callable[[int, list[int]], int | None]) -> list[int] | None:

@@ -40,14 +40,22 @@ class Returned:
         """Sort a returned value; to be called while it is still being recorded."""
         self.form = flatten(value, self.leaves)
         for x in self.leaves:
-            known = next((k for k, a in enumerate(self._arguments) if a is x), None)
+            known = self._number_of(x)
             if known is not None or (_is_outside(x, recording.number) and not self._is_part(x)):
                 self.outputs.append(x if known is None else known)
                 continue
             if x._word(S_ROW) >= 0:
                 self.graph[len(self.sources)] = x
+                x = x.detach()
             self.outputs.append(None)
-            self.sources.append(owned(x.detach(), recording.number))
+            self.sources.append(owned(x, recording.number))
+
+    def _number_of(self, x: Tensor) -> int | None:
+        """The number of the argument that a tensor is, if it is one."""
+        for k, a in enumerate(self._arguments):
+            if a is x:
+                return k
+        return None
 
     def _is_part(self, x: Tensor) -> bool:
         """Whether a tensor shows the memory of an argument."""
@@ -71,4 +79,4 @@ def _is_outside(x: Tensor, number: int) -> bool:
 def owned(x: Tensor, number: int) -> Tensor:
     """A tensor of the same values in contiguous memory of the recording with that number."""
     owner = store.storage_word(x._word(S_STORAGE), "owner")
-    return x if owner == number and x.is_contiguous() else x.clone().contiguous()  # type: ignore[attr-defined]
+    return x if owner == number and x.is_contiguous() else x.detach().clone().contiguous()  # type: ignore[attr-defined]

@@ -161,9 +161,9 @@ class Tables:
 
     def pairs(self, name: str) -> list[tuple[int, int]]:
         """A table of pairs."""
-        first = (self.field(name) - self.address) // 8
-        words = self.words[first : first + 2 * self.field(f"{name}_count")]
-        return [*zip(words[::2], words[1::2], strict=True)]
+        first, count = (self.field(name) - self.address) // 8, self.field(f"{name}_count")
+        words = self.words
+        return [(words[at], words[at + 1]) for at in range(first, first + 2 * count, 2)]
 
     def argument_storages(self) -> tuple[list[int], list[int]]:
         """Storages and addresses of the arguments that the program was recorded with."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 from .._tensor import Tensor
@@ -31,6 +32,24 @@ def constants_in(description: Any) -> list[Any]:
     if not isinstance(description, tuple):
         return []
     return [x for item in description for x in constants_in(item)]
+
+
+def flatten_call(args: tuple, kwargs: dict[str, Any], leaves: list[Tensor]) -> Any:
+    """`flatten` for the arguments of a call, which are tensors most often."""
+    if not kwargs:
+        for x in args:
+            if type(x) is not Tensor:
+                break
+        else:
+            leaves += args
+            return tensors_only(len(args))
+    return flatten((args, kwargs), leaves)
+
+
+@functools.cache
+def tensors_only(count: int) -> Any:
+    """The description of a call with so many tensors and nothing else."""
+    return (tuple, (tuple, *[LEAF] * count), (dict,))
 
 
 def flatten(value: Any, leaves: list[Tensor]) -> Any:

@@ -24,7 +24,7 @@ from ..dtypes import dtype
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
 from ..store import store
-from .drawn import random_states
+from .drawn import Source, shared_sources, source_of
 from .recording import Spoiled
 from .tree import PLAIN
 
@@ -151,7 +151,7 @@ class World:
             self._maps: list[tuple[Any, str, Any]] = []
             self._absent: list[tuple[Any, int, list[str]]] = []
             self._copies: list[tuple[Any, Any, Callable[[Any, Any], bool]]] = []
-            self._sources: list[tuple[Callable[[], Any], Any]] = []
+            self._sources: list[Source] = []
             self.objects: list[Any] = []
             self.tensors: list[tuple[Tensor, int]] = []
             self.own: list[Any] = []
@@ -159,21 +159,10 @@ class World:
                 self._visit(self._waiting.pop())
             if len(self._words) == count:
                 break
-        self._sources += random_states()
+        self._sources += shared_sources()
         self.has_lent = False  # whether arrays have been forgotten
+        self.is_empty = not (self._maps or self._absent or self._copies)
         del self._seen, self._waiting, self._known
-
-    def renewed(self) -> World:
-        """The same world, which still holds, with random states as they are now."""
-        again: World = object.__new__(World)
-        again.__dict__ |= self.__dict__
-        again._sources = [(source, source()) for source, _ in self._sources]
-        return again
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to look at before a replay."""
-        return not (self._maps or self._absent or self._copies)
 
     # looking -----------------------------------------------------------------------------------------
 
@@ -197,23 +186,35 @@ class World:
                 return f"a {type(value).__name__}"
         return None
 
-    def check_untouched(self) -> None:
-        """Raise Spoiled when a run of the function has changed what it can reach, or drawn random numbers."""
-        name = self.changed()
+    def standing(self) -> list[Any]:
+        """Where the generators of Python and NumPy stand that a function can draw from."""
+        return [source() for source in self._sources]
+
+    def check_untouched(self, before: list[Any]) -> None:
+        """Raise Spoiled when a run of the function has changed what it can reach, or drawn random numbers.
+
+        `before` is what `standing` said before the run.
+        """
+        name = None if self.is_empty else self.changed()
         if name is not None:
             raise Spoiled(f"changes a value of Python's ({name})", None, False)
-        if any(source() != state for source, state in self._sources):
+        if self.standing() != before:
             raise Spoiled("draws random numbers from Python or NumPy")
 
-    def forget_lent_arrays(self, number: int) -> None:
-        """Arrays that program `number` made tensors on need no look: a replay uses their memory."""
+    def without_lent_arrays(self, number: int) -> World:
+        """The same world, where arrays that program `number` made tensors on need no look: a replay uses them."""
         if not self._copies:
-            return
+            return self
         owner = store.storage_word
         lent = {id(x) for storage, x in store.externals.items() if owner(storage, "owner") == number}
         kept = [c for c in self._copies if id(c[0]) not in lent]
-        self.has_lent = self.has_lent or len(kept) < len(self._copies)
-        self._copies = kept
+        if len(kept) == len(self._copies):
+            return self
+        again: World = object.__new__(World)
+        again.__dict__ |= self.__dict__
+        again._copies, again.has_lent = kept, True
+        again.is_empty = not (again._maps or again._absent or kept)
+        return again
 
     # finding -----------------------------------------------------------------------------------------
 
@@ -262,12 +263,10 @@ class World:
         elif isinstance(value, np.ndarray):
             self._copy(value, value.copy(), _same_array)
             self._waiting += value.ravel().tolist() if value.dtype == object else []
-        elif isinstance(value, np.random.Generator):
-            self._sources.append((lambda: value.bit_generator.state, value.bit_generator.state))
-        elif isinstance(value, random.Random):
-            self._sources.append((value.getstate, value.getstate()))
-        elif isinstance(value, Iterator):
+        elif isinstance(value, Iterator | random.SystemRandom):
             raise Spoiled(f"may take items from a {type(value).__name__}")
+        elif (source := source_of(value)) is not None:
+            self._sources.append(source)
         else:
             self._object(value)
 
