@@ -105,10 +105,14 @@ class Generator:
 
     def initial_seed(self) -> int:
         """The seed from which the generator started last."""
+        if store.recording is not None:
+            store.recording.read("initial_seed")
         return self._seed
 
     def get_state(self) -> Tensor:
         """A copy of the state, as bytes in a uint8 tensor."""
+        if store.recording is not None:
+            store.recording.read("get_state")
         words = np.array([self._words()[S_KEY], self._words()[S_COUNTER], _signed(self._seed)], np.int64)
         return from_array(words.view(np.uint8), uint8)
 
@@ -122,6 +126,8 @@ class Generator:
         """
         if not isinstance(new_state, Tensor) or new_state.dtype is not uint8 or new_state.numel() != 24:
             raise TypeError("set_state: expected the uint8 tensor of 24 bytes that get_state() returns")
+        if store.recording is not None:
+            store.recording.assigned("the state of a Generator")
         key, counter, first = new_state.contiguous().numpy().view(np.int64).tolist()  # type: ignore[attr-defined]
         words = self._words()
         words[:] = 0

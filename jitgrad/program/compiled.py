@@ -28,7 +28,8 @@ from .recording import Recording, Spoiled, clone_outside
 from .returned import Returned
 from .rewrites import OPTIONS
 from .tree import LEAF, constants_in, flatten_call, tensors_only, unflatten
-from .world import World, compiles
+from .user_code import compiles
+from .world import World
 
 MAX_PROGRAMS = 16  # of one function; the one not used for longest makes room
 MAX_MISSES = 64  # recordings in a row of which none was replayed, before the function runs eagerly for good

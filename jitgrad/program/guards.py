@@ -19,8 +19,10 @@ from ..nn.module import Module
 from ..optim.optimizer import Optimizer
 from ..store import store
 from ..subnormal import flushes
+from .reading import same
 from .recording import Spoiled
-from .world import World, same
+from .search import members_of
+from .world import World
 
 _UNGUARDED = (types.ModuleType, types.BuiltinFunctionType, type)
 _MISSING: Any = object()
@@ -201,12 +203,7 @@ class Guards:
     def _tensors(self) -> Iterator[Tensor]:
         if self.world is not None:
             yield from (t for t, _ in self.world.tensors)
-        for x in self.objects:
-            if isinstance(x, Module):
-                yield from x.parameters()
-                yield from x.buffers()
-            else:
-                yield from (p for group in x.param_groups for p in group["params"])
+        yield from members_of(self.objects)
 
     @property
     def watched(self) -> World | None:

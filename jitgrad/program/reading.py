@@ -1,0 +1,111 @@
+"""Reading what Python code would read, and whether it makes no difference that something is another object now."""
+
+from __future__ import annotations
+
+import math
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .tree import PLAIN
+
+MISSING: Any = object()
+
+
+class Reader:
+    """What a call returns, read like a dict with one key: a closure's cell, a context variable, a weak reference.
+
+    Parameters
+    ----------
+    read : callable
+        Returns the value.
+    refusal : type of exception
+        Raised by `read` when there is none.
+    """
+
+    def __init__(self, read: Callable[[], Any], refusal: type[Exception] = LookupError) -> None:
+        self._read, self._refusal = read, refusal
+
+    def get(self, key: str, default: Any) -> Any:
+        """The value, or `default`."""
+        try:
+            return self._read()
+        except self._refusal:
+            return default
+
+
+def cell_reader(cell: types.CellType) -> Reader:
+    """A closure's cell; it has no contents before the name is bound."""
+    return Reader(lambda: cell.cell_contents, ValueError)
+
+
+class Slots:
+    """The attributes of an object whose class has ``__slots__``, read like a dict."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def get(self, key: str, default: Any) -> Any:
+        """An attribute."""
+        return getattr(self._value, key, default)
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether it makes no difference which of two values a function reads."""
+    if a is b:
+        return True
+    kind = type(a)
+    if kind is not type(b):
+        return False
+    if kind is float:
+        return (a == b and math.copysign(1.0, a) == math.copysign(1.0, b)) or (a != a and b != b)
+    if isinstance(a, PLAIN):
+        return a == b
+    if isinstance(a, tuple):
+        return len(a) == len(b) and all(map(same, a, b))
+    if isinstance(a, np.generic):
+        return a.tobytes() == b.tobytes()
+    if kind is types.MethodType:
+        return a.__self__ is b.__self__ and a.__func__ is b.__func__
+    return False
+
+
+def same_items(value: Any, copy: list) -> bool:
+    """Whether a list or the like still has the items of a copy."""
+    return len(value) == len(copy) and all(map(same, value, copy))
+
+
+def same_values(value: dict, copy: dict) -> bool:
+    """Whether a dict still has the values of a copy."""
+    if len(value) != len(copy):
+        return False
+    return all(same(value.get(k, MISSING), x) for k, x in copy.items())
+
+
+def same_members(value: Any, copy: Any) -> bool:
+    """Whether a set still has the members of a copy."""
+    return value == copy
+
+
+def same_array(value: np.ndarray, copy: np.ndarray) -> bool:
+    """Whether an array still has the shape, dtype and bits of a copy."""
+    if value.shape != copy.shape or value.dtype != copy.dtype:
+        return False
+    if value.dtype == object:
+        return all(map(same, value.ravel().tolist(), copy.ravel().tolist()))
+    return value.tobytes() == copy.tobytes()
+
+
+def bytes_of(value: Any) -> bytes | None:
+    """The memory that an object such as a bytearray lends, if it does."""
+    try:
+        return memoryview(value).tobytes()
+    except (TypeError, BufferError, ValueError):
+        return None
+
+
+def same_bytes(value: Any, copy: bytes) -> bool:
+    """Whether the memory that an object lends is still like a copy."""
+    return bytes_of(value) == copy

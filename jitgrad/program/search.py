@@ -1,0 +1,362 @@
+"""What of Python's objects a function may read while it runs: found from the function, without running it.
+
+Attributes are looked for by the names that occur in the function's code and in the code of the functions that it can
+reach; an attribute that no code names is not looked at. Where code computes names, or where it is code of others
+(the standard library, installed packages), every attribute is.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextvars
+import functools
+import io
+import logging
+import random
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from .._tensor import Tensor
+from ..autograd.notes import hook_functions
+from ..dtypes import dtype
+from ..nn.module import Module
+from ..optim.optimizer import Optimizer
+from .drawn import Source, shared_sources, source_of
+from .reading import (
+    MISSING,
+    Reader,
+    Slots,
+    bytes_of,
+    cell_reader,
+    same_array,
+    same_bytes,
+    same_items,
+    same_members,
+    same_values,
+)
+from .recording import Spoiled
+from .tree import PLAIN
+from .user_code import COMPUTED, is_foreign, is_ours, is_users, words_of
+
+MOST = 20_000  # things to look at; a function that can reach more is not replayed
+MOST_FOREIGN = 1_000  # objects of others' classes of which all attributes are looked at
+_NOTHING = (*PLAIN, dtype, range, slice, types.BuiltinFunctionType, type(Ellipsis), type(NotImplemented), np.generic,
+            logging.Logger)  # fmt: skip
+# of jitgrad's own, whose state Python code may ask for
+_STATEFUL = ("jitgrad.optim.lr_scheduler", "jitgrad.utils.data")
+# of an object of others: what says nothing about the numbers in it
+_UNREAD = (io.IOBase, types.ModuleType, type)
+# methods that run when an object is made or shown, and not when it is used
+_APART = {"__init__", "__new__", "__post_init__", "__repr__", "__str__", "__del__", "__init_subclass__",
+          "__set_name__", "__getstate__", "__setstate__", "__reduce__", "__reduce_ex__"}  # fmt: skip
+_OWN_ATTRIBUTES = frozenset(vars(Module()))
+
+
+class Search:
+    """The objects that a function can reach, as they are when this is made.
+
+    Parameters
+    ----------
+    roots : iterable
+        The function, and its arguments that are not tensors.
+    known : set
+        Names that are looked at elsewhere: ids of cells, and (id of the globals, name).
+
+    Attributes
+    ----------
+    objects : list
+        The modules and optimizers among them.
+    tensors : list of (Tensor, int)
+        The tensors among them, with their slots.
+    own : list
+        Other objects of jitgrad's: generators and the like.
+    maps : list of (mapping, str, object)
+        What is read by name, and what it is.
+    absent : list of (mapping, int, list of str)
+        Names that code would find in a mapping before it looks elsewhere, and how long the mapping is without.
+    copies : list of (object, object, callable)
+        Containers, what is in them, and the function that compares the two.
+    sources : list of callable
+        Say where generators stand that the function may draw from.
+
+    Raises
+    ------
+    Spoiled
+        If the function reads from something that cannot be looked at without changing it.
+    """
+
+    def __init__(self, roots: list[Any], known: set[Any]) -> None:
+        self._words: set[str] = set()
+        while True:  # names found on the way may lead to more
+            count = len(self._words)
+            self._computed = not COMPUTED.isdisjoint(self._words)
+            self._foreign = 0
+            self._known = set(known)
+            self._seen: dict[int, Any] = {}
+            self._waiting: list[Any] = list(roots)
+            self.maps: list[tuple[Any, str, Any]] = []
+            self.absent: list[tuple[Any, int, list[str]]] = []
+            self.copies: list[tuple[Any, Any, Callable[[Any, Any], bool]]] = []
+            self.sources: list[Source] = []
+            self.objects: list[Any] = []
+            self.tensors: list[tuple[Tensor, int]] = []
+            self.own: list[Any] = []
+            while self._waiting:
+                self._visit(self._waiting.pop())
+            if len(self._words) == count:
+                break
+        self.sources += shared_sources()
+        if "requires_grad" in self._words:
+            tensors = [*(t for t, _ in self.tensors), *members_of(self.objects)]
+            self._read("requires_grad", Reader(lambda: tuple([t.requires_grad for t in tensors])))
+
+    def _visit(self, value: Any) -> None:
+        if isinstance(value, _NOTHING) or id(value) in self._seen:
+            return
+        self._seen[id(value)] = value
+        if len(self.maps) + len(self._seen) > MOST:
+            raise Spoiled(f"can reach more than {MOST} values of Python's")
+        if isinstance(value, Tensor):
+            self.tensors.append((value, value._slot))
+            if value.__dict__:
+                self._attributes(value.__dict__)
+            self._waiting += hook_functions(value._slot)
+        elif isinstance(value, types.FunctionType):
+            self._function(value)
+        elif isinstance(value, types.MethodType):
+            self._waiting += [value.__self__, value.__func__]
+        elif isinstance(value, functools.partial):
+            self._waiting += [value.func, *value.args, *value.keywords.values()]
+        elif isinstance(value, Module):
+            self._module(value)
+        elif isinstance(value, Optimizer):
+            self._optimizer(value)
+        elif isinstance(value, type):
+            self._class(value, made=True)
+        elif isinstance(value, types.ModuleType):
+            self._namespace(value)
+        else:
+            self._data(value)
+
+    # data --------------------------------------------------------------------------------------------
+
+    def _data(self, value: Any) -> None:
+        """Containers, arrays, generators, and objects of any other class."""
+        if isinstance(value, list | collections.deque):
+            self._container(value, list(value), same_items, value)
+        elif isinstance(value, tuple):
+            self._container(value, None, same_items, value)
+        elif isinstance(value, dict):
+            self._container(value, dict(value), same_values, value.values())
+        elif isinstance(value, set | frozenset):
+            self._container(value, set(value), same_members, value)
+        elif isinstance(value, np.ndarray):
+            self.copies.append((value, value.copy(), same_array))
+            self._waiting += value.ravel().tolist() if value.dtype == object else []
+        elif isinstance(value, bytearray | memoryview):
+            self._memory(value)
+        elif isinstance(value, contextvars.ContextVar):
+            self._read("a context variable", Reader(value.get))
+        elif isinstance(value, weakref.ReferenceType):
+            self._read("a weak reference", Reader(value))
+        elif isinstance(value, Iterator | random.SystemRandom):
+            raise Spoiled(f"may take items from a {type(value).__name__}")
+        elif (source := source_of(value)) is not None:
+            self.sources.append(source)
+        else:
+            self._object(value)
+
+    def _container(self, value: Any, copy: Any, equal: Callable[[Any, Any], bool], items: Any) -> None:
+        """A container, and what is in it; `copy` is None for one that cannot change."""
+        if copy is not None:
+            if len(copy) > MOST:
+                raise Spoiled(f"can reach more than {MOST} values of Python's (a {type(value).__name__})")
+            self.copies.append((value, copy, equal))
+        self._waiting += items
+        if is_users(type(value).__module__):  # a class made from the container's
+            self._object(value)
+
+    def _read(self, name: str, reader: Reader) -> None:
+        """What is read by a call, and what it gives now."""
+        found = reader.get("", MISSING)
+        self.maps.append((reader, name, found))
+        self._waiting.append(found)
+
+    def _object(self, value: Any) -> None:
+        kind = type(value)
+        if is_ours(kind.__module__) and not kind.__module__.startswith(_STATEFUL):
+            function = getattr(value, "_function", None)  # of another compiled function
+            self.own.append(value)
+            self._waiting += [function] if callable(function) else []
+            return
+        mapping = _attributes_of(value)
+        if is_users(kind.__module__):
+            self._class(kind, "__call__")
+        if self._computed or is_foreign(kind) or not is_users(kind.__module__):
+            self._all_attributes(value, mapping)
+            return
+        if mapping is not None:
+            self._attributes(mapping)
+        self._names(Slots(value), [n for n in _slots_of(kind) if n in self._words])
+
+    def _attributes(self, mapping: Any) -> None:
+        """The attributes, among those in a dict, that code names."""
+        self._names(mapping, [n for n in self._words if n in mapping])
+        self.absent.append((mapping, len(mapping), [n for n in self._words if n not in mapping]))
+
+    def _all_attributes(self, value: Any, mapping: Any) -> None:
+        """Every attribute of an object, or the memory of one that has none."""
+        self._foreign += 1
+        if self._foreign > MOST_FOREIGN:
+            return
+        slots = [n for n in _slots_of(type(value)) if n not in ("__dict__", "__weakref__")]
+        if mapping is not None:
+            self.copies.append((mapping, dict(mapping), same_values))
+            unread = () if is_users(type(value).__module__) else _UNREAD
+            self._waiting += [x for x in mapping.values() if not isinstance(x, unread)]
+        elif not slots:
+            self._memory(value)
+        self._names(Slots(value), slots)
+
+    def _memory(self, value: Any) -> None:
+        """The memory that an object such as an `array.array` lends, if it does."""
+        memory = bytes_of(value)
+        if memory is not None:
+            self.copies.append((value, memory, same_bytes))
+
+    def _names(self, mapping: Any, names: list[str]) -> None:
+        for name in names:
+            value = mapping.get(name, MISSING)
+            self.maps.append((mapping, name, value))
+            self._waiting.append(value)
+
+    # code --------------------------------------------------------------------------------------------
+
+    def _class(self, kind: type, *methods: str, made: bool = False) -> None:
+        """What code names of a class of the user's, of those it is made from, and what runs without being named.
+
+        `made` says that the class itself is called, not only an object of it.
+        """
+        if type(kind) is not type:
+            self._waiting.append(type(kind))
+        for base in kind.__mro__:
+            if not is_users(base.__module__):
+                continue
+            mapping = base.__dict__
+            names = [n for n in self._words if n in mapping] + [m for m in methods if m in mapping]
+            self._names(mapping, names)
+            self.absent.append((mapping, len(mapping), [n for n in self._words if n not in mapping]))
+            unnamed = [n for n in mapping if n.startswith("__") and (made or n not in _APART)]
+            for member in map(mapping.__getitem__, {*names, *unnamed}):
+                if isinstance(member, property):
+                    self._waiting.append(member.fget)
+                elif isinstance(member, staticmethod | classmethod):
+                    self._waiting.append(member.__func__)
+                elif isinstance(member, types.FunctionType):
+                    self._waiting.append(member)
+
+    def _function(self, function: types.FunctionType) -> None:
+        """What a function's code names, or what a function of others holds."""
+        if is_ours(function.__module__):
+            return
+        for cell in function.__closure__ or ():
+            reader = cell_reader(cell)
+            if id(cell) not in self._known:
+                self._known.add(id(cell))
+                self.maps.append((reader, "a variable of a closure", reader.get("", MISSING)))
+            self._waiting.append(reader.get("", MISSING))
+        if not is_users(function.__module__):
+            return
+        words = words_of(function.__code__)
+        self._words |= words
+        namespace = function.__globals__
+        for name in words & namespace.keys():
+            value = namespace[name]
+            if (id(namespace), name) not in self._known and not isinstance(value, types.ModuleType):
+                self._known.add((id(namespace), name))
+                self.maps.append((namespace, name, value))
+            self._waiting.append(value)
+        self._waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        if function.__dict__:
+            self._attributes(function.__dict__)
+
+    def _namespace(self, module: types.ModuleType) -> None:
+        """What code names of a module: everything of the user's, and objects of others' that can change."""
+        if is_users(module.__name__):
+            self._attributes(vars(module))
+            return
+        if is_ours(module.__name__):
+            return
+        found = (vars(module).get(n) for n in self._words)
+        self._waiting += [x for x in found if not (callable(x) or isinstance(x, (*_UNREAD, Iterator)))]
+
+    # objects of jitgrad's ----------------------------------------------------------------------------
+
+    def _module(self, module: Module) -> None:
+        """Members are counted by the module itself; here are what its own attributes hold, and its code."""
+        self.objects.append(module)
+        for one in module.modules():
+            self._seen[id(one)] = one
+            for p in one.parameters(recurse=False):
+                self._waiting += hook_functions(p._slot)
+            kind = type(one)
+            if one._hooks is not None:
+                self._waiting += one._hooks.functions()
+            if getattr(one.forward, "__func__", None) is not kind.forward:  # set on the instance
+                self._waiting.append(one.forward)
+            if not is_users(kind.__module__):
+                continue
+            self._class(kind, "forward", "__call__")
+            for name in self._words:
+                if hasattr(kind, name):
+                    made = getattr(kind, name)
+                    if callable(made) or isinstance(made, property):
+                        continue
+                value = getattr(one, name, MISSING)
+                if value is not MISSING and not isinstance(value, Module):
+                    self._waiting.append(value)
+            if self._computed:
+                self._waiting += [x for n, x in vars(one).items() if n not in _OWN_ATTRIBUTES]
+
+    def _optimizer(self, optimizer: Optimizer) -> None:
+        """Its settings are read from memory, unless code of the user's reads them."""
+        self.objects.append(optimizer)
+        self._waiting += [hook for _, hook in optimizer.step_hooks()]
+        users = is_users(type(optimizer).__module__)
+        if users:
+            self._class(type(optimizer), "step", "zero_grad")
+            self._attributes(vars(optimizer))
+        if users or "param_groups" in self._words:
+            self._waiting += optimizer.param_groups
+
+
+def members_of(objects: list[Any]) -> Iterator[Tensor]:
+    """The tensors of modules and optimizers."""
+    for x in objects:
+        if isinstance(x, Module):
+            yield from x.parameters()
+            yield from x.buffers()
+        else:
+            yield from (p for group in x.param_groups for p in group["params"])
+
+
+def _attributes_of(value: Any) -> Any:
+    """The dict of an object's attributes, or None."""
+    try:
+        mapping = value.__dict__
+    except Exception:  # of an object whose own way to look attributes up fails
+        return None
+    return mapping if isinstance(mapping, dict) else None
+
+
+def _slots_of(kind: type) -> list[str]:
+    """The names in the ``__slots__`` of a class and of those it is made from."""
+    found: list[str] = []
+    for base in kind.__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        found += [slots] if isinstance(slots, str) else slots
+    return found

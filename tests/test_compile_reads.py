@@ -1,0 +1,305 @@
+"""What a step reads from Python's objects, by whatever way: when that changes, no replay goes on with the old value."""
+
+from __future__ import annotations
+
+import array
+import collections
+import configparser
+import contextlib
+import contextvars
+import functools
+import operator
+import os
+import queue
+import weakref
+
+import numpy as np
+import pytest
+from compile_cases import warnings_of
+
+import jitgrad as torch
+from jitgrad import nn, optim
+
+LATER = 4  # calls, with a change before each
+
+
+class Holder:
+    """Gives its value to whatever asks for it without a name."""
+
+    def __init__(self):
+        self.values = [1.0]
+        self.count = 1
+
+    def __getitem__(self, k):
+        return self.values[k]
+
+    def __iter__(self):
+        return iter(self.values)
+
+    def __len__(self):
+        return self.count
+
+    def __contains__(self, x):
+        return x in self.values
+
+    def __enter__(self):
+        return self.values[0]
+
+    def __exit__(self, *_):
+        pass
+
+    def __float__(self):
+        return self.values[0]
+
+    def __mul__(self, x):
+        return self.values[0] * x
+
+    def __lt__(self, x):
+        return self.values[0] < x
+
+    def __bool__(self):
+        return self.values[0] < 3
+
+    def __getattr__(self, name):
+        if name == "made_up":
+            return self.__dict__["values"][0]
+        raise KeyError(name)  # not what Python asks for
+
+
+class Plain:
+    scale = 1.0
+
+    def __init__(self):
+        self.alpha0 = 1.0
+
+    def above(self):
+        return super().__getattribute__("scale")
+
+
+class Hidden:
+    def __get__(self, instance, owner):
+        return instance.under
+
+
+class Described:
+    shown = Hidden()
+
+    def __init__(self):
+        self.under = 1.0
+
+
+class Kind(type):
+    @property
+    def shown(cls):
+        return cls.under
+
+
+class Derived(collections.UserList):
+    def first(self):
+        return self[0]
+
+
+class Layer(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.values, self.alpha0 = [1.0], [1.0]
+
+    def __getitem__(self, k):
+        return self.values[k]
+
+    def computed(self):
+        return getattr(self, "alpha" + "".join(map(str, [0])))[0]
+
+
+class Numbers(torch.utils.data.Dataset):
+    def __init__(self):
+        self.values = [1.0] * 8
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, k):
+        return self.values[k]
+
+
+NUMBER = contextvars.ContextVar("NUMBER")
+SCALE = {"NOW": 1.0}
+
+
+class Made:
+    def __init__(self):
+        self.value = SCALE["NOW"]
+
+
+def entered(x):
+    with x as value:
+        return value
+
+
+def first_is(x, value):
+    x.values[0] = value
+
+
+def made_context():
+    kept = [1.0]
+
+    @contextlib.contextmanager
+    def context():
+        yield kept[0]
+
+    return context, kept
+
+
+def with_attribute():
+    def function():
+        return function.value
+
+    function.value = 1.0
+    return function
+
+
+def config():
+    made = configparser.ConfigParser()
+    made.read_dict({"part": {"value": "1"}})
+    return made
+
+
+def kept_kind():
+    return Kind("Kept", (), {"under": 1.0})
+
+
+def schedule():
+    model = nn.Linear(1, 1)
+    return optim.lr_scheduler.StepLR(optim.SGD(model.parameters(), lr=1.0), 1, 0.5)
+
+
+def go_on(scheduler, _):
+    scheduler.optimizer.step()
+    scheduler.step()
+
+
+def of_queue():
+    made = queue.Queue()
+    for k in range(9):
+        made.put(k + 1.0)
+    return made
+
+
+def put(name):
+    return lambda x, value: setattr(x, name, value)
+
+
+def item(x, value):
+    x[0] = value
+
+
+def key(x, value):
+    x["NOW"] = value
+
+
+def nothing(x, value):
+    pass
+
+
+CASES = {
+    "array": (lambda: array.array("d", [1.0]), item, lambda x: x[0]),
+    "bytearray": (lambda: bytearray(b"\1"), lambda x, v: item(x, int(v)), lambda x: x[0]),
+    "memoryview": (lambda: memoryview(bytearray(b"\1")), lambda x, v: item(x, int(v)), lambda x: x[0]),
+    "array without dimensions": (lambda: np.array(1.0), lambda x, v: x.fill(v), lambda x: float(x)),
+    "queue": (of_queue, nothing, lambda x: x.get()),
+    "UserDict": (lambda: collections.UserDict(NOW=1.0), key, lambda x: x["NOW"]),
+    "UserList": (lambda: collections.UserList([1.0]), item, lambda x: x[0]),
+    "class made from UserList": (lambda: Derived([1.0]), item, lambda x: x.first()),
+    "ChainMap": (lambda: collections.ChainMap({"NOW": 1.0}), key, lambda x: x["NOW"]),
+    "configparser": (config, lambda x, v: x.set("part", "value", str(v)), lambda x: float(x["part"]["value"])),
+    "environment": (lambda: os.environ, lambda x, v: key(x, str(v)), lambda x: float(x.get("NOW", "1"))),
+    "module's object": (lambda: os.environ, lambda x, v: key(x, str(v)), lambda x: float(os.environ.get("NOW", "1"))),
+    "context variable": (lambda: NUMBER, lambda x, v: x.set(v), lambda x: x.get(1.0)),
+    "weak reference": (Plain, put("alpha0"), lambda x: weakref.ref(x)().alpha0),
+    "kept weak reference": (lambda: (p := Plain(), weakref.ref(p)), lambda x, v: put("alpha0")(x[0], v),
+                            lambda x: x[1]().alpha0),
+    "getitem": (Holder, first_is, lambda x: x[0]),
+    "iter": (Holder, first_is, lambda x: sum(x)),
+    "len": (Holder, lambda x, v: put("count")(x, int(v)), lambda x: len(x)),
+    "contains": (Holder, first_is, lambda x: 2.0 if 1.0 in x else 3.0),
+    "with": (Holder, first_is, entered),
+    "float": (Holder, first_is, lambda x: float(x)),
+    "operator": (Holder, first_is, lambda x: x * 2),
+    "comparison": (Holder, first_is, lambda x: 2.0 if x < 3 else 4.0),
+    "bool": (Holder, first_is, lambda x: 2.0 if x else 4.0),
+    "getattr of its own": (Holder, first_is, lambda x: x.made_up),
+    "computed name": (Plain, put("alpha0"), lambda x: getattr(x, "".join(["alpha", "0"]))),
+    "attrgetter": (Plain, put("alpha0"), lambda x: operator.attrgetter("".join(["alpha", "0"]))(x)),
+    "vars": (Plain, put("alpha0"), lambda x: next(iter(vars(x).values()))),
+    "class attribute": (lambda: type("P", (Plain,), {}), put("scale"), lambda x: x().above()),
+    "descriptor": (Described, put("under"), lambda x: x.shown),
+    "property of a class": (kept_kind, put("under"), lambda x: x.shown),
+    "class that is called": (lambda: SCALE, key, lambda x: Made().value),
+    "attribute of a function": (with_attribute, put("value"), lambda x: x()),
+    "context manager": (made_context, lambda x, v: item(x[1], v), lambda x: entered(x[0]())),
+    "singledispatch": (lambda: functools.singledispatch(lambda x: 1.0), lambda x, v: x.register(int, lambda _: v),
+                       lambda x: x(3)),
+    "partial": (lambda: functools.partial(operator.getitem, [1.0]), lambda x, v: item(x.args[0], v), lambda x: x(0)),
+    "item of a module": (Layer, first_is, lambda x: x[0]),
+    "computed name in a module": (Layer, lambda x, v: item(x.alpha0, v), lambda x: x.computed()),
+    "schedule": (schedule, go_on, lambda x: x.get_last_lr()[0]),
+    "epoch of a schedule": (schedule, go_on, lambda x: x.last_epoch + 1.0),
+    "dataset": (Numbers, first_is, lambda x: x[0]),
+    "subset": (lambda: torch.utils.data.Subset(Numbers(), [0]), lambda x, v: first_is(x.dataset, v), lambda x: x[0]),
+    "indices of a subset": (lambda: torch.utils.data.Subset(range(1, 9), [0]), lambda x, v: item(x.indices, int(v)),
+                            lambda x: x[0]),
+    "several datasets": (lambda: torch.utils.data.ConcatDataset([Numbers()]),
+                         lambda x, v: first_is(x.datasets[0], v), lambda x: x[0]),
+    "requires_grad": (lambda: torch.ones(1), lambda x, v: x.requires_grad_(v % 2 == 0),
+                      lambda x: 2.0 if x.requires_grad else 3.0),
+    "seed": (lambda: torch.Generator().manual_seed(1), lambda x, v: x.manual_seed(int(v)),
+             lambda x: float(x.initial_seed())),
+}  # fmt: skip
+
+
+def results(make, change, read, compiled):
+    SCALE["NOW"] = 1.0
+    os.environ.pop("NOW", None)
+    NUMBER.set(1.0)
+    source = make()
+
+    def step(x):
+        return x * read(source)
+
+    step = torch.compile(step) if compiled else step
+    found = [step(torch.ones(1)).item(), step(torch.ones(1)).item(), step(torch.ones(1)).item()]
+    for k in range(LATER):
+        change(source, k + 2.0)
+        found.append(step(torch.ones(1)).item())
+    return found
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_value_that_changes_is_read_anew(name, monkeypatch):
+    monkeypatch.setenv("NOW", "1")
+    expected = results(*CASES[name], compiled=False)
+    found, _ = warnings_of(lambda: results(*CASES[name], compiled=True))
+    assert found == expected
+    assert len(set(expected)) > 1, "the case shows nothing"
+
+
+@pytest.mark.parametrize(
+    "name", ["getitem", "computed name", "UserDict", "array", "dataset", "context variable"]
+)
+def test_a_value_that_stays_is_replayed(name):
+    make, _, read = CASES[name]
+    NUMBER.set(1.0)
+    source = make()
+    step = torch.compile(lambda x: x * read(source), fullgraph=True)
+    for _ in range(4):
+        step(torch.ones(1))
+    assert len(step.programs) == 1
+
+
+def test_attributes_that_no_code_names_may_change():
+    source = Plain()
+    step = torch.compile(lambda x: x * source.alpha0, fullgraph=True)
+    for k in range(4):
+        source.other = k
+        step(torch.ones(1))
+    assert len(step.programs) == 1
