@@ -134,7 +134,9 @@ class Tensor(Values):
 
     @property
     def _version(self) -> int:
-        return int(store.storage_table[self._word(S_STORAGE)]["version"])
+        if store.recording is not None:
+            store.recording.read("_version")
+        return store.version(self._slot)
 
     # gradient ---------------------------------------------------------------------------------------
 

@@ -128,6 +128,10 @@ class Store:
         """A field of a storage; quicker than `storage_table`."""
         return self._storage_words[storage * _STORAGE_WORDS + _STORAGE_FIELDS[name]]
 
+    def version(self, slot: int) -> int:
+        """How often the memory that a slot shows has been written to in place."""
+        return self.storage_word(self.slots[slot * layout.SLOT_WORDS + layout.S_STORAGE], "version")
+
     @property
     def tape(self) -> np.ndarray:
         """The words of the tape in use."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._tensor import Tensor
 from ..dispatch import INFERENCE_SAVED
+from ..store import store
 from .graph import SECOND_TIME, FunctionNode, Node
 from .modes import enable_grad, no_grad
 from .saved import Packed, pack
@@ -91,11 +92,11 @@ class FunctionCtx:
         for k, t in enumerate(self._saved):
             if isinstance(t, Packed):
                 t = t.unpack()
-            elif t is not None and k < len(self._versions) and t._version != self._versions[k]:
+            elif t is not None and k < len(self._versions) and store.version(t._slot) != self._versions[k]:
                 raise RuntimeError(
                     "backward: one of the variables needed for gradient computation has been modified by an "
                     f"inplace operation: a saved tensor of {self.name()} of shape {list(t.shape)} is at "
-                    f"version {t._version}; expected version {self._versions[k]} instead"
+                    f"version {store.version(t._slot)}; expected version {self._versions[k]} instead"
                 )
             place = self._entries[self._place[k]] if k in self._place and self._entries else None
             found.append(t if place is None else with_history(t, place))
@@ -126,7 +127,7 @@ class FunctionCtx:
                 self._place[k] = recorded[id(t)]
                 t = t.detach()  # the tensor itself would keep its own history alive
             kept.append(t)
-        self._versions = tuple(0 if t is None else t._version for t in kept)
+        self._versions = tuple(0 if t is None else store.version(t._slot) for t in kept)
         packed = [None if t is None else pack(t.detach()) for t in kept]
         for k, p in enumerate(packed):
             if p is not None and id(kept[k]) in arguments:

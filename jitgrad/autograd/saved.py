@@ -34,10 +34,10 @@ class Packed:
     __slots__ = ("_form", "_kept", "_unpack")
 
     def __init__(self, value: Tensor, pack: Callable, unpack: Callable) -> None:
-        version = value._version
+        version = store.version(value._slot)
         with no_grad():
             self._kept = pack(value)
-        if value._version != version:
+        if store.version(value._slot) != version:
             raise RuntimeError("A saved tensor pack hook is modifying its input in place; work on a clone()")
         self._unpack = unpack
         self._form = value.shape, value.dtype

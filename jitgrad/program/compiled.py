@@ -282,6 +282,8 @@ class CompiledFunction:
             if recording.spoiled is not None:
                 raise recording.spoiled
             _check_left_behind(recording, rows, returned, lambda: guards.storages(arguments))
+            if returned.form is not LEAF:
+                guards.check_returned(constants_in(returned.form))
             if recording.has_moved:
                 known = {id(x) for x in arguments} | guards.tensor_ids()
                 recording.check_moved(known, {id(x) for x in returned.leaves})

@@ -126,7 +126,7 @@ class Guards:
 
     def serve_again(self) -> bool:
         """Whether these, which hold, can guard another recording; if not, Python has to be looked at anew."""
-        if self.world is None or self._layouts is None or self.world.has_lent:
+        if self.world is None or self._layouts is None or self.world.has_written:
             return False
         self._structure = store.structure
         return True
@@ -162,7 +162,7 @@ class Guards:
                 raise Spoiled("makes an optimizer or a generator of its own", None, False)
         if not self._same_names():
             raise Spoiled("changes a variable of Python's", None, False)
-        world = self.world.without_lent_arrays(number)
+        world = self.world.without_written_arrays(number)
         world.check_untouched(before)
         if self._nothing_changed and world is self.world and self._settings == _settings():
             return self
@@ -176,6 +176,13 @@ class Guards:
         again._layouts = [(t, _layout_of(t)) for t in self._tensors()]
         again._slots = array("q", [t._slot for t, _ in again._layouts])
         return again
+
+    def check_returned(self, values: list[Any]) -> None:
+        """Raise Spoiled when a function returns an object of its own making: a replay would return it again."""
+        for x in values:
+            known = any(x is value for _, value in self.names) or any(x is y for y in self.arguments)
+            if not known and self.world is not None and not self.world.holds_object(x):
+                raise Spoiled(f"returns an object that it has made ({type(x).__name__})")
 
     def shared_memory(self, arguments: list[Tensor]) -> str | None:
         """Why a recording with these arguments could not tell what it reads through them, or None."""

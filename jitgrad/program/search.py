@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextvars
+import enum
 import functools
 import io
 import logging
@@ -22,7 +23,7 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..autograd.notes import hook_functions
-from ..dtypes import dtype
+from ..dtypes import Size, device, dtype
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
 from .drawn import Source, shared_sources, source_of
@@ -56,6 +57,13 @@ _APART = {"__init__", "__new__", "__post_init__", "__repr__", "__str__", "__del_
 _OWN_ATTRIBUTES = frozenset(vars(Module()))
 
 
+def is_constant(value: Any) -> bool:
+    """Whether an object holds nothing that can change, nor tensors."""
+    return isinstance(
+        value, (*_NOTHING, type, types.ModuleType, Size, device, np.dtype, enum.Enum, frozenset)
+    )
+
+
 class Search:
     """The objects that a function can reach, as they are when this is made.
 
@@ -74,6 +82,8 @@ class Search:
         The tensors among them, with their slots.
     own : list
         Other objects of jitgrad's: generators and the like.
+    reached : dict
+        All of them by their ids, but for numbers and other values that cannot change.
     maps : list of (mapping, str, object)
         What is read by name, and what it is.
     absent : list of (mapping, int, list of str)
@@ -96,7 +106,7 @@ class Search:
             self._computed = not COMPUTED.isdisjoint(self._words)
             self._foreign = 0
             self._known = set(known)
-            self._seen: dict[int, Any] = {}
+            self.reached: dict[int, Any] = {}
             self._waiting: list[Any] = list(roots)
             self.maps: list[tuple[Any, str, Any]] = []
             self.absent: list[tuple[Any, int, list[str]]] = []
@@ -115,10 +125,10 @@ class Search:
             self._read("requires_grad", Reader(lambda: tuple([t.requires_grad for t in tensors])))
 
     def _visit(self, value: Any) -> None:
-        if isinstance(value, _NOTHING) or id(value) in self._seen:
+        if isinstance(value, _NOTHING) or id(value) in self.reached:
             return
-        self._seen[id(value)] = value
-        if len(self.maps) + len(self._seen) > MOST:
+        self.reached[id(value)] = value
+        if len(self.maps) + len(self.reached) > MOST:
             raise Spoiled(f"can reach more than {MOST} values of Python's")
         if isinstance(value, Tensor):
             self.tensors.append((value, value._slot))
@@ -300,7 +310,7 @@ class Search:
         """Members are counted by the module itself; here are what its own attributes hold, and its code."""
         self.objects.append(module)
         for one in module.modules():
-            self._seen[id(one)] = one
+            self.reached[id(one)] = one
             for p in one.parameters(recurse=False):
                 self._waiting += hook_functions(p._slot)
             kind = type(one)

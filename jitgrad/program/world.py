@@ -11,7 +11,7 @@ from typing import Any
 from ..store import store
 from .reading import MISSING, same
 from .recording import Spoiled
-from .search import Search
+from .search import Search, is_constant
 
 
 class World:
@@ -30,8 +30,8 @@ class World:
         What of jitgrad's is among them: see `Search`.
     is_empty : bool
         Whether there is nothing to look at before a replay.
-    has_lent : bool
-        Whether arrays have been left out because a replay uses their memory.
+    has_written : bool
+        Whether arrays have been left out because a replay writes to them.
 
     Raises
     ------
@@ -43,8 +43,8 @@ class World:
         found = Search(roots, known)
         self.objects, self.tensors, self.own = found.objects, found.tensors, found.own
         self._maps, self._absent, self._copies = found.maps, found.absent, found.copies
-        self._sources = found.sources
-        self.has_lent = False
+        self._sources, self._reached = found.sources, found.reached
+        self.has_written = False
         self.is_empty = not (self._maps or self._absent or self._copies)
 
     def holds(self) -> bool:
@@ -67,6 +67,10 @@ class World:
                 return f"a {type(value).__name__}"
         return None
 
+    def holds_object(self, value: Any) -> bool:
+        """Whether an object was there before the function ran, or cannot change."""
+        return id(value) in self._reached or is_constant(value)
+
     def standing(self) -> list[Any]:
         """Where the generators of Python and NumPy stand that a function can draw from."""
         return [source() for source in self._sources]
@@ -82,17 +86,21 @@ class World:
         if self.standing() != before:
             raise Spoiled("draws random numbers from Python or NumPy")
 
-    def without_lent_arrays(self, number: int) -> World:
-        """The same world, where arrays that program `number` made tensors on need no look: a replay uses them."""
+    def without_written_arrays(self, number: int) -> World:
+        """The same world, where arrays that program `number` made tensors on and wrote to need no look.
+
+        A replay uses the memory of such an array. One that is only read keeps its look: Python may have read it, too.
+        """
         if not self._copies:
             return self
-        owner = store.storage_word
-        lent = {id(x) for storage, x in store.externals.items() if owner(storage, "owner") == number}
-        kept = [c for c in self._copies if id(c[0]) not in lent]
+        word = store.storage_word
+        lent = [s for s in store.externals if word(s, "owner") == number and word(s, "version") > 0]
+        written = {id(store.externals[s]) for s in lent}
+        kept = [c for c in self._copies if id(c[0]) not in written]
         if len(kept) == len(self._copies):
             return self
         again: World = object.__new__(World)
         again.__dict__ |= self.__dict__
-        again._copies, again.has_lent = kept, True
+        again._copies, again.has_written = kept, True
         again.is_empty = not (again._maps or again._absent or kept)
         return again

@@ -1,0 +1,112 @@
+"""What a step may return beside tensors: what is the same in every call, and nothing that is made anew."""
+
+from __future__ import annotations
+
+import enum
+import types
+
+import numpy as np
+import pytest
+from compile_cases import warnings_of
+
+import jitgrad as torch
+from jitgrad import nn
+
+CALLS = 4
+
+
+class Mode(enum.Enum):
+    ON = 1
+
+
+class Counter:
+    def __init__(self):
+        self.count = 0
+
+    def up(self):
+        self.count += 1
+        return self.count
+
+
+MODEL, COUNTER, SETTINGS = nn.Linear(2, 2), Counter(), types.SimpleNamespace(rate=2.0)
+
+
+def generator(x):
+    yield x * 2
+    yield x * 3
+
+
+async def coroutine(x):
+    return x * 2
+
+
+def awaited(made):
+    try:
+        made.send(None)
+    except StopIteration as done:
+        return done.value.tolist()
+    raise AssertionError("the coroutine goes on")
+
+
+def put_first(made):
+    made[0] += 1
+    return list(made)
+
+
+MADE = {
+    "generator": (generator, lambda made: [x.tolist() for x in made]),
+    "generator expression": (lambda x: (x * k for k in (2, 3)), lambda made: [x.tolist() for x in made]),
+    "map": (lambda x: map(x.mul, (2, 3)), lambda made: [x.tolist() for x in made]),
+    "coroutine": (coroutine, awaited),
+    "function": (lambda x: lambda k: x * k, lambda made: made(3).tolist()),
+    "bytearray": (lambda x: (x * 2, bytearray(2)), lambda made: put_first(made[1])),
+    "array": (lambda x: {"x": x * 2, "more": np.zeros(2)}, lambda made: put_first(made["more"])),
+    "set": (lambda x: (x * 2, {1}), lambda made: [made[1].add(len(made[1]) + 1), sorted(made[1])]),
+    "object": (lambda x: (x * 2, Counter()), lambda made: made[1].up()),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_an_object_that_the_step_makes_is_made_in_every_call(name):
+    function, use = MADE[name]
+
+    def run(step):
+        return [use(step(torch.full((2,), float(k)))) for k in range(CALLS)]
+
+    found, warned = warnings_of(lambda: run(torch.compile(function)))
+    assert found == run(function)
+    assert len(warned) == 1 and "returns an object that it has made" in warned[0]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: (x * 2, None, 3, "text", 2.5, True),
+        lambda x: [x * 2, x.dtype, x.shape, x.device, x.shape[0]],
+        lambda x: {"x": x * 2, "mode": Mode.ON, "kind": Counter, "np": np.float32(2), "dtype": np.dtype(int)},
+        lambda x: (x * 2, MODEL, COUNTER, SETTINGS, nn, len),
+        lambda x: (x * 2, (x + 1, {"deep": [x, MODEL.weight]})),
+    ],
+    ids=["plain", "of tensors", "constants", "there before", "nested"],
+)
+def test_what_is_the_same_in_every_call_is_returned_by_a_replay(function):
+    step = torch.compile(function, fullgraph=True)
+    for k in range(CALLS):
+        x = torch.full((2,), float(k))
+        assert str(step(x)) == str(function(x))
+    assert len(step.programs) == 1
+
+
+def test_how_often_a_tensor_was_written_is_not_replayed():
+    written = torch.ones(1)
+    step = torch.compile(lambda x: x * written._version)
+
+    def run():
+        found = []
+        for _ in range(CALLS):
+            written.add_(1)
+            found.append(step(torch.ones(1)).item() - written._version)
+        return found
+
+    found, warned = warnings_of(run)
+    assert found == [0] * CALLS and len(warned) == 1
