@@ -14,7 +14,7 @@ from jitgrad.store import store
 
 from ._calls import NARROW_CALLS, call, call_with_one, inherits_narrow_call
 from ._registrar import Registrar
-from ._registry import BUFFERS, PARAMETERS, put, set_plainly
+from ._registry import BUFFERS, PARAMETERS, note_change, put, set_plainly
 from ._state import IncompatibleKeys, load, own_state
 from .hooks import STATE, STATE_PRE, Hooked, call_with_hooks
 from .parameter import Parameter
@@ -57,6 +57,14 @@ class Module(Registrar, Hooked):
 
     __call__ = call
     _plain_calls = (call, *NARROW_CALLS)
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile `forward`, in place; takes what `jitgrad.compile` takes besides the module."""
+        from jitgrad.program import compile
+
+        compiled = compile(type(self).forward.__get__(self), *args, **kwargs)
+        note_change(self, "forward", compiled)
+        set_plainly(self, "forward", compiled)
 
     # ---------------------------------------------------------------- walking the tree
 

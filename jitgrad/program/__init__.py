@@ -37,13 +37,16 @@ def compile(
 
     Returns
     -------
-    CompiledFunction
+    CompiledFunction or CompiledModule
     """
-    from .compiled import (
-        CompiledFunction,
-    )  # imported at first use: a script that compiles nothing need not wait
+    # imported at first use: a script that compiles nothing need not wait
+    from ..nn import Module
+    from .compiled import CompiledFunction
+    from .compiled_module import CompiledModule
 
     del dynamic, backend, mode
     if model is None:
         return lambda function: compile(function, fullgraph=fullgraph, options=options, disable=disable)
-    return model if disable else CompiledFunction(model, fullgraph, options)
+    if disable:
+        return model
+    return (CompiledModule if isinstance(model, Module) else CompiledFunction)(model, fullgraph, options)

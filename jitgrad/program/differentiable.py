@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .._tensor import Tensor, wrap
 from ..autograd import Function, grad, no_grad
+from ..autograd.graph import drop_freed_nodes
 from ..autograd.hooks import without_hooks_of
 from ..dispatch import CONTEXT, slot_word
 from ..engine.entry import entries
@@ -43,6 +44,9 @@ class Pullback:
     @property
     def busy(self) -> bool:
         """Whether a graph still needs the values of the last call, so that they must not be overwritten."""
+        if self._call() is None:
+            return False
+        drop_freed_nodes()
         return self._call() is not None
 
     def attach(self, results: list[Tensor], arguments: list[Tensor]) -> list[Tensor]:
