@@ -6,6 +6,7 @@ compiled when they are first used, once per machine.
 
 from . import _source  # first: in a source tree it tells Python where jitgrad.kernels lies
 from . import autograd, cuda, func, functions, nn, optim, models, serialization, utils
+from math import e, inf, nan, pi
 from ._tensor import Tensor
 from .autograd import (
     enable_grad,
@@ -31,7 +32,12 @@ from .dtypes import (
     uint8,
 )
 from .functions import *
+import jitgrad.random as random
+import jitgrad.special as special  # the functions' own modules have the same names
+from .func import vmap
+from .limits import finfo, iinfo
 from .model_summary import summary
+from .nn.functional import bilinear, cosine_similarity, pairwise_distance, pdist
 from .printing import set_printoptions
 from .program import compile
 from .serialization import load, save
@@ -46,16 +52,28 @@ float = float32
 double = float64
 int = int32
 long = int64
-FloatTensor = Tensor
+newaxis = None
+# what an array's elements may be laid out like: all are in row-major order, and take these as a wish
+contiguous_format, preserve_format, channels_last, channels_last_3d = (
+    f"torch.{name}" for name in ("contiguous_format", "preserve_format", "channels_last", "channels_last_3d")
+)
 is_tensor = lambda value: isinstance(value, Tensor)  # noqa: E731
+
+
+# what few programs use, and in which module it is
+_LATER = {"amp": "amp", "autocast": "amp", "backends": "backends", "testing": "testing", "viz": "viz"}
+_LATER |= dict.fromkeys(["are_deterministic_algorithms_enabled", "get_float32_matmul_precision",
+                         "set_float32_matmul_precision", "use_deterministic_algorithms"], "backends")  # fmt: skip
+_LATER |= {f"{kind}Tensor": "typed" for kind in ("Float", "Double", "Int", "Long", "Byte", "Bool")}
 
 
 def __getattr__(name: str):
     """Bring in what few programs use when they first do."""
-    if name == "viz":
+    if name in _LATER:
         import importlib
 
-        return importlib.import_module("jitgrad.viz")
+        module = importlib.import_module(f"jitgrad.{_LATER[name]}")
+        return module if name == _LATER[name] else getattr(module, name)
     raise AttributeError(
         f"module 'jitgrad' has no attribute '{name}'; jitgrad has PyTorch's names for what it can do"
     )

@@ -37,17 +37,18 @@ NUMBERS = (float, int, bool)
 class Tensor(Values):
     """A multi-dimensional array that remembers how it was made, as PyTorch's.
 
-    Make one with `jitgrad.tensor`, `jitgrad.zeros` and their kin.
+    Make one with `jitgrad.tensor`, `jitgrad.zeros` and their kin. ``Tensor(2, 3)`` is an uninitialised one of these
+    sizes, and ``Tensor([2, 3])`` one of these values, in float32.
     """
 
     __slots__ = ("__dict__", "__weakref__", "_slot")
     __array_priority__ = 1000
     _slot: int
 
-    def __init__(self, data: Any = None) -> None:
-        from .functions.from_data import tensor
+    def __init__(self, *args: Any) -> None:
+        from .typed import from_sizes_or_data
 
-        made = tensor([] if data is None else data, dtype=float32)
+        made = from_sizes_or_data("Tensor", args, float32)
         self._slot = entries.retain(CONTEXT, made._slot)
 
     # what the tables say ----------------------------------------------------------------------------

@@ -55,6 +55,14 @@ class Values:
             )
         return np.asarray(_Memory(self.detach()))
 
+    def __dlpack__(self, **options: Any) -> Any:
+        """The memory, for other libraries: see `numpy`."""
+        return self.numpy().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """The CPU, as DLPack numbers it."""
+        return self.numpy().__dlpack_device__()
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array_ = self.numpy()
         return array_ if dtype is None and not copy else np.array(array_, dtype=dtype, copy=copy)

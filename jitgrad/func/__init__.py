@@ -3,7 +3,7 @@
 Names and arguments are those of ``torch.func``. A function may take and return nested tuples, lists and dicts.
 """
 
-from .stateless import functional_call
+from .stateless import functional_call, stack_module_state
 from .transforms import grad, grad_and_value, hessian, jacfwd, jacrev, jvp, vjp
 from .vmap import vmap
 
@@ -15,6 +15,7 @@ __all__ = [
     "jacfwd",
     "jacrev",
     "jvp",
+    "stack_module_state",
     "vjp",
     "vmap",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .._tensor import Tensor
+from ..functions import stack
 from ..nn._registry import BUFFERS, PARAMETERS, set_plainly
 
 
@@ -59,6 +60,42 @@ def functional_call(
     positional = args if isinstance(args, tuple) else () if args is None else (args,)
     with _swapped(places, _with_ties(places, wanted) if tie_weights else wanted):
         return module(*positional, **(kwargs or {}))
+
+
+def stack_module_state(models: Any) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """The parameters and buffers of modules that are alike, each stacked along a new first dimension.
+
+    With `vmap` and `functional_call` they are run as one. The stacked parameters are leaves of their own.
+
+    Parameters
+    ----------
+    models : sequence of nn.Module
+
+    Returns
+    -------
+    (dict, dict)
+        Parameters and buffers by name.
+
+    Raises
+    ------
+    RuntimeError
+        If there are no modules, or they differ in class or mode.
+    """
+    models = list(models)
+    if not models:
+        raise RuntimeError("stack_module_state: expected at least one model, got 0")
+    first = models[0]
+    if any(type(m) is not type(first) or m.training is not first.training for m in models):
+        raise RuntimeError(
+            "stack_module_state: expected models of one class, all in training mode or all not"
+        )
+    parameters = [dict(m.named_parameters()) for m in models]
+    buffers = [dict(m.named_buffers()) for m in models]
+    stacked = {
+        name: stack([p[name].detach() for p in parameters]).requires_grad_(x.requires_grad)
+        for name, x in parameters[0].items()
+    }
+    return stacked, {name: stack([b[name] for b in buffers]) for name in buffers[0]}
 
 
 Place = tuple[Any, str, str]  # module, registry, name in it

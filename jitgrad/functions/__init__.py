@@ -33,6 +33,8 @@ from .contractions import *
 from .matrices import *
 from .geometry import *
 from .inquiries import *
+from .statistics import *
+from .combining import *
 from .einsum import *
 from .generator import *
 from .random import *

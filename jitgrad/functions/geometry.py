@@ -10,12 +10,13 @@ from .._tensor import Tensor, method
 from ..dtypes import bool_
 from ._call import dtype_code, is_floating, require_tensors, tensor_of
 from ._dims import one_dim, shape_of
+from .bounds import where
 from .from_data import from_array
 from .norms import norm
 from .products import broadcast_shape
 from .slicing import diagonal
 
-__all__ = ["cross", "dist", "trace"]
+__all__ = ["cdist", "cross", "dist", "trace"]
 
 
 @method
@@ -52,6 +53,50 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
             f"{other.dtype.name} instead; convert one of them with .float()"
         )
     return norm(input - other, p)  # type: ignore[operator]
+
+
+def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "") -> Tensor:
+    """The p-norms of the differences of every row of `x1` and every row of `x2`.
+
+    Parameters
+    ----------
+    x1 : Tensor, shape (..., P, M)
+    x2 : Tensor, shape (..., R, M)
+        The dimensions in front broadcast.
+    p : float
+        See `norm`.
+    compute_mode : str
+        For PyTorch's sake: differences are taken, never products.
+
+    Returns
+    -------
+    Tensor, shape (..., P, R)
+        The gradient of rows that are equal is 0.
+
+    Raises
+    ------
+    RuntimeError
+        If they are no matrices of rows of one size, or not floating, or `p` is negative.
+    """
+    require_tensors("cdist", x1, x2)
+    if min(x1.ndim, x2.ndim) < 2 or x1.shape[-1] != x2.shape[-1]:
+        raise RuntimeError(
+            f"cdist: expected matrices with the same number of columns, got {tuple(x1.shape)} and {tuple(x2.shape)}"
+        )
+    if not (is_floating(x1) and is_floating(x2)):
+        raise RuntimeError(
+            f"cdist only supports floating-point dtypes, got {x1.dtype.name} and {x2.dtype.name}"
+        )
+    if not p >= 0:
+        raise RuntimeError(f"cdist only supports non-negative p values, got {p}")
+    return norm_of_rows(x1.unsqueeze(-2) - x2.unsqueeze(-3), p)  # type: ignore[attr-defined]
+
+
+def norm_of_rows(x: Tensor, p: float) -> Tensor:
+    """The p-norms along the last dimension, differentiable for 0, too: piecewise constant, with a gradient of 0."""
+    if p == 0:
+        return where(x != 0, 1.0, x * 0).sum(-1)
+    return norm(x, p if x.shape[-1] else 1, -1)
 
 
 @method

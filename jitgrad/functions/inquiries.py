@@ -2,11 +2,42 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from .._tensor import Tensor, method
-from ..dtypes import bool_, uint8
+from ..dispatch import result_type as combined_type
+from ..dtypes import bool_, dtype, uint8
 from ._call import require_tensors, tensor_of
 
-__all__ = ["get_device", "is_nonzero", "is_same_size", "is_signed"]
+__all__ = ["get_device", "is_complex", "is_floating_point", "is_inference", "is_nonzero", "is_same_size",
+           "is_signed", "numel", "result_type"]  # fmt: skip
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the elements are floating-point numbers."""
+    return tensor_of(input, "is_floating_point").is_floating_point()
+
+
+@method
+def is_complex(input: Tensor) -> bool:
+    """False: there are no complex dtypes."""
+    tensor_of(input, "is_complex")
+    return False
+
+
+def is_inference(input: Tensor) -> bool:
+    """Whether the tensor was made under ``inference_mode``."""
+    return tensor_of(input, "is_inference").is_inference()
+
+
+def numel(input: Tensor) -> int:
+    """Number of elements."""
+    return tensor_of(input, "numel").numel()
+
+
+def result_type(tensor1: Any, tensor2: Any) -> dtype:
+    """The dtype of the result of arithmetic with two tensors or numbers."""
+    return combined_type((tensor1, tensor2))
 
 
 @method

@@ -91,6 +91,37 @@ def eye_(tensor: Tensor) -> Tensor:
         return tensor.copy_(T.eye(*tensor.shape))
 
 
+def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """Make a convolution's weight pass its channels on, as many as it has: ones in the middle, zeros elsewhere.
+
+    Parameters
+    ----------
+    tensor : Tensor, shape (out_channels, in_channels, ...) with 1 to 3 more dimensions
+    groups : int
+        Of the convolution; each passes its first channels on.
+
+    Raises
+    ------
+    ValueError
+        If the tensor has not 3 to 5 dimensions, or its channels do not make so many groups.
+    """
+    if not 3 <= tensor.ndim <= 5:
+        raise ValueError(f"dirac_: only tensors with 3, 4, or 5 dimensions are supported, got {tensor.ndim}")
+    outputs, inputs, *sizes = tensor.shape
+    if outputs % groups:
+        raise ValueError(
+            f"dirac_: expected a first dimension that is divisible by groups={groups}, got {outputs}"
+        )
+    middle = tuple(size // 2 for size in sizes)
+    each = outputs // groups
+    with no_grad():
+        tensor.zero_()
+        for group in range(groups):
+            for channel in range(min(each, inputs)):
+                tensor[(group * each + channel, channel, *middle)] = 1
+    return tensor
+
+
 def trunc_normal_(
     tensor: Tensor,
     mean: float = 0.0,

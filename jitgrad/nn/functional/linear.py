@@ -6,6 +6,7 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.functions._call import require_tensors
 from jitgrad.functions._out import write_out
+from jitgrad.functions.geometry import norm_of_rows
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -143,9 +144,7 @@ def pdist(input: Tensor, p: float = 2) -> Tensor:
         raise RuntimeError(f"pdist: expected a floating-point tensor, got {input.dtype}; use .float()")
     if not p >= 0:
         raise RuntimeError(f"pdist: expected a p that is not negative, got {p}")
-    rows, width = input.shape
+    rows = len(input)
     first, second = T.triu_indices(rows, rows, 1)
     difference = input.index_select(0, first) - input.index_select(0, second)
-    if p == 0:
-        return T.where(difference != 0, 1.0, difference * 0).sum(-1)  # piecewise constant, its gradient 0
-    return difference.norm(p if width else 1, -1)
+    return norm_of_rows(difference, p)

@@ -1,0 +1,113 @@
+"""Combinations of the elements of vectors, matrices put together as blocks, powers, and places by number."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from .._tensor import Tensor
+from ..dtypes import int64
+from ._call import require_tensors, tensor_of
+from .creation import zeros
+from .from_data import from_numpy, scalar_tensor
+from .joining import cat, meshgrid, stack
+from .products import matmul
+from .ranges import eye
+
+__all__ = ["block_diag", "cartesian_prod", "combinations", "matrix_power", "unravel_index", "vander"]
+
+
+def block_diag(*tensors: Tensor) -> Tensor:
+    """A matrix with matrices along its diagonal and zeros elsewhere; vectors count as rows, numbers as 1x1.
+
+    Raises
+    ------
+    RuntimeError
+        If a tensor has more than two dimensions.
+    """
+    require_tensors("block_diag", *tensors)
+    large = next((x for x in tensors if x.ndim > 2), None)
+    if large is not None:
+        raise RuntimeError(f"block_diag: input tensors must have two or fewer dimensions, got {large.ndim}")
+    blocks = [x.reshape(1, -1) if x.ndim < 2 else x for x in tensors]  # type: ignore[attr-defined]
+    width, before, rows = sum(b.shape[1] for b in blocks), 0, []
+    for b in blocks:
+        left = zeros(b.shape[0], before, dtype=b.dtype)
+        before += b.shape[1]
+        rows.append(cat([left, b, zeros(b.shape[0], width - before, dtype=b.dtype)], 1))
+    return cat(rows, 0) if rows else zeros(1, 0)
+
+
+def cartesian_prod(*tensors: Tensor) -> Tensor:
+    """All tuples of one element of each vector, a row each; a single vector is returned as it is."""
+    require_tensors("cartesian_prod", *tensors)
+    if len(tensors) == 1:
+        return tensors[0]
+    return stack([grid.reshape(-1) for grid in meshgrid(*tensors, indexing="ij")], 1)  # type: ignore[attr-defined]
+
+
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """All choices of `r` elements of a vector, in its order, a row each.
+
+    Raises
+    ------
+    RuntimeError
+        If the input is no vector, or `r` is negative.
+    """
+    if tensor_of(input, "combinations").ndim != 1 or r < 0:
+        raise RuntimeError(f"combinations: expected a vector and r >= 0, got {input.ndim}D and r = {r}")
+    if not r:
+        return input[:0]
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    places = np.array([*choose(range(len(input)), r)], np.int64).reshape(-1, r)
+    return input[from_numpy(places)]
+
+
+def matrix_power(input: Tensor, n: int) -> Tensor:
+    """The product of `n` square matrices, by repeated squaring; the identity for 0.
+
+    Raises
+    ------
+    RuntimeError
+        If the matrices are not square, or `n` is negative.
+    """
+    shape = tuple(tensor_of(input, "matrix_power").shape)
+    if len(shape) < 2 or shape[-1] != shape[-2] or n < 0:
+        raise RuntimeError(f"matrix_power: expected square matrices and n >= 0, got {shape} and n = {n}")
+    result = eye(shape[-1], dtype=input.dtype).expand(shape) if not n else None  # type: ignore[attr-defined]
+    power = input
+    while n:
+        if n & 1:
+            result = power if result is None else matmul(result, power)
+        n >>= 1
+        power = matmul(power, power) if n else power
+    assert result is not None
+    return result
+
+
+def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:
+    """The powers ``x ** (N - 1), ..., x ** 1, x ** 0`` of a vector's elements, a row each."""
+    count = tensor_of(x, "vander").shape[-1] if N is None else N
+    steps = range(count) if increasing else range(count - 1, -1, -1)
+    return stack([x**k for k in steps], -1) if count else x.reshape(*x.shape, 1)[..., :0]  # type: ignore[attr-defined]
+
+
+def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
+    """The coordinates of elements given by their numbers in an array of that shape, one tensor a dimension.
+
+    Raises
+    ------
+    TypeError
+        If the indices are not int64.
+    """
+    if tensor_of(indices, "unravel_index").dtype is not int64:
+        raise TypeError(f"unravel_index: expected int64 indices, got {indices.dtype.name}; use .long()")
+    found: list[Tensor] = []
+    rest = indices
+    for size in reversed([shape] if hasattr(shape, "__index__") else [*shape]):
+        size = scalar_tensor(size, dtype=int64)
+        found.append(rest % size)  # type: ignore[operator]
+        rest = rest // size  # type: ignore[operator]
+    return tuple(reversed(found))

@@ -1,0 +1,55 @@
+"""Constructors such as ``LongTensor([1, 2])``, PyTorch's from before dtypes, which ``isinstance`` knows as types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ._tensor import Tensor
+from .dtypes import Size, bool_, dtype, float32, float64, int32, int64, uint8
+from .functions import empty, tensor
+
+
+def from_sizes_or_data(name: str, args: tuple, kind: dtype) -> Tensor:
+    """An uninitialised tensor of sizes, or one of data: what such a constructor is called with.
+
+    Raises
+    ------
+    TypeError
+        If it is called with neither, or with a tensor of another dtype.
+    """
+    if isinstance(args[0] if args else 0, Size):
+        args = tuple(args[0])
+    if all(isinstance(x, int | np.integer) and not isinstance(x, bool) for x in args):
+        return empty(*args, dtype=kind) if args else empty(0, dtype=kind)
+    if len(args) != 1 or isinstance(args[0], float | bool):
+        got = ", ".join(type(x).__name__ for x in args)
+        raise TypeError(
+            f"{name}(): expected sizes, or a sequence, array or tensor of data, got {got}; use tensor()"
+        )
+    if isinstance(args[0], Tensor) and args[0].dtype is not kind:
+        raise TypeError(f"{name}(): expected a tensor of {kind.name}, got {args[0].dtype.name}; use .to()")
+    return tensor(args[0], dtype=kind)
+
+
+class _Typed(type):
+    """The type of tensors of one dtype."""
+
+    kind: dtype
+
+    def __instancecheck__(cls, value: Any) -> bool:
+        return isinstance(value, Tensor) and value.dtype is cls.kind
+
+    def __call__(cls, *args: Any) -> Tensor:
+        """See `from_sizes_or_data`."""
+        return from_sizes_or_data(cls.__name__, args, cls.kind)
+
+
+def _typed(name: str, kind: dtype) -> _Typed:
+    return _Typed(name, (), {"kind": kind, "__doc__": f"Tensors of {kind.name}."})
+
+
+FloatTensor, DoubleTensor = _typed("FloatTensor", float32), _typed("DoubleTensor", float64)
+IntTensor, LongTensor = _typed("IntTensor", int32), _typed("LongTensor", int64)
+ByteTensor, BoolTensor = _typed("ByteTensor", uint8), _typed("BoolTensor", bool_)

@@ -1,0 +1,212 @@
+"""The names around a PyTorch script: limits, typed constructors, backends, mixed precision that is off, testing."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import jitgrad as torch
+from jitgrad import nn
+
+
+@pytest.mark.parametrize(("kind", "like"), [(torch.float32, np.float32), (torch.float64, np.float64)])
+def test_limits_of_floating_numbers(kind, like):
+    found, expected = torch.finfo(kind), np.finfo(like)
+    for name in ("eps", "min", "max", "tiny", "smallest_normal", "resolution", "bits"):
+        assert getattr(found, name) == getattr(expected, name)
+    assert torch.finfo().dtype == "float32" and "eps=" in repr(found)
+
+
+@pytest.mark.parametrize("kind", [torch.int32, torch.int64, torch.uint8])
+def test_limits_of_integers(kind):
+    found, expected = torch.iinfo(kind), np.iinfo(kind.name)
+    assert (found.min, found.max, found.bits) == (expected.min, expected.max, expected.bits)
+    assert kind.name in repr(found)
+
+
+@pytest.mark.parametrize(("limits", "kind"), [(torch.finfo, torch.int64), (torch.iinfo, torch.float32)])
+def test_limits_of_other_dtypes_are_refused(limits, kind):
+    with pytest.raises(TypeError, match="expected a"):
+        limits(kind)
+
+
+def test_constants():
+    assert (torch.pi, torch.e, torch.inf) == (np.pi, np.e, np.inf) and torch.nan != torch.nan
+    assert torch.ones(2)[torch.newaxis].shape == (1, 2)
+
+
+TYPED = {
+    "FloatTensor": torch.float32, "DoubleTensor": torch.float64, "IntTensor": torch.int32,
+    "LongTensor": torch.int64, "ByteTensor": torch.uint8, "BoolTensor": torch.bool,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TYPED)
+def test_typed_constructors(name):
+    made, kind = getattr(torch, name), TYPED[name]
+    assert made([1, 0]).dtype is kind and made([1, 0]).tolist() == [1, 0]
+    assert made(2, 3).shape == made(torch.Size([2, 3])).shape == (2, 3) and made().shape == (0,)
+    assert isinstance(torch.zeros(2, dtype=kind), made) and not isinstance(kind, made)
+    assert not isinstance(torch.zeros(2, dtype=torch.int32 if kind is torch.int64 else torch.int64), made)
+    other = torch.zeros(2, dtype=torch.float64 if kind is torch.float32 else torch.float32)
+    with pytest.raises(TypeError, match="expected a tensor of"):
+        made(other)
+
+
+def test_tensor_of_sizes_or_of_data():
+    assert (
+        torch.Tensor(2, 3).shape == (2, 3) and torch.Tensor(4).shape == (4,) and torch.Tensor().shape == (0,)
+    )
+    assert torch.Tensor([2, 3]).tolist() == torch.Tensor((2, 3)).tolist() == [2, 3]
+    assert torch.Tensor(np.arange(3)).dtype is torch.float32
+    weight = nn.Parameter(torch.Tensor(3, 4).uniform_(-1, 1))
+    assert weight.is_leaf and weight.abs().max() <= 1
+    for wrong in ((2.5,), ("text", 2), ([1], 2)):
+        with pytest.raises(TypeError, match="expected sizes, or a sequence"):
+            torch.Tensor(*wrong)
+
+
+def test_questions_about_tensors():
+    assert torch.is_floating_point(torch.ones(1)) and not torch.is_floating_point(torch.arange(1))
+    assert torch.numel(torch.ones(2, 3)) == 6 and not torch.is_complex(torch.ones(1))
+    assert torch.result_type(torch.arange(2), 1.5) is torch.float32
+    assert torch.result_type(torch.arange(2), torch.ones(1, dtype=torch.float64)) is torch.float64
+    with torch.inference_mode():
+        assert torch.is_inference(torch.ones(1))
+
+
+def test_other_backends_are_not_there_and_their_switches_do_nothing():
+    backends = torch.backends
+    assert not any(getattr(backends, n).is_available() for n in ("mps", "cudnn", "mkl", "mkldnn", "openmp"))
+    assert not backends.mps.is_built() and not torch.cuda.is_initialized()
+    backends.cudnn.benchmark = True
+    assert backends.cudnn.benchmark is True
+    torch.use_deterministic_algorithms(False, warn_only=True)
+    assert torch.are_deterministic_algorithms_enabled()
+    torch.set_float32_matmul_precision("medium")
+    assert torch.get_float32_matmul_precision() == "highest"
+    torch.cuda.empty_cache()
+    torch.cuda.synchronize()
+    x = torch.ones(1, 2, 2, 2).to(memory_format=torch.channels_last)
+    assert x.contiguous(memory_format=torch.contiguous_format).shape == (1, 2, 2, 2)
+
+
+def test_mixed_precision_that_is_off_changes_nothing():
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu", enabled=False)
+    before = model.weight.tolist()
+    with torch.autocast("cpu", enabled=False), torch.amp.autocast(device_type="cuda", enabled=False):
+        loss = torch.autocast("cpu", enabled=False)(model)(torch.ones(2)).sum()
+    scaler.scale(loss).backward()
+    scaler.unscale_(optimizer)
+    scaler.step(optimizer)
+    scaler.update()
+    scaler.load_state_dict(scaler.state_dict())
+    assert model.weight.tolist() != before and scaler.get_scale() == 1 and not scaler.is_enabled()
+
+
+@pytest.mark.parametrize("made", [torch.amp.GradScaler, torch.cuda.amp.autocast])
+def test_mixed_precision_that_is_on(made):
+    with pytest.warns(UserWarning, match="CUDA is not available, disabling"):
+        made("cuda")
+    with pytest.raises(RuntimeError, match="expected enabled=False"):
+        made("cpu")
+
+
+def test_forked_generator_goes_on_as_if_nothing_had_been_drawn():
+    torch.manual_seed(3)
+    expected = torch.rand(2).tolist()
+    torch.manual_seed(3)
+    with torch.random.fork_rng():
+        torch.rand(5)
+    assert torch.rand(2).tolist() == expected
+    torch.manual_seed(3)
+    with torch.random.fork_rng(enabled=False):
+        torch.rand(5)
+    assert torch.rand(2).tolist() != expected
+
+
+def test_memory_for_other_libraries():
+    x = torch.arange(3.0)
+    shown = np.from_dlpack(x)
+    shown[0] = 5
+    assert x.tolist() == [5, 1, 2]
+
+
+CLOSE = [
+    (1.0, 1.0 + 1e-7),
+    (torch.ones(2), torch.ones(2) + 1e-6),
+    ([torch.ones(1), 2.0], [torch.ones(1), 2.0]),
+    ({"a": torch.arange(3)}, {"a": torch.arange(3)}),
+    (torch.ones(0), torch.ones(0)),
+    (torch.tensor([True]), torch.tensor([True])),
+]
+
+
+@pytest.mark.parametrize(("a", "b"), CLOSE)
+def test_close_values_pass(a, b):
+    torch.testing.assert_close(a, b)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        (torch.ones(2), torch.tensor([1.0, 1.1]), r"Mismatched elements: 1 / 2 \(50.0%\)[\s\S]*index \(1,\)"),
+        (1.0, 1.1, "Scalars are not close"),
+        (torch.ones(2), torch.ones(3), "shape"),
+        (torch.ones(2), torch.ones(2, dtype=torch.float64), "dtype"),
+        ([1.0], [1.0, 2.0], "length"),
+        ({"a": 1.0}, {"b": 1.0}, "keys"),
+        ({"a": [1.0, 2.0]}, {"a": [1.0, 3.0]}, r"item \[1\][\s\S]*item \['a'\]"),
+        (torch.tensor(2**60), torch.tensor(2**60 + 1), "Scalars"),
+        (torch.tensor([float("nan")]), torch.tensor([float("nan")]), "Mismatched"),
+        (torch.tensor([True, False]), torch.tensor([True, True]), "Mismatched"),
+    ],
+)
+def test_other_values_fail(a, b, message):
+    with pytest.raises(AssertionError, match=message):
+        torch.testing.assert_close(a, b)
+
+
+def test_tolerances_of_a_comparison():
+    close = torch.testing.assert_close
+    close(1.0, 1.05, rtol=0.1, atol=0)
+    close(torch.ones(1), torch.ones(1, dtype=torch.float64), check_dtype=False)
+    close(torch.tensor([float("nan")]), torch.tensor([float("nan")]), equal_nan=True)
+    with pytest.raises(ValueError, match="or neither"):
+        close(1.0, 1.0, rtol=0.1)
+    with pytest.raises(AssertionError, match="stride"):
+        close(torch.ones(2, 2).t(), torch.ones(2, 2), check_stride=True)
+    with pytest.raises(AssertionError, match="mine"):
+        close(1.0, 2.0, msg="mine")
+
+
+@pytest.mark.parametrize(
+    ("groups", "shape"), [(1, (3, 4, 3)), (1, (4, 2, 3, 3)), (2, (4, 2, 2, 3)), (3, (6, 2, 2, 3, 4))]
+)
+def test_dirac_weights_pass_channels_on(groups, shape):
+    weight = nn.init.dirac_(torch.empty(*shape), groups)
+    middle = tuple(size // 2 for size in shape[2:])
+    expected = np.zeros(shape)
+    for k in range(shape[0]):
+        if k % (shape[0] // groups) < shape[1]:
+            expected[(k, k % (shape[0] // groups), *middle)] = 1
+    assert weight.tolist() == expected.tolist()
+    with pytest.raises(ValueError, match="3, 4, or 5"):
+        nn.init.dirac_(torch.empty(2, 2))
+
+
+def test_modules_stacked_and_run_as_one():
+    models = [nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).eval() for _ in range(4)]
+    parameters, buffers = torch.func.stack_module_state(models)
+    x = torch.randn(5, 2)
+    run = lambda p, b: torch.func.functional_call(models[0], (p, b), (x,))  # noqa: E731
+    found = torch.vmap(run)(parameters, buffers)
+    for k, model in enumerate(models):
+        torch.testing.assert_close(found[k], model(x))
+    found.sum().backward()
+    assert all(p.is_leaf and p.grad.shape == p.shape for p in parameters.values())
+    models[0].train()
+    with pytest.raises(RuntimeError, match="all in training mode"):
+        torch.func.stack_module_state(models)
