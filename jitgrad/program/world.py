@@ -19,24 +19,17 @@ class World:
 
     Parameters
     ----------
-    roots : iterable
-        The function, and its arguments that are not tensors.
-    known : set
-        Names that are looked at elsewhere: ids of cells, and (id of the globals, name).
+    roots, known
+        Where to begin, and what is looked at elsewhere: see `Search`, which also says what it raises.
 
     Attributes
     ----------
     objects, tensors, own : list
-        What of jitgrad's is among them: see `Search`.
+        What of jitgrad's is among them.
     is_empty : bool
         Whether there is nothing to look at before a replay.
     has_written : bool
         Whether arrays have been left out because a replay writes to them.
-
-    Raises
-    ------
-    Spoiled
-        If the function reads from something that cannot be looked at without changing it.
     """
 
     def __init__(self, roots: list[Any], known: set[Any]) -> None:
