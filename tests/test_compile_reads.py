@@ -12,6 +12,7 @@ import operator
 import os
 import queue
 import weakref
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -122,6 +123,22 @@ class Numbers(torch.utils.data.Dataset):
         return self.values[k]
 
 
+class Table(collections.UserList):
+    """Numbers that are somewhere else, where only its own code finds them, as if it were a library's."""
+
+    __module__ = "collections"
+    kept: ClassVar[dict] = {}
+
+    def __array__(self, dtype=None, copy=None):
+        return np.array(Table.kept[id(self)], dtype)
+
+
+def table():
+    made = Table()
+    Table.kept[id(made)] = [1.0]
+    return made
+
+
 NUMBER = contextvars.ContextVar("NUMBER")
 SCALE = {"NOW": 1.0}
 
@@ -206,6 +223,7 @@ CASES = {
     "bytearray": (lambda: bytearray(b"\1"), lambda x, v: item(x, int(v)), lambda x: x[0]),
     "memoryview": (lambda: memoryview(bytearray(b"\1")), lambda x, v: item(x, int(v)), lambda x: x[0]),
     "array without dimensions": (lambda: np.array(1.0), lambda x, v: x.fill(v), lambda x: float(x)),
+    "object that gives an array": (table, lambda x, v: Table.kept.update({id(x): [v]}), lambda x: np.asarray(x)[0]),
     "queue": (of_queue, nothing, lambda x: x.get()),
     "UserDict": (lambda: collections.UserDict(NOW=1.0), key, lambda x: x["NOW"]),
     "UserList": (lambda: collections.UserList([1.0]), item, lambda x: x[0]),

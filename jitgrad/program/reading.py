@@ -98,6 +98,22 @@ def same_array(value: np.ndarray, copy: np.ndarray) -> bool:
     return value.tobytes() == copy.tobytes()
 
 
+def array_of(value: Any) -> np.ndarray | None:
+    """A copy of what an object of others gives as an array, such as a table or an image; None if it gives none."""
+    if not hasattr(type(value), "__array__"):
+        return None
+    try:
+        return np.array(value)
+    except Exception:  # whatever its own code raises
+        return None
+
+
+def same_as_array(value: Any, copy: np.ndarray) -> bool:
+    """Whether an object still gives an array like a copy."""
+    now = array_of(value)
+    return now is not None and same_array(now, copy)
+
+
 def bytes_of(value: Any) -> bytes | None:
     """The memory that an object such as a bytearray lends, if it does."""
     try:

@@ -31,9 +31,11 @@ from .reading import (
     MISSING,
     Reader,
     Slots,
+    array_of,
     bytes_of,
     cell_reader,
     same_array,
+    same_as_array,
     same_bytes,
     same_items,
     same_members,
@@ -222,6 +224,9 @@ class Search:
         """Every attribute of an object, or the memory of one that has none."""
         self._foreign += 1
         if self._foreign > MOST_FOREIGN:
+            return
+        if (array := array_of(value)) is not None:
+            self.copies.append((value, array, same_as_array))
             return
         slots = [n for n in _slots_of(type(value)) if n not in ("__dict__", "__weakref__")]
         if mapping is not None:
