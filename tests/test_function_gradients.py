@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import numpy as np
 import pytest
 from custom_functions import function
 from sample_values import leaf
 
 import jitgrad as torch
-from jitgrad.autograd import Function, gradgradcheck
+from jitgrad.autograd import Function, gradcheck, gradgradcheck
 from jitgrad.autograd.function import once_differentiable
+from jitgrad.autograd.graph import drop_freed_nodes, saved_tensors_hooks
+from jitgrad.store import store
 
 
 @pytest.mark.parametrize(
@@ -101,3 +105,62 @@ def test_once_differentiable_refuses_a_second_walk():
     assert g.item() == 2 * 8 * 12.0
     with pytest.raises(RuntimeError, match="trying to differentiate twice"):
         g.backward()
+
+
+class Powers(Function):
+    """The third power and, among other results, its derivative, which backward takes from there."""
+
+    @staticmethod
+    def forward(ctx, x):
+        cube, slope = x**3, 3 * x**2
+        ctx.save_for_backward(x, slope)
+        return cube, x * 5, slope
+
+    @staticmethod
+    def backward(ctx, of_cube, of_multiple, of_slope):
+        x, slope = ctx.saved_tensors
+        return of_cube * slope + 5 * of_multiple + of_slope * 6 * x
+
+
+@pytest.mark.parametrize("kept", [0, 1, 2, None], ids=["cube", "multiple", "slope", "all"])
+@pytest.mark.parametrize("hooked", [False, True])
+def test_saved_results_that_nobody_holds_have_gradients(kept, hooked):
+    def function(x):
+        with saved_tensors_hooks(torch.clone, torch.clone) if hooked else contextlib.nullcontext():
+            results = Powers.apply(x)
+        return results if kept is None else results[kept]
+
+    assert gradcheck(function, (leaf(0.3, -0.5, dtype=torch.float64),))
+    assert kept == 1 or gradgradcheck(function, (leaf(0.3, -0.5, dtype=torch.float64),))
+    x = leaf(2.0)
+    if kept == 0:
+        (g,) = torch.autograd.grad(function(x), x, create_graph=True)
+        (second,) = torch.autograd.grad(g, x, create_graph=True)
+        assert (g.item(), second.item()) == (12.0, 12.0)
+
+
+def test_a_row_that_has_saved_its_results_goes_with_the_last_of_them():
+    x = leaf(2.0)
+    drop_freed_nodes()
+    before = store.field("live_rows"), store.field("bytes")
+    results = Powers.apply(x)
+    first = results[0]
+    del results
+    assert store.field("live_rows") > before[0]
+    del first
+    drop_freed_nodes()
+    assert (store.field("live_rows"), store.field("bytes")) == before
+
+
+def test_a_saved_result_may_be_written_when_backward_has_passed():
+    x = leaf(2.0)
+    cube, _, slope = Powers.apply(x)
+    with torch.no_grad():
+        slope.add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        cube.backward()
+    cube, _, slope = Powers.apply(x)
+    cube.backward()
+    with torch.no_grad():
+        slope.add_(1)
+    assert x.grad.item() == 12

@@ -13,6 +13,7 @@ from typing import Any
 from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT, demand
 from ..engine.entry import entries
+from ..engine.layout import USE_OUTPUT, USES
 from ..store import store
 from .context import FunctionCtx, no_gradients_twice
 from .graph import drop_freed_nodes, python_nodes
@@ -21,6 +22,7 @@ from .observe import recorded
 
 __all__ = ["Function", "FunctionCtx", "once_differentiable"]
 
+MOST_SAVED = 62 - USES  # outputs whose saving a word of bits has room for
 _numbers = itertools.count()
 _LEGACY = (
     "Legacy autograd function with non-static forward method is deprecated. Please use new-style autograd "
@@ -179,7 +181,8 @@ def _record(context: FunctionCtx, args: tuple, positions: list[int], outputs: tu
         python_nodes[number] = context
         store.keep_room_for_nodes(len(python_nodes))
         outs = array("q", [results[k]._slot for k in places])
-        demand("link", number, len(ids), ids.buffer_info()[0], len(outs), outs.buffer_info()[0], 0)
+        saves = sum(USE_OUTPUT << k for k in context.saved_outputs() if k < MOST_SAVED)
+        demand("link", number, len(ids), ids.buffer_info()[0], len(outs), outs.buffer_info()[0], saves)
         recorded(outs[0])
     del held
     return results

@@ -12,6 +12,7 @@ from ..engine.entry import entries
 from ..engine.layout import (
     ARRAYS,
     NOT_SAVED,
+    PYTHON,
     S_OUTPUT,
     S_ROW,
     SLOT_WORDS,
@@ -93,6 +94,8 @@ def _pack_row(slot: int) -> None:
     count = int(tape[offset + T_INPUTS] + tape[offset + T_OUTPUTS])
     places = tape[offset + T_OPERANDS : offset + T_OPERANDS + 2 * count].tolist()
     saved = [k for k in range(count) if places[2 * k] and places[2 * k + 1] != NOT_SAVED]
+    if int(tape[offset + T_KIND]) == PYTHON:
+        return  # what it keeps has been packed with its context
     if not saved or any(_is_extra(s) for s in places[::2] if s):
         return
     note = row_note(slot)

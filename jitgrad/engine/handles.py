@@ -1,18 +1,21 @@
 """What Python's tensor objects do to their slots: hold and release them, set flags and gradients."""
 
 from .jit import entry
-from .layout import CONTIGUOUS, GRAD_SET
+from .layout import CONTIGUOUS, GRAD_SET, ORPHAN
 from .memory import drop_storage, hold_storage
 from .pointers import load_word
 from .recording import note
-from .slots import let_go
+from .slots import let_go, win_back
 from .tables import slot_at
 
 
 @entry
 def retain(c, slot):
     """Count one more handle on a slot."""
-    slot_at(c, slot).handles += 1
+    record = slot_at(c, slot)
+    record.handles += 1
+    if record.flags & ORPHAN:
+        win_back(c, record)
     return slot
 
 

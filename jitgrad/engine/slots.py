@@ -154,6 +154,15 @@ def lose_output(c, record, doomed):
 
 
 @jit
+def win_back(c, record):
+    """Tell the row of a slot that somebody needs this output again, which the row itself had kept."""
+    record.flags &= ~ORPHAN
+    if record.row >= 0:
+        live = c.tape + (record.row + T_LIVE) * WORD
+        store_word(live, 0, load_word(live, 0) + 1)
+
+
+@jit
 def let_go(c, slot):
     """Free a slot that has lost a holder, and every row and slot that only it kept."""
     drain(c, settle(c, slot, NO_ROW))
