@@ -61,9 +61,17 @@ is_tensor = lambda value: isinstance(value, Tensor)  # noqa: E731
 
 
 # what few programs use, and in which module it is
-_LATER = {"amp": "amp", "autocast": "amp", "backends": "backends", "testing": "testing", "viz": "viz"}
+_LATER = {
+    "amp": "amp",
+    "autocast": "amp",
+    "backends": "backends",
+    "linalg": "linalg",
+    "testing": "testing",
+    "viz": "viz",
+}
 _LATER |= dict.fromkeys(["are_deterministic_algorithms_enabled", "get_float32_matmul_precision",
                          "set_float32_matmul_precision", "use_deterministic_algorithms"], "backends")  # fmt: skip
+_LATER |= dict.fromkeys(["cholesky", "det", "inverse", "logdet", "pinverse", "slogdet"], "linalg")
 _LATER |= {f"{kind}Tensor": "typed" for kind in ("Float", "Double", "Int", "Long", "Byte", "Bool")}
 
 

@@ -1,0 +1,32 @@
+"""``torch.linalg``: norms, inverses, factorisations and what follows from them.
+
+The factorisations are NumPy's (LAPACK); their gradients are here, made of ordinary operations, so gradients of
+gradients work, too. A compiled step that needs one runs eagerly, as NumPy reads the values. Every function takes
+matrices in the last two dimensions, with any dimensions in front, in float32 or float64.
+"""
+
+from math import nan
+
+from ..functions import cross, matmul, matrix_power, where
+from ..functions import chain_matmul as _chain_matmul
+from ._factors import LinAlgError, cholesky, eigh, eigvalsh, qr, svd, svdvals
+from ._inverses import det, inv, inv_ex, lstsq, matrix_rank, pinv, slogdet, solve, solve_triangular
+from ._norms import cond, diagonal, matrix_norm, norm, vecdot, vector_norm
+
+__all__ = ["LinAlgError", "cholesky", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "inv_ex", "lstsq",
+           "matmul", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet",
+           "solve", "solve_triangular", "svd", "svdvals", "vecdot", "vector_norm"]  # fmt: skip
+
+
+inverse, pinverse = inv, pinv  # as they are called in ``torch`` itself
+
+
+def logdet(A):
+    """The logarithm of a determinant: -inf where that is 0, nan where it is negative."""
+    sign, value = slogdet(A)
+    return where(sign < 0, nan, value)
+
+
+def multi_dot(tensors):
+    """The product of a chain of matrices, multiplied in the order that takes the fewest operations."""
+    return _chain_matmul(*tensors)

@@ -1,0 +1,62 @@
+"""What the functions of this package accept, and how NumPy computes for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .._tensor import Tensor
+from ..functions import from_numpy
+from ..functions._call import require_tensors
+
+
+class LinAlgError(RuntimeError):
+    """A matrix for which there is no result: a singular one, or one that is not positive definite."""
+
+
+def matrices(name: str, *tensors: Any, square: bool = False) -> None:
+    """Check that tensors hold matrices of floating-point numbers.
+
+    Raises
+    ------
+    TypeError
+        If one is no tensor.
+    RuntimeError
+        If one is not floating, has fewer than two dimensions, or is not square where it has to be.
+    """
+    require_tensors(f"linalg.{name}", *tensors)
+    for x in tensors:
+        if not x.is_floating_point():
+            raise RuntimeError(
+                f"linalg.{name}: Expected a floating point tensor as input. Got {x.dtype.name}"
+            )
+        if x.ndim < 2:
+            raise RuntimeError(
+                f"linalg.{name}: The input tensor A must have at least 2 dimensions, got shape {tuple(x.shape)}"
+            )
+        if square and x.shape[-1] != x.shape[-2]:
+            raise RuntimeError(
+                f"linalg.{name}: A must be batches of square matrices, but they are {x.shape[-2]} by "
+                f"{x.shape[-1]} matrices"
+            )
+
+
+def by_numpy(name: str, function: Callable[..., Any], *tensors: Tensor) -> Any:
+    """Call a function of NumPy's on the values of tensors; a tensor, or a tuple of them.
+
+    Raises
+    ------
+    LinAlgError
+        When NumPy does.
+    """
+    try:
+        found = function(*[x.detach().numpy() for x in tensors])
+    except np.linalg.LinAlgError as error:
+        raise LinAlgError(f"linalg.{name}: {error}") from None
+    return tuple(map(_tensor, found)) if isinstance(found, tuple) else _tensor(found)
+
+
+def _tensor(values: Any) -> Tensor:
+    return from_numpy(np.array(values, order="C"))

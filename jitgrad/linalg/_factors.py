@@ -1,0 +1,210 @@
+"""Factorisations and their gradients."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .._tensor import Tensor
+from ..autograd import Function
+from ..functions import diag_embed, eye, matmul, tril, where
+from ._checks import LinAlgError, by_numpy, matrices
+
+__all__ = ["LinAlgError", "cholesky", "eigh", "eigvalsh", "qr", "svd", "svdvals"]
+
+
+class Eigh(NamedTuple):
+    """Eigenvalues, ascending, and eigenvectors in the columns."""
+
+    eigenvalues: Tensor
+    eigenvectors: Tensor
+
+
+class QR(NamedTuple):
+    """An orthonormal and an upper triangular factor."""
+
+    Q: Tensor
+    R: Tensor
+
+
+class SVD(NamedTuple):
+    """Left singular vectors, singular values, descending, and right singular vectors in the rows."""
+
+    U: Tensor
+    S: Tensor
+    Vh: Tensor
+
+
+def _low(x: Tensor) -> Tensor:
+    """The lower triangle with half of the diagonal."""
+    return tril(x) - 0.5 * diag_embed(x.diagonal(0, -2, -1))  # type: ignore[attr-defined]
+
+
+def _differences(values: Tensor) -> Tensor:
+    """``1 / (v_j - v_i)``, and 0 on the diagonal."""
+    apart = values.unsqueeze(-2) - values.unsqueeze(-1)  # type: ignore[attr-defined]
+    same = eye(values.shape[-1], dtype=values.dtype) == 1
+    return where(same, 0.0, 1.0 / where(same, 1.0, apart))
+
+
+class _Cholesky(Function):
+    """``A = L L'``; the gradient is that of Murray (2016), Differentiation of the Cholesky decomposition, eq. 10."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Tensor:
+        factor = by_numpy("cholesky", np.linalg.cholesky, a)
+        ctx.save_for_backward(factor)
+        return factor
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
+        from ._inverses import inv
+
+        (factor,) = ctx.saved_tensors
+        inverse = inv(factor)
+        inner = _low(factor.mT @ cotangents[0])
+        outer = inverse.mT @ inner @ inverse
+        return 0.5 * (outer + outer.mT)
+
+
+class _Eigh(Function):
+    """``A = V diag(w) V'``; the gradient is that of Giles (2008), An extended collection of matrix derivatives, 3.1."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor, lower: bool) -> tuple[Tensor, Tensor]:
+        values, vectors = by_numpy("eigh", lambda x: tuple(np.linalg.eigh(x, "L" if lower else "U")), a)
+        ctx.save_for_backward(values, vectors)
+        return values, vectors
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor, None]:
+        values, vectors = ctx.saved_tensors
+        inner = diag_embed(cotangents[0]) + _differences(values) * (vectors.mT @ cotangents[1])
+        found = vectors @ inner @ vectors.mT
+        return 0.5 * (found + found.mT), None
+
+
+class _QR(Function):
+    """``A = Q R`` with as many rows as columns or more; the gradient is that of Walter and Lehmann (2010)."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> tuple[Tensor, Tensor]:
+        factors = by_numpy("qr", lambda x: tuple(np.linalg.qr(x)), a)
+        ctx.save_for_backward(*factors)
+        return factors
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
+        from ._inverses import inv
+
+        q, r = ctx.saved_tensors
+        of_q, of_r = cotangents
+        inner = r @ of_r.mT - of_q.mT @ q
+        symmetric = _low(inner) + _low(inner).mT
+        return (of_q + q @ symmetric) @ inv(r).mT
+
+
+class _SVD(Function):
+    """``A = U diag(S) V'``; the gradient is that of Townsend (2016), Differentiating the SVD."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        u, s, vh = by_numpy("svd", lambda x: tuple(np.linalg.svd(x, full_matrices=False)), a)
+        ctx.save_for_backward(u, s, vh)
+        return u, s, vh
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
+        u, s, vh = ctx.saved_tensors
+        of_u, of_s, of_v = cotangents[0], cotangents[1], cotangents[2].mT
+        v, scale = vh.mT, s.unsqueeze(-2)
+        apart = _differences(s * s)
+        left, right = u.mT @ of_u, v.mT @ of_v
+        inner = diag_embed(of_s) + apart * (left - left.mT) * scale
+        inner = inner + s.unsqueeze(-1) * apart * (right - right.mT)
+        found = u @ inner @ vh
+        found = found + (of_u - u @ left) / scale @ vh
+        return found + u / scale @ (of_v - v @ right).mT
+
+
+def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
+    """The lower triangular L with ``A = L L'`` of a positive definite matrix, or the upper one, its transpose.
+
+    Raises
+    ------
+    LinAlgError
+        If the matrix is not positive definite.
+    """
+    matrices("cholesky", A, square=True)
+    factor = _Cholesky.apply(A)
+    return factor.mT if upper else factor
+
+
+def eigh(A: Tensor, UPLO: str = "L") -> Eigh:
+    """The eigenvalues and eigenvectors of a symmetric matrix, of which one triangle is read.
+
+    The gradient of the vectors is not finite where values are equal.
+    """
+    matrices("eigh", A, square=True)
+    if UPLO.upper() not in ("L", "U"):
+        raise RuntimeError(f"linalg.eigh: Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
+    return Eigh(*_Eigh.apply(A, UPLO.upper() == "L"))
+
+
+def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
+    """The eigenvalues of a symmetric matrix, ascending."""
+    return eigh(A, UPLO).eigenvalues
+
+
+def qr(A: Tensor, mode: str = "reduced") -> QR:
+    """The factors Q, orthonormal, and R, upper triangular, of a matrix with as many rows as columns or more.
+
+    Raises
+    ------
+    RuntimeError
+        If it has fewer rows, or the mode is not "reduced".
+    """
+    matrices("qr", A)
+    if mode != "reduced":
+        raise RuntimeError(f"linalg.qr: expected mode 'reduced', got {mode!r}")
+    if A.shape[-2] < A.shape[-1]:
+        raise RuntimeError(f"linalg.qr: expected as many rows as columns or more, got {tuple(A.shape)}")
+    return QR(*_QR.apply(A))
+
+
+def svd(A: Tensor, full_matrices: bool = False) -> SVD:
+    """The singular vectors and values of a matrix, as many as its smaller side.
+
+    The gradient of the vectors is not finite where values are equal or 0.
+
+    Raises
+    ------
+    RuntimeError
+        If full matrices are asked for, whose gradient is not defined.
+    """
+    matrices("svd", A)
+    if full_matrices and A.shape[-1] != A.shape[-2]:
+        raise RuntimeError("linalg.svd: expected full_matrices=False, as the other vectors are any that fit")
+    return SVD(*_SVD.apply(A))
+
+
+class _Svdvals(Function):
+    """The singular values alone, whose gradient is finite where values are equal, too."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Tensor:
+        u, s, vh = by_numpy("svdvals", lambda x: tuple(np.linalg.svd(x, full_matrices=False)), a)
+        ctx.save_for_backward(u, vh)
+        return s
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
+        u, vh = ctx.saved_tensors
+        return matmul(u * cotangents[0].unsqueeze(-2), vh)  # type: ignore[attr-defined]
+
+
+def svdvals(A: Tensor) -> Tensor:
+    """The singular values of a matrix, descending; differentiable once."""
+    matrices("svdvals", A)
+    return _Svdvals.apply(A)
