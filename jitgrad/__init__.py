@@ -61,14 +61,8 @@ is_tensor = lambda value: isinstance(value, Tensor)  # noqa: E731
 
 
 # what few programs use, and in which module it is
-_LATER = {
-    "amp": "amp",
-    "autocast": "amp",
-    "backends": "backends",
-    "linalg": "linalg",
-    "testing": "testing",
-    "viz": "viz",
-}
+_LATER = {name: name for name in ("amp", "backends", "distributions", "linalg", "testing", "viz")}
+_LATER["autocast"] = "amp"
 _LATER |= dict.fromkeys(["are_deterministic_algorithms_enabled", "get_float32_matmul_precision",
                          "set_float32_matmul_precision", "use_deterministic_algorithms"], "backends")  # fmt: skip
 _LATER |= dict.fromkeys(["cholesky", "det", "inverse", "logdet", "pinverse", "slogdet"], "linalg")
