@@ -205,6 +205,15 @@ def test_what_another_program_reads_is_not_cut(many_strips):
             assert torch.allclose(a, b, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(1, 6), (1, 1), ()])
+def test_samples_that_are_one_repeated_are_not_cut(shape, many_strips):
+    layer = nn.Linear(6, 3)
+    x = torch.randn(shape)
+    step = torch.compile(lambda v: layer(v.expand(64, 6)).relu().detach(), fullgraph=True)
+    for _ in range(4):
+        assert step(x).tolist() == layer(x.expand(64, 6)).relu().tolist()
+
+
 class Turned(nn.Module):
     """Its convolution's workspace lies where an earlier row of the same chain has had something else."""
 

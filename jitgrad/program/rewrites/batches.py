@@ -145,8 +145,8 @@ def _new_cut(row: Row, batch: int) -> Cut | None:
     if told.products:
         sampled = [p.view for p in reads if p and p.step]
         # the matrix multiply may choose another order of its sums for another number of such samples
-        if any(v.strides[-1] != 1 for v in sampled):
-            return None
+        if not sampled or any(v.strides[-1] != 1 for v in sampled):
+            return None  # none: all samples are one that is repeated
         rows = math.prod(sampled[-1].shape[:-1]) // batch
     grain = told.grain(words, dtype)
     cut = Cut(tuple(reads), tuple(writes), sums, rows, grain, space_of(row))  # type: ignore[arg-type]
