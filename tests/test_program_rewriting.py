@@ -253,3 +253,40 @@ def test_spans_say_how_the_rows_use_memory_from_outside():
                         named.add((k, at + v.place))
                 at += len(row.words)
         assert named == patched
+
+
+PARTS = {
+    "every other column": lambda h: h[:, ::2],
+    "other columns": lambda h: h[:, 1::2],
+    "every other row": lambda h: h[::2],
+    "every third element": lambda h: h.reshape(-1)[::3],
+    "first column": lambda h: h[:, 0],
+    "columns turned": lambda h: h.t()[::2],
+    "diagonal": lambda h: h.diagonal(),
+    "overlapping": lambda h: h.unfold(1, 2, 1),
+    "pairs": lambda h: h[:, :4:2] * h[:, 1::2],
+    "halves": lambda h: h.chunk(2, 1)[1],
+}
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize(
+    "activation", [nn.functional.gelu, torch.exp, lambda h: h * 2, lambda h: h.cumsum(0)]
+)
+@pytest.mark.parametrize("wide", [False, True])
+def test_gradient_of_elements_that_are_not_side_by_side(name, activation, wide):
+    """What surrounds them in memory has to be zeros, also where the rewrites move it to."""
+    w, v = torch.randn(5, requires_grad=True), torch.randn(5, 60)
+
+    def step(x):
+        w.grad = None
+        h = activation(PARTS[name](x * w))
+        if wide:  # memory of the size of x comes free, to which a rewrite may move something
+            h = nn.functional.linear(h, v[:, : h.shape[-1]])
+        h.square().sum().backward()
+        return w.grad * 1
+
+    c = compiled(step)
+    for k in range(REPLAYS + 4):
+        x = torch.randn(33, 5)
+        assert c(x).tolist() == step(x).tolist(), k

@@ -45,7 +45,7 @@ def _last_use(rows: list[Row], k: int, target: View) -> int | None:
             continue
         if row.kernel.startswith("program."):
             return None if row.chain or read else last
-        if not read and any(w.begin <= begin and end <= w.end for w in inside):
+        if not read and any(w.is_dense and w.begin <= begin and end <= w.end for w in inside):
             return last
         if any(v.begin < begin or v.end > end for v in inside):
             return None
