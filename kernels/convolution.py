@@ -92,12 +92,13 @@ def _build_sums(module: ir.Module, dtype: int) -> ir.Function:
     flat = contiguous(whole, s, (depth, height, width))
     planes = flat.select(1, depth * height)
     count = flat.select(depth * height * width, width)
+    step = flat.select(1, s.width)  # a stride along a side of length one says nothing
     first, last = whole.share(channels, a["part"], a["parts"])
     wide = Scope(b, host().lanes(w.item))
     zero = wide.constant(dtype, 0.0)
     turn = wide.lanes * CHAINS
     steps = b.and_(count.value, I64(-turn))
-    near = (s.width == 1) | (count == 1)
+    near = (step == 1) | (count == 1)
     steps = b.select(near.value, steps, I64(0))
     with whole.loop(first, last) as c:
         total = whole.one.variable(whole.one.type(abi.FLOAT64))
@@ -114,7 +115,7 @@ def _build_sums(module: ir.Module, dtype: int) -> ir.Function:
             x, y, u, v = carry.final
             part = ((x + y) + (u + v)).reduce(lambda p, q: p + q)
             with whole.one.carried(steps, count.value, 1, [part]) as (i, (before,), carry):
-                carry.next(before + whole.one.load(w.at(row, whole.number(i) * s.width), dtype))
+                carry.next(before + whole.one.load(w.at(row, whole.number(i) * step), dtype))
             sum_ = Vec(whole.one, b.load(total), abi.FLOAT64) + carry.final[0].to(abi.FLOAT64)
             b.store(sum_.value, total)
         result = Vec(whole.one, b.load(total), abi.FLOAT64).to(dtype)
