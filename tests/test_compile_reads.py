@@ -371,3 +371,44 @@ def test_attributes_that_no_code_names_may_change():
         source.other = k
         step(torch.ones(1))
     assert len(step.programs) == 1
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda s: getattr(s, "alpha0"),  # noqa: B009
+        lambda s: getattr(s, "alpha0", 1.0) + getattr(s.inner, "alpha0"),  # noqa: B009
+        lambda s: s.alpha0 if hasattr(s, "alpha0") else 3.0,
+    ],
+)
+def test_attributes_that_no_code_names_may_change_beside_those_asked_for_by_name(read):
+    source = Plain()
+    source.inner = Plain()
+    step = torch.compile(lambda x: x * read(source), fullgraph=True)
+    for k in range(4):
+        source.other = source.inner.other = k
+        assert step(torch.ones(1)).item() == read(source)
+    assert len(step.programs) == 1
+    source.alpha0 = 7.0
+    assert step(torch.ones(1)).item() == read(source)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda s, name: getattr(s, name),
+        lambda s, name: getattr(s, name, 0.0),
+        lambda s, name: getattr(s, f"{name}"),
+        lambda s, name: getattr(*[s, name]),
+        lambda s, name: getattr(s, "ALPHA0".lower()),
+        lambda s, name: getattr(s, "alpha".__add__("0")),
+        lambda s, name: max([getattr(x, name) for x in [s]]),
+        lambda s, name: 5.0 if hasattr(s, name) and getattr(s, name) == 1 else 6.0,
+    ],
+)
+def test_attributes_by_computed_names_are_looked_at(read):
+    source = Plain()
+    step = torch.compile(lambda x, k: x * read(source, "".join(["alpha", k])))
+    for value in (1.0, 1.0, 2.0, 2.0, 1.0):
+        source.alpha0 = value
+        assert step(torch.ones(1), "0").item() == read(source, "alpha0")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dis
 import functools
 import sys
 import types
+from collections.abc import Iterator
 
 APPLICATION = "jitgrad.benchmarks"  # part of the package, but it uses the library as anybody does
+_BY_NAME = {"getattr", "hasattr"}  # which code may call with a name that it contains, and mostly does
 # code with one of these names may read attributes whose names it does not contain
-COMPUTED = {"attrgetter", "eval", "exec", "getattr", "vars", "__dict__", "__getattribute__"}
+COMPUTED = {"attrgetter", "eval", "exec", "vars", "__dict__", "__getattribute__", *_BY_NAME}
 # classes of these modules, which others are made from, have no state of their own
 _STATELESS = {"abc", "builtins", "collections.abc", "enum", "typing"}
+_NO_STEPS = {"CACHE", "NOP", "PRECALL", "PUSH_NULL"}
+_OF_THE_LAST = {"LOAD_ATTR", "LOAD_METHOD"}
 _own: set[str] = {"__main__", ""}  # packages that have compiled a function
 _code_words: dict[types.CodeType, frozenset[str]] = {}
 
@@ -51,6 +56,8 @@ def words_of(code: types.CodeType) -> frozenset[str]:
     known = _code_words.get(code)
     if known is None:
         found = set(code.co_names)
+        if not found.isdisjoint(_BY_NAME) and _names_are_constant(code):
+            found -= _BY_NAME
         for constant in code.co_consts:
             if isinstance(constant, types.CodeType):
                 found |= words_of(constant)
@@ -58,3 +65,27 @@ def words_of(code: types.CodeType) -> frozenset[str]:
                 found.add(constant)
         known = _code_words[code] = frozenset(found)
     return known
+
+
+def _names_are_constant(code: types.CodeType) -> bool:
+    """Whether every call of `_BY_NAME` in a function is like ``getattr(some.thing, "name", other)``."""
+    steps = [i for i in dis.get_instructions(code) if i.opname not in _NO_STEPS]
+    return all(
+        _is_constant(iter(steps[k + 1 :]))
+        for k, step in enumerate(steps)
+        if step.argval in _BY_NAME and step.opname.startswith("LOAD_")
+    )
+
+
+def _is_constant(steps: Iterator[dis.Instruction]) -> bool:
+    """Whether what follows is a thing, a name as a constant, perhaps another thing, and the call."""
+    thing = next(steps, None)
+    if thing is None or not (thing.opname.startswith("LOAD_") and isinstance(thing.argval, str)):
+        return False
+    name = next((i for i in steps if i.opname not in _OF_THE_LAST), thing)
+    if name.opname != "LOAD_CONST" or not isinstance(name.argval, str):
+        return False
+    rest = [i.opname for i, _ in zip(steps, range(2), strict=False)]
+    if rest[:1] == ["CALL"]:
+        return True
+    return rest[1:] == ["CALL"] and rest[0].startswith("LOAD_") and rest[0] not in _OF_THE_LAST
