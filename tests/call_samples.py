@@ -80,6 +80,7 @@ BY_NAME: dict[str, Callable[[], Any]] = {
     "new_state": lambda: torch.get_rng_state(),
     "num_samples": lambda: 2,
     "p": lambda: 0.5,
+    "q": lambda: 0.5,
     "repeats": lambda: 2,
     "shape": lambda: (9,),
     "shifts": lambda: 1,
@@ -103,6 +104,7 @@ BY_NAME: dict[str, Callable[[], Any]] = {
 # whole calls, where names do not tell
 CALLS: dict[str, Callable[[], list[Any]]] = {
     "arange": lambda: [3],
+    "combinations": lambda: [vector()],
     "einsum": lambda: ["ij,jk->ik", matrix(), matrix()],
     "movedim": lambda: [matrix(), 0, 1],
     "randint": lambda: [3, (2, 2)],

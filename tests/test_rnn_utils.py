@@ -243,6 +243,10 @@ def test_compiled_function_of_packed_sequences():
         expected = rnn.pad_packed_sequence(module(packed)[0])[0]
         np.testing.assert_array_equal(compiled(packed).detach().numpy(), expected.detach().numpy())
     assert len(compiled.programs) == 2
+    with torch.no_grad():  # no graph keeps a program busy
+        for lengths in ([3, 2, 1], [3, 3], [3, 2, 1], [3, 3]):
+            packed = rnn.pack_sequence([torch.ones(n, 2) * n for n in lengths])
+            assert compiled(packed).tolist() == rnn.pad_packed_sequence(module(packed)[0])[0].tolist()
 
 
 def test_compiled_step_with_lengths_as_numbers():

@@ -183,7 +183,8 @@ def cumulative_trapezoid(
 
 
 def _areas(name: str, y: Tensor, x: Tensor | None, dx: float | None, dim: int) -> Tensor:
-    at = one_dim(dim, tensor_of(y, name).ndim, name)
+    require_tensors(name, y, optional=x)
+    at = one_dim(dim, y.ndim, name)
     size = y.shape[at]
     pairs = y.narrow(at, 1, max(size - 1, 0)) + y.narrow(at, 0, max(size - 1, 0))  # type: ignore[attr-defined]
     if x is None:

@@ -25,6 +25,13 @@ class Identity(NamedTuple):
         return hash(self.number)
 
 
+class Attributed(NamedTuple):
+    """A named tuple that has attributes besides its items."""
+
+    items: Any  # what describes it without them
+    attributes: Any
+
+
 def constants_in(description: Any) -> list[Any]:
     """The objects in a description that are compared by identity only."""
     if isinstance(description, Identity):
@@ -55,14 +62,17 @@ def tensors_only(count: int) -> Any:
 def flatten(value: Any, leaves: list[Tensor]) -> Any:
     """Append the tensors in nested tuples, lists and dicts to `leaves`; returns what describes the rest.
 
-    Numbers and strings are described by type and value, other objects by their identity.
+    Numbers and strings are described by type and value, other objects by their identity. A named tuple may say by
+    ``_told()`` what is to be known of it besides its items, instead of all its attributes.
     """
     if isinstance(value, Tensor):
         leaves.append(value)
         return LEAF
     kind = type(value)
     if kind is tuple or kind is list or (isinstance(value, tuple) and hasattr(value, "_fields")):
-        return (kind, *[flatten(item, leaves) for item in value])
+        items = (kind, *[flatten(item, leaves) for item in value])
+        told = getattr(value, "_told", None) or getattr(value, "__dict__", None)
+        return Attributed(items, flatten(told() if callable(told) else told, leaves)) if told else items
     if kind is dict:
         return (kind, *[(key, flatten(item, leaves)) for key, item in value.items()])
     if isinstance(value, PLAIN):
@@ -76,6 +86,8 @@ def unflatten(description: Any, leaves: Any) -> Any:
         return next(leaves)
     if isinstance(description, Identity):
         return description.value
+    if isinstance(description, Attributed):
+        description = description.items
     kind, *items = description
     if kind is dict:
         return {key: unflatten(item, leaves) for key, item in items}

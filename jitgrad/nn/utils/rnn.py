@@ -69,6 +69,10 @@ class PackedSequence(_Packed):
                 self._ranks = _lengths_of(self.unsorted_indices)
         return self._ranks
 
+    def _told(self) -> tuple:
+        """What a compiled step depends on besides the tensors: these numbers, as far as they are known."""
+        return tuple(None if x is None else x.tobytes() for x in (self._counts, self._ranks))
+
     def with_data(self, data: Tensor) -> PackedSequence:
         """The same packing of other data."""
         other = type(self)(data, *self[1:])
