@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import types
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -110,3 +111,13 @@ def test_how_often_a_tensor_was_written_is_not_replayed():
 
     found, warned = warnings_of(run)
     assert found == [0] * CALLS and len(warned) == 1
+
+
+@pytest.mark.parametrize("kind", [dict, OrderedDict])
+def test_tensors_in_mappings_are_arguments_and_results(kind):
+    step = torch.compile(lambda batch: kind(y=batch["x"] * 2, more=[batch["z"] + 1]), fullgraph=True)
+    for k in range(CALLS):
+        made = step(kind(x=torch.full((2,), float(k)), z=torch.ones(1)))
+        assert type(made) is kind and list(made) == ["y", "more"]
+        assert made["y"].tolist() == [2.0 * k] * 2 and made["more"][0].tolist() == [2.0]
+    assert len(step.programs) == 1

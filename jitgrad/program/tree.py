@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+from collections import OrderedDict
 from typing import Any, NamedTuple
 
 from .._tensor import Tensor
 
 LEAF = "tensor"
+MAPPINGS = (dict, OrderedDict)
 PLAIN = (int, float, bool, str, bytes, complex, type(None))
 
 
@@ -73,7 +75,7 @@ def flatten(value: Any, leaves: list[Tensor]) -> Any:
         items = (kind, *[flatten(item, leaves) for item in value])
         told = getattr(value, "_told", None) or getattr(value, "__dict__", None)
         return Attributed(items, flatten(told() if callable(told) else told, leaves)) if told else items
-    if kind is dict:
+    if kind in MAPPINGS:
         return (kind, *[(key, flatten(item, leaves)) for key, item in value.items()])
     if isinstance(value, PLAIN):
         return (kind, repr(value) if kind is float else value)
@@ -89,8 +91,8 @@ def unflatten(description: Any, leaves: Any) -> Any:
     if isinstance(description, Attributed):
         description = description.items
     kind, *items = description
-    if kind is dict:
-        return {key: unflatten(item, leaves) for key, item in items}
+    if kind in MAPPINGS:
+        return kind((key, unflatten(item, leaves)) for key, item in items)
     if issubclass(kind, tuple | list):
         made = [unflatten(item, leaves) for item in items]
         return kind(*made) if hasattr(kind, "_fields") else kind(made)
