@@ -173,6 +173,8 @@ class Tensor(Values):
     @property
     def is_leaf(self) -> bool:
         """Whether no recorded operation made this tensor."""
+        if store.recording is not None:
+            store.recording.asks_history(self, "is_leaf")
         return self._word(S_ROW) == layout.NO_ROW
 
     @property
@@ -206,6 +208,8 @@ class Tensor(Values):
         """The node that made this tensor, or None for a leaf."""
         from .autograd.graph import node_of
 
+        if store.recording is not None:
+            store.recording.asks_history(self, "grad_fn")
         return node_of(self)
 
     def retain_grad(self) -> None:

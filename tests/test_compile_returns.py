@@ -98,6 +98,27 @@ def test_what_is_the_same_in_every_call_is_returned_by_a_replay(function):
     assert len(step.programs) == 1
 
 
+@pytest.mark.parametrize(
+    "ask", [lambda x: x.grad_fn is None, lambda x: x.is_leaf], ids=["grad_fn", "is_leaf"]
+)
+def test_whether_an_argument_was_computed_is_not_replayed(ask):
+    def function(x):
+        return x * 2 if ask(x) else x * 3
+
+    leaf = torch.ones(2, requires_grad=True)
+    step = torch.compile(function)
+
+    def run():
+        return [
+            step(x).tolist() == function(x).tolist() for x in (leaf, leaf * 1, leaf, leaf * 1, leaf.detach())
+        ]
+
+    found, warned = warnings_of(run)
+    assert all(found) and len(warned) == 1 and "asks for the history" in warned[0]
+    plain = torch.compile(function, fullgraph=True)  # nothing has made what needs no gradient
+    assert plain(torch.ones(2)).tolist() == plain(torch.ones(2)).tolist() == [2, 2]
+
+
 def test_how_often_a_tensor_was_written_is_not_replayed():
     written = torch.ones(1)
     step = torch.compile(lambda x: x * written._version)

@@ -271,6 +271,7 @@ class CompiledFunction:
             self._give_up(Spoiled(f"depends on something that is new in every call{self._changed(key)}"))
             return self._function(*args, **kwargs), None
         recording = Recording()
+        recording.arguments = arguments
         rows = store.field("live_rows")
         returned, before = Returned(arguments), guards.standing()
         try:
@@ -289,6 +290,7 @@ class CompiledFunction:
                 recording.check_moved(known, {id(x) for x in returned.leaves})
             guards = guards.settled(recording.made, recording.number, before)
             recording.made.clear()
+            recording.arguments = []
             program = Program(recording, arguments, returned.sources, guards, self._options)
             if returned.graph:
                 program.pullback = record_pullback(program, recording, returned.graph, arguments)

@@ -86,6 +86,7 @@ class Recording:
         self.boundary = 0  # row of the tape at which a walk back to chosen tensors stops
         self.made: list[Any] = []  # whose lasting memory has been made during the step
         self._moved: list[weakref.ref[Tensor]] = []
+        self.arguments: list[Tensor] = []
 
     # what the rest of the library reports ------------------------------------------------------------
 
@@ -97,6 +98,11 @@ class Recording:
     def read(self, name: str) -> None:
         """A tensor's values have gone to Python."""
         self.spoil(f"reads a tensor's value ({name})")
+
+    def asks_history(self, tensor: Tensor, name: str) -> None:
+        """Python looks whether a tensor was computed: an argument with a gradient may be another time, or not."""
+        if tensor.requires_grad and any(tensor is x for x in self.arguments):
+            self.spoil(f"asks for the history of an argument ({name})")
 
     def assigned(self, what: str) -> None:
         """Python state that later steps may depend on has changed."""
