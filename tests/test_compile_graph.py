@@ -223,3 +223,36 @@ def test_gradient_of_autograd_grad():
         expected = torch.autograd.grad(model(x).square().sum(), [x, *model.parameters()])
         assert bits(found) == bits(expected)
         assert x.grad is None
+
+
+def penalty(function, x):
+    (gradient,) = torch.autograd.grad(function(x).sum(), x, create_graph=True)
+    return gradient.square().sum()
+
+
+def test_second_gradients_through_a_compiled_module_are_refused_not_left_out():
+    model = small_model()
+    f = torch.compile(model)
+    x = torch.randn(*X, requires_grad=True)
+    for _ in range(3):
+        loss = f(x).square().mean() + penalty(f, x)
+        with pytest.raises(RuntimeError, match="has no graph"):
+            loss.backward()
+        (first,) = torch.autograd.grad(f(x).sum(), x, create_graph=True)  # which is all that is asked for here
+        (expected,) = torch.autograd.grad(model(x).sum(), x)
+        assert bits(first.detach()) == bits(expected)
+
+
+def test_second_gradients_within_a_compiled_step():
+    model = small_model()
+
+    def step(x):
+        model.zero_grad()
+        x = x.detach().requires_grad_()
+        (model(x).square().mean() + penalty(model, x)).backward()
+        return [p.grad * 1 for p in model.parameters() if p.grad is not None]
+
+    compiled = torch.compile(step, fullgraph=True, options={"strips": False})
+    for _ in range(4):
+        x = torch.randn(*X)
+        assert bits(compiled(x)) == bits(step(x))

@@ -11,7 +11,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from .._tensor import Tensor, wrap
-from ..autograd import Function, grad, no_grad
+from ..autograd import Function, grad, is_grad_enabled, no_grad
 from ..autograd.graph import drop_freed_nodes
 from ..autograd.hooks import without_hooks_of
 from ..dispatch import CONTEXT, slot_word
@@ -110,12 +110,34 @@ class _Replayed(Function):
     @staticmethod
     def forward(ctx: Any, call: _Call, *inputs: Tensor) -> Any:
         ctx.call = call
+        ctx.save_for_backward(*inputs)
         results, call.results = tuple(call.results), []
         return results
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> Any:
-        return None, *ctx.call.backward(cotangents)
+        gradients = ctx.call.backward(cotangents)
+        if not is_grad_enabled():
+            return None, *gradients
+        # the graph of a gradient is asked for, and a replay leaves none: whoever walks there has to hear of it
+        found = [g for g in gradients if g is not None]
+        marked = iter(_WithoutGraph.apply(len(found), *found, *ctx.saved_tensors, *cotangents))
+        return None, *[None if g is None else next(marked) for g in gradients]
+
+
+class _WithoutGraph(Function):
+    """Gradients that were computed without a graph from the tensors behind them."""
+
+    @staticmethod
+    def forward(ctx: Any, count: int, *tensors: Tensor) -> Any:
+        return tuple(x.detach() for x in tensors[:count])
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> Any:
+        raise RuntimeError(
+            "backward: the gradient of a compiled function's result has no graph (create_graph=True); compile the "
+            "function that takes the gradient, or call the one within it uncompiled"
+        )
 
 
 def record_pullback(
