@@ -238,7 +238,9 @@ def test_second_gradients_through_a_compiled_module_are_refused_not_left_out():
         loss = f(x).square().mean() + penalty(f, x)
         with pytest.raises(RuntimeError, match="has no graph"):
             loss.backward()
-        (first,) = torch.autograd.grad(f(x).sum(), x, create_graph=True)  # which is all that is asked for here
+        (first,) = torch.autograd.grad(
+            f(x).sum(), x, create_graph=True
+        )  # which is all that is asked for here
         (expected,) = torch.autograd.grad(model(x).sum(), x)
         assert bits(first.detach()) == bits(expected)
 
