@@ -166,3 +166,11 @@ def test_the_normal_distribution():
     same(torch.special.ndtri(torch.special.ndtr(x[5:])), FAR[5:], 1e-8)
     assert torch.autograd.gradcheck(torch.special.log_ndtr, (torch.tensor(FAR, requires_grad=True),))
     assert torch.special.expit is torch.sigmoid and torch.special.gammaln is torch.lgamma
+
+
+def test_quantiles_in_a_compiled_step():
+    step = torch.compile(lambda x: x.quantile(0.3, 1), fullgraph=True)
+    for k in range(4):
+        x = torch.tensor(X + k)
+        assert step(x).tolist() == x.quantile(0.3, 1).tolist()
+    assert len(step.programs) == 1

@@ -135,10 +135,10 @@ class FunctionCtx:
         self._saved = tuple(t if p is None else p for t, p in zip(kept, packed, strict=True))
         self._constant = self._dirty = ()
 
-    def saved_outputs(self) -> list[int]:
+    def saved_outputs(self) -> set[int]:
         """Which recorded outputs are saved: their row keeps their places in the graph, whoever lets go of them."""
         first = len(self._positions)
-        return sorted({j - first for j in self._place.values() if j >= first})
+        return {j - first for j in self._place.values() if j >= first}
 
     def free(self) -> None:
         """The row is gone: let go of what was saved for it."""

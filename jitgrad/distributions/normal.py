@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
+from jitgrad.special import ndtr, ndtri
 
 from ._location_scale import LocationScale
 
@@ -40,10 +41,10 @@ class Normal(LocationScale):
         return -0.5 * z.square() - LOG_ROOT
 
     def _standard_cdf(self, z: Tensor) -> Tensor:
-        return 0.5 * T.erfc(-z * math.sqrt(0.5))  # erfc keeps its digits far below the mean
+        return ndtr(z)
 
     def _standard_icdf(self, probability: Tensor) -> Tensor:
-        return math.sqrt(2) * T.erfinv(2 * probability - 1)
+        return ndtri(probability)
 
     @property
     def stddev(self) -> Tensor:

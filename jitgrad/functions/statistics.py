@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .._tensor import Tensor, method
 from ..dtypes import int64
 from ._call import is_floating, require_tensors, tensor_of
@@ -90,7 +92,7 @@ def _check_parts(name: str, x: Tensor, q: Any, parts: Tensor) -> None:
         raise RuntimeError(f"{name}: q must be a scalar or 1D tensor, got {parts.ndim}D")
     if parts.dtype is not x.dtype:
         raise RuntimeError(f"{name}: q tensor must be same dtype as the input tensor, got {parts.dtype.name}")
-    if not isinstance(q, Tensor) and not bool(((parts >= 0) & (parts <= 1)).all()):  # type: ignore[attr-defined]
+    if not isinstance(q, Tensor) and not all(0 <= part <= 1 for part in np.ravel(q)):
         raise RuntimeError(f"{name}: q values must be in the range [0, 1], got {q}")
 
 

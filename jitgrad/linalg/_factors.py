@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -48,6 +49,9 @@ def _differences(values: Tensor) -> Tensor:
     return where(same, 0.0, 1.0 / where(same, 1.0, apart))
 
 
+_thin_svd = functools.partial(np.linalg.svd, full_matrices=False)
+
+
 class _Cholesky(Function):
     """``A = L L'``; the gradient is that of Murray (2016), Differentiation of the Cholesky decomposition, eq. 10."""
 
@@ -73,7 +77,7 @@ class _Eigh(Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, lower: bool) -> tuple[Tensor, Tensor]:
-        values, vectors = by_numpy("eigh", lambda x: tuple(np.linalg.eigh(x, "L" if lower else "U")), a)
+        values, vectors = by_numpy("eigh", lambda x: np.linalg.eigh(x, "L" if lower else "U"), a)
         ctx.save_for_backward(values, vectors)
         return values, vectors
 
@@ -90,7 +94,7 @@ class _QR(Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor) -> tuple[Tensor, Tensor]:
-        factors = by_numpy("qr", lambda x: tuple(np.linalg.qr(x)), a)
+        factors = by_numpy("qr", np.linalg.qr, a)
         ctx.save_for_backward(*factors)
         return factors
 
@@ -110,7 +114,7 @@ class _SVD(Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        u, s, vh = by_numpy("svd", lambda x: tuple(np.linalg.svd(x, full_matrices=False)), a)
+        u, s, vh = by_numpy("svd", _thin_svd, a)
         ctx.save_for_backward(u, s, vh)
         return u, s, vh
 
@@ -194,7 +198,7 @@ class _Svdvals(Function):
 
     @staticmethod
     def forward(ctx: Any, a: Tensor) -> Tensor:
-        u, s, vh = by_numpy("svdvals", lambda x: tuple(np.linalg.svd(x, full_matrices=False)), a)
+        u, s, vh = by_numpy("svdvals", _thin_svd, a)
         ctx.save_for_backward(u, vh)
         return s
 

@@ -87,6 +87,22 @@ class _Det(Function):
         return scale * matmul(u * others.unsqueeze(-2), vh)
 
 
+class _Slogdet(Function):
+    """The gradient of the logarithm is the inverse, transposed; the sign has none."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> tuple[Tensor, Tensor]:
+        sign, logabsdet = by_numpy("slogdet", np.linalg.slogdet, a)
+        ctx.save_for_backward(a)
+        ctx.mark_non_differentiable(sign)
+        return sign, logabsdet
+
+    @staticmethod
+    def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
+        (a,) = ctx.saved_tensors
+        return cotangents[1].unsqueeze(-1).unsqueeze(-1) * inv(a).mT  # type: ignore[attr-defined]
+
+
 def inv(A: Tensor) -> Tensor:
     """The inverse of a square matrix.
 
@@ -154,22 +170,7 @@ def det(A: Tensor) -> Tensor:
 def slogdet(A: Tensor) -> Slogdet:
     """The sign of the determinant and the logarithm of its magnitude, which is -inf for a singular matrix."""
     matrices("slogdet", A, square=True)
-    sign, _ = by_numpy("slogdet", lambda x: tuple(np.linalg.slogdet(x)), A)
-    return Slogdet(sign, _Logabsdet.apply(A))
-
-
-class _Logabsdet(Function):
-    """The gradient is the inverse, transposed."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor) -> Tensor:
-        ctx.save_for_backward(a)
-        return by_numpy("slogdet", lambda x: np.linalg.slogdet(x)[1], a)
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
-        (a,) = ctx.saved_tensors
-        return cotangents[0].unsqueeze(-1).unsqueeze(-1) * inv(a).mT  # type: ignore[attr-defined]
+    return Slogdet(*_Slogdet.apply(A))
 
 
 def pinv(A: Tensor, *, rtol: float | None = None, atol: float = 0.0) -> Tensor:

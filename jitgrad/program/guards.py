@@ -19,13 +19,12 @@ from ..nn.module import Module
 from ..optim.optimizer import Optimizer
 from ..store import store
 from ..subnormal import flushes
-from .reading import same
+from .reading import MISSING, same
 from .recording import Spoiled
 from .search import members_of
 from .world import World
 
 _UNGUARDED = (types.ModuleType, types.BuiltinFunctionType, type)
-_MISSING: Any = object()
 _SHARED = "is called with a tensor that shares memory with one that it uses otherwise"
 
 
@@ -43,9 +42,9 @@ class Reference:
             try:
                 return self._cell.cell_contents
             except ValueError:  # not bound yet
-                return _MISSING
+                return MISSING
         assert self._namespace is not None
-        return self._namespace.get(self._name, _MISSING)
+        return self._namespace.get(self._name, MISSING)
 
     @property
     def key(self) -> Any:
@@ -75,7 +74,7 @@ def references(function: Any) -> list[Reference]:
                 waiting.append(value)
             if isinstance(value, Module):
                 waiting += [type(m).forward for m in value.modules()]
-            if value is not _MISSING and not isinstance(value, _UNGUARDED):
+            if value is not MISSING and not isinstance(value, _UNGUARDED):
                 found.append(reference)
     return found
 

@@ -17,7 +17,6 @@ _STATELESS = {"abc", "builtins", "collections.abc", "enum", "typing"}
 _NO_STEPS = {"CACHE", "NOP", "PRECALL", "PUSH_NULL"}
 _OF_THE_LAST = {"LOAD_ATTR", "LOAD_METHOD"}
 _own: set[str] = {"__main__", ""}  # packages that have compiled a function
-_code_words: dict[types.CodeType, frozenset[str]] = {}
 
 
 def compiles(module: str | None) -> None:
@@ -51,20 +50,18 @@ def is_foreign(kind: type) -> bool:
     return any(not (is_users(m) or is_ours(m) or m in _STATELESS) for m in modules)
 
 
+@functools.cache
 def words_of(code: types.CodeType) -> frozenset[str]:
     """The names and short strings in a function's code, and in that of functions within it."""
-    known = _code_words.get(code)
-    if known is None:
-        found = set(code.co_names)
-        if not found.isdisjoint(_BY_NAME) and _names_are_constant(code):
-            found -= _BY_NAME
-        for constant in code.co_consts:
-            if isinstance(constant, types.CodeType):
-                found |= words_of(constant)
-            elif isinstance(constant, str) and constant.isidentifier():
-                found.add(constant)
-        known = _code_words[code] = frozenset(found)
-    return known
+    found = set(code.co_names)
+    if not found.isdisjoint(_BY_NAME) and _names_are_constant(code):
+        found -= _BY_NAME
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found |= words_of(constant)
+        elif isinstance(constant, str) and constant.isidentifier():
+            found.add(constant)
+    return frozenset(found)
 
 
 def _names_are_constant(code: types.CodeType) -> bool:

@@ -58,9 +58,8 @@ def _first_writer(rows: list[Row], e: int, operand: View, target: View, facts: F
         touching = [v for v in (*row.reads, *row.writes) if v.touches(operand)]
         if any((v.begin, v.end) != (operand.begin, operand.end) for v in touching):
             return -1
-        written = any(
-            v.touches(operand) and v.is_dense for v in row.writes
-        )  # all of it, not every other element
+        # all of it, not every other element
+        written = any(v.touches(operand) and v.is_dense for v in row.writes)
         if written and not any(v.touches(operand) for v in row.reads):
             # a constant stays where it is
             return -1 if row.variant < 0 or uses.any_between(target, k, e) else k
