@@ -56,6 +56,8 @@ NAMES = {abi.FLOAT32: "jg_gemm_f32", abi.FLOAT64: "jg_gemm_f64"}
 
 # in `flags`: a caller has cut the product into pieces, so a piece's rows and columns must not decide on its sums
 PIECE = 1 << 21
+# in `flags`: the result's rows belong to threads, so where sharing by columns is as much work, share by rows
+BY_ROWS = 1 << 22
 
 CROSSWISE = 2  # multiply-adds of vectors in the time that it takes to store a number crosswise
 DOT_ROWS = 6  # dot products serve at most this many rows,
@@ -121,7 +123,7 @@ def _build_entry(module: ir.Module, p: Plan, run: ir.Function, blocks: ir.Functi
     with b.if_then(nothing):
         b.ret_void()
     lone_bias = _side_by_side(b, p, a)
-    a["flags"] = b.or_(b.and_(a["flags"], I64(ACCUMULATE)), _manner(b, p, a))
+    a["flags"] = b.or_(b.and_(a["flags"], I64(ACCUMULATE | BY_ROWS)), _manner(b, p, a))
     _take_share(b, p, a)
     with b.if_then(num.any(num.equal(a["M"], 0), num.equal(a["N"], 0))):
         b.ret_void()
@@ -254,7 +256,8 @@ def _take_share(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> None:
         by_columns = b.mul(num.ceil_div(vectors, parts), a["M"])
         by_rows = b.mul(num.ceil_div(a["M"], cuts), vectors)
         # as little either way: the larger operand is the one not to be read whole by every part
-        wide = b.and_(b.icmp_signed("==", by_columns, by_rows), b.icmp_signed(">=", a["N"], a["M"]))
+        larger = b.icmp_signed(">=", a["N"], a["M"])
+        wide = num.all(num.equal(by_columns, by_rows), larger, b.not_(num.has(a["flags"], BY_ROWS)))
         with b.if_else(b.or_(num.less(by_columns, by_rows), wide)) as (columns, rows):
             with columns:
                 first = _edge(b, vectors, part, parts, p.lanes, a["N"])
@@ -321,7 +324,7 @@ def _build_planner(module: ir.Module, p: Plan) -> None:
     keys = PRODUCT.split()
     a = {key: s.word(words, k) for k, key in enumerate(keys)}
     a["lone"] = _side_by_side(b, p, a)
-    a["flags"] = b.or_(b.and_(a["flags"], I64(ACCUMULATE)), _manner(b, p, a))
+    a["flags"] = b.or_(b.and_(a["flags"], I64(ACCUMULATE | BY_ROWS)), _manner(b, p, a))
     for k, key in enumerate(keys):
         b.store(a[key], s.at(words, k))
     b.ret_void()

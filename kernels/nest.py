@@ -242,6 +242,24 @@ def _whole(
     return whole
 
 
+def _inward(
+    b: ir.IRBuilder,
+    lanes: int,
+    begin: ir.Value,
+    end: ir.Value,
+    body: Callable[[Scope, ir.Value, ir.Value | None], None],
+) -> ir.Value:
+    """As `_whole`: up to the middle, and then from the end down to it."""
+    size = b.and_(b.sub(end, begin), I64(-lanes))
+    half = b.add(b.and_(b.lshr(size, I64(1)), I64(-lanes)), I64(lanes))
+    wide = Scope(b, lanes)
+    with wide.loop(I64(0), size, lanes) as up:
+        down = b.sub(b.add(half, b.sub(size, I64(lanes))), up)
+        place = b.select(b.icmp_signed("<", up, half), up, down)
+        body(wide, b.add(begin, place), None)
+    return b.add(begin, size)
+
+
 def whole_first(
     b: ir.IRBuilder,
     lanes: int,
@@ -249,14 +267,18 @@ def whole_first(
     end: ir.Value,
     body: Callable[[Scope, ir.Value, ir.Value | None], None],
     together: int = 1,
+    inward: bool = False,
 ) -> None:
     """As `spread`, but whole vectors come first, without a mask, several `together` while there are so many.
 
     For bodies that keep the arithmetic units busy, which masks would share, and for those that store what the
     next turn loads. The steps of a long body wait for one another, so vectors should go side by side.
+
+    What lies beyond an edge may belong to another thread, and the machine fetches ahead whatever comes next. A walk
+    `inward` goes from both edges to the middle, so that it takes no lines away that the other is about to write.
     """
     for count in dict.fromkeys((together * lanes, lanes)):
-        begin = _whole(b, count, begin, end, body)
+        begin = (_inward if inward else _whole)(b, count, begin, end, body)
     if host().vector_bytes == 64:
         return spread(b, lanes, begin, end, body)
     single = Scope(b, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .gemm import BY_ROWS
 from .gemm_tiles import WRITE
 from .planned import Operand, Plan, Sums
 
@@ -31,7 +32,8 @@ def plan_linear(variant: int, arrays: list[Operand]) -> Plan | None:
         products.append([rows, depth, features, *left, *right, *target, 0, WRITE])
     if gw.present and x_row is not None:
         left, right, target = (g.word, column, stride), (x.word, x_row[0], x.strides[-1]), (gw.word, depth, 1)
-        products.append([features, depth, rows, *left, *right, *target, 0, WRITE])
+        # the optimizer's threads have so many rows each of the weights
+        products.append([features, depth, rows, *left, *right, *target, 0, WRITE | BY_ROWS])
     sums = Sums(g_bias.word, g.word, stride, column, rows, features) if g_bias.present else None
     return Plan(products, sums)
 

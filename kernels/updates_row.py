@@ -70,7 +70,7 @@ def build(symbol: str, rule: Update, dtype: int) -> ir.Module:
         pointers = [one.pointer(word(k, STREAMS + s), dtype) for s in range(3 + 2 * states)]
         begin, end = share(one, word(k, NUMEL), part, parts, SHARE_GRAIN)
         lanes, dtypes = compute_lanes([dtype]), [dtype] * len(pointers)
-        over = partial(whole_first, together=TOGETHER)
+        over = partial(whole_first, together=TOGETHER, inward=True)
         flat_body(b, pointers, dtypes, each, 1 + states, lanes, begin, end, over=over)
 
     first = _number(one, word(I64(0), STEP), 0)

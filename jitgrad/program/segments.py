@@ -9,6 +9,7 @@ from .rows import Row
 SHARED_NS = 1200  # a row that takes less is left to one thread
 GIGAFLOPS = 90  # of a matrix product, roughly
 NS_AN_ELEMENT = 0.4  # of an elementwise row
+MEETING_NS = 50  # of the threads after a segment, at least
 NS_AN_UPDATE = 0.15  # of a number that an optimizer changes
 ALONE, SHARED = 1, 0  # parts of a segment
 MOST_TOGETHER = 32  # shared rows of one segment
@@ -32,6 +33,11 @@ def nanoseconds(row: Row) -> float:
     return NS_AN_ELEMENT * max(elements, read)
 
 
+def _is_little(row: Row) -> bool:
+    """Whether a row is done sooner than threads meet, so that it had better go with its neighbours."""
+    return nanoseconds(row) < MEETING_NS
+
+
 def _depth(row: Row, shape: tuple[int, ...]) -> int:
     """Terms of each element of a product of that shape: what the operands have more than the result."""
     sizes = [n for v in row.reads for n in v.shape[-2:]]
@@ -45,19 +51,20 @@ def cut(rows: list[Row]) -> list[tuple[int, int, int]]:
     """First row, end and parts of every segment.
 
     Neighbouring rows that are left to one thread make one segment, and so do neighbouring shared rows of which
-    none touches what another writes.
+    none touches what another writes; very short rows may go with these.
     """
     segments: list[tuple[int, int, int]] = []
     for k, row in enumerate(rows):
         parts = SHARED if nanoseconds(row) > SHARED_NS else ALONE
         if segments:
             first, _, before = segments[-1]
-            if (
-                before == parts
-                and (parts == ALONE or k - first < MOST_TOGETHER)
-                and (parts == ALONE or not any(depends(row, r) for r in rows[first:k]))
-            ):
-                segments[-1] = (first, k + 1, parts)
+            if before == ALONE:
+                joins = parts == ALONE
+            else:
+                joins = (parts == SHARED or _is_little(row)) and k - first < MOST_TOGETHER
+                joins = joins and not any(depends(row, r) for r in rows[first:k])
+            if joins:
+                segments[-1] = (first, k + 1, before)
                 continue
         segments.append((k, k + 1, parts))
     return segments
