@@ -75,11 +75,11 @@ class _Mean:
         accumulate(self.b, self.total, log(Vec(self.one, self.b.load(self.product), abi.FLOAT64)))
         self.b.store(F64(1.0), self.product)
 
-    def write(self, out: ir.Value, dtype: int) -> None:
-        """Store the mean."""
+    def write(self, out: ir.Value, dtype: int, counted: ir.Value | None = None) -> None:
+        """Store the mean; of some of the rows what they add to that of all, of which so many are `counted`."""
         self._take_logarithm()
         b = self.b
-        mean = b.fdiv(b.load(self.total), b.sitofp(b.load(self.count), F64))
+        mean = b.fdiv(b.load(self.total), counted or b.sitofp(b.load(self.count), F64))
         self.one.store(Vec(self.one, mean, abi.FLOAT64).to(dtype), out)
 
 
@@ -147,10 +147,10 @@ class _Gradient:
         self.arrays, self.dtype = arrays, dtype
         self.b, self.one = arrays.b, arrays.scope
         all_targets = Targets(arrays, 1, arrays.word(0), arrays.size(0, 1))
-        counted = self.b.sitofp(all_targets.total(arrays.size(1, 0)), F64)
+        self.counted = self.b.sitofp(all_targets.total(arrays.size(1, 0)), F64)
         self.targets = all_targets.beginning_at(arrays.word(2))
         g = self.one.load(arrays.pointer(3, dtype), dtype).to(abi.FLOAT64)
-        self.scale = (g / Vec(self.one, counted, abi.FLOAT64)).to(dtype)
+        self.scale = (g / Vec(self.one, self.counted, abi.FLOAT64)).to(dtype)
 
     def write_block(self, block: Rows, first: ir.Value, factor: Vec) -> None:
         """Write a block's rows, whose exponentials are put by and whose sums have the inverses `factor`."""
@@ -302,7 +302,7 @@ def build_cross_entropy_both(symbol: str, dtype: int) -> ir.Module:
                     gradient.clear_row(line)
 
     each_form(arrays, dtype, write, write_block, 1)
-    mean.write(arrays.pointer(2, dtype), dtype)
+    mean.write(arrays.pointer(2, dtype), dtype, gradient.counted)
     b.ret_void()
     return module
 

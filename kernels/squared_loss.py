@@ -78,13 +78,13 @@ def build_mse(symbol: str, dtype: int) -> ir.Module:
         Report.at(arrays, 0).write(BAD_SHAPES, I64(0))
         one.store(one.constant(dtype, math.nan), arrays.pointer(2, dtype))
         b.ret_void()
-    _write_mean(arrays, dtype, contiguous(arrays, (0, 1)))
+    _write_mean(arrays, dtype, contiguous(arrays, (0, 1)), arrays.numel(0))
     b.ret_void()
     return module
 
 
-def _write_mean(arrays: Arrays, dtype: int, plain: ir.Value) -> None:
-    """Store the mean; `plain` says whether x and t are contiguous."""
+def _write_mean(arrays: Arrays, dtype: int, plain: ir.Value, everything: ir.Value) -> None:
+    """Store the sum of squares over so many elements, of which some may be here; `plain` says whether x and t are contiguous."""
     b, one = arrays.b, arrays.scope
     total = one.variable(F64)
     b.store(F64(0.0), total)
@@ -104,7 +104,7 @@ def _write_mean(arrays: Arrays, dtype: int, plain: ir.Value) -> None:
                 accumulate(b, total, value.reduce(add) if line.beside else line.first(value))
 
             each_line(arrays, (0, 1), [dtype] * 2, arrays.last_dim(0), (I64(0), I64(1)), body)
-    mean = b.fdiv(b.load(total), b.sitofp(numel, F64))
+    mean = b.fdiv(b.load(total), b.sitofp(everything, F64))
     one.store(Vec(one, mean, abi.FLOAT64).to(dtype), arrays.pointer(2, dtype))
 
 
@@ -154,10 +154,16 @@ def build_mse_both(symbol: str, dtype: int) -> ir.Module:
     module, arrays, part, _parts = array_kernel(symbol)
     leave_to_one(arrays.b, part)
     plain = contiguous(arrays, (0, 1))
-    _write_mean(arrays, dtype, plain)
+    _write_mean(arrays, dtype, plain, _everything(arrays))
     _write_gradients(arrays, dtype, plain, (I64(0), I64(1)))
     arrays.b.ret_void()
     return module
+
+
+def _everything(arrays: Arrays) -> ir.Value:
+    """How many elements the whole batch has."""
+    b = arrays.b
+    return b.mul(b.sdiv(arrays.numel(0), arrays.word(2)), arrays.word(1))
 
 
 def _write_gradients(
@@ -166,8 +172,7 @@ def _write_gradients(
     """Write what is wanted of the gradients; `plain` says whether x and t are contiguous."""
     b, one = arrays.b, arrays.scope
     numel = arrays.numel(0)
-    everything = b.mul(b.sdiv(numel, arrays.word(2)), arrays.word(1))
-    count = Vec(one, b.sitofp(everything, F64), abi.FLOAT64)
+    count = Vec(one, b.sitofp(_everything(arrays), F64), abi.FLOAT64)
     scale = one.constant(abi.FLOAT64, 2.0) * one.load(arrays.pointer(3, dtype), dtype).to(abi.FLOAT64) / count
     scale = scale.to(dtype)
     lanes = host().lanes(abi.ITEM_SIZES[dtype])

@@ -27,7 +27,7 @@ from ...kernels.abi import (
 )
 from ...kernels.batch import ABSENT, SHARED, SUMMED, WORKSPACE, Batch, Strip
 from ...kernels.table import ARRAYS as ARRAY_OP
-from ...kernels.table import MAP, OPS
+from ...kernels.table import BACKWARD, BOTH, FORWARD, MAP, OPS
 from ..rows import Row, View, attributes, decode
 
 LINE_BYTES = 64
@@ -69,17 +69,22 @@ class Cut(NamedTuple):
 
 
 @functools.cache
-def roles(code: int, backward: bool) -> tuple[int, ...]:
-    """For every array of an operation's records a dimension, or what `kernels.batch` has instead."""
+def roles(code: int, variant: int) -> tuple[int, ...]:
+    """For every array of an operation's records a dimension, or what `kernels.batch` has instead.
+
+    A kernel that goes both ways makes results that have no samples, too: sums over them.
+    """
     op = OPS[code]
     batch = op.batch
     assert batch is not None
     operands = [batch.role(name) for name in op.operands]
     outputs = [batch.role(f"y{k or ''}") for k in range(op.outputs)]
-    if not backward:
+    if variant == FORWARD:
         return (*operands, *outputs)
     cotangents = [r if r >= 0 else batch.role(f"g{k or ''}") for k, r in enumerate(outputs)]
     gradients = [SUMMED if r == SHARED else r for r in operands]
+    if variant == BOTH:
+        outputs = [SUMMED if r == ABSENT else r for r in outputs]
     return (*operands, *outputs, *cotangents, *gradients)
 
 
@@ -110,10 +115,10 @@ def is_map(row: Row) -> bool:
 
 def _described(row: Row) -> tuple[Batch, tuple[int, ...]] | None:
     """What the op table says of a row's batch, and the roles of its arrays."""
-    op = BY_NAME.get(row.op) if row.variant in (0, 1) else None
+    op = BY_NAME.get(row.op) if row.variant in (FORWARD, BACKWARD, BOTH) else None
     if op is None or op.kind != ARRAY_OP or op.batch is None:
         return None
-    return op.batch, roles(op.code, row.variant > 0)
+    return op.batch, roles(op.code, row.variant)
 
 
 def cut_of(row: Row, batch: int) -> Cut | None:

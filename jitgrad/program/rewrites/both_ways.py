@@ -1,4 +1,4 @@
-"""An operation and its way back as one row, where they follow one another: losses, whose gradient takes little more."""
+"""An operation and its way back as one row: losses, whose gradient takes little more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from ...kernels.abi import A_ARRAYS, ARRAY_WORDS, DTYPE_NAMES, R_KERNEL
 from ...kernels.table import BACKWARD, BOTH, FORWARD, Op, compile_kernel
 from ..rows import Row, View, attributes, decode
 from ..segments import SHARED_NS, depends, nanoseconds
+from .batches import cut_of
 from .facts import Facts
+from .strip_sizes import Link
 
 
 def join_both_ways(rows: list[Row], facts: Facts) -> list[Row]:
@@ -18,8 +20,8 @@ def join_both_ways(rows: list[Row], facts: Facts) -> list[Row]:
     """
     left: list[Row | None] = list(rows)
     for k, row in enumerate(rows):
-        op = BY_NAME.get(row.op)
-        if op is None or op.both is None or row.variant != FORWARD or facts.reports(row):
+        op = _op_of(row, facts)
+        if op is None:
             continue
         for j in range(k + 1, len(rows)):
             other = left[j]
@@ -27,15 +29,50 @@ def join_both_ways(rows: list[Row], facts: Facts) -> list[Row]:
                 continue
             if depends(other, row):
                 break
-            if _is_way_back(other, row, op, facts):
+            if nanoseconds(other) <= SHARED_NS and _is_way_back(other, row, op, facts):
                 left[k], left[j] = None, _both(row, other, op)
                 break
     return [row for row in left if row is not None]
 
 
+def join_in_strips(
+    links: list[Link], deferred: list[Row], batch: int, facts: Facts
+) -> tuple[list[Link], list[Row]]:
+    """Let ways back in a chain compute results, too, whose rows would have to wait until the chain is done.
+
+    Such a result is a sum over the batch: each strip makes its part of it.
+    """
+    links, deferred = list(links), list(deferred)
+    for row in list(deferred) if facts.partial_sums else ():
+        op = _op_of(row, facts)
+        if op is None or not _is_free(row, links, deferred):
+            continue
+        for k, link in enumerate(links):
+            if _is_way_back(link.row, row, op, facts):
+                both = _both(row, link.row, op)
+                cut = cut_of(both, batch)
+                if cut is not None:
+                    links[k] = Link(both, cut)
+                    deferred.remove(row)
+                break
+    return links, deferred
+
+
+def _is_free(row: Row, links: list[Link], deferred: list[Row]) -> bool:
+    """Whether a row's results may be written while the chain runs."""
+    others = [link.row for link in links] + deferred[: deferred.index(row)]
+    return not any(w.touches(v) for w in row.writes for one in others for v in (*one.reads, *one.writes))
+
+
+def _op_of(row: Row, facts: Facts) -> Op | None:
+    """The operation of a forward row, if it has a kernel that goes both ways."""
+    op = BY_NAME.get(row.op)
+    return None if op is None or op.both is None or row.variant != FORWARD or facts.reports(row) else op
+
+
 def _is_way_back(other: Row, row: Row, op: Op, facts: Facts) -> bool:
-    """Whether another row is a small way back from a row, or from one that computes the same."""
-    if other.kernel != row.kernel.replace(f".{FORWARD}.", f".{BACKWARD}.") or nanoseconds(other) > SHARED_NS:
+    """Whether another row is the way back from a row, or from one that computes the same."""
+    if other.kernel != row.kernel.replace(f".{FORWARD}.", f".{BACKWARD}."):
         return False
     same = [_operand(v) for v in row.reads] == [_operand(v) for v in other.reads][: len(op.operands)]
     return same and _same_attributes(other, row, facts)

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from ..rows import Row, View, Views
 from . import strip_sizes as sizes
 from .batches import Cut, Part, batch_of, cut_of, is_map, space_of, without
+from .both_ways import join_in_strips
 from .facts import Facts
 from .joined import joined
 from .moving import move_result
@@ -88,8 +89,9 @@ class _Cutter:
             chain = self._chain_at(at, batches[at])
             edges = sizes.edges_of(chain.links, chain.batch) if len(chain.links) > 1 else []
             if len(edges) > 2:
-                later = [*chain.deferred, *self.rows[chain.end :]]
-                done += [*joined(chain.links, chain.batch, edges, later, self.facts), *chain.deferred]
+                links, deferred = join_in_strips(chain.links, chain.deferred, chain.batch, self.facts)
+                later = [*deferred, *self.rows[chain.end :]]
+                done += [*joined(links, chain.batch, edges, later, self.facts), *deferred]
                 at = chain.end
                 for space in (link.cut.space for link in chain.links):
                     if space is not None:
