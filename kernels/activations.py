@@ -36,15 +36,23 @@ def _gelu_inner(x):
     return SQRT_2_OVER_PI * (x + GELU_CUBIC * (x * x * x))
 
 
-def _gelu_tanh_gradient(x, g):
+# an activation and its slope, where they take the same costly function of x
+
+
+def _gelu_tanh(x):
     t = tanh(_gelu_inner(x))
-    slope = SQRT_2_OVER_PI * (1 + 3 * GELU_CUBIC * (x * x))
-    return g * (0.5 * (1 + t) + 0.5 * x * (1 - t * t) * slope)
+    inner_slope = SQRT_2_OVER_PI * (1 + 3 * GELU_CUBIC * (x * x))
+    return 0.5 * x * (1 + t), 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * inner_slope
 
 
-def _mish_gradient(x, g):
+def _silu(x):
+    s = sigmoid(x)
+    return x * s, s * (1 + x * (1 - s))
+
+
+def _mish(x):
     t = tanh(softplus(x))
-    return g * (t + x * sigmoid(x) * (1 - t * t))
+    return x * t, t + x * sigmoid(x) * (1 - t * t)
 
 
 elementwise("relu", lambda x: maximum(x, like(x, 0)), x=lambda y, g: masked(y > 0, g), samples=AWAY)
@@ -96,16 +104,13 @@ elementwise(
 )
 elementwise(
     "gelu_tanh",
-    lambda x: 0.5 * x * (1 + tanh(_gelu_inner(x))),
-    x=_gelu_tanh_gradient,
+    lambda x: _gelu_tanh(x)[0],
+    x=lambda x, g: g * _gelu_tanh(x)[1],
+    with_slope=_gelu_tanh,
     grad_name="Gelu",
 )
-elementwise(
-    "silu",
-    lambda x: x * sigmoid(x),
-    x=lambda x, g: g * sigmoid(x) * (1 + x * (1 - sigmoid(x))),
-)
-elementwise("mish", lambda x: x * tanh(softplus(x)), x=_mish_gradient)
+elementwise("silu", lambda x: _silu(x)[0], x=lambda x, g: g * _silu(x)[1], with_slope=_silu)
+elementwise("mish", lambda x: _mish(x)[0], x=lambda x, g: g * _mish(x)[1], with_slope=_mish)
 elementwise(
     "softplus",
     lambda x, beta, threshold: where(x * beta > threshold, x, softplus(x * beta) / beta),

@@ -8,17 +8,19 @@ from llvmlite import ir
 
 from .loops import build_map
 from .reduce import build_reduce
-from .table import REDUCE, Op, parameters, stream_dtypes
+from .table import BOTH, REDUCE, Op, parameters, stream_dtypes
 
 
 def build_variant(op: Op, symbol: str, variant: int, dtype: int) -> ir.Module:
-    """Variant 0 is forward, 1 and up go back to each operand."""
+    """Variant 0 is forward, 1 and up go back to each operand; BOTH makes the result and its slope, where that is."""
     operands, result = stream_dtypes(op, dtype)
     attributes = len(op.attributes)
     if variant == 0:
         if op.kind == REDUCE:
             return build_reduce(symbol, op, dtype, result)
         return build_map(symbol, op.forward, operands, [result], attributes)
+    if variant == BOTH and op.with_slope is not None:
+        return build_map(symbol, op.with_slope, operands, [result, result], attributes)
     operand = op.operands[variant - 1]
     gradient = op.gradients[operand]
     by_name = dict(zip(op.operands, operands, strict=True)) | {"y": result, "g": result}

@@ -84,7 +84,10 @@ def build_mse(symbol: str, dtype: int) -> ir.Module:
 
 
 def _write_mean(arrays: Arrays, dtype: int, plain: ir.Value, everything: ir.Value) -> None:
-    """Store the sum of squares over so many elements, of which some may be here; `plain` says whether x and t are contiguous."""
+    """Store the sum of squares divided by so many elements, of which only some may be here.
+
+    `plain` says whether x and t are contiguous.
+    """
     b, one = arrays.b, arrays.scope
     total = one.variable(F64)
     b.store(F64(0.0), total)

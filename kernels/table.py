@@ -24,7 +24,7 @@ INTEGERS = (abi.UINT8, abi.INT32, abi.INT64)
 NUMBERS = INTEGERS + FLOATS
 ALL = (abi.BOOL, *NUMBERS)
 
-FORWARD, BACKWARD, BOTH = range(3)  # kernels of an operation on whole arrays
+FORWARD, BACKWARD, BOTH = range(3)  # kernels of an operation on whole arrays, or on one operand `with_slope`
 
 # shape rules of array operations that compiled code can apply itself
 EXPLICIT, LIKE_FIRST, SCALAR, DROP_LAST, LINEAR, MATMUL = range(6)
@@ -76,6 +76,10 @@ class Op:
         How an array operation treats the samples of a batch, when it takes them one by one.
     plan : callable or None
         What a call of an array operation's kernels comes to when shapes are known; see `kernels.planned`.
+    both : callable or None
+        Builder of a kernel of an array operation that goes there and back.
+    with_slope : callable or None
+        Of an elementwise operation, the formula of the result and its derivative, where they have much in common.
     """
 
     name: str
@@ -104,6 +108,7 @@ class Op:
     batch: Batch | None = None
     plan: Callable | None = None
     both: Build | None = None
+    with_slope: Callable | None = None
 
     @property
     def main(self) -> int:
@@ -171,9 +176,13 @@ def elementwise(
     bool_error: str = "",
     identity: str = "",
     cached: bool = True,
+    with_slope: Callable | None = None,
     **gradients: Callable,
 ) -> Op:
-    """Declare an elementwise operation; keyword arguments by operand name are its gradients."""
+    """Declare an elementwise operation; keyword arguments by operand name are its gradients.
+
+    `with_slope` returns the result of one operand and its derivative, as far as programs had better keep that.
+    """
     names = parameters(forward)
     operands = names[: len(names) - len(attributes)]
     unknown = set(gradients) - set(operands)
@@ -196,6 +205,7 @@ def elementwise(
         bool_error=bool_error,
         identity=identity,
         cached=cached,
+        with_slope=with_slope,
     )
 
 
@@ -363,7 +373,8 @@ def stream_dtypes(op: Op, dtype: int) -> tuple[list[int], int]:
 def compile_kernel(code: int, variant: int, dtype: int) -> int:
     """The address of a kernel: variant 0 is forward, 1 and up go back to each operand.
 
-    Of an operation on whole arrays 1 goes back to all of them, and BOTH goes there and back.
+    Of an operation on whole arrays 1 goes back to all of them, and BOTH goes there and back. Of an elementwise one
+    `with_slope` BOTH makes the result and the derivative.
     """
     op = OPS[code]
     symbol = f"{stem(op)}.{variant}.{abi.DTYPE_NAMES[dtype]}"

@@ -11,7 +11,7 @@ F = nn.functional
 
 
 def classifier():
-    model = nn.Sequential(nn.Linear(6, 24), nn.Tanh(), nn.Linear(24, 16), nn.GELU(), nn.Linear(16, 4))
+    model = nn.Sequential(nn.Linear(6, 24), nn.Tanh(), nn.Linear(24, 16), nn.GELU("tanh"), nn.Linear(16, 4))
     x, y = torch.randn(96, 6), torch.randint(0, 4, (96,))
     return model, x, y, F.cross_entropy
 

@@ -116,7 +116,7 @@ class Row:
         Name of the operation, rule or program row.
     variant : int
         0 for the forward kernel of an operation, 1 and more for its backward ones, BOTH for one of an array
-        operation that goes both ways; -1 for other rows.
+        operation that goes both ways, or for one that makes a result and its slope; -1 for other rows.
     reads, writes : tuple of View
         Its arrays; taken from the words when they are first asked for, if not given.
     chain : tuple of Row
@@ -226,8 +226,17 @@ def _nest(name: str, words: list[int]) -> tuple[Views, Views]:
 @functools.cache
 def streams(name: str, count: int) -> tuple[list[int], int]:
     """Bytes of an element of each stream of a nest, and how many of them are outputs."""
-    outputs = 1 + len(UPDATES[name.split(".")[1]].state) if name.startswith("update.") else 1
+    op, variant = op_and_variant(name)
+    if name.startswith("update."):
+        outputs = 1 + len(UPDATES[op].state)
+    else:
+        outputs = 2 if makes_slope(op, variant) else 1
     return _stream_sizes(name, count), outputs
+
+
+def makes_slope(op: str, variant: int) -> bool:
+    """Whether a kernel of an elementwise operation makes the result and its derivative."""
+    return variant == BOTH and op in BY_NAME and BY_NAME[op].with_slope is not None
 
 
 def _stream_sizes(name: str, count: int) -> list[int]:
@@ -246,6 +255,8 @@ def _stream_sizes(name: str, count: int) -> list[int]:
     variant = int(name.split(".")[1])
     if variant == 0:
         return [result, *operand.values()]
+    if makes_slope(op.name, variant):
+        return [result, result, *operand.values()]
     target = op.operands[variant - 1]
     values = [*op.operands, "y", "g"]
     read = [n for n in values if n in op.reads(target)]

@@ -22,7 +22,7 @@ from ..kernels.table import ARRAYS as ARRAY_OP
 from ..kernels.table import BOTH
 from ..kernels.work import MOVES, operations
 from .names import Operand, Operands, Update, operands_of, segment_of, updates_of
-from .rows import Row, View
+from .rows import Row, View, makes_slope
 from .segments import ALONE
 
 if TYPE_CHECKING:
@@ -146,7 +146,9 @@ def kernel_words(row: Row) -> str:
         words = PROGRAM_ROWS.get(row.op, row.op)
         return f"{words} update" if row.kernel.startswith("update") else words
     words = BY_NAME[row.op].name if row.op in BY_NAME else row.op
-    if row.variant:
+    if makes_slope(row.op, row.variant):
+        words += " and its slope"
+    elif row.variant:
         words += " and" if goes_both_ways(row) else ""
         words += f" back to {', '.join(_targets(row))}"
     if int(row.words[R_LAYOUT]) not in (ARRAYS, PLAIN) and int(row.words[R_FLAGS]) & FLAG_ACCUMULATE:

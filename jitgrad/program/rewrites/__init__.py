@@ -18,6 +18,7 @@ from .facts import Facts
 from .in_place import reuse_operands
 from .optimizer import merge_updates
 from .planned import plan_products
+from .slopes import keep_slopes
 from .strips import cut_strips
 from .zeros import skip_zeros
 
@@ -28,6 +29,7 @@ REWRITES: dict[str, Rewrite] = {
     "constants": hoist_constants,
     "counters": merge_counters,
     "zeros": skip_zeros,
+    "slopes": keep_slopes,
     "in_place": reuse_operands,
     "optimizer": merge_updates,
     "strips": cut_strips,

@@ -52,9 +52,21 @@ class Uses:
 
 def is_read_after(rows: list[Row], k: int, view: View, uses: Uses) -> bool:
     """Whether a row after number `k` reads what a view holds, before another has overwritten all of it."""
+    reads, _ = _fate(rows, k, view, uses)
+    return reads
+
+
+def is_gone_after(rows: list[Row], k: int, view: View, facts: Facts, uses: Uses) -> bool:
+    """Whether nobody reads what a view holds after row number `k`, in the program or when it is done."""
+    reads, overwrites = _fate(rows, k, view, uses)
+    return not reads and (overwrites or not facts.is_kept(view))
+
+
+def _fate(rows: list[Row], k: int, view: View, uses: Uses) -> tuple[bool, bool]:
+    """Whether a row after number `k` reads what a view holds, and if not, whether one overwrites all of it."""
     for j in uses.after(view, k):
         if any(v.touches(view) for v in rows[j].reads):
-            return True
+            return True, False
         if any(v.is_dense and v.begin <= view.begin and view.end <= v.end for v in rows[j].writes):
-            return False
-    return False
+            return False, True
+    return False, False
