@@ -233,31 +233,25 @@ def _whole(
     begin: ir.Value,
     end: ir.Value,
     body: Callable[[Scope, ir.Value, ir.Value | None], None],
+    inward: bool = False,
 ) -> ir.Value:
-    """Call the body over whole vectors, without a mask; returns where they end."""
-    whole = b.add(begin, b.and_(b.sub(end, begin), I64(-lanes)))
-    wide = Scope(b, lanes)
-    with wide.loop(begin, whole, lanes) as i:
-        body(wide, i, None)
-    return whole
+    """Call the body over whole vectors, without a mask; returns where they end.
 
-
-def _inward(
-    b: ir.IRBuilder,
-    lanes: int,
-    begin: ir.Value,
-    end: ir.Value,
-    body: Callable[[Scope, ir.Value, ir.Value | None], None],
-) -> ir.Value:
-    """As `_whole`: up to the middle, and then from the end down to it."""
+    `inward` goes up to the middle, and then from the end down to it.
+    """
     size = b.and_(b.sub(end, begin), I64(-lanes))
-    half = b.add(b.and_(b.lshr(size, I64(1)), I64(-lanes)), I64(lanes))
+    whole = b.add(begin, size)
     wide = Scope(b, lanes)
+    if not inward:
+        with wide.loop(begin, whole, lanes) as i:
+            body(wide, i, None)
+        return whole
+    half = b.add(b.and_(b.lshr(size, I64(1)), I64(-lanes)), I64(lanes))
     with wide.loop(I64(0), size, lanes) as up:
         down = b.sub(b.add(half, b.sub(size, I64(lanes))), up)
         place = b.select(b.icmp_signed("<", up, half), up, down)
         body(wide, b.add(begin, place), None)
-    return b.add(begin, size)
+    return whole
 
 
 def whole_first(
@@ -278,7 +272,7 @@ def whole_first(
     `inward` goes from both edges to the middle, so that it takes no lines away that the other is about to write.
     """
     for count in dict.fromkeys((together * lanes, lanes)):
-        begin = (_inward if inward else _whole)(b, count, begin, end, body)
+        begin = _whole(b, count, begin, end, body, inward)
     if host().vector_bytes == 64:
         return spread(b, lanes, begin, end, body)
     single = Scope(b, 1)
