@@ -15,7 +15,7 @@ from .engine import layout
 from .engine.entry import entries
 from .functions.creation import zeros, zeros_like
 from .kernels import updates as _rules  # noqa: F401  (declares the rules)
-from .kernels.table import UPDATES, compile_update
+from .kernels.update_table import UPDATES, compile_update
 from .store import store
 
 

@@ -133,7 +133,6 @@ class Op:
 
 OPS: list[Op] = []
 BY_NAME: dict[str, Op] = {}
-UPDATES: dict[str, Update] = {}
 
 
 def parameters(function: Callable) -> tuple[str, ...]:
@@ -339,27 +338,6 @@ def array_op(
     )
 
 
-@dataclass(frozen=True)
-class Update:
-    """An optimizer's rule: states it keeps, hyper-parameters it reads, and the function of both."""
-
-    name: str
-    state: tuple[str, ...]
-    hyper: tuple[str, ...]
-    rule: Callable
-
-
-def update(*, state: Sequence[str], hyper: Sequence[str], name: str = "") -> Callable:
-    """Declare an optimizer's update rule; see `kernels.updates` for the form of the function."""
-
-    def declare(rule: Callable) -> Callable:
-        entry = Update(name or rule.__name__, tuple(state), tuple(hyper), rule)
-        UPDATES[entry.name] = entry
-        return rule
-
-    return declare
-
-
 def _camel(name: str) -> str:
     return "".join(part.capitalize() for part in name.split("_"))
 
@@ -406,12 +384,3 @@ def _compile_users(op: Op, symbol: str, build: Build, dtype: int) -> int:
         raise RuntimeError(
             f"{op.name}: Numba cannot compile its kernel for {abi.DTYPE_NAMES[dtype]}: {error}"
         ) from error
-
-
-def compile_update(name: str, dtype: int) -> int:
-    """The address of an optimizer rule's kernel for parameters of `dtype`."""
-    from .loops import build_update
-
-    rule = UPDATES[name]
-    symbol = f"update.{name}.{abi.DTYPE_NAMES[dtype]}"
-    return compiler.native(symbol, lambda: build_update(symbol, rule, dtype), light=True)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 from .formula import absolute, fma, inverse, like, maximum, minimum, nth_power, power, root, sqrt, where
-from .table import update
+from .update_table import update
 
 Each = Callable[..., Any]
 

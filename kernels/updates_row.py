@@ -21,7 +21,7 @@ from .loops import flat_body
 from .nest import SHARE_GRAIN, compute_lanes, share, whole_first
 from .stage import F64, I64, Scope, Vec, new_kernel, new_module
 from .subnormal import flushed
-from .table import UPDATES, Update
+from .update_table import UPDATES, Update
 from .updates import AS_IT_IS
 
 TOGETHER = 4  # vectors side by side: an update is a long chain of steps

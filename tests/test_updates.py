@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from jitgrad.kernels import abi, table, updates  # noqa: F401
+from jitgrad.kernels import abi, update_table, updates  # noqa: F401
 
 HYPER = {
     "lr": 0.01,
@@ -39,8 +39,8 @@ class Kernel:
 
     def __init__(self, name, dtype):
         code = abi.DTYPE_NAMES.index(dtype)
-        self.call = CALL(table.compile_update(name, code))
-        self.rule = table.UPDATES[name]
+        self.call = CALL(update_table.compile_update(name, code))
+        self.rule = update_table.UPDATES[name]
         self.hyper = np.array([HYPER[h] for h in self.rule.hyper])
         self.step = np.zeros(1)
 
@@ -68,7 +68,7 @@ def arrays(rule, size, dtype, seed=0):
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("name", table.UPDATES)
+@pytest.mark.parametrize("name", update_table.UPDATES)
 @pytest.mark.parametrize("before", [0, 4_000, 10**6])
 def test_compiled_steps_equal_the_formula(name, dtype, before):
     """Also where a power of a decay is small beside one, and where it is nothing."""
@@ -89,7 +89,7 @@ def test_compiled_steps_equal_the_formula(name, dtype, before):
                 np.testing.assert_allclose(a, b, rtol=TOLERANCE[dtype], atol=TOLERANCE[dtype])
 
 
-@pytest.mark.parametrize("name", table.UPDATES)
+@pytest.mark.parametrize("name", update_table.UPDATES)
 def test_shares_of_threads_add_up_to_the_same_bits(name):
     for size in (5, 64, 130, 1000):
         results = []

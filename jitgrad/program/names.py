@@ -12,7 +12,7 @@ from .._tensor import Tensor
 from ..engine.layout import G_SLOT
 from ..kernels import BY_NAME
 from ..kernels.abi import FLAG_ACCUMULATE, ITEM_SIZES, R_FLAGS
-from ..kernels.table import UPDATES
+from ..kernels.update_table import UPDATES
 from ..nn.module import Module
 from ..store import store
 from .rows import Row, View, attributes

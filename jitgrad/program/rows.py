@@ -37,7 +37,8 @@ from ..kernels.abi import (
     R_WORDS,
     STREAM_WORDS,
 )
-from ..kernels.table import BOTH, REDUCE, UPDATES
+from ..kernels.table import BOTH, REDUCE
+from ..kernels.update_table import UPDATES
 
 # operands that a forward kernel also writes: a generator's state, and what recurrent layers keep
 WRITTEN_OPERANDS = (("state",), ("gates",), ("store",))
