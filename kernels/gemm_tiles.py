@@ -21,6 +21,8 @@ from .stage import ELEMENT, I64, SUFFIX, VOID, Scope, Vec
 
 DEPTH = 256  # terms summed before a block of C goes back to memory
 
+# a strip one tile across, of at most so many terms, has fewer rows: the next one begins while its C is being stored
+LOW, SHALLOW = 6, 64
 TOGETHER = {1: 4}  # terms of a turn, by the tile's vectors: a tile of one vector has little to do in each
 
 WRITE, ACCUMULATE = 0, abi.FLAG_ACCUMULATE
@@ -59,6 +61,9 @@ def build_rows(module: ir.Module, p: Plan, copy: ir.Function) -> ir.Function:
     b, a = define(module, "rows", "M N K A " + STRIP_TAIL, "alwaysinline")
     scope = Scope(b, 1)
     table, limit = _cut_table(module, p)
+    narrow = b.icmp_signed("<=", a["N"], I64(p.width * p.lanes))
+    lone = b.and_(narrow, b.icmp_signed("<=", a["K"], I64(SHALLOW)))
+    heights = I64(min(LOW, p.largest)), I64(p.largest)
     left, at_a, at_c = (scope.variable(I64) for _ in range(3))
     for cell, key in ((left, "M"), (at_a, "A"), (at_c, "C")):
         b.store(a[key], cell)
@@ -69,9 +74,12 @@ def build_rows(module: ir.Module, p: Plan, copy: ir.Function) -> ir.Function:
     b.cbranch(b.icmp_signed(">", rows, I64(0)), choose, done)
     b.position_at_end(choose)
     short = b.icmp_signed("<", rows, I64(limit))
-    size = b.load(b.gep(table, [I64(0), b.select(short, rows, I64(0))]))
+    size = b.select(
+        short, b.load(b.gep(table, [I64(0), b.select(short, rows, I64(0))])), b.select(lone, *heights)
+    )
     near = b.icmp_signed("!=", b.and_(a["flags"], I64(NEAR)), I64(0))
-    full = b.add(b.udiv(b.sub(rows, I64(limit)), I64(p.largest)), I64(1))
+    # divided by constants, as that takes no time
+    full = b.add(b.select(lone, *(b.udiv(b.sub(rows, I64(limit)), h) for h in heights)), I64(1))
     count = b.select(b.or_(short, near), I64(1), full)
     strip_a = _strip_of_a(b, p, copy, a, size, address, near)
     tail = {**a, **strip_a, "C": out}
