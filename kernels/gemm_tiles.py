@@ -22,7 +22,7 @@ from .stage import ELEMENT, I64, SUFFIX, VOID, Scope, Vec
 DEPTH = 256  # terms summed before a block of C goes back to memory
 
 # a strip one tile across, of at most so many terms, has fewer rows: the next one begins while its C is being stored
-LOW, SHALLOW = 6, 64
+LOW, SHALLOW = 6, 32
 TOGETHER = {1: 4}  # terms of a turn, by the tile's vectors: a tile of one vector has little to do in each
 
 WRITE, ACCUMULATE = 0, abi.FLAG_ACCUMULATE
