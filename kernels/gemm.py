@@ -123,7 +123,7 @@ def _build_entry(module: ir.Module, p: Plan, run: ir.Function, blocks: ir.Functi
     with b.if_then(nothing):
         b.ret_void()
     lone_bias = _side_by_side(b, p, a)
-    a["flags"] = b.or_(b.and_(a["flags"], I64(ACCUMULATE | BY_ROWS)), _manner(b, p, a))
+    a["flags"] = _manner(b, p, a)
     _take_share(b, p, a)
     with b.if_then(num.any(num.equal(a["M"], 0), num.equal(a["N"], 0))):
         b.ret_void()
@@ -198,7 +198,7 @@ def _exchange(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> dict[str, ir.
 
 
 def _manner(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> ir.Value:
-    """Flags for ``run``: dot products, a copy of B, or neither."""
+    """Flags for ``run``: dot products, a copy of B, or neither, and what the caller's say of C."""
     num = Numbers(b)
     apart = b.icmp_signed("!=", a["csB"], I64(1))
     rows = num.equal(a["csA"], 1)
@@ -222,7 +222,7 @@ def _manner(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> ir.Value:
     phi = b.phi(I64)
     phi.add_incoming(manner, before)
     phi.add_incoming(larger, inside)
-    return b.select(dots, by_dots, phi)
+    return b.or_(b.and_(a["flags"], I64(ACCUMULATE | BY_ROWS)), b.select(dots, by_dots, phi))
 
 
 def _for_the_cache(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> ir.Value:
@@ -324,7 +324,7 @@ def _build_planner(module: ir.Module, p: Plan) -> None:
     keys = PRODUCT.split()
     a = {key: s.word(words, k) for k, key in enumerate(keys)}
     a["lone"] = _side_by_side(b, p, a)
-    a["flags"] = b.or_(b.and_(a["flags"], I64(ACCUMULATE | BY_ROWS)), _manner(b, p, a))
+    a["flags"] = _manner(b, p, a)
     for k, key in enumerate(keys):
         b.store(a[key], s.at(words, k))
     b.ret_void()

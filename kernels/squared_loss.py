@@ -147,7 +147,7 @@ def build_mse_backward(symbol: str, dtype: int) -> ir.Module:
     many there are in all, and how many here.
     """
     module, arrays, part, parts = array_kernel(symbol)
-    _write_gradients(arrays, dtype, contiguous(arrays, (0, 1)), (part, parts))
+    _write_gradients(arrays, dtype, contiguous(arrays, (0, 1)), _everything(arrays), (part, parts))
     arrays.b.ret_void()
     return module
 
@@ -157,8 +157,9 @@ def build_mse_both(symbol: str, dtype: int) -> ir.Module:
     module, arrays, part, _parts = array_kernel(symbol)
     leave_to_one(arrays.b, part)
     plain = contiguous(arrays, (0, 1))
-    _write_mean(arrays, dtype, plain, _everything(arrays))
-    _write_gradients(arrays, dtype, plain, (I64(0), I64(1)))
+    everything = _everything(arrays)
+    _write_mean(arrays, dtype, plain, everything)
+    _write_gradients(arrays, dtype, plain, everything, (I64(0), I64(1)))
     arrays.b.ret_void()
     return module
 
@@ -170,12 +171,12 @@ def _everything(arrays: Arrays) -> ir.Value:
 
 
 def _write_gradients(
-    arrays: Arrays, dtype: int, plain: ir.Value, share_of: tuple[ir.Value, ir.Value]
+    arrays: Arrays, dtype: int, plain: ir.Value, everything: ir.Value, share_of: tuple[ir.Value, ir.Value]
 ) -> None:
-    """Write what is wanted of the gradients; `plain` says whether x and t are contiguous."""
+    """Write what is wanted of the gradients of a mean over so many elements; `plain` as for `_write_mean`."""
     b, one = arrays.b, arrays.scope
     numel = arrays.numel(0)
-    count = Vec(one, b.sitofp(_everything(arrays), F64), abi.FLOAT64)
+    count = Vec(one, b.sitofp(everything, F64), abi.FLOAT64)
     scale = one.constant(abi.FLOAT64, 2.0) * one.load(arrays.pointer(3, dtype), dtype).to(abi.FLOAT64) / count
     scale = scale.to(dtype)
     lanes = host().lanes(abi.ITEM_SIZES[dtype])

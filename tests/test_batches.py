@@ -9,7 +9,6 @@ import jitgrad as torch
 from jitgrad import nn
 from jitgrad.kernels.table import BY_NAME, OPS, SCALAR
 from jitgrad.nn import functional as F
-from jitgrad.program.rewrites import strip_sizes
 
 
 def _attention(q, k, v):
@@ -46,21 +45,6 @@ CASES = {
     "tanh": (lambda x: x.tanh() * 2 + 1, ((16, 9),)),
 }
 DTYPES = (torch.float32, torch.float64)
-
-
-@pytest.fixture
-def many_strips(monkeypatch):
-    """Chains are cut as finely as their operations allow."""
-    for name, value in {
-        "MIN_BYTES": 1,
-        "MOST_BYTES": 256,
-        "SUM_SHARE": 0,
-        "SUMS_SHARE": 1,
-        "GRAIN": 1,
-        "LARGE": 99,
-    }.items():
-        monkeypatch.setattr(strip_sizes, name, value)
-    monkeypatch.setattr(strip_sizes, "MIN_ROWS", 16)
 
 
 class Case:
@@ -387,20 +371,3 @@ def test_a_loss_whose_memory_others_use_meanwhile_waits_for_them(many_strips):
         assert loss.item() == pytest.approx(want[0], rel=1e-6)
         assert scaled.tolist() == want[1]
     assert "mse_loss.0.float32" in [row.kernel for row in compiled.program(x, t).rows]
-
-
-def test_slopes_of_activations_go_with_strips(many_strips):
-    torch.manual_seed(0)
-    model = nn.Sequential(nn.Linear(5, 16), nn.SiLU(), nn.Linear(16, 8), nn.Mish(), nn.Linear(8, 2))
-    x, t = torch.randn(64, 5), torch.randn(64, 2)
-
-    def step(x, t):
-        loss = F.mse_loss(model(x), t)
-        return torch.autograd.grad(loss, list(model.parameters()))
-
-    compiled = torch.compile(step, fullgraph=True)
-    compiled.program(x, t).improve()
-    for got, want in zip(compiled(x, t), step(x, t), strict=True):
-        assert torch.allclose(got, want, rtol=1e-5, atol=1e-7)
-    chained = {one.kernel for row in compiled.program(x, t).rows for one in row.chain}
-    assert {"silu.2.float32", "mish.2.float32"} <= chained

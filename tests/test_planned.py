@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from kernel_records import row_in_parts
+from switched import with_and_without
 
 import jitgrad as torch
 from jitgrad import nn
@@ -24,17 +25,9 @@ def is_planned(row, dtype: str) -> bool:
 
 
 def both(function, *arguments):
-    """The function with and without plans, replayed on arguments that it was not recorded with."""
-    made = []
-    for options in ({}, {"plans": False}):
-        one = torch.compile(function, fullgraph=True, options=options)
-        one(*[torch.zeros_like(x) for x in arguments])
-        one.program(*arguments).improve()
-        made.append((one, [x.detach().numpy().copy() for x in one(*arguments)]))
-    (with_plans, ours), (_, theirs) = made
-    for x, y in zip(ours, theirs, strict=True):
-        np.testing.assert_array_equal(x, y)
-    return with_plans.programs[0].rows
+    """The rows of a function, which gives with and without plans the same."""
+    _, program, _ = with_and_without("plans", function, *arguments)
+    return program.rows
 
 
 LINEAR_ARGUMENTS = {

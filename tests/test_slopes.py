@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from switched import with_and_without
 
 import jitgrad as torch
 from jitgrad import nn
@@ -12,7 +13,6 @@ from jitgrad.kernels import OPS
 F = nn.functional
 WITH_SLOPE = {op.name: op for op in OPS if op.with_slope is not None}
 ACTIVATIONS = {"silu": F.silu, "mish": F.mish, "gelu_tanh": lambda x: F.gelu(x, approximate="tanh")}
-OFF = {"slopes": False}
 
 
 def kernels(program) -> set[str]:
@@ -20,17 +20,10 @@ def kernels(program) -> set[str]:
 
 
 def both(function, *arguments):
-    """The results of a compiled function with slopes and without them, which are the same, and the first program."""
-    results, programs = [], []
-    for options in ({}, OFF):
-        compiled = torch.compile(function, fullgraph=True, options=options)
-        programs.append(compiled.program(*arguments))
-        programs[-1].improve()
-        results.append([x.detach().numpy().copy() for x in compiled(*arguments)])
-    for ours, theirs in zip(*results, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
-    assert not any(name in kernels(programs[1]) for name in slope_kernels())
-    return results[0], programs[0]
+    """The results of a function, which gives with slopes and without them the same, and its program."""
+    results, program, plain = with_and_without("slopes", function, *arguments)
+    assert not any(name in kernels(plain) for name in slope_kernels())
+    return results, program
 
 
 def slope_kernels() -> set[str]:
@@ -100,3 +93,20 @@ def test_second_gradients_are_the_same():
         return g, second
 
     both(step, x)
+
+
+def test_slopes_of_activations_go_with_strips(many_strips):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(5, 16), nn.SiLU(), nn.Linear(16, 8), nn.Mish(), nn.Linear(8, 2))
+    x, t = torch.randn(64, 5), torch.randn(64, 2)
+
+    def step(x, t):
+        loss = F.mse_loss(model(x), t)
+        return torch.autograd.grad(loss, list(model.parameters()))
+
+    compiled = torch.compile(step, fullgraph=True)
+    compiled.program(x, t).improve()
+    for got, want in zip(compiled(x, t), step(x, t), strict=True):
+        assert torch.allclose(got, want, rtol=1e-5, atol=1e-7)
+    chained = {one.kernel for row in compiled.program(x, t).rows for one in row.chain}
+    assert {"silu.2.float32", "mish.2.float32"} <= chained

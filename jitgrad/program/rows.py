@@ -37,7 +37,7 @@ from ..kernels.abi import (
     R_WORDS,
     STREAM_WORDS,
 )
-from ..kernels.table import BOTH, REDUCE
+from ..kernels.table import BACKWARD, BOTH, FORWARD, REDUCE
 from ..kernels.update_table import UPDATES
 
 # operands that a forward kernel also writes: a generator's state, and what recurrent layers keep
@@ -156,6 +156,15 @@ class Row:
             raise AttributeError(name)
         self.reads, self.writes = _views(self.kernel, self.words.tolist())
         return self.reads if name == "reads" else self.writes
+
+    @property
+    def dtype(self) -> int:
+        """The dtype code of its kernel, which is that of an operation or a rule."""
+        return DTYPE_NAMES.index(self.kernel.rsplit(".", 1)[1])
+
+    def goes_back(self, forward: Row) -> bool:
+        """Whether its kernel is the backward one of a forward row's."""
+        return self.kernel == forward.kernel.replace(f".{FORWARD}.", f".{BACKWARD}.")
 
     def moved(self, old: View, address: int) -> Row:
         """The row with the block `old` at `address` instead; itself when it has nothing there."""

@@ -33,11 +33,6 @@ def nanoseconds(row: Row) -> float:
     return NS_AN_ELEMENT * max(elements, read)
 
 
-def _is_little(row: Row) -> bool:
-    """Whether a row is done sooner than threads meet, so that it had better go with its neighbours."""
-    return nanoseconds(row) < MEETING_NS
-
-
 def _depth(row: Row, shape: tuple[int, ...]) -> int:
     """Terms of each element of a product of that shape: what the operands have more than the result."""
     sizes = [n for v in row.reads for n in v.shape[-2:]]
@@ -51,17 +46,18 @@ def cut(rows: list[Row]) -> list[tuple[int, int, int]]:
     """First row, end and parts of every segment.
 
     Neighbouring rows that are left to one thread make one segment, and so do neighbouring shared rows of which
-    none touches what another writes; very short rows may go with these.
+    none touches what another writes; a row that is done sooner than threads meet may go with these.
     """
     segments: list[tuple[int, int, int]] = []
     for k, row in enumerate(rows):
-        parts = SHARED if nanoseconds(row) > SHARED_NS else ALONE
+        took = nanoseconds(row)
+        parts = SHARED if took > SHARED_NS else ALONE
         if segments:
             first, _, before = segments[-1]
             if before == ALONE:
                 joins = parts == ALONE
             else:
-                joins = (parts == SHARED or _is_little(row)) and k - first < MOST_TOGETHER
+                joins = (parts == SHARED or took < MEETING_NS) and k - first < MOST_TOGETHER
                 joins = joins and not any(depends(row, r) for r in rows[first:k])
             if joins:
                 segments[-1] = (first, k + 1, before)

@@ -17,7 +17,6 @@ from ...kernels.abi import (
     ARRAY_SHAPE,
     ARRAY_WORDS,
     ARRAYS,
-    DTYPE_NAMES,
     N_SIZES,
     R_COUNT,
     R_DIMS,
@@ -138,7 +137,7 @@ def _new_cut(row: Row, batch: int) -> Cut | None:
     if described is None or int(row.words[R_FLAGS]):
         return None
     told, kinds = described
-    words, dtype = attributes(row.words).tolist(), _dtype(row)
+    words, dtype = attributes(row.words).tolist(), row.dtype
     if told.attributes(words, Strip(0, 1, batch, dtype)) is None:
         return None
     reads = [_part(view, kinds[number_of(view)], batch) for view in row.reads]
@@ -165,10 +164,6 @@ def space_of(row: Row) -> View | None:
         return None
     _, kinds = described
     return next((v for v in (*row.reads, *row.writes) if kinds[number_of(v)] == WORKSPACE), None)
-
-
-def _dtype(row: Row) -> int:
-    return DTYPE_NAMES.index(row.kernel.rsplit(".", 1)[1])
 
 
 def _part(view: View, role: int, batch: int) -> Part | None:
@@ -240,7 +235,7 @@ def narrowed(row: Row, cut: Cut, batch: int, first: int, last: int, places: dict
     if is_map(row):
         words[N_SIZES] = words[N_SIZES] // batch * (last - first)
     else:
-        _narrow_arrays(words, row, Strip(first, last - first, batch, _dtype(row)))
+        _narrow_arrays(words, row, Strip(first, last - first, batch, row.dtype))
     return decode(words)
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...kernels import BY_NAME
-from ...kernels.abi import A_ARRAYS, ARRAY_WORDS, DTYPE_NAMES, R_KERNEL
-from ...kernels.table import BACKWARD, BOTH, FORWARD, Op, compile_kernel
+from ...kernels.abi import A_ARRAYS, ARRAY_WORDS, R_KERNEL
+from ...kernels.table import BOTH, FORWARD, Op, compile_kernel
 from ..rows import Row, View, attributes, decode
 from ..segments import SHARED_NS, depends, nanoseconds
 from .batches import cut_of
@@ -72,7 +72,7 @@ def _op_of(row: Row, facts: Facts) -> Op | None:
 
 def _is_way_back(other: Row, row: Row, op: Op, facts: Facts) -> bool:
     """Whether another row is the way back from a row, or from one that computes the same."""
-    if other.kernel != row.kernel.replace(f".{FORWARD}.", f".{BACKWARD}."):
+    if not other.goes_back(row):
         return False
     same = [_operand(v) for v in row.reads] == [_operand(v) for v in other.reads][: len(op.operands)]
     return same and _same_attributes(other, row, facts)
@@ -96,6 +96,5 @@ def _both(row: Row, back: Row, op: Op) -> Row:
     first, last = (A_ARRAYS + n * ARRAY_WORDS for n in (len(op.operands), len(op.operands) + op.outputs))
     words[first:last] = row.words[first:last]
     attributes(words)[:] = attributes(row.words)
-    dtype = DTYPE_NAMES.index(row.kernel.rsplit(".", 1)[1])
-    words[R_KERNEL] = compile_kernel(op.code, BOTH, dtype)
+    words[R_KERNEL] = compile_kernel(op.code, BOTH, row.dtype)
     return decode(words)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...kernels import BY_NAME, planned
-from ...kernels.abi import ARRAYS, DTYPE_NAMES, R_FLAGS, R_LAYOUT
+from ...kernels.abi import ARRAYS, R_FLAGS, R_LAYOUT
 from ..rows import Row
 from .facts import Facts
 
@@ -21,5 +21,5 @@ def _planned(row: Row) -> Row:
         return row
     words = row.words.tolist()
     plan = op.plan(row.variant, planned.operands(words))
-    longer = plan and planned.record(words, DTYPE_NAMES.index(row.kernel.rsplit(".", 1)[1]), plan)
+    longer = plan and planned.record(words, row.dtype, plan)
     return Row(np.array(longer, np.int64), row.kernel, row.reads, row.writes) if longer else row

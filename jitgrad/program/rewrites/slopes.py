@@ -10,7 +10,6 @@ import numpy as np
 
 from ...kernels import BY_NAME
 from ...kernels.abi import (
-    DTYPE_NAMES,
     N_STREAMS,
     NEST_CONTIGUOUS,
     R_ATTRS,
@@ -21,7 +20,7 @@ from ...kernels.abi import (
     R_WORDS,
     STREAM_WORDS,
 )
-from ...kernels.table import BACKWARD, BOTH, FORWARD, compile_kernel
+from ...kernels.table import BOTH, FORWARD, compile_kernel
 from ..rows import Row, View, decode
 from .facts import Facts
 from .uses import Uses, is_gone_after
@@ -57,8 +56,9 @@ def _way_back(rows: list[Row], k: int, operand: View, facts: Facts, uses: Uses) 
     if j < 0:
         return -1
     row = rows[j]
-    same = row.kernel == rows[k].kernel.replace(f".{FORWARD}.", f".{BACKWARD}.") and _is_plain(row)
-    if not same or _place(row.reads[0]) != _place(operand) or row.writes[0].touches(operand):
+    if not row.goes_back(rows[k]) or not _is_plain(row):
+        return -1
+    if _place(row.reads[0]) != _place(operand) or row.writes[0].touches(operand):
         return -1
     return j if is_gone_after(rows, j, operand, facts, uses) else -1
 
@@ -71,16 +71,12 @@ def _place(view: View) -> tuple[int, int]:
     return view.begin, view.end
 
 
-def _dtype(row: Row) -> int:
-    return DTYPE_NAMES.index(row.kernel.rsplit(".", 1)[1])
-
-
 def _with_slope(row: Row) -> Row:
     """The record with the operand's place as its second output."""
     words = row.words.tolist()
     first, second = N_STREAMS + STREAM_WORDS, N_STREAMS + 2 * STREAM_WORDS
     words[first:first] = words[first:second]
-    words[R_KERNEL] = compile_kernel(BY_NAME[row.op].code, BOTH, _dtype(row))
+    words[R_KERNEL] = compile_kernel(BY_NAME[row.op].code, BOTH, row.dtype)
     words[R_COUNT] += 1
     words[R_WORDS] += STREAM_WORDS
     words[R_ATTRS] += STREAM_WORDS
@@ -90,5 +86,5 @@ def _with_slope(row: Row) -> Row:
 def _multiplied(row: Row) -> Row:
     """The record of the way back, whose operand's place has the derivative now, as that of a product."""
     words = row.words.copy()
-    words[R_KERNEL] = compile_kernel(BY_NAME[MULTIPLY].code, FORWARD, _dtype(row))
+    words[R_KERNEL] = compile_kernel(BY_NAME[MULTIPLY].code, FORWARD, row.dtype)
     return decode(words)
