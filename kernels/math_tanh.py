@@ -1,6 +1,6 @@
 """The hyperbolic tangent of staged vectors.
 
-In float32 on a machine with AVX-512 it is a polynomial for each of 31 segments of ``|x|``. A register holds 16
+In float32 on a machine with AVX-512 it is a polynomial for each of 32 segments of ``|x|``. A register holds 16
 numbers and one instruction picks from two, so the 32 values of each coefficient stay in registers. No quotient and
 no exponential is needed: that takes half the time of the formulas, which serve float64 and other machines.
 """
@@ -48,15 +48,16 @@ TANH_DOUBLE = (
 )
 TANH_SMALL = {abi.FLOAT32: 0.8, abi.FLOAT64: 0.55}
 # beyond these tanh is one
-TANH_RANGE = {abi.FLOAT32: 9.5, abi.FLOAT64: 19.5}
+TANH_RANGE = {abi.FLOAT32: 9.2, abi.FLOAT64: 19.5}
 
 # a segment is where |x| + SHIFT has the same exponent and first SEGMENT_BITS of the significand: 1/16 wide near zero,
-# twice as wide where the sum passes 1, 2, 4 and 8, as the tangent becomes flat
-SHIFT = 0.75
+# twice as wide where the sum passes 1, 2, 4 and 8, as the tangent becomes flat. The shift leaves the one at zero half
+# as wide, because there it is the relative error that counts
+SHIFT = 0.655
 SEGMENT_BITS = 3
 SEGMENTS = 32
 LANES = 16
-DEGREE = 5
+DEGREE = 4
 CANDIDATES = 400  # numbers around the middle of a segment among which its center is looked for
 
 
@@ -115,22 +116,24 @@ def _pick_one(index: Vec) -> list[Vec]:
 
 @cache
 def segments() -> np.ndarray:
-    """For each segment its center and the coefficients in the distance from it; errors 2**-29 of the tangent.
+    """For each segment its center and the coefficients in the distance from it; errors up to 2**-26 of the tangent.
 
     The center is one of the numbers near the middle: that whose tangent is nearest to a float32, so that rounding
-    the first coefficient costs nothing.
+    the first coefficient costs nothing. That of the segment at zero is zero.
     """
     table = np.zeros((SEGMENTS, DEGREE + 2), np.float32)
     drop = FORMATS[abi.FLOAT32].mantissa - SEGMENT_BITS
     first, last = (
         int(np.float32(v).view(np.int32)) >> drop for v in (SHIFT, TANH_RANGE[abi.FLOAT32] + SHIFT)
     )
-    edges = (np.arange(first, last + 1, dtype=np.int32) << drop).view(np.float32).astype(float) - SHIFT
+    edges = (np.arange(first, last + 2, dtype=np.int32) << drop).view(np.float32).astype(float) - SHIFT
+    edges[0] = 0
     for k, (low, high) in enumerate(pairwise(edges)):
-        # that around zero is odd, and exact where it is small
-        low, center = (low, _center(low, high)) if k else (-high, 0.0)
-        table[(first + k) % SEGMENTS] = center, math.tanh(center), *_fit(center, low, high)
-    table[last % SEGMENTS, :2] = edges[-1], 1
+        center = _center(low, high) if k else 0.0
+        # the polynomial meets the tangent at the nodes and at the center, which is one of an odd number of nodes
+        nodes = np.delete(_nodes(DEGREE + 1), DEGREE // 2) if k else _nodes(DEGREE)
+        distances = (low + high) / 2 + (high - low) / 2 * nodes - center
+        table[(first + k) % SEGMENTS] = center, math.tanh(center), *_fit(center, distances)
     return table
 
 
@@ -141,16 +144,16 @@ def _center(low: float, high: float) -> float:
     return float(near[np.argmin(np.abs(exact - exact.astype(np.float32)))])
 
 
-def _fit(center: float, low: float, high: float) -> np.ndarray:
-    """``(tanh(center + d) - tanh(center)) / d`` for `d` from `low` to `high` less the center, lowest order first."""
-    t = math.tanh(center)
+def _nodes(count: int) -> np.ndarray:
+    """Chebyshev's, between -1 and 1."""
+    return np.cos(np.pi * (np.arange(count) + 0.5) / count)
 
-    def slope(d: np.ndarray) -> np.ndarray:
-        s = np.tanh(d)
-        # by the addition theorem: nothing cancels
-        return np.divide(s, d, out=np.ones_like(d), where=d != 0) * (1 - t * t) / (1 + t * s)
 
-    half = (high - low) / 2
-    nodes = np.cos(np.pi * (np.arange(DEGREE) + 0.5) / DEGREE) + ((low + high) / 2 - center) / half
-    powers = np.vander(nodes, increasing=True)
-    return np.linalg.solve(powers, slope(half * nodes)) / half ** np.arange(DEGREE)
+def _fit(center: float, distances: np.ndarray) -> np.ndarray:
+    """The polynomial that is ``(tanh(center + d) - tanh(center)) / d`` at these `d`, lowest order first."""
+    t, s = math.tanh(center), np.tanh(distances)
+    # by the addition theorem: nothing cancels; and what rounding the tangent of the center adds
+    slopes = (s * (1 - t * t) / (1 + t * s) + (t - float(np.float32(t)))) / distances
+    scale = np.abs(distances).max()
+    powers = np.vander(distances / scale, increasing=True)
+    return np.linalg.solve(powers, slopes) / scale ** np.arange(len(distances))
