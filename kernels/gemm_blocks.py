@@ -12,6 +12,7 @@ from typing import NamedTuple
 from llvmlite import ir
 
 from .gemm_groups import build_groups, columns_at_once
+from .gemm_held import TERMS, build_held
 from .gemm_plan import Plan
 from .gemm_tiles import ACCUMULATE, DEPTH, build_rows, define, stack_buffer
 from .gemm_transposed import build_copy, build_dots, shuffle
@@ -92,6 +93,7 @@ class Pieces(NamedTuple):
     copy: ir.Function
     dots: ir.Function
     groups: ir.Function | None  # where vectors are long enough
+    held: ir.Function | None  # where ragged columns are masked
     rows: ir.Function
 
 
@@ -99,7 +101,8 @@ def build_pieces(module: ir.Module, p: Plan) -> Pieces:
     """Write them."""
     copy = build_copy(module, p)
     groups = build_groups(module, p) if columns_at_once(p) > 1 else None
-    return Pieces(copy, build_dots(module, p), groups, build_rows(module, p, copy))
+    held = build_held(module, p) if p.masked else None
+    return Pieces(copy, build_dots(module, p), groups, held, build_rows(module, p, copy))
 
 
 def call_dots(b: ir.IRBuilder, p: Plan, pieces: Pieces, a: dict[str, ir.Value]) -> None:
@@ -142,8 +145,20 @@ def call_block(b: ir.IRBuilder, p: Plan, pieces: Pieces, a: dict[str, ir.Value],
     with b.if_then(copies):
         b.call(pieces.copy, [a["K"], a["N"], a["B"], a["rsB"], a["csB"], buffer, pitch])
     part = {**a, "B": b.select(copies, buffer, a["B"]), "rsB": b.select(copies, pitch, a["rsB"])}
-    names = ["M", "N", "K", "A", "rsA", "csA", "B", "rsB", "C", "rsC", "bias", "flags"]
-    b.call(pieces.rows, [part[key] for key in names])
+
+    def call(piece: ir.Function) -> None:
+        b.call(piece, [part[argument.name] for argument in piece.args])
+
+    if pieces.held is None:
+        call(pieces.rows)
+        return
+    # strips of very few rows run several chains an element
+    few = num.all(num.less(a["K"], I64(TERMS + 1)), num.above(a["M"], p.thin))
+    with b.if_else(few) as (short, long):
+        with short:
+            call(pieces.held)
+        with long:
+            call(pieces.rows)
 
 
 def build_run(module: ir.Module, p: Plan, pieces: Pieces) -> ir.Function:

@@ -13,6 +13,8 @@ work is cut, so results do not depend on tiles or threads.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from llvmlite import ir
 
 from . import abi
@@ -172,7 +174,6 @@ class _Strip:
         self.one = Scope(b, 1)
         self.columns, self.depth = a["N"], a["K"]
         self.row_steps = (I64(0), a["rsA"], b.shl(a["rsA"], I64(1)))
-        self.has_bias = b.icmp_signed("!=", a["bias"], I64(0))
         self.accumulate, self.far = (
             b.icmp_signed("!=", b.and_(a["flags"], I64(bit)), I64(0)) for bit in (ACCUMULATE, FAR)
         )
@@ -210,7 +211,7 @@ class _Strip:
         if self.p.masked:
             last = b.add(j, I64((w - 1) * s.lanes))
             masks[-1] = s.tail_mask(b.sub(self.columns, last))
-        start = self._start(s, w, j, masks)
+        start = start_of_tile(s, self.p, self.a["bias"], j, masks)
         places = self._places(s, w, j)
         if m == self.p.largest and w > 1:
             with b.if_then(self.far):
@@ -234,27 +235,11 @@ class _Strip:
         at, sums = carry.final[:rows], carry.final[rows:]
         if turns > 1:
             sums = self._finish_chains(s, k, at, column, masks, sums)
-        self._store(s, masks, places, sums)
+        store_tile(s, self.accumulate, zip(sums, places, masks * m, strict=True))
 
     def _onward(self, at: list[Vec]) -> list[Vec]:
         """The addresses of A's rows one k further."""
         return [Vec(q.scope, unknown(self.b, self.one.at(q.value, self.a["csA"])), q.dtype) for q in at]
-
-    def _start(self, s: Scope, w: int, j: ir.Value, masks: list[ir.Value | None]) -> list[Vec]:
-        """The bias of each vector of columns, or zeros."""
-        b, dtype = self.b, self.p.dtype
-        before = b.block
-        with b.if_then(self.has_bias):
-            place = s.at(s.pointer(self.a["bias"], dtype), j)
-            bias = [s.load(s.at(place, v * s.lanes), dtype, masks[v]) for v in range(w)]
-            inside = b.block
-        start = []
-        for v in bias:
-            phi = b.phi(v.value.type)
-            phi.add_incoming(v.value, inside)
-            phi.add_incoming(ir.Constant(v.value.type, None), before)
-            start.append(Vec(s, phi, dtype))
-        return start
 
     def _turn(
         self, s: Scope, k: ir.Value, at: list[Vec], column: ir.Value, masks: list, sums: list[Vec]
@@ -293,22 +278,43 @@ class _Strip:
             row = s.at(row, self.a["rsC"])
         return places
 
-    def _store(self, s: Scope, masks: list, places: list[ir.Value], sums: list[Vec]) -> None:
-        cells = list(zip(sums, places, masks * self.m, strict=True))
-        with self.b.if_else(self.accumulate) as (add, write):
-            with add:
-                for x, q, mask in cells:
-                    s.store(s.load(q, self.p.dtype, mask) + x, q, mask)
-            with write:
-                for x, q, mask in cells:
-                    s.store(x, q, mask)
-
 
 def _strip(module: ir.Module, p: Plan, m: int) -> ir.Function:
     addresses = " ".join(f"A{j}" for j in range(p.bases))
     b, a = define(module, f"strip{m}", f"count N K {addresses} {STRIP_TAIL}")
     _Strip(b, p, m, a).write()
     return b.function
+
+
+def start_of_tile(s: Scope, p: Plan, bias: ir.Value, j: ir.Value, masks: list[ir.Value | None]) -> list[Vec]:
+    """What the chains of a tile begin at: the bias of each vector of columns from `j` on, or zeros."""
+    b, loaded = s.b, []
+    before = b.block
+    with b.if_then(b.icmp_signed("!=", bias, I64(0))):
+        place = s.at(s.pointer(bias, p.dtype), j)
+        loaded = [s.load(s.at(place, v * s.lanes), p.dtype, mask) for v, mask in enumerate(masks)]
+        inside = b.block
+    start = []
+    for v in loaded:
+        phi = b.phi(v.value.type)
+        phi.add_incoming(v.value, inside)
+        phi.add_incoming(ir.Constant(v.value.type, None), before)
+        start.append(Vec(s, phi, p.dtype))
+    return start
+
+
+def store_tile(
+    s: Scope, accumulate: ir.Value, cells: Iterable[tuple[Vec, ir.Value, ir.Value | None]]
+) -> None:
+    """Store vectors at their places, under masks, or add them to what is there."""
+    cells = list(cells)
+    with s.b.if_else(accumulate) as (add, write):
+        with add:
+            for x, q, mask in cells:
+                s.store(s.load(q, x.dtype, mask) + x, q, mask)
+        with write:
+            for x, q, mask in cells:
+                s.store(x, q, mask)
 
 
 def broadcast(s: Scope, value: ir.Value, dtype: int) -> Vec:
