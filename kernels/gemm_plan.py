@@ -92,13 +92,17 @@ def plan(dtype: int) -> Plan:
     return Plan(dtype, lanes, masked, (2, 3, 4), 2, 1, 8)
 
 
-def cuts(sizes: tuple[int, ...], limit: int) -> list[int]:
-    """For every number of rows below `limit`, the size of the next strip to cut, by least total cost."""
-    # a strip costs its rows plus a little; counts that no sum reaches (the thin ones) cost nothing: unused
+def cuts(sizes: tuple[int, ...], limit: int, height: int) -> list[int]:
+    """For every number of rows below `limit`, the size of the next strip to cut, by least total cost.
+
+    A strip costs its rows and a little more, and a taller one than `height` more than that.
+    """
+    costs = {m: m + 0.75 + 0.5 * max(0, m - height) for m in sizes}
+    # counts that no sum reaches (the thin ones) cost nothing: unused
     best = [0.0] + [float("inf")] * (limit - 1)
     first = [0] * limit
     for rows in range(1, limit):
-        for m in sizes:
-            if m <= rows and best[rows - m] + m + 0.75 < best[rows]:
-                best[rows], first[rows] = best[rows - m] + m + 0.75, m
+        for m, cost in costs.items():
+            if m <= rows and best[rows - m] + cost < best[rows]:
+                best[rows], first[rows] = best[rows - m] + cost, m
     return first

@@ -24,7 +24,7 @@ from .stage import ELEMENT, I64, SUFFIX, VOID, Scope, Vec
 DEPTH = 256  # terms summed before a block of C goes back to memory
 
 # a strip one tile across, of at most so many terms, has fewer rows: the next one begins while its C is being stored
-LOW, SHALLOW = 6, 32
+LOW, SHALLOW = 6, 64
 TOGETHER = {1: 4}  # terms of a turn, by the tile's vectors: a tile of one vector has little to do in each
 
 WRITE, ACCUMULATE = 0, abi.FLAG_ACCUMULATE
@@ -62,10 +62,11 @@ def build_rows(module: ir.Module, p: Plan, copy: ir.Function) -> ir.Function:
     strips = {m: _strip(module, p, m) for m in p.all_sizes}
     b, a = define(module, "rows", "M N K A " + STRIP_TAIL, "alwaysinline")
     scope = Scope(b, 1)
-    table, limit = _cut_table(module, p)
     narrow = b.icmp_signed("<=", a["N"], I64(p.width * p.lanes))
     lone = b.and_(narrow, b.icmp_signed("<=", a["K"], I64(SHALLOW)))
-    heights = I64(min(LOW, p.largest)), I64(p.largest)
+    heights = min(LOW, p.largest), p.largest
+    tables, limits = zip(*(_cut_table(module, p, h) for h in heights), strict=True)
+    table, limit = b.select(lone, *tables), b.select(lone, *map(I64, limits))
     left, at_a, at_c = (scope.variable(I64) for _ in range(3))
     for cell, key in ((left, "M"), (at_a, "A"), (at_c, "C")):
         b.store(a[key], cell)
@@ -75,13 +76,12 @@ def build_rows(module: ir.Module, p: Plan, copy: ir.Function) -> ir.Function:
     rows, address, out = b.load(left), b.load(at_a), b.load(at_c)
     b.cbranch(b.icmp_signed(">", rows, I64(0)), choose, done)
     b.position_at_end(choose)
-    short = b.icmp_signed("<", rows, I64(limit))
-    size = b.select(
-        short, b.load(b.gep(table, [I64(0), b.select(short, rows, I64(0))])), b.select(lone, *heights)
-    )
+    short = b.icmp_signed("<", rows, limit)
+    size = b.load(b.gep(table, [b.select(short, rows, I64(0))]))
     near = b.icmp_signed("!=", b.and_(a["flags"], I64(NEAR)), I64(0))
     # divided by constants, as that takes no time
-    full = b.add(b.select(lone, *(b.udiv(b.sub(rows, I64(limit)), h) for h in heights)), I64(1))
+    beyond = b.sub(rows, limit)
+    full = b.add(b.select(lone, *(b.udiv(beyond, I64(h)) for h in heights)), I64(1))
     count = b.select(b.or_(short, near), I64(1), full)
     strip_a = _strip_of_a(b, p, copy, a, size, address, near)
     tail = {**a, **strip_a, "C": out}
@@ -106,16 +106,18 @@ def build_rows(module: ir.Module, p: Plan, copy: ir.Function) -> ir.Function:
     return b.function
 
 
-def _cut_table(module: ir.Module, p: Plan) -> tuple[ir.GlobalVariable, int]:
-    """For every number of rows below the limit the next strip; entry 0 is for all larger numbers."""
-    limit = p.largest + 2 * p.sizes[0] + p.thin + 1
-    values = cuts(p.sizes, limit)
+def _cut_table(module: ir.Module, p: Plan, height: int) -> tuple[ir.Value, int]:
+    """For every number of rows below a limit the next strip; entry 0, the height, is for all larger numbers."""
+    limit = height + 2 * p.sizes[0] + p.thin + 1
+    values = cuts(p.sizes, limit, height)
     values[: p.thin + 1] = range(p.thin + 1)
-    values[0] = p.largest
-    table = ir.GlobalVariable(module, ir.ArrayType(I64, limit), "cuts")
-    table.linkage, table.global_constant = "internal", True
-    table.initializer = ir.Constant(table.value_type, values)
-    return table, limit
+    values[0] = height
+    name = f"cuts{height}"
+    if name not in module.globals:
+        table = ir.GlobalVariable(module, ir.ArrayType(I64, limit), name)
+        table.linkage, table.global_constant = "internal", True
+        table.initializer = ir.Constant(table.value_type, values)
+    return module.globals[name].gep([I64(0), I64(0)]), limit
 
 
 def _strip_of_a(
