@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from jitgrad.kernels import abi, compiler, gemm
+from jitgrad.kernels import abi, compiler, gemm, gemm_held
 
 DTYPES = {"float32": abi.FLOAT32, "float64": abi.FLOAT64}
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 11, 13, 15, 16, 17, 31, 33, 47, 64, 70)
@@ -130,6 +130,26 @@ def test_groups_of_few_columns_keep_nan_and_infinity(right, dtype):
     multiply(a, b, c)
     assert np.isnan(c[3]).all() and (c[5] == np.inf * np.sign(b[0])).all()
     assert np.isfinite(np.delete(c, (3, 5), axis=0)).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("left", ["rows", "steps", "one row repeated"])
+@pytest.mark.parametrize("k", range(gemm_held.TERMS + 1))
+def test_products_of_few_terms_are_those_of_more_terms_that_are_zero(k, left, dtype):
+    """B is held in registers then, and not beside it; with bias and sums, on a C with gaps that stay as they are."""
+    r = np.random.default_rng(k)
+    more = gemm_held.TERMS + 1
+    for m, n in itertools.product((5, 15, 16, 17, 39), (7, 16, 31, 32, 33, 100)):
+        a, b = LAYOUTS[left](r, m, k, dtype), r.standard_normal((k, n)).astype(dtype)
+        wide, high = np.zeros((m, more), dtype), np.zeros((more, n), dtype)
+        wide[:, :k], high[:k] = a, b
+        bias = r.standard_normal(n).astype(dtype) if m % 2 else None
+        around = r.standard_normal((m + 2, n + 3)).astype(dtype)
+        expected = around.copy()
+        accumulate = n % 2 == 0
+        check(a, b, around[1:-1, 2:-1], bias, accumulate=accumulate, parts=1 + m % 3)
+        check(wide, high, expected[1:-1, 2:-1], bias, accumulate=accumulate)
+        np.testing.assert_array_equal(around, expected)
 
 
 # shapes that take each way through blocks of k, copies of B, copies of A, and fetching C ahead
