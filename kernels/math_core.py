@@ -9,7 +9,7 @@ the error stated beside a table is that of the rounded coefficients. Tables begi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llvmlite import ir
 
@@ -148,12 +148,14 @@ def scale(x: Vec, n: Vec) -> Vec:
 
 
 def has_wide_instructions(x: Vec) -> bool:
-    """Whether AVX-512 has instructions for as many lanes of this format."""
-    return host().vector_bytes == 64 and _width(x) in (128, 256, 512)
+    """Whether AVX-512 has instructions for as many lanes of this format, in registers of which each is full."""
+    return host().vector_bytes == 64 and _width(x) >= 128
 
 
 def wide_instruction(name: str, x: Vec, second: Vec | int | None = None) -> Vec:
     """One of AVX-512's instructions on the parts of floating-point numbers, by its LLVM name."""
+    if _width(x) > 512:
+        return _in_halves(lambda *values: wide_instruction(name, *values), x, second)
     mask = ir.IntType(max(8, x.scope.lanes))
     args = [x.value, x.value, mask(-1)]
     if isinstance(second, Vec):
@@ -165,6 +167,16 @@ def wide_instruction(name: str, x: Vec, second: Vec | int | None = None) -> Vec:
     kind = "pd" if is_double(x) else "ps"
     full_name = f"llvm.x86.avx512.mask.{name}.{kind}.{_width(x)}"
     return Vec(x.scope, x.scope.call(full_name, x.value.type, args), x.dtype)
+
+
+def _in_halves(function: Callable[..., Vec], x: Vec, second: Any) -> Vec:
+    """``function(x, second)`` on the halves of each vector, put together."""
+    lanes = x.scope.lanes
+    halves = [
+        function(*(_lanes_of(v, start, lanes // 2) if isinstance(v, Vec) else v for v in (x, second)))
+        for start in (0, lanes // 2)
+    ]
+    return Vec(x.scope, _shuffled(x.scope, *halves, range(lanes)), x.dtype)
 
 
 def _width(x: Vec) -> int:
@@ -293,8 +305,7 @@ def in_parts(x: Vec, sizes: Sequence[int], function: Callable[[Vec], Vec]) -> Ve
     if lanes in sizes:
         return function(x)
     if lanes > sizes[-1]:
-        halves = [in_parts(_lanes_of(x, start, lanes // 2), sizes, function) for start in (0, lanes // 2)]
-        return Vec(scope, _shuffled(scope, *halves, range(lanes)), x.dtype)
+        return _in_halves(lambda half, _: in_parts(half, sizes, function), x, None)
     wide = Scope(scope.b, next(s for s in sizes if s > lanes))
     if lanes == 1:
         one = function(wide.splat(x.value, x.dtype))

@@ -18,10 +18,10 @@ from .stage import F64, I64, Scope, Vec
 
 # a share of a split loop begins at a multiple of this many elements: no two threads write one cache line
 SHARE_GRAIN = 64
-# a body of more instructions keeps the arithmetic units busy by itself; shorter ones wait for the loop around them,
-# so they go several vectors together
-LONG_BODY = 20
+# vectors that go together, for bodies of up to so many instructions: short ones wait for the loop around them, and in
+# longer ones each step waits for the one before; the longest keep the arithmetic units busy by themselves
 GROUP = 4
+GROUPS = ((20, GROUP), (64, 2))
 
 
 class Nest:
@@ -205,7 +205,7 @@ def whole_first_by_length(
     end: ir.Value,
     body: Callable[[Scope, ir.Value, ir.Value | None], None],
 ) -> None:
-    """As `whole_first`: a short body takes GROUP vectors together, what is left of them goes as in `spread`."""
+    """As `whole_first`, with as many vectors together as `GROUPS` has; what is left of them goes as in `spread`."""
     length = 0
 
     def measured(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
@@ -221,8 +221,8 @@ def whole_first_by_length(
     spread(b, lanes, start, end, measured)
     after = b.block
     b.position_at_end(before)
-    count = lanes if length > LONG_BODY else GROUP * lanes
-    start.add_incoming(_whole(b, count, begin, end, body), b.block)
+    together = next((count for most, count in GROUPS if length <= most), 1)
+    start.add_incoming(_whole(b, together * lanes, begin, end, body), b.block)
     b.branch(rest)
     b.position_at_end(after)
 
