@@ -152,8 +152,8 @@ def call_block(b: ir.IRBuilder, p: Plan, pieces: Pieces, a: dict[str, ir.Value],
     if pieces.held is None:
         call(pieces.rows)
         return
-    # strips of very few rows run several chains an element
-    few = num.all(num.less(a["K"], I64(TERMS + 1)), num.above(a["M"], p.thin))
+    # a single tile is done sooner, and strips of very few rows run several chains an element
+    few = num.all(num.less(a["K"], I64(TERMS + 1)), num.above(a["M"], p.largest))
     with b.if_else(few) as (short, long):
         with short:
             call(pieces.held)

@@ -1,4 +1,4 @@
-"""Matrix multiply of a few terms, as in a layer of up to four inputs: B is held while the rows of A pass.
+"""Matrix multiply of a few terms, as in a layer of up to four inputs: B is held while many rows of A pass.
 
 A tile of such a product (`gemm_tiles`) would do little between its first and its last instructions. Here every row is
 a turn of a loop: its elements are broadcast, multiplied by the vectors held, and the row of C is done.
