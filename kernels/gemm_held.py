@@ -9,7 +9,16 @@ from __future__ import annotations
 from llvmlite import ir
 
 from .gemm_plan import Plan
-from .gemm_tiles import ACCUMULATE, broadcast, define, multiply_add, start_of_tile, store_tile
+from .gemm_tiles import (
+    ACCUMULATE,
+    Masks,
+    broadcast,
+    define,
+    multiply_add,
+    start_of_tile,
+    store_tile,
+    tiles_across,
+)
 from .stage import I64, Scope, Vec
 
 TERMS = 4  # at most
@@ -31,27 +40,13 @@ class _Held:
         with self.one.loop(I64(0), total, PASSING) as top:
             end = b.add(top, I64(PASSING))
             self.rows = top, b.select(b.icmp_signed("<", end, total), end, total)
-            with self.wide.loop(I64(0), self.a["N"], p.width * p.lanes) as j:
-                self._panel(p.width, j)
+            for _, j, masks in tiles_across(b, p, (p.width, 1), self.a["N"]):
+                self._any_terms(j, masks)
         b.ret_void()
 
-    def _panel(self, width: int, j: ir.Value) -> None:
-        """The columns from `j` on, `width` vectors of them or what there is."""
-        b, lanes = self.b, self.p.lanes
-        left = b.sub(self.a["N"], j)
-        if width == 1:
-            self._any_terms(j, left, width)
-            return
-        with b.if_else(b.icmp_signed(">", left, I64((width - 1) * lanes))) as (full, narrow):
-            with full:
-                self._any_terms(j, left, width)
-            with narrow:
-                self._panel(width - 1, j)
-
-    def _any_terms(self, j: ir.Value, left: ir.Value, width: int) -> None:
+    def _any_terms(self, j: ir.Value, masks: Masks) -> None:
+        """The columns from `j` on, as many vectors as there are masks."""
         b, s = self.b, self.wide
-        masks: list[ir.Value | None] = [None] * width
-        masks[-1] = s.tail_mask(b.sub(left, I64((width - 1) * s.lanes)))
         start = start_of_tile(s, self.p, self.a["bias"], j, masks)
         done = b.append_basic_block("done")
         switch = b.switch(self.a["K"], done)
@@ -63,7 +58,7 @@ class _Held:
             b.branch(done)
         b.position_at_end(done)
 
-    def _hold(self, j: ir.Value, terms: int, masks: list[ir.Value | None]) -> list[list[Vec]]:
+    def _hold(self, j: ir.Value, terms: int, masks: Masks) -> list[list[Vec]]:
         """The vectors of each row of B."""
         s, dtype, held = self.wide, self.p.dtype, []
         place = s.at(s.pointer(self.a["B"], dtype), j)
@@ -72,9 +67,7 @@ class _Held:
             place = s.at(place, self.a["rsB"])
         return held
 
-    def _pass(
-        self, j: ir.Value, held: list[list[Vec]], start: list[Vec], masks: list[ir.Value | None]
-    ) -> None:
+    def _pass(self, j: ir.Value, held: list[list[Vec]], start: list[Vec], masks: Masks) -> None:
         b, row, end = self.b, *self.rows
         for together in TOGETHER:
             with self.one.loop(row, b.sub(end, I64(together - 1)), together) as i:
@@ -88,7 +81,7 @@ class _Held:
         j: ir.Value,
         held: list[list[Vec]],
         sums: list[Vec],
-        masks: list[ir.Value | None],
+        masks: Masks,
     ) -> None:
         a, b, s, dtype = self.a, self.b, self.wide, self.p.dtype
         place = s.at(s.pointer(a["A"], dtype), b.mul(i, a["rsA"]))

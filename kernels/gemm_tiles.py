@@ -13,7 +13,7 @@ work is cut, so results do not depend on tiles or threads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from llvmlite import ir
 
@@ -50,6 +50,7 @@ def define(
 
 
 STRIP_TAIL = "rsA csA B rsB C rsC bias flags"
+Masks = list[ir.Value | None]  # of the vectors of a tile, side by side; None for a whole one
 
 
 def build_rows(module: ir.Module, p: Plan, copy: ir.Function) -> ir.Function:
@@ -190,30 +191,13 @@ class _Strip:
             row = b.mul(i, I64(self.m))
             self.bases = [Vec(one, one.at(q, b.mul(row, a["rsA"])), dtype) for q in bases]
             self.out = one.at(out, b.mul(row, a["rsC"]))
-            self._columns()
+            for s, j, masks in tiles_across(b, self.p, self.p.widths(self.m), self.columns):
+                self._tile(s, j, masks)
         b.ret_void()
 
-    def _columns(self) -> None:
-        p, wide = self.p, Scope(self.b, self.p.lanes)
-        column: ir.Value = I64(0)
-        for w in p.widths(self.m):
-            # a masked tile also takes a column count that ends within its last vector
-            reach = (w - 1) * p.lanes if p.masked else w * p.lanes - 1
-            stop = self.b.sub(self.columns, I64(reach))
-            with wide.loop(column, stop, w * p.lanes) as j:
-                self._tile(wide, w, j)
-            column = j
-        if not p.masked:
-            with self.one.loop(column, self.columns) as j:
-                self._tile(self.one, 1, j)
-
-    def _tile(self, s: Scope, w: int, j: ir.Value) -> None:
-        b, a, m = self.b, self.a, self.m
-        masks: list[ir.Value | None] = [None] * w
-        if self.p.masked:
-            last = b.add(j, I64((w - 1) * s.lanes))
-            masks[-1] = s.tail_mask(b.sub(self.columns, last))
-        start = start_of_tile(s, self.p, self.a["bias"], j, masks)
+    def _tile(self, s: Scope, j: ir.Value, masks: Masks) -> None:
+        b, a, m, w = self.b, self.a, self.m, len(masks)
+        start = start_of_tile(s, self.p, a["bias"], j, masks)
         places = self._places(s, w, j)
         if m == self.p.largest and w > 1:
             with b.if_then(self.far):
@@ -288,9 +272,32 @@ def _strip(module: ir.Module, p: Plan, m: int) -> ir.Function:
     return b.function
 
 
-def start_of_tile(s: Scope, p: Plan, bias: ir.Value, j: ir.Value, masks: list[ir.Value | None]) -> list[Vec]:
+def tiles_across(
+    b: ir.IRBuilder, p: Plan, widths: tuple[int, ...], columns: ir.Value
+) -> Iterator[tuple[Scope, ir.Value, Masks]]:
+    """Write the loops over tiles of these widths, in vectors, along all columns: scope, first column, masks of each.
+
+    Without masks the columns left over are tiles of single elements.
+    """
+    wide, one = Scope(b, p.lanes), Scope(b, 1)
+    column: ir.Value = I64(0)
+    for w in widths:
+        # a masked tile also takes a column count that ends within its last vector
+        reach = (w - 1) * p.lanes if p.masked else w * p.lanes - 1
+        with wide.loop(column, b.sub(columns, I64(reach)), w * p.lanes) as j:
+            masks: Masks = [None] * w
+            if p.masked:
+                masks[-1] = wide.tail_mask(b.sub(columns, b.add(j, I64((w - 1) * p.lanes))))
+            yield wide, j, masks
+        column = j
+    if not p.masked:
+        with one.loop(column, columns) as j:
+            yield one, j, [None]
+
+
+def start_of_tile(s: Scope, p: Plan, bias: ir.Value, j: ir.Value, masks: Masks) -> list[Vec]:
     """What the chains of a tile begin at: the bias of each vector of columns from `j` on, or zeros."""
-    b, loaded = s.b, []
+    b = s.b
     before = b.block
     with b.if_then(b.icmp_signed("!=", bias, I64(0))):
         place = s.at(s.pointer(bias, p.dtype), j)

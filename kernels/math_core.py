@@ -9,7 +9,7 @@ the error stated beside a table is that of the rounded coefficients. Tables begi
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from llvmlite import ir
 
@@ -155,7 +155,8 @@ def has_wide_instructions(x: Vec) -> bool:
 def wide_instruction(name: str, x: Vec, second: Vec | int | None = None) -> Vec:
     """One of AVX-512's instructions on the parts of floating-point numbers, by its LLVM name."""
     if _width(x) > 512:
-        return _in_halves(lambda *values: wide_instruction(name, *values), x, second)
+        vectors = [v for v in (x, second) if isinstance(v, Vec)]
+        return _in_halves(lambda x, y=second: wide_instruction(name, x, y), *vectors)
     mask = ir.IntType(max(8, x.scope.lanes))
     args = [x.value, x.value, mask(-1)]
     if isinstance(second, Vec):
@@ -169,14 +170,11 @@ def wide_instruction(name: str, x: Vec, second: Vec | int | None = None) -> Vec:
     return Vec(x.scope, x.scope.call(full_name, x.value.type, args), x.dtype)
 
 
-def _in_halves(function: Callable[..., Vec], x: Vec, second: Any) -> Vec:
-    """``function(x, second)`` on the halves of each vector, put together."""
-    lanes = x.scope.lanes
-    halves = [
-        function(*(_lanes_of(v, start, lanes // 2) if isinstance(v, Vec) else v for v in (x, second)))
-        for start in (0, lanes // 2)
-    ]
-    return Vec(x.scope, _shuffled(x.scope, *halves, range(lanes)), x.dtype)
+def _in_halves(function: Callable[..., Vec], *vectors: Vec) -> Vec:
+    """``function(*vectors)`` of their first halves and of their second ones, put together."""
+    scope, lanes = vectors[0].scope, vectors[0].scope.lanes
+    halves = [function(*(_lanes_of(v, start, lanes // 2) for v in vectors)) for start in (0, lanes // 2)]
+    return Vec(scope, _shuffled(scope, *halves, range(lanes)), vectors[0].dtype)
 
 
 def _width(x: Vec) -> int:
@@ -305,7 +303,7 @@ def in_parts(x: Vec, sizes: Sequence[int], function: Callable[[Vec], Vec]) -> Ve
     if lanes in sizes:
         return function(x)
     if lanes > sizes[-1]:
-        return _in_halves(lambda half, _: in_parts(half, sizes, function), x, None)
+        return _in_halves(lambda half: in_parts(half, sizes, function), x)
     wide = Scope(scope.b, next(s for s in sizes if s > lanes))
     if lanes == 1:
         one = function(wide.splat(x.value, x.dtype))

@@ -116,10 +116,10 @@ def _pick_one(index: Vec) -> list[Vec]:
 
 @cache
 def segments() -> np.ndarray:
-    """For each segment its center and the coefficients in the distance from it; errors up to 2**-26 of the tangent.
+    """For each segment its center and the coefficients in the distance from it.
 
-    The center is one of the numbers near the middle: that whose tangent is nearest to a float32, so that rounding
-    the first coefficient costs nothing. That of the segment at zero is zero.
+    The error is at most 2**-25.1 of the tangent. The center is one of the numbers near the middle: that whose tangent
+    is nearest to a float32, so that rounding the first coefficient costs nothing. At zero the center is zero.
     """
     table = np.zeros((SEGMENTS, DEGREE + 2), np.float32)
     drop = FORMATS[abi.FLOAT32].mantissa - SEGMENT_BITS

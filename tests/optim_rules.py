@@ -12,13 +12,15 @@ def sgd(p, grads, lr, momentum=0, dampening=0, weight_decay=0, nesterov=False):
     return p
 
 
+def decayed(p, g, lr, weight_decay, decoupled):
+    """A parameter and its gradient after the decay, which is a step of its own when decoupled."""
+    return (p - lr * weight_decay * p, g) if decoupled else (p, g + weight_decay * p)
+
+
 def adam(p, grads, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, amsgrad=False, decoupled=False):
     (b1, b2), m, v, top = betas, 0.0, 0.0, 0.0
     for t, g in enumerate(grads, 1):
-        if decoupled:
-            p = p - lr * weight_decay * p
-        else:
-            g = g + weight_decay * p
+        p, g = decayed(p, g, lr, weight_decay, decoupled)
         m = b1 * m + (1 - b1) * g
         v = b2 * v + (1 - b2) * g**2
         top = np.maximum(top, v)
@@ -53,10 +55,7 @@ def nadam(
 ):
     (b1, b2), m, v, product = betas, 0.0, 0.0, 1.0
     for t, g in enumerate(grads, 1):
-        if decoupled_weight_decay:
-            p = p - lr * weight_decay * p
-        else:
-            g = g + weight_decay * p
+        p, g = decayed(p, g, lr, weight_decay, decoupled_weight_decay)
         mu, after = (b1 * (1 - 0.5 * 0.96 ** (k * momentum_decay)) for k in (t, t + 1))
         product *= mu
         m = b1 * m + (1 - b1) * g
@@ -78,10 +77,7 @@ def radam(
     (b1, b2), m, v = betas, 0.0, 0.0
     longest = 2 / (1 - b2) - 1
     for t, g in enumerate(grads, 1):
-        if decoupled_weight_decay:
-            p = p - lr * weight_decay * p
-        else:
-            g = g + weight_decay * p
+        p, g = decayed(p, g, lr, weight_decay, decoupled_weight_decay)
         m = b1 * m + (1 - b1) * g
         v = b2 * v + (1 - b2) * g**2
         length = longest - 2 * t * b2**t / (1 - b2**t)
