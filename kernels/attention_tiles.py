@@ -14,7 +14,7 @@ from typing import NamedTuple
 from llvmlite import ir
 
 from . import abi
-from .gemm_tiles import broadcast, define, multiply_add
+from .gemm_tiles import define, multiply_add
 from .host import host
 from .operands import Arrays
 from .stage import ELEMENT, I64, Scope, Vec
@@ -82,7 +82,7 @@ def _block(
         vector = s.load(s.at(right, b.mul(k, a["rsB"])), dtype, mask)
         along = b.mul(k, a["csA"])
         return [
-            multiply_add(broadcast(s, b.load(s.at(row, along)), dtype), vector, total)
+            multiply_add(s.splat(b.load(s.at(row, along)), dtype), vector, total)
             for row, total in zip(rows, sums, strict=True)
         ]
 

@@ -19,7 +19,7 @@ from .convolution_shape import MOST_TAPS
 from .convolution_turn import Lanes, build_return, build_turn, image_sizes, map_sizes, positions
 from .convolution_writer import met
 from .gemm_plan import ROWS_A_BASE
-from .gemm_tiles import broadcast, multiply_add
+from .gemm_tiles import multiply_add
 from .stage import I64, Vec
 
 ROWS = 8  # output channels of a tile
@@ -85,7 +85,7 @@ def _sums_at(w: Lanes, rows: int, vectors: int, positions: list[Vec]) -> None:
         result = []
         for r in range(rows):
             place = w.at(bases[r // ROWS_A_BASE], places[r % ROWS_A_BASE])
-            y = broadcast(wide, b.load(place), dtype)
+            y = wide.splat(b.load(place), dtype)
             result += [multiply_add(y, x, sums[r * columns + c]) for c, x in enumerate(loads)]
         return result
 

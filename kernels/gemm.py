@@ -6,7 +6,7 @@
 plus the old ``C[m, n]`` with ACCUMULATE in `flags`. Addresses are integers; strides count elements and may be
 anything, but C must not overlap the rest. K may be 0. With ``parts > 1`` each call computes its share of C,
 and C is bitwise the same for any number of parts; callers that cut products themselves say PIECE. The order of
-the sums is told in `gemm_tiles` and `gemm_transposed` and `gemm_groups`; beyond DEPTH terms they are summed in
+the sums is told in `gemm_tiles`, `gemm_dots` and `gemm_groups`; beyond DEPTH terms they are summed in
 blocks. NaN and infinity propagate: no term is skipped.
 
 The entry looks at the shape once. It may exchange the operands (``C.T = B.T A.T``) so that vectors lie along
@@ -44,7 +44,7 @@ from .gemm_blocks import (
 )
 from .gemm_groups import columns_at_once
 from .gemm_plan import Plan, plan
-from .gemm_tiles import ACCUMULATE, DEPTH, FAR, NEAR, define, stack_buffer
+from .gemm_tiles import ACCUMULATE, DEPTH, FAR, NEAR, define, stack_buffer, when
 from .stage import I64, VOID, WORDS, Scope, Vec, new_module
 
 SIGNATURE = "M N K A rsA csA B rsB csB C rsC csC bias flags part parts"
@@ -60,8 +60,10 @@ PIECE = 1 << 21
 BY_ROWS = 1 << 22
 
 CROSSWISE = 2  # multiply-adds of vectors in the time that it takes to store a number crosswise
-DOT_ROWS = 6  # dot products serve at most this many rows,
-GROUP_TERMS = 8  # and a few columns when each is as long as this
+DOT_ROWS = 6  # at most so many rows are always dot products,
+FEW, MANY = 16, 64  # more than FEW go as MANY would: strips of a batch, which have more, as the batch
+COPIED = 4  # copying an element of B takes as long as so many multiply-adds of a lane
+GROUP_TERMS = 8  # a few columns are dot products in groups when each is as long as this
 LARGE_BYTES = 700 << 10  # a block of B that is copied although it lies straight,
 COPY_ROWS = 24  # when it serves more rows than this
 NEAR_BYTES = 400 << 10  # a transposed A whose strips are copied,
@@ -201,28 +203,47 @@ def _manner(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> ir.Value:
     """Flags for ``run``: dot products, a copy of B, or neither, and what the caller's say of C."""
     num = Numbers(b)
     apart = b.icmp_signed("!=", a["csB"], I64(1))
+    dots = _dots(b, p, a, apart)
+    copied = b.select(apart, I64(COPY), I64(0))
+    several = b.not_(is_one_block(b, a))
+    others = when(b, several, lambda: b.or_(copied, _for_the_cache(b, p, a)), copied)
+    caller = b.and_(a["flags"], I64(ACCUMULATE | BY_ROWS))
+    return b.or_(caller, b.select(num.equal(dots, 0), others, dots))
+
+
+def _dots(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value], apart: ir.Value) -> ir.Value:
+    """Flags for dot products, of few columns in groups; 0 for neither."""
+    num = Numbers(b)
     rows = num.equal(a["csA"], 1)
     columns = num.all(num.equal(a["rsB"], 1), num.any(apart, num.equal(a["N"], 1)))
-    few_rows = b.icmp_signed("<=", a["M"], I64(DOT_ROWS))
+    thin = b.icmp_signed("<=", a["M"], I64(DOT_ROWS))
+    free = num.all(rows, b.not_(num.any(thin, num.has(a["flags"], PIECE))))
     few_columns = num.all(
-        b.not_(num.has(a["flags"], PIECE)),
-        b.not_(few_rows),
+        free,
         num.any(columns, num.equal(a["csB"], 1)),
         num.above(a["N"], 1),
         b.icmp_signed("<=", a["N"], I64(columns_at_once(p))),
         num.above(a["K"], GROUP_TERMS - 1),
     )
-    dots = num.all(rows, num.any(num.all(columns, few_rows), few_columns))
-    by_dots = b.select(few_columns, I64(DOTS | GROUPS), I64(DOTS))
-    manner = b.select(apart, I64(COPY), I64(0))
-    before = b.block
-    with b.if_then(b.not_(is_one_block(b, a))):
-        larger = b.or_(manner, _for_the_cache(b, p, a))
-        inside = b.block
-    phi = b.phi(I64)
-    phi.add_incoming(manner, before)
-    phi.add_incoming(larger, inside)
-    return b.or_(b.and_(a["flags"], I64(ACCUMULATE | BY_ROWS)), b.select(dots, by_dots, phi))
+    always = num.all(rows, columns, thin)
+    as_they_lie = when(b, num.all(free, columns), lambda: _dots_pay(b, p, a, few_columns), always)
+    return b.select(as_they_lie, I64(DOTS), b.select(few_columns, I64(DOTS | GROUPS), I64(0)))
+
+
+def _dots_pay(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value], grouped: ir.Value) -> ir.Value:
+    """Whether dot products of contiguous rows and columns take less time than the other way.
+
+    That is vectors of columns after B has been copied, or groups where `grouped` is set. Counted are multiply-adds of
+    lanes. Strips of a batch have other numbers of rows than the batch, yet must come to the same: so all numbers above
+    FEW count as MANY.
+    """
+    num, n, k = Numbers(b), a["N"], a["K"]
+    m = b.select(num.above(a["M"], FEW), I64(MANY), a["M"])
+    summed = b.mul(b.mul(m, n), b.add(k, I64(p.lanes * 3 // 2)))
+    vectors = b.mul(num.ceil_div(n, p.lanes), I64(p.lanes))
+    copied = b.mul(k, b.add(b.mul(m, vectors), b.mul(n, I64(COPIED))))
+    groups = b.mul(b.mul(m, k), I64(columns_at_once(p) * 3 // 2))
+    return num.less(summed, b.select(grouped, groups, copied))
 
 
 def _for_the_cache(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> ir.Value:

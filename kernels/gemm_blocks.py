@@ -11,11 +11,13 @@ from typing import NamedTuple
 
 from llvmlite import ir
 
+from .gemm_dots import ROWS, build_dots
+from .gemm_dots import TERMS as DOT_TERMS
 from .gemm_groups import build_groups, columns_at_once
 from .gemm_held import TERMS, build_held
 from .gemm_plan import Plan
-from .gemm_tiles import ACCUMULATE, DEPTH, build_rows, define, stack_buffer
-from .gemm_transposed import build_copy, build_dots, shuffle
+from .gemm_tiles import ACCUMULATE, DEPTH, build_rows, define, stack_buffer, when
+from .gemm_transposed import build_copy, shuffle
 from .host import host
 from .stage import I64, Scope, Vec
 
@@ -107,33 +109,56 @@ def build_pieces(module: ir.Module, p: Plan) -> Pieces:
 
 def call_dots(b: ir.IRBuilder, p: Plan, pieces: Pieces, a: dict[str, ir.Value]) -> None:
     """A product by dot products."""
+    num = Numbers(b)
 
     def dots() -> None:
-        b.call(pieces.dots, [a[argument.name] for argument in pieces.dots.args])
+        with (
+            _blocks_of(b, a["K"], lambda left: _depth(b, p, left, DOT_TERMS)) as (k, terms),
+            _blocks_of(b, a["M"], lambda left: num.smaller(left, I64(ROWS))) as (m, rows),
+        ):
+            block = a | _terms(b, p, a, k, terms) | {"M": rows}
+            block["A"] = num.advance(block["A"], m, a["rsA"], p.item)
+            block["C"] = num.advance(a["C"], m, a["rsC"], p.item)
+            call(pieces.dots, block)
+
+    def groups(piece: ir.Function) -> None:
+        with _blocks_of(b, a["K"], lambda left: num.smaller(left, I64(DEPTH))) as (k, terms):
+            call(piece, a | _terms(b, p, a, k, terms))
+
+    def call(piece: ir.Function, block: dict[str, ir.Value]) -> None:
+        b.call(piece, [block[argument.name] for argument in piece.args])
 
     if pieces.groups is None:
         dots()
         return
-    with b.if_else(Numbers(b).has(a["flags"], GROUPS)) as (few, many):
+    with b.if_else(num.has(a["flags"], GROUPS)) as (few, many):
         with few:
-            _call_groups(b, p, pieces.groups, a)
+            groups(pieces.groups)
         with many:
             dots()
 
 
-def _call_groups(b: ir.IRBuilder, p: Plan, groups: ir.Function, a: dict[str, ir.Value]) -> None:
-    """A product with a few columns, in blocks of k."""
+def _terms(
+    b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value], k: ir.Value, terms: ir.Value
+) -> dict[str, ir.Value]:
+    """What a block of terms has of its own: the bias comes with the first, and all others are added to C."""
     num = Numbers(b)
-    with _blocks_of(b, a["K"], lambda left: num.smaller(left, I64(DEPTH))) as (k, terms):
-        begun = num.above(k, 0)
-        block = a | {
-            "K": terms,
-            "A": num.advance(a["A"], k, a["csA"], p.item),
-            "B": num.advance(a["B"], k, a["rsB"], p.item),
-            "bias": b.select(begun, I64(0), a["bias"]),
-            "flags": b.or_(a["flags"], b.select(begun, I64(ACCUMULATE), I64(0))),
-        }
-        b.call(groups, [block[argument.name] for argument in groups.args])
+    begun = num.above(k, 0)
+    return {
+        "K": terms,
+        "A": num.advance(a["A"], k, a["csA"], p.item),
+        "B": num.advance(a["B"], k, a["rsB"], p.item),
+        "bias": b.select(begun, I64(0), a["bias"]),
+        "flags": b.or_(a["flags"], b.select(begun, I64(ACCUMULATE), I64(0))),
+    }
+
+
+def _depth(b: ir.IRBuilder, p: Plan, left: ir.Value, most: int) -> ir.Value:
+    """How many of the terms left to take: two blocks of them are cut alike, so that neither is too short."""
+    num = Numbers(b)
+    half = b.and_(b.add(b.lshr(left, I64(1)), I64(p.lanes)), I64(-p.lanes))
+    several = b.select(num.less(left, I64(2 * most)), half, I64(most))
+    return b.select(num.above(left, most), several, left)
 
 
 def call_block(b: ir.IRBuilder, p: Plan, pieces: Pieces, a: dict[str, ir.Value], buffer: ir.Value) -> None:
@@ -180,17 +205,11 @@ def build_run(module: ir.Module, p: Plan, pieces: Pieces) -> ir.Function:
         b.ret_void()
     kept = b.and_(a["flags"], I64(~ACCUMULATE))
 
-    def depth(left: ir.Value) -> ir.Value:
-        # two blocks left: cut them alike, so that neither is too short to pay for its C
-        half = b.and_(b.add(b.lshr(left, I64(1)), I64(p.lanes)), I64(-p.lanes))
-        several = b.select(num.less(left, I64(2 * DEPTH)), half, I64(DEPTH))
-        return b.select(num.above(left, DEPTH), several, left)
-
     def width(left: ir.Value) -> ir.Value:
         return b.select(num.all(copies, num.above(left, panel)), I64(panel), left)
 
     with (
-        _blocks_of(b, a["K"], depth) as (k, turns),
+        _blocks_of(b, a["K"], lambda left: _depth(b, p, left, DEPTH)) as (k, turns),
         _blocks_of(b, a["N"], width) as (n, columns),
     ):
         first = num.equal(k, 0)
@@ -307,14 +326,9 @@ def _store_block(
 
 def _even_part(b: ir.IRBuilder, left: ir.Value) -> ir.Value:
     """How many of the rows left to take: all, or alike, as a last block of very few would be summed otherwise."""
-    num, before = Numbers(b), b.block
-    with b.if_then(num.above(left, SCRATCH)):
-        even = num.ceil_div(left, num.ceil_div(left, SCRATCH))
-        inside = b.block
-    rows = b.phi(I64)
-    rows.add_incoming(left, before)
-    rows.add_incoming(even, inside)
-    return rows
+    num = Numbers(b)
+    several = num.above(left, SCRATCH)
+    return when(b, several, lambda: num.ceil_div(left, num.ceil_div(left, SCRATCH)), left)
 
 
 def _alternate_rows(

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from llvmlite import ir
 
+from .gemm_dots import fold_within
 from .gemm_plan import Plan
-from .gemm_tiles import ACCUMULATE, DEPTH, define, multiply_add, stack_buffer
-from .gemm_transposed import concatenate, fold_within, shuffle
+from .gemm_tiles import ACCUMULATE, DEPTH, define, multiply_add, stack_buffer, store_tile, when
+from .gemm_transposed import concatenate, shuffle
 from .stage import I64, Scope, Vec
 
 GROUP_BYTES = 16
@@ -118,16 +119,12 @@ class _Groups:
 
     def _bias(self) -> Vec:
         """The bias of each lane of a few rows; where there is none, what changes no number when it is added."""
-        b, a, s, dtype = self.b, self.a, self.line, self.p.dtype
-        nothing = s.constant(dtype, -0.0)
-        before = b.block
-        with b.if_then(b.icmp_signed("!=", a["bias"], I64(0))):
-            some = s.load(s.pointer(a["bias"], dtype), dtype, self.mask)
-            inside = b.block
-        phi = b.phi(s.type(dtype))
-        phi.add_incoming(nothing.value, before)
-        phi.add_incoming(some.value, inside)
-        line = Vec(s, phi, dtype)
+        b, s, dtype, address = self.b, self.line, self.p.dtype, self.a["bias"]
+        given, nothing = b.icmp_signed("!=", address, I64(0)), s.constant(dtype, -0.0)
+        some = when(
+            b, given, lambda: s.load(s.pointer(address, dtype), dtype, self.mask).value, nothing.value
+        )
+        line = Vec(s, some, dtype)
         return Vec(self.wide, shuffle(line, line, [*range(self.count)] * self.few).value, dtype)
 
     def _store(self, i: ir.Value, rows: int, x: Vec) -> None:
@@ -145,14 +142,8 @@ class _Groups:
         straight = b.and_(self.straight, ir.IntType(1)(rows == self.few))
         with b.if_else(straight) as (whole, apart):
             for branch, cells in ((whole, [(x, top, None)]), (apart, lines)):
-                with branch, b.if_else(self.accumulate) as (add, write):
-                    with add:
-                        for value, place, mask in cells:
-                            old = value.scope.load(place, value.dtype, mask)
-                            value.scope.store(value + old, place, mask)
-                    with write:
-                        for value, place, mask in cells:
-                            value.scope.store(value, place, mask)
+                with branch:
+                    store_tile(b, self.accumulate, cells)
 
 
 def build_groups(module: ir.Module, p: Plan) -> ir.Function:

@@ -12,7 +12,6 @@ from .gemm_plan import Plan
 from .gemm_tiles import (
     ACCUMULATE,
     Masks,
-    broadcast,
     define,
     multiply_add,
     start_of_tile,
@@ -87,11 +86,11 @@ class _Held:
         place = s.at(s.pointer(a["A"], dtype), b.mul(i, a["rsA"]))
         out = s.at(s.at(s.pointer(a["C"], dtype), j), b.mul(i, a["rsC"]))
         for vectors in held:
-            x = broadcast(s, b.load(place), dtype)
+            x = s.splat(b.load(place), dtype)
             sums = [multiply_add(x, y, z) for y, z in zip(vectors, sums, strict=True)]
             place = s.at(place, a["csA"])
         places = [s.at(out, v * s.lanes) for v in range(len(masks))]
-        store_tile(s, self.accumulate, zip(sums, places, masks, strict=True))
+        store_tile(b, self.accumulate, zip(sums, places, masks, strict=True))
 
 
 def build_held(module: ir.Module, p: Plan) -> ir.Function:

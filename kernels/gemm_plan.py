@@ -68,12 +68,22 @@ class Plan(NamedTuple):
             return 1
         return 4 if 4 * m <= self.accumulators // 2 else 2
 
+    @property
+    def dots(self) -> tuple[tuple[int, ...], ...]:
+        """Tiles of dot products: rows, and the numbers of columns that go with them, most first."""
+        tall, side = 4 if self.accumulators == 16 else 2, min(4, self.lanes)
+        return (tall, *_downwards(side, 2, 1)), (1, *_downwards(self.lanes, side, 1))
+
     def widths(self, m: int) -> tuple[int, ...]:
         """Tile widths of a strip, in vectors, widest first."""
         if m > self.thin:
             return (self.width, 1)
         widest = max(1, self.accumulators // (m * self.interleave(m)))
         return (widest, 1) if widest > 1 else (1,)
+
+
+def _downwards(*numbers: int) -> list[int]:
+    return sorted(set(numbers), reverse=True)
 
 
 @cache

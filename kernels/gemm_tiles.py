@@ -13,7 +13,7 @@ work is cut, so results do not depend on tiles or threads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from llvmlite import ir
 
@@ -47,6 +47,20 @@ def define(
     for argument, key in zip(function.args, names, strict=True):
         argument.name = key
     return ir.IRBuilder(function.append_basic_block("entry")), dict(zip(names, function.args, strict=True))
+
+
+def when(
+    b: ir.IRBuilder, condition: ir.Value, value: Callable[[], ir.Value], otherwise: ir.Value
+) -> ir.Value:
+    """A value whose instructions run only when the bit `condition` is set, or another one."""
+    before = b.block
+    with b.if_then(condition):
+        found = value()
+        inside = b.block
+    phi = b.phi(found.type)
+    phi.add_incoming(found, inside)
+    phi.add_incoming(otherwise, before)
+    return phi
 
 
 STRIP_TAIL = "rsA csA B rsB C rsC bias flags"
@@ -221,7 +235,7 @@ class _Strip:
         at, sums = carry.final[:rows], carry.final[rows:]
         if turns > 1:
             sums = self._finish_chains(s, k, at, column, masks, sums)
-        store_tile(s, self.accumulate, zip(sums, places, masks * m, strict=True))
+        store_tile(b, self.accumulate, zip(sums, places, masks * m, strict=True))
 
     def _onward(self, at: list[Vec]) -> list[Vec]:
         """The addresses of A's rows one k further."""
@@ -237,7 +251,7 @@ class _Strip:
         result = []
         for r in range(self.m):
             place = s.at(at[r // ROWS_A_BASE].value, self.row_steps[r % ROWS_A_BASE])
-            x = broadcast(s, b.load(place), dtype)
+            x = s.splat(b.load(place), dtype)
             result += [multiply_add(x, vectors[v], sums[r * w + v]) for v in range(w)]
         return result
 
@@ -313,28 +327,17 @@ def start_of_tile(s: Scope, p: Plan, bias: ir.Value, j: ir.Value, masks: Masks) 
 
 
 def store_tile(
-    s: Scope, accumulate: ir.Value, cells: Iterable[tuple[Vec, ir.Value, ir.Value | None]]
+    b: ir.IRBuilder, accumulate: ir.Value, cells: Iterable[tuple[Vec, ir.Value, ir.Value | None]]
 ) -> None:
     """Store vectors at their places, under masks, or add them to what is there."""
     cells = list(cells)
-    with s.b.if_else(accumulate) as (add, write):
+    with b.if_else(accumulate) as (add, write):
         with add:
             for x, q, mask in cells:
-                s.store(s.load(q, x.dtype, mask) + x, q, mask)
+                x.scope.store(x.scope.load(q, x.dtype, mask) + x, q, mask)
         with write:
             for x, q, mask in cells:
-                s.store(x, q, mask)
-
-
-def broadcast(s: Scope, value: ir.Value, dtype: int) -> Vec:
-    """A scalar in every lane."""
-    if s.lanes == 1:
-        return Vec(s, value, dtype)
-    vector = s.type(dtype)
-    empty = ir.Constant(vector, ir.Undefined)
-    zeros = ir.Constant(ir.VectorType(ir.IntType(32), s.lanes), None)
-    first = s.b.insert_element(empty, value, ir.IntType(32)(0))
-    return Vec(s, s.b.shuffle_vector(first, empty, zeros), dtype)
+                x.scope.store(x, q, mask)
 
 
 def unknown(b: ir.IRBuilder, value: ir.Value) -> ir.Value:

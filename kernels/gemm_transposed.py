@@ -1,9 +1,7 @@
-"""Matrix multiply when the second operand lies transposed in memory: copying it straight, and dot products.
+"""Matrix multiply when the second operand lies transposed in memory: copying it straight.
 
-In ``x @ W.T`` the columns of B are the rows of W, so a vector of columns is not contiguous. For more than a
-few rows of x it pays to copy B into row-major order first, by transposing blocks in registers (`build_copy`).
-For a few rows it does not; then vectors run along k, and a dot product ends with a sum over lanes
-(`build_dots`).
+In ``x @ W.T`` the columns of B are the rows of W, so a vector of columns is not contiguous. For many rows of x it
+pays to copy B into row-major order first, by transposing blocks in registers.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ from __future__ import annotations
 from llvmlite import ir
 
 from .gemm_plan import Plan
-from .gemm_tiles import ACCUMULATE, broadcast, define, multiply_add
+from .gemm_tiles import define
 from .stage import I32, I64, Scope, Vec
 
 
@@ -130,137 +128,3 @@ def concatenate(parts: list[Vec]) -> Vec:
         joined = [shuffle(x, y, list(range(lanes))) for x, y in zip(parts[::2], parts[1::2], strict=True)]
         parts = [Vec(wide, v.value, v.dtype) for v in joined]
     return parts[0]
-
-
-# dot products -------------------------------------------------------------------------------------
-
-
-def build_dots(module: ir.Module, p: Plan) -> ir.Function:
-    """``dots(M, N, K, A, rsA, B, csB, C, rsC, bias, flags)``: rows of A with columns of B, both contiguous.
-
-    Each element sums k modulo the lane count, in increasing k; then the lanes are folded by halves, and
-    the bias and (with ACCUMULATE) the old value are added. Without masks the k left over come last.
-    """
-    b, a = define(module, "dots", "M N K A rsA B csB C rsC bias flags")
-    one = Scope(b, 1)
-    a_pointer, b_pointer, c_pointer = (one.pointer(a[key], p.dtype) for key in "ABC")
-    column: ir.Value = I64(0)
-    for count in sorted({p.lanes, min(4, p.lanes), 1}, reverse=True):
-        with one.loop(column, b.sub(a["N"], I64(count - 1)), count) as n:
-            columns = one.at(b_pointer, b.mul(n, a["csB"]))
-            with one.loop(I64(0), a["M"]) as m:
-                row = one.at(a_pointer, b.mul(m, a["rsA"]))
-                out = one.at(one.at(c_pointer, b.mul(m, a["rsC"])), n)
-                _dot_tile(Scope(b, p.lanes), p, a, count, row, columns, (n, out))
-        column = n
-    b.ret_void()
-    return b.function
-
-
-def _dot_tile(
-    s: Scope,
-    p: Plan,
-    a: dict[str, ir.Value],
-    count: int,
-    row: ir.Value,
-    columns: ir.Value,
-    result: tuple[ir.Value, ir.Value],
-) -> None:
-    """`count` dot products of one row, stored side by side."""
-    b, depth = s.b, a["K"]
-    # columns reached from one address, as in `gemm_tiles`, keep the addresses few
-    places = [columns]
-    for _ in range(count - 1):
-        places.append(s.at(places[-1], a["csB"]))
-    zero = Vec(s, ir.Constant(s.type(p.dtype), None), p.dtype)
-    whole = b.and_(depth, I64(-p.lanes))
-
-    def turn(k: ir.Value, mask: ir.Value | None, sums: list[Vec]) -> list[Vec]:
-        x = s.load(s.at(row, k), p.dtype, mask)
-        return [
-            multiply_add(s.load(s.at(q, k), p.dtype, mask), x, total)
-            for q, total in zip(places, sums, strict=True)
-        ]
-
-    with s.carried(I64(0), whole, p.lanes, [zero] * count) as (k, sums, carry):
-        carry.next(*turn(k, None, sums))
-    sums = carry.final
-    if p.masked:
-        with s.carried(whole, depth, p.lanes, sums) as (k, last, carry):
-            carry.next(*turn(k, s.tail_mask(b.sub(depth, k)), last))
-        sums = carry.final
-    totals = fold(sums)
-    if not p.masked:
-        totals = _leftover(p, totals, places, row, (whole, depth))
-    _finish(p, a, totals, result)
-
-
-def _leftover(
-    p: Plan, totals: Vec, places: list[ir.Value], row: ir.Value, bounds: tuple[ir.Value, ir.Value]
-) -> Vec:
-    s = totals.scope
-    one = s.scalar
-    with s.carried(*bounds, 1, [totals]) as (k, (total,), carry):
-        cells = [one.load(one.at(q, k), p.dtype) for q in places]
-        x = broadcast(s, one.load(one.at(row, k), p.dtype).value, p.dtype)
-        if s.lanes == 1:
-            y = cells[0]
-        else:
-            vector = ir.Constant(s.type(p.dtype), ir.Undefined)
-            for j, cell in enumerate(cells):
-                vector = s.b.insert_element(vector, cell.value, I32(j))
-            y = Vec(s, vector, p.dtype)
-        carry.next(multiply_add(y, x, total))
-    return carry.final[0]
-
-
-def _finish(p: Plan, a: dict[str, ir.Value], totals: Vec, result: tuple[ir.Value, ir.Value]) -> None:
-    s, (n, out) = totals.scope, result
-    b = s.b
-    cell = s.variable(totals.value.type)
-    b.store(totals.value, cell)
-    with b.if_then(b.icmp_signed("!=", a["bias"], I64(0))):
-        bias = s.load(s.at(s.pointer(a["bias"], p.dtype), n), p.dtype)
-        b.store((Vec(s, b.load(cell), p.dtype) + bias).value, cell)
-    with b.if_then(b.icmp_signed("!=", b.and_(a["flags"], I64(ACCUMULATE)), I64(0))):
-        b.store((Vec(s, b.load(cell), p.dtype) + s.load(out, p.dtype)).value, cell)
-    s.store(Vec(s, b.load(cell), p.dtype), out)
-
-
-def fold(sums: list[Vec]) -> Vec:
-    """Sum the lanes of each vector; lane j of the result (`len(sums)` lanes) is the sum of vector j."""
-    lanes, count = sums[0].scope.lanes, len(sums)
-    vector, owners = fold_within(sums, lanes)
-    b = vector.scope.b
-    if count == 1:
-        return Vec(vector.scope.scalar, b.extract_element(vector.value, I32(0)), vector.dtype)
-    picked = shuffle(vector, vector, [owners.index(j) for j in range(count)])
-    return Vec(Scope(b, count), picked.value, vector.dtype)
-
-
-def fold_within(sums: list[Vec], span: int) -> tuple[Vec, list[int]]:
-    """Sum each `span` neighbouring lanes of at most so many vectors; the sums, and of which vector each lane is.
-
-    Every sum adds lanes half a span apart, then a quarter, and so on, whatever the number of vectors.
-    """
-    vectors = [(v, [j] * v.scope.lanes) for j, v in enumerate(sums)]  # with the owner of each lane
-    while span > 1:
-        half = span // 2
-        if len(vectors) > 1:
-            middle = len(vectors) // 2
-            pairs = zip(vectors[:middle], vectors[middle:], strict=True)
-        else:
-            pairs = [(vectors[0], vectors[0])]
-        vectors = [_fold_pair(x, y, half) for x, y in pairs]
-        span = half
-    return vectors[0]
-
-
-def _fold_pair(x: tuple[Vec, list[int]], y: tuple[Vec, list[int]], half: int) -> tuple[Vec, list[int]]:
-    """Halve the lanes of each sum in two vectors and put them into one, x's sums before y's."""
-    (x, x_owners), (y, y_owners) = x, y
-    lanes = len(x_owners)
-    first = [l if not l & half else lanes + l for l in range(lanes)]
-    second = [l ^ half if not l & half else lanes + (l ^ half) for l in range(lanes)]
-    owners = [(x_owners + y_owners)[l] for l in first]
-    return shuffle(x, y, first) + shuffle(x, y, second), owners

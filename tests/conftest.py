@@ -24,6 +24,6 @@ def many_strips(monkeypatch):
         "SUMS_SHARE": 1,
         "GRAIN": 1,
         "LARGE": 99,
-        "MIN_ROWS": 16,
+        "MIN_ROWS": 17,
     }.items():
         monkeypatch.setattr(strip_sizes, name, value)

@@ -121,6 +121,36 @@ def test_few_columns_go_in_groups(n, right, dtype):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [63, 64, 65, 200, 511, 1024, 1025])
+def test_rows_of_many_terms_are_multiplied_with_columns_as_they_lie(k, dtype):
+    """Dot products, side by side: with bias and sums, on a C with gaps that stay as they are."""
+    r = np.random.default_rng(k)
+    for m, n in itertools.product((7, 8, 10, 15, 17, 63, 65), (1, 2, 3, 4, 5, 7, 16, 33)):
+        a, b = LAYOUTS["within a larger one"](r, m, k, dtype), LAYOUTS["columns"](r, k, n, dtype)
+        bias = r.standard_normal(n).astype(dtype) if m % 2 else None
+        around = r.standard_normal((m + 2, n + 3)).astype(dtype)
+        before = around.copy()
+        check(a, b, around[1:-1, 2:-1], bias, accumulate=n % 2 == 0, parts=1 + m % 3)
+        around[1:-1, 2:-1] = before[1:-1, 2:-1]
+        np.testing.assert_array_equal(around, before)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("right", ["columns", "rows"])
+def test_rows_come_to_the_same_in_strips_as_together(right, dtype):
+    """Programs cut a batch into strips of more than FEW rows."""
+    r = np.random.default_rng(1)
+    most = 4 * gemm.FEW
+    for n, k in itertools.product((1, 2, 3, 4, 7, 16, 40), (1, 5, 16, 40, 90, 200, 400, 1100)):
+        a, b = LAYOUTS["rows"](r, most, k, dtype), LAYOUTS[right](r, k, n, dtype)
+        together, in_strips = np.empty((2, most, n), dtype)
+        multiply(a, b, together)
+        for first, last in itertools.pairwise((0, gemm.FEW + 1, 2 * gemm.FEW + 2, most)):
+            multiply(a[first:last], b, in_strips[first:last])
+        assert (together == in_strips).all(), (n, k)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("right", ["columns", "rows"])
 def test_groups_of_few_columns_keep_nan_and_infinity(right, dtype):
     r = np.random.default_rng(0)
@@ -155,8 +185,10 @@ def test_products_of_few_terms_are_those_of_more_terms_that_are_zero(k, left, dt
 # shapes that take each way through blocks of k, copies of B, copies of A, and fetching C ahead
 LARGE = {
     "k in two blocks": (20, 40, 300, "rows", "rows"),
-    "k in three blocks": (20, 40, 700, "rows", "columns"),
+    "k in three blocks, copied": (20, 40, 700, "rows", "steps"),
     "long dot products": (3, 40, 700, "rows", "columns"),
+    "dot products of many rows, k in two blocks": (70, 41, 1100, "rows", "columns"),
+    "dot products of many rows, k in three blocks": (130, 35, 2100, "rows", "columns"),
     "columns in blocks": (30, 300, 40, "rows", "columns"),
     "a straight B that is large": (40, 1100, 270, "rows", "rows"),
     "a transposed A that is large": (400, 140, 270, "columns", "rows"),
@@ -308,7 +340,7 @@ TARGETS = {
 def test_on_another_target(target):
     cpu, features = TARGETS[target]
     environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
-    choice = "layouts or every_number or threads or outside"
+    choice = "layouts or every_number or threads or outside or many_terms or strips"
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", choice, __file__]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -92,8 +92,8 @@ def test_matrix_products_and_their_gradients(turned, dtype):
 
 def test_large_products_are_left_as_they_are():
     rng = np.random.default_rng(0)
-    x, w = draw(rng, (40, 300), "float32"), draw(rng, (130, 300), "float32")
-    rows = both(lambda x, w: (nn.functional.linear(x, w),), x, w)
+    x, w = draw(rng, (40, 300), "float32"), draw(rng, (300, 130), "float32")
+    rows = both(lambda x, w: (x @ w,), x, w)
     assert not any(is_planned(row, "float32") for row in rows)
 
 
@@ -118,8 +118,10 @@ def test_a_plan_takes_the_ways_that_the_multiply_would(dtype):
 
     usual = plan(8, 16, 16, (16, 1), (16, 1))
     assert usual is not None and (usual["A"], usual["B"], usual["flags"]) == (left, right, 0)
-    copied = plan(8, 16, 16, (16, 1), (1, 16))
+    copied = plan(40, 16, 8, (8, 1), (1, 8))  # few terms
     assert copied is not None and copied["flags"] == gemm.COPY
+    straight = plan(8, 16, 160, (160, 1), (1, 160))  # many terms for so few rows
+    assert straight is not None and straight["flags"] == gemm.DOTS
     turned = plan(16, 3, 64, (1, 16), (3, 1))  # three columns leave lanes empty in vectors of any length
     assert turned is not None and (turned["A"], turned["B"], turned["csC"]) == (right, left, 3)
     column = plan(8, 1, 16, (16, 1), (1, 16), bias=104)

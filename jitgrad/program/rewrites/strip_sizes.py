@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from ...kernels import gemm
 from ..rows import Row
 from .batches import Cut, is_map
 from .facts import Facts
 
-MIN_ROWS = 32  # of a matrix product in a strip: fewer would waste the multiply's tiles
+MIN_ROWS = 32  # of a matrix product in a strip, more than gemm.FEW: fewer would waste the multiply's tiles
 WEIGHTS = 1024  # elements of a layer's weights above which
 WEIGHTED_ROWS = 128  # a strip has at least so many rows: each strip puts the weights in order anew
 MANY_WEIGHTS = 1 << 16  # elements that two threads had better not both read, having updated half of them each
@@ -44,7 +45,9 @@ def of_one_size(link: Link, chain: list[Link], batch: int) -> bool:
     if not any(one.cut.space for one in links):
         return True
     grain = math.lcm(*(one.cut.grain for one in links))
-    return grain >= fewest(links, MANY_WEIGHTS if 2 * grain >= batch else WEIGHTS)
+    enough = grain >= fewest(links, MANY_WEIGHTS if 2 * grain >= batch else WEIGHTS)
+    last = batch % grain or grain
+    return enough and all(last * one.cut.rows > gemm.FEW for one in links if one.cut.rows)
 
 
 def edges_of(chain: list[Link], batch: int) -> list[int]:
