@@ -193,6 +193,17 @@ def test_one_hot():
     assert tuple(torch.functions.one_hot(index, 5).shape) == (2, 2, 5)
 
 
+def test_one_hot_of_known_classes_in_a_compiled_step():
+    step = torch.compile(lambda y: torch.functions.one_hot(y, 3).float() * 2, fullgraph=True)
+    for k in (0, 1, 2, 0, 1):
+        y = torch.tensor([k, 2 - k])
+        np.testing.assert_array_equal(step(y).numpy(), 2 * np.eye(3)[y.numpy()])
+    with pytest.raises(RuntimeError, match="smaller than num_classes"):
+        step(torch.tensor([3, 0]))
+    with pytest.raises(RuntimeError, match="non-negative"):
+        step(torch.tensor([-1, 0]))
+
+
 def test_the_functional_forms_are_the_same_functions():
     assert torch.nn.functional.one_hot is torch.functions.one_hot
     assert "one_hot" in torch.nn.functional.__all__
@@ -260,6 +271,7 @@ BAD = {
     ),
     "one_hot float": (lambda: torch.functions.one_hot(X), RuntimeError, "index tensor of type LongTensor"),
     "one_hot negative": (lambda: torch.functions.one_hot(I2 - 1), RuntimeError, "non-negative"),
+    "one_hot negative, known": (lambda: torch.functions.one_hot(I2 - 1, 5), RuntimeError, "non-negative"),
     "one_hot small": (lambda: torch.functions.one_hot(I2 + 3, 2), RuntimeError, "smaller than num_classes"),
 }
 

@@ -236,6 +236,22 @@ def test_bad_indices_are_refused(name):
     np.testing.assert_array_equal(x.numpy(), A)
 
 
+def test_what_equals_a_number_is_not_taken_for_it():
+    """Views that plain indices take are kept ready, by their numbers."""
+    x = torch.arange(6.0).reshape(2, 3)
+    assert x[1, 0:2].tolist() == [3, 4]
+    with pytest.raises((IndexError, TypeError)):
+        x[1.0, 0:2]
+    with pytest.raises((IndexError, TypeError)):
+        x[1, 0.0:2]
+    assert tuple(x[True, 0:2].shape) == (1, 2, 3)
+    assert x[np.int64(1), 0:2].tolist() == [3, 4]
+    x[1, 0:2] = 7
+    x[..., 2] = True
+    x[None, 0, 0] = 9
+    assert x.tolist() == [[9, 1, 1], [7, 7, 1]]
+
+
 def test_float_tensor_as_index_is_refused():
     with pytest.raises(IndexError, match="must be long, int, byte or bool"):
         torch.zeros(3)[torch.tensor([1.0])]

@@ -62,13 +62,18 @@ def read_rows(op: Op, x: Tensor, dim: int, index: Tensor, padding: int = -1) -> 
 
 def coordinates(mask: Tensor) -> list[Tensor]:
     """Where a tensor is not zero: an int64 tensor of coordinates for each dimension."""
-    dims = mask.ndim
-    count = _count_nonzero(mask)
-    if dims == 1:
-        return [wrap(run(NONZERO, (mask,), int64, (count,), ()))]
-    table = wrap(run(NONZERO, (mask,), int64, (dims, count), ()))
+    table = table_of_nonzero(mask)
+    if mask.ndim == 1:
+        return [table]
+    dims, count = shape_of(table)
     rows = [array("q", (1, count, 1, 1, -1, k, 0)) for k in range(dims)]
     return [wrap(view(layout.STRIDED_VIEW, table, row, "select")) for row in rows]
+
+
+def table_of_nonzero(mask: Tensor) -> Tensor:
+    """The same coordinates in one tensor, (dimensions, count); (count,) where there is one dimension."""
+    dims, count = mask.ndim, _count_nonzero(mask)
+    return wrap(run(NONZERO, (mask,), int64, (count,) if dims == 1 else (dims, count), ()))
 
 
 def _count_nonzero(mask: Tensor) -> int:

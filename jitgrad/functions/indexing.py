@@ -31,6 +31,8 @@ CACHED_WORDS = 4096  # views kept ready; a script that varies them endlessly sta
 _new = Tensor.__new__
 _selects: dict[tuple, array] = {}
 _slices: dict[tuple, array] = {}
+_views: dict[tuple, array] = {}
+_BOUNDS = frozenset((int, type(None)))  # types of a slice's numbers whose equals mean the same
 
 
 def _remember(known: dict[tuple, array], key: tuple, words: array) -> array:
@@ -85,9 +87,36 @@ def _first_words(self: Tensor, index: Any, kind: type) -> array:
         return _remember(_slices, key, words) if all(x is None or type(x) is int for x in key[:3]) else words
 
 
+def _plain_view(self: Tensor, items: tuple) -> Tensor | None:
+    """The view that ints, slices, None and Ellipsis take; None when there is another item."""
+    plain: list[Any] = []
+    for item in items:
+        kind = type(item)
+        if kind is slice:
+            bounds = item.start, item.stop, item.step
+            if not _BOUNDS.issuperset(map(type, bounds)):
+                return None
+            plain.append(bounds)
+        elif kind is int or item is None or item is Ellipsis:
+            plain.append(item)
+        else:
+            return None
+    key = (*plain, *(shape := shape_of(self)), len(shape))
+    words = _views.get(key)
+    if words is None:
+        words = _remember(_views, key, Plan(items, shape).words or _whole_words(shape))
+    result = _new(Tensor)
+    result._slot = view(STRIDED_VIEW, self, words, "slice")
+    return result
+
+
 def _getitem(self: Tensor, index: Any) -> Tensor:
     kind = type(index)
     if kind is not int and kind is not slice:
+        if kind is tuple or index is None or index is Ellipsis:
+            found = _plain_view(self, _items(index))
+            if found is not None:
+                return found
         return _read(self, index)
     words = _first_words(self, index, kind)
     result = _new(Tensor)
@@ -183,10 +212,15 @@ def _number(value: Any, kind: dtype) -> Tensor:
 
 def _setitem(self: Tensor, index: Any, value: Any) -> None:
     kind = type(index)
-    if (kind is int or kind is slice) and type(value) in NUMBERS and not recorded(self):
-        target = wrap(view(STRIDED_VIEW, self, _first_words(self, index, kind), "slice"))
-        _fill(target, value)
-        return
+    if type(value) in NUMBERS and not recorded(self):
+        target = None
+        if kind is int or kind is slice:
+            target = wrap(view(STRIDED_VIEW, self, _first_words(self, index, kind), "slice"))
+        elif kind is tuple:
+            target = _plain_view(self, index)
+        if target is not None:
+            _fill(target, value)
+            return
     plan = Plan(_items(index), shape_of(self))
     if not isinstance(value, Tensor):
         value = as_value(value, self.dtype, "__setitem__")

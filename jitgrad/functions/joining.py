@@ -13,14 +13,14 @@ from ..engine.entry import entries
 from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..store import store
-from ._arrays import run_arrays
 from ._call import require_tensors, tensor_of
 from ._dims import dims_of, one_dim, shape_of, sizes
+from ._launch import run
 from ._out import write_out
 from .conversion import cast
 from .expansion import expand
-from .shape import _reshape, atleast_1d, atleast_2d, movedim, unsqueeze
-from .slicing import narrow, select
+from .shape import _reshape, atleast_1d, atleast_2d, movedim, strided_view, unsqueeze
+from .slicing import narrow, select_words, window
 
 __all__ = ["cat", "chunk", "column_stack", "concat", "concatenate", "dstack", "hsplit", "hstack", "meshgrid",
            "repeat_interleave", "row_stack", "split", "split_with_sizes", "stack", "tensor_split", "tile",
@@ -70,7 +70,7 @@ def _join(parts: list[Tensor], at: int, shape: tuple[int, ...]) -> Tensor:
         groups = [parts[k : k + MOST_OPERANDS] for k in range(0, len(parts), MOST_OPERANDS)]
         return cat([cat(group, at) for group in groups], at)
     kind = DTYPES[store.slots[parts[0]._slot * SLOT_WORDS + S_DTYPE]]
-    return wrap(run_arrays(_CAT, parts, [(kind, shape)], (at,))[0])
+    return wrap(run(_CAT, parts, kind, shape, (at,)))
 
 
 def _cat_unlike(parts: list[Tensor], dim: int) -> Tensor:
@@ -137,7 +137,10 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor
     at = one_dim(dim, len(shape) + 1, "stack")
     if shape and at == 0 and shape[0]:
         # joined along their first dimension and cut again: one row instead of one for each tensor
-        return _reshape(cat(given, 0), (len(given), *shape), "stack")
+        joined = (
+            _join(given, 0, (len(given) * shape[0], *shape[1:])) if alike == len(given) else cat(given, 0)
+        )
+        return _reshape(joined, (len(given), *shape), "stack")
     return cat([unsqueeze(x, at) for x in given], at)
 
 
@@ -177,7 +180,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     if not shape:
         raise RuntimeError("unbind: cannot unbind a 0-dim tensor")
     at = one_dim(dim, len(shape), "unbind")
-    return tuple(select(input, at, k) for k in range(shape[at]))
+    return tuple(strided_view(input, select_words(shape, at, k), "select") for k in range(shape[at]))
 
 
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -211,7 +214,7 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
 def _cut(x: Tensor, dim: int, lengths: Sequence[int]) -> tuple[Tensor, ...]:
     parts, start = [], 0
     for length in lengths:
-        parts.append(narrow(x, dim, start, length))
+        parts.append(window(x, dim, start, length, 1, "slice"))
         start += length
     return tuple(parts)
 

@@ -8,8 +8,9 @@ from .._tensor import Tensor, method, wrap
 from ..dtypes import bool_, int64
 from ._call import require_tensors
 from ._dims import one_dim
-from ._indices import Plan, Points, coordinates, expanded
+from ._indices import Plan, Points, coordinates, expanded, table_of_nonzero
 from ._launch import run
+from .bounds import where
 from .gathering import _lines, _long_index, _put, gather, scatter_
 from .indexing import SLICE_PUT, _whole_words, as_value, read_points
 
@@ -135,12 +136,10 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     if not input.ndim:
         line = coordinates(input.reshape(1))[0]  # type: ignore[attr-defined]
         return (line,) if as_tuple else zeros((line.numel(), 0), dtype=int64)
-    found = coordinates(input)
     if as_tuple:
-        return tuple(found)
-    from .joining import stack
-
-    return stack(found, 1)
+        return tuple(coordinates(input))
+    table = table_of_nonzero(input)
+    return table.reshape((-1, 1)) if input.ndim == 1 else table.t().contiguous()  # type: ignore[attr-defined]
 
 
 @method
@@ -158,21 +157,36 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         raise RuntimeError(
             "one_hot is only applicable to index tensor of type LongTensor; convert it with .long()"
         )
-    low, high = _range(tensor) if tensor.numel() else (0, -1)
-    if low < 0:
-        raise RuntimeError(f"one_hot: Class values must be non-negative, got {low}")
     if num_classes <= 0:
-        if num_classes != -1 or high < 0:
-            raise RuntimeError(f"one_hot: cannot infer the number of classes, got num_classes={num_classes}")
-        num_classes = high + 1
-    if high >= num_classes:
-        raise RuntimeError(
-            f"one_hot: Class values must be smaller than num_classes ({num_classes}), got {high}"
-        )
+        num_classes = _classes_of(tensor, num_classes)
     out = zeros((*tensor.shape, num_classes), dtype=int64)
     if tensor.numel():
-        scatter_(out, -1, tensor.reshape((*tensor.shape, 1)), 1)  # type: ignore[attr-defined]
+        # indices may count from the end, classes may not
+        index = where(tensor < 0, num_classes, tensor)  # type: ignore[operator]
+        try:
+            scatter_(out, -1, index.reshape((*tensor.shape, 1)), 1)  # type: ignore[attr-defined]
+        except IndexError:
+            low, high = _range(tensor)
+            if low < 0:
+                raise _negative_class(low) from None
+            raise RuntimeError(
+                f"one_hot: Class values must be smaller than num_classes ({num_classes}), got {high}"
+            ) from None
     return out
+
+
+def _classes_of(x: Tensor, given: int) -> int:
+    """The number of classes when it is not given."""
+    low, high = _range(x) if x.numel() else (0, -1)
+    if low < 0:
+        raise _negative_class(low)
+    if given != -1 or high < 0:
+        raise RuntimeError(f"one_hot: cannot infer the number of classes, got num_classes={given}")
+    return high + 1
+
+
+def _negative_class(low: int) -> RuntimeError:
+    return RuntimeError(f"one_hot: Class values must be non-negative, got {low}")
 
 
 def _range(x: Tensor) -> tuple[int, int]:

@@ -63,6 +63,8 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     if dims is None or (not isinstance(dims, int) and not len(dims)):
         if len(steps) != 1:
             raise RuntimeError(f"roll: shifts and dimensions must align. shifts: {len(steps)}, dims: 0")
+        if len(shape) == 1:
+            return roll(input, steps[0], 0)
         flat = roll(_reshape(input, (input.numel(),), "reshape"), steps[0], 0)
         return _reshape(flat, shape, "reshape")
     where_to = [dims] if isinstance(dims, int) else list(dims)
@@ -97,23 +99,23 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     return flip(transpose(input, first, second), second)
 
 
-def _triangle(name: str, input: Tensor, keep: Any, diagonal: int) -> Tensor:
+def _triangle(name: str, input: Tensor, upper: bool, diagonal: int) -> Tensor:
     shape = shape_of(tensor_of(input, name))
     if len(shape) < 2:
         raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions, got shape {shape}")
-    rows, columns = np.ogrid[: shape[-2], : shape[-1]]
-    mask = from_array(keep(columns - rows, diagonal), bool_)
-    return where(mask, input, input._like(0))  # type: ignore[attr-defined]
+    below = from_array(np.tri(shape[-2], shape[-1], diagonal - upper, bool), bool_)
+    zero = input._like(0)  # type: ignore[attr-defined]
+    return where(below, zero, input) if upper else where(below, input, zero)
 
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Zeros above a diagonal of the last two dimensions."""
-    return _triangle("tril", input, np.less_equal, diagonal)
+    return _triangle("tril", input, False, diagonal)
 
 
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Zeros below a diagonal of the last two dimensions."""
-    return _triangle("triu", input, np.greater_equal, diagonal)
+    return _triangle("triu", input, True, diagonal)
 
 
 def _indices(pair: Any, dtype: Any) -> Tensor:

@@ -62,11 +62,11 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     size = shape[at]
     if not -size <= index < size:
         raise IndexError(f"select: index {index} is out of bounds for dimension {at} with size {size}")
-    return strided_view(input, _select_words(shape, at, index + size if index < 0 else index), "select")
+    return strided_view(input, select_words(shape, at, index + size if index < 0 else index), "select")
 
 
 @lru_cache(4096)
-def _select_words(shape: tuple[int, ...], dim: int, index: int) -> array:
+def select_words(shape: tuple[int, ...], dim: int, index: int) -> array:
     columns = plain_columns(shape)
     del columns[dim]
     begin = [0] * len(shape)
