@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from functools import lru_cache
+from typing import Any, NamedTuple, NoReturn
 
 from .._tensor import Tensor
 from ._call import require_tensors
+from ._dims import shape_of
 from .products import matmul, same_dtype
 
 __all__ = ["einsum"]
@@ -46,47 +49,106 @@ def einsum(equation: str, *operands: Any) -> Tensor:
         operands = tuple(operands[0])
     require_tensors("einsum", *operands)
     same_dtype("einsum", *operands)
-    terms, result = _parsed(equation, operands)
-    parts = [_plain(x, term, equation) for x, term in zip(operands, terms, strict=True)]
-    _check_sizes(equation, parts)
-    value, letters = parts[0]
-    for k, (other, other_letters) in enumerate(parts[1:], 2):
-        later = set(result).union(*(term for _, term in parts[k:]))
-        value, letters = _combined(value, letters, other, other_letters, later)
-    gone = [d for d, c in enumerate(letters) if c not in result]
-    if gone:
-        value = value.sum(gone)  # type: ignore[attr-defined]
-        letters = [c for c in letters if c in result]
-    order = [letters.index(c) for c in result]
-    return value if order == list(range(len(order))) else value.permute(*order)  # type: ignore[attr-defined]
+    plan = _plan(equation, tuple(map(shape_of, operands)))
+    value, *others = (_ready(x, view) for x, view in zip(operands, plan.operands, strict=True))
+    for other, pair in zip(others, plan.pairs, strict=True):
+        left, right = _ready(value, pair.left), _ready(other, pair.right)
+        # where nothing is summed, elementwise products need no matrix multiply
+        value = _ready(left * right if pair.outer else matmul(left, right), pair.result)
+    return _ready(value, plan.result)
+
+
+class _View(NamedTuple):
+    """What is done with an operand, in this order; None or nothing where it stays as it is."""
+
+    diagonals: tuple[tuple[int, int], ...] = ()  # pairs of dimensions; their diagonal becomes the last one
+    sums: tuple[int, ...] = ()
+    order: tuple[int, ...] | None = None
+    sizes: tuple[int, ...] | None = None
+    shape: tuple[int, ...] | None = None
+
+
+class _Pair(NamedTuple):
+    """How two operands become one."""
+
+    left: _View
+    right: _View
+    outer: bool
+    result: _View
+
+
+class _Plan(NamedTuple):
+    """All that an equation comes to for operands of certain shapes."""
+
+    operands: list[_View]
+    pairs: list[_Pair]
+    result: _View
+
+
+class _Named(NamedTuple):
+    """A shape with a letter for each dimension."""
+
+    letters: list[str]
+    shape: tuple[int, ...]
+
+
+def _ready(x: Any, view: _View) -> Any:
+    for first, second in view.diagonals:
+        x = x.diagonal(dim1=first, dim2=second)
+    if view.sums:
+        x = x.sum(view.sums)
+    if view.order is not None:
+        x = x.permute(view.order)
+    if view.sizes is not None:
+        x = x.expand(view.sizes)
+    return x if view.shape is None else x.reshape(view.shape)
+
+
+@lru_cache(1024)
+def _plan(equation: str, shapes: tuple[tuple[int, ...], ...]) -> _Plan:
+    terms, result = _parsed(equation, shapes)
+    views, named = zip(
+        *(_plain(shape, term, equation) for shape, term in zip(shapes, terms, strict=True)), strict=True
+    )
+    _check_sizes(equation, named)
+    value, pairs = named[0], []
+    for k, other in enumerate(named[1:], 2):
+        later = set(result).union(*(x.letters for x in named[k:]))
+        pair, value = _combined(value, other, later)
+        pairs.append(pair)
+    gone, value = _summed(value, set(result))
+    order = tuple(value.letters.index(c) for c in result)
+    return _Plan(
+        list(views), pairs, _View(sums=gone, order=order if order != (*range(len(order)),) else None)
+    )
 
 
 def _refuse(equation: str, why: str) -> NoReturn:
     raise RuntimeError(f"einsum(): {why}, in the equation {equation!r}")
 
 
-def _parsed(equation: str, operands: Sequence[Any]) -> tuple[list[list[str]], list[str]]:
+def _parsed(equation: str, shapes: Sequence[tuple[int, ...]]) -> tuple[list[list[str]], list[str]]:
     """Letters of every operand and of the result; the dimensions under an ellipsis are '.0', '.1', ..."""
     text = equation.replace(" ", "")
     left, arrow, right = text.partition("->")
     sides = left.split(",")
-    if len(sides) != len(operands):
-        _refuse(equation, f"expected {len(sides)} operands, but got {len(operands)}")
+    if len(sides) != len(shapes):
+        _refuse(equation, f"expected {len(sides)} operands, but got {len(shapes)}")
     broad = 0
-    for side, x in zip(sides, operands, strict=True):
+    for side, shape in zip(sides, shapes, strict=True):
         named = len(side.replace("...", ""))
         if "..." in side:
-            if named > x.ndim:
-                _refuse(equation, f"the operand {side!r} has more letters than its {x.ndim} dimensions")
-            broad = max(broad, x.ndim - named)
-        elif named != x.ndim:
+            if named > len(shape):
+                _refuse(equation, f"the operand {side!r} has more letters than its {len(shape)} dimensions")
+            broad = max(broad, len(shape) - named)
+        elif named != len(shape):
             _refuse(
                 equation,
-                f"number of subscripts in {side!r} ({named}) must match its operand's {x.ndim} dimensions",
+                f"number of subscripts in {side!r} ({named}) must match its operand's {len(shape)} dimensions",
             )
     terms = []
-    for side, x in zip(sides, operands, strict=True):
-        hidden = x.ndim - len(side.replace("...", ""))
+    for side, shape in zip(sides, shapes, strict=True):
+        hidden = len(shape) - len(side.replace("...", ""))
         terms.append(_letters(equation, side, [f".{broad - hidden + d}" for d in range(hidden)]))
     every = [f".{d}" for d in range(broad)]
     if arrow:
@@ -108,23 +170,25 @@ def _letters(equation: str, side: str, hidden: list[str]) -> list[str]:
     return [*before, *(hidden if ellipsis else []), *after]
 
 
-def _plain(x: Any, letters: list[str], equation: str) -> tuple[Any, list[str]]:
-    """The operand with the diagonal taken of letters that it has twice."""
+def _plain(shape: tuple[int, ...], letters: list[str], equation: str) -> tuple[_View, _Named]:
+    """An operand with the diagonal taken of letters that it has twice."""
+    diagonals = []
     for c in dict.fromkeys(letters):
         while letters.count(c) > 1:
             i = letters.index(c)
             j = letters.index(c, i + 1)
-            if x.shape[i] != x.shape[j]:
-                _refuse(equation, f"subscript {c!r} is repeated for sizes {x.shape[i]} and {x.shape[j]}")
-            x = x.diagonal(dim1=i, dim2=j)  # the diagonal becomes the last dimension
-            letters = [d for k, d in enumerate(letters) if k not in (i, j)] + [c]
-    return x, letters
+            if shape[i] != shape[j]:
+                _refuse(equation, f"subscript {c!r} is repeated for sizes {shape[i]} and {shape[j]}")
+            diagonals.append((i, j))
+            kept = [k for k in range(len(letters)) if k not in (i, j)]
+            letters, shape = [letters[k] for k in kept] + [c], (*(shape[k] for k in kept), shape[i])
+    return _View(tuple(diagonals)), _Named(letters, shape)
 
 
-def _check_sizes(equation: str, parts: list[tuple[Any, list[str]]]) -> None:
+def _check_sizes(equation: str, operands: Sequence[_Named]) -> None:
     sizes: dict[str, int] = {}
-    for x, letters in parts:
-        for c, n in zip(letters, x.shape, strict=True):
+    for letters, shape in operands:
+        for c, n in zip(letters, shape, strict=True):
             known = sizes.setdefault(c, n)
             if n != known:
                 if 1 not in (n, known):
@@ -132,51 +196,46 @@ def _check_sizes(equation: str, parts: list[tuple[Any, list[str]]]) -> None:
                 sizes[c] = max(n, known)
 
 
-def _combined(
-    x: Any, x_letters: list[str], y: Any, y_letters: list[str], later: set[str]
-) -> tuple[Any, list[str]]:
+def _combined(x: _Named, y: _Named, later: set[str]) -> tuple[_Pair, _Named]:
     """The product of two operands, summed over the letters that nobody needs later."""
-    x, x_letters = _summed(x, x_letters, later | set(y_letters))
-    y, y_letters = _summed(y, y_letters, later | set(x_letters))
-    x_sizes, y_sizes = dict(zip(x_letters, x.shape, strict=True)), dict(zip(y_letters, y.shape, strict=True))
-    both = [c for c in x_letters if c in y_sizes]
+    x_gone, x = _summed(x, later | set(y.letters))
+    y_gone, y = _summed(y, later | set(x.letters))
+    x_sizes, y_sizes = dict(zip(*x, strict=True)), dict(zip(*y, strict=True))
+    both = [c for c in x.letters if c in y_sizes]
     batch = [c for c in both if c in later]
     depth = [c for c in both if c not in later]
-    rows = [c for c in x_letters if c not in y_sizes]
-    columns = [c for c in y_letters if c not in x_sizes]
-    sizes = {c: max(x_sizes.get(c, 1), y_sizes.get(c, 1)) for c in [*x_letters, *y_letters]}
+    rows = [c for c in x.letters if c not in y_sizes]
+    columns = [c for c in y.letters if c not in x_sizes]
+    sizes = {c: max(x_sizes.get(c, 1), y_sizes.get(c, 1)) for c in [*x.letters, *y.letters]}
     for c in both:  # a size of zero is smaller than the one it broadcasts with
         if 0 in (x_sizes[c], y_sizes[c]):
             sizes[c] = 0
-    left = _arranged(x, x_letters, (batch, rows, depth), sizes)
-    right = _arranged(y, y_letters, (batch, depth, columns), sizes)
-    product = matmul(left, right) if depth or not batch else _outer(left, right)
+    batches = [batch] if batch else []
+    left, left_shape = _arranged(x, [*batches, rows, depth], sizes)
+    right, right_shape = _arranged(y, [*batches, depth, columns], sizes)
     letters = batch + rows + columns
-    return product.reshape([sizes[c] for c in letters]), letters  # type: ignore[attr-defined]
+    result = _Named(letters, tuple(sizes[c] for c in letters))
+    shape = result.shape if (*left_shape[:-1], right_shape[-1]) != result.shape else None
+    outer = bool(batch) and not depth
+    return _Pair(left._replace(sums=x_gone), right._replace(sums=y_gone), outer, _View(shape=shape)), result
 
 
-def _outer(left: Any, right: Any) -> Any:
-    # nothing is summed: elementwise products need no matrix multiply
-    return left * right
+def _summed(x: _Named, needed: set[str]) -> tuple[tuple[int, ...], _Named]:
+    """The dimensions of an operand that nobody needs, and what is left without them."""
+    gone = tuple(d for d, c in enumerate(x.letters) if c not in needed)
+    kept = [d for d in range(len(x.letters)) if d not in gone]
+    return gone, _Named([x.letters[d] for d in kept], tuple(x.shape[d] for d in kept))
 
 
-def _summed(x: Any, letters: list[str], needed: set[str]) -> tuple[Any, list[str]]:
-    gone = [d for d, c in enumerate(letters) if c not in needed]
-    return (x.sum(gone), [c for c in letters if c in needed]) if gone else (x, letters)
-
-
-def _arranged(x: Any, letters: list[str], groups: tuple[list[str], ...], sizes: dict[str, int]) -> Any:
-    """`x` with its letters in this order, each group as one dimension."""
-    order = [letters.index(c) for group in groups for c in group]
-    if order != list(range(len(order))):
-        x = x.permute(*order)
-    wanted = [sizes[c] for group in groups for c in group]
-    if list(x.shape) != wanted:
-        x = x.expand(*wanted)
-    shape = []
-    for group in groups:
-        total = 1
-        for c in group:
-            total *= sizes[c]
-        shape.append(total)
-    return x.reshape(shape)
+def _arranged(x: _Named, groups: list[list[str]], sizes: dict[str, int]) -> tuple[_View, tuple[int, ...]]:
+    """An operand with its letters in this order, each group as one dimension; and its shape then."""
+    order = tuple(x.letters.index(c) for group in groups for c in group)
+    have = tuple(x.shape[d] for d in order)
+    wanted = tuple(sizes[c] for group in groups for c in group)
+    shape = tuple(math.prod(sizes[c] for c in group) for group in groups)
+    view = _View(
+        order=order if order != (*range(len(order)),) else None,
+        sizes=wanted if wanted != have else None,
+        shape=shape if shape != wanted else None,
+    )
+    return view, shape
