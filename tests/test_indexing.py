@@ -236,6 +236,33 @@ def test_bad_indices_are_refused(name):
     np.testing.assert_array_equal(x.numpy(), A)
 
 
+@pytest.mark.parametrize("kind", ["float32", "float64", "int32", "int64", "uint8", "bool"])
+@pytest.mark.parametrize("value", [0, 3, 1.5, True])
+def test_a_number_under_a_mask(kind, value):
+    array = np.arange(6).reshape(2, 3).astype(kind)
+    mask = array % 2 == 0
+    x = torch.tensor(array)
+    x[torch.tensor(mask)] = value
+    array[mask] = value
+    np.testing.assert_array_equal(x.numpy(), array)
+    assert x[torch.tensor(mask)].tolist() == array[mask].tolist()
+
+
+def test_a_number_under_a_mask_in_a_compiled_step_and_its_gradient():
+    def step(x):
+        y = x * 2
+        y[y < 0] = 0
+        return y
+
+    compiled = torch.compile(step, fullgraph=True)
+    for _ in range(5):
+        x = torch.randn(7, requires_grad=True)
+        y = compiled(x)
+        assert y.tolist() == step(x).tolist()
+        y.sum().backward()
+        assert x.grad.tolist() == [2.0 if v > 0 else 0.0 for v in x.tolist()]
+
+
 def test_what_equals_a_number_is_not_taken_for_it():
     """Views that plain indices take are kept ready, by their numbers."""
     x = torch.arange(6.0).reshape(2, 3)

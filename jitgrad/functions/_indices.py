@@ -169,7 +169,7 @@ class Plan:
         self.points.append((len(self.shape), item))
         width = item.ndim if item.dtype is bool_ else 1
         if item.dtype is bool_:
-            _check_mask(item, own, d)
+            check_mask(item, own, d)
         for k in range(d, d + width):
             self._dim(own[k], k, 1)
         return d + width
@@ -253,7 +253,8 @@ def _dims_used(item: Any) -> int:
     return item.ndim if isinstance(item, Tensor) and item.dtype is bool_ else 1
 
 
-def _check_mask(mask: Tensor, own: Sequence[int], d: int) -> None:
+def check_mask(mask: Tensor, own: Sequence[int], d: int) -> None:
+    """An IndexError unless a mask has the sizes of the dimensions from `d` on."""
     for k, size in enumerate(mask.shape):
         if size != own[d + k]:
             raise IndexError(

@@ -15,10 +15,10 @@ from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import S_DIMS, S_DTYPE, S_FLAGS, S_SHAPE, S_STORAGE, SLOT_WORDS
 from ..kernels import BY_NAME
-from ..kernels.abi import INT64
+from ..kernels.abi import BOOL, INT64
 from ..store import store
-from ._dims import shape_of
-from ._indices import Plan, Points, bounds, expanded, is_dense, read_rows, refuse_index
+from ._dims import dims_of, shape_of
+from ._indices import Plan, Points, bounds, check_mask, expanded, is_dense, read_rows, refuse_index
 from ._launch import launch, run
 
 __all__: list[str] = []
@@ -135,6 +135,10 @@ def _read(self: Tensor, index: Any) -> Tensor:
         at = index._slot * SLOT_WORDS
         if slots[at + S_DTYPE] == INT64 and slots[at + S_DIMS] and slots[self._slot * SLOT_WORDS + S_DIMS]:
             return read_rows(INDEX, self, 0, index)
+        own = shape_of(self)
+        if slots[at + S_DTYPE] == BOOL and 0 < slots[at + S_DIMS] <= len(own):
+            check_mask(index, own, 0)
+            return read_points(self, Points([(0, index)], own))
     plan = Plan(_items(index), shape_of(self))
     x = self
     if plan.words is not None:
@@ -207,7 +211,7 @@ def _number(value: Any, kind: dtype) -> Tensor:
 
     if kind.is_floating_point:
         return number_tensor(float(value), kind)
-    return number_tensor(int(bool(value) if kind.code == 0 else value), kind)
+    return number_tensor(_whole_number(value, kind), kind)
 
 
 def _setitem(self: Tensor, index: Any, value: Any) -> None:
@@ -221,6 +225,10 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         if target is not None:
             _fill(target, value)
             return
+    if isinstance(index, Tensor) and type(value) in NUMBERS and _is_mask_of(self, index):
+        given = value if self.is_floating_point() else _whole_number(value, self.dtype)
+        self.masked_fill_(index, given)  # type: ignore[attr-defined]
+        return
     plan = Plan(_items(index), shape_of(self))
     if not isinstance(value, Tensor):
         value = as_value(value, self.dtype, "__setitem__")
@@ -247,6 +255,20 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         if status == layout.BAD_SHAPE:
             _fitted(value, plan.shape)
         complete(OVERWRITE, (target, value), None, slot, status)
+
+
+def _is_mask_of(x: Tensor, index: Tensor) -> bool:
+    """Whether an index is a mask of all elements, so that its true ones need not be counted."""
+    return (
+        store.slots[index._slot * SLOT_WORDS + S_DTYPE] == BOOL
+        and dims_of(x) != 0
+        and shape_of(index) == shape_of(x)
+    )
+
+
+def _whole_number(value: Any, kind: dtype) -> int:
+    """A number as an integer or bool dtype takes it."""
+    return int(bool(value) if kind.code == BOOL else value)
 
 
 def _fill(target: Tensor, value: Any) -> None:
