@@ -293,10 +293,11 @@ class Points:
             indices += found
         shape = _common_shape(indices)
         self.indices = [_spread(x, shape) for x in indices]
-        others = [d for d in range(len(own)) if d not in self.dims]
-        together = self.dims[-1] - self.dims[0] == len(self.dims) - 1
-        self.outer = [d for d in others if d < self.dims[0]] if together else []
-        self.inner = others[len(self.outer) :]
+        first, last = self.dims[0], self.dims[-1] + 1
+        if last - first == len(indices):
+            self.outer, self.inner = [*range(first)], [*range(last, len(own))]
+        else:
+            self.outer, self.inner = [], [d for d in range(len(own)) if d not in self.dims]
         self.shape = (*(own[d] for d in self.outer), *shape, *(own[d] for d in self.inner))
         if len(self.shape) > MAX_DIMS:
             raise IndexError(

@@ -11,7 +11,7 @@ from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import INT64
 from ..store import store
-from ._call import require_tensors
+from ._call import dtype_code, require_tensors
 from ._dims import dims_of, one_dim, shape_of
 from ._indices import Plan, Points, expanded, read_rows
 from ._launch import launch
@@ -92,31 +92,35 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
 
 
 def _scatter(name: str, x: Tensor, dim: int, index: Tensor, source: Any, add: bool, in_place: bool) -> Tensor:
-    dim = one_dim(dim, x.ndim, name)
+    dim = one_dim(dim, dims_of(x), name)
     index = _long_index(index, name)
     if isinstance(source, NUMBERS):
         source = expanded(as_value(source, x.dtype, name), index.shape)
     elif not isinstance(source, Tensor):
         raise TypeError(f"{name}(): argument 'src' must be Tensor, not {type(source).__name__}")
-    if source.dtype is not x.dtype:
+    if dtype_code(source) != dtype_code(x):
         raise RuntimeError(
             f"{name}(): Expected self.dtype to be equal to src.dtype, got {x.dtype.name} and "
             f"{source.dtype.name}"
         )
-    _check_dims(name, x, index)
-    _check_dims(name, source, index, "src")
-    if not index.numel():
+    own, shape, given = shape_of(x), shape_of(index), shape_of(source)
+    if len(own) != len(shape) or len(given) != len(shape):
+        _check_dims(name, x, index)
+        _check_dims(name, source, index, "src")
+    if 0 in shape:
         return x if in_place else x.clone()  # type: ignore[attr-defined]
-    if not x.ndim or not index.ndim or not source.ndim:
+    if not (own and shape and given):
         line, index, source = _lines(x, index, source)
-        out = _scatter(name, line, dim, index, source, add, False).reshape(x.shape)  # type: ignore[attr-defined]
+        out = _scatter(name, line, dim, index, source, add, False).reshape(own)  # type: ignore[attr-defined]
         return x.copy_(out) if in_place else out  # type: ignore[attr-defined]
-    _check_sizes(name, x, index, dim, "self")
-    _check_sizes(name, source, index, -1, "src")
+    for d, size in enumerate(shape):
+        if size > given[d] or (size > own[d] and d != dim):
+            _check_sizes(name, x, index, dim, "self")
+            _check_sizes(name, source, index, -1, "src")
     into = x._slot if in_place else 0
     if in_place and recorded(x, source):
         refuse_leaf(x, name)
-    slot = launch(SCATTER, (x, index, source), shape_of(x), (dim, int(add)), into)
+    slot = launch(SCATTER, (x, index, source), own, (dim, int(add)), into)
     if in_place:
         x._become(slot)
         return x
