@@ -112,6 +112,14 @@ def call_dots(b: ir.IRBuilder, p: Plan, pieces: Pieces, a: dict[str, ir.Value]) 
     num = Numbers(b)
 
     def dots() -> None:
+        one_block = num.all(num.less(a["K"], I64(DOT_TERMS + 1)), num.less(a["M"], I64(ROWS + 1)))
+        with b.if_else(one_block) as (whole, several):
+            with whole:
+                call(pieces.dots, a)
+            with several:
+                blocks_of_dots()
+
+    def blocks_of_dots() -> None:
         with (
             _blocks_of(b, a["K"], lambda left: _depth(b, p, left, DOT_TERMS)) as (k, terms),
             _blocks_of(b, a["M"], lambda left: num.smaller(left, I64(ROWS))) as (m, rows),

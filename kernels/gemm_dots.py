@@ -31,19 +31,25 @@ class _Dots:
         self.whole = b.and_(a["K"], I64(-p.lanes))  # terms in whole vectors
 
     def write(self) -> None:
-        b, a, one = self.b, self.a, self.one
+        b = self.b
         first: ir.Value = I64(0)
         for height, *widths in self.p.dots:
-            last = b.sub(a["M"], b.urem(b.sub(a["M"], first), I64(height)))
-            column: ir.Value = I64(0)
-            for width in widths:
-                with one.loop(column, b.sub(a["N"], I64(width - 1)), width) as n:
-                    bias = self._bias(n, Scope(b, width))
-                    with one.loop(first, last, height) as m:
-                        self._tile((m, height), (n, width), bias)
-                column = n
+            last = b.sub(self.a["M"], b.urem(b.sub(self.a["M"], first), I64(height)))
+            with b.if_then(b.icmp_signed("<", first, last)):
+                self._rows(first, last, height, widths)
             first = last
         b.ret_void()
+
+    def _rows(self, first: ir.Value, last: ir.Value, height: int, widths: Sequence[int]) -> None:
+        """Rows in tiles of this height, which so many columns go through one after the other."""
+        b, one = self.b, self.one
+        column: ir.Value = I64(0)
+        for width in widths:
+            with one.loop(column, b.sub(self.a["N"], I64(width - 1)), width) as n:
+                bias = self._bias(n, Scope(b, width))
+                with one.loop(first, last, height) as m:
+                    self._tile((m, height), (n, width), bias)
+            column = n
 
     def _bias(self, n: ir.Value, s: Scope) -> Vec:
         """The bias of the columns from `n` on; where there is none, what changes no number when it is added."""
