@@ -25,6 +25,9 @@ from .update_table import UPDATES, Update
 from .updates import AS_IT_IS
 
 TOGETHER = 4  # vectors side by side: an update is a long chain of steps
+# parameters of at most so many elements are the first thread's, which also runs alone the small layers that use them;
+# were they shared, each thread would fetch what the other has changed. Many small ones are work that is worth sharing
+SMALL, FEW = 512, 16
 HYPER, COUNT, FIRST = range(WORDS, WORDS + 3)
 STEP, NUMEL, STREAMS = range(3)  # words of one parameter
 
@@ -66,9 +69,18 @@ def build(symbol: str, rule: Update, dtype: int) -> ir.Module:
     def word(k: ir.Value, field: int) -> ir.Value:
         return one.word(place, b.add(b.mul(k, size), I64(FIRST + field)))
 
+    few = b.icmp_signed("<=", count, I64(FEW))
+    first_part = b.icmp_signed("==", part, I64(0))
+
+    def mine(numel: ir.Value) -> tuple[ir.Value, ir.Value]:
+        begin, end = share(one, numel, part, parts, SHARE_GRAIN)
+        whole = b.and_(few, b.icmp_signed("<=", numel, I64(SMALL)))
+        all_or_none = b.select(first_part, numel, I64(0))
+        return b.select(whole, I64(0), begin), b.select(whole, all_or_none, end)
+
     def update(k: ir.Value, each) -> None:
         pointers = [one.pointer(word(k, STREAMS + s), dtype) for s in range(3 + 2 * states)]
-        begin, end = share(one, word(k, NUMEL), part, parts, SHARE_GRAIN)
+        begin, end = mine(word(k, NUMEL))
         lanes, dtypes = compute_lanes([dtype]), [dtype] * len(pointers)
         over = partial(whole_first, together=TOGETHER, inward=True)
         flat_body(b, pointers, dtypes, each, 1 + states, lanes, begin, end, over=over)

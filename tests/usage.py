@@ -21,9 +21,11 @@ class Usage(NamedTuple):
 
 
 def usage() -> Usage:
-    gc.collect()
-    drop_freed_nodes()
-    drop_old_notes()
+    found = 1
+    while found:  # what is freed may have held on to more
+        drop_freed_nodes()
+        drop_old_notes()
+        found = gc.collect()
     field = store.field
     return Usage(
         slots=field("slot_count") - field("free_slots"),
