@@ -101,7 +101,8 @@ def _plain_view(self: Tensor, items: tuple) -> Tensor | None:
             plain.append(item)
         else:
             return None
-    key = (*plain, *(shape := shape_of(self)), len(shape))
+    shape = shape_of(self)
+    key = (*plain, *shape, len(shape))
     words = _views.get(key)
     if words is None:
         words = _remember(_views, key, Plan(items, shape).words or _whole_words(shape))
