@@ -6,12 +6,12 @@
 plus the old ``C[m, n]`` with ACCUMULATE in `flags`. Addresses are integers; strides count elements and may be
 anything, but C must not overlap the rest. K may be 0. With ``parts > 1`` each call computes its share of C,
 and C is bitwise the same for any number of parts; callers that cut products themselves say PIECE. The order of
-the sums is told in `gemm_tiles`, `gemm_dots` and `gemm_groups`; beyond DEPTH terms they are summed in
-blocks. NaN and infinity propagate: no term is skipped.
+the sums is told in `gemm_tiles`, `gemm_dots` and `gemm_groups`; many terms are summed in blocks. NaN and infinity
+propagate: no term is skipped.
 
 The entry looks at the shape once. It may exchange the operands (``C.T = B.T A.T``) so that vectors lie along
-the longer or the contiguous side, picks dot products (of few rows, or with few columns), a copy of B or B as it
-lies, takes the part's share, and calls ``run``, which walks blocks of k and of columns.
+the longer or the contiguous side, picks dot products (of few rows or many terms, or with few columns), a copy of B
+or B as it lies, takes the part's share, and calls ``run``, which walks blocks of k and of columns.
 
 A program knows its shapes: ``jg_plan_f32(words)`` does the looking, with the answer in the words of a PRODUCT, and
 ``jg_planned_f32(record, words, part, parts)`` computes a planned product of one block, with the same result.
@@ -63,6 +63,8 @@ CROSSWISE = 2  # multiply-adds of vectors in the time that it takes to store a n
 DOT_ROWS = 6  # at most so many rows are always dot products,
 FEW, MANY = 16, 64  # more than FEW go as MANY would: strips of a batch, which have more, as the batch
 COPIED = 4  # copying an element of B takes as long as so many multiply-adds of a lane
+SUMMED = 3  # the sum over a vector's lanes takes as long as so many halves of a multiply-add of vectors,
+GROUPED = 3  # and so does a multiply-add of groups
 GROUP_TERMS = 8  # a few columns are dot products in groups when each is as long as this
 LARGE_BYTES = 700 << 10  # a block of B that is copied although it lies straight,
 COPY_ROWS = 24  # when it serves more rows than this
@@ -239,10 +241,10 @@ def _dots_pay(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value], grouped: ir.Valu
     """
     num, n, k = Numbers(b), a["N"], a["K"]
     m = b.select(num.above(a["M"], FEW), I64(MANY), a["M"])
-    summed = b.mul(b.mul(m, n), b.add(k, I64(p.lanes * 3 // 2)))
+    summed = b.mul(b.mul(m, n), b.add(k, I64(p.lanes * SUMMED // 2)))
     vectors = b.mul(num.ceil_div(n, p.lanes), I64(p.lanes))
     copied = b.mul(k, b.add(b.mul(m, vectors), b.mul(n, I64(COPIED))))
-    groups = b.mul(b.mul(m, k), I64(columns_at_once(p) * 3 // 2))
+    groups = b.mul(b.mul(m, k), I64(columns_at_once(p) * GROUPED // 2))
     return num.less(summed, b.select(grouped, groups, copied))
 
 

@@ -109,50 +109,51 @@ def build_pieces(module: ir.Module, p: Plan) -> Pieces:
 
 def call_dots(b: ir.IRBuilder, p: Plan, pieces: Pieces, a: dict[str, ir.Value]) -> None:
     """A product by dot products."""
+    if pieces.groups is None:
+        _call_dots_alone(b, p, pieces.dots, a)
+        return
+    with b.if_else(Numbers(b).has(a["flags"], GROUPS)) as (few, many):
+        with few:
+            _call_groups(b, p, pieces.groups, a)
+        with many:
+            _call_dots_alone(b, p, pieces.dots, a)
+
+
+def _call_dots_alone(b: ir.IRBuilder, p: Plan, dots: ir.Function, a: dict[str, ir.Value]) -> None:
+    """A product as it lies, in blocks of k and of rows."""
     num = Numbers(b)
-
-    def dots() -> None:
-        one_block = num.all(num.less(a["K"], I64(DOT_TERMS + 1)), num.less(a["M"], I64(ROWS + 1)))
-        with b.if_else(one_block) as (whole, several):
-            with whole:
-                call(pieces.dots, a)
-            with several:
-                blocks_of_dots()
-
-    def blocks_of_dots() -> None:
+    one_block = num.all(num.less(a["K"], I64(DOT_TERMS + 1)), num.less(a["M"], I64(ROWS + 1)))
+    with b.if_else(one_block) as (whole, several):
+        with whole:
+            _call(b, dots, a)
         with (
+            several,
             _blocks_of(b, a["K"], lambda left: _depth(b, p, left, DOT_TERMS)) as (k, terms),
             _blocks_of(b, a["M"], lambda left: num.smaller(left, I64(ROWS))) as (m, rows),
         ):
-            block = a | _terms(b, p, a, k, terms) | {"M": rows}
+            block = _terms(b, p, a, k, terms) | {"M": rows}
             block["A"] = num.advance(block["A"], m, a["rsA"], p.item)
             block["C"] = num.advance(a["C"], m, a["rsC"], p.item)
-            call(pieces.dots, block)
+            _call(b, dots, block)
 
-    def groups(piece: ir.Function) -> None:
-        with _blocks_of(b, a["K"], lambda left: num.smaller(left, I64(DEPTH))) as (k, terms):
-            call(piece, a | _terms(b, p, a, k, terms))
 
-    def call(piece: ir.Function, block: dict[str, ir.Value]) -> None:
-        b.call(piece, [block[argument.name] for argument in piece.args])
+def _call_groups(b: ir.IRBuilder, p: Plan, groups: ir.Function, a: dict[str, ir.Value]) -> None:
+    """A product with a few columns, in blocks of k."""
+    with _blocks_of(b, a["K"], lambda left: Numbers(b).smaller(left, I64(DEPTH))) as (k, terms):
+        _call(b, groups, _terms(b, p, a, k, terms))
 
-    if pieces.groups is None:
-        dots()
-        return
-    with b.if_else(num.has(a["flags"], GROUPS)) as (few, many):
-        with few:
-            groups(pieces.groups)
-        with many:
-            dots()
+
+def _call(b: ir.IRBuilder, piece: ir.Function, values: dict[str, ir.Value]) -> None:
+    b.call(piece, [values[argument.name] for argument in piece.args])
 
 
 def _terms(
     b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value], k: ir.Value, terms: ir.Value
 ) -> dict[str, ir.Value]:
-    """What a block of terms has of its own: the bias comes with the first, and all others are added to C."""
+    """The product over a block of terms from `k` on: the bias comes with the first, and all others are added to C."""
     num = Numbers(b)
     begun = num.above(k, 0)
-    return {
+    return a | {
         "K": terms,
         "A": num.advance(a["A"], k, a["csA"], p.item),
         "B": num.advance(a["B"], k, a["rsB"], p.item),
@@ -178,20 +179,16 @@ def call_block(b: ir.IRBuilder, p: Plan, pieces: Pieces, a: dict[str, ir.Value],
     with b.if_then(copies):
         b.call(pieces.copy, [a["K"], a["N"], a["B"], a["rsB"], a["csB"], buffer, pitch])
     part = {**a, "B": b.select(copies, buffer, a["B"]), "rsB": b.select(copies, pitch, a["rsB"])}
-
-    def call(piece: ir.Function) -> None:
-        b.call(piece, [part[argument.name] for argument in piece.args])
-
     if pieces.held is None:
-        call(pieces.rows)
+        _call(b, pieces.rows, part)
         return
     # a single tile is done sooner, and strips of very few rows run several chains an element
     few = num.all(num.less(a["K"], I64(TERMS + 1)), num.above(a["M"], p.largest))
     with b.if_else(few) as (short, long):
         with short:
-            call(pieces.held)
+            _call(b, pieces.held, part)
         with long:
-            call(pieces.rows)
+            _call(b, pieces.rows, part)
 
 
 def build_run(module: ir.Module, p: Plan, pieces: Pieces) -> ir.Function:
@@ -205,13 +202,9 @@ def build_run(module: ir.Module, p: Plan, pieces: Pieces) -> ir.Function:
     panel = COPY_BYTES // item // DEPTH // (2 * p.lanes) * 2 * p.lanes
     buffer = stack_buffer(b, p, DEPTH * (panel + p.lanes))
 
-    def block(changes: dict[str, ir.Value]) -> None:
-        call_block(b, p, pieces, {**a, **changes}, buffer)
-
     with b.if_then(is_one_block(b, a)):
-        block({"flags": b.and_(a["flags"], I64(ACCUMULATE | COPY))})
+        call_block(b, p, pieces, a | {"flags": b.and_(a["flags"], I64(ACCUMULATE | COPY))}, buffer)
         b.ret_void()
-    kept = b.and_(a["flags"], I64(~ACCUMULATE))
 
     def width(left: ir.Value) -> ir.Value:
         return b.select(num.all(copies, num.above(left, panel)), I64(panel), left)
@@ -220,19 +213,15 @@ def build_run(module: ir.Module, p: Plan, pieces: Pieces) -> ir.Function:
         _blocks_of(b, a["K"], lambda left: _depth(b, p, left, DEPTH)) as (k, turns),
         _blocks_of(b, a["N"], width) as (n, columns),
     ):
-        first = num.equal(k, 0)
-        biased = num.all(first, b.icmp_signed("!=", a["bias"], I64(0)))
-        block(
-            {
-                "N": columns,
-                "K": turns,
-                "A": num.advance(a["A"], k, a["csA"], item),
-                "B": num.advance(num.advance(a["B"], n, a["csB"], item), k, a["rsB"], item),
-                "C": num.advance(a["C"], n, I64(1), item),
-                "bias": b.select(biased, num.advance(a["bias"], n, I64(1), item), I64(0)),
-                "flags": b.select(first, a["flags"], b.or_(kept, I64(ACCUMULATE))),
-            }
-        )
+        block = _terms(b, p, a, k, turns)
+        moved = num.advance(block["bias"], n, I64(1), item)
+        block |= {
+            "N": columns,
+            "B": num.advance(block["B"], n, a["csB"], item),
+            "C": num.advance(a["C"], n, I64(1), item),
+            "bias": b.select(num.equal(block["bias"], 0), I64(0), moved),
+        }
+        call_block(b, p, pieces, block, buffer)
     b.ret_void()
     return b.function
 

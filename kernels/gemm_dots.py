@@ -8,6 +8,7 @@ take when there are few rows or many terms (`gemm` decides).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import product
 
 from llvmlite import ir
 
@@ -67,10 +68,7 @@ class _Dots:
         def turn(k: ir.Value, mask: ir.Value | None, sums: list[Vec]) -> list[Vec]:
             xs = [s.load(s.at(q, k), self.p.dtype, mask) for q in left]
             ys = [s.load(s.at(q, k), self.p.dtype, mask) for q in right]
-            return [
-                multiply_add(y, x, total)
-                for (x, y), total in zip(((x, y) for x in xs for y in ys), sums, strict=True)
-            ]
+            return [multiply_add(y, x, z) for (x, y), z in zip(product(xs, ys), sums, strict=True)]
 
         zero = s.constant(self.p.dtype, 0.0)
         with s.carried(I64(0), self.whole, s.lanes, [zero] * (len(left) * width)) as (k, sums, carry):

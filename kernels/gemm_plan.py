@@ -71,7 +71,7 @@ class Plan(NamedTuple):
     @property
     def dots(self) -> tuple[tuple[int, ...], ...]:
         """Tiles of dot products: rows, and the numbers of columns that go with them, most first."""
-        tall, side = 4 if self.accumulators == 16 else 2, min(4, self.lanes)
+        tall, side = self.accumulators // 4, min(4, self.lanes)
         return (tall, *_downwards(side, 2, 1)), (1, *_downwards(self.lanes, side, 1))
 
     def widths(self, m: int) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ import gc
 
 import pytest
 
+from jitgrad.kernels import gemm
 from jitgrad.program.rewrites import strip_sizes
 
 
@@ -24,6 +25,6 @@ def many_strips(monkeypatch):
         "SUMS_SHARE": 1,
         "GRAIN": 1,
         "LARGE": 99,
-        "MIN_ROWS": 17,
+        "MIN_ROWS": gemm.FEW + 1,
     }.items():
         monkeypatch.setattr(strip_sizes, name, value)

@@ -65,15 +65,7 @@ def nadam(
     return p
 
 
-def radam(
-    p,
-    grads,
-    lr,
-    betas=(0.9, 0.999),
-    eps=1e-8,
-    weight_decay=0,
-    decoupled_weight_decay=False,
-):
+def radam(p, grads, lr, betas=(0.9, 0.999), eps=1e-8, weight_decay=0, decoupled_weight_decay=False):
     (b1, b2), m, v = betas, 0.0, 0.0
     longest = 2 / (1 - b2) - 1
     for t, g in enumerate(grads, 1):

@@ -7,6 +7,7 @@ from compile_cases import bits
 
 import jitgrad as torch
 from jitgrad import nn
+from jitgrad.kernels import gemm
 from jitgrad.nn import functional as F
 from jitgrad.program.rewrites import strip_sizes
 from jitgrad.program.rewrites.batches import _along
@@ -18,7 +19,13 @@ from jitgrad.program.rows import view
 @pytest.fixture(autouse=True)
 def many_strips(monkeypatch):
     """Chains are cut finely."""
-    for name, value in {"MIN_BYTES": 1, "MOST_BYTES": 256, "MIN_ROWS": 17, "GRAIN": 1, "LARGE": 999}.items():
+    for name, value in {
+        "MIN_BYTES": 1,
+        "MOST_BYTES": 256,
+        "MIN_ROWS": gemm.FEW + 1,
+        "GRAIN": 1,
+        "LARGE": 999,
+    }.items():
         monkeypatch.setattr(strip_sizes, name, value)
 
 

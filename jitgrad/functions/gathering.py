@@ -44,23 +44,22 @@ def _long_index(index: Any, name: str) -> Tensor:
     return index.to(int64)  # type: ignore[attr-defined]
 
 
-def _check_dims(name: str, x: Tensor, index: Tensor, what: str = "input") -> None:
-    if max(x.ndim, 1) != max(index.ndim, 1):
+def _check_dims(name: str, own: tuple[int, ...], index: tuple[int, ...], what: str = "input") -> None:
+    """A RuntimeError unless two shapes have as many dimensions; none counts as one."""
+    if max(len(own), 1) != max(len(index), 1):
         raise RuntimeError(
             f"{name}(): Index tensor must have the same number of dimensions as {what} tensor: index "
-            "has shape "
-            f"{tuple(index.shape)}, {what} {tuple(x.shape)}"
+            f"has shape {index}, {what} {own}"
         )
 
 
-def _check_sizes(name: str, x: Tensor, index: Tensor, dim: int, what: str) -> None:
-    sizes, own = index.shape, x.shape
-    for d, size in enumerate(sizes):
-        if d != dim and size > own[d]:
+def _check_sizes(name: str, own: tuple[int, ...], index: tuple[int, ...], dim: int, what: str) -> None:
+    """A RuntimeError when an index is larger than what it points into, but for dimension `dim`."""
+    for d, size in enumerate(index):
+        if size > own[d] and d != dim:
             raise RuntimeError(
-                f"{name}(): Size does not match at dimension {d}: expected index {list(sizes)} to be "
-                "no larger than "
-                f"{what} {list(own)}" + (f" apart from dimension {dim}" if dim >= 0 else "")
+                f"{name}(): Size does not match at dimension {d}: expected index {list(index)} to be "
+                f"no larger than {what} {list(own)}" + (f" apart from dimension {dim}" if dim >= 0 else "")
             )
 
 
@@ -80,12 +79,10 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     dim = one_dim(dim, len(own), "gather")
     shape = shape_of(index)
     if len(shape) != len(own) or not shape:
-        _check_dims("gather", input, index)
+        _check_dims("gather", own, shape)
         out = wrap(launch(GATHER, _lines(input, index), shape or (1,), (0,)))
         return out if shape else out.reshape(())  # type: ignore[attr-defined]
-    for d, size in enumerate(shape):
-        if size > own[d] and d != dim:
-            _check_sizes("gather", input, index, dim, "self")
+    _check_sizes("gather", own, shape, dim, "self")
     result = _new(Tensor)
     result._slot = launch(GATHER, (input, index), shape, (dim,))
     return result
@@ -104,19 +101,16 @@ def _scatter(name: str, x: Tensor, dim: int, index: Tensor, source: Any, add: bo
             f"{source.dtype.name}"
         )
     own, shape, given = shape_of(x), shape_of(index), shape_of(source)
-    if len(own) != len(shape) or len(given) != len(shape):
-        _check_dims(name, x, index)
-        _check_dims(name, source, index, "src")
+    _check_dims(name, own, shape)
+    _check_dims(name, given, shape, "src")
     if 0 in shape:
         return x if in_place else x.clone()  # type: ignore[attr-defined]
     if not (own and shape and given):
         line, index, source = _lines(x, index, source)
         out = _scatter(name, line, dim, index, source, add, False).reshape(own)  # type: ignore[attr-defined]
         return x.copy_(out) if in_place else out  # type: ignore[attr-defined]
-    for d, size in enumerate(shape):
-        if size > given[d] or (size > own[d] and d != dim):
-            _check_sizes(name, x, index, dim, "self")
-            _check_sizes(name, source, index, -1, "src")
+    _check_sizes(name, own, shape, dim, "self")
+    _check_sizes(name, given, shape, -1, "src")
     into = x._slot if in_place else 0
     if in_place and recorded(x, source):
         refuse_leaf(x, name)

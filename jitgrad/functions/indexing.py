@@ -31,11 +31,11 @@ CACHED_WORDS = 4096  # views kept ready; a script that varies them endlessly sta
 _new = Tensor.__new__
 _selects: dict[tuple, array] = {}
 _slices: dict[tuple, array] = {}
-_views: dict[tuple, array] = {}
+_views: dict[tuple, tuple[array, str]] = {}
 _BOUNDS = frozenset((int, type(None)))  # types of a slice's numbers whose equals mean the same
 
 
-def _remember(known: dict[tuple, array], key: tuple, words: array) -> array:
+def _remember(known: dict[tuple, Any], key: tuple, words: Any) -> Any:
     if len(known) >= CACHED_WORDS:
         known.clear()
     known[key] = words
@@ -103,21 +103,19 @@ def _plain_view(self: Tensor, items: tuple) -> Tensor | None:
             return None
     shape = shape_of(self)
     key = (*plain, *shape, len(shape))
-    words = _views.get(key)
-    if words is None:
-        words = _remember(_views, key, Plan(items, shape).words or _whole_words(shape))
+    found = _views.get(key)
+    if found is None:
+        words = Plan(items, shape).words
+        named = (_whole_words(shape), "alias") if words is None else (words, "slice")
+        found = _remember(_views, key, named)
     result = _new(Tensor)
-    result._slot = view(STRIDED_VIEW, self, words, "slice")
+    result._slot = view(STRIDED_VIEW, self, *found)
     return result
 
 
 def _getitem(self: Tensor, index: Any) -> Tensor:
     kind = type(index)
     if kind is not int and kind is not slice:
-        if kind is tuple or index is None or index is Ellipsis:
-            found = _plain_view(self, _items(index))
-            if found is not None:
-                return found
         return _read(self, index)
     words = _first_words(self, index, kind)
     result = _new(Tensor)
@@ -140,6 +138,9 @@ def _read(self: Tensor, index: Any) -> Tensor:
         if slots[at + S_DTYPE] == BOOL and 0 < slots[at + S_DIMS] <= len(own):
             check_mask(index, own, 0)
             return read_points(self, Points([(0, index)], own))
+    found = _plain_view(self, _items(index))
+    if found is not None:
+        return found
     plan = Plan(_items(index), shape_of(self))
     x = self
     if plan.words is not None:
@@ -212,23 +213,11 @@ def _number(value: Any, kind: dtype) -> Tensor:
 
     if kind.is_floating_point:
         return number_tensor(float(value), kind)
-    return number_tensor(_whole_number(value, kind), kind)
+    return number_tensor(_whole_number(value, kind.code), kind)
 
 
 def _setitem(self: Tensor, index: Any, value: Any) -> None:
-    kind = type(index)
-    if type(value) in NUMBERS and not recorded(self):
-        target = None
-        if kind is int or kind is slice:
-            target = wrap(view(STRIDED_VIEW, self, _first_words(self, index, kind), "slice"))
-        elif kind is tuple:
-            target = _plain_view(self, index)
-        if target is not None:
-            _fill(target, value)
-            return
-    if isinstance(index, Tensor) and type(value) in NUMBERS and _is_mask_of(self, index):
-        given = value if self.is_floating_point() else _whole_number(value, self.dtype)
-        self.masked_fill_(index, given)  # type: ignore[attr-defined]
+    if type(value) in NUMBERS and _set_number(self, index, value):
         return
     plan = Plan(_items(index), shape_of(self))
     if not isinstance(value, Tensor):
@@ -258,6 +247,26 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         complete(OVERWRITE, (target, value), None, slot, status)
 
 
+def _set_number(self: Tensor, index: Any, value: Any) -> bool:
+    """Write a number without making a tensor of it, where index and history allow; whether it is written."""
+    kind = type(index)
+    if isinstance(index, Tensor):
+        if not _is_mask_of(self, index):
+            return False
+        code = store.slots[self._slot * SLOT_WORDS + S_DTYPE]
+        self.masked_fill_(index, value if code > INT64 else _whole_number(value, code))  # type: ignore[attr-defined]
+        return True
+    if recorded(self):
+        return False
+    if kind is int or kind is slice:
+        target = wrap(view(STRIDED_VIEW, self, _first_words(self, index, kind), "slice"))
+    else:
+        target = _plain_view(self, _items(index))
+    if target is not None:
+        _fill(target, value)
+    return target is not None
+
+
 def _is_mask_of(x: Tensor, index: Tensor) -> bool:
     """Whether an index is a mask of all elements, so that its true ones need not be counted."""
     return (
@@ -267,16 +276,16 @@ def _is_mask_of(x: Tensor, index: Tensor) -> bool:
     )
 
 
-def _whole_number(value: Any, kind: dtype) -> int:
-    """A number as an integer or bool dtype takes it."""
-    return int(bool(value) if kind.code == BOOL else value)
+def _whole_number(value: Any, code: int) -> int:
+    """A number as an integer or bool dtype of this code takes it."""
+    return int(bool(value) if code == BOOL else value)
 
 
 def _fill(target: Tensor, value: Any) -> None:
     """Overwrite every element with a number, converted to the tensor's dtype."""
     slot = target._slot
     code = store.slots[slot * SLOT_WORDS + S_DTYPE]
-    whole = 0 if code > INT64 else int(bool(value) if code == 0 else value)
+    whole = 0 if code > INT64 else _whole_number(value, code)
     while True:
         status = entries.apply_number(CONTEXT, OVERWRITE.code, slot, slot, float(value), whole, 0, 0)
         if status >= 0:

@@ -48,8 +48,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
         raise RuntimeError("cat: expected a non-empty list of Tensors")
     shape = shape_of(parts[0]) if _count_alike("cat", parts) == len(parts) else ()
     if len(shape) and shape != (0,):
-        at = one_dim(dim, len(shape), "cat")
-        return _join(parts, at, (*shape[:at], len(parts) * shape[at], *shape[at + 1 :]))
+        return _join_alike(parts, one_dim(dim, len(shape), "cat"), shape)
     return _cat_unlike(parts, dim)
 
 
@@ -62,6 +61,11 @@ def _count_alike(name: str, parts: Sequence[Any]) -> int:
         )
     slots = array("q", [x._slot for x in parts])
     return entries.alike(CONTEXT, *slots.buffer_info())
+
+
+def _join_alike(parts: list[Tensor], at: int, shape: tuple[int, ...]) -> Tensor:
+    """Tensors of one dtype and of this shape, along dimension `at`."""
+    return _join(parts, at, (*shape[:at], len(parts) * shape[at], *shape[at + 1 :]))
 
 
 def _join(parts: list[Tensor], at: int, shape: tuple[int, ...]) -> Tensor:
@@ -137,9 +141,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor
     at = one_dim(dim, len(shape) + 1, "stack")
     if shape and at == 0 and shape[0]:
         # joined along their first dimension and cut again: one row instead of one for each tensor
-        joined = (
-            _join(given, 0, (len(given) * shape[0], *shape[1:])) if alike == len(given) else cat(given, 0)
-        )
+        joined = _join_alike(given, 0, shape) if alike == len(given) else cat(given, 0)
         return _reshape(joined, (len(given), *shape), "stack")
     return cat([unsqueeze(x, at) for x in given], at)
 

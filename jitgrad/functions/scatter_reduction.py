@@ -11,7 +11,7 @@ from ..dispatch import call
 from ..dtypes import bool_, int64
 from ..kernels import BY_NAME
 from ._call import is_floating, require_tensors
-from ._dims import one_dim
+from ._dims import one_dim, shape_of
 from .arithmetic_in_place import in_place_of
 from .gathering import _check_dims, _check_sizes, _lines, _long_index
 from .joining import cat
@@ -54,13 +54,13 @@ def scatter_reduce(
         )
     index = _long_index(index, "scatter_reduce")
     at = one_dim(dim, input.ndim, "scatter_reduce")
-    _check_dims("scatter_reduce", input, index)
-    _check_dims("scatter_reduce", src, index, "src")
+    _check_dims("scatter_reduce", shape_of(input), shape_of(index))
+    _check_dims("scatter_reduce", shape_of(src), shape_of(index), "src")
     if not index.numel():
         return input.clone()  # type: ignore[attr-defined]
     x, index, src = _lines(input, index, src)
-    _check_sizes("scatter_reduce", x, index, at, "self")
-    _check_sizes("scatter_reduce", src, index, -1, "src")
+    _check_sizes("scatter_reduce", shape_of(x), shape_of(index), at, "self")
+    _check_sizes("scatter_reduce", shape_of(src), shape_of(index), -1, "src")
     if x.dtype is bool_:
         kind = {"sum": "amax", "prod": "amin"}.get(reduce, reduce)
         whole = scatter_reduce(x.long(), at, index, src.long(), kind, include_self=include_self)  # type: ignore
