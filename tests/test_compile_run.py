@@ -151,6 +151,36 @@ def test_run_goes_on_where_it_stopped_and_mixes_with_calls_and_eager_steps():
     assert same_state(ours, theirs)
 
 
+# name -> samples and targets that are views of one tensor with 40 rows of 6
+TOGETHER = {
+    "one tensor": lambda x: (x, x),
+    "a detached one": lambda x: (x, x.detach()),
+    "one row after the other": lambda x: (x[:-1], x[1:]),
+    "other lengths in one storage": lambda x: (x[:10].reshape(20, 3), x[10:].reshape(-1)[:20]),
+    "columns": lambda x: (x[:, :3], x[:, 3:]),
+}
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize("name", TOGETHER)
+def test_samples_and_targets_may_be_views_of_one_tensor(name, shuffle):
+    total = torch.zeros(1)
+
+    def step(x, y):
+        total.add_(x.sum() + 2 * y.sum())
+        return (x.reshape(len(x), -1).sum(1) * y.reshape(len(y), -1).sum(1)).sum(), total * 1
+
+    source = torch.randn(40, 6, generator=torch.Generator().manual_seed(2))
+    found = []
+    for pair in (TOGETHER[name](source), tuple(x.clone() for x in TOGETHER[name](source))):
+        torch.manual_seed(4)
+        total.zero_()
+        compiled = torch.compile(step, fullgraph=True)
+        got = compiled.run(*pair, batch_size=8, epochs=3, shuffle=shuffle)
+        found.append([x.numpy().tolist() for x in got])
+    assert found[0] == found[1]
+
+
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_loop_equals_repeated_calls(n):
     x, y = data(16)

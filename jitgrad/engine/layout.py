@@ -233,8 +233,9 @@ KIND_WORDS = 10
 SEGMENT_BEGIN, SEGMENT_END, SEGMENT_PARTS, SEGMENT_REPORT = range(4)  # the cell to look at in the end, or 0
 SEGMENT_WORDS = 4
 REPORT_LATE = 4  # word of a cell (see program/reports.py): what went before has changed what others see
-A_DTYPE, A_FLAGS, A_WRITTEN, A_DIMS = range(4)
-A_SHAPE = 4
+# of an argument also the number of the first one in the same storage, and how many bytes it lies behind that one
+A_DTYPE, A_FLAGS, A_WRITTEN, A_FIRST, A_BEHIND, A_DIMS = range(6)
+A_SHAPE = 6
 ARGUMENT_WORDS = A_SHAPE + 2 * MAX_DIMS
 G_SLOT, G_ADDRESS, G_DTYPE, G_NUMEL, G_FLAGS, G_GRAD = range(6)
 GUARD_WORDS = 6
@@ -304,7 +305,6 @@ BAD_CLASS = -18  # a class index out of range
 BAD_INDEX = -19  # an index out of range, after other rows have changed what can be seen; detail: the report
 NEED_KINDS = -23  # a record of a kind of which nothing is known
 LOST_MEMORY = -24  # a record uses memory that is neither the recording's nor anybody's any more
-SHARED_ARGUMENTS = -25  # arguments share memory
 ARGUMENT_GRADIENT = -26  # a recording sets the gradient of an argument
 COPY_OPERANDS = -16  # detail: operands, as bits, whose values the write would change while they are needed
 

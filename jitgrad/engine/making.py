@@ -5,8 +5,10 @@ All of it is one compiled call, which writes the program's tables behind its hea
 
 from .jit import entry, jit
 from .layout import (
+    A_BEHIND,
     A_DIMS,
     A_DTYPE,
+    A_FIRST,
     A_FLAGS,
     A_SHAPE,
     A_WRITTEN,
@@ -44,7 +46,6 @@ from .layout import (
     SEGMENT_REPORT,
     SEGMENT_WORDS,
     SETTLED,
-    SHARED_ARGUMENTS,
     SLOT_WORDS,
     SPAN_ARGUMENT,
     SPAN_STORAGE,
@@ -58,7 +59,7 @@ from .layout import (
     WRITTEN,
 )
 from .pointers import load_word, memcpy, store_word
-from .spans import argument_of, map_memory, mark, span_of
+from .spans import argument_of, first_beside, map_memory, mark, span_of
 from .survey import look_at_log
 from .tables import program_at, slot_at, storage_at
 from .tape_rows import mode_of_thread
@@ -85,28 +86,27 @@ def shape_of(c, slot):
 
 @jit
 def put_arguments(c, p, ids):
-    """Say what the arguments have to be like, where they are, and whose memory that is; 0 or a status."""
-    status = 0
+    """Say what the arguments have to be like, where they are, and whose memory that is."""
     p.arguments = p.end
     p.given = p.end + p.arity * ARGUMENT_WORDS * WORD
     for k in range(p.arity):
         slot = load_word(ids, k)
         x = slot_at(c, slot)
+        first = first_beside(c, ids, k)
         store_word(p.end, A_DTYPE, x.dtype)
         store_word(p.end, A_FLAGS, x.flags & GUARDED_FLAGS)
         store_word(p.end, A_WRITTEN, 0)  # until the records have been looked at
+        store_word(p.end, A_FIRST, first)
+        store_word(p.end, A_BEHIND, x.address - slot_at(c, load_word(ids, first)).address)
         store_word(p.end, A_DIMS, x.dims)
         memcpy(p.end + A_SHAPE * WORD, shape_of(c, slot), 2 * MAX_DIMS * WORD)
         p.end += ARGUMENT_WORDS * WORD
         store_word(p.given, 2 * k, x.storage)
         store_word(p.given, 2 * k + 1, x.address)
         span = span_of(c, p, slot)
-        if span != 0:
-            if argument_of(span) >= 0:
-                status = SHARED_ARGUMENTS
+        if span != 0 and first == k:
             mark(span, (k + 1) * SPAN_ARGUMENT)
     p.end += 2 * p.arity * WORD
-    return status
 
 
 @jit
@@ -261,7 +261,7 @@ def make_program(c, program, taken, known, ids, arity, results, number, base):
     Returns
     -------
     int
-        0, or a status with nothing changed: NEED_KINDS, LOST_MEMORY, SHARED_ARGUMENTS or ARGUMENT_GRADIENT.
+        0, or a status with nothing changed: NEED_KINDS, LOST_MEMORY or ARGUMENT_GRADIENT.
     """
     p = program_at(program)
     p.end = program + HEADER_WORDS * WORD
@@ -269,8 +269,8 @@ def make_program(c, program, taken, known, ids, arity, results, number, base):
     p.mode = mode_of_thread(c) if base == 0 else ANY_MODE
     p.structure = c.structure
     map_memory(c, p, taken, ids, number, base)
-    status = put_arguments(c, p, ids)
-    status = min(status, put_gradients(c, p, taken, ids, number, base))
+    put_arguments(c, p, ids)
+    status = put_gradients(c, p, taken, ids, number, base)
     status = min(status, look_at_log(p, taken, known, base))
     if status != 0:
         return status

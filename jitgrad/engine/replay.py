@@ -8,8 +8,10 @@ from ..kernels.wrapper import Handle
 from .create import empty
 from .jit import entry, jit
 from .layout import (
+    A_BEHIND,
     A_DIMS,
     A_DTYPE,
+    A_FIRST,
     A_FLAGS,
     A_SHAPE,
     A_WRITTEN,
@@ -61,6 +63,7 @@ from .memory import give_block, recording_here
 from .pointers import load_word, memcpy, store_word, thread_ident
 from .recording import first_room
 from .slots import let_go
+from .spans import meet
 from .tables import program_at, slot_at, storage_at
 from .tape_rows import item_size, mode_of_thread, room
 
@@ -131,19 +134,36 @@ def same_argument(c, line, slot):
 
 
 @jit
-def same_arguments(c, p, ids):
-    """Whether the tensors at address `ids` fit a program, and share no memory that it writes."""
-    for k in range(p.arity):
-        slot = load_word(ids, k)
-        if not same_argument(c, p.arguments + k * ARGUMENT_WORDS * WORD, slot):
+def same_memory(c, p, ids, k):
+    """Whether argument number `k` shares memory with those before it as it did, and with nothing that is written."""
+    line = p.arguments + k * ARGUMENT_WORDS * WORD
+    x = slot_at(c, load_word(ids, k))
+    first = load_word(line, A_FIRST)
+    for j in range(k):
+        y = slot_at(c, load_word(ids, j))
+        together = load_word(p.arguments + j * ARGUMENT_WORDS * WORD, A_FIRST) == first
+        if together != meet(c, x.storage, y.storage):
             return False
-        storage = slot_at(c, slot).storage
-        for j in range(k):
-            if slot_at(c, load_word(ids, j)).storage == storage:
+        if j == first and x.address - y.address != load_word(line, A_BEHIND):
+            return False
+    for j in range(p.written_count):
+        if meet(c, load_word(p.written, j), x.storage):
+            return False
+    if load_word(line, A_WRITTEN):
+        for j in range(p.guard_count):
+            if meet(c, slot_at(c, load_word(p.guards, GUARD_WORDS * j + G_SLOT)).storage, x.storage):
                 return False
-        for j in range(p.written_count):
-            if load_word(p.written, j) == storage:
-                return False
+    return True
+
+
+@jit
+def same_arguments(c, p, ids):
+    """Whether the tensors at address `ids` fit a program."""
+    for k in range(p.arity):
+        if not same_argument(c, p.arguments + k * ARGUMENT_WORDS * WORD, load_word(ids, k)):
+            return False
+        if not same_memory(c, p, ids, k):
+            return False
     return True
 
 

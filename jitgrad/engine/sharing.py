@@ -1,9 +1,9 @@
 """What a recording copies of its log, who shares memory with its arguments, and who keeps memory of its own."""
 
 from .jit import entry, jit
-from .layout import EVENT_WORDS, TAKEN_BLOCKS, TAKEN_EVENTS, TAKEN_HEAD, TAKEN_LOG
+from .layout import EVENT_WORDS, REQUIRES_GRAD, TAKEN_BLOCKS, TAKEN_EVENTS, TAKEN_HEAD, TAKEN_LOG
 from .pointers import load_word, memcpy, store_word
-from .spans import overlaps
+from .spans import meet
 from .tables import slot_at, storage_at
 
 WORD = 8
@@ -47,17 +47,26 @@ def outlived(c, number, given, count):
 @jit
 def share(c, a, b):
     """Whether two tensors have memory in common; slot 0 has with none."""
-    x, y = slot_at(c, a).storage, slot_at(c, b).storage
-    return b != 0 and (x == y or overlaps(storage_at(c, x), storage_at(c, y)))
+    return b != 0 and meet(c, slot_at(c, a).storage, slot_at(c, b).storage)
+
+
+@jit
+def go_together(c, a, b):
+    """Whether two arguments that share memory are views whose distance is all that a program has to know."""
+    x, y = slot_at(c, a), slot_at(c, b)
+    return x.storage == y.storage and x.dtype == y.dtype and (x.flags | y.flags) & REQUIRES_GRAD == 0
 
 
 @entry
 def share_memory(c, ids, count, others, other_count):
-    """1 when two of the tensors `ids` have memory in common; 2 when one has with the others or their gradients."""
+    """1 when two of the tensors `ids` share memory otherwise than as views of one; 2 when one does with the others.
+
+    With the gradients of these, too.
+    """
     for k in range(count):
         x = load_word(ids, k)
         for j in range(k):
-            if share(c, x, load_word(ids, j)):
+            if share(c, x, load_word(ids, j)) and not go_together(c, x, load_word(ids, j)):
                 return 1
         for j in range(other_count):
             other = load_word(others, j)

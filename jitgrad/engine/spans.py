@@ -28,6 +28,23 @@ def overlaps(x, y):
 
 
 @jit
+def meet(c, s, t):
+    """Whether two storages have memory in common; different ones only where Python owns the memory."""
+    x, y = storage_at(c, s), storage_at(c, t)
+    return s == t or ((x.size_class == EXTERNAL or y.size_class == EXTERNAL) and overlaps(x, y))
+
+
+@jit
+def first_beside(c, ids, k):
+    """The number of the first of the slots at `ids` that is in the same storage as number `k`."""
+    storage = slot_at(c, load_word(ids, k)).storage
+    for j in range(k):
+        if slot_at(c, load_word(ids, j)).storage == storage:
+            return j
+    return k
+
+
+@jit
 def add_span(p, begin, size, storage):
     """Note what lies in some bytes."""
     if size > 0:

@@ -15,6 +15,7 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..dtypes import DTYPES
+from ..engine.layout import S_STORAGE
 from ..functions import from_numpy
 from .batches import Batches, Order, Same
 from .program import Program, follow_one_another
@@ -192,7 +193,7 @@ def run_epochs(
 ) -> Any:
     """`CompiledFunction.run`."""
     _check(tensors, batch_size, epochs)
-    tensors = [x.detach().contiguous() for x in tensors]  # type: ignore[attr-defined]
+    tensors = _samples(tensors)
     samples = len(tensors[0])
     steps, rest = divmod(samples, batch_size)
     sizes = [(batch_size, steps)] if steps else []
@@ -247,6 +248,20 @@ def _check(tensors: list[Tensor], batch_size: int, epochs: int) -> None:
         raise ValueError(
             f"run: Size mismatch between tensors: they have {lengths} samples, expected one number"
         )
+
+
+def _samples(tensors: list[Tensor]) -> list[Tensor]:
+    """The tensors as batches are taken of them: without history, contiguous.
+
+    Batches of tensors with one storage have to lie as far apart in every step as in the first.
+    """
+    made: list[Tensor] = []
+    for x in tensors:
+        x = x.detach().contiguous()  # type: ignore[attr-defined]
+        beside = [y for y in made if y._word(S_STORAGE) == x._word(S_STORAGE)]
+        alike = all(y.dtype == x.dtype and y[:1].shape == x[:1].shape for y in beside)  # type: ignore[index]
+        made.append(x if alike else x.clone())
+    return made
 
 
 def _advance(schedule: Any, epoch: int) -> None:

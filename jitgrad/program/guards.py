@@ -25,6 +25,7 @@ from .search import members_of
 from .world import World
 
 _UNGUARDED = (types.ModuleType, types.BuiltinFunctionType, type)
+_ALIKE = "is called with tensors that share memory, and are not views of one that needs no gradient"
 _SHARED = "is called with a tensor that shares memory with one that it uses otherwise"
 
 
@@ -191,7 +192,7 @@ class Guards:
         found = entries.share_memory(
             CONTEXT, given.buffer_info()[0], len(given), others.buffer_info()[0], len(others)
         )
-        return (None, "is called with tensors that share memory", _SHARED)[found]
+        return (None, _ALIKE, _SHARED)[found]
 
     def storages(self, arguments: list[Tensor]) -> set[int]:
         """The storages of arguments and of the tensors that the function can reach by Python."""

@@ -220,26 +220,41 @@ def _prepare(program: Program, arguments: list[Tensor]) -> None:
 def _stand_ins(program: Program) -> list[Tensor]:
     """Tensors like the arguments that the program was recorded with: normal numbers, and indices that fit."""
     from ..functions import from_numpy
+    from ..functions.shape import NONE, strided_view, view_words
 
     rng = np.random.default_rng(0)
     classes = {k: count for k, count, _ignored in program.checks}
-    made = []
+    views: dict[
+        int, list[tuple[int, dict[str, Any]]]
+    ] = {}  # of each memory, with the numbers of the arguments
     for k, x in enumerate(program._arguments):
-        dtype, shape, strides = NUMPY_DTYPES[x["dtype"]], x["shape"], x["strides"]
-        span = (
-            1 + sum((size - 1) * step for size, step in zip(shape, strides, strict=True))
-            if 0 not in shape
-            else 0
-        )
-        values: Any = np.zeros(span, dtype)
+        views.setdefault(x["first"], []).append((k, x))
+    made: dict[int, Tensor] = {}
+    for beside in views.values():
+        dtype = NUMPY_DTYPES[beside[0][1]["dtype"]]
+        starts = [x["behind"] // dtype.itemsize for _, x in beside]
+        begin = min(starts)
+        end = max(start + _extent(x) for start, (_, x) in zip(starts, beside, strict=True))
+        values: Any = np.zeros(end - begin, dtype)
+        limits = [classes[k] for k, _ in beside if k in classes]
         if dtype.kind == "f":
-            values[:] = rng.standard_normal(span)
-        elif k in classes:
-            values[:] = rng.integers(0, classes[k], span)
-        steps = [step * dtype.itemsize for step in strides]
-        tensor = from_numpy(np.lib.stride_tricks.as_strided(values, shape, steps))
-        made.append(tensor.requires_grad_() if x["flags"] & REQUIRES_GRAD else tensor)
-    return made
+            values[:] = rng.standard_normal(len(values))
+        elif limits:
+            values[:] = rng.integers(0, min(limits), len(values))
+        memory = from_numpy(values)
+        for start, (k, x) in zip(starts, beside, strict=True):
+            columns = [(size, 0, step, NONE) for size, step in zip(x["shape"], x["strides"], strict=True)]
+            made[k] = strided_view(memory, view_words(columns, [start - begin], "profile"), "profile")
+            if x["flags"] & REQUIRES_GRAD:
+                made[k].requires_grad_()
+    return [made[k] for k in range(program.arity)]
+
+
+def _extent(x: dict[str, Any]) -> int:
+    """How many elements an argument reaches over."""
+    if 0 in x["shape"]:
+        return 0
+    return 1 + sum((size - 1) * step for size, step in zip(x["shape"], x["strides"], strict=True))
 
 
 def _written(rows: list[Row], records: Sequence[tuple[Row, int]] = ()) -> list[tuple[int, int]]:

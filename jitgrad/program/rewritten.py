@@ -58,7 +58,7 @@ class Rewritten:
         self, storage_at: Callable[[int], int], storages: list[int], arguments: list[dict[str, Any]]
     ) -> None:
         """Work out `patches` for arguments that lie in these storages, at these addresses."""
-        number = {storage: k for k, storage in enumerate(storages)}
+        number = {storage: k for k, storage in reversed([*enumerate(storages)])}  # of the first one there
         laid = [*zip(self.rows, self.places, strict=True)]
         lines = []
         for row, place in [inner for pair in laid for inner in pair[0].inner or (pair,)]:

@@ -17,8 +17,10 @@ from .._tensor import Tensor
 from ..dispatch import CONTEXT
 from ..engine.entry import entries
 from ..engine.layout import (
+    A_BEHIND,
     A_DIMS,
     A_DTYPE,
+    A_FIRST,
     A_FLAGS,
     A_SHAPE,
     ARGUMENT_GRADIENT,
@@ -37,7 +39,6 @@ from ..engine.layout import (
     RESULT_SHAPE,
     RESULT_SOURCE,
     RESULT_WORDS,
-    SHARED_ARGUMENTS,
     SPAN_WORDS,
     program_dtype,
 )
@@ -48,7 +49,6 @@ from .survey import known
 FIELDS = {name: at // 8 for name, (_, at, *_) in program_dtype.fields.items()}  # type: ignore[union-attr]
 _REASONS = {
     LOST_MEMORY: ("lets go of a tensor from outside that it uses", False),
-    SHARED_ARGUMENTS: ("is called with arguments that share memory", True),
     OTHER_PROGRAM: ("reports in more places than there are records", True),
     ARGUMENT_GRADIENT: ("sets the gradient of an argument", True),
 }
@@ -195,6 +195,8 @@ class Tables:
                 "shape": line[A_SHAPE : A_SHAPE + line[A_DIMS]],
                 "strides": line[A_SHAPE + MAX_DIMS : A_SHAPE + MAX_DIMS + line[A_DIMS]],
                 "flags": line[A_FLAGS],
+                "first": line[A_FIRST],
+                "behind": line[A_BEHIND],
             }
             for address, line in zip(addresses, lines, strict=True)
         ]
