@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from llvmlite import ir
 
-from .stage import F64, I32, I64, new_module
+from .stage import F64, I32, I64, Scope, new_module
 
 METH_FASTCALL = 0x80
 POINTER = ir.IntType(8).as_pointer()
@@ -48,8 +48,19 @@ class Handle:
     """
 
 
+class Handles:
+    """Annotation of an entry's parameter: a list or tuple of at most MOST_HANDLES such objects.
+
+    The entry gets the address of a word with their number, and of their slots behind it.
+    """
+
+
+MOST_HANDLES = 32
+SEQUENCES = {"PyList": 1 << 25, "PyTuple": 1 << 26}  # with CPython's flag of classes that are of that kind
+
+
 class Kinds(NamedTuple):
-    """What a wrapper converts: for each parameter after the context, and the result, int, float or Handle."""
+    """What a wrapper converts: for each parameter after the context, and the result, one of these or int or float."""
 
     parameters: tuple[type, ...]
     result: type | None
@@ -57,7 +68,7 @@ class Kinds(NamedTuple):
     @property
     def implicit_context(self) -> bool:
         """Whether the wrapper supplies the context itself."""
-        return Handle in self.parameters
+        return Handle in self.parameters or Handles in self.parameters
 
 
 # what a wrapper reads at run time, set by `connect`: where handles keep their slot is part of the code
@@ -142,6 +153,8 @@ def _return(b: ir.IRBuilder, value: ir.Value, kind: type | None) -> None:
 def _convert(b: ir.IRBuilder, argument: ir.Value, kind: type) -> ir.Value:
     if kind is Handle:
         return _slot_of(b, argument)
+    if kind is Handles:
+        return _slots_of(b, argument)
     name, llvm = ("PyFloat_AsDouble", F64) if kind is float else ("PyLong_AsLongLong", I64)
     value = b.call(_outside(b.module, name, llvm, [POINTER]), [argument])
     failed = ir.Constant(llvm, -1)
@@ -157,7 +170,7 @@ def _convert(b: ir.IRBuilder, argument: ir.Value, kind: type) -> ir.Value:
 def _slot_of(b: ir.IRBuilder, handle: ir.Value) -> ir.Value:
     """The slot in a handle; 0 in one that never got any. An object of another class raises TypeError."""
     expected = b.load(_cell(b.module, TYPE_CELL, POINTER))
-    own = b.load(b.bitcast(b.gep(handle, [I64(object.__basicsize__ - 8)]), POINTER.as_pointer()))
+    own = _type_of(b, handle)
     with b.if_then(b.icmp_unsigned("!=", own, expected), likely=False):
         inherits = b.call(_outside(b.module, "PyType_IsSubtype", I32, [POINTER, POINTER]), [own, expected])
         with b.if_then(b.icmp_signed("==", inherits, I32(0)), likely=False):
@@ -172,6 +185,31 @@ def _slot_of(b: ir.IRBuilder, handle: ir.Value) -> ir.Value:
     phi.add_incoming(slot, inside)
     phi.add_incoming(I64(0), before)
     return phi
+
+
+def _slots_of(b: ir.IRBuilder, argument: ir.Value) -> ir.Value:
+    """The address of the number of handles in a list or tuple, and of their slots; else raises TypeError."""
+    block = b.alloca(I64, 1 + MOST_HANDLES)
+    converted = b.append_basic_block("converted")
+    flags = b.call(_outside(b.module, "PyType_GetFlags", I64, [POINTER]), [_type_of(b, argument)])
+    for kind, flag in SEQUENCES.items():
+        with b.if_then(b.icmp_unsigned("!=", b.and_(flags, I64(flag)), I64(0))):
+            count = b.call(_outside(b.module, f"{kind}_Size", I64, [POINTER]), [argument])
+            with b.if_then(b.icmp_signed("<=", count, I64(MOST_HANDLES))):
+                b.store(count, block)
+                item = _outside(b.module, f"{kind}_GetItem", POINTER, [POINTER, I64])
+                with Scope(b, 1).loop(I64(0), count) as k:
+                    slot = _slot_of(b, b.call(item, [argument, k]))
+                    b.store(slot, b.gep(block, [b.add(k, I64(1))]))
+                b.branch(converted)
+    b.call(_outside(b.module, "PyErr_BadArgument", I32, []), [])
+    b.ret(ir.Constant(POINTER, None))
+    b.position_at_start(converted)
+    return b.ptrtoint(block, I64)
+
+
+def _type_of(b: ir.IRBuilder, thing: ir.Value) -> ir.Value:
+    return b.load(b.bitcast(b.gep(thing, [I64(object.__basicsize__ - 8)]), POINTER.as_pointer()))
 
 
 def _outside(module: ir.Module, name: str, result: ir.Type, arguments: list[ir.Type]) -> ir.Function:

@@ -5,6 +5,8 @@ from .jit import entry, jit
 from .layout import (
     ARRAYS,
     BAD_DTYPE,
+    BAD_SHAPE,
+    BEHIND_RECORD,
     CONTIGUOUS,
     COPY_OPERANDS,
     ENABLED,
@@ -36,6 +38,7 @@ from .tables import (
 from .tape_rows import item_size, mode_of_thread, needed_values, rewrite, room, wants_grad, write_row
 
 OUTPUT_WORDS = 2 + MAX_DIMS  # dtype, dims, shape
+WORD = 8
 
 
 @jit
@@ -56,6 +59,39 @@ def new_output(c, at):
         record.shape[d] = load_word(at, 2 + d)
     set_contiguous(record)
     return s
+
+
+@jit
+def join(c, op, inputs, ids, dim):
+    """A new tensor from `inputs` ones, whose slots are at address `ids`, along a dimension where their sizes add up.
+
+    BAD_SHAPE where other sizes differ, too, and BAD_DTYPE where dtypes do: what then happens is up to Python.
+    """
+    first = slot_at(c, load_word(ids, 0))
+    if dim < 0:
+        dim += first.dims
+    if inputs == 0 or dim < 0 or dim >= first.dims:
+        return BAD_SHAPE
+    total = 0
+    for k in range(inputs):
+        x = slot_at(c, load_word(ids, k))
+        if x.dtype != first.dtype:
+            return BAD_DTYPE
+        if x.dims != first.dims:
+            return BAD_SHAPE
+        for d in range(x.dims):
+            if d != dim and x.shape[d] != first.shape[d]:
+                return BAD_SHAPE
+        total += x.shape[dim]
+    described = c.scratch + BEHIND_RECORD * WORD
+    store_word(described, 0, first.dtype)
+    store_word(described, 1, first.dims)
+    for d in range(first.dims):
+        store_word(described, 2 + d, first.shape[d])
+    store_word(described, 2 + dim, total)
+    store_word(described, OUTPUT_WORDS, dim)
+    attrs = described + OUTPUT_WORDS * WORD
+    return apply_arrays(c, op, first.dtype, 0, inputs, ids, 1, described, attrs, 1)
 
 
 @entry

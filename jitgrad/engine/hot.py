@@ -4,9 +4,11 @@ Their wrappers read the slot out of each handle and make the new handle themselv
 bytecode for either; a handle's end runs none at all.
 """
 
-from ..kernels.wrapper import Handle
+from ..kernels.wrapper import Handle, Handles
+from .arrays import join
 from .create import apply_number
 from .jit import entry
+from .pointers import load_word
 from .record import apply
 from .slots import let_go
 from .tables import slot_at
@@ -34,6 +36,12 @@ def ternary(c, op, a: Handle, b: Handle, d: Handle) -> Handle:
 def with_number(c, op, x: Handle, value: float, whole, kind, reflected) -> Handle:
     """A new tensor from one operand and a Python number."""
     return apply_number(c, op, 0, x, value, whole, kind, reflected)
+
+
+@entry
+def along(c, op, given: Handles, dim) -> Handle:
+    """A new tensor from several, which lie one after the other along a dimension."""
+    return join(c, op, load_word(given, 0), given + 8, dim)
 
 
 @entry

@@ -20,6 +20,7 @@ from .layout import (
     ARGUMENT_WORDS,
     BAD_CLASS,
     BAD_INDEX,
+    BEHIND_RECORD,
     CHECK_ARGUMENT,
     CHECK_CLASSES,
     CHECK_IGNORED,
@@ -354,13 +355,10 @@ def call(c, program, ids, results):
     return complete(c, program, ids, results)
 
 
-PLACE = 1 << 14  # words from the scratch record to the arguments and results of a call
-
-
 @entry
 def call_one(c, program, a: Handle) -> Handle:
     """`call` with one argument and one result."""
-    ids = c.scratch + PLACE * WORD
+    ids = c.scratch + BEHIND_RECORD * WORD
     store_word(ids, 0, a)
     return call(c, program, ids, ids + WORD)
 
@@ -368,7 +366,7 @@ def call_one(c, program, a: Handle) -> Handle:
 @entry
 def call_two(c, program, a: Handle, b: Handle) -> Handle:
     """`call` with two arguments and one result."""
-    ids = c.scratch + PLACE * WORD
+    ids = c.scratch + BEHIND_RECORD * WORD
     store_word(ids, 0, a)
     store_word(ids, 1, b)
     return call(c, program, ids, ids + 2 * WORD)
@@ -377,7 +375,7 @@ def call_two(c, program, a: Handle, b: Handle) -> Handle:
 @entry
 def call_three(c, program, a: Handle, b: Handle, d: Handle) -> Handle:
     """`call` with three arguments and one result."""
-    ids = c.scratch + PLACE * WORD
+    ids = c.scratch + BEHIND_RECORD * WORD
     store_word(ids, 0, a)
     store_word(ids, 1, b)
     store_word(ids, 2, d)

@@ -7,10 +7,10 @@ from ..kernels.wrapper import Handle
 from .atomics import release_python, retake_python
 from .block import BUSY, NO_TEAM, UNDECIDED, WANTS_WORKERS
 from .jit import entry, jit
-from .layout import OTHER_PROGRAM
+from .layout import BEHIND_RECORD, OTHER_PROGRAM
 from .pace import paced
 from .pointers import store_word
-from .replay import PLACE, complete, prepare, stop, walk_segments
+from .replay import complete, prepare, stop, walk_segments
 from .tables import program_at
 
 WORD = 8
@@ -19,7 +19,7 @@ WORD = 8
 @jit
 def put_arguments(c, a, b, d):
     """The address at which the arguments of a call stand: other threads call when Python's lock is free."""
-    ids = c.scratch + PLACE * WORD
+    ids = c.scratch + BEHIND_RECORD * WORD
     store_word(ids, 0, a)
     store_word(ids, 1, b)
     store_word(ids, 2, d)

@@ -43,29 +43,34 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
     """
     if out is not None:
         return write_out("cat", cat(tensors, dim), out, refusal=TypeError)
-    parts = list(tensors)
-    if not parts:
-        raise RuntimeError("cat: expected a non-empty list of Tensors")
-    shape = shape_of(parts[0]) if _count_alike("cat", parts) == len(parts) else ()
-    if len(shape) and shape != (0,):
-        return _join_alike(parts, one_dim(dim, len(shape), "cat"), shape)
-    return _cat_unlike(parts, dim)
+    joined = _joined(tensors, dim)
+    return _cat_any(_list_of("cat", tensors), dim) if joined is None else joined
 
 
-def _count_alike(name: str, parts: Sequence[Any]) -> int:
-    """How many tensors, from the first on, have its dtype and shape; raises TypeError for what is no tensor."""
-    if not all(issubclass(kind, Tensor) for kind in set(map(type, parts))):
-        k, other = next((k, x) for k, x in enumerate(parts) if not isinstance(x, Tensor))
+def _joined(tensors: Any, dim: int) -> Tensor | None:
+    """`cat` of a few tensors of one dtype that fit, in one compiled call; None for others."""
+    try:
+        joined = entries.along(_CAT.code, tensors, dim)
+    except TypeError:
+        return None
+    return None if type(joined) is int else joined
+
+
+def _list_of(name: str, tensors: Any) -> list[Tensor]:
+    """The tensors in a list or tuple; raises TypeError for anything else, and RuntimeError where there are none."""
+    if not isinstance(tensors, list | tuple):
         raise TypeError(
-            f"{name}: expected Tensor as element {k} in argument 0, but got {type(other).__name__}"
+            f"{name}(): argument 'tensors' must be tuple of Tensors, not {type(tensors).__name__}; "
+            "put the tensors into a list"
         )
-    slots = array("q", [x._slot for x in parts])
-    return entries.alike(CONTEXT, *slots.buffer_info())
-
-
-def _join_alike(parts: list[Tensor], at: int, shape: tuple[int, ...]) -> Tensor:
-    """Tensors of one dtype and of this shape, along dimension `at`."""
-    return _join(parts, at, (*shape[:at], len(parts) * shape[at], *shape[at + 1 :]))
+    for k, x in enumerate(tensors):
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"{name}: expected Tensor as element {k} in argument 0, but got {type(x).__name__}"
+            )
+    if not tensors:
+        raise RuntimeError(f"{name}: expected a non-empty list of Tensors")
+    return list(tensors)
 
 
 def _join(parts: list[Tensor], at: int, shape: tuple[int, ...]) -> Tensor:
@@ -77,16 +82,16 @@ def _join(parts: list[Tensor], at: int, shape: tuple[int, ...]) -> Tensor:
     return wrap(run(_CAT, parts, kind, shape, (at,)))
 
 
-def _cat_unlike(parts: list[Tensor], dim: int) -> Tensor:
-    """`cat` of tensors whose dtypes or shapes differ, or which have no dimensions."""
+def _cat_any(parts: list[Tensor], dim: int) -> Tensor:
+    """`cat` of any number of tensors, which may have to be converted first."""
     if len({x.dtype for x in parts}) > 1:
         kind = result_type(parts)
         parts = [cast(x, kind) for x in parts]
-    # an empty vector joins with anything, as it always did in PyTorch
-    given, parts = parts, [x for x in parts if shape_of(x) != (0,)]
-    if not parts:
-        return given[0].clone()  # type: ignore[attr-defined]
     shapes = [shape_of(x) for x in parts]
+    if any(len(s) != 1 for s in shapes):
+        # an empty vector joins with anything, as it always did in PyTorch
+        parts = [x for x, s in zip(parts, shapes, strict=True) if s != (0,)]
+        shapes = [shape_of(x) for x in parts]
     first = shapes[0]
     if not first:
         raise RuntimeError("cat: zero-dimensional tensor (at position 0) cannot be concatenated; use stack")
@@ -126,12 +131,9 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor
     """
     if out is not None:
         return write_out("stack", stack(tensors, dim), out, refusal=TypeError)
-    given = list(tensors)
-    if not given:
-        raise RuntimeError("stack: expects a non-empty TensorList")
-    alike = _count_alike("stack", given)
-    shape = shape_of(given[0])
-    if alike < len(given):
+    given = _list_of("stack", tensors)
+    shape, slots = shape_of(given[0]), array("q", [x._slot for x in given])
+    if entries.alike(CONTEXT, *slots.buffer_info()) < len(given):
         k = next((k for k, x in enumerate(given) if shape_of(x) != shape), None)
         if k is not None:
             raise RuntimeError(
@@ -141,8 +143,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor
     at = one_dim(dim, len(shape) + 1, "stack")
     if shape and at == 0 and shape[0]:
         # joined along their first dimension and cut again: one row instead of one for each tensor
-        joined = _join_alike(given, 0, shape) if alike == len(given) else cat(given, 0)
-        return _reshape(joined, (len(given), *shape), "stack")
+        return _reshape(cat(given, 0), (len(given), *shape), "stack")
     return cat([unsqueeze(x, at) for x in given], at)
 
 
