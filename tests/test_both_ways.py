@@ -182,6 +182,24 @@ def test_rows_in_between_find_what_they_should(losses):
     compare(step, draw(rng, (4, 3), "float32"), draw(rng, (4, 3), "float32"))
 
 
+def test_a_loss_after_a_write_to_its_operand_is_made_after_that_write():
+    """The way back before it belongs to another loss, of the same operands as they were."""
+
+    def step(x, y):
+        x = (x * 1).requires_grad_()
+        (g,) = torch.autograd.grad(F.mse_loss(x, y), x)
+        with torch.no_grad():
+            x.sub_(torch.tanh(g * 5000))
+            return F.mse_loss(x, y), torch.tanh(x)
+
+    rng = np.random.default_rng(6)
+    x, y = draw(rng, (20000,), "float32"), draw(rng, (20000,), "float32")
+    compiled = torch.compile(step, fullgraph=True)
+    for _ in range(5):
+        for got, want in zip(compiled(x, y), step(x, y), strict=True):
+            assert torch.allclose(got, want, rtol=1e-5)
+
+
 def test_a_loss_whose_targets_are_computed_reports_them():
     """Such a row may stop the replay, so it stays where it is."""
 

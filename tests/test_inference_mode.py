@@ -67,6 +67,30 @@ def test_inference_tensors_are_written_only_in_inference_mode(write):
     write(c.clone())
 
 
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda x: x.add_(1),
+        lambda x: x.copy_(torch.ones(3)),
+        lambda x: x.zero_(),
+        lambda x: x.uniform_(),
+        lambda x: x.clamp_(0, 1),
+        lambda x: x[1:].mul_(2),
+        lambda x: x.index_add_(0, torch.tensor([1]), torch.ones(1)),
+        lambda x: x.__setitem__(0, 5.0),
+        lambda x: torch.nn.init.normal_(x),
+        lambda x: torch.nn.functional.batch_norm(torch.randn(4, 3), x, torch.ones(3), training=True),
+    ],
+)
+def test_what_is_written_in_inference_mode_stays_an_ordinary_tensor(write):
+    x = torch.zeros(3)
+    with torch.inference_mode():
+        write(x)
+        assert not x.is_inference() and (x + 1).is_inference()
+    x.add_(1)
+    x.requires_grad_().sum().backward()
+
+
 def test_views_are_inference_tensors_when_their_base_is():
     c = made_in_inference_mode()
     assert c.reshape(2, 1).is_inference()

@@ -6,6 +6,7 @@ import pytest
 import jitgrad as torch
 from jitgrad import nn
 from jitgrad.program.rewrites import OPTIONS, REWRITES
+from jitgrad.program.segments import depends
 
 F = nn.functional
 
@@ -207,3 +208,24 @@ def test_parameters_that_skipped_steps_keep_their_own_count():
     want, got = run(ALL_OFF), run({})
     assert want[0] == got[0]
     assert all(np.array_equal(p, q) for p, q in zip(want[1], got[1], strict=True))
+
+
+def test_an_update_of_one_parameter_waits_for_its_step_count():
+    """It reads the count that a row before it changes, so threads must not run both in one segment."""
+    body, head = nn.Linear(128, 128), nn.Linear(128, 96, bias=False)
+    groups = [{"params": head.parameters(), "lr": 0.01}, {"params": body.parameters()}]
+    optimizer = torch.optim.Adam(groups, lr=0.001)
+
+    def step(x, y):
+        optimizer.zero_grad()
+        loss = nn.functional.mse_loss(head(torch.tanh(body(x))), y)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    x, y = torch.randn(64, 128), torch.randn(64, 96)
+    rows = torch.compile(step, fullgraph=True).program(x, y).rows
+    counts = [row for row in rows if row.kernel == "program.count"]
+    updates = [row for row in rows if row.kernel.startswith("update")]
+    assert len(counts) == 1 and [row.kernel.split(".")[0] for row in updates] == ["update", "updates"]
+    assert all(depends(row, counts[0]) for row in updates)

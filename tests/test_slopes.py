@@ -95,6 +95,23 @@ def test_second_gradients_are_the_same():
     both(step, x)
 
 
+@pytest.mark.parametrize("make", [lambda: torch.tensor([0.5] * 16), lambda: torch.zeros(16)])
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_a_constant_is_there_in_every_replay(name, make):
+    """What is filled once, when the program is made, must not be overwritten by a slope."""
+
+    def step(v):
+        x = make().requires_grad_()
+        y = ACTIVATIONS[name](x)
+        y.backward(v)
+        return x.grad, y.detach() * 1
+
+    v = torch.ones(16)
+    want = [g.tolist() for g in step(v)]
+    compiled = torch.compile(step, fullgraph=True)
+    assert [[g.tolist() for g in compiled(v)] for _ in range(6)] == [want] * 6
+
+
 def test_slopes_of_activations_go_with_strips(many_strips):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(5, 16), nn.SiLU(), nn.Linear(16, 8), nn.Mish(), nn.Linear(8, 2))

@@ -164,7 +164,7 @@ def apply_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_cou
         write_row(c, op, ARRAYS, inputs, outputs, needed_values(c, inputs, info), attrs, attr_count)
     for k in range(outputs):
         slot = output_id(c, inputs, k)
-        if mode == INFERENCE_MODE:
+        if mode == INFERENCE_MODE and slot != into:
             slot_at(c, slot).flags |= INFERENCE
         store_word(shapes, k * OUTPUT_WORDS, slot)
     return first

@@ -190,7 +190,7 @@ def apply(c, op, into, a, b, d, e, attrs, attr_count):
     if record:
         saves = needed_values(c, info.inputs, info)
         write_row(c, op, info.kind, info.inputs, 1, saves, attrs, attr_count)
-    if mode == INFERENCE_MODE:
+    if mode == INFERENCE_MODE and into == 0:
         slot_at(c, out).flags |= INFERENCE
     if into == 0 or record:
         slot_at(c, out).handles = 1

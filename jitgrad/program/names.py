@@ -15,7 +15,7 @@ from ..kernels.abi import FLAG_ACCUMULATE, ITEM_SIZES, R_FLAGS
 from ..kernels.update_table import UPDATES
 from ..nn.module import Module
 from ..store import store
-from .rows import Row, View, attributes
+from .rows import Row, View
 from .rows import view as make_view
 
 if TYPE_CHECKING:
@@ -59,10 +59,6 @@ def updates_of(row: Row) -> list[Update]:
     if row.op not in UPDATES or not row.kernel.startswith("update"):
         return []
     names = UPDATES[row.op].state
-    if row.kernel.startswith("update."):
-        parameter, gradient, *states = row.reads
-        step = int(attributes(row.words)[1])
-        return [Update(step, parameter, gradient, dict(zip(names, states, strict=True)))]
     width = 3 + len(names)
     found = []
     for k in range(0, len(row.reads), width):

@@ -69,6 +69,10 @@ class View(NamedTuple):
         """Whether the two may have bytes in common."""
         return self.begin < other.end and other.begin < self.end
 
+    def covers(self, begin: int, end: int) -> bool:
+        """Whether it names every byte from one address to another."""
+        return self.is_dense and self.begin <= begin and end <= self.end
+
     def at(self, address: int) -> View:
         """The same array at another address."""
         by = address - self.address
@@ -162,6 +166,10 @@ class Row:
         """The dtype code of its kernel, which is that of an operation or a rule."""
         return DTYPE_NAMES.index(self.kernel.rsplit(".", 1)[1])
 
+    def touches(self, view: View) -> bool:
+        """Whether it may read or write bytes of a view."""
+        return any(v.touches(view) for v in self.reads) or any(v.touches(view) for v in self.writes)
+
     def goes_back(self, forward: Row) -> bool:
         """Whether its kernel is the backward one of a forward row's."""
         return self.kernel == forward.kernel.replace(f".{FORWARD}.", f".{BACKWARD}.")
@@ -230,7 +238,14 @@ def _nest(name: str, words: list[int]) -> tuple[Views, Views]:
         for at, size in zip(places, sizes, strict=False)
     )
     reads, writes = views[outputs:], views[:outputs]
+    if name.startswith("update."):
+        reads = (_step_count(words), *reads)
     return (reads + writes if words[R_FLAGS] & FLAG_ACCUMULATE else reads), writes
+
+
+def _step_count(words: list[int]) -> View:
+    """What an optimizer's update of one parameter reads besides its streams."""
+    return _flat(words, words[R_ATTRS] + 1, 1, 8)
 
 
 @functools.cache

@@ -49,6 +49,8 @@ def join_in_strips(
             continue
         for k, link in enumerate(links):
             if _is_way_back(link.row, row, op, facts):
+                if not _reads_the_same(row, k, links, deferred):
+                    break
                 both = _both(row, link.row, op)
                 cut = cut_of(both, batch)
                 if cut is not None:
@@ -61,7 +63,13 @@ def join_in_strips(
 def _is_free(row: Row, links: list[Link], deferred: list[Row]) -> bool:
     """Whether a row's results may be written while the chain runs."""
     others = [link.row for link in links] + deferred[: deferred.index(row)]
-    return not any(w.touches(v) for w in row.writes for one in others for v in (*one.reads, *one.writes))
+    return not any(one.touches(w) for w in row.writes for one in others)
+
+
+def _reads_the_same(row: Row, k: int, links: list[Link], deferred: list[Row]) -> bool:
+    """Whether a row would read in link number `k` what it reads when the chain is done."""
+    others = [link.row for link in links[k + 1 :]] + deferred[: deferred.index(row)]
+    return not any(w.touches(v) for one in others for w in one.writes for v in row.reads)
 
 
 def _op_of(row: Row, facts: Facts) -> Op | None:

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from ..rows import Row, View
 from .facts import Facts
-from .moving import moved
 from .uses import Uses
 
 CONSTANTS = ("program.copy", "program.clear")
@@ -57,8 +56,7 @@ def _readers(rows: list[Row], k: int, target: View, uses: Uses) -> list[int] | N
         read = any(v.touches(target) for v in row.reads)
         written = [v for v in row.writes if v.touches(target)]
         if written and not read:
-            whole = any(v.is_dense and v.begin <= target.begin and target.end <= v.end for v in written)
-            return readers if whole else None
+            return readers if any(v.covers(target.begin, target.end) for v in written) else None
         inside = all(target.begin <= v.begin and v.end <= target.end for v in row.reads if v.touches(target))
         if read and (written or not inside or row.variant < 0):
             return None
@@ -75,7 +73,7 @@ def _give_memory(rows: list[Row], constants: list[_Constant], facts: Facts) -> N
     for (k, target, readers), address in zip(constants, facts.new_blocks(sizes), strict=True):
         _fill(rows[k], address)
         for j in readers:
-            rows[j] = moved(rows[j], target, address)
+            rows[j] = rows[j].moved(target, address)
 
 
 def _fill(row: Row, address: int) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ...kernels.abi import NEST_BROADCAST, NEST_CONTIGUOUS, R_DIMS, R_LAYOUT
 from ..rows import Row, View
 from .facts import Facts
-from .moving import moved
 from .uses import Uses, is_read_after
 
 MOST_MOVED = 32  # rows: in a long chain of operations each would move all before it once more
@@ -32,7 +31,7 @@ def reuse_operands(rows: list[Row], facts: Facts) -> list[Row]:
         if first >= 0:
             life = [k for k in (*uses.before(operand, e), e) if k >= first]
             for k in life if len(life) <= MOST_MOVED else ():
-                old, rows[k] = rows[k], moved(rows[k], operand, target.address)
+                old, rows[k] = rows[k], rows[k].moved(operand, target.address)
                 uses.change(k, old, rows[k])
     return rows
 

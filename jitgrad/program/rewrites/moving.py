@@ -9,11 +9,6 @@ MOST_ROWS = 256  # how far to look for the last use of a value
 MOST_BYTES = 64 << 20  # values larger than this stay where they are
 
 
-def moved(row: Row, old: View, address: int) -> Row:
-    """The row with the block `old` at `address` instead."""
-    return row.moved(old, address)
-
-
 def move_result(rows: list[Row], k: int, facts: Facts, place: int) -> None:
     """Give a result of row `k`, when it is a temporary value, memory of its own; `rows` is changed.
 
@@ -31,7 +26,7 @@ def move_result(rows: list[Row], k: int, facts: Facts, place: int) -> None:
         return
     address = facts.new_block(size)
     for j in range(k, last + 1):
-        rows[j] = moved(rows[j], target, address)
+        rows[j] = rows[j].moved(target, address)
 
 
 def _last_use(rows: list[Row], k: int, target: View) -> int | None:
@@ -45,7 +40,7 @@ def _last_use(rows: list[Row], k: int, target: View) -> int | None:
             continue
         if row.kernel.startswith("program."):
             return None if row.chain or read else last
-        if not read and any(w.is_dense and w.begin <= begin and end <= w.end for w in inside):
+        if not read and any(w.covers(begin, end) for w in inside):
             return last
         if any(v.begin < begin or v.end > end for v in inside):
             return None

@@ -52,7 +52,10 @@ def _way_back(rows: list[Row], k: int, operand: View, facts: Facts, uses: Uses) 
     """The row that goes back to an operand of row `k`, and is the only one that reads it again; or -1."""
     if facts.block(operand.address) < 0 or rows[k].writes[0].touches(operand):
         return -1
-    j = next((j for j in uses.after(operand, k) if _touches(rows[j], operand)), -1)
+    begin, end = _place(operand)
+    if not any(v.covers(begin, end) for i in uses.before(operand, k) for v in rows[i].writes):
+        return -1  # a constant, which no replay fills again
+    j = next((j for j in uses.after(operand, k) if rows[j].touches(operand)), -1)
     if j < 0:
         return -1
     row = rows[j]
@@ -61,10 +64,6 @@ def _way_back(rows: list[Row], k: int, operand: View, facts: Facts, uses: Uses) 
     if _place(row.reads[0]) != _place(operand) or row.writes[0].touches(operand):
         return -1
     return j if is_gone_after(rows, j, operand, facts, uses) else -1
-
-
-def _touches(row: Row, view: View) -> bool:
-    return any(v.touches(view) for v in (*row.reads, *row.writes))
 
 
 def _place(view: View) -> tuple[int, int]:

@@ -106,16 +106,12 @@ def _is_made(value: _Value, facts: Facts) -> bool:
     first = min(use.row for use in value.uses)
     if any(use.row == first and not use.writes for use in value.uses):
         return False
-    if not any(use.row == first and _covers(use.part.view, value) for use in value.uses):
+    if not any(use.row == first and use.part.view.covers(value.begin, value.end) for use in value.uses):
         return False
     size = value.end - value.begin
     return all(part.around == size and not facts.is_kept(part.view) for _, _, part in value.uses)
 
 
-def _covers(view: View, value: _Value) -> bool:
-    return view.is_dense and view.begin <= value.begin and value.end <= view.end
-
-
 def _whole(value: _Value) -> View:
     """A view of all of a value."""
-    return next(use.part.view for use in value.uses if _covers(use.part.view, value))
+    return next(use.part.view for use in value.uses if use.part.view.covers(value.begin, value.end))

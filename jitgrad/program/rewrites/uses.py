@@ -67,6 +67,6 @@ def _fate(rows: list[Row], k: int, view: View, uses: Uses) -> tuple[bool, bool]:
     for j in uses.after(view, k):
         if any(v.touches(view) for v in rows[j].reads):
             return True, False
-        if any(v.is_dense and v.begin <= view.begin and view.end <= v.end for v in rows[j].writes):
+        if any(v.covers(view.begin, view.end) for v in rows[j].writes):
             return False, True
     return False, False

@@ -39,7 +39,7 @@ def _take_in(rows: list[Row], k: int, facts: Facts) -> bool:
     written: np.ndarray | None = None
     for j in range(k + 1, min(k + MOST_ROWS, len(rows))):
         row = rows[j]
-        if not any(v.touches(target) for v in (*row.reads, *row.writes)):
+        if not row.touches(target):
             continue
         own = _added_to(row, target)
         if own is None:
