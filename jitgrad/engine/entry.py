@@ -63,6 +63,7 @@ GROUPS = {
         "call_two",
         "call_three",
         "complete",
+        "complete_results",
         "end_recording",
         "give_blocks",
         "make_program",

@@ -303,6 +303,31 @@ def stop(c, program, ids, report):
     return BAD_INDEX
 
 
+@jit
+def copy_results(c, p, results, begin):
+    """Copy the results from number `begin` on, as `complete` says; after a status, detail[0] says which failed."""
+    first = 0
+    for k in range(begin, p.result_count):
+        line = p.results + k * RESULT_WORDS * WORD
+        dtype = load_word(line, RESULT_DTYPE)
+        out = empty(c, dtype, load_word(line, RESULT_DIMS), line + RESULT_SHAPE * WORD, 0)
+        if out < 0:
+            c.detail[0] = k
+            return out
+        x = slot_at(c, out)
+        memcpy(x.address, load_word(line, RESULT_SOURCE), x.numel * item_size(dtype))
+        store_word(results, k, out)
+        if k == 0:
+            first = out
+    return first
+
+
+@entry
+def complete_results(c, program, results, begin):
+    """The rest of `complete`, when it had no room for results from number `begin` on."""
+    return copy_results(c, program_at(program), results, begin)
+
+
 @entry
 def complete(c, program, ids, results):
     """After a replay: gradients to their leaves, versions counted, and the results copied.
@@ -323,19 +348,7 @@ def complete(c, program, ids, results):
                 slot_at(c, before).handles -= 1
                 let_go(c, before)
     count_writes(c, p, ids)
-    first = 0
-    for k in range(p.result_count):
-        line = p.results + k * RESULT_WORDS * WORD
-        dtype = load_word(line, RESULT_DTYPE)
-        out = empty(c, dtype, load_word(line, RESULT_DIMS), line + RESULT_SHAPE * WORD, 0)
-        if out < 0:
-            return out
-        x = slot_at(c, out)
-        memcpy(x.address, load_word(line, RESULT_SOURCE), x.numel * item_size(dtype))
-        store_word(results, k, out)
-        if k == 0:
-            first = out
-    return first
+    return copy_results(c, p, results, 0)
 
 
 @entry

@@ -17,8 +17,9 @@ from ..engine.layout import (
     BAD_CLASS,
     BAD_INDEX,
     OTHER_PROGRAM,
+    OUT_OF_MEMORY,
 )
-from ..store import store
+from ..store import raise_out_of_memory, store
 from ..team import current
 from .differentiable import record_pullback
 from .epochs import repeat, run_epochs
@@ -88,6 +89,8 @@ class CompiledFunction:
                     return result
                 if result == BAD_INDEX:
                     raise program.reports.error(store.detail()[0])
+                if result == OUT_OF_MEMORY:  # for the result: the step has been run
+                    raise_out_of_memory()
         return self._general(args, kwargs)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -121,15 +124,15 @@ class CompiledFunction:
         raise RuntimeError(f"program: {self!r} cannot be replayed for these arguments; it runs eagerly")
 
     def known(self, arguments: list[Tensor]) -> Program | None:
-        """The program that has been recorded for these tensors, if there is one."""
-        return self._find(tensors_only(len(arguments)), arguments)
+        """The program that may be replayed on these tensors now, if there is one."""
+        return self._find(tensors_only(len(arguments)), arguments, idle=True)
 
-    def _find(self, key: Any, arguments: list[Tensor]) -> Program | None:
+    def _find(self, key: Any, arguments: list[Tensor], idle: bool = False) -> Program | None:
         """The program for arguments with this description, if there is one that can run now."""
         shapes = [x.shape for x in arguments]
         for program in self.programs:
             same = program.shapes == shapes and program.key == key
-            if same and program.refresh() and program.fits(arguments):
+            if same and not (idle and program.busy) and program.refresh() and program.fits(arguments):
                 return program
         return None
 
@@ -205,6 +208,10 @@ class CompiledFunction:
             callback,
             schedule,
         )
+
+    def was_replayed(self) -> None:
+        """Recording is worth it: `loop` and `run` have found a program that fits."""
+        self._misses = 0
 
     # finding and making programs ---------------------------------------------------------------------
 

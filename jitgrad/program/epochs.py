@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._tensor import Tensor
-from ..dtypes import DTYPES
+from ..dtypes import DTYPES, dtype
 from ..engine.layout import S_STORAGE
 from ..functions import from_numpy
 from .batches import Batches, Order, Same
-from .program import Program, follow_one_another
+from .program import follow_one_another
 from .runner import FIRST_STEPS, PAUSE, Runner, Walk
 from .tree import flatten, unflatten
 
@@ -49,6 +49,7 @@ class Part:
         self.form: Any = None
         self.runner: Runner | None = None
         self._kept: list[np.ndarray] | None = None
+        self._like: list[tuple[tuple[int, ...], dtype]] = []
 
     def results(self, epochs: slice) -> list[np.ndarray]:
         """The kept results, one array for each: (epochs, steps, ...)."""
@@ -58,60 +59,65 @@ class Part:
     def run(self, epoch: int, tick: Tick) -> None:
         """The steps of one epoch: from Python until a program fits, then compiled."""
         done = 0
-        while done < self.steps and not self.is_ready():
-            self._step_from_python(epoch, done)
-            tick(1)
-            done += 1
-        if done < self.steps:
-            self.begin(epoch, done).run(self.steps - done, FIRST_STEPS, tick)
+        while done < self.steps:
+            walked = (
+                self.walk(epoch, done).run(self.steps - done, FIRST_STEPS, tick) if self.is_ready() else 0
+            )
+            if not walked:
+                self._step_from_python(epoch, done)
+                tick(1)
+            done += walked or 1
 
-    def begin(self, epoch: int, step: int) -> Walk:
+    def walk(self, epoch: int, step: int) -> Walk:
         """The walk of steps from this one on; `is_ready` has just been true."""
         assert self.runner is not None
         self.runner.begin(epoch * self.steps + step, step)
-        return Walk(self.runner.table, [self.runner.program])
+        return Walk(self.runner.table, [self.runner])
 
     def is_ready(self) -> bool:
-        """Whether there is a runner, and its program still fits."""
+        """Whether there is a runner for the next steps; one is made as soon as a program fits them."""
+        if self.runner is None or not self.runner.fits():
+            self.runner = self._new_runner()
+        return self.runner is not None
+
+    def _new_runner(self) -> Runner | None:
+        """A runner of the program that fits the next steps, if there is one."""
         examples = self.batches.examples
-        if self.runner is not None and self.runner.program.refresh() and self.runner.program.fits(examples):
-            return True
-        self.runner = None
         program = self.function.known(examples)
-        if program is None or not program.ready(examples) or not self._classes_fit(program):
-            return False
+        if program is None or not program.ready(examples):
+            return None
         if not follow_one_another([program]):
-            return False  # the next step is another program
+            return None  # the next step is another program
         if any(x is not None for x in program.outputs):
             raise TypeError(
                 "run: the function returns a tensor that it does not compute (an argument, a parameter)"
             )
         self.form = program.form
-        kept = self._room_for([(x["shape"], x["dtype"]) for x in program.results])
-        self.runner = Runner(program, self.batches, kept, self.steps)
-        return True
+        kept = self._room_for([(tuple(x["shape"]), DTYPES[x["dtype"]]) for x in program.results])
+        runner = Runner(program, self.batches, kept, self.steps)
+        if not runner.fits():
+            return None
+        self.function.was_replayed()
+        return runner
 
-    def _classes_fit(self, program: Program) -> bool:
-        """Whether all class indices are in range, so that no step need look again."""
-        return all(program.classes_fit(k, self.batches.tensors[k].numpy()) for k in program.class_arguments)
-
-    def _room_for(self, results: list[tuple[list[int], int]]) -> list[np.ndarray]:
-        """Where the results of all steps go."""
+    def _room_for(self, results: list[tuple[tuple[int, ...], dtype]]) -> list[np.ndarray]:
+        """Where the results of all steps go, which must be alike."""
         if self._kept is None:
             count = self.epochs * self.steps
-            self._kept = [np.zeros((count, *shape), DTYPES[code].numpy) for shape, code in results]
+            self._kept, self._like = [np.zeros((count, *s), kind.numpy) for s, kind in results], results
+        if results != self._like:
+            (now, before) = (", ".join(f"{kind} {s}" for s, kind in x) for x in (results, self._like))
+            raise RuntimeError(
+                f"run: the function returns tensors ({now}) in this step and ({before}) in others; "
+                "return tensors whose number, dtypes and shapes do not depend on data or modes"
+            )
         return self._kept
 
     def _step_from_python(self, epoch: int, step: int) -> None:
         leaves: list[Tensor] = []
         self.form = flatten(self.function(*self.batches.take(step)), leaves)
-        kept = self._room_for([(list(x.shape), x.dtype.code) for x in leaves])
+        kept = self._room_for([(tuple(x.shape), x.dtype) for x in leaves])
         for x, to in zip(leaves, kept, strict=True):
-            if to.shape[1:] != tuple(x.shape):
-                raise RuntimeError(
-                    f"run: a result has shape {tuple(x.shape)} in this step and {to.shape[1:]} in others; "
-                    "return tensors whose shape does not depend on the data"
-                )
             to[epoch * self.steps + step] = x.detach().numpy()
 
 
@@ -132,24 +138,21 @@ class Epochs:
             part.run(epoch, tick)
         self._took = time.perf_counter() - start
 
-    def run_ahead(self, epoch: int, tick: Tick) -> bool:
-        """The epochs from this one on without Python between them, where each is short; whether that was done."""
+    def run_ahead(self, epoch: int, tick: Tick) -> int:
+        """Epochs from this one on without Python between them, where each is short; how many have been done."""
         if 2 * self._took > PAUSE or epoch + 2 > self.epochs:
-            return False
+            return 0
         if not all(part.is_ready() for part in self.parts):
-            return False
+            return 0
         runners = [part.runner for part in self.parts if part.runner is not None]
         words = sum(len(r.table) * p.steps for r, p in zip(runners, self.parts, strict=True))
-        programs = [r.program for r in runners]
-        if words > MOST_WORDS or not follow_one_another(programs):
-            return False
+        if words > MOST_WORDS or not follow_one_another([r.program for r in runners]):
+            return 0
         table = array("q") if self.order is None else self.order.table[:]
         for part in self.parts:
-            steps = part.begin(epoch, 0).table
-            table += steps * part.steps
+            table += part.walk(epoch, 0).table * part.steps
         first = max(1, FIRST_STEPS // self.total)
-        Walk(table, programs).run(self.epochs - epoch, first, lambda done: tick(done * self.total))
-        return True
+        return Walk(table, runners).run(self.epochs - epoch, first, lambda done: tick(done * self.total))
 
     def collected(self, epochs: int) -> Any:
         """The results of the first `epochs` epochs in the form that the function returns."""
@@ -223,13 +226,15 @@ def _run(
 ) -> Any:
     alone = callback is None and schedule is None
     with _bar(progress, state.epochs * state.total) as tick:
-        for epoch in range(state.epochs):
-            if alone and state.run_ahead(epoch, tick):
-                break
-            state.run_epoch(epoch, tick)
-            _advance(schedule, epoch)
-            if callback is not None and callback(epoch, state.of_epoch(epoch)):
-                return state.collected(epoch + 1)
+        epoch = 0
+        while epoch < state.epochs:
+            ahead = state.run_ahead(epoch, tick) if alone else 0
+            if not ahead:
+                state.run_epoch(epoch, tick)
+                _advance(schedule, epoch)
+                if callback is not None and callback(epoch, state.of_epoch(epoch)):
+                    return state.collected(epoch + 1)
+            epoch += ahead or 1
     return state.collected(state.epochs)
 
 

@@ -22,6 +22,7 @@ from ..subnormal import flushes
 from .reading import MISSING, same
 from .recording import Spoiled
 from .search import members_of
+from .user_code import read_from
 from .world import World
 
 _UNGUARDED = (types.ModuleType, types.BuiltinFunctionType, type)
@@ -68,7 +69,8 @@ def references(function: Any) -> list[Reference]:
             continue
         seen.add(id(one))
         mine = [Reference(cell=cell) for cell in one.__closure__ or ()]
-        mine += [Reference(namespace=one.__globals__, name=n) for n in _global_names(one.__code__)]
+        names = read_from(one.__globals__, one.__code__)
+        mine += [Reference(namespace=one.__globals__, name=n) for n in names]
         for reference in mine:
             value = reference()
             if isinstance(value, types.FunctionType | types.MethodType):
@@ -82,13 +84,6 @@ def references(function: Any) -> list[Reference]:
 
 def _is_ours(function: types.FunctionType) -> bool:
     return function.__module__ is not None and function.__module__.split(".")[0] == "jitgrad"
-
-
-def _global_names(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _global_names(constant)
 
 
 class Guards:

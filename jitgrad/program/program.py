@@ -28,7 +28,7 @@ from ..engine.layout import (
     SPAN_END,
     SPAN_USE,
 )
-from ..store import store
+from ..store import raise_out_of_memory, store
 from ..team import run
 from ..threads import get_num_threads
 from .guards import Guards
@@ -251,11 +251,19 @@ class Program:
         self.improve()
         return not self._header[RECORDED] and self.fits(arguments)
 
-    def _prepare(self, arguments: list[Tensor]) -> int:
+    def _prepare(self, arguments: list[Tensor], entry: Callable[..., int] | None = None) -> int:
         """Check everything and point the records at the arguments; 0 or a status."""
         ids = array("q", [*[x._slot for x in arguments], *[0] * (self._result_count + 1)])
         self._ids = ids
-        return self._enter(entries.prepare, ids.buffer_info()[0])
+        return self._enter(entry or entries.prepare, ids.buffer_info()[0])
+
+    def hold(self, arguments: list[Tensor]) -> bool:
+        """Whether the program fits these arguments; then nobody else can replay it until `release`."""
+        return not self.busy and self.refresh() and self._prepare(arguments, entries.begin) == 0
+
+    def release(self) -> None:
+        """Let others replay it again."""
+        self._header[RUNNING] = 0
 
     def _enter(self, entry: Callable[..., int], place: int) -> int:
         """Call an entry that checks the arguments whose slots are at address `place`; 0 or a status."""
@@ -267,8 +275,7 @@ class Program:
     def call(self, arguments: list[Tensor]) -> list[Tensor] | int:
         """Replay on arguments; the results, or a status with nothing changed."""
         header = self._header
-        count = self._result_count
-        ids = array("q", [*[x._slot for x in arguments], *[0] * (count + 1)])
+        ids = array("q", [*[x._slot for x in arguments], *[0] * (self._result_count + 1)])
         place = ids.buffer_info()[0]
         status = self._enter(entries.begin, place)
         if status != 0:
@@ -277,21 +284,31 @@ class Program:
             report = run(header[TABLE], header[SEGMENTS], 1)
             if report:
                 return entries.stop(CONTEXT, self.address, place, report)
-            entries.complete(CONTEXT, self.address, place, place + 8 * self.arity)
+            results = self._completed(ids)
         finally:
-            header[RUNNING] = 0
+            self.release()
         if header[RECORDED] > 1:
             header[RECORDED] -= 1
         elif header[RECORDED]:
             self.improve()
-        return [wrap(s) for s in ids[self.arity : self.arity + count]]
+        return results
 
     def complete(self) -> list[Tensor]:
         """After replays: hand the gradients to their leaves; the results of the last one."""
-        ids = self._ids
-        place = ids.buffer_info()[0]
-        entries.complete(CONTEXT, self.address, place, place + 8 * self.arity)
-        return [wrap(s) for s in ids[self.arity : self.arity + self._result_count]]
+        return self._completed(self._ids)
+
+    def _completed(self, ids: array) -> list[Tensor]:
+        """`complete`, given the slots of the arguments with room for those of the results behind them."""
+        place, results = ids.buffer_info()[0], range(self.arity, self.arity + self._result_count)
+        target = place + 8 * self.arity
+        status = entries.complete(CONTEXT, self.address, place, target)
+        while store.mend(status):
+            status = entries.complete_results(CONTEXT, self.address, target, store.detail()[0])
+        if status < 0:
+            for k in results[: store.detail()[0]]:
+                entries.release(CONTEXT, ids[k])
+            raise_out_of_memory()
+        return [wrap(ids[k]) for k in results]
 
     @property
     def class_arguments(self) -> list[int]:

@@ -41,7 +41,7 @@ class Runner:
     Parameters
     ----------
     program : Program
-        Already pointed at its arguments.
+        One that fits the batches.
     batches : Batches
         Which batch a step gets.
     results : list of numpy.ndarray
@@ -56,7 +56,9 @@ class Runner:
     """
 
     def __init__(self, program: Program, batches: Batches, results: list[np.ndarray], steps: int) -> None:
-        self.program, self._results = program, results
+        self.program, self._batches, self._results = program, batches, results
+        self._labels = [batches.tensors[k] for k in program.class_arguments]
+        self._seen = self._versions  # of the labels that have been looked at
         self._counters = array("q", (0, 0))
         place = self._counters.buffer_info()[0]
         # samples as they lie that make one batch: the program points at them already
@@ -74,35 +76,69 @@ class Runner:
         inner = program.segments.ravel().tolist()
         self.table = array("q", [*(first if before else ()), *inner, *last])
 
+    @property
+    def _versions(self) -> list[int]:
+        return [x._version for x in self._labels]
+
+    def fits(self) -> bool:
+        """Whether the next steps may be replays: the program fits, and all class indices are in range."""
+        program, tensors = self.program, self._batches.tensors
+        self._seen = self._versions
+        known = all(program.classes_fit(k, tensors[k].numpy()) for k in program.class_arguments)
+        return known and not program.busy and program.refresh() and program.fits(self._batches.examples)
+
+    def hold(self) -> bool:
+        """Whether that is still so; then the program points at its batches, and nobody else replays it."""
+        return self._seen == self._versions and self.program.hold(self._batches.examples)
+
     def begin(self, kept: int, batch: int) -> None:
         """Say where the next step puts its results, and which batch it gets."""
         self._counters[KEPT], self._counters[BATCH] = kept, batch
 
 
 class Walk(NamedTuple):
-    """Segments to be walked again and again, and the programs in them, in order."""
+    """Segments to be walked again and again, and whose programs they run, in order."""
 
     table: array
-    programs: Sequence[Program]
+    runners: Sequence[Runner]
 
-    def run(self, times: int, first: int, tick: Callable[[int], None]) -> None:
-        """Walk so many times; `tick` hears how many, after the `first` and then about every `PAUSE` seconds.
+    def run(self, times: int, first: int, tick: Callable[[int], None]) -> int:
+        """Walk so many times, or fewer: until a program does not fit any more. Returns how many.
 
-        Afterwards the leaves have the gradients of the last step, also when an error or Ctrl-C ends it.
+        `tick` hears of them after the `first` and then about every `PAUSE` seconds. It may do anything, such as call
+        the function, and so may other threads then: programs are held while they are walked, and not longer.
         """
-        done, chunk, last = 0, first, self.programs[-1]
+        done, chunk = 0, first
+        while done < times and self._hold():
+            count = min(chunk, times - done)
+            start = time.perf_counter()
+            self._walk(count)
+            took = max(time.perf_counter() - start, 1e-9)
+            done += count
+            chunk = max(1, min(int(PAUSE / took * count), 8 * chunk))
+            tick(count)
+        return done
+
+    def _hold(self) -> bool:
+        """Whether all programs fit and are nobody else's now."""
+        for k, runner in enumerate(self.runners):
+            if not runner.hold():
+                for other in self.runners[:k]:
+                    other.program.release()
+                return False
+        return True
+
+    def _walk(self, times: int) -> None:
+        """Walk programs that are held; afterwards leaves have the gradients of the last step, also after an error."""
+        programs = [runner.program for runner in self.runners]
+        last = programs[-1]
         try:
-            while done < times:
-                count = min(chunk, times - done)
-                start = time.perf_counter()
-                report = walk(self.table, count)
-                if report:
-                    last = next(p for p in self.programs if report in p.reports)
-                    raise last.reports.error(report)
-                took = max(time.perf_counter() - start, 1e-9)
-                done += count
-                tick(count)
-                chunk = max(1, min(int(PAUSE / took * count), 8 * chunk))
+            report = walk(self.table, times)
+            if report:
+                last = next(p for p in programs if report in p.reports)
+                raise last.reports.error(report)
         finally:
-            for program in (*(p for p in self.programs if p is not last), last):
+            for program in (*(p for p in programs if p is not last), last):
                 program.complete()
+            for program in programs:
+                program.release()

@@ -43,7 +43,7 @@ from .reading import (
 )
 from .recording import Spoiled
 from .tree import PLAIN
-from .user_code import COMPUTED, is_foreign, is_ours, is_users, words_of
+from .user_code import COMPUTED, is_foreign, is_ours, is_users, read_from, words_of
 
 MOST = 20_000  # things to look at; a function that can reach more is not replayed
 MOST_FOREIGN = 1_000  # objects of others' classes of which all attributes are looked at
@@ -286,10 +286,9 @@ class Search:
             self._waiting.append(reader.get("", MISSING))
         if not is_users(function.__module__):
             return
-        words = words_of(function.__code__)
-        self._words |= words
+        self._words |= words_of(function.__code__)
         namespace = function.__globals__
-        for name in words & namespace.keys():
+        for name in read_from(namespace, function.__code__):
             value = namespace[name]
             if (id(namespace), name) not in self._known and not isinstance(value, types.ModuleType):
                 self._known.add((id(namespace), name))

@@ -7,6 +7,7 @@ import functools
 import sys
 import types
 from collections.abc import Iterator
+from typing import Any
 
 APPLICATION = "jitgrad.benchmarks"  # part of the package, but it uses the library as anybody does
 _BY_NAME = {"getattr", "hasattr"}  # which code may call with a name that it contains, and mostly does
@@ -14,6 +15,9 @@ _BY_NAME = {"getattr", "hasattr"}  # which code may call with a name that it con
 COMPUTED = {"attrgetter", "eval", "exec", "vars", "__dict__", "__getattribute__", *_BY_NAME}
 # classes of these modules, which others are made from, have no state of their own
 _STATELESS = {"abc", "builtins", "collections.abc", "enum", "typing"}
+_OF_GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME"}
+_COMPUTES_NAMES = {"eval", "exec", "globals"}
+EVERYTHING = "*"  # in place of a name
 _NO_STEPS = {"CACHE", "NOP", "PRECALL", "PUSH_NULL"}
 _OF_THE_LAST = {"LOAD_ATTR", "LOAD_METHOD"}
 _own: set[str] = {"__main__", ""}  # packages that have compiled a function
@@ -62,6 +66,27 @@ def words_of(code: types.CodeType) -> frozenset[str]:
         elif isinstance(constant, str) and constant.isidentifier():
             found.add(constant)
     return frozenset(found)
+
+
+@functools.cache
+def globals_of(code: types.CodeType) -> frozenset[str]:
+    """The globals that a function reads by name, and functions within it; attributes have names of their own.
+
+    With EVERYTHING among them where code computes names.
+    """
+    found = {i.argval for i in dis.get_instructions(code) if i.opname in _OF_GLOBALS}
+    if not found.isdisjoint(_COMPUTES_NAMES):
+        found.add(EVERYTHING)
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found |= globals_of(constant)
+    return frozenset(found)
+
+
+def read_from(namespace: dict[str, Any], code: types.CodeType) -> list[str]:
+    """The names in a namespace that a function's code reads there."""
+    names = globals_of(code)
+    return sorted(n for n in (namespace if EVERYTHING in names else names) if n in namespace)
 
 
 def _names_are_constant(code: types.CodeType) -> bool:

@@ -10,7 +10,7 @@ from .facts import Facts
 
 
 def merge_counters(rows: list[Row], facts: Facts) -> list[Row]:
-    """Count all counters where the first one is counted, unless rows between use one of them."""
+    """Count all counters where the first one is counted, unless rows between use one of them or may end the step."""
     merged: list[Row] = []
     place = -1  # of the row that counts
     counted: list[View] = []
@@ -21,7 +21,11 @@ def merge_counters(rows: list[Row], facts: Facts) -> list[Row]:
             merged.append(row)
             continue
         blocks = {facts.block(v.address) for v in row.writes}
-        if not is_counter:
+        if facts.reports(row):
+            _put(merged, place, counted)
+            merged.append(row)
+            place, counted = -1, []
+        elif not is_counter:
             merged.append(row)
             blocks |= {facts.block(v.address) for v in row.reads}
         elif place >= 0 and blocks.isdisjoint(since):
