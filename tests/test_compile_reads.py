@@ -362,3 +362,44 @@ def test_attributes_by_computed_names_are_looked_at(read):
     for value in (1.0, 1.0, 2.0, 2.0, 1.0):
         source.alpha0 = value
         assert step(torch.ones(1), "0").item() == read(source, "alpha0")
+
+
+step = loss = mean = None  # names of globals, which steps below use for attributes, strings and their own variables
+
+
+def test_globals_with_the_names_of_attributes_and_strings_may_change():
+    """A loop over a global ``step`` must not record anew because the step calls ``optimizer.step()``."""
+    model = torch.nn.Linear(3, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def train(x):
+        optimizer.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        return {"loss": loss}
+
+    compiled = torch.compile(train, fullgraph=True)
+    for k in range(6):
+        globals().update(step=k, loss=compiled(torch.ones(4, 3)), mean=float(k))
+    assert len(compiled.programs) == 1
+
+
+SCALE0 = 2.0
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: SCALE0,
+        lambda: (lambda: [SCALE0 for _ in range(1)])()[0],
+        lambda: eval("SCALE0 * 1"),
+        lambda: globals()["SCALE" + "0"],
+        lambda: exec("global SCALE1; SCALE1 = SCALE0") or SCALE1,  # noqa: F821
+    ],
+)
+def test_globals_are_looked_at_however_they_are_read(read, monkeypatch):
+    compiled = torch.compile(lambda x: x * read())
+    for value in (2.0, 2.0, 2.0, 5.0, 5.0, 3.0):
+        monkeypatch.setitem(globals(), "SCALE0", value)
+        assert compiled(torch.ones(1)).item() == value

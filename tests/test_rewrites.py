@@ -229,3 +229,25 @@ def test_an_update_of_one_parameter_waits_for_its_step_count():
     updates = [row for row in rows if row.kernel.startswith("update")]
     assert len(counts) == 1 and [row.kernel.split(".")[0] for row in updates] == ["update", "updates"]
     assert all(depends(row, counts[0]) for row in updates)
+
+
+def test_an_index_that_ends_a_step_leaves_later_counts_as_they_were():
+    """Two optimizers, and between their steps a row that may report: counts do not move across it."""
+    table, p = nn.Embedding(5, 3), nn.Parameter(torch.ones(3))
+    first, second = torch.optim.Adam([p]), torch.optim.Adam(table.parameters())
+
+    def step(i):
+        first.zero_grad()
+        second.zero_grad()
+        (p * p).sum().backward()
+        first.step()
+        table(i.abs()).pow(2).sum().backward()
+        second.step()
+
+    compiled = torch.compile(step, fullgraph=True)
+    for _ in range(5):
+        compiled(torch.tensor([0, 1, 2]))
+    with pytest.raises(IndexError):
+        compiled(torch.tensor([0, 9, 2]))
+    assert second.state[table.weight]["step"].item() == 5
+    assert first.state[p]["step"].item() == 6
