@@ -10,7 +10,10 @@ from usage import usage
 
 import jitgrad as torch
 from jitgrad.autograd import anomaly, detect_anomaly, set_detect_anomaly
+from jitgrad.autograd.observe import RECORDING
+from jitgrad.engine import hot
 from jitgrad.engine.entry import entries
+from jitgrad.kernels.wrapper import Handle
 
 
 @pytest.fixture(autouse=True)
@@ -191,3 +194,39 @@ def test_a_training_loop_keeps_few_notes():
             (w.exp() * w * w).backward()
             w.grad = None
     assert len(notes) <= 2 * FEWEST
+
+
+def test_every_entry_that_makes_a_tensor_is_observed():
+    made = {
+        name for name, f in vars(hot).items() if getattr(f, "py_func", None) and returns_a_tensor(f.py_func)
+    }
+    assert made and made <= set(RECORDING)
+
+
+def returns_a_tensor(function):
+    return function.__annotations__.get("return") is Handle
+
+
+@pytest.mark.parametrize(
+    "replay", [lambda c, x: c(x), lambda c, x: c.run(x, batch_size=8), lambda c, x: c.loop(2, x)]
+)
+def test_compiled_functions_run_eagerly_while_it_is_on(replay):
+    """A replay leaves no rows that could be looked at."""
+    x, w = torch.rand(24) + 1, torch.ones(1, requires_grad=True)
+
+    def step(a):
+        w.grad = None
+        loss = (w * a).log().mean()
+        loss.backward()
+        return loss
+
+    compiled = torch.compile(step)
+    for _ in range(4):
+        compiled(x)
+    x[20] = 0
+    with warnings.catch_warnings(), pytest.raises(RuntimeError, match="'MulBackward0' returned nan"):
+        warnings.simplefilter("ignore")
+        with detect_anomaly():
+            replay(compiled, x)
+    assert compiled(x).item() == -float("inf")
+    assert len(compiled.programs) == 1

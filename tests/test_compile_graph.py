@@ -258,3 +258,39 @@ def test_second_gradients_within_a_compiled_step():
     for _ in range(4):
         x = torch.randn(*X)
         assert bits(compiled(x)) == bits(step(x))
+
+
+class TwoHeads(nn.Module):
+    """Two results of different parameters, of one input."""
+
+    def __init__(self):
+        super().__init__()
+        self.policy, self.value = nn.Linear(8, 3), nn.Linear(8, 1)
+
+    def forward(self, x):
+        return self.policy(x), self.value(x)
+
+
+@pytest.mark.parametrize("used", [(0,), (1,), (0, 1)])
+def test_results_without_a_cotangent_give_no_gradients(used):
+    """None, not zeros, which momentum and weight decay would take for a gradient."""
+    model = TwoHeads()
+    compiled = torch.compile(model, fullgraph=True)
+    for _ in range(5):
+        x = torch.randn(4, 8)
+        found = []
+        for function in (compiled, model):
+            model.zero_grad()
+            sum(r.square().sum() for k, r in enumerate(function(x)) if k in used).backward()
+            found.append([None if p.grad is None else p.grad.tolist() for p in model.parameters()])
+        assert found[0] == found[1]
+
+
+def test_an_unused_argument_of_a_used_result_is_reported():
+    step = torch.compile(lambda x, y: (x * 2, y * 3, x * y), fullgraph=True)
+    x, y = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    for _ in range(4):
+        first, second, _ = step(x, y)
+        assert torch.autograd.grad(first.sum(), [x, y], allow_unused=True)[1] is None
+        with pytest.raises(RuntimeError, match="not have been used in the graph"):
+            torch.autograd.grad(second.sum(), [x, y])

@@ -135,7 +135,11 @@ def test_a_function_that_is_only_replayed_in_runs_stays_compiled():
 
 
 def test_more_results_than_there_are_free_slots():
-    step, x, kept = torch.compile(lambda x: [x + float(k) for k in range(300)], fullgraph=True), torch.ones(3), []
+    step, x, kept = (
+        torch.compile(lambda x: [x + float(k) for k in range(300)], fullgraph=True),
+        torch.ones(3),
+        [],
+    )
     for _ in range(40):
         kept.append(step(x))
         assert [r.tolist() for r in kept[-1]] == [[1.0 + k] * 3 for k in range(300)]

@@ -221,22 +221,26 @@ def node_of(tensor: Tensor) -> Node | None:
     return Node(tensor)
 
 
-def leaves_behind(tensors: Iterable[Tensor]) -> set[int]:
-    """Slots of the leaves that ask for a gradient and that tensors were made from."""
+def slots_behind(tensors: Iterable[Tensor]) -> set[int]:
+    """Slots of tensors, and of what they were made from, as far as these ask for a gradient."""
     tape, words = store.tape, store.slots
-    waiting, seen, leaves = [t._slot for t in tensors], set(), set()
+    waiting, seen = [t._slot for t in tensors], set()
     while waiting:
         slot = waiting.pop()
         if slot == 0 or slot in seen or not words[slot * SLOT_WORDS + S_FLAGS] & layout.REQUIRES_GRAD:
             continue
         seen.add(slot)
         row = words[slot * SLOT_WORDS + S_ROW]
-        if row == layout.NO_ROW:
-            leaves.add(slot)
-        elif row >= 0:
+        if row >= 0:
             inputs = int(tape[row + T_INPUTS])
             waiting += [int(s) for s in tape[row + T_OPERANDS : row + T_OPERANDS + 2 * inputs : 2]]
-    return leaves
+    return seen
+
+
+def leaves_behind(tensors: Iterable[Tensor]) -> set[int]:
+    """Slots of the leaves that ask for a gradient and that tensors were made from."""
+    words = store.slots
+    return {s for s in slots_behind(tensors) if words[s * SLOT_WORDS + S_ROW] == layout.NO_ROW}
 
 
 def row_name(row: int) -> str:

@@ -23,6 +23,7 @@ RECORDING = (
     "apply",
     "apply_number",
     "apply_arrays",
+    "along",
     "make_view",
 )
 
@@ -36,6 +37,7 @@ def observe(observer: Callable[[int], None]) -> None:
     """Call ``observer(slot)`` with the first output of every row that is recorded from now on."""
     with _lock:
         _observers.append(observer)
+        store.set_field("observers", len(_observers))
         if len(_observers) == 1:
             for name in RECORDING:
                 _plain[name] = getattr(entries, name)
@@ -46,8 +48,14 @@ def stop_observing(observer: Callable[[int], None]) -> None:
     """Undo one `observe`."""
     with _lock:
         _observers.remove(observer)
+        store.set_field("observers", len(_observers))
         if not _observers:
             entries.__dict__.update(_plain)
+
+
+def is_observed() -> bool:
+    """Whether somebody sees rows as they are recorded: then functions run eagerly, as a replay records none."""
+    return bool(_observers)
 
 
 def recorded(slot: int) -> None:

@@ -170,6 +170,10 @@ context_dtype = np.dtype(
         ("team", i8),  # the block of the threads that replay programs, see engine/together.py
         ("structure", i8),  # counts changes of modules and optimizers that a program may depend on
         ("watch", i8),  # HOOKED when walks stop at every row for Python to look at
+        (
+            "observers",
+            i8,
+        ),  # who in Python sees rows as they are recorded; programs, which leave none, do not run then
     ]
 )
 

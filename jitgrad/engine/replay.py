@@ -227,8 +227,8 @@ def prepare(c, program, ids):
     status = room(c, 0)
     if status != 0:
         return status
-    if p.running != 0 or recording_here(c):
-        return OTHER_PROGRAM  # what a replay does is not logged: the function itself must run
+    if p.running != 0 or c.observers != 0 or recording_here(c):
+        return OTHER_PROGRAM  # what a replay does is neither seen nor logged: the function itself must run
     if not (same_surroundings(c, p) and same_arguments(c, p, ids) and own_gradients(c, p)):
         return OTHER_PROGRAM
     if not good_classes(c, p, ids):

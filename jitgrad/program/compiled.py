@@ -11,6 +11,7 @@ from typing import Any
 from .._tensor import Tensor
 from ..autograd.graph import drop_freed_nodes
 from ..autograd.notes import drop_old_notes
+from ..autograd.observe import is_observed
 from ..dtypes import Size
 from ..engine.entry import entries
 from ..engine.layout import (
@@ -216,7 +217,7 @@ class CompiledFunction:
     # finding and making programs ---------------------------------------------------------------------
 
     def _general(self, args: tuple, kwargs: dict[str, Any]) -> Any:
-        if self._eager or store.recording is not None:
+        if self._eager or store.recording is not None or is_observed():
             return self._function(*args, **kwargs)
         leaves: list[Tensor] = []
         key = flatten_call(args, kwargs, leaves)
@@ -269,6 +270,8 @@ class CompiledFunction:
         self, args: tuple, kwargs: dict[str, Any], key: Any, arguments: list[Tensor], shapes: list[Size]
     ) -> tuple[Any, Program | None]:
         """`record` for arguments that have been looked at."""
+        if is_observed():
+            return self._function(*args, **kwargs), None
         guards = self._guards(key)
         shared = guards.shared_memory(arguments)
         if shared is not None:

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from .._tensor import Tensor, wrap
 from ..autograd import Function, grad, is_grad_enabled, no_grad
-from ..autograd.graph import drop_freed_nodes
+from ..autograd.graph import drop_freed_nodes, slots_behind
 from ..autograd.hooks import without_hooks_of
 from ..dispatch import CONTEXT, slot_word
+from ..dtypes import DTYPES
 from ..engine.entry import entries
 from ..engine.layout import REQUIRES_GRAD, S_FLAGS, S_STORAGE
-from ..functions import ones_like
+from ..functions import ones_like, zeros
 from ..store import store
 from .recording import Recording, Spoiled
 from .returned import owned
@@ -35,10 +36,25 @@ class Pullback:
         Which of the program's results have a gradient.
     inputs : list of Tensor or int
         Tensors from outside, or numbers of arguments, in the order of the gradients.
+
+    Parameters
+    ----------
+    used : list of bool
+        Which of the inputs get a gradient from the program of the way back.
+    behind : list of set of int
+        For each of the outputs, the numbers of the inputs that it was made from.
     """
 
-    def __init__(self, outputs: list[int], inputs: list[Any], used: list[bool], program: Program) -> None:
-        self.outputs, self.inputs, self._used, self._program = outputs, inputs, used, program
+    def __init__(
+        self,
+        outputs: list[int],
+        inputs: list[Any],
+        used: list[bool],
+        behind: list[set[int]],
+        program: Program,
+    ) -> None:
+        self.outputs, self.inputs, self._program = outputs, inputs, program
+        self._used, self._behind = used, behind
         self._call: Any = lambda: None
 
     @property
@@ -69,11 +85,16 @@ class Pullback:
         storages = [slot_word(s, S_STORAGE) for k, s in enumerate(slots) if k >= len(arguments) or k in read]
         return store.storage_table["version"][storages].tolist()
 
-    def run(self, cotangents: list[Tensor], arguments: list[Tensor]) -> list[Tensor | None]:
-        """The gradients of the inputs."""
+    def run(self, cotangents: list[Tensor | None], arguments: list[Tensor]) -> list[Tensor | None]:
+        """The gradients of the inputs; None for those that no output with a cotangent was made from."""
         program = self._program
         program.trust()
-        given = [g.detach().contiguous() for g in cotangents]  # type: ignore[attr-defined]
+        like = program._arguments[len(arguments) :]
+        given = [
+            zeros(x["shape"], dtype=DTYPES[x["dtype"]]) if g is None else g.detach().contiguous()  # type: ignore[attr-defined]
+            for g, x in zip(cotangents, like, strict=True)
+        ]
+        reached = set().union(*(b for b, g in zip(self._behind, cotangents, strict=True) if g is not None))
         with store.outside_recording():  # a program that is being recorded cannot contain this one
             found = program.call([*arguments, *given])
             if isinstance(found, int):  # cotangents that share memory
@@ -83,7 +104,8 @@ class Pullback:
                 "backward: a tensor that a compiled function used has changed its memory since"
             )
         gradients = iter(found)
-        return [next(gradients) if used else None for used in self._used]
+        made = [next(gradients) if used else None for used in self._used]
+        return [g if k in reached else None for k, g in enumerate(made)]
 
 
 class _Call:
@@ -94,7 +116,7 @@ class _Call:
         self._arguments = [x.detach() for x in arguments]
         self._versions = pullback.versions(self._arguments)
 
-    def backward(self, cotangents: tuple[Tensor, ...]) -> list[Tensor | None]:
+    def backward(self, cotangents: tuple[Tensor | None, ...]) -> list[Tensor | None]:
         if self.pullback.versions(self._arguments) != self._versions:
             raise RuntimeError(
                 "backward: one of the variables needed for gradient computation has been modified by an "
@@ -110,6 +132,7 @@ class _Replayed(Function):
     @staticmethod
     def forward(ctx: Any, call: _Call, *inputs: Tensor) -> Any:
         ctx.call = call
+        ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs)
         results, call.results = tuple(call.results), []
         return results
@@ -121,7 +144,8 @@ class _Replayed(Function):
             return None, *gradients
         # the graph of a gradient is asked for, and a replay leaves none: whoever walks there has to hear of it
         found = [g for g in gradients if g is not None]
-        marked = iter(_WithoutGraph.apply(len(found), *found, *ctx.saved_tensors, *cotangents))
+        given = [g for g in cotangents if g is not None]
+        marked = iter(_WithoutGraph.apply(len(found), *found, *ctx.saved_tensors, *given))
         return None, *[None if g is None else next(marked) for g in gradients]
 
 
@@ -158,6 +182,7 @@ def record_pullback(
     inputs: list[Any] = [k for k, x in enumerate(arguments) if x.requires_grad]
     inputs += [_tensor_of(slot) for slot in program.guarded if slot_word(slot, S_FLAGS) & REQUIRES_GRAD]
     tensors = [arguments[x] if isinstance(x, int) else x for x in inputs]
+    behind = [slots_behind([x]) for x in graph.values()]
     with no_grad():
         cotangents = [ones_like(x) for x in graph.values()]
     found: list[Any] = []
@@ -182,7 +207,8 @@ def record_pullback(
             raise Spoiled(f"cannot walk back from what it returns ({error})") from None
         raise
     way_back.depends_on = program
-    return Pullback(list(graph), inputs, [g is not None for g in found], way_back)
+    reached = [{k for k, x in enumerate(tensors) if x._slot in slots} for slots in behind]
+    return Pullback(list(graph), inputs, [g is not None for g in found], reached, way_back)
 
 
 def _tensor_of(slot: int) -> Tensor:
