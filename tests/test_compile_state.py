@@ -97,7 +97,7 @@ def test_accumulation_of_gradients_over_calls():
             scene.optimizer.step()
             scene.optimizer.zero_grad()
 
-    assert_same(build, "c" * 9, update, programs=9)
+    assert_same(build, "c" * 9, update, programs=2)
     assert_same(build, "ccecceeec", update, programs=9)
 
 

@@ -6,6 +6,7 @@ from .layout import (
     RETAIN_GRAD,
     S_GRAD,
     S_HANDLES,
+    S_PROGRAMS,
     SLOT_WORDS,
     T_INPUTS,
     T_OP,
@@ -28,7 +29,7 @@ def exchange(c, a, b):
     x, y = slot_at(c, a), slot_at(c, b)
     first, second = c.slots + a * SLOT_WORDS * WORD, c.slots + b * SLOT_WORDS * WORD
     for w in range(SLOT_WORDS):
-        if w != S_HANDLES and w != S_GRAD:
+        if w != S_HANDLES and w != S_PROGRAMS and w != S_GRAD:
             kept = load_word(first, w)
             store_word(first, w, load_word(second, w))
             store_word(second, w, kept)

@@ -28,6 +28,15 @@ def release(c, slot):
 
 
 @entry
+def release_held(c, slot):
+    """Drop a program's handle."""
+    slot_at(c, slot).programs -= 1
+    slot_at(c, slot).handles -= 1
+    let_go(c, slot)
+    return 0
+
+
+@entry
 def set_flag(c, slot, flag, on):
     """Set or clear bits of a slot's flags."""
     record = slot_at(c, slot)

@@ -28,6 +28,7 @@ slot_dtype = np.dtype(
         ("cotangent", i8),  # slot of the gradient on its way during a walk, or 0
         ("next", i8),  # next free slot; during a walk, next leaf to receive its gradient
         ("history", i8),  # the storage's history when the slot was made
+        ("programs", i8),  # how many of its handles are those of programs
         ("shape", i8, MAX_DIMS),
         ("strides", i8, MAX_DIMS),  # in elements
     ]
@@ -49,8 +50,9 @@ SLOT_WORDS = slot_dtype.itemsize // 8
     S_COTANGENT,
     S_NEXT,
     S_HISTORY,
-) = range(15)
-S_SHAPE = 15
+    S_PROGRAMS,
+) = range(16)
+S_SHAPE = 16
 S_STRIDES = S_SHAPE + MAX_DIMS
 
 NO_ROW = -1

@@ -162,6 +162,14 @@ def put_gradients(c, p, taken, ids, number, base):
 
 
 @jit
+def hold(c, slot):
+    """A program's handle on a slot, see `release_held`."""
+    x = slot_at(c, slot)
+    x.handles += 1
+    x.programs += 1
+
+
+@jit
 def add_guard(c, p, slot, gradient):
     """Guard a tensor, once, and hold it so that its slot stays its own."""
     x = slot_at(c, slot)
@@ -175,7 +183,7 @@ def add_guard(c, p, slot, gradient):
         store_word(p.end, G_GRAD, gradient)
         p.end += GUARD_WORDS * WORD
         p.guard_count += 1
-        x.handles += 1
+        hold(c, slot)
 
 
 @jit
@@ -193,7 +201,7 @@ def put_guards(c, p):
         add_guard(c, p, load_word(p.gradients, GRADIENT_WORDS * k + GRADIENT_LEAF), ANY_GRADIENT)
         gradient = load_word(p.gradients, GRADIENT_WORDS * k + GRADIENT_SLOT)
         if gradient != 0:
-            slot_at(c, gradient).handles += 1
+            hold(c, gradient)
     for k in range(p.guard_count):
         slot_at(c, load_word(p.guards, GUARD_WORDS * k)).flags &= ~LISTED
 

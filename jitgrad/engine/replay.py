@@ -188,13 +188,13 @@ def same_surroundings(c, p):
 
 @jit
 def own_gradients(c, p):
-    """Whether nobody but the leaves sees the gradients that the program will overwrite."""
+    """Whether nobody but the leaves, and programs, sees the gradients that the program will overwrite."""
     for k in range(p.gradient_count):
         line = p.gradients + k * GRADIENT_WORDS * WORD
         slot = load_word(line, GRADIENT_SLOT)
         if slot != 0 and load_word(line, GRADIENT_OWN):
             gradient = slot_at(c, slot)
-            seen = gradient.handles - 1
+            seen = gradient.handles - gradient.programs
             if slot_at(c, load_word(line, GRADIENT_LEAF)).grad == slot:
                 seen -= 1
             if seen != 0 or storage_at(c, gradient.storage).refs != 1:

@@ -58,6 +58,7 @@ def new_slot(c, storage, address, dtype):
     record.cotangent = 0
     record.next = 0
     record.history = storage_at(c, storage).history
+    record.programs = 0
     hold_storage(c, storage)
     return s
 

@@ -134,7 +134,7 @@ class Tables:
         held = [*self.guards[:, G_SLOT].tolist(), *self.gradients[:, GRADIENT_SLOT].tolist()]
         for slot in held:
             if slot:
-                entries.release(CONTEXT, slot)
+                entries.release_held(CONTEXT, slot)
         return bool(held)
 
     # what they say -----------------------------------------------------------------------------------
