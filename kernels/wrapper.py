@@ -48,6 +48,10 @@ class Handle:
     """
 
 
+class ExactHandle:
+    """Annotation of an entry's parameter: such an object, of a class that is not made from the handles' class."""
+
+
 class Handles:
     """Annotation of an entry's parameter: a list or tuple of at most MOST_HANDLES such objects.
 
@@ -68,7 +72,7 @@ class Kinds(NamedTuple):
     @property
     def implicit_context(self) -> bool:
         """Whether the wrapper supplies the context itself."""
-        return Handle in self.parameters or Handles in self.parameters
+        return not {Handle, ExactHandle, Handles}.isdisjoint(self.parameters)
 
 
 # what a wrapper reads at run time, set by `connect`: where handles keep their slot is part of the code
@@ -151,8 +155,8 @@ def _return(b: ir.IRBuilder, value: ir.Value, kind: type | None) -> None:
 
 
 def _convert(b: ir.IRBuilder, argument: ir.Value, kind: type) -> ir.Value:
-    if kind is Handle:
-        return _slot_of(b, argument)
+    if kind in (Handle, ExactHandle):
+        return _slot_of(b, argument, exact=kind is ExactHandle)
     if kind is Handles:
         return _slots_of(b, argument)
     name, llvm = ("PyFloat_AsDouble", F64) if kind is float else ("PyLong_AsLongLong", I64)
@@ -167,12 +171,15 @@ def _convert(b: ir.IRBuilder, argument: ir.Value, kind: type) -> ir.Value:
     return value
 
 
-def _slot_of(b: ir.IRBuilder, handle: ir.Value) -> ir.Value:
+def _slot_of(b: ir.IRBuilder, handle: ir.Value, exact: bool = False) -> ir.Value:
     """The slot in a handle; 0 in one that never got any. An object of another class raises TypeError."""
     expected = b.load(_cell(b.module, TYPE_CELL, POINTER))
     own = _type_of(b, handle)
     with b.if_then(b.icmp_unsigned("!=", own, expected), likely=False):
-        inherits = b.call(_outside(b.module, "PyType_IsSubtype", I32, [POINTER, POINTER]), [own, expected])
+        inherits: ir.Value = I32(0)
+        if not exact:
+            check = _outside(b.module, "PyType_IsSubtype", I32, [POINTER, POINTER])
+            inherits = b.call(check, [own, expected])
         with b.if_then(b.icmp_signed("==", inherits, I32(0)), likely=False):
             b.call(_outside(b.module, "PyErr_BadArgument", I32, []), [])
             b.ret(ir.Constant(POINTER, None))

@@ -8,12 +8,14 @@ import configparser
 import contextlib
 import contextvars
 import functools
+import importlib
 import operator
 import os
 import queue
 import weakref
 from typing import ClassVar
 
+import compile_values
 import numpy as np
 import pytest
 from compile_cases import warnings_of
@@ -202,6 +204,68 @@ def of_queue():
     return made
 
 
+def plain_optimizer():
+    made = optim.SGD(nn.Linear(1, 1).parameters(), lr=1.0)
+    made.alpha0 = 1.0
+    return made
+
+
+def with_decay():
+    made = nn.Sequential(nn.Identity())
+    made.weight, made.factors = nn.Parameter(torch.ones(1)), [1.0]
+    made.register_buffer("kept", torch.ones(1))
+    made.weight.decay = made.kept.decay = 1.0
+    return made
+
+
+def distance_of_two():
+    kept = [1.0]
+    made = nn.TripletMarginWithDistanceLoss(
+        distance_function=lambda a, b: (a + b).sum(-1) * kept[0], margin=10.0
+    )
+    made.kept = kept
+    return made
+
+
+def compiled_with_scale():
+    @torch.compile
+    def function():
+        return made.scale
+
+    made = function
+    made.scale = 1.0
+    return made
+
+
+def fresh_module():
+    """Nothing, by which a step could find the module."""
+    compile_values.NOW = 1.0
+
+
+def imported(x):
+    import compile_values
+
+    return compile_values.NOW
+
+
+def imported_name(x):
+    from compile_values import NOW
+
+    return NOW
+
+
+def imported_by_name(x):
+    return importlib.import_module("compile_values").NOW
+
+
+def key_last(x):
+    first = next(iter(x))
+    x[first] = x.pop(first)
+
+
+ONE = torch.ones(1)
+
+
 def put(name):
     return lambda x, value: setattr(x, name, value)
 
@@ -270,6 +334,23 @@ CASES = {
                          lambda x, v: first_is(x.datasets[0], v), lambda x: x[0]),
     "requires_grad": (lambda: torch.ones(1), lambda x, v: x.requires_grad_(v % 2 == 0),
                       lambda x: 2.0 if x.requires_grad else 3.0),
+    "order of a dict": (lambda: {"a": 1.0, "b": 2.0}, lambda x, v: key_last(x), lambda x: next(iter(x.values()))),
+    "kind of a key": (lambda: {1: 1.0}, lambda x, v: (x.clear(), x.update({float(v): 1.0})), lambda x: next(iter(x))),
+    "attribute of an optimizer": (plain_optimizer, put("alpha0"), lambda x: x.alpha0),
+    "defaults of an optimizer": (plain_optimizer, lambda x, v: x.defaults.update(lr=v), lambda x: x.defaults["lr"]),
+    "attribute of a parameter": (with_decay, lambda x, v: put("decay")(x.weight, v), lambda x: x.weight.decay),
+    "attribute of a buffer": (with_decay, lambda x, v: put("decay")(x.kept, v), lambda x: x.kept.decay),
+    "list in a module of jitgrad's": (with_decay, lambda x, v: item(x.factors, v), lambda x: x.factors[0]),
+    "function in a module of jitgrad's": (distance_of_two, lambda x, v: item(x.kept, v),
+                                          lambda x: x(ONE, ONE, 2 * ONE)),
+    "attribute of a compiled function": (compiled_with_scale, put("scale"), lambda x: x()),
+    "import": (fresh_module, lambda x, v: put("NOW")(compile_values, v), imported),
+    "import of a name": (fresh_module, lambda x, v: put("NOW")(compile_values, v), imported_name),
+    "import by name": (fresh_module, lambda x, v: put("NOW")(compile_values, v), imported_by_name),
+    "parameter of a distribution": (lambda: torch.distributions.Normal(torch.zeros(1), 1.0),
+                                    lambda x, v: put("loc")(x, torch.full((1,), v)), lambda x: x.log_prob(ONE)),
+    "minus zero": (lambda: [np.float64(0.0)], lambda x, v: item(x, np.float64(0.0 if v % 2 else -0.0)),
+                   lambda x: float(np.copysign(1.0, x[0]))),
     "seed": (lambda: torch.Generator().manual_seed(1), lambda x, v: x.manual_seed(int(v)),
              lambda x: float(x.initial_seed())),
 }  # fmt: skip

@@ -4,7 +4,7 @@ Nothing is changed before every check has passed. A replay makes no storage but 
 """
 
 from ..kernels.plain import run_records
-from ..kernels.wrapper import Handle
+from ..kernels.wrapper import ExactHandle, Handle
 from .create import empty
 from .jit import entry, jit
 from .layout import (
@@ -369,7 +369,7 @@ def call(c, program, ids, results):
 
 
 @entry
-def call_one(c, program, a: Handle) -> Handle:
+def call_one(c, program, a: ExactHandle) -> Handle:
     """`call` with one argument and one result."""
     ids = c.scratch + BEHIND_RECORD * WORD
     store_word(ids, 0, a)
@@ -377,7 +377,7 @@ def call_one(c, program, a: Handle) -> Handle:
 
 
 @entry
-def call_two(c, program, a: Handle, b: Handle) -> Handle:
+def call_two(c, program, a: ExactHandle, b: ExactHandle) -> Handle:
     """`call` with two arguments and one result."""
     ids = c.scratch + BEHIND_RECORD * WORD
     store_word(ids, 0, a)
@@ -386,7 +386,7 @@ def call_two(c, program, a: Handle, b: Handle) -> Handle:
 
 
 @entry
-def call_three(c, program, a: Handle, b: Handle, d: Handle) -> Handle:
+def call_three(c, program, a: ExactHandle, b: ExactHandle, d: ExactHandle) -> Handle:
     """`call` with three arguments and one result."""
     ids = c.scratch + BEHIND_RECORD * WORD
     store_word(ids, 0, a)

@@ -3,7 +3,7 @@
 Programs with rows that are worth sharing are called so; they are compiled with the team, which others do not need.
 """
 
-from ..kernels.wrapper import Handle
+from ..kernels.wrapper import ExactHandle, Handle
 from .atomics import release_python, retake_python
 from .block import BUSY, NO_TEAM, UNDECIDED, WANTS_WORKERS
 from .jit import entry, jit
@@ -60,18 +60,18 @@ def call_together(c, program, a, b, d):
 
 
 @entry
-def call_one_together(c, program, a: Handle) -> Handle:
+def call_one_together(c, program, a: ExactHandle) -> Handle:
     """`call_together` with one argument and one result."""
     return call_together(c, program, a, 0, 0)
 
 
 @entry
-def call_two_together(c, program, a: Handle, b: Handle) -> Handle:
+def call_two_together(c, program, a: ExactHandle, b: ExactHandle) -> Handle:
     """`call_together` with two arguments and one result."""
     return call_together(c, program, a, b, 0)
 
 
 @entry
-def call_three_together(c, program, a: Handle, b: Handle, d: Handle) -> Handle:
+def call_three_together(c, program, a: ExactHandle, b: ExactHandle, d: ExactHandle) -> Handle:
     """`call_together` with three arguments and one result."""
     return call_together(c, program, a, b, d)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import operator
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -293,6 +294,7 @@ class CompiledFunction:
             if recording.spoiled is not None:
                 raise recording.spoiled
             _check_left_behind(recording, rows, returned, lambda: guards.storages(arguments))
+            _check_arguments(args, kwargs, key, arguments)
             if returned.form is not LEAF:
                 guards.check_returned(constants_in(returned.form))
             if recording.has_moved:
@@ -362,6 +364,14 @@ class CompiledFunction:
         self._eager = True
         self._direct = None
         warnings.warn(f"{message}; it runs eagerly from now on", RuntimeWarning, stacklevel=5)
+
+
+def _check_arguments(args: tuple, kwargs: dict[str, Any], key: Any, before: list[Tensor]) -> None:
+    """Raise Spoiled when the function has changed lists or dicts that it was given: a replay would not."""
+    after: list[Tensor] = []
+    same = flatten_call(args, kwargs, after) == key and len(after) == len(before)
+    if not (same and all(map(operator.is_, after, before))):
+        raise Spoiled("changes a container that it is called with", None, False)
 
 
 def _check_left_behind(

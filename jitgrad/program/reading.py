@@ -61,12 +61,14 @@ def same(a: Any, b: Any) -> bool:
         return False
     if kind is float:
         return (a == b and math.copysign(1.0, a) == math.copysign(1.0, b)) or (a != a and b != b)
+    if isinstance(a, np.generic):
+        return a.tobytes() == b.tobytes()
+    if isinstance(a, complex):
+        return same((a.real, a.imag), (b.real, b.imag))
     if isinstance(a, PLAIN):
         return a == b
     if isinstance(a, tuple):
         return len(a) == len(b) and all(map(same, a, b))
-    if isinstance(a, np.generic):
-        return a.tobytes() == b.tobytes()
     if kind is types.MethodType:
         return a.__self__ is b.__self__ and a.__func__ is b.__func__
     return False
@@ -78,10 +80,10 @@ def same_items(value: Any, copy: list) -> bool:
 
 
 def same_values(value: dict, copy: dict) -> bool:
-    """Whether a dict still has the values of a copy."""
+    """Whether a dict still has the keys and values of a copy, in the same order."""
     if len(value) != len(copy):
         return False
-    return all(same(value.get(k, MISSING), x) for k, x in copy.items())
+    return all(map(same, value, copy)) and all(map(same, value.values(), copy.values()))
 
 
 def same_members(value: Any, copy: Any) -> bool:

@@ -43,7 +43,7 @@ from .reading import (
 )
 from .recording import Spoiled
 from .tree import PLAIN
-from .user_code import COMPUTED, is_foreign, is_ours, is_users, read_from, words_of
+from .user_code import COMPUTED, imported_by, is_foreign, is_ours, is_users, read_from, words_of
 
 MOST = 20_000  # things to look at; a function that can reach more is not replayed
 MOST_FOREIGN = 1_000  # objects of others' classes of which all attributes are looked at
@@ -51,12 +51,14 @@ _NOTHING = (*PLAIN, dtype, range, slice, types.BuiltinFunctionType, type(Ellipsi
             logging.Logger)  # fmt: skip
 # of jitgrad's own, whose state Python code may ask for
 _STATEFUL = ("jitgrad.optim.lr_scheduler", "jitgrad.utils.data")
+_LAZY = "jitgrad.distributions"  # objects of its classes keep what they compute as further attributes
 # of an object of others: what says nothing about the numbers in it
 _UNREAD = (io.IOBase, types.ModuleType, type)
 # methods that run when an object is made or shown, and not when it is used
 _APART = {"__init__", "__new__", "__post_init__", "__repr__", "__str__", "__del__", "__init_subclass__",
           "__set_name__", "__getstate__", "__setstate__", "__reduce__", "__reduce_ex__"}  # fmt: skip
 _OWN_ATTRIBUTES = frozenset(vars(Module()))
+_OWN_OPTIMIZER = {"param_groups", "state"}  # read from memory, or made by the first step
 
 
 def is_constant(value: Any) -> bool:
@@ -200,10 +202,15 @@ class Search:
 
     def _object(self, value: Any) -> None:
         kind = type(value)
+        if any(base.__module__.startswith(_LAZY) for base in kind.__mro__):
+            self._names(value.__dict__, [*value.__dict__])
         if is_ours(kind.__module__) and not kind.__module__.startswith(_STATEFUL):
-            function = getattr(value, "_function", None)  # of another compiled function
             self.own.append(value)
-            self._waiting += [function] if callable(function) else []
+            function = getattr(value, "_function", None)
+            if callable(function):  # a compiled function, which may have attributes of the user's
+                self._waiting.append(function)
+                known = vars(type(value)(function))
+                self._names(value.__dict__, [n for n in self._words if n not in known])
             return
         mapping = _attributes_of(value)
         if is_users(kind.__module__):
@@ -294,6 +301,7 @@ class Search:
                 self._known.add((id(namespace), name))
                 self.maps.append((namespace, name, value))
             self._waiting.append(value)
+        self._waiting += imported_by(function)
         self._waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
         if function.__dict__:
             self._attributes(function.__dict__)
@@ -315,14 +323,19 @@ class Search:
         self.objects.append(module)
         for one in module.modules():
             self.reached[id(one)] = one
-            for p in one.parameters(recurse=False):
-                self._waiting += hook_functions(p._slot)
+            for x in (*one.parameters(recurse=False), *one.buffers(recurse=False)):
+                self._waiting += hook_functions(x._slot)
+                if x.__dict__:
+                    self._attributes(x.__dict__)
             kind = type(one)
             if one._hooks is not None:
                 self._waiting += one._hooks.functions()
             if getattr(one.forward, "__func__", None) is not kind.forward:  # set on the instance
                 self._waiting.append(one.forward)
             if not is_users(kind.__module__):
+                given = {n: x for n, x in vars(one).items() if n not in _OWN_ATTRIBUTES}
+                # a function that it calls, or what somebody else may have put there
+                self._waiting += [x for n, x in given.items() if callable(x) or n in self._words]
                 continue
             self._class(kind, "forward", "__call__")
             for name in self._words:
@@ -344,6 +357,9 @@ class Search:
         if users:
             self._class(type(optimizer), "step", "zero_grad")
             self._attributes(vars(optimizer))
+        else:
+            own = _OWN_OPTIMIZER
+            self._names(vars(optimizer), [n for n in self._words if n in vars(optimizer) and n not in own])
         if users or "param_groups" in self._words:
             self._waiting += optimizer.param_groups
 

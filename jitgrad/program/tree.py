@@ -27,6 +27,20 @@ class Identity(NamedTuple):
         return hash(self.number)
 
 
+class Number(NamedTuple):
+    """A number that is compared by how it is written: ``nan`` equals itself, and ``-0.0`` is not ``0.0``."""
+
+    kind: type
+    text: str
+    value: Any
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Number) and (self.kind, self.text) == (other.kind, other.text)
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
 class Attributed(NamedTuple):
     """A named tuple that has attributes besides its items."""
 
@@ -52,7 +66,9 @@ def flatten_call(args: tuple, kwargs: dict[str, Any], leaves: list[Tensor]) -> A
         else:
             leaves += args
             return tensors_only(len(args))
-    return flatten((args, kwargs), leaves)
+    description = flatten((args, kwargs), leaves)
+    kinds = tuple(type(x) for x in leaves)
+    return description if set(kinds) <= {Tensor} else (description, kinds)
 
 
 @functools.cache
@@ -76,24 +92,31 @@ def flatten(value: Any, leaves: list[Tensor]) -> Any:
         told = getattr(value, "_told", None) or getattr(value, "__dict__", None)
         return Attributed(items, flatten(told() if callable(told) else told, leaves)) if told else items
     if kind in MAPPINGS:
-        return (kind, *[(key, flatten(item, leaves)) for key, item in value.items()])
+        return (kind, *[(_key(key), flatten(item, leaves)) for key, item in value.items()])
+    if isinstance(value, float | complex):
+        return Number(kind, repr(value), value)
     if isinstance(value, PLAIN):
-        return (kind, repr(value) if kind is float else value)
+        return (kind, value)
     return Identity(kind, id(value), value)
+
+
+def _key(key: Any) -> Any:
+    """The description of a key of a dict, in which tensors are objects like any others."""
+    return Identity(type(key), id(key), key) if isinstance(key, Tensor) else flatten(key, [])
 
 
 def unflatten(description: Any, leaves: Any) -> Any:
     """The value with a description, its tensors taken from the iterator `leaves`."""
     if description == LEAF and isinstance(description, str):
         return next(leaves)
-    if isinstance(description, Identity):
+    if isinstance(description, Identity | Number):
         return description.value
     if isinstance(description, Attributed):
         description = description.items
     kind, *items = description
     if kind in MAPPINGS:
-        return kind((key, unflatten(item, leaves)) for key, item in items)
+        return kind((unflatten(key, leaves), unflatten(item, leaves)) for key, item in items)
     if issubclass(kind, tuple | list):
         made = [unflatten(item, leaves) for item in items]
         return kind(*made) if hasattr(kind, "_fields") else kind(made)
-    return float(items[0]) if kind is float else items[0]
+    return items[0]

@@ -17,6 +17,7 @@ COMPUTED = {"attrgetter", "eval", "exec", "vars", "__dict__", "__getattribute__"
 _STATELESS = {"abc", "builtins", "collections.abc", "enum", "typing"}
 _OF_GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME"}
 _COMPUTES_NAMES = {"eval", "exec", "globals"}
+_IMPORTS_BY_NAME = {"import_module", "__import__"}
 EVERYTHING = "*"  # in place of a name
 _NO_STEPS = {"CACHE", "NOP", "PRECALL", "PUSH_NULL"}
 _OF_THE_LAST = {"LOAD_ATTR", "LOAD_METHOD"}
@@ -87,6 +88,28 @@ def read_from(namespace: dict[str, Any], code: types.CodeType) -> list[str]:
     """The names in a namespace that a function's code reads there."""
     names = globals_of(code)
     return sorted(n for n in (namespace if EVERYTHING in names else names) if n in namespace)
+
+
+def imported_by(function: types.FunctionType) -> list[types.ModuleType]:
+    """The modules that a function imports while it runs, as far as they have been imported before."""
+    package = function.__globals__.get("__package__") or ""
+    names = [name for given in _imports(function.__code__) for name in (given, f"{package}.{given}", package)]
+    return [sys.modules[name] for name in names if name in sys.modules]
+
+
+@functools.cache
+def _imports(code: types.CodeType) -> tuple[str, ...]:
+    """The names of modules in import statements of a function, and of functions within it.
+
+    With all short strings of code that imports by computed names.
+    """
+    found = [i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME"]
+    if not _IMPORTS_BY_NAME.isdisjoint(code.co_names):
+        found += [x for x in code.co_consts if isinstance(x, str)]
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found += _imports(constant)
+    return tuple(found)
 
 
 def _names_are_constant(code: types.CodeType) -> bool:
