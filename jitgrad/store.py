@@ -100,9 +100,9 @@ class Store:
         if recording is None:
             yield
             return
-        self.recording = None
-        self.set_field("recorder", 0)
         try:
+            self.recording = None
+            self.set_field("recorder", 0)
             yield
         finally:
             self.set_field("recorder", recording.thread)

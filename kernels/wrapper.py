@@ -225,13 +225,12 @@ def _outside(module: ir.Module, name: str, result: ir.Type, arguments: list[ir.T
     return ir.Function(module, ir.FunctionType(result, arguments), name)
 
 
-def _nothing() -> None:
-    """What a finalizer that has already done its work gives Python to call."""
-
-
 def connect(address_of: Callable[[str], int], context: int, handle_type: type) -> None:
     """Fill the cells of freshly loaded wrappers."""
-    values = {CONTEXT_CELL: context, TYPE_CELL: id(handle_type), NOTHING_CELL: id(_nothing)}
+    # what a finalizer that has done its work gives Python to call: no function of Python's, in which Ctrl-C might
+    # be raised and, as finalizers raise nothing, get lost
+    nothing = bool
+    values = {CONTEXT_CELL: context, TYPE_CELL: id(handle_type), NOTHING_CELL: id(nothing)}
     for name, value in values.items():
         cell = address_of(name)
         if cell:

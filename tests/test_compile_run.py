@@ -274,6 +274,65 @@ def test_several_results_come_back_in_the_functions_form():
         assert got["sum"][1][0].tolist() == [y[:20].sum().item(), y[20:40].sum().item(), y[40:].sum().item()]
 
 
+# name -> a result, and its shape for 10 samples in batches of 4 over two epochs
+ODD_RESULTS = {
+    "nothing": (lambda x: x[:0], (2, 3, 0, 5)),
+    "half a batch": (lambda x: x[: len(x) // 2], (2, 5, 5)),
+    "no columns": (lambda x: x[:, :0], (2, 10, 0)),
+    "one row a sample": (lambda x: x.sum(1), (2, 10)),
+}
+
+
+@pytest.mark.parametrize("name", ODD_RESULTS)
+def test_results_of_odd_shapes_come_back(name):
+    function, shape = ODD_RESULTS[name]
+    x, _ = data(10)
+    got = torch.compile(function).run(x, batch_size=4, epochs=2)
+    want = [function(x[i : i + 4]) for i in (0, 4, 8)]
+    assert got.shape == shape
+    if 0 not in shape:
+        assert torch.equal(got[1], torch.cat(want))
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: x.t(), lambda x: x @ x.t(), lambda x: x.sum() if len(x) > 2 else x]
+)
+def test_results_of_a_smaller_last_batch_that_do_not_go_with_the_others(function):
+    x, _ = data(10)
+    ends = []
+    with pytest.raises(RuntimeError, match="one row a sample, or use drop_last"):
+        torch.compile(function).run(x, batch_size=4, epochs=9, callback=lambda e, r: ends.append(e))
+    assert not ends
+
+
+class Trainer:
+    """An object with a compiled method."""
+
+    def __init__(self, rate):
+        self.rate, self.weight = rate, torch.zeros(5)
+
+    @torch.compile
+    def step(self, x):
+        """Move the weights."""
+        self.weight.add_(x.mean(0), alpha=self.rate)
+        return self.weight.sum()
+
+
+def test_compiled_methods_run_and_loop():
+    x, _ = data(12)
+    first, second = Trainer(1.0), Trainer(3.0)
+    for trainer in (first, second):
+        found = trainer.step.run(x, batch_size=4, epochs=3)
+        assert found.shape == (3, 3)
+        assert torch.allclose(trainer.weight, 9 * trainer.rate * x.mean(0), atol=1e-5)
+        trainer.step.loop(4, x)
+        trainer.step(x)
+        assert torch.allclose(trainer.weight, 14 * trainer.rate * x.mean(0), atol=1e-5)
+        assert trainer.step.program(x) in Trainer.step.programs
+    assert first.step == first.step and first.step != second.step
+    assert first.step.__self__ is first and first.step.__doc__ == "Move the weights."
+
+
 def test_a_schedule_steps_once_an_epoch_and_a_callback_may_end_the_run():
     x, y = data()
     ours, opt, step = make()
@@ -344,6 +403,10 @@ def test_ctrl_c_between_chunks_leaves_the_weights_of_the_last_step():
     assert same_state(ours, theirs)
 
 
+def plateau():
+    return torch.optim.lr_scheduler.ReduceLROnPlateau(torch.optim.SGD([nn.Parameter(torch.ones(1))]))
+
+
 BAD = {
     "no tensors": (lambda f, x, y: f.run(batch_size=4), TypeError, "at least one tensor"),
     "not a tensor": (lambda f, x, y: f.run([1, 2], batch_size=1), TypeError, "expected tensors"),
@@ -352,6 +415,31 @@ BAD = {
     "no epoch": (lambda f, x, y: f.run(x, y, batch_size=4, epochs=0), ValueError, "at least 1"),
     "no batch": (lambda f, x, y: f.run(x, y, batch_size=99, drop_last=True), ValueError, "drop_last"),
     "no step": (lambda f, x, y: f.loop(0, x, y), ValueError, "at least 1 step"),
+    "half a step": (lambda f, x, y: f.loop(2.5, x, y), TypeError, "n must be int, not float"),
+    "a number in a loop": (lambda f, x, y: f.loop(2, x, 5), TypeError, "loop: expected tensors, got int"),
+    "half a sample": (lambda f, x, y: f.run(x, y, batch_size=2.5), TypeError, "batch_size must be int"),
+    "half an epoch": (lambda f, x, y: f.run(x, y, batch_size=2, epochs=0.5), TypeError, "epochs must be int"),
+    "no dimensions": (lambda f, x, y: f.run(x.sum(), y, batch_size=1), ValueError, "without dimensions"),
+    "no callback": (
+        lambda f, x, y: f.run(x, y, batch_size=4, callback=5),
+        TypeError,
+        "callback must be callable",
+    ),
+    "no schedule": (
+        lambda f, x, y: f.run(x, y, batch_size=4, schedule=5),
+        TypeError,
+        "schedule must have a step",
+    ),
+    "no progress": (
+        lambda f, x, y: f.run(x, y, batch_size=4, progress=5),
+        TypeError,
+        "progress must be bool",
+    ),
+    "schedule by a metric": (
+        lambda f, x, y: f.run(x, y, batch_size=4, schedule=plateau()),
+        TypeError,
+        "callback",
+    ),
 }
 
 

@@ -497,6 +497,12 @@ def test_keys_of_other_kinds_are_other_arguments():
             assert str(found[1]) == str(x * key)
 
 
+def test_arguments_without_elements():
+    step = torch.compile(lambda x, e: x.sum() + e.sum() + torch.cat([x, e]).sum(), fullgraph=True)
+    for shape in ((0,), (0,), (0,), (2,)):
+        assert step(torch.ones(3), torch.ones(*shape)).item() == 6 + 2 * sum(shape)
+
+
 def test_tensors_may_be_keys():
     a, b = torch.ones(2), torch.zeros(2)
     step = torch.compile(lambda d, x: d[a] * x, fullgraph=True)

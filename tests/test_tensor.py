@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -191,3 +192,16 @@ def test_print_options_change_the_text_and_can_be_reset():
     assert repr(x) == "tensor([1.2346, 2.0000])"
     with pytest.raises(ValueError, match="profile"):
         torch.set_printoptions(profile="huge")
+
+
+def test_the_end_of_a_tensor_runs_no_code_of_python():
+    """In a function of Python's Ctrl-C could be raised and, as it ends a tensor, be lost."""
+    x, called = torch.ones(3) * 2, []
+    sys.setprofile(
+        lambda frame, event, value: called.append(frame.f_code.co_name) if event == "call" else None
+    )
+    try:
+        del x
+    finally:
+        sys.setprofile(None)
+    assert not called

@@ -118,7 +118,8 @@ def map_memory(c, p, taken, ids, number, base):
             add_span(p, x.address, x.bytes, OWN)
         shown = alive and not own and (base == 0 or x.owner != base)
         if shown and not (external and hidden(c, s, ids, p.arity)):
-            add_span(p, x.address, x.bytes, s)
+            # records name the memory of tensors without elements, too; in Python's own it may be anybody's
+            add_span(p, x.address, x.bytes if external else max(x.bytes, 1), s)
     blocks = taken + 8 * (TAKEN_HEAD + load_word(taken, TAKEN_LOG))
     for k in range(count):
         add_span(p, load_word(blocks, 2 * k), class_size(load_word(blocks, 2 * k + 1)), OWN)

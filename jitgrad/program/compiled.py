@@ -24,8 +24,8 @@ from ..engine.layout import (
 from ..store import raise_out_of_memory, store
 from ..team import current
 from .differentiable import record_pullback
-from .epochs import repeat, run_epochs
 from .guards import Guards
+from .method import CompiledMethod, Steps
 from .program import Program
 from .recording import Recording, Spoiled, clone_outside
 from .returned import Returned
@@ -40,7 +40,7 @@ MAX_ATTEMPTS = 3  # recordings in a row that leave tensors behind before the fun
 _DIRECT = {1: "call_one", 2: "call_two", 3: "call_three"}
 
 
-class CompiledFunction:
+class CompiledFunction(Steps):
     """What `compile` returns: call it like the function.
 
     Attributes
@@ -70,6 +70,7 @@ class CompiledFunction:
         # and read at once, as other threads may call too
         self._direct: tuple[Callable[..., Any], Program, list[tuple[Any, Any]], World | None] | None = None
         functools.update_wrapper(self, function, updated=())
+        self._own = frozenset(self.__dict__)  # names of attributes that are not the user's
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Replay the program that fits the arguments, or run the function and record it."""
@@ -98,7 +99,7 @@ class CompiledFunction:
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         if instance is None:
             return self
-        return functools.partial(self, instance)
+        return CompiledMethod(self, instance)
 
     def __reduce__(self) -> tuple:
         return type(self), (self._function, self._fullgraph, self._options)
@@ -125,9 +126,10 @@ class CompiledFunction:
                 break
         raise RuntimeError(f"program: {self!r} cannot be replayed for these arguments; it runs eagerly")
 
-    def known(self, arguments: list[Tensor]) -> Program | None:
-        """The program that may be replayed on these tensors now, if there is one."""
-        return self._find(tensors_only(len(arguments)), arguments, idle=True)
+    def known(self, *args: Any) -> Program | None:
+        """See `Steps.known`."""
+        leaves: list[Tensor] = []
+        return self._find(flatten_call(args, {}, leaves), leaves, idle=True)
 
     def _find(self, key: Any, arguments: list[Tensor], idle: bool = False) -> Program | None:
         """The program for arguments with this description, if there is one that can run now."""
@@ -138,81 +140,8 @@ class CompiledFunction:
                 return program
         return None
 
-    def loop(self, n: int, *tensors: Tensor) -> Any:
-        """Run the function `n` times on the same tensors, in compiled code.
-
-        Parameters
-        ----------
-        n : int
-            Number of steps, at least 1.
-        *tensors : Tensor
-            The function's arguments.
-
-        Returns
-        -------
-        Tensor, or what else the function returns
-            Each tensor with a first dimension of length `n`.
-        """
-        if n < 1:
-            raise ValueError(f"loop: expected at least 1 step, got {n}")
-        return repeat(self, int(n), list(tensors))
-
-    def run(
-        self,
-        *tensors: Tensor,
-        batch_size: int,
-        epochs: int = 1,
-        shuffle: bool = False,
-        drop_last: bool = False,
-        generator: Any = None,
-        progress: bool | Callable[[int], Any] = False,
-        callback: Callable[[int, Any], Any] | None = None,
-        schedule: Any = None,
-    ) -> Any:
-        """Run the function on every batch of every epoch, in compiled code.
-
-        Parameters
-        ----------
-        *tensors : Tensor
-            With the samples along dimension 0, all of one length; a step gets one batch of each.
-        batch_size : int
-            Samples of a batch. The last one of an epoch may be smaller.
-        epochs : int
-            How often to go through the samples.
-        shuffle : bool
-            Take the samples in a new random order in every epoch.
-        drop_last : bool
-            Leave out a last batch that is smaller.
-        generator : Generator, optional
-            Source of the orders; the default generator when left out.
-        progress : bool or callable
-            True shows a progress bar (needs tqdm); a callable hears now and then how many steps were done.
-        callback : callable, optional
-            ``callback(epoch, results)`` after every epoch, with that epoch's results; a true value ends the run.
-        schedule : scheduler or callable, optional
-            Its ``step()`` is called after every epoch; or it is called itself with the epoch's number.
-
-        Returns
-        -------
-        Tensor, or what else the function returns
-            Each tensor with the dimensions (epochs, steps) in front. A result with one row a sample, whose
-            shape differs in a smaller last batch, has (epochs, samples) instead.
-        """
-        return run_epochs(
-            self,
-            list(tensors),
-            batch_size,
-            epochs,
-            shuffle,
-            drop_last,
-            generator,
-            progress,
-            callback,
-            schedule,
-        )
-
     def was_replayed(self) -> None:
-        """Recording is worth it: `loop` and `run` have found a program that fits."""
+        """See `Steps.was_replayed`."""
         self._misses = 0
 
     # finding and making programs ---------------------------------------------------------------------

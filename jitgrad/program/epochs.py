@@ -6,6 +6,8 @@ short epochs follow one another in compiled code, with their random orders and a
 
 from __future__ import annotations
 
+import inspect
+import operator
 import time
 from array import array
 from collections.abc import Callable
@@ -23,7 +25,7 @@ from .runner import FIRST_STEPS, PAUSE, Runner, Walk
 from .tree import flatten, unflatten
 
 if TYPE_CHECKING:
-    from .compiled import CompiledFunction
+    from .method import Steps
 
 MOST_WORDS = 1 << 14  # of the table of an epoch's segments
 Tick = Callable[[int], None]
@@ -34,7 +36,7 @@ class Part:
 
     Parameters
     ----------
-    function : CompiledFunction
+    function : Steps
         What runs on each.
     batches : Batches
         Where they are.
@@ -44,17 +46,17 @@ class Part:
         How many epochs there are.
     """
 
-    def __init__(self, function: CompiledFunction, batches: Batches, steps: int, epochs: int) -> None:
+    def __init__(self, function: Steps, batches: Batches, steps: int, epochs: int) -> None:
         self.function, self.batches, self.steps, self.epochs = function, batches, steps, epochs
         self.form: Any = None
         self.runner: Runner | None = None
         self._kept: list[np.ndarray] | None = None
-        self._like: list[tuple[tuple[int, ...], dtype]] = []
+        self.like: list[tuple[tuple[int, ...], dtype]] = []  # shape and dtype of each result
 
     def results(self, epochs: slice) -> list[np.ndarray]:
         """The kept results, one array for each: (epochs, steps, ...)."""
         assert self._kept is not None
-        return [a.reshape(-1, self.steps, *a.shape[1:])[epochs] for a in self._kept]
+        return [a.reshape(self.epochs, self.steps, *a.shape[1:])[epochs] for a in self._kept]
 
     def run(self, epoch: int, tick: Tick) -> None:
         """The steps of one epoch: from Python until a program fits, then compiled."""
@@ -83,7 +85,7 @@ class Part:
     def _new_runner(self) -> Runner | None:
         """A runner of the program that fits the next steps, if there is one."""
         examples = self.batches.examples
-        program = self.function.known(examples)
+        program = self.function.known(*examples)
         if program is None or not program.ready(examples):
             return None
         if not follow_one_another([program]):
@@ -104,9 +106,9 @@ class Part:
         """Where the results of all steps go, which must be alike."""
         if self._kept is None:
             count = self.epochs * self.steps
-            self._kept, self._like = [np.zeros((count, *s), kind.numpy) for s, kind in results], results
-        if results != self._like:
-            (now, before) = (", ".join(f"{kind} {s}" for s, kind in x) for x in (results, self._like))
+            self._kept, self.like = [np.zeros((count, *s), kind.numpy) for s, kind in results], results
+        if results != self.like:
+            (now, before) = (", ".join(f"{kind} {s}" for s, kind in x) for x in (results, self.like))
             raise RuntimeError(
                 f"run: the function returns tensors ({now}) in this step and ({before}) in others; "
                 "return tensors whose number, dtypes and shapes do not depend on data or modes"
@@ -122,7 +124,7 @@ class Part:
 
 
 class Epochs:
-    """The state of one `CompiledFunction.run`."""
+    """The state of one `Steps.run`."""
 
     def __init__(self, parts: list[Part], order: Order | None, epochs: int) -> None:
         self.parts, self.order, self.epochs = parts, order, epochs
@@ -136,6 +138,7 @@ class Epochs:
             self.order.next()
         for part in self.parts:
             part.run(epoch, tick)
+        self._check_parts()
         self._took = time.perf_counter() - start
 
     def run_ahead(self, epoch: int, tick: Tick) -> int:
@@ -154,6 +157,17 @@ class Epochs:
         first = max(1, FIRST_STEPS // self.total)
         return Walk(table, runners).run(self.epochs - epoch, first, lambda done: tick(done * self.total))
 
+    def _check_parts(self) -> None:
+        """Refuse results of a smaller last batch that do not go with the others."""
+        whole, *last = [p.like for p in self.parts]
+        for rest in last:
+            pairs = [(a[0], b[0]) for a, b in zip(whole, rest, strict=False)]
+            if len(whole) != len(rest) or any(a != b and a[1:] != b[1:] for a, b in pairs):
+                raise RuntimeError(
+                    f"run: the function returns tensors of shapes {[a for a, _ in whole]} for whole batches and "
+                    f"{[b for b, _ in rest]} for the last one; return one row a sample, or use drop_last=True"
+                )
+
     def collected(self, epochs: int) -> Any:
         """The results of the first `epochs` epochs in the form that the function returns."""
         return self._joined([p.results(slice(0, epochs)) for p in self.parts])
@@ -167,7 +181,7 @@ class Epochs:
         for arrays in zip(*parts, strict=True):
             if len(arrays) == 2 and arrays[0].shape[2:] != arrays[1].shape[2:]:
                 # one row a sample: the batches join along it
-                arrays = [a.reshape(a.shape[0], 1, -1, *a.shape[3:]) for a in arrays]
+                arrays = [a.reshape(a.shape[0], 1, a.shape[1] * a.shape[2], *a.shape[3:]) for a in arrays]
                 whole = np.concatenate(arrays, axis=2)[:, 0]
             else:
                 whole = arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=1)
@@ -175,15 +189,19 @@ class Epochs:
         return unflatten(self.parts[0].form, iter(joined))
 
 
-def repeat(function: CompiledFunction, n: int, tensors: list[Tensor]) -> Any:
-    """`CompiledFunction.loop`."""
+def repeat(function: Steps, n: int, tensors: list[Tensor]) -> Any:
+    """`Steps.loop`."""
+    n = _whole("loop", "n", n)
+    if n < 1:
+        raise ValueError(f"loop: expected at least 1 step, got {n}")
+    _check_tensors("loop", tensors)
     part = Part(function, Same(tensors), n, 1)
     part.run(0, lambda _: None)
     return Epochs([part], None, 1).of_epoch(0)
 
 
 def run_epochs(
-    function: CompiledFunction,
+    function: Steps,
     tensors: list[Tensor],
     batch_size: int,
     epochs: int,
@@ -194,8 +212,10 @@ def run_epochs(
     callback: Callable[[int, Any], Any] | None,
     schedule: Any,
 ) -> Any:
-    """`CompiledFunction.run`."""
+    """`Steps.run`."""
+    batch_size, epochs = _whole("run", "batch_size", batch_size), _whole("run", "epochs", epochs)
     _check(tensors, batch_size, epochs)
+    _check_calls(progress, callback, schedule)
     tensors = _samples(tensors)
     samples = len(tensors[0])
     steps, rest = divmod(samples, batch_size)
@@ -238,20 +258,53 @@ def _run(
     return state.collected(state.epochs)
 
 
-def _check(tensors: list[Tensor], batch_size: int, epochs: int) -> None:
+def _whole(name: str, argument: str, value: Any) -> int:
+    """A whole number."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name}: {argument} must be int, not {type(value).__name__}") from None
+
+
+def _check_tensors(name: str, tensors: list[Tensor]) -> None:
     for x in tensors:
         if not isinstance(x, Tensor):
             raise TypeError(
-                f"run: expected tensors, got {type(x).__name__}; other arguments belong into a closure"
+                f"{name}: expected tensors, got {type(x).__name__}; other arguments belong into a closure"
             )
+
+
+def _check(tensors: list[Tensor], batch_size: int, epochs: int) -> None:
+    _check_tensors("run", tensors)
     if not tensors:
         raise TypeError("run: expected at least one tensor of samples")
+    if any(x.dim() == 0 for x in tensors):
+        raise ValueError(
+            "run: expected tensors with the samples along dimension 0, got one without dimensions"
+        )
     if batch_size < 1 or epochs < 1:
         raise ValueError(f"run: batch_size and epochs must be at least 1, got {batch_size} and {epochs}")
     lengths = [len(x) for x in tensors]
     if len(set(lengths)) > 1:
         raise ValueError(
             f"run: Size mismatch between tensors: they have {lengths} samples, expected one number"
+        )
+
+
+def _check_calls(progress: Any, callback: Any, schedule: Any) -> None:
+    """Refuse now what could not be called when weights have changed."""
+    if not (isinstance(progress, bool) or callable(progress)):
+        raise TypeError(f"run: progress must be bool or callable, not {type(progress).__name__}")
+    if not (callback is None or callable(callback)):
+        raise TypeError(f"run: callback must be callable, not {type(callback).__name__}")
+    step = getattr(schedule, "step", schedule)
+    if not (schedule is None or callable(step)):
+        raise TypeError(f"run: schedule must have a step or be callable, not {type(schedule).__name__}")
+    if step is not schedule and any(
+        p.default is p.empty for p in inspect.signature(step).parameters.values()
+    ):
+        raise TypeError(
+            f"run: {type(schedule).__name__}.step needs arguments; call it in `callback`, which gets the results"
         )
 
 

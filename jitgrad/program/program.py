@@ -371,10 +371,10 @@ class Program:
     def __del__(self) -> None:
         if sys is None or sys.is_finalizing():  # the tables and the compiled code go too
             return
-        tables = getattr(self, "_tables", None)
+        tables, recording = getattr(self, "_tables", None), getattr(self, "recording", None)
         held = tables is not None and tables.let_go()
-        if held or self.recording.has_memory:
-            self.recording.release()
+        if recording is not None and (held or recording.has_memory):
+            recording.release()
 
 
 def follow_one_another(programs: Sequence[Program]) -> bool:

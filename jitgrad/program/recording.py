@@ -136,11 +136,11 @@ class Recording:
             if store.field("count_kernel") == 0:
                 for name in ("copy", "clear", "count"):
                     store.set_field(f"{name}_kernel", program_rows.address(name))
-            if entries.begin_recording(CONTEXT, self.number, self.first_row) != 0:
-                raise Spoiled("has no memory for its log")
-            self.first_row = store.field("first_row")
-            store.recording = self
-            try:
+            try:  # from the beginning: Ctrl-C may come anywhere
+                if entries.begin_recording(CONTEXT, self.number, self.first_row) != 0:
+                    raise Spoiled("has no memory for its log")
+                self.first_row = store.field("first_row")
+                store.recording = self
                 return function()
             except BaseException:
                 self.spoil("raised an exception")

@@ -209,8 +209,8 @@ class Search:
             function = getattr(value, "_function", None)
             if callable(function):  # a compiled function, which may have attributes of the user's
                 self._waiting.append(function)
-                known = vars(type(value)(function))
-                self._names(value.__dict__, [n for n in self._words if n not in known])
+                own = getattr(value, "_own", ())
+                self._names(value.__dict__, [n for n in self._words if n in value.__dict__ and n not in own])
             return
         mapping = _attributes_of(value)
         if is_users(kind.__module__):
