@@ -57,6 +57,17 @@ ARRAY_SHAPE = 4
 ARRAY_STRIDES = 4 + MAX_DIMS
 
 
+HEADER_WORDS = N_SIZES
+
+
+def plain_record(kernel: int, words: list[int]) -> list[int]:
+    """A PLAIN record of the kernel at an address; the words come behind the header."""
+    head = [0] * HEADER_WORDS
+    head[R_KERNEL], head[R_WORDS], head[R_LAYOUT] = kernel, HEADER_WORDS + len(words), PLAIN
+    head[R_ATTRS] = HEADER_WORDS
+    return head + words
+
+
 def float_bits(value: float) -> int:
     """The bits of a float64 as a signed 64-bit integer, the form in which attributes travel."""
     return int(np.float64(value).view(np.int64))

@@ -14,7 +14,7 @@ the longer or the contiguous side, picks dot products (of few rows or many terms
 or B as it lies, takes the part's share, and calls ``run``, which walks blocks of k and of columns.
 
 A program knows its shapes: ``jg_plan_f32(words)`` does the looking, with the answer in the words of a PRODUCT, and
-``jg_planned_f32(record, words, part, parts)`` computes a planned product of one block, with the same result.
+``jg_planned_f32(record, words, part, parts)`` computes a planned product, with the same result.
 """
 
 from __future__ import annotations
@@ -103,7 +103,9 @@ def provide_planned(dtype: int) -> None:
 
 
 def planned(dtype: int, words: Sequence[int]) -> list[int] | None:
-    """The words of a PRODUCT planned, given all but the last of them; None when it is more than one block.
+    """The words of a PRODUCT planned, given all but the last; None when it is empty, or too large to gain by it.
+
+    Of more than one block only dot products are planned.
 
     Operands may be any numbers, 0 for no bias: they are put elsewhere, not looked at.
     """

@@ -12,21 +12,19 @@ from collections.abc import Sequence
 from llvmlite import ir
 
 from . import abi, compiler
-from .abi import N_SIZES as WORDS
-from .abi import PLAIN
+from .abi import HEADER_WORDS, plain_record
 from .nest import SHARE_GRAIN, compute_lanes, share, whole_first
 from .stage import I64, Scope, new_kernel, new_module
 
 TOGETHER = 4  # vectors side by side: a sum waits for the one before
-PIECES, PITCH, COUNT, FIRST = range(WORDS, WORDS + 4)
+PIECES, PITCH, COUNT, FIRST = range(HEADER_WORDS, HEADER_WORDS + 4)
 TARGET, NUMEL, PIECE, WIDTH = range(4)  # words of one target
 
 
 def record(dtype: int, pieces: int, pitch: int, targets: Sequence[tuple[int, int, int]]) -> list[int]:
     """A record for targets given as (address, elements, address of the first piece)."""
     words = [word for target in targets for word in target]
-    head = [address(dtype), FIRST + len(words), PLAIN, 0, WORDS, 0, 0, 0]
-    return [*head, pieces, pitch, len(targets), *words]
+    return plain_record(address(dtype), [pieces, pitch, len(targets), *words])
 
 
 def address(dtype: int) -> int:

@@ -82,7 +82,7 @@ def operands(words: Sequence[int]) -> list[Operand]:
 
 
 def record(words: Sequence[int], dtype: int, plan: Plan) -> list[int] | None:
-    """A record that does what `words` does, as planned; None when a product is too large to gain by it."""
+    """A record that does what `words` does, as planned; None when a product is empty or too large to gain by it."""
     products = [gemm.planned(dtype, product) for product in plan.products]
     end = len(words)
     long = [*words, len(products), 0, *(plan.sums or [end + NOTHING] * 2 + [0] * 4)]

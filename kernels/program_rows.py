@@ -8,18 +8,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from . import compiler
-from .abi import N_SIZES as WORDS
-from .abi import PLAIN
+from .abi import HEADER_WORDS, plain_record
 
-# words of each record after the header, from word WORDS on
-COPY_TARGET, COPY_SOURCE, COPY_BYTES = range(WORDS, WORDS + 3)
-CLEAR_TARGET, CLEAR_BYTES = range(WORDS, WORDS + 2)
-COUNT_COUNTERS, COUNT_FIRST = range(WORDS, WORDS + 2)
-BIND_STEP, BIND_BASE, BIND_STRIDE, BIND_PATCHES, BIND_FIRST = range(WORDS, WORDS + 5)
-GATHER_STEP, GATHER_INDEX, GATHER_ROWS, GATHER_BASE, GATHER_BYTES, GATHER_TARGET = range(WORDS, WORDS + 6)
-KEEP_STEP, KEEP_BASE, KEEP_SOURCE, KEEP_BYTES = range(WORDS, WORDS + 4)
-NEXT_COUNTERS, NEXT_BATCHES = range(WORDS, WORDS + 2)
-STRIPS_COUNT, STRIPS_FIRST = range(WORDS, WORDS + 2)
+# words of each record after the header, from word HEADER_WORDS on
+COPY_TARGET, COPY_SOURCE, COPY_BYTES = range(HEADER_WORDS, HEADER_WORDS + 3)
+CLEAR_TARGET, CLEAR_BYTES = range(HEADER_WORDS, HEADER_WORDS + 2)
+COUNT_COUNTERS, COUNT_FIRST = range(HEADER_WORDS, HEADER_WORDS + 2)
+BIND_STEP, BIND_BASE, BIND_STRIDE, BIND_PATCHES, BIND_FIRST = range(HEADER_WORDS, HEADER_WORDS + 5)
+GATHER_STEP, GATHER_INDEX, GATHER_ROWS, GATHER_BASE, GATHER_BYTES, GATHER_TARGET = range(
+    HEADER_WORDS, HEADER_WORDS + 6
+)
+KEEP_STEP, KEEP_BASE, KEEP_SOURCE, KEEP_BYTES = range(HEADER_WORDS, HEADER_WORDS + 4)
+NEXT_COUNTERS, NEXT_BATCHES = range(HEADER_WORDS, HEADER_WORDS + 2)
+STRIPS_COUNT, STRIPS_FIRST = range(HEADER_WORDS, HEADER_WORDS + 2)
 
 
 def _copy() -> Callable:
@@ -161,4 +162,4 @@ def address(name: str) -> int:
 
 def record(name: str, words: list[int]) -> list[int]:
     """A whole call record."""
-    return [address(name), WORDS + len(words), PLAIN, 0, WORDS, 0, 0, 0, *words]
+    return plain_record(address(name), words)

@@ -15,8 +15,7 @@ from types import SimpleNamespace
 from llvmlite import ir
 
 from . import abi, compiler
-from .abi import N_SIZES as WORDS
-from .abi import PLAIN
+from .abi import HEADER_WORDS, plain_record
 from .loops import flat_body
 from .nest import SHARE_GRAIN, compute_lanes, share, whole_first
 from .stage import F64, I64, Scope, Vec, new_kernel, new_module
@@ -28,15 +27,14 @@ TOGETHER = 4  # vectors side by side: an update is a long chain of steps
 # parameters of at most so many elements are the first thread's, which also runs alone the small layers that use them;
 # were they shared, each thread would fetch what the other has changed. Many small ones are work that is worth sharing
 SMALL, FEW = 512, 16
-HYPER, COUNT, FIRST = range(WORDS, WORDS + 3)
+HYPER, COUNT, FIRST = range(HEADER_WORDS, HEADER_WORDS + 3)
 STEP, NUMEL, STREAMS = range(3)  # words of one parameter
 
 
 def record(rule: str, dtype: str, hyper: int, parameters: Sequence[tuple[int, int, list[int]]]) -> list[int]:
     """A record for parameters given as (address of the step count, elements, addresses of the streams)."""
     words = [word for step, numel, streams in parameters for word in (step, numel, *streams)]
-    head = [address(rule, abi.DTYPE_NAMES.index(dtype)), FIRST + len(words), PLAIN, 0, WORDS, 0, 0, 0]
-    return [*head, hyper, len(parameters), *words]
+    return plain_record(address(rule, abi.DTYPE_NAMES.index(dtype)), [hyper, len(parameters), *words])
 
 
 def width(rule: str) -> int:

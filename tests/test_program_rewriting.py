@@ -235,9 +235,11 @@ def test_spans_say_how_the_rows_use_memory_from_outside():
         spans = program._tables.spans
         rows = rows_of(program.recording.log)
 
-        def storages(views, spans=spans):
-            inside = [s for v in views if v.numel for s in spans if s[SPAN_BEGIN] <= v.address < s[SPAN_END]]
-            return {s[SPAN_STORAGE] for s in inside} - {OWN}
+        def at(address, spans=spans):
+            return {s[SPAN_STORAGE] for s in spans if s[SPAN_BEGIN] <= address < s[SPAN_END]} - {OWN}
+
+        def storages(views, at=at):
+            return set().union(*(at(v.address) for v in views if v.numel))
 
         assert storages(v for r in rows for v in r.writes) == {
             s[SPAN_STORAGE] for s in spans if s[SPAN_USE] & WRITTEN
@@ -248,12 +250,11 @@ def test_spans_say_how_the_rows_use_memory_from_outside():
         patched = {(k, (place - begin) // 8) for k, place, _ in program._tables.patches}
         named = set()
         for k, storage in enumerate(program._argument_storages):
-            at = 0
+            begins = 0
             for row in rows:
-                for v in (*row.reads, *row.writes):
-                    if storages([v]) == {storage}:
-                        named.add((k, at + v.place))
-                at += len(row.words)
+                views = (*row.reads, *row.writes)
+                named |= {(k, begins + v.place) for v in views if at(v.address) == {storage}}
+                begins += len(row.words)
         assert named == patched
 
 

@@ -18,7 +18,7 @@ from jitgrad.store import store
 
 from ._state import ParamState, StateTable
 from ._watch import ParamGroup
-from .optimizer import Optimizer, Params
+from .optimizer import Optimizer
 
 # keys of a group that hold a pair -> the names of its numbers in the formulas
 _PAIRS = {
@@ -42,9 +42,6 @@ class KernelOptimizer(Optimizer):
     _notes_steps = True
     _hyper: tuple[str, ...] = ()
     _choices: tuple[str, ...] = ()
-
-    def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
-        super().__init__(params, defaults)
 
     def _prepare(self, defaults: dict[str, Any]) -> None:
         self._table = StateTable(self)

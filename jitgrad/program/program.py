@@ -34,7 +34,7 @@ from ..threads import get_num_threads
 from .guards import Guards
 from .recording import Recording
 from .reports import Reports
-from .rewrites import Facts, rewrite
+from .rewrites import PARTIAL_SUMS, Facts, rewrite
 from .rewritten import Rewritten
 from .rows import Row, View, rows_of
 from .segments import ALONE
@@ -152,7 +152,7 @@ class Program:
         begin = self.recording.log_address
         for k, place, offset in self._tables.patches:
             log[(place - begin) // 8] = self._arguments[k]["address"] + offset
-        finder, reports = self._finder, self.reports
+        finder, reports, options = self._finder, self.reports, self.options or {}
         own = self.recording.blocks[:, 0].tolist()
         self._seen = [
             (line[SPAN_BEGIN], line[SPAN_END]) for line in self._tables.spans if line[SPAN_USE] & SEEN
@@ -162,11 +162,12 @@ class Program:
             own,
             self._tables.pairs("alive"),
             lambda row: reports.cell_of(row) != 0,
-            finder.overlap,
-            max(2, get_num_threads()),
-            reports.is_cell,
+            overlaps=finder.overlap,
+            lanes=max(2, get_num_threads()),
+            is_cell=reports.is_cell,
+            partial_sums=options.get(PARTIAL_SUMS, True),
         )
-        rows = rewrite(rows_of(log), facts, self.options or {})
+        rows = rewrite(rows_of(log), facts, options)
         reports.mark_late(rows, self._is_seen)
         made = Rewritten(rows, reports, facts.extra)
         made.find_arguments(finder.at, self._argument_storages, self._arguments)

@@ -33,9 +33,8 @@ VALUE_CHECK = "within"
 CLASS_LOSSES = ("cross_entropy_mean", "nll_gather")
 IGNORE_NOTHING = -(1 << 62)
 CELL_WORDS = 5
-BAD, FIRST, VALUE, SIZE, LATE = range(
-    CELL_WORDS
-)  # FIRST: the class, the dimension of the index, or which check
+# of a cell; FIRST is the class, the dimension of the index, or which check
+BAD, FIRST, VALUE, SIZE, LATE = range(CELL_WORDS)
 
 
 class Reports:
@@ -148,7 +147,7 @@ class Reports:
             kind, message = REFUSALS[words[FIRST]]
             return kind(f"{message}, in a compiled step")
         if op in (*CLASS_LOSSES, "ctc_loss"):
-            return IndexError(f"Target {words[FIRST]} is out of bounds. {op}: in a compiled step")
+            return IndexError(f"Target {words[FIRST]} is out of bounds for {op} in a compiled step")
         return IndexError(
             f"{op}: index {words[VALUE]} is out of bounds for dimension {words[FIRST]} with size "
             f"{words[SIZE]}, in a compiled step"

@@ -8,6 +8,8 @@ from .rows import Row
 
 SHARED_NS = 1200  # a row that takes less is left to one thread
 GIGAFLOPS = 90  # of a matrix product, roughly
+CALL_NS = 20  # of a matrix product, whatever its size
+BYTES_A_NS = 20  # that a row moves
 NS_AN_ELEMENT = 0.4  # of an elementwise row
 MEETING_NS = 50  # of the threads after a segment, at least
 NS_AN_UPDATE = 0.15  # of a number that an optimizer changes
@@ -24,11 +26,11 @@ def nanoseconds(row: Row) -> float:
     if op is not None and op.rule == SCALAR and row.variant != BACKWARD:
         return 0  # one thread makes the sum
     if op is not None and op.rule in (LINEAR, MATMUL):
-        return 20 + sum(2 * v.numel * _depth(row, v.shape) for v in row.writes) / GIGAFLOPS
+        return CALL_NS + sum(2 * v.numel * _depth(row, v.shape) for v in row.writes) / GIGAFLOPS
     if row.kernel.startswith("update"):
         return NS_AN_UPDATE * elements
     if row.kernel.startswith("program."):
-        return sum(v.end - v.begin for v in row.writes) / 20
+        return sum(v.end - v.begin for v in row.writes) / BYTES_A_NS
     read = sum(v.numel for v in row.reads)
     return NS_AN_ELEMENT * max(elements, read)
 

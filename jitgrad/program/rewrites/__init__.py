@@ -39,12 +39,12 @@ REWRITES: dict[str, Rewrite] = {
 
 
 # names of `compile(options=...)`
-OPTIONS = (*REWRITES, "partial_sums")
+PARTIAL_SUMS = "partial_sums"
+OPTIONS = (*REWRITES, PARTIAL_SUMS)
 
 
 def rewrite(rows: list[Row], facts: Facts, options: Mapping[str, bool]) -> list[Row]:
     """Apply every rewrite that is not switched off, in order."""
-    facts.partial_sums = options.get("partial_sums", True)
     for name, apply in REWRITES.items():
         if options.get(name, True):
             rows = apply(rows, facts)

@@ -33,9 +33,6 @@ class Facts:
         How many threads may work at the strips of a chain at the same time.
     is_cell : callable
         Whether a word is the address at which a row reports what it finds wrong.
-
-    Attributes
-    ----------
     partial_sums : bool
         Whether sums over a batch may be made in pieces, which changes their rounding.
     """
@@ -46,16 +43,18 @@ class Facts:
         blocks: Iterable[int],
         kept: Iterable[tuple[int, int]],
         reports: Callable[[Row], bool],
+        *,
         overlaps: Callable[[int, int], bool] = lambda begin, end: False,
         lanes: int = 2,
         is_cell: Callable[[int], bool] = lambda word: False,
+        partial_sums: bool = True,
     ) -> None:
         self.outside = outside
         self.overlaps = overlaps
         self.reports = reports
         self.lanes = lanes
         self.is_cell = is_cell
-        self.partial_sums = True
+        self.partial_sums = partial_sums
         self._zero = 0
         self._blocks = sorted(blocks)
         self._known: dict[int, int] = {}  # answers of `block`
