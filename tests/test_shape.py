@@ -131,7 +131,9 @@ def test_every_dtype_moves(dtype):
     np.testing.assert_array_equal(x.t().contiguous().numpy(), values.T)
     np.testing.assert_array_equal(x.tril().numpy(), np.tril(values))
     np.testing.assert_array_equal(x.repeat(2, 2).numpy(), np.tile(values, (2, 2)))
-    assert x.roll(1).dtype is dtype
+    np.testing.assert_array_equal(x[1].diag(1).numpy(), np.diag(values[1], 1))
+    made = (x.roll(1), x.tril(), x.triu(), x.diag(), x[0].diag(), x.diagflat(-1), x.diag_embed(1))
+    assert all(y.dtype is dtype for y in made)
 
 
 VIEWS = ["reshape", "view", "flatten", "unflatten", "squeeze", "unsqueeze", "transpose", "permute", "t", "mT",

@@ -9,6 +9,7 @@ import numpy as np
 from .._tensor import Tensor, wrap
 from ..dtypes import bool_
 from ..kernels import BY_NAME
+from ..operators import number_tensor
 from ._arrays import run_arrays
 from ._call import require_tensors, tensor_of
 from ._dims import dim_mask, dims_of, one_dim, shape_of
@@ -104,7 +105,7 @@ def _triangle(name: str, input: Tensor, upper: bool, diagonal: int) -> Tensor:
     if len(shape) < 2:
         raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions, got shape {shape}")
     below = from_array(np.tri(shape[-2], shape[-1], diagonal - upper, bool), bool_)
-    zero = input._like(0)  # type: ignore[attr-defined]
+    zero = number_tensor(0, input.dtype)
     return where(below, zero, input) if upper else where(below, input, zero)
 
 
@@ -166,7 +167,8 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
         zeros = input.new_zeros((*shape[:-1], ahead))  # type: ignore[attr-defined]
         # an element stands in its column above the diagonal, and there too below it
         x = cat([zeros, input], -1) if offset > 0 else cat([input, zeros], -1)
-    matrix = where(mask, x.unsqueeze(-2), input._like(0))  # type: ignore[attr-defined]
+    zero = number_tensor(0, input.dtype)
+    matrix = where(mask, x.unsqueeze(-2), zero)  # type: ignore[attr-defined]
     if (first, second) == (len(shape) - 1, len(shape)):
         return matrix
     return movedim(matrix, (-2, -1), (first, second))
