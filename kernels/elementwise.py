@@ -23,6 +23,7 @@ from .formula import (
     expm1,
     floor,
     fma,
+    fmod,
     like,
     log,
     log1p,
@@ -32,6 +33,7 @@ from .formula import (
     minimum,
     power,
     quotient,
+    remainder,
     rint,
     sigmoid,
     sin,
@@ -131,24 +133,16 @@ elementwise(
 )
 elementwise(
     "remainder",
-    lambda a, b: a - quotient(a, b) * b,
+    lambda a, b: remainder(a, b),
     a=identity,
     b=lambda a, b, g: -g * quotient(a, b),
     dtypes=NUMBERS,
     reference=np.remainder,
     samples={"b": NONZERO},
 )
-
-
-def _rest(a, b):
-    """What a division of integers towards zero leaves."""
-    left = a - quotient(a, b) * b  # this has the divisor's sign
-    return where((left != 0) & ((left < 0) ^ (a < 0)), left - b, left)
-
-
 elementwise(
     "fmod",
-    lambda a, b: a - trunc(a / b) * b,
+    lambda a, b: fmod(a, b),
     a=identity,
     b=lambda a, b, g: -g * trunc(a / b),
     dtypes=FLOATS,
@@ -157,7 +151,7 @@ elementwise(
 )
 elementwise(
     "int_fmod",
-    lambda a, b: _rest(a, b),
+    lambda a, b: fmod(a, b),
     dtypes=INTEGERS,
     reference=np.fmod,
     samples={"b": NONZERO},

@@ -123,6 +123,8 @@ minimum = _generic("minimum", "minimum", np.minimum)  # nan wins, as in PyTorch
 maximum = _generic("maximum", "maximum", np.maximum)
 isnan = _generic("isnan", "isnan", np.isnan)
 copysign = _generic("copysign", "copysign", np.copysign)
+fmod = _generic("fmod", "fmod", np.fmod)
+remainder = _generic("remainder", "remainder", np.remainder)
 fma = _generic("_fma", "fma", lambda a, b, c: a * b + c)
 
 

@@ -239,6 +239,27 @@ def rarely(mask: Vec, common: Sequence[Vec], rare: Callable[[], Sequence[Vec]]) 
     return merged
 
 
+def repeated(
+    needed: Callable[..., Vec], body: Callable[..., Sequence[Vec]], values: Sequence[Vec]
+) -> list[Vec]:
+    """``values = body(*values)`` again and again, while the mask ``needed(*values)`` is set in any lane."""
+    scope, b = values[0].scope, values[0].scope.b
+    before, head = b.block, b.append_basic_block("again")
+    turn, after = b.append_basic_block("turn"), b.append_basic_block("enough")
+    b.branch(head)
+    b.position_at_end(head)
+    phis = [b.phi(v.value.type) for v in values]
+    current = [Vec(scope, phi, v.dtype) for phi, v in zip(phis, values, strict=True)]
+    b.cbranch(any_lane(needed(*current)), turn, after)
+    b.position_at_end(turn)
+    for phi, first, later in zip(phis, values, body(*current), strict=True):
+        phi.add_incoming(first.value, before)
+        phi.add_incoming(later.value, b.block)
+    b.branch(head)
+    b.position_at_end(after)
+    return current
+
+
 def outlined(
     name: str, body: Callable[..., Sequence[Vec]], args: Sequence[Vec], results: Sequence[int]
 ) -> list[Vec]:

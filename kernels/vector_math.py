@@ -35,6 +35,7 @@ from .math_hyperbolic import cosh, sigmoid, sinh, softplus
 from .math_log import log, log1p, log2, log10
 from .math_normal import gelu_slope, normal_cdf
 from .math_power import nth_power, power
+from .math_remainder import fmod, remainder
 from .math_tanh import tanh
 from .math_trig import cos, sin, tan
 
@@ -60,6 +61,7 @@ __all__ = [
     "floor",
     "floor_quotient",
     "fma",
+    "fmod",
     "gelu_slope",
     "inverse",
     "isnan",
@@ -73,6 +75,7 @@ __all__ = [
     "normal_cdf",
     "nth_power",
     "power",
+    "remainder",
     "rint",
     "root",
     "rsqrt",

@@ -89,6 +89,26 @@ def test_integer_arithmetic():
         x**-1
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "modulo", "rest"),
+    [
+        (5.0, np.inf, 5, 5),
+        (-5.0, np.inf, np.inf, -5),
+        (5.0, -np.inf, -np.inf, 5),
+        (1e17, 3.0, 1, 1),
+        (-1e17, 3.0, 2, -1),
+        (2.0, 0.1, 2.0 % 0.1, 2.0 % 0.1),
+        (1e300, 7e-300, np.fmod(1e300, 7e-300), np.fmod(1e300, 7e-300)),
+        (np.inf, 2.0, np.nan, np.nan),
+        (2.0, 0.0, np.nan, np.nan),
+    ],
+)
+def test_remainders_of_floats_are_those_of_the_exact_quotient(x, y, modulo, rest):
+    a = torch.tensor([x] * 5, dtype=torch.float64)
+    np.testing.assert_array_equal((a % y).numpy(), [modulo] * 5)
+    np.testing.assert_array_equal(torch.fmod(a, torch.tensor(y, dtype=torch.float64)).numpy(), [rest] * 5)
+
+
 def test_integers_beyond_float_precision_stay_exact():
     big = 2**53 + 1
     x = torch.tensor([big])

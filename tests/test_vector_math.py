@@ -137,8 +137,8 @@ def test_no_function_calls_a_library(name: str) -> None:
     for dtype in FLOATS:
         text = kernel_harness.assembly(function, *[dtype] * count)
         symbols = set(re.findall(r"\$([A-Za-z_]\w*)|call\w*\s+([A-Za-z_]\w*)", text))
-        # one function and two tables are part of the kernels
-        own = ("reduce_huge_angle", "inverse_pi", "segments_of_tanh")
+        # two functions and two tables are part of the kernels
+        own = ("reduce_huge_angle", "remainder_of_large_quotient", "inverse_pi", "segments_of_tanh")
         assert not [s for pair in symbols for s in pair if s and not s.startswith(own)]
 
 
@@ -310,7 +310,7 @@ def test_power_with_a_known_exponent(exponent: float, dtype: str) -> None:
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_plain_numbers_stand_on_either_side(dtype: str) -> None:
     x = np.array([0.25, 1.5, 3.0, -2.0, math.nan], dtype)
-    for name in ("power", "arctan2", "copysign", "minimum", "maximum", "floor_quotient"):
+    for name in ("power", "arctan2", "copysign", "minimum", "maximum", "floor_quotient", "fmod", "remainder"):
         function = getattr(vector_math, name)
         reference = {"floor_quotient": np.floor_divide}.get(name) or getattr(np, name)
         tolerance = 2 * np.finfo(dtype).eps
@@ -322,7 +322,7 @@ def test_plain_numbers_stand_on_either_side(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-@pytest.mark.parametrize("name", ["minimum", "maximum", "copysign", "floor_quotient"])
+@pytest.mark.parametrize("name", ["minimum", "maximum", "copysign", "floor_quotient", "fmod", "remainder"])
 def test_exact_functions_of_two_arguments(name: str, dtype: str) -> None:
     rng = np.random.default_rng(2)
     special = [m.ravel() for m in np.meshgrid(specials(dtype), specials(dtype))]
@@ -332,6 +332,19 @@ def test_exact_functions_of_two_arguments(name: str, dtype: str) -> None:
     with np.errstate(all="ignore"):
         expected = reference(x, y)
     np.testing.assert_array_equal(kernel(getattr(vector_math, name), dtype, dtype)(x, y), expected)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_remainders_are_exact_whatever_the_quotient(dtype: str) -> None:
+    rng = np.random.default_rng(3)
+    integer = np.dtype(dtype.replace("float", "uint"))
+    x, y = rng.integers(0, np.iinfo(integer).max, (2, 20000), integer, endpoint=True).view(dtype)
+    for name in ("fmod", "remainder"):
+        with np.errstate(all="ignore"):
+            expected = getattr(np, name)(x, y)
+        np.testing.assert_array_equal(kernel(getattr(vector_math, name), dtype, dtype)(x, y), expected)
+    left = kernel(vector_math.fmod, dtype, dtype)(x, y)
+    np.testing.assert_array_equal(np.signbit(left[left == 0]), np.signbit(x[left == 0]))
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
@@ -369,6 +382,9 @@ def test_integer_lanes(dtype: str) -> None:
             np.testing.assert_array_equal(
                 kernel(getattr(vector_math, name), dtype, dtype)(x, y), reference(x, y)
             )
+        for name in ("fmod", "remainder"):
+            got = kernel(getattr(vector_math, name), dtype, dtype)(x, y)
+            np.testing.assert_array_equal(got, np.where(y == 0, x, getattr(np, name)(x, y)))
         powers = kernel(vector_math.power, dtype, dtype)(x, exponent)
         np.testing.assert_array_equal(powers, np.power(x, exponent))
         np.testing.assert_array_equal(kernel(lambda v: vector_math.power(v, 5), dtype)(x), x**5)
