@@ -143,17 +143,23 @@ def _lacks_kernel(op: Op) -> bool:
     return code == op.code and kind not in op.dtypes
 
 
+def entered_as(op: Op, common: dtype) -> dtype:
+    """The dtype in which operands that combine in `common` enter an operation.
+
+    Integers and bools enter an operation on integers as int64, others as the default floating dtype.
+    """
+    if common.code in op.dtypes or common.is_floating_point:
+        return common
+    return DTYPES[3] if DTYPES[3].code in op.dtypes else get_default_dtype()
+
+
 def promoted(op: Op, operands: Sequence[Any], into: int) -> list[Any]:
     """The operands cast to the dtypes in which the operation can run."""
     free = [x for x, d in zip(operands, op.operand_dtypes, strict=True) if d == layout.SAME]
     common = result_type([x for x in free if x is not None])
     if common.code == 0 and op.bool_error:
         raise RuntimeError(f"{op.name}: {op.bool_error}")
-    if common.code not in op.dtypes:
-        # integers and bools enter an operation on integers as int64, others as the default floating dtype
-        default = get_default_dtype()
-        if not common.is_floating_point:
-            common = DTYPES[3] if DTYPES[3].code in op.dtypes else default
+    common = entered_as(op, common)
     if into and common.code != store.slots[into * SLOT_WORDS + S_DTYPE]:
         target = slot_dtype(into)
         if op.result == layout.SAME and category(common) > category(target):

@@ -8,22 +8,52 @@ from typing import Any
 import numpy as np
 
 from ._tensor import NUMBERS, Tensor, wrap
-from .dispatch import CONTEXT, call, demand, promoted, result_type
-from .dtypes import category, dtype, number_category
+from .dispatch import CONTEXT, call, demand, entered_as, promoted, result_type
+from .dtypes import DTYPES, dtype, int32, int64, number_category, uint8
 from .engine import layout
 from .engine.entry import entries
 from .kernels import BY_NAME
-from .kernels.abi import FLOAT32
+from .kernels.abi import BOOL, FLOAT32
 from .kernels.table import Op
 from .store import store
 
+# the least and the greatest number that a dtype of integers takes; uint8 takes negative ones in two's complement
+LIMITS = {
+    uint8.code: (-255, 255),
+    int32.code: (-(1 << 31), (1 << 31) - 1),
+    int64.code: (-(1 << 63), (1 << 63) - 1),
+}
+
 
 def number_tensor(value: Any, kind: dtype) -> Tensor:
-    """A Python number as a tensor that takes no part in deciding dtypes."""
+    """A Python number as a tensor that takes no part in deciding dtypes; it wraps around to those that are narrow."""
     code = kind.code
-    whole = 0 if code >= FLOAT32 else int(value)
+    whole = 0 if code >= FLOAT32 else int(value if code else bool(value))
     slot = entries.number(CONTEXT, code, value, whole)
     return wrap(slot if slot >= 0 else demand("number", code, float(value), whole))
+
+
+def whole_number(name: str, value: Any, code: int) -> int:
+    """A number as the integer or bool dtype of this code takes it.
+
+    Raises
+    ------
+    RuntimeError
+        If the dtype has no such number.
+    """
+    if code == BOOL:
+        return int(bool(value))
+    least, greatest = LIMITS[code]
+    if not least <= value <= greatest:
+        raise RuntimeError(
+            f"{name}: value cannot be converted to type {DTYPES[code].name} without overflow, got {value}"
+        )
+    return int(value)
+
+
+def exact_number(name: str, value: Any, kind: dtype) -> Tensor:
+    """`number_tensor`, but for an error where the dtype has no such number."""
+    return number_tensor(value if kind.code >= FLOAT32 else whole_number(name, value, kind.code), kind)
 
 
 def mixed_binary(op: Op, a: Any, b: Any, into: int) -> int:
@@ -31,8 +61,8 @@ def mixed_binary(op: Op, a: Any, b: Any, into: int) -> int:
     operands = a, b  # `b` may be a NumPy array's tensor, for which nothing has been tried yet
     if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
         tensor, number = (a, b) if isinstance(a, Tensor) else (b, a)
-        above = number_category(number) > category(tensor.dtype)
-        number = number_tensor(number, result_type((number,)) if above else tensor.dtype)
+        # a number that an operation of floats takes beside integers need not fit their dtype
+        number = number_tensor(number, entered_as(op, result_type((tensor, number))))
         operands = (tensor, number) if tensor is a else (number, tensor)
     # integers that are divided, say: the engine would refuse them again
     known = all(store.slots[x._slot * layout.SLOT_WORDS + layout.S_DTYPE] in op.dtypes for x in operands)

@@ -51,7 +51,6 @@ LN10 = math.log(10)
 POSITIVE = {"low": 0.1, "high": 4.0}
 UNIT = {"low": -0.95, "high": 0.95}
 NONZERO = {"away": 0.2}
-POWER_BITS = 8  # exponents that matter: beyond them powers of 2 and more have long overflowed
 
 
 def sign_of(x):
@@ -87,13 +86,27 @@ def square_length(a, b):
 
 
 def integer_power(base, exponent):
-    """``base ** exponent`` of integers by squaring; below zero ``1 / base ** -exponent``, truncated."""
-    result, square, left = like(base, 1), base, exponent
-    for _ in range(POWER_BITS):
-        result = where((left & 1) != 0, result * square, result)
-        square, left = square * square, left >> 1
+    """``base ** exponent`` of integers; below zero ``1 / base ** -exponent``, truncated."""
+    result = power(base, where(exponent < 0, like(exponent, 0), exponent))
     inverse = where(base == 1, like(base, 1), where(base == -1, 1 - 2 * (exponent & 1), like(base, 0)))
     return where(exponent < 0, inverse, result)
+
+
+def _within(a, count):
+    """Whether `count` is a number of bits that `a` has; machines shift by others as they like."""
+    return (count >= 0) & (count < 8 * abi.ITEM_SIZES[a.dtype])
+
+
+def shift_left(a, count):
+    """``a << count``; by negative counts, and beyond all bits, 0."""
+    within = _within(a, count)
+    return where(within, a << where(within, count, like(count, 0)), like(a, 0))
+
+
+def shift_right(a, count):
+    """``a >> count``; by negative counts, and beyond all bits, what the sign bit fills."""
+    within = _within(a, count)
+    return where(within, a >> where(within, count, like(count, 0)), where(a < 0, like(a, -1), like(a, 0)))
 
 
 # arithmetic
@@ -382,8 +395,8 @@ elementwise("bitwise_and", lambda a, b: a & b, dtypes=BITS, reference=np.bitwise
 elementwise("bitwise_or", lambda a, b: a | b, dtypes=BITS, reference=np.bitwise_or)
 elementwise("bitwise_xor", lambda a, b: a ^ b, dtypes=BITS, reference=np.bitwise_xor)
 elementwise("bitwise_not", lambda x: ~x, dtypes=BITS, reference=np.bitwise_not)
-elementwise("left_shift", lambda a, b: a << b, dtypes=INTEGERS, reference=np.left_shift)
-elementwise("right_shift", lambda a, b: a >> b, dtypes=INTEGERS, reference=np.right_shift)
+elementwise("left_shift", lambda a, b: shift_left(a, b), dtypes=INTEGERS, reference=np.left_shift)
+elementwise("right_shift", lambda a, b: shift_right(a, b), dtypes=INTEGERS, reference=np.right_shift)
 
 # conversion: one operation for each dtype to convert to; the gradient is converted back
 for _code, _name in enumerate(abi.DTYPE_NAMES):

@@ -12,7 +12,6 @@ from .math_core import (
     NAN,
     Number,
     Vec,
-    any_lane,
     at_least,
     at_most,
     fast_two_sum,
@@ -21,6 +20,7 @@ from .math_core import (
     magnitude,
     nearest,
     polynomial,
+    repeated,
     scale,
     sign_bits,
     toggle_sign,
@@ -196,23 +196,9 @@ def _fixed_integer_power(x: Vec, exponent: float) -> Vec:
 
 def _integer_power(x: Vec, y: Vec) -> Vec:
     """By squaring, for as long as any lane has bits of its exponent left."""
-    b = x.scope.b
-    before = b.block
-    head, body, after = (b.append_basic_block(n) for n in ("head", "body", "after"))
-    b.branch(head)
-    b.position_at_end(head)
-    phis = [b.phi(x.value.type) for _ in range(3)]
-    result, square, left = (Vec(x.scope, phi, x.dtype) for phi in phis)
-    b.cbranch(any_lane(left != 0), body, after)
-    b.position_at_end(body)
-    values = (
-        ((left & 1) != 0).select(result * square, result),
-        square * square,
-        left.logical_shift(1),
-    )
-    b.branch(head)
-    for phi, first, value in zip(phis, (x.like(1), x, y), values, strict=True):
-        phi.add_incoming(first.value, before)
-        phi.add_incoming(value.value, body)
-    b.position_at_end(after)
-    return result
+
+    def turn(result: Vec, square: Vec, left: Vec) -> list[Vec]:
+        odd = (left & 1) != 0
+        return [odd.select(result * square, result), square * square, left.logical_shift(1)]
+
+    return repeated(lambda result, square, left: left != 0, turn, [x.like(1), x, y])[0]

@@ -109,6 +109,65 @@ def test_remainders_of_floats_are_those_of_the_exact_quotient(x, y, modulo, rest
     np.testing.assert_array_equal(torch.fmod(a, torch.tensor(y, dtype=torch.float64)).numpy(), [rest] * 5)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "values", "call", "expected"),
+    [
+        ("uint8", [0, 5, 8], lambda x: -7 / x, [-np.inf, -1.4, -0.875]),
+        ("uint8", [5, 8], lambda x: x / 300, [5 / 300, 8 / 300]),
+        ("uint8", [5, 8], lambda x: x / -1, [-5, -8]),
+        ("int32", [-1, 5], lambda x: x / 2**40, [-(2.0**-40), 5 * 2.0**-40]),
+        ("bool", [False, True], lambda x: x / 300, [0, 1 / 300]),
+    ],
+)
+def test_numbers_beside_integers_are_divided_as_floats(dtype, values, call, expected):
+    y = call(torch.tensor(values, dtype=getattr(torch, dtype)))
+    assert y.dtype is torch.float32
+    np.testing.assert_allclose(y.numpy(), expected, rtol=1e-6)
+
+
+def test_integer_powers_wrap_around_whatever_the_exponent():
+    bases = [0, 1, 2, 5, -3, -100]
+    for exponent in (40, 63, 300, 2**40 + 1, 2**63 - 1):
+        powers = [pow(b, exponent, 2**64) for b in bases]
+        expected = [p - 2**64 if p >> 63 else p for p in powers]
+        assert (torch.tensor(bases) ** exponent).tolist() == expected
+
+
+@pytest.mark.parametrize("count", [-1, -64, 64, 2**40])
+def test_shifts_by_more_bits_than_there_are_leave_none(count):
+    x = torch.tensor([-5, -1, 0, 1, 200])
+    assert (x << count).tolist() == [0] * 5
+    assert (x >> count).tolist() == [-1, -1, 0, 0, 0]
+    narrow = torch.tensor([1, 200], dtype=torch.uint8)
+    assert ((narrow << 9).tolist(), (narrow >> 9).tolist()) == ([0, 0], [0, 0])
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: x**300,
+        lambda x: x.clamp(max=300),
+        lambda x: x.masked_fill(x > 0, 256),
+        lambda x: x.fill_(-256),
+        lambda x: x.fill_(float("inf")),
+        lambda x: x.__setitem__(0, 300),
+        lambda x: torch.full((2,), 300, dtype=x.dtype),
+        lambda x: torch.tensor(300, dtype=x.dtype),
+    ],
+)
+def test_numbers_that_a_dtype_does_not_have_are_refused(call):
+    x = torch.tensor([1, 2], dtype=torch.uint8)
+    with pytest.raises(RuntimeError, match="uint8 without overflow"):
+        call(x)
+    assert x.tolist() == [1, 2]
+
+
+def test_bools_take_every_number_that_is_not_zero_for_true():
+    x = torch.tensor([True, False])
+    assert x.masked_fill(~x, 256).tolist() == [True, True]
+    assert (x == torch.full((2,), 512, dtype=torch.bool)).tolist() == [True, False]
+
+
 def test_integers_beyond_float_precision_stay_exact():
     big = 2**53 + 1
     x = torch.tensor([big])

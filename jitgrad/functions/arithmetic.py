@@ -12,7 +12,7 @@ from ..dispatch import call, result_type
 from ..engine.entry import entries
 from ..engine.layout import BAD_DTYPE
 from ..kernels import BY_NAME
-from ..operators import as_operand, binary, number_tensor
+from ..operators import as_operand, binary, number_tensor, whole_number
 from ._call import (
     apply_three,
     as_tensors,
@@ -108,16 +108,19 @@ def _power(self: Tensor, exponent: Any) -> Tensor:
             short = _FLOAT_POWERS.get(exponent)
             return short(self) if short is not None else _pow(self, exponent)
     if not is_floating(self) and _whole(exponent):
-        _check_exponent(exponent)
+        _check_exponent(self, exponent)
         return _int_pow(self, exponent)
     return _pow(self, exponent)
 
 
-def _check_exponent(exponent: Any) -> None:
-    if not isinstance(exponent, Tensor) and exponent < 0:
+def _check_exponent(base: Tensor, exponent: Any) -> None:
+    if isinstance(exponent, Tensor):
+        return
+    if exponent < 0:
         raise RuntimeError(
             "pow: Integers to negative integer powers are not allowed; convert the tensor with .float() first"
         )
+    whole_number("pow", exponent, dtype_code(base))
 
 
 def _reflected_power(self: Tensor, base: Any) -> Tensor:
@@ -129,7 +132,7 @@ def _reflected_power(self: Tensor, base: Any) -> Tensor:
 
 def _in_place_power(self: Tensor, exponent: Any) -> Tensor:
     if not is_floating(self) and _whole(exponent):
-        _check_exponent(exponent)
+        _check_exponent(self, exponent)
         return _int_ipow(self, exponent)
     return _ipow(self, exponent)
 

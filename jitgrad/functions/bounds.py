@@ -10,7 +10,7 @@ from ..dispatch import call, result_type
 from ..dtypes import bool_
 from ..engine.entry import entries
 from ..kernels import BY_NAME
-from ..operators import number_tensor
+from ..operators import exact_number
 from ._call import apply_floats, as_tensors, dtype_code, is_floating, require_tensors, tensor_of
 from .arithmetic_in_place import in_place_of
 
@@ -82,7 +82,9 @@ def _bounds(low: Any, high: Any) -> tuple[float, float]:
 
 
 def _cast_for(x: Tensor, bound: Any) -> Any:
-    if not isinstance(bound, Tensor) or dtype_code(bound) == dtype_code(x):
+    if not isinstance(bound, Tensor):
+        return exact_number("clamp", bound, x.dtype) if isinstance(bound, int) and dtype_code(x) else bound
+    if dtype_code(bound) == dtype_code(x):
         return bound
     common = result_type((x, bound))
     return bound if bound.dtype is common else bound.to(common)
@@ -158,7 +160,7 @@ def _masked(x: Tensor, mask: Tensor, value: Any) -> tuple[Tensor, Tensor, Tensor
         )
     if isinstance(value, Tensor):
         return x, mask, value.to(x.dtype)
-    return x, mask, number_tensor(value, x.dtype)
+    return x, mask, exact_number("masked_fill", value, x.dtype)
 
 
 def _masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:

@@ -14,7 +14,7 @@ from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, S_DTYPE, S_FLAGS, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import DTYPE_NAMES, FLOAT32
-from ..operators import number_tensor
+from ..operators import exact_number
 from ..store import store
 from ._call import dtype_code, require_tensors, tensor_of, unary
 
@@ -154,7 +154,7 @@ def fill_(self: Tensor, value: Any) -> Tensor:
         return copy_(self, value)
     if isinstance(value, np.generic):
         value = value.item()
-    number = number_tensor(value, self.dtype)
+    number = exact_number("fill_", value, self.dtype)
     self._become(call(_OVERWRITE, (self, number), (), self._slot))
     return self
 

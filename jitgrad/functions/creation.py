@@ -23,7 +23,7 @@ from ..dtypes import (
 from ..engine.entry import entries
 from ..kernels import BY_NAME
 from ..kernels.abi import MAX_DIMS
-from ..operators import number_tensor
+from ..operators import exact_number
 from ._call import dtype_code, tensor_of
 from ._dims import shape_of
 from ._out import make_out
@@ -81,7 +81,7 @@ def dtype_or_default(value: Any, name: str) -> dtype:
 def make_full(shape: tuple[int, ...], value: Any, kind: dtype) -> Tensor:
     """A tensor with the same number everywhere."""
     made = make_empty(shape, kind)
-    number = number_tensor(value.item() if isinstance(value, np.generic | Tensor) else value, kind)
+    number = exact_number("full", value.item() if isinstance(value, np.generic | Tensor) else value, kind)
     call(_OVERWRITE, (made, number), (), made._slot)
     return made
 

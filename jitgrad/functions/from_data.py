@@ -23,7 +23,7 @@ from ..dtypes import (
 )
 from ..engine.entry import entries
 from ..engine.layout import MAX_DIMS, S_ADDRESS, SLOT_WORDS, WRAPPED
-from ..operators import number_tensor
+from ..operators import exact_number
 from ..store import store
 from .creation import dtype_or_default, finish, make_empty, shape_words
 
@@ -44,7 +44,7 @@ def from_array(values: np.ndarray, kind: dtype) -> Tensor:
 
 def from_number(value: Any, kind: dtype) -> Tensor:
     """A tensor without dimensions."""
-    made = number_tensor(value, kind)
+    made = exact_number("tensor", value, kind)
     entries.set_flag(CONTEXT, made._slot, WRAPPED, False)
     return made
 

@@ -16,6 +16,7 @@ from ..engine.entry import entries
 from ..engine.layout import S_DIMS, S_DTYPE, S_FLAGS, S_SHAPE, S_STORAGE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import BOOL, INT64
+from ..operators import exact_number, whole_number
 from ..store import store
 from ._dims import dims_of, shape_of
 from ._indices import Plan, Points, bounds, check_mask, expanded, is_dense, read_rows, refuse_index
@@ -209,11 +210,7 @@ def as_value(value: Any, kind: dtype, name: str) -> Tensor:
 
 
 def _number(value: Any, kind: dtype) -> Tensor:
-    from ..operators import number_tensor
-
-    if kind.is_floating_point:
-        return number_tensor(float(value), kind)
-    return number_tensor(_whole_number(value, kind.code), kind)
+    return exact_number("__setitem__", float(value) if kind.is_floating_point else value, kind)
 
 
 def _setitem(self: Tensor, index: Any, value: Any) -> None:
@@ -253,8 +250,7 @@ def _set_number(self: Tensor, index: Any, value: Any) -> bool:
     if isinstance(index, Tensor):
         if not _is_mask_of(self, index):
             return False
-        code = store.slots[self._slot * SLOT_WORDS + S_DTYPE]
-        self.masked_fill_(index, value if code > INT64 else _whole_number(value, code))  # type: ignore[attr-defined]
+        self.masked_fill_(index, value)  # type: ignore[attr-defined]
         return True
     if recorded(self):
         return False
@@ -276,16 +272,11 @@ def _is_mask_of(x: Tensor, index: Tensor) -> bool:
     )
 
 
-def _whole_number(value: Any, code: int) -> int:
-    """A number as an integer or bool dtype of this code takes it."""
-    return int(bool(value) if code == BOOL else value)
-
-
 def _fill(target: Tensor, value: Any) -> None:
     """Overwrite every element with a number, converted to the tensor's dtype."""
     slot = target._slot
     code = store.slots[slot * SLOT_WORDS + S_DTYPE]
-    whole = 0 if code > INT64 else _whole_number(value, code)
+    whole = 0 if code > INT64 else whole_number("__setitem__", value, code)
     while True:
         status = entries.apply_number(CONTEXT, OVERWRITE.code, slot, slot, float(value), whole, 0, 0)
         if status >= 0:
