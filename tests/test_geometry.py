@@ -59,12 +59,14 @@ def test_cross(shape, other, dim):
         check_gradients(lambda x, y: torch.cross(x, y, dim), a, b)
 
 
-def test_cross_takes_the_first_dimension_of_size_three():
+def test_cross_takes_the_first_dimension_of_size_three_and_that_of_linalg_the_last():
     a, b = RNG.standard_normal((3, 3)), RNG.standard_normal((3, 3))
     found = torch.cross(torch.tensor(a), torch.tensor(b))
     np.testing.assert_allclose(found.numpy(), np.cross(a.T, b.T).T, rtol=1e-14)
     whole = torch.cross(torch.tensor([[0, 1, 2]]), torch.tensor([[2, 1, 0]]))
     assert whole.tolist() == [[-2, 4, -2]]
+    rows = torch.linalg.cross(torch.tensor(a), torch.tensor(b))  # along the last one, as in PyTorch
+    np.testing.assert_allclose(rows.numpy(), np.cross(a, b), rtol=1e-14)
 
 
 def test_second_derivatives():

@@ -7,11 +7,11 @@ matrices in the last two dimensions, with any dimensions in front, in float32 or
 
 from math import nan
 
-from ..functions import cross, matmul, matrix_power, where
+from ..functions import matmul, matrix_power, where
 from ..functions import chain_matmul as _chain_matmul
 from ._factors import LinAlgError, cholesky, eigh, eigvalsh, qr, svd, svdvals
 from ._inverses import det, inv, inv_ex, lstsq, matrix_rank, pinv, slogdet, solve, solve_triangular
-from ._norms import cond, diagonal, matrix_norm, norm, vecdot, vector_norm
+from ._norms import cond, cross, diagonal, matrix_norm, norm, vecdot, vector_norm
 
 __all__ = ["LinAlgError", "cholesky", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "inv_ex", "lstsq",
            "matmul", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet",

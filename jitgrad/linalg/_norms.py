@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._tensor import Tensor
+from ..functions import cross as any_cross
 from ..functions import norm as any_norm
 from ._checks import matrices
 from ._factors import svdvals
@@ -87,6 +88,11 @@ def cond(A: Tensor, p: Any = None) -> Tensor:
 def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """The diagonals of matrices, a view."""
     return A.diagonal(offset, dim1, dim2)  # type: ignore[attr-defined]
+
+
+def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
+    """The cross products of vectors along a dimension of size 3; the other dimensions broadcast."""
+    return any_cross(input, other, dim)
 
 
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
