@@ -23,6 +23,15 @@ import jitgrad as torch
         (np.float32(2), torch.float32, 2.0),
         ([np.float64(1), np.float64(2)], torch.float64, [1.0, 2.0]),
         ([torch.tensor(1.0), torch.tensor(2.0)], torch.float32, [1.0, 2.0]),
+        ([torch.tensor([1.0]), torch.tensor([[2.0]])], torch.float32, [1.0, 2.0]),
+        ([2.0, torch.tensor([1.0])], torch.float32, [2.0, 1.0]),
+        ([[torch.tensor(True), 2], [3, 4]], torch.int64, [[1, 2], [3, 4]]),
+        ([torch.tensor(1.0, dtype=torch.float64), 2.0], torch.float64, [1.0, 2.0]),
+        ([torch.tensor(1, dtype=torch.int32)], torch.int32, [1]),
+        ([np.float32(1), 2.0], torch.float32, [1.0, 2.0]),
+        ([1.0, np.float64(2)], torch.float64, [1.0, 2.0]),
+        ([np.int64(1), 2.5], torch.float32, [1.0, 2.5]),
+        ([np.ones(2, np.float32), [3.0, 4.0]], torch.float32, [[1.0, 1.0], [3.0, 4.0]]),
     ],
 )
 def test_tensor_infers_shape_and_dtype(data, dtype, expected):
@@ -141,6 +150,10 @@ def test_the_default_dtype_decides_for_floats():
     [
         (lambda: torch.tensor([[1, 2], [3]]), ValueError, "expected sequence of length 2"),
         (lambda: torch.tensor(["a"]), ValueError, "too many dimensions 'str'"),
+        (lambda: torch.tensor([2**63]), ValueError, "Overflow when unpacking"),
+        (lambda: torch.tensor([torch.ones(2), torch.ones(2)]), ValueError, "only one element tensors"),
+        (lambda: torch.tensor([1, 300], dtype=torch.uint8), RuntimeError, "uint8 without overflow"),
+        (lambda: torch.tensor([1.0, np.nan], dtype=torch.int64), RuntimeError, "int64 without overflow"),
         (lambda: torch.tensor([None]), RuntimeError, "Could not infer dtype of NoneType"),
         (lambda: torch.tensor([1], requires_grad=True), RuntimeError, "floating point"),
         (lambda: torch.tensor([1.0], device="cuda"), RuntimeError, "not available"),

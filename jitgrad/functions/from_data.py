@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import warnings
 from array import array
+from collections.abc import Iterator
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -19,11 +21,12 @@ from ..dtypes import (
     get_default_dtype,
     int64,
     numpy_to_dtype,
+    promote_types,
     to_dtype,
 )
 from ..engine.entry import entries
 from ..engine.layout import MAX_DIMS, S_ADDRESS, SLOT_WORDS, WRAPPED
-from ..operators import exact_number
+from ..operators import LIMITS, exact_number, whole_number
 from ..store import store
 from .creation import dtype_or_default, finish, make_empty, shape_words
 
@@ -56,7 +59,8 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     Parameters
     ----------
     data : number, nested sequence, array or Tensor
-        Floats become the default dtype, ints int64, bools bool; arrays keep their dtype.
+        Floats become the default dtype, ints int64, bools bool; arrays keep their dtype. Sequences get the dtype to
+        which their elements are promoted; a tensor in them counts as the one number that it holds.
     dtype : dtype, optional
         Convert to this dtype.
     requires_grad : bool
@@ -65,7 +69,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     Raises
     ------
     ValueError
-        When nested sequences have different lengths.
+        When nested sequences have different lengths, or a tensor in them has more than one element.
     TypeError
         When there is something other than numbers in them.
     """
@@ -83,9 +87,14 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         made = from_numpy(data).clone()  # type: ignore[attr-defined]  # a replay reads the array again
         made = made if dtype is None else made.to(to_dtype(dtype, "tensor"))
         return finish(made, requires_grad, device)
-    values = data if isinstance(data, np.ndarray | np.generic) else _array_of(data, dtype is None)
-    known = numpy_to_dtype(values.dtype, "tensor") if dtype is None else to_dtype(dtype, "tensor")
-    return finish(from_array(np.asarray(values), known), requires_grad, device)
+    known = None if dtype is None else to_dtype(dtype, "tensor")
+    if isinstance(data, np.ndarray | np.generic):
+        values = np.asarray(data)
+    else:
+        values = _array_of(data, known is None)
+        if known is not None:
+            _check_range(values, known)
+    return finish(from_array(values, known or numpy_to_dtype(values.dtype, "tensor")), requires_grad, device)
 
 
 def _is_lendable(data: np.ndarray) -> bool:
@@ -94,33 +103,75 @@ def _is_lendable(data: np.ndarray) -> bool:
 
 
 def _array_of(data: Any, infer: bool) -> np.ndarray:
-    """An array from nested sequences; with `infer`, floats have the default dtype, as in PyTorch."""
+    """An array from nested sequences; with `infer`, of the dtype to which all elements are promoted, as in PyTorch."""
     if hasattr(data, "__array__"):
         return np.asarray(data)
-    first = data
-    while isinstance(first, list | tuple | range) and first:
-        first = first[0]
-    if isinstance(first, Tensor):
-        data = _plain(data)
+    kinds: set[type] = set()
+    _collect_types(data, kinds)
     try:
-        values = np.array(data)
+        values = np.array(_plain(data) if any(issubclass(k, Tensor) for k in kinds) else data)
     except ValueError:
         _refuse_ragged(data, 0)
         raise
+    if kinds <= _PYTHON_NUMBERS:
+        if values.dtype.kind not in "fib":
+            _refuse_values(data, values)
+        return (
+            values.astype(get_default_dtype().numpy, copy=False)
+            if infer and values.dtype == float
+            else values
+        )
     if values.dtype.kind not in "fiub":
         _refuse_values(data, values)
-    if infer and not isinstance(first, np.ndarray | np.generic) and values.dtype == np.float64:
-        return values.astype(get_default_dtype().numpy, copy=False)
-    if not isinstance(first, np.ndarray | np.generic) and values.dtype.kind == "u":
-        raise RuntimeError("tensor: Overflow when unpacking long: an integer does not fit into int64")
-    return values
+    return values.astype(reduce(promote_types, _dtypes_of(data)).numpy, copy=False) if infer else values
+
+
+_PYTHON_NUMBERS = {float, int, bool}
+
+
+def _collect_types(data: Any, kinds: set[type]) -> None:
+    """Add the types of the elements of nested sequences."""
+    if isinstance(data, range):
+        kinds.add(int)
+        return
+    here = set(map(type, data))
+    inner = here & {list, tuple, range}
+    kinds |= here - inner
+    if inner:
+        for x in data:
+            if type(x) in inner:
+                _collect_types(x, kinds)
+
+
+def _dtypes_of(data: Any) -> Iterator[dtype]:
+    """The dtypes that the elements of nested sequences would have as tensors of their own."""
+    for x in data:
+        kind = type(x)
+        if kind in _PYTHON_NUMBERS:
+            yield get_default_dtype() if kind is float else (int64 if kind is int else bool_)
+        elif isinstance(x, list | tuple | range):
+            yield from _dtypes_of(x)
+        else:
+            yield x.dtype if isinstance(x, Tensor) else numpy_to_dtype(np.asarray(x).dtype, "tensor")
 
 
 def _plain(data: Any) -> Any:
     """Nested sequences with Python numbers in place of tensors."""
     if isinstance(data, Tensor):
-        return data.tolist()
+        if data.numel() != 1:
+            raise ValueError(
+                "tensor: only one element tensors can be converted to Python scalars; got one of shape "
+                f"{tuple(data.shape)} in a sequence: join tensors with stack() or cat()"
+            )
+        return data.item()
     return [_plain(x) for x in data] if isinstance(data, list | tuple) else data
+
+
+def _check_range(values: np.ndarray, kind: dtype) -> None:
+    """Refuse numbers that a dtype of integers does not have."""
+    if kind.code in LIMITS and values.size and values.dtype != kind.numpy:
+        for extreme in (values.min(), values.max()):
+            whole_number("tensor", extreme, kind.code)
 
 
 def _refuse_ragged(data: Any, dim: int) -> None:
@@ -138,8 +189,8 @@ def _refuse_ragged(data: Any, dim: int) -> None:
 
 def _refuse_values(data: Any, values: np.ndarray) -> None:
     bad = next((x for x in values.reshape(-1).tolist() if not isinstance(x, float | int)), data)
-    if isinstance(bad, int):
-        raise RuntimeError("tensor: Overflow when unpacking long: an integer does not fit into int64")
+    if values.dtype.kind == "u" or isinstance(bad, int):
+        raise ValueError("tensor: Overflow when unpacking long long: an integer does not fit into int64")
     if isinstance(bad, str):
         raise ValueError(f"tensor: too many dimensions 'str': expected numbers, got {bad!r}")
     raise RuntimeError(
