@@ -155,6 +155,18 @@ def test_dtype_converts_before_reducing():
     assert torch.tensor([0.5, 0.5]).sum(dtype=torch.int64).item() == 0
 
 
+@pytest.mark.parametrize(
+    ("dtype", "total", "product"),
+    [("bool", True, False), ("uint8", 44, 0), ("int32", 300, 0), ("float64", 300, 0)],
+)
+def test_sums_and_products_have_the_dtype_asked_for(dtype, total, product):
+    kind = getattr(torch, dtype)
+    x = torch.tensor([[100, 200], [0, 0]])
+    for made in (x.sum(dtype=kind), torch.nansum(x, dtype=kind), x.sum((0, 1), dtype=kind)):
+        assert (made.dtype, made.item()) == (kind, total)
+    assert (x.prod(dtype=kind).dtype, x.prod(1, dtype=kind).tolist()[1]) == (kind, product)
+
+
 def test_reductions_of_nothing():
     empty = torch.zeros(0, 3)
     assert empty.sum().item() == 0

@@ -69,13 +69,19 @@ def converted(input: Tensor, dtype: Any, name: str) -> Tensor:
     return input if dtype is None else cast(input, to_dtype(dtype, name))
 
 
+def _within(fold: Callable[..., Tensor], input: Tensor, dtype: Any, *where: Any) -> Tensor:
+    """A sum or product that is computed in a dtype: narrow integers wrap around, bools are logic."""
+    kind = to_dtype(dtype, fold.__name__)
+    return cast(fold(cast(input, kind), *where), kind)
+
+
 # sums and products --------------------------------------------------------------------------------------
 
 
 def sum(
     input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None
 ) -> Tensor:
-    """The sum over all elements or some dimensions; integers and bools give int64.
+    """The sum over all elements or some dimensions; integers and bools give int64 unless a `dtype` is given.
 
     Parameters
     ----------
@@ -84,11 +90,11 @@ def sum(
     keepdim : bool
         Keep them with size 1.
     dtype : dtype, optional
-        Convert to this before summing.
+        Convert to this before summing; the result has it, too.
     """
     x = input if type(input) is Tensor else tensor_of(input, "sum")
     if dtype is not None:
-        x = converted(x, dtype, "sum")
+        return _within(sum, x, dtype, axis if dim is None else dim, keepdim)
     if dim is None and axis is None and not keepdim:
         slot = entries.apply(CONTEXT, _SUM_CODE, 0, x._slot, 0, 0, 0, _EVERYTHING_AT, 2)
         return wrap(slot if slot >= 0 else complete(_SUM, (x,), _EVERYTHING, 0, slot))
@@ -128,8 +134,10 @@ def _refuse_integers(x: Tensor) -> None:
 
 
 def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """The product of all elements or along one dimension; integers and bools give int64."""
-    x = converted(tensor_of(input, "prod"), dtype, "prod")
+    """The product of all elements or along one dimension; integers and bools give int64 unless a `dtype` is given."""
+    x = tensor_of(input, "prod")
+    if dtype is not None:
+        return _within(prod, x, dtype, dim, keepdim)
     if not x.requires_grad:
         if dim is not None:
             one_dim(dim, dims_of(x), "prod")
@@ -154,7 +162,9 @@ def _line(x: Tensor, dim: Any, keepdim: bool, name: str) -> tuple[Tensor, tuple[
 
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The sum without nan."""
-    x = converted(tensor_of(input, "nansum"), dtype, "nansum")
+    x = tensor_of(input, "nansum")
+    if dtype is not None:
+        return _within(nansum, x, dtype, dim, keepdim)
     return sum(x.masked_fill(x.isnan(), 0) if is_floating(x) else x, dim, keepdim)  # type: ignore[attr-defined]
 
 
