@@ -17,6 +17,7 @@ from .abi import (
     ARRAY_SHAPE,
     ARRAY_STRIDES,
 )
+from .indexing import COUNT_FROM_END, INDEX_ERROR, RUNTIME_ERROR
 from .plain import (
     accessors,
     clear_bytes,
@@ -31,20 +32,20 @@ from .plain import (
 READ, WRITE, ADD, CLEAR = range(4)
 DESCRIPTION = abi.ARRAY_WORDS * abi.WORD
 # attribute words of index kernels
-I_STATUS, I_INDICES, I_OUTER, I_INNER, I_ACCUMULATE, I_DIMS = range(6)
+I_STATUS, I_INDICES, I_OUTER, I_INNER, I_ACCUMULATE, I_REFUSAL, I_DIMS = range(7)
 # attribute words of kernels along one dimension
 L_STATUS, L_DIM, L_ACCUMULATE = range(3)
-# words of a report: whether an index is bad, then its dimension, value and the dimension's size
+# words of a report: what error a bad index is, or 0, then its dimension, value and the dimension's size
 REPORT_WORDS = 4
 
 
 @helper
-def report(status, dim, value, size):
+def report(status, error, dim, value, size):
     """Tell Python that an index is out of range."""
     set_word(status, 1, dim)
     set_word(status, 2, value)
     set_word(status, 3, size)
-    set_word(status, 0, 1)
+    set_word(status, 0, error)
     return False
 
 
@@ -93,14 +94,16 @@ def listed_numel(array, dims, count):
 @helper
 def check_points(tensor, indices, words):
     """Whether every index of an index kernel is in range; reports the first that is not."""
+    refusal = word(words, I_REFUSAL)
     for k in range(word(words, I_INDICES)):
         d = word(words, I_DIMS + k)
         size = word(tensor, ARRAY_SHAPE + d)
+        least = -size if refusal == COUNT_FROM_END else 0
         values = word(indices + k * DESCRIPTION, ARRAY_ADDRESS)
         for b in range(word(indices, ARRAY_NUMEL)):
             i = word(values, b)
-            if i < -size or i >= size:
-                return report(word(words, I_STATUS), d, i, size)
+            if i < least or i >= size:
+                return report(word(words, I_STATUS), max(refusal, INDEX_ERROR), d, i, size)
     return True
 
 
@@ -114,8 +117,8 @@ def check_line(tensor, index, words):
     step = step_of(index)
     for flat in range(word(index, ARRAY_NUMEL)):
         i = word(values, flat * step if step >= 0 else place(index, dims, flat))
-        if i < -size or i >= size:
-            return report(word(words, L_STATUS), d, i, size)
+        if i < 0 or i >= size:
+            return report(word(words, L_STATUS), RUNTIME_ERROR, d, i, size)
     return True
 
 
@@ -238,7 +241,7 @@ def loops(dtype: int) -> dict[str, Any]:
         if numel == 0:
             return
         last = word(index, ARRAY_SHAPE + dims - 1)
-        size, stride = word(tensor, ARRAY_SHAPE + dim), word(tensor, ARRAY_STRIDES + dim)
+        stride = word(tensor, ARRAY_STRIDES + dim)
         index_step = word(index, ARRAY_STRIDES + dims - 1)
         flat_step = word(flat, ARRAY_STRIDES + dims - 1)
         step = 0 if dim == dims - 1 else word(tensor, ARRAY_STRIDES + dims - 1)
@@ -259,8 +262,6 @@ def loops(dtype: int) -> dict[str, Any]:
                     t += at * word(tensor, ARRAY_STRIDES + d)
             for j in range(last):
                 i = word(indices, x + j * index_step)
-                if i < 0:
-                    i += size
                 to, of = t + j * step + i * stride, f + j * flat_step
                 single(address, to, flat_address, of, mode)
 

@@ -1,7 +1,8 @@
 """Operations that read and write at indices: declared here, their loops are in `kernels.indexing_loops`.
 
-Indices are int64 and may be negative. Kernels check every index before they write anything, and report the
-first bad one at the address in attribute word 0; backward kernels do not read that word.
+Indices are int64. Kernels check every index before they write anything, and report the first bad one at the address
+in attribute word 0; backward kernels do not read that word. Along one dimension ("gather", "scatter") negative indices
+are bad; elsewhere an attribute says whether they count from the end.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import Any
 from . import abi, vjps
 from .table import ALL, array_op
 
+# what negative indices do, as that attribute says it, and what an index out of range is, as a report says it
+COUNT_FROM_END, INDEX_ERROR, RUNTIME_ERROR = range(3)
 _INDICES = tuple(f"i{k}" for k in range(abi.MAX_DIMS))
 _INTEGERS = dict.fromkeys(_INDICES, abi.INT64)
 

@@ -100,6 +100,7 @@ ERRORS = {
     "shape": (lambda x, w: x @ w[:2], RuntimeError),
     "class": (lambda x, w: nn.functional.cross_entropy(x @ w, torch.tensor([0, 1, 2, 3, 9])), IndexError),
     "index": (lambda x, w: x[torch.tensor([7])], IndexError),
+    "index below range": (lambda x, w: x.gather(1, torch.tensor([[-1]])), RuntimeError),
     "dtype": (lambda x, w: x.logical_and(w) @ w, RuntimeError),
     "python": (lambda x, w: x.nothing, AttributeError),
     "second walk": (lambda x, w: twice((x * w[0]).sum()), RuntimeError),
@@ -176,7 +177,7 @@ LOSSES = ["mean", "sum", "none", "weight", "smooth", "ignore", "nll", "nll weigh
           "int32", "gather", "index", "take", "embedding", "scatter", "captured", "captured index"]  # fmt: skip
 
 
-@pytest.mark.parametrize("bad", [5, -7, -100])
+@pytest.mark.parametrize("bad", [5, -1, -7, -100])
 @pytest.mark.parametrize("kind", LOSSES)
 def test_bad_class_index_at_replay(kind, bad):
     """The error of an eager call, and nothing has changed."""
@@ -191,8 +192,8 @@ def test_bad_class_index_at_replay(kind, bad):
             before = bits(model.state_dict())
             try:
                 result = bits(step(x, target))
-            except IndexError as error:
-                result = str(error)
+            except (IndexError, RuntimeError) as error:
+                result = type(error), str(error)
                 assert bits(model.state_dict()) == before
             found.append((result, state_of(model, optimizer)))
         TARGETS.copy_(good)

@@ -10,11 +10,11 @@ import jitgrad as torch
 
 RANDOM = np.random.default_rng(3)
 A = RANDOM.standard_normal((4, 5, 3))
-LINE = torch.tensor([3, 0, -3])  # distinct rows of the first two dimensions
+LINE = torch.tensor([3, 0, 1])  # distinct rows of the first two dimensions
 GATHER = {
-    0: torch.tensor([[[0, 1, 2]], [[3, 1, -1]]]),
-    1: torch.tensor([[[0, 4, 2]], [[-1, 1, 0]]]),
-    2: torch.tensor([[[0, 1, 2], [2, 2, -3]]]),
+    0: torch.tensor([[[0, 1, 2]], [[3, 1, 3]]]),
+    1: torch.tensor([[[0, 4, 2]], [[4, 1, 0]]]),
+    2: torch.tensor([[[0, 1, 2], [2, 2, 0]]]),
 }
 SCATTER = torch.tensor([[[0, 1, 2]], [[3, 4, 0]], [[1, 1, 1]]])  # along dim 1, no point twice
 SOURCE = RANDOM.standard_normal((3, 2, 4))
@@ -47,6 +47,16 @@ def test_gather(dim):
     np.testing.assert_array_equal(torch.gather(torch.tensor(A), dim, GATHER[dim]).numpy(), want)
     np.testing.assert_array_equal(torch.tensor(A).gather(dim - 3, GATHER[dim]).numpy(), want)
     check_gradients(lambda x: x.gather(dim, GATHER[dim]), A)
+
+
+def test_negative_indices_count_from_the_end_where_they_do_in_pytorch():
+    x, last = torch.tensor(A), torch.tensor([-1, 0, -3])
+    rows = last.numpy()
+    np.testing.assert_array_equal(x.take(last).numpy(), A.reshape(-1)[rows])
+    np.testing.assert_array_equal(x.index_fill(0, last, 9).numpy()[rows], 9)
+    at = last.reshape(3, 1, 1)
+    np.testing.assert_array_equal(x.take_along_dim(at, 0).numpy(), np.take_along_axis(A, at.numpy(), 0))
+    np.testing.assert_array_equal(x.index_put((last,), torch.zeros(3, 1, 1, dtype=x.dtype)).numpy()[rows], 0)
 
 
 def test_gather_of_strided_operands():
@@ -233,10 +243,15 @@ X, I2 = torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.int64)
 BAD = {
     "gather out of range": (
         lambda: X.gather(1, I2 + 3),
-        IndexError,
+        RuntimeError,
         "index 3 is out of bounds for dimension 1",
     ),
-    "gather below range": (lambda: X.gather(1, I2 - 4), IndexError, "index -4 is out of bounds"),
+    "gather below range": (lambda: X.gather(1, I2 - 1), RuntimeError, "index -1 is out of bounds"),
+    "gather without dimensions": (
+        lambda: X.sum().gather(0, I2[0, 0] - 1),
+        RuntimeError,
+        "index -1 is out of bounds",
+    ),
     "gather dim": (lambda: X.gather(2, I2), IndexError, "Dimension out of range"),
     "gather dims": (lambda: X.gather(0, I2[0]), RuntimeError, "same number of dimensions"),
     "gather size": (
@@ -246,7 +261,39 @@ BAD = {
     ),
     "gather float index": (lambda: X.gather(0, X), RuntimeError, "Expected dtype int64 for index"),
     "scatter dtype": (lambda: X.scatter(0, I2, I2), RuntimeError, "self.dtype to be equal to src.dtype"),
-    "scatter out of range": (lambda: X.scatter_(0, I2 + 2, 1.0), IndexError, "index 2 is out of bounds"),
+    "scatter out of range": (lambda: X.scatter_(0, I2 + 2, 1.0), RuntimeError, "index 2 is out of bounds"),
+    "scatter below range": (lambda: X.scatter_(0, I2 - 1, 1.0), RuntimeError, "index -1 is out of bounds"),
+    "scatter_add below range": (
+        lambda: X.scatter_add(1, I2 - 1, X),
+        RuntimeError,
+        "index -1 is out of bounds",
+    ),
+    "index_select below range": (
+        lambda: X.index_select(0, I2[0] - 1),
+        IndexError,
+        "index -1 is out of bounds",
+    ),
+    "index_select of columns": (
+        lambda: X.index_select(1, I2[0] - 1),
+        RuntimeError,
+        "index -1 is out of bounds",
+    ),
+    "index_add below range": (
+        lambda: X.index_add_(0, I2[:, 0] - 1, X),
+        RuntimeError,
+        "index -1 is out of bounds",
+    ),
+    "index_add to a line": (
+        lambda: X[0].index_add(0, I2[0] - 1, X[0]),
+        IndexError,
+        "index -1 is out of bounds",
+    ),
+    "index_copy below range": (
+        lambda: X.index_copy(0, I2[:, 0] - 1, X),
+        IndexError,
+        "index -1 is out of bounds",
+    ),
+    "take_along_dim of a line": (lambda: X.take_along_dim(I2 - 1), RuntimeError, "index -1 is out of bounds"),
     "scatter reduce": (lambda: X.scatter(0, I2, X, reduce="mean"), RuntimeError, "not supported"),
     "scatter nothing": (lambda: X.scatter(0, I2), TypeError, "expected one of src and value"),
     "index_select matrix": (lambda: X.index_select(0, I2), IndexError, "supposed to be a vector"),

@@ -17,6 +17,7 @@ from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, MAX_DIMS, S_FLAGS, SLOT_WORDS
 from ..kernels import BY_NAME
+from ..kernels.indexing import COUNT_FROM_END
 from ..kernels.table import Op
 from ..store import store
 from ._dims import shape_of
@@ -34,21 +35,21 @@ def is_dense(x: Tensor) -> bool:
     return bool(store.slots[x._slot * SLOT_WORDS + S_FLAGS] & CONTIGUOUS)
 
 
-_row_words: dict[tuple[int, int, int], tuple[int, ...]] = {}
+_row_words: dict[tuple[int, int, int, int], tuple[int, ...]] = {}
 
 
-def row_words(dims: int, dim: int, flag: int = 0) -> tuple[int, ...]:
+def row_words(dims: int, dim: int, flag: int = 0, refusal: int = COUNT_FROM_END) -> tuple[int, ...]:
     """Attribute words for one index tensor along dimension `dim` of `dims`; see `Points.words`."""
-    words = _row_words.get((dims, dim, flag))
+    words = _row_words.get((dims, dim, flag, refusal))
     if words is None:
-        words = (1, dim, dims - dim - 1, flag, dim, *(d for d in range(dims) if d != dim))
+        words = (1, dim, dims - dim - 1, flag, refusal, dim, *(d for d in range(dims) if d != dim))
         if len(_row_words) < ROW_WORDS:
-            _row_words[dims, dim, flag] = words
+            _row_words[dims, dim, flag, refusal] = words
     return words
 
 
-def read_rows(op: Op, x: Tensor, dim: int, index: Tensor, padding: int = -1) -> Tensor:
-    """The slices of `x` along `dim` at an int64 index tensor; row `padding`, if any, takes no gradient."""
+def read_rows(op: Op, x: Tensor, dim: int, index: Tensor, refusal: int = COUNT_FROM_END) -> Tensor:
+    """The slices of `x` along `dim` at an int64 index tensor; for `refusal` see `Points`."""
     if not is_dense(index):
         index = index.contiguous()  # type: ignore[attr-defined]
     own = shape_of(x)
@@ -56,7 +57,7 @@ def read_rows(op: Op, x: Tensor, dim: int, index: Tensor, padding: int = -1) -> 
     if len(shape) > MAX_DIMS:
         raise IndexError(f"index: the result has {len(shape)} dimensions; at most {MAX_DIMS} are supported")
     result = _new(Tensor)
-    result._slot = launch(op, (x, index), shape, row_words(len(own), dim, padding + 1))
+    result._slot = launch(op, (x, index), shape, row_words(len(own), dim, 0, refusal))
     return result
 
 
@@ -267,6 +268,15 @@ def check_mask(mask: Tensor, own: Sequence[int], d: int) -> None:
 class Points:
     """The advanced part of an index: indexed dimensions, their index tensors, and the shapes around them.
 
+    Parameters
+    ----------
+    points : sequence of (int, Tensor or bool)
+        See `Plan`.
+    own : sequence of int
+        The shape that is indexed.
+    refusal : int
+        COUNT_FROM_END, or the error that negative indices are: INDEX_ERROR or RUNTIME_ERROR.
+
     Attributes
     ----------
     dims : list of int
@@ -279,9 +289,12 @@ class Points:
         Shape of the result.
     """
 
-    __slots__ = ("dims", "indices", "inner", "outer", "shape")
+    __slots__ = ("dims", "indices", "inner", "outer", "refusal", "shape")
 
-    def __init__(self, points: Sequence[tuple[int, Any]], own: Sequence[int]) -> None:
+    def __init__(
+        self, points: Sequence[tuple[int, Any]], own: Sequence[int], refusal: int = COUNT_FROM_END
+    ) -> None:
+        self.refusal = refusal
         self.dims: list[int] = []
         indices: list[Tensor] = []
         for d, item in points:
@@ -309,7 +322,7 @@ class Points:
 
         `flag` is 1 for a write that adds; for a read it is 1 + the row that takes no gradient, or 0.
         """
-        sizes = (len(self.dims), len(self.outer), len(self.inner), flag)
+        sizes = (len(self.dims), len(self.outer), len(self.inner), flag, self.refusal)
         return (*sizes, *self.dims, *self.outer, *self.inner)
 
 

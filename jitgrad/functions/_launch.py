@@ -11,6 +11,7 @@ from ..dispatch import CONTEXT, settle
 from ..dtypes import dtype
 from ..engine.entry import entries
 from ..engine.layout import MAX_DIMS, S_DTYPE, S_STORAGE, SLOT_WORDS
+from ..kernels.indexing import RUNTIME_ERROR
 from ..kernels.table import Op
 from ..store import store
 
@@ -39,20 +40,21 @@ def launch(
 
     Raises
     ------
-    IndexError
-        When an index is out of range; nothing has been written then.
+    IndexError, RuntimeError
+        When an index is out of range, as the kernel says; nothing has been written then.
     """
     turn = next(_turns) % REPORTS * REPORT_WORDS
     _reports[turn] = 0
     key = store.slots[operands[0]._slot * SLOT_WORDS + S_DTYPE]
     slot = _run(op, operands, key, shape, (REPORTS_AT + turn * 8, *words), into, key)
     if _reports[turn]:
-        _, dim, value, size = _reports[turn : turn + REPORT_WORDS]
+        error, dim, value, size = _reports[turn : turn + REPORT_WORDS]
         if slot != into:
             entries.release(CONTEXT, slot)
         if into:  # the kernel wrote nothing, so the write that was counted did not happen
             store.storage_table["version"][store.slots[into * SLOT_WORDS + S_STORAGE]] -= 1
-        raise IndexError(f"{op.name}: index {value} is out of bounds for dimension {dim} with size {size}")
+        kind = RuntimeError if error == RUNTIME_ERROR else IndexError
+        raise kind(f"{op.name}: index {value} is out of bounds for dimension {dim} with size {size}")
     return slot
 
 

@@ -10,6 +10,7 @@ from ..dtypes import bool_, int64, uint8
 from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import INT64
+from ..kernels.indexing import COUNT_FROM_END, INDEX_ERROR, RUNTIME_ERROR
 from ..store import store
 from ._call import dtype_code, require_tensors
 from ._dims import dims_of, one_dim, shape_of
@@ -165,15 +166,15 @@ def scatter_add_(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     return _scatter("scatter_add_", self, dim, index, src, True, True)
 
 
-def _line_points(name: str, x: Tensor, dim: int, index: Tensor) -> tuple[Tensor, Points]:
-    """The points of one index tensor (at most one dimension) along a dimension."""
+def _line_points(name: str, x: Tensor, dim: int, index: Tensor, refusal: int) -> tuple[Tensor, Points]:
+    """The points of one index tensor (at most one dimension) along a dimension; for `refusal` see `Points`."""
     dim = one_dim(dim, x.ndim, name)
     index = _long_index(index, name)
     if index.ndim > 1:
         raise IndexError(f"{name}(): Index is supposed to be a vector, got shape {tuple(index.shape)}")
     index = index if index.ndim else index.reshape(1)  # type: ignore[attr-defined]
     x = x if x.ndim else x.reshape(1)  # type: ignore[attr-defined]
-    return x, Points([(dim, index)], x.shape)
+    return x, Points([(dim, index)], x.shape, refusal)
 
 
 @method
@@ -183,17 +184,25 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     index = _long_index(index, "index_select")
     dims = dims_of(input)
     dim = one_dim(dim, dims, "index_select")
+    refusal = RUNTIME_ERROR if dim else INDEX_ERROR
     if dims and dims_of(index) == 1:
-        return read_rows(INDEX, input, dim, index)
-    x, points = _line_points("index_select", input, dim, index)
+        return read_rows(INDEX, input, dim, index, refusal)
+    x, points = _line_points("index_select", input, dim, index, refusal)
     out = read_points(x, points)
     return out if dims else out.reshape(())  # type: ignore[attr-defined]
 
 
 def _write_line(
-    name: str, x: Tensor, dim: int, index: Tensor, source: Any, accumulate: bool, in_place: bool
+    name: str,
+    x: Tensor,
+    dim: int,
+    index: Tensor,
+    source: Any,
+    accumulate: bool,
+    in_place: bool,
+    refusal: int = INDEX_ERROR,
 ) -> Tensor:
-    line, points = _line_points(name, x, dim, index)
+    line, points = _line_points(name, x, dim, index, refusal)
     if isinstance(source, Tensor):
         if source.dtype is not x.dtype:
             raise RuntimeError(
@@ -224,18 +233,27 @@ def _put(
     return wrap(slot)
 
 
+def _index_add(
+    name: str, x: Tensor, dim: int, index: Tensor, source: Tensor, alpha: float, in_place: bool
+) -> Tensor:
+    source = source if alpha == 1 else source * alpha  # type: ignore[operator]
+    return _write_line(
+        name, x, dim, index, source, True, in_place, RUNTIME_ERROR if dims_of(x) > 1 else INDEX_ERROR
+    )
+
+
 @method
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
     """`input` with ``alpha * source`` added to the slices that `index` names; repeated indices all count."""
     require_tensors("index_add", input, index, source)
-    return _write_line("index_add", input, dim, index, source if alpha == 1 else source * alpha, True, False)
+    return _index_add("index_add", input, dim, index, source, alpha, False)
 
 
 @method
 def index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: float = 1) -> Tensor:
     """`index_add` in place."""
     require_tensors("index_add_", self, index, source)
-    return _write_line("index_add_", self, dim, index, source if alpha == 1 else source * alpha, True, True)
+    return _index_add("index_add_", self, dim, index, source, alpha, True)
 
 
 @method
@@ -256,13 +274,17 @@ def index_copy_(self: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """`input` with the slices that `index` names filled with one number."""
     require_tensors("index_fill", input, index)
-    return _write_line("index_fill", input, dim, index, _scalar("index_fill", value), False, False)
+    return _write_line(
+        "index_fill", input, dim, index, _scalar("index_fill", value), False, False, COUNT_FROM_END
+    )
 
 
 @method
 def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """`index_fill` in place."""
-    return _write_line("index_fill_", self, dim, index, _scalar("index_fill_", value), False, True)
+    return _write_line(
+        "index_fill_", self, dim, index, _scalar("index_fill_", value), False, True, COUNT_FROM_END
+    )
 
 
 def _scalar(name: str, value: Any) -> Any:

@@ -124,6 +124,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
                     f"dimension {d}"
                 )
             own[d] = shape[d] = max(own[d], shape[d]) if own[d] and shape[d] else 0
+    indices = where(indices < 0, indices + own[dim], indices)  # type: ignore[operator]  # gather refuses negative ones
     return gather(expanded(input, own), dim, expanded(indices, shape))
 
 
@@ -161,11 +162,9 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
         num_classes = _classes_of(tensor, num_classes)
     out = zeros((*tensor.shape, num_classes), dtype=int64)
     if tensor.numel():
-        # indices may count from the end, classes may not
-        index = where(tensor < 0, num_classes, tensor)  # type: ignore[operator]
         try:
-            scatter_(out, -1, index.reshape((*tensor.shape, 1)), 1)  # type: ignore[attr-defined]
-        except IndexError:
+            scatter_(out, -1, tensor.reshape((*tensor.shape, 1)), 1)  # type: ignore[attr-defined]
+        except RuntimeError:
             low, high = _range(tensor)
             if low < 0:
                 raise _negative_class(low) from None

@@ -80,7 +80,6 @@ def _reduced(x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, inclu
     places = x.shape[dim]
     # this reports an index out of range, before one could be taken for the place behind the last
     hits = index.new_zeros(x.shape).scatter_add(dim, index, index.new_ones(index.shape))
-    index = index + (index < 0) * places  # a negative one counts from the end, as in scatter
     own = arange(places, dtype=int64).reshape([-1 if d == dim else 1 for d in range(x.ndim)])
     own = own.expand(*x.shape)
     if not include_self:

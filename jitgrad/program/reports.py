@@ -26,6 +26,7 @@ from ..kernels.abi import (
     R_LAYOUT,
     R_WORDS,
 )
+from ..kernels.indexing import RUNTIME_ERROR
 from .recording import ZERO, Recording
 from .rows import Row, View, attributes, op_and_variant
 
@@ -141,6 +142,7 @@ class Reports:
     def error(self, cell: int) -> Exception:
         """What a cell says."""
         first, op = self._number(cell), self._ops[cell]
+        what = self._cells[first + BAD]
         self._cells[first + BAD] = 0
         words = self._cells[first : first + CELL_WORDS]
         if op == VALUE_CHECK:
@@ -148,7 +150,8 @@ class Reports:
             return kind(f"{message}, in a compiled step")
         if op in (*CLASS_LOSSES, "ctc_loss"):
             return IndexError(f"Target {words[FIRST]} is out of bounds for {op} in a compiled step")
-        return IndexError(
+        kind = RuntimeError if what == RUNTIME_ERROR else IndexError
+        return kind(
             f"{op}: index {words[VALUE]} is out of bounds for dimension {words[FIRST]} with size "
             f"{words[SIZE]}, in a compiled step"
         )

@@ -210,7 +210,7 @@ pin_memory_device, in_order
         size, end = self._ends(n)
         for start in range(0, end, size):
             index = order.narrow(0, start, min(size, end - start))
-            yield [t.index_select(0, index) for t in tensors]
+            yield [t[index] for t in tensors]
 
     def _views(self, tensors: tuple[Tensor, ...], first: int, n: int) -> Iterator[list[Tensor]]:
         size, end = self._ends(n)
