@@ -189,7 +189,7 @@ def _words_in(whole: Tensor, slot: int) -> list[int]:
     columns = [
         word
         for size, stride in zip(record["shape"][:dims], record["strides"][:dims], strict=True)
-        for word in (int(size), 0, int(stride), NONE)
+        for word in (int(size), 0 if stride else NONE, int(stride), NONE)  # without a step it repeats
     ]
     start = (int(record["address"]) - whole._word(S_ADDRESS)) // whole.itemsize
     return [dims, *columns, start]

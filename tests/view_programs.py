@@ -180,4 +180,36 @@ def clamp_and_relu(m, a, w):
     return (x * x,)
 
 
+def expanded_before_the_write(m, a, w):
+    x = a * 1
+    e, part = w.expand(3, 4), x[1:2, 2:].expand(3, 2)
+    v = w * 1
+    repeated = v.expand(3, 4)
+    v.mul_(2)
+    x.mul_(w)
+    return e * x, repeated * x, part.sin()
+
+
+def expanded_between_dimensions(m, a, w):
+    x = a * 1
+    e = x[:, 1:3].unsqueeze(1).expand(3, 2, 2)[1:]
+    x[2] = w
+    return e * e, x.sin()
+
+
+def broadcast_and_filled(m, a, w):
+    v = w * 1
+    e, _ = m.broadcast_tensors(v, a)
+    v.masked_fill_(m.tensor([True, False, False, True]), 3.0)
+    v[1] = 9.0
+    return (e * a,)
+
+
+def windows_of_one_element(m, a, w):
+    x = a * 1
+    v = x[1:].unfold(0, 1, 1)
+    v.mul_(2)
+    return v.sin(), x * x
+
+
 PROGRAMS = {f.__name__: f for f in list(globals().values()) if callable(f) and f.__module__ == __name__}

@@ -45,6 +45,7 @@ from .recording import keep_constant, keep_zeros
 from .shapes import same_shape
 from .slots import (
     alias,
+    classify,
     new_slot,
     set_contiguous,
 )
@@ -250,18 +251,17 @@ def view_operand(c, kind, row, out, attrs, attr_count):
     cotangent = slot_at(c, out).cotangent
     if kind == RESHAPE:
         return reshaped(c, cotangent, x_slot)
-    if is_permutation(slot_at(c, x_slot), attrs):
-        return unpermuted(c, cotangent, x_slot, attrs)
-    expansion = has_expansion(attrs)
-    gradient = zeros_or_empty_like(c, x_slot, slot_at(c, x_slot).dtype, not expansion)
-    if gradient == 0:
+    part = sum_repeated(c, cotangent, attrs)
+    if part == 0:
         return 0
-    if expansion:
-        release(c, gradient)
-        slot_at(c, cotangent).handles += 1
-        return sum_expanded(c, cotangent, x_slot, attrs)
-    take_order(slot_at(c, gradient), slot_at(c, x_slot))
-    add_into_view(c, gradient, cotangent, attrs)
+    if is_permutation(slot_at(c, x_slot), attrs):
+        gradient = unpermuted(c, part, x_slot, attrs)
+    else:
+        gradient = zeros_or_empty_like(c, x_slot, slot_at(c, x_slot).dtype, True)
+        if gradient != 0:
+            take_order(slot_at(c, gradient), slot_at(c, x_slot))
+            add_into_view(c, gradient, part, attrs)
+    release(c, part)
     return gradient
 
 
@@ -297,6 +297,8 @@ def add_into_view(c, target, other, attrs):
     offset = map_strides(slot_at(c, target), w, attrs)
     w.address += offset * item_size(w.dtype)
     w.numel = slot_at(c, other).numel
+    for d in range(w.dims):
+        w.shape[d] = slot_at(c, other).shape[d]  # 1 where repetitions have been summed
     w.flags = 0
     add_into(c, window, other)
     release(c, window)
@@ -335,7 +337,7 @@ def unpermuted(c, cotangent, x_slot, attrs):
         y.strides[d] = 1
     for j in range(load_word(attrs, 0)):
         first = load_word(attrs, 1 + j * DIM_WORDS + D_FIRST)
-        if first >= 0:
+        if first >= 0 and g.shape[j] != 1:
             y.strides[first] = g.strides[j]
     y.handles = 1
     numel = 1
@@ -350,19 +352,22 @@ def unpermuted(c, cotangent, x_slot, attrs):
 
 
 @jit
-def sum_expanded(c, source, x_slot, attrs):
-    """Sum `source` (its handle is given up) over the dimensions along which the view repeats."""
-    mask = 0
-    dims = load_word(attrs, 0)
-    for j in range(dims):
+def sum_repeated(c, source, attrs):
+    """Slot `source`, with one handle more, or its sum over the dimensions along which the view repeats.
+
+    These have size 1 then. 0 without memory.
+    """
+    slot_at(c, source).handles += 1
+    if not has_expansion(attrs):
+        return source
+    shape = alias(c, source)  # that of the sum
+    for j in range(load_word(attrs, 0)):
         if load_word(attrs, 1 + j * DIM_WORDS + D_FIRST) < 0:
-            mask |= 1 << j
-    out = zeros_or_empty_like(c, x_slot, slot_at(c, x_slot).dtype, False)
-    if out != 0:
-        kernel = kernel_address(c, c.sum_op, 0, slot_at(c, out).dtype)
-        reduce_nest(c, kernel, slot_at(c, source), mask, slot_at(c, out).address, 0, 0)
-        run(c)
-    release(c, source)
+            slot_at(c, shape).shape[j] = 1
+    classify(slot_at(c, shape))
+    slot_at(c, shape).handles = 1
+    out = sum_to(c, source, shape)
+    release(c, shape)
     return out
 
 

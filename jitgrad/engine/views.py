@@ -129,17 +129,19 @@ def make_view(c, kind, name, x_slot, attrs, attr_count):
 
 @jit
 def is_permutation(x, attrs):
-    """Whether a view maps every element of `x` to exactly one of its own."""
-    dims = load_word(attrs, 0)
+    """Whether a view maps every element of `x` to exactly one of its own, repetitions of all of them aside."""
     numel = 1
-    for j in range(dims):
+    taken = 0
+    for j in range(load_word(attrs, 0)):
         at = attrs + (1 + j * DIM_WORDS) * 8
-        if load_word(at, D_FIRST) == NONE:
-            if load_word(at, D_SIZE) != 1:
-                return False
-        elif load_word(at, D_STEP) != 1 or load_word(at, D_SECOND) != NONE:
+        first, size = load_word(at, D_FIRST), load_word(at, D_SIZE)
+        if first == NONE or size == 1:
+            continue
+        # windows of one dimension take it twice, and may have as many elements as it by chance
+        if load_word(at, D_STEP) != 1 or load_word(at, D_SECOND) != NONE or (taken >> first) & 1:
             return False
-        numel *= load_word(at, D_SIZE)
+        taken |= 1 << first
+        numel *= size
     return numel == x.numel
 
 
