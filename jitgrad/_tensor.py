@@ -231,7 +231,7 @@ class Tensor(Values):
     def detach_(self) -> Tensor:
         """Drop this tensor's history."""
         if not self.is_leaf:
-            self._become(demand("detach", self._slot))
+            self._become(demand("without_history", self._slot))
         return self
 
     def is_inference(self) -> bool:

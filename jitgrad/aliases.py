@@ -19,7 +19,7 @@ from .dispatch import CONTEXT, demand, refuse_broadcast, slot_dtype, slot_shape,
 from .engine import layout
 from .engine.entry import entries
 from .engine.layout import (
-    DETACHED,
+    FAMILIES,
     IS_VIEW,
     NOTED,
     RESHAPE,
@@ -71,6 +71,7 @@ def write(name: str, into: int, operands: Sequence[Any], compute: Callable[[list
 
     where = _words_in(whole, into)
     written = wrap(run(SLICE_PUT, (whole, value), whole.dtype, tuple(whole.shape), where, whole._slot))
+    _spare_others(into)
     for slot in others:
         _show(slot, written, slot == root)
     return into
@@ -81,6 +82,7 @@ def follow(base: Tensor) -> None:
     storage = base._word(S_STORAGE)
     if store.storage_table["refs"][storage] <= 2:  # the tensor before and after the write
         return
+    _spare_others(base._slot)
     history = store.storage_table["history"][storage]
     table = store.slot_table
     stale = [
@@ -115,7 +117,17 @@ def _on_storage(slot: int) -> list[int]:
     table = store.slot_table[: store.field("slot_count")]
     kind, storage = table["dtype"][slot], table["storage"][slot]
     found = (table["storage"] == storage) & (table["handles"] > 0) & (table["dtype"] == kind)
-    return [int(s) for s in np.flatnonzero(found & (table["flags"] & DETACHED == 0))]
+    family = table["flags"] & FAMILIES
+    return [int(s) for s in np.flatnonzero(found & (family == family[slot]))]
+
+
+def _spare_others(slot: int) -> None:
+    """After a recorded write by the family of `slot`: the memory's other families have nothing to follow."""
+    table = store.slot_table[: store.field("slot_count")]
+    storage, family = table["storage"][slot], table["flags"] & FAMILIES
+    history = store.storage_table["history"][storage]
+    others = (table["storage"] == storage) & (family != family[slot]) & (table["history"] == history - 1)
+    table["history"][others] = history
 
 
 def _root(into: int) -> int:
@@ -169,7 +181,7 @@ def _refuse(name: str) -> NoReturn:
 
 def _unknown_memory(name: str, into: int) -> Tensor:
     """The storage from its beginning, for a view whose base nobody holds and that had no history."""
-    flat = wrap(demand("detach", into))
+    flat = wrap(demand("without_history", into))
     record = store.slot_table[flat._slot]
     storage = store.storage_table[record["storage"]]
     if storage["address"] == 0 or storage["size_class"] == layout.EXTERNAL:
@@ -178,7 +190,7 @@ def _unknown_memory(name: str, into: int) -> Tensor:
     numel = int(storage["bytes"]) // size
     record["address"], record["dims"], record["numel"] = storage["address"], 1, numel
     record["shape"][0], record["strides"][0] = numel, 1
-    record["flags"] = layout.CONTIGUOUS
+    record["flags"] = layout.CONTIGUOUS | (record["flags"] & FAMILIES)
     return flat
 
 

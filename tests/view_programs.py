@@ -152,6 +152,50 @@ def detached_keeps_no_history(m, a, w):
     return x * 2, d * w
 
 
+def views_of_a_detached_tensor_keep_none_either(m, a, w):
+    x = a * 1
+    d = x.detach()
+    v, u = d[0], x.data[:, 1:].t()
+    x.mul_(w)
+    x[1].add_(w)
+    return x * v, u * 1, x[0] * d
+
+
+def a_detached_tensor_is_written(m, a, w):
+    x = a * 1
+    row = x[0]
+    d = x.detach()
+    v, same = d[0], d[:, 1]
+    d.mul_(w)
+    return d * 1, v.sin(), same * 2, row * w[0], x * 3
+
+
+def a_view_of_a_detached_tensor_is_written(m, a, w):
+    x = a * 1
+    row = x[1]
+    d = x.detach()
+    v = d[1]
+    v.mul_(w)
+    x[0].mul_(w)
+    return v * 2, d.sin(), row * 3, x * 1
+
+
+def a_view_of_a_detached_buffer(m, a, w):
+    x = m.zeros(3, 4, dtype=m.float64)
+    v = x.detach()[2]
+    x[0] = w * 2
+    return x * w, v + w
+
+
+def a_base_drops_its_history(m, a, w):
+    x = a * 1
+    v = x[0]
+    x.detach_()
+    x.mul_(w)
+    v.mul_(2)
+    return x * 1, v * w
+
+
 def no_grad_write(m, a, w):
     x = a * 1
     v = x[0]

@@ -194,7 +194,7 @@ def _fresh(t: Tensor, operands: Sequence[Tensor], constant: bool, dirty: bool) -
     if constant or not t.is_floating_point():
         return t.detach() if known or t.requires_grad else t
     if dirty and known:
-        t._become(demand("detach", t._slot))
+        t._become(demand("without_history", t._slot))
         return t
     return t.detach() if known or not t.is_leaf or t.requires_grad else t
 

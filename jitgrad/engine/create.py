@@ -5,8 +5,9 @@ from .jit import entry, jit
 from .layout import (
     BAD_DTYPE,
     CONTIGUOUS,
-    DETACHED,
     EXTERNAL,
+    FAMILIES,
+    FAMILY,
     INFERENCE,
     INFERENCE_MODE,
     OUT_OF_MEMORY,
@@ -162,14 +163,24 @@ def external(c, address, dtype, dims, geometry, size):
 
 
 @entry
-def detach(c, slot):
-    """The same values without a history; one handle."""
+def without_history(c, slot):
+    """The same values without a history, for a tensor that drops its own; one handle."""
     status = room(c, 0)
     if status != 0:
         return status
     s = alias(c, slot)
     slot_at(c, s).handles = 1
-    slot_at(c, s).flags |= DETACHED | (slot_at(c, slot).flags & INFERENCE)
+    slot_at(c, s).flags |= slot_at(c, slot).flags & INFERENCE
+    return s
+
+
+@entry
+def detach(c, slot):
+    """The same values in a tensor that does not follow the history of this one; one handle."""
+    s = without_history(c, slot)
+    if s >= 0:
+        c.families += 1
+        slot_at(c, s).flags = slot_at(c, s).flags & ~FAMILIES | c.families * FAMILY
     return s
 
 

@@ -70,12 +70,14 @@ NEEDED = 64  # on a path to a captured slot, during a walk
 TOUCHED = 128  # in the walk's list of leaves
 INFERENCE = 256  # made under inference_mode
 SAVED_BY_MAKER = 512  # one of the counts in `saved` is the row's that made the slot
-DETACHED = 2048  # shares memory with another tensor whose history it does not follow
 ORPHAN = 1024  # its row has been told that nobody needs this output
 LISTED = 8192  # in a list of slots, while a program is made of a recording
 SETTLED = 16384  # an event of the recording has been seen that concerns it
 NOTED = 4096  # Python has written down something about the slot, which is gone when the flag is
 HOOKED = 1 << 16  # Python wants to see its cotangent on the way; more than any row has outputs
+# The bits from here on number a family: the tensors on one memory that follow one history. `detach` begins a new one.
+FAMILY = 1 << 20
+FAMILIES = -FAMILY
 
 storage_dtype = np.dtype(
     [
@@ -171,6 +173,7 @@ context_dtype = np.dtype(
         ("recorded_blocks", i8, SIZE_CLASSES),  # free blocks among the program's own
         ("team", i8),  # the block of the threads that replay programs, see engine/together.py
         ("structure", i8),  # counts changes of modules and optimizers that a program may depend on
+        ("families", i8),  # ever begun
         ("watch", i8),  # HOOKED when walks stop at every row for Python to look at
         (
             "observers",

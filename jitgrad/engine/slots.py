@@ -10,6 +10,7 @@ from .jit import jit
 from .layout import (
     CONTIGUOUS,
     DEAD_OP,
+    FAMILIES,
     FREED_PYTHON,
     FREED_ROW,
     NEEDED,
@@ -95,12 +96,12 @@ def classify(record):
 
 @jit
 def alias(c, source):
-    """A new slot with the geometry and storage of `source`."""
+    """A new slot with the geometry, storage and family of `source`."""
     s = new_slot(c, slot_at(c, source).storage, slot_at(c, source).address, slot_at(c, source).dtype)
     a, b = slot_at(c, source), slot_at(c, s)
     b.dims = a.dims
     b.numel = a.numel
-    b.flags = a.flags & CONTIGUOUS
+    b.flags = a.flags & (CONTIGUOUS | FAMILIES)
     for d in range(a.dims):
         b.shape[d] = a.shape[d]
         b.strides[d] = a.strides[d]

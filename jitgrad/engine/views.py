@@ -10,6 +10,7 @@ from .jit import entry, jit
 from .layout import (
     CONTIGUOUS,
     ENABLED,
+    FAMILIES,
     INFERENCE,
     IS_VIEW,
     NEED_KERNEL,
@@ -123,7 +124,7 @@ def make_view(c, kind, name, x_slot, attrs, attr_count):
         put_id(c, 0, out)
         put_id(c, 1, x_slot)
         write_row(c, name, kind, 1, 1, 0, attrs, attr_count)
-    y.flags |= x.flags & INFERENCE
+    y.flags |= x.flags & (INFERENCE | FAMILIES)
     return out
 
 
