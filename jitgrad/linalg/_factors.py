@@ -9,7 +9,7 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..autograd import Function
-from ..functions import diag_embed, eye, matmul, tril, where
+from ..functions import diag_embed, eye, tril, where, zeros_like
 from ._checks import LinAlgError, by_numpy, matrices
 
 __all__ = ["LinAlgError", "cholesky", "eigh", "eigvalsh", "qr", "svd", "svdvals"]
@@ -79,12 +79,16 @@ class _Eigh(Function):
     def forward(ctx: Any, a: Tensor, lower: bool) -> tuple[Tensor, Tensor]:
         values, vectors = by_numpy("eigh", lambda x: np.linalg.eigh(x, "L" if lower else "U"), a)
         ctx.save_for_backward(values, vectors)
+        ctx.set_materialize_grads(False)
         return values, vectors
 
     @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor, None]:
         values, vectors = ctx.saved_tensors
-        inner = diag_embed(cotangents[0]) + _differences(values) * (vectors.mT @ cotangents[1])
+        of_values, of_vectors = cotangents
+        inner = diag_embed(zeros_like(values) if of_values is None else of_values)
+        if of_vectors is not None:
+            inner = inner + _differences(values) * (vectors.mT @ of_vectors)
         found = vectors @ inner @ vectors.mT
         return 0.5 * (found + found.mT), None
 
@@ -110,18 +114,29 @@ class _QR(Function):
 
 
 class _SVD(Function):
-    """``A = U diag(S) V'``; the gradient is that of Townsend (2016), Differentiating the SVD."""
+    """``A = U diag(S) V'``; the gradient is that of Townsend (2016), Differentiating the SVD.
+
+    What comes for the values alone is finite where values are equal, too.
+    """
 
     @staticmethod
     def forward(ctx: Any, a: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         u, s, vh = by_numpy("svd", _thin_svd, a)
         ctx.save_for_backward(u, s, vh)
+        ctx.set_materialize_grads(False)
         return u, s, vh
 
     @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
+    def backward(ctx: Any, *cotangents: Tensor | None) -> Tensor:
         u, s, vh = ctx.saved_tensors
-        of_u, of_s, of_v = cotangents[0], cotangents[1], cotangents[2].mT
+        of_u, of_s, of_vh = cotangents
+        if of_u is None and of_vh is None:
+            assert of_s is not None
+            return u * of_s.unsqueeze(-2) @ vh
+        of_u, of_s, of_vh = (
+            zeros_like(x) if g is None else g for x, g in zip((u, s, vh), cotangents, strict=True)
+        )
+        of_v = of_vh.mT
         v, scale = vh.mT, s.unsqueeze(-2)
         apart = _differences(s * s)
         left, right = u.mT @ of_u, v.mT @ of_v
@@ -193,22 +208,10 @@ def svd(A: Tensor, full_matrices: bool = False) -> SVD:
     return SVD(*_SVD.apply(A))
 
 
-class _Svdvals(Function):
-    """The singular values alone, whose gradient is finite where values are equal, too."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor) -> Tensor:
-        u, s, vh = by_numpy("svdvals", _thin_svd, a)
-        ctx.save_for_backward(u, vh)
-        return s
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
-        u, vh = ctx.saved_tensors
-        return matmul(u * cotangents[0].unsqueeze(-2), vh)  # type: ignore[attr-defined]
-
-
 def svdvals(A: Tensor) -> Tensor:
-    """The singular values of a matrix, descending; differentiable once."""
+    """The singular values of a matrix, descending.
+
+    The gradient is finite where values are equal, too; gradients of it are not.
+    """
     matrices("svdvals", A)
-    return _Svdvals.apply(A)
+    return svd(A).S
