@@ -38,11 +38,12 @@ def publish(op: Op) -> None:
     line["output_dtype"][:] = layout.SAME
     line["output_dtype"][0] = op.result
     line["differentiable"] = op.differentiable()
+    line["underivable"] = op.underivable
     line["rule"] = op.rule
     bits = {name: 1 << k for k, name in enumerate(op.operands)} | _READS
     for k, name in enumerate(op.operands[: layout.USES]):
         uses = sum(bits[read] for read in op.reads(name) if read in bits)
-        if op.gradients.get(name) is identity:
+        if op.underivable or op.gradients.get(name) is identity:  # no kernel is needed
             uses |= layout.USE_PASS
         line["uses"][k] = uses
 

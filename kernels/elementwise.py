@@ -143,6 +143,17 @@ elementwise(
     dtypes=NUMBERS,
     reference=np.floor_divide,
     samples={"b": NONZERO},
+    underivable=True,
+)
+elementwise(  # the same of a division that is told to round: PyTorch gives it gradients, if only zeros
+    "rounded_down",
+    lambda a, b: quotient(a, b),
+    a=lambda g: like(g, 0),
+    b=lambda g: like(g, 0),
+    dtypes=NUMBERS,
+    reference=np.floor_divide,
+    samples={"b": NONZERO},
+    grad_name="Div",
 )
 elementwise(
     "remainder",

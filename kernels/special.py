@@ -174,6 +174,7 @@ elementwise(
     lambda a, b: where(a == 0, b, where(a > 0, like(a, 1), like(a, 0))),
     dtypes=NUMBERS,
     reference=lambda a, b: np.where(a == 0, b, np.where(a > 0, 1, 0)),
+    underivable=True,
 )
 elementwise(
     "signbit",

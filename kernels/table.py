@@ -80,6 +80,8 @@ class Op:
         Builder of a kernel of an array operation that goes there and back.
     with_slope : callable or None
         Of an elementwise operation, the formula of the result and its derivative, where they have much in common.
+    underivable : bool
+        Of an elementwise operation: its result has a history, but a walk back through it is an error.
     """
 
     name: str
@@ -109,6 +111,7 @@ class Op:
     plan: Callable | None = None
     both: Build | None = None
     with_slope: Callable | None = None
+    underivable: bool = False
 
     @property
     def main(self) -> int:
@@ -116,7 +119,9 @@ class Op:
         return self.operand_dtypes.index(SAME) if SAME in self.operand_dtypes else 0
 
     def differentiable(self) -> int:
-        """Operands that have a gradient, as bits; every operand of a variadic operation."""
+        """Operands through which history flows, as bits; every operand of a variadic operation."""
+        if self.underivable:
+            return (1 << len(self.operands)) - 1
         if self.operands == ("*",):
             return -1 if self.gradients else 0
         return sum(1 << k for k, name in enumerate(self.operands) if name in self.gradients)
@@ -176,11 +181,13 @@ def elementwise(
     identity: str = "",
     cached: bool = True,
     with_slope: Callable | None = None,
+    underivable: bool = False,
     **gradients: Callable,
 ) -> Op:
     """Declare an elementwise operation; keyword arguments by operand name are its gradients.
 
-    `with_slope` returns the result of one operand and its derivative, as far as programs had better keep that.
+    `with_slope` returns the result of one operand and its derivative, as far as programs had better keep that. An
+    `underivable` operation has no gradients; a walk back through it is an error.
     """
     names = parameters(forward)
     operands = names[: len(names) - len(attributes)]
@@ -205,6 +212,7 @@ def elementwise(
         identity=identity,
         cached=cached,
         with_slope=with_slope,
+        underivable=underivable,
     )
 
 

@@ -52,6 +52,9 @@ WRITES = {
     "copy_": lambda x: (x * 2).copy_(x * x),
     "fill_": lambda x: (x * 2).fill_(3.0).mul(x),
     "zero_": lambda x: (x * 2).zero_().add(x),
+    "div_ rounded down": lambda x: (x * 1).div_(0.3, rounding_mode="floor").mul(x),
+    "div_ rounded": lambda x: (x * 1).div_(x + 7, rounding_mode="trunc").add(x),
+    "remainder_": lambda x: (x * 1).remainder_(0.4).mul(x),
     "setitem of a row": lambda x: set_item(x * 2, 0, (x * x)[1]),
     "setitem from itself": lambda x: set_item(y := x * 2, slice(1, None), y[:-1]),
     "setitem of a mask": lambda x: set_item(x * 2, x.detach() > 1, 0.5),
@@ -138,6 +141,32 @@ def test_result_kept_by_a_write_is_stale_after_the_next():
     y.mul_(3)
     with pytest.raises(RuntimeError, match=f"{STALE}.*output 0 of TanhBackward0"):
         y.sum().backward()
+
+
+WITHOUT_DERIVATIVE = {
+    "x // 2": ("floor_divide", lambda x: x // 2.0),
+    "x // y": ("floor_divide", lambda x: torch.floor_divide(torch.ones(3, dtype=torch.float64), x)),
+    "2 // x": ("floor_divide", lambda x: 2 // x),
+    "x //= 2": ("floor_divide", lambda x: (x * 3).__ifloordiv__(2)),
+    "floor_divide_": ("floor_divide", lambda x: torch.ones(3, dtype=torch.float64).floor_divide_(x)),
+    "floor_divide_ of a view": ("floor_divide", lambda x: (x * 3)[:2].floor_divide_(2)),
+    "heaviside": ("heaviside", lambda x: torch.heaviside(x, x)),
+    "heaviside_": ("heaviside", lambda x: (x * 3).heaviside_(x.detach())),
+}
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+@pytest.mark.parametrize("name", WITHOUT_DERIVATIVE)
+def test_a_walk_through_what_has_no_derivative_is_refused(name, create_graph):
+    op, function = WITHOUT_DERIVATIVE[name]
+    x = torch.tensor([5.0, 7.0, -1.0], dtype=torch.float64, requires_grad=True)
+    y = function(x)
+    assert y.requires_grad
+    with pytest.raises(RuntimeError, match=f"derivative for {op} is not implemented; detach"):
+        (y.sum() + x.sum()).backward(create_graph=create_graph)
+    assert x.grad is None
+    (x[0] * function(x).detach()[0]).backward()
+    assert x.grad.tolist() == [function(x)[0].item(), 0, 0]
 
 
 def test_copies_for_the_walk_back_are_freed_with_the_graph():

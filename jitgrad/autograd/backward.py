@@ -13,7 +13,14 @@ from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import S_FLAGS, S_NUMEL, S_ROW, SLOT_WORDS
 from ..store import raise_out_of_memory, store
-from .graph import SECOND_TIME, GradientEdge, describe_stale, drop_freed_nodes, run_python_row
+from .graph import (
+    SECOND_TIME,
+    GradientEdge,
+    describe_stale,
+    drop_freed_nodes,
+    refuse_derivative,
+    run_python_row,
+)
 from .hooks import Sights, run_accumulated, state_word
 from .turns import own_turn, turn
 
@@ -349,6 +356,8 @@ def raise_status(status: int) -> NoReturn:
         raise RuntimeError(SECOND_TIME)
     if status == layout.STALE:
         raise RuntimeError(describe_stale(store.detail()))
+    if status == layout.NO_DERIVATIVE:
+        refuse_derivative(store.tape[store.detail()[0] + layout.T_OP])
     if status == layout.OUT_OF_MEMORY:
         raise_out_of_memory()
     raise RuntimeError(f"backward: the engine stopped with status {status}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT, VIEW_CODE, VIEW_NAMES, slot_dtype, slot_shape
@@ -272,6 +272,14 @@ def describe_stale(detail: list[int]) -> str:
         f"operation: {role} of {row_name(offset)}, a {kind} tensor of shape {list(slot_shape(slot))}, is at "
         f"version {found}; expected version {expected} instead. Use the out-of-place operation, or clone() "
         "the tensor before changing it; under autograd.detect_anomaly() the message tells the line that recorded it"
+    )
+
+
+def refuse_derivative(code: int) -> NoReturn:
+    """Raise what a walk that reaches an operation without a derivative means."""
+    raise RuntimeError(
+        f"backward: derivative for {OPS[code].name} is not implemented; detach() its operands, so that no gradient "
+        "is asked for through it"
     )
 
 

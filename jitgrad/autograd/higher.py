@@ -38,7 +38,7 @@ from ..store import store
 from . import formulas
 from .anomaly import check_gradients, naming_line
 from .function import with_history
-from .graph import describe_stale, drop_freed_nodes, python_nodes, row_name
+from .graph import describe_stale, drop_freed_nodes, python_nodes, refuse_derivative, row_name
 from .hooks import cotangent_after_hooks, through_hooks
 from .modes import enable_grad
 from .notes import RowNote, note_of, settle_notes
@@ -212,6 +212,8 @@ def _gradients(row: Row, cotangents: Cotangents, wanted: Sequence[bool]) -> Grad
             yield 0, g.reshape(shape) if row.kind == layout.RESHAPE else formulas.unview(g, row.words, shape)
         return
     op = OPS[row.code]
+    if op.underivable:
+        refuse_derivative(op.code)
     names = op.operands if op.operands != ("*",) else ("*",) * row.inputs
     asked = [k for k in range(min(len(names), row.inputs)) if wanted[k] and _takes_gradient(op, names[k])]
     if asked and "wanted" in parameters(op.vjp.get(names[asked[0]], identity)):

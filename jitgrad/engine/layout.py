@@ -271,7 +271,8 @@ op_dtype = np.dtype(
         ("main", i8),  # operand whose dtype picks the kernel
         ("input_dtype", i8, MAX_OPERANDS),  # required dtype code, or SAME
         ("output_dtype", i8, MAX_OUTPUTS),  # dtype code, or SAME
-        ("differentiable", i8),  # operands that have a backward, as bits
+        ("differentiable", i8),  # operands through which history flows, as bits
+        ("underivable", i8),  # a MAP operation's row stops the walk back with an error
         ("uses", i8, USES),  # per operand: what its backward reads, operand bits and USE_*
         ("rule", i8),  # shape rule of an ARRAYS operation
     ]
@@ -316,6 +317,7 @@ BAD_INDEX = -19  # an index out of range, after other rows have changed what can
 NEED_KINDS = -23  # a record of a kind of which nothing is known
 LOST_MEMORY = -24  # a record uses memory that is neither the recording's nor anybody's any more
 ARGUMENT_GRADIENT = -26  # a recording sets the gradient of an argument
+NO_DERIVATIVE = -25  # the walk has come to an operation that has none; detail: row
 COPY_OPERANDS = -16  # detail: operands, as bits, whose values the write would change while they are needed
 
 ENABLED, DISABLED, INFERENCE_MODE = 0, 1, 2

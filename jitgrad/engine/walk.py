@@ -22,6 +22,7 @@ from .layout import (
     NEED_HOOKS,
     NEED_PYTHON,
     NEEDED,
+    NO_DERIVATIVE,
     NO_ROW,
     NOT_SAVED,
     OUT_OF_MEMORY,
@@ -148,6 +149,8 @@ def walk_row(c, state, row, kind):
         if kind == MAP:
             if (op_at(c, op).differentiable >> k) & 1 == 0:
                 continue
+            if op_at(c, op).underivable:
+                return NO_DERIVATIVE
             gradient = map_operand(c, op, row, k, out, inputs, attrs, attr_count)
         elif kind == REDUCE:
             gradient = reduce_operand(c, op, row, out, attrs, attr_count)

@@ -80,6 +80,7 @@ def _guarded(name: str, forward: Callable, reflected: Callable, in_place: Callab
 Tensor.__floordiv__, Tensor.__rfloordiv__, Tensor.__ifloordiv__ = _guarded(
     "floor_divide", _floor, _rfloor, _ifloor
 )
+_down, _rdown, _ = _guarded("div", *binary("rounded_down"))
 Tensor.__mod__, Tensor.__rmod__, Tensor.__imod__ = _guarded("remainder", _rem, _rrem, _irem)
 
 
@@ -201,7 +202,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     if rounding_mode is None:
         return input / other
     if rounding_mode == "floor":
-        return input // other
+        return _down(input, other) if isinstance(input, Tensor) else _rdown(other, input)
     if rounding_mode != "trunc":
         raise RuntimeError(
             f"div: expected rounding_mode to be one of None, 'trunc', or 'floor' but found {rounding_mode!r}"
@@ -217,7 +218,7 @@ def true_divide(input: Any, other: Any) -> Tensor:
 
 
 def floor_divide(input: Any, other: Any) -> Tensor:
-    """``floor(input / other)``.
+    """``floor(input / other)``; a walk back through it is an error, as in PyTorch: use ``div`` and round.
 
     Raises
     ------
