@@ -194,9 +194,13 @@ def nan_to_num(
     """Replace nan by `nan` and infinities by `posinf` and `neginf` (default: the largest finite numbers)."""
     if not is_floating(tensor_of(input, "nan_to_num")):
         return _copy(input)
-    largest = LARGEST[dtype_code(input)]
+    return wrap(apply_floats(BY_NAME["nan_to_num"], input, _replacements(input, nan, posinf, neginf)))
+
+
+def _replacements(x: Tensor, nan: float, posinf: float | None, neginf: float | None) -> tuple[float, ...]:
+    largest = LARGEST[dtype_code(x)]
     values = (nan or 0.0, largest if posinf is None else posinf, -largest if neginf is None else neginf)
-    return wrap(apply_floats(BY_NAME["nan_to_num"], input, tuple(float(v) for v in values)))
+    return tuple(float(v) for v in values)
 
 
 for _name in __all__:
@@ -242,7 +246,10 @@ Tensor.__pos__ = positive
 
 def _nan_to_num_(self: Tensor, nan: float = 0.0, posinf: Any = None, neginf: Any = None) -> Tensor:
     """``nan_to_num`` in place."""
-    return self.copy_(nan_to_num(self, nan, posinf, neginf))  # type: ignore[attr-defined]
+    if is_floating(self):
+        values = _replacements(self, nan, posinf, neginf)
+        self._become(apply_floats(BY_NAME["nan_to_num"], self, values, self._slot))
+    return self
 
 
 Tensor.nan_to_num_ = _nan_to_num_

@@ -14,6 +14,7 @@ from ._call import dtype_code, is_floating, require_tensors
 from ._dims import one_dim, shape_of
 from ._launch import run
 from .gathering import gather
+from .indexing import recorded
 
 __all__ = ["cummax", "cummin", "cumprod", "cumsum", "diff", "logcumsumexp"]
 
@@ -80,7 +81,8 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
 
 def _in_place(name: str, function: Any) -> None:
     def in_place(self: Tensor, dim: int) -> Tensor:
-        return self.copy_(function(self, dim))  # type: ignore[attr-defined]
+        # the walk back may want the values from before
+        return self.copy_(function(self.clone() if recorded(self) else self, dim))  # type: ignore[attr-defined]
 
     in_place.__name__ = in_place.__qualname__ = name + "_"
     in_place.__doc__ = f"`{name}` in place."
