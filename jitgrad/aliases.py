@@ -50,10 +50,9 @@ def write(name: str, into: int, operands: Sequence[Any], compute: Callable[[list
     Raises
     ------
     RuntimeError
-        When elements of the view share memory, the base is a leaf that requires grad or its memory is not one
-        run, or a walk back is under way.
+        When the base is a leaf that requires grad or its memory is not one run, or a walk back is under way.
     """
-    _check(name, into)
+    _check(name)
     t = wrap(entries.retain(CONTEXT, into))
     others = _on_storage(into)
     storage = t._word(S_STORAGE)
@@ -97,14 +96,18 @@ def follow(base: Tensor) -> None:
         _show(slot, flat, False)
 
 
-def _check(name: str, into: int) -> None:
-    record = store.slot_table[into]
-    dims = record["dims"]
-    if any(s == 0 and n > 1 for s, n in zip(record["strides"][:dims], record["shape"][:dims], strict=True)):
-        raise RuntimeError(
-            f"{name}_: unsupported operation: more than one element of the written-to tensor refers to a single "
-            "memory location. Please clone() the tensor before performing the operation"
-        )
+def without_repetitions(slot: int) -> Tensor | None:
+    """A view of the tensor in a slot with size 1 where it repeats along a dimension; None when it does nowhere."""
+    dims = int(store.slot_table[slot]["dims"])
+    strides, shape = store.slot_table[slot]["strides"][:dims], slot_shape(slot)
+    sizes = [min(n, 1) if s == 0 else n for s, n in zip(strides, shape, strict=True)]
+    if tuple(sizes) == shape:
+        return None
+    words = [dims, *(word for d, n in enumerate(sizes) for word in (n, d, 1, NONE)), *(0,) * dims]
+    return wrap(view(STRIDED_VIEW, wrap(entries.retain(CONTEXT, slot)), array("q", words), "slice"))
+
+
+def _check(name: str) -> None:
     if store.field("walks"):
         raise RuntimeError(
             f"{name}_: a view is being modified in place inside a walk back while operations are recorded; "

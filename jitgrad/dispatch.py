@@ -129,6 +129,13 @@ def settle(
         bits = store.detail()[0]
         spared = [x.clone() if x is not None and (bits >> k) & 1 else x for k, x in enumerate(operands)]
         return run(spared, into)
+    if status == layout.SHARED_PLACES and op.name == "overwrite" and operands[1].numel() == 1:
+        from .aliases import without_repetitions
+
+        once = without_repetitions(into)
+        if once is not None:
+            run((once, operands[1]), once._slot)
+            return into
     if status == layout.VIEW_IN_PLACE:
         from .aliases import write
 
@@ -197,6 +204,11 @@ def refuse(op: Op, operands: Sequence[Any], status: int, into: int) -> NoReturn:
         raise RuntimeError(
             f"{op.name}_: a leaf Variable that requires grad is being used in an in-place operation; "
             "do it under torch.no_grad(), or use the operation without the underscore"
+        )
+    if status == layout.SHARED_PLACES:
+        raise RuntimeError(
+            f"{op.name}_: unsupported operation: more than one element of the written-to tensor refers to a single "
+            "memory location. Please clone() the tensor before performing the operation"
         )
     if status == layout.STALE_VIEW:
         refuse_stale_view(op.name)

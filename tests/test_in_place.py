@@ -108,6 +108,65 @@ def test_write_over_its_own_operand_reads_the_values_from_before(write, expected
     np.testing.assert_array_equal(write(x).numpy(), expected(values))
 
 
+REPEATED = {
+    "add_": lambda x: x.add_(1),
+    "+=": lambda x: x.__iadd__(1),
+    "add_ transposed": lambda x: x.T.add_(torch.ones(2, 3)),
+    "copy_": lambda x: x.copy_(torch.ones(3, 2)),
+    "setitem of all": lambda x: x.__setitem__(slice(None), torch.ones(2)),
+    "masked_fill_": lambda x: x.masked_fill_(torch.eye(3)[:, :2] == 1, 7.0),
+    "tril_": lambda x: x.tril_(),
+    "fill_diagonal_": lambda x: x.fill_diagonal_(3.0),
+    "cumsum_": lambda x: x.cumsum_(0),
+    "uniform_": lambda x: x.uniform_(),
+    "index_add_": lambda x: x.index_add_(0, torch.tensor([0]), torch.ones(1, 2)),
+    "scatter_": lambda x: x.scatter_(0, torch.tensor([[0, 0]]), torch.ones(1, 2)),
+}
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize("name", REPEATED)
+def test_write_into_elements_that_share_a_place_is_refused_and_changes_nothing(name, recorded):
+    row = torch.arange(2.0).requires_grad_(recorded) * 1
+    with pytest.raises(RuntimeError, match=r"more than one element of the written-to tensor .* clone\(\)"):
+        REPEATED[name](row.expand(3, 2))
+    assert row.tolist() == [0.0, 1.0] and row._version == 0
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_one_value_fits_elements_that_share_a_place(recorded):
+    leaf = torch.arange(4.0).requires_grad_(recorded)
+    row = leaf * 1
+    x = row[1:3].expand(3, 2)
+    x.fill_(5)
+    assert row.tolist() == [0, 5, 5, 3]
+    x[:, 1:].zero_()
+    assert x.tolist() == [[5, 0]] * 3 and row.tolist() == [0, 5, 0, 3]
+    if recorded:
+        (row.sum() + x.sum()).backward()
+        assert leaf.grad.tolist() == [1, 0, 0, 1]
+    else:
+        x[:] = 7
+        assert row.tolist() == [0, 7, 7, 3]
+
+
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        (lambda x: x.scatter_(0, x, x), [0, 1, 2]),
+        (lambda x: x.__setitem__(x, x), [0, 1, 2]),
+        (lambda x: x.index_add_(0, x, x), [2, 1, 3]),
+        (lambda x: x.index_copy_(0, x, x), [0, 1, 2]),
+        (lambda x: x.scatter_add_(0, x, x), [2, 1, 3]),
+    ],
+    ids=["scatter_", "setitem", "index_add_", "index_copy_", "scatter_add_"],
+)
+def test_indices_and_sources_are_read_before_their_own_memory_is_written(write, expected):
+    x = torch.tensor([2, 0, 1])
+    write(x)
+    assert x.tolist() == expected
+
+
 def test_slice_assigned_from_an_overlapping_slice_of_itself():
     values = np.arange(1000.0)
     x = torch.tensor(values)

@@ -20,6 +20,7 @@ from .layout import (
     OUT_OF_MEMORY,
     PYTHON,
     REQUIRES_GRAD,
+    SHARED_PLACES,
     VIEW_IN_PLACE,
 )
 from .memory import new_storage
@@ -29,6 +30,7 @@ from .pointers import (
     store_word,
 )
 from .record import kernel_address, overwritten, walk_kernels
+from .shapes import all_apart
 from .slots import let_go, new_slot, set_contiguous
 from .tables import (
     op_at,
@@ -135,11 +137,13 @@ def apply_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_cou
             return LEAF_IN_PLACE
         if mode != INFERENCE_MODE and slot_at(c, into).flags & INFERENCE:
             return INFERENCE_IN_PLACE
+        if not all_apart(slot_at(c, into)):
+            return SHARED_PLACES
         if record and slot_at(c, into).flags & IS_VIEW:
             return VIEW_IN_PLACE
         if slot_at(c, into).dtype != load_word(shapes, 0):
             return BAD_DTYPE
-        if overwritten(c, into, inputs, needed_values(c, inputs, info) if record else 0):
+        if overwritten(c, into, inputs, needed_values(c, inputs, info) if record else 0, False):
             return COPY_OPERANDS
     if not make_outputs(c, into, inputs, outputs, shapes):
         return OUT_OF_MEMORY

@@ -302,6 +302,7 @@ BAD_DTYPE = -5  # operand dtypes differ or have no kernel: promotion is Python's
 BAD_SHAPE = -6
 OUT_OF_MEMORY = -7
 LEAF_IN_PLACE = -8
+SHARED_PLACES = -9  # a write into a tensor of which several elements lie in one place
 STALE = -10  # detail: row, operand, saved version, version now
 FREED = -11
 NEED_PYTHON = -12  # detail: row that Python must run

@@ -27,6 +27,7 @@ from .layout import (
     REQUIRES_GRAD,
     RULE_MATMUL,
     SAME,
+    SHARED_PLACES,
     USE_PASS,
     USES,
     VARIANTS,
@@ -35,7 +36,7 @@ from .layout import (
 from .memory import new_storage
 from .nests import finish_arrays, get_id, map_nest, put_absent, put_array, put_id, reduce_nest, run
 from .pointers import load_word, thread_ident
-from .shapes import output_shape
+from .shapes import all_apart, output_shape
 from .slots import new_slot, set_contiguous
 from .tables import op_at, slot_at, storage_at
 from .tape_rows import item_size, mode_of_thread, needed_values, rewrite, room, wants_grad, write_row
@@ -169,7 +170,7 @@ def apply(c, op, into, a, b, d, e, attrs, attr_count):
         if out < 0:
             return out
         saves = needed_values(c, info.inputs, info) if record else 0
-        if overwritten(c, into, info.inputs, saves):
+        if overwritten(c, into, info.inputs, saves, info.kind == MAP):
             return COPY_OPERANDS
     else:
         out = target
@@ -198,11 +199,11 @@ def apply(c, op, into, a, b, d, e, attrs, attr_count):
 
 
 @jit
-def overwritten(c, into, inputs, saves):
+def overwritten(c, into, inputs, saves, elementwise):
     """Operands, as bits, that a write into slot `into` would spoil; also left as detail.
 
     These are operands that share its memory and are kept for the walk back, or that read it at other places
-    than where the same element of the result goes.
+    than where the same element of the result goes. Of what is not elementwise, only operand 0 may lie there.
     """
     x = slot_at(c, into)
     bits = 0
@@ -210,7 +211,7 @@ def overwritten(c, into, inputs, saves):
         slot = get_id(c, 1 + k)
         if slot != 0 and slot_at(c, slot).storage == x.storage:
             kept = (saves >> min(k, USES - 1)) & 1
-            if kept or not same_place(x, slot_at(c, slot)):
+            if kept or (k > 0 and not elementwise) or not same_place(x, slot_at(c, slot)):
                 bits |= 1 << k
     c.detail[0] = bits
     return bits
@@ -235,6 +236,8 @@ def write_target(c, into, shape_slot, dtype, mode, record):
         return LEAF_IN_PLACE
     if x.flags & INFERENCE and mode != INFERENCE_MODE:
         return INFERENCE_IN_PLACE
+    if not all_apart(x):
+        return SHARED_PLACES
     if record and x.flags & IS_VIEW:
         return VIEW_IN_PLACE
     if x.dtype != dtype:

@@ -5,6 +5,7 @@ from .jit import (
 )
 from .layout import (
     BAD_SHAPE,
+    CONTIGUOUS,
     MAP,
     REDUCE,
     RULE_LINEAR,
@@ -22,6 +23,32 @@ from .tables import (
     op_at,
     slot_at,
 )
+
+
+@jit
+def all_apart(x):
+    """Whether no two elements of slot record `x` lie in one place."""
+    return x.flags & CONTIGUOUS != 0 or apart(x, (1 << x.dims) - 1)
+
+
+@jit
+def apart(x, chosen):
+    """Whether no two elements of `x` lie in one place that differ along the dimensions `chosen`, as bits, only.
+
+    Strides decide: each must lead beyond all that smaller ones reach. What merely interleaves is not told apart.
+    """
+    reach = 0
+    while chosen != 0:
+        least = -1
+        for d in range(x.dims):
+            if (chosen >> d) & 1 and (least < 0 or x.strides[d] < x.strides[least]):
+                least = d
+        chosen &= ~(1 << least)
+        if x.shape[least] > 1:
+            if x.strides[least] <= reach:
+                return False
+            reach += (x.shape[least] - 1) * x.strides[least]
+    return True
 
 
 @jit
