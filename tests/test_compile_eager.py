@@ -316,6 +316,12 @@ def test_something_new_in_every_call(kind):
     assert ("(count)" in warned[0]) == (kind == "attribute")
 
 
+def test_shapes_that_are_new_in_every_call_are_named():
+    step = torch.compile(lambda x: x.sum())
+    _, warned = warnings_of(lambda: [step(torch.ones(n)) for n in range(80)])
+    assert len(warned) == 1 and "new in every call (the shapes of its arguments)" in warned[0]
+
+
 def test_scheduler_within_the_step():
     def run(compiled):
         torch.manual_seed(1)

@@ -208,7 +208,7 @@ class CompiledFunction(Steps):
             return self._aside(shared, args, kwargs), None
         self._misses += 1
         if self._misses > MAX_MISSES and not self._fullgraph:
-            self._give_up(Spoiled(f"depends on something that is new in every call{self._changed(key)}"))
+            self._give_up(Spoiled(f"depends on something that is new in every call{self._changed(key, shapes)}"))
             return self._function(*args, **kwargs), None
         recording = Recording()
         recording.arguments = arguments
@@ -259,9 +259,12 @@ class CompiledFunction(Steps):
                 return guards
         return Guards(self._function, constants_in(key))
 
-    def _changed(self, key: Any) -> str:
+    def _changed(self, key: Any, shapes: list[Size]) -> str:
         """What has changed since the last recording with arguments like these."""
-        worlds = (p.guards.world for p in self.programs if p.key == key)
+        alike = [p for p in self.programs if p.key == key]
+        if alike and all(p.shapes != shapes for p in alike):
+            return " (the shapes of its arguments)"
+        worlds = (p.guards.world for p in alike)
         name = next((w.changed() for w in worlds if w is not None), None)
         return f" ({name})" if name else ""
 
