@@ -178,6 +178,12 @@ def values_for(make: Callable, dtype: Any, seed: int) -> torch.Tensor:
     return torch.tensor(values, dtype=torch.int64 if values.dtype.kind == "i" else dtype)
 
 
+def drawn(*shapes: tuple[int, ...], seed: int = 0) -> list[torch.Tensor]:
+    """Tensors of random numbers."""
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(*s, generator=generator) for s in shapes]
+
+
 def warnings_of(function: Callable[[], Any]) -> tuple[Any, list[str]]:
     """What a call returned, and the warnings that it gave."""
     with warnings.catch_warnings(record=True) as caught:

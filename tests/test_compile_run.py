@@ -151,36 +151,6 @@ def test_run_goes_on_where_it_stopped_and_mixes_with_calls_and_eager_steps():
     assert same_state(ours, theirs)
 
 
-# name -> samples and targets that are views of one tensor with 40 rows of 6
-TOGETHER = {
-    "one tensor": lambda x: (x, x),
-    "a detached one": lambda x: (x, x.detach()),
-    "one row after the other": lambda x: (x[:-1], x[1:]),
-    "other lengths in one storage": lambda x: (x[:10].reshape(20, 3), x[10:].reshape(-1)[:20]),
-    "columns": lambda x: (x[:, :3], x[:, 3:]),
-}
-
-
-@pytest.mark.parametrize("shuffle", [False, True])
-@pytest.mark.parametrize("name", TOGETHER)
-def test_samples_and_targets_may_be_views_of_one_tensor(name, shuffle):
-    total = torch.zeros(1)
-
-    def step(x, y):
-        total.add_(x.sum() + 2 * y.sum())
-        return (x.reshape(len(x), -1).sum(1) * y.reshape(len(y), -1).sum(1)).sum(), total * 1
-
-    source = torch.randn(40, 6, generator=torch.Generator().manual_seed(2))
-    found = []
-    for pair in (TOGETHER[name](source), tuple(x.clone() for x in TOGETHER[name](source))):
-        torch.manual_seed(4)
-        total.zero_()
-        compiled = torch.compile(step, fullgraph=True)
-        got = compiled.run(*pair, batch_size=8, epochs=3, shuffle=shuffle)
-        found.append([x.numpy().tolist() for x in got])
-    assert found[0] == found[1]
-
-
 @pytest.mark.parametrize("n", [1, 2, 7])
 def test_loop_equals_repeated_calls(n):
     x, y = data(16)
@@ -272,65 +242,6 @@ def test_several_results_come_back_in_the_functions_form():
             got["out"][1].numpy(), torch.cat([model(x[i : i + 20]) for i in (0, 20, 40)]).numpy()
         )
         assert got["sum"][1][0].tolist() == [y[:20].sum().item(), y[20:40].sum().item(), y[40:].sum().item()]
-
-
-# name -> a result, and its shape for 10 samples in batches of 4 over two epochs
-ODD_RESULTS = {
-    "nothing": (lambda x: x[:0], (2, 3, 0, 5)),
-    "half a batch": (lambda x: x[: len(x) // 2], (2, 5, 5)),
-    "no columns": (lambda x: x[:, :0], (2, 10, 0)),
-    "one row a sample": (lambda x: x.sum(1), (2, 10)),
-}
-
-
-@pytest.mark.parametrize("name", ODD_RESULTS)
-def test_results_of_odd_shapes_come_back(name):
-    function, shape = ODD_RESULTS[name]
-    x, _ = data(10)
-    got = torch.compile(function).run(x, batch_size=4, epochs=2)
-    want = [function(x[i : i + 4]) for i in (0, 4, 8)]
-    assert got.shape == shape
-    if 0 not in shape:
-        assert torch.equal(got[1], torch.cat(want))
-
-
-@pytest.mark.parametrize(
-    "function", [lambda x: x.t(), lambda x: x @ x.t(), lambda x: x.sum() if len(x) > 2 else x]
-)
-def test_results_of_a_smaller_last_batch_that_do_not_go_with_the_others(function):
-    x, _ = data(10)
-    ends = []
-    with pytest.raises(RuntimeError, match="one row a sample, or use drop_last"):
-        torch.compile(function).run(x, batch_size=4, epochs=9, callback=lambda e, r: ends.append(e))
-    assert not ends
-
-
-class Trainer:
-    """An object with a compiled method."""
-
-    def __init__(self, rate):
-        self.rate, self.weight = rate, torch.zeros(5)
-
-    @torch.compile
-    def step(self, x):
-        """Move the weights."""
-        self.weight.add_(x.mean(0), alpha=self.rate)
-        return self.weight.sum()
-
-
-def test_compiled_methods_run_and_loop():
-    x, _ = data(12)
-    first, second = Trainer(1.0), Trainer(3.0)
-    for trainer in (first, second):
-        found = trainer.step.run(x, batch_size=4, epochs=3)
-        assert found.shape == (3, 3)
-        assert torch.allclose(trainer.weight, 9 * trainer.rate * x.mean(0), atol=1e-5)
-        trainer.step.loop(4, x)
-        trainer.step(x)
-        assert torch.allclose(trainer.weight, 14 * trainer.rate * x.mean(0), atol=1e-5)
-        assert trainer.step.program(x) in Trainer.step.programs
-    assert first.step == first.step and first.step != second.step
-    assert first.step.__self__ is first and first.step.__doc__ == "Move the weights."
 
 
 def test_a_schedule_steps_once_an_epoch_and_a_callback_may_end_the_run():
