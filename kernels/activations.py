@@ -21,7 +21,7 @@ from .formula import (
     tanh,
     where,
 )
-from .table import elementwise
+from .table import NUMBERS, elementwise
 
 AWAY = {"x": {"away": 0.15}}
 
@@ -55,7 +55,14 @@ def _mish(x):
     return x * t, t + x * sigmoid(x) * (1 - t * t)
 
 
-elementwise("relu", lambda x: maximum(x, like(x, 0)), x=lambda y, g: masked(y > 0, g), samples=AWAY)
+elementwise(
+    "relu",
+    lambda x: maximum(x, like(x, 0)),
+    x=lambda y, g: masked(y > 0, g),
+    dtypes=NUMBERS,
+    samples=AWAY,
+    bool_error="Boolean inputs not supported for relu",
+)
 elementwise(
     "leaky_relu",
     lambda x, negative_slope: where(x > 0, x, x * negative_slope),
@@ -134,8 +141,10 @@ elementwise(
     "relu6",
     lambda x: minimum(maximum(x, like(x, 0)), like(x, 6)),
     x=lambda x, g: masked((x > 0) & (x < 6), g),
+    dtypes=NUMBERS,
     grad_name="Hardtanh",
     samples=AWAY,
+    bool_error="Bool inputs not supported for hardtanh",
 )
 elementwise(
     "hardswish",

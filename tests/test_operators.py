@@ -168,6 +168,20 @@ def test_bools_take_every_number_that_is_not_zero_for_true():
     assert (x == torch.full((2,), 512, dtype=torch.bool)).tolist() == [True, False]
 
 
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "int64"])
+def test_relu_keeps_integers(dtype):
+    x = torch.tensor([0 if dtype == "uint8" else -1, 2, 9], dtype=getattr(torch, dtype))
+    for function, expected in (
+        (torch.relu, [0, 2, 9]),
+        (torch.relu6, [0, 2, 6]),
+        (torch.Tensor.relu_, [0, 2, 9]),
+    ):
+        y = function(x)
+        assert (y.dtype, y.tolist()) == (x.dtype, expected)
+    with pytest.raises(RuntimeError, match="Boolean inputs"):
+        torch.relu(x > 0)
+
+
 def test_integers_beyond_float_precision_stay_exact():
     big = 2**53 + 1
     x = torch.tensor([big])

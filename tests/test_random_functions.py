@@ -92,6 +92,10 @@ def test_multinomial(generator):
         firsts[order[0]] += 1
     assert abs(firsts[3] / 2000 - 0.75) < 5 * math.sqrt(0.75 * 0.25 / 2000)
     assert tuple(torch.multinomial(torch.rand(3, 5), 4).shape) == (3, 4)
+    assert torch.multinomial(torch.tensor([[0.0, 1.0], [2.0, 0.0]]), 2).tolist() == [
+        [1, 0],
+        [0, 1],
+    ]  # zeros come last
     assert tuple(torch.multinomial(torch.rand(3, 5), 40, True).shape) == (3, 40)
 
 

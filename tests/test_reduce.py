@@ -167,6 +167,13 @@ def test_sums_and_products_have_the_dtype_asked_for(dtype, total, product):
     assert (x.prod(dtype=kind).dtype, x.prod(1, dtype=kind).tolist()[1]) == (kind, product)
 
 
+def test_truth_along_no_dimensions_is_that_of_each_element():
+    x = torch.tensor([[0, 2], [3, 0]], dtype=torch.uint8)
+    assert x.any(()).tolist() == x.all([]).tolist() == [[0, 1], [1, 0]]
+    assert (x.any(dim=()).dtype, x.int().all(()).dtype) == (torch.uint8, torch.bool)
+    assert x.sum(()).item() == 5  # as in PyTorch, sums are of everything then
+
+
 def test_reductions_of_nothing():
     empty = torch.zeros(0, 3)
     assert empty.sum().item() == 0

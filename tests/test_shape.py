@@ -240,6 +240,8 @@ def test_broadcast_tensors_and_shapes():
         (lambda x: x.chunk(0), RuntimeError, "greater than 0"),
         (lambda x: x.narrow(1, 2, 2), RuntimeError, "exceeds"),
         (lambda x: x.select(1, 3), IndexError, "out of bounds"),
+        (lambda x: x.sum().tensor_split(2), RuntimeError, "at least a 1-dimensional"),
+        (lambda x: x.sum().unbind(), IndexError, "0-dim"),
         (lambda x: x.flatten(1, 0), RuntimeError, "start_dim"),
         (lambda x: x.unflatten(1, (2, 2)), RuntimeError, "multiply"),
         (lambda x: x.flip(0, 0), RuntimeError, "multiple times"),

@@ -83,6 +83,7 @@ def test_covariances(correction, frequencies, importance):
 def test_correlations():
     same(torch.corrcoef(torch.tensor(X[0])), np.corrcoef(X[0]))
     assert torch.corrcoef(torch.tensor(X[0, 0])) == 1
+    assert torch.corrcoef(torch.tensor(X[0, :1])).shape == torch.cov(torch.tensor(X[0, :1])).shape == ()
     assert torch.autograd.gradcheck(torch.corrcoef, (torch.tensor(X[0, :3], requires_grad=True),))
 
 

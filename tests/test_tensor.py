@@ -14,6 +14,7 @@ def test_attributes():
     x = torch.zeros(2, 3, dtype=torch.float64)
     assert x.shape == (2, 3)
     assert repr(x.shape) == "torch.Size([2, 3])"
+    assert repr((1,) + x.shape[:1] * 2 + (4,)) == "torch.Size([1, 2, 2, 4])"
     assert (x.size(), x.size(1), x.size(-1)) == ((2, 3), 3, 3)
     assert (x.dim(), x.ndim, x.numel(), len(x)) == (2, 2, 6, 2)
     assert (x.stride(), x.stride(0)) == ((3, 1), 3)

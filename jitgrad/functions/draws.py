@@ -70,7 +70,7 @@ def multinomial(
     Raises
     ------
     RuntimeError
-        If the weights are wrong or too few for so many draws without replacement.
+        If the weights are wrong, or fewer than draws without replacement.
     """
     require_tensors("multinomial", input)
     check_floating("multinomial", input)
@@ -85,8 +85,8 @@ def multinomial(
         _check_weights(weights, num_samples, replacement)
         if replacement:
             return _drawn_again(weights, num_samples, generator)
-        # an exponential race: index i arrives at a time of rate w[i], and the first ones win; a weight of
-        # zero never arrives
+        # an exponential race: index i arrives at a time of rate w[i], and the first ones win; a weight of zero
+        # arrives after all others
         times = weights.new_empty(weights.shape).exponential_(generator=generator) / weights
         return times.argsort(-1)[..., :num_samples].contiguous()
 
@@ -102,11 +102,6 @@ def _check_weights(weights: Any, num_samples: int, replacement: bool) -> None:
         raise RuntimeError(
             f"multinomial: cannot sample n_sample > prob_dist.size(-1) samples without replacement: "
             f"{num_samples} > {weights.shape[-1]}"
-        )
-    if bool(((weights > 0).sum(-1) < num_samples).any()):
-        raise RuntimeError(
-            f"multinomial: invalid multinomial distribution (with replacement=False, not enough non-negative "
-            f"category to sample): {num_samples} draws need as many positive weights"
         )
 
 

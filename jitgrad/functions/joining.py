@@ -181,7 +181,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of every index of a dimension."""
     shape = shape_of(tensor_of(input, "unbind"))
     if not shape:
-        raise RuntimeError("unbind: cannot unbind a 0-dim tensor")
+        raise IndexError("unbind: cannot unbind a 0-dim tensor")
     at = one_dim(dim, len(shape), "unbind")
     return tuple(strided_view(input, select_words(shape, at, k), "select") for k in range(shape[at]))
 
@@ -242,6 +242,10 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of consecutive parts: so many of nearly one size, or cut before the given indices."""
     shape = shape_of(tensor_of(input, "tensor_split"))
+    if not shape:
+        raise RuntimeError(
+            "tensor_split: tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims"
+        )
     at = one_dim(dim, len(shape), "tensor_split")
     size = shape[at]
     if hasattr(indices_or_sections, "__index__"):

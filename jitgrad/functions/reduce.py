@@ -190,7 +190,11 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 
 def _truth(op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
-    made = _reduced(op, tensor_of(input, op.name), dim, keepdim)
+    x = tensor_of(input, op.name)
+    nowhere = (
+        isinstance(dim, tuple | list) and not dim
+    )  # PyTorch reduces nothing then, where sums reduce everything
+    made = x != 0 if nowhere else _reduced(op, x, dim, keepdim)
     return cast(made, uint8) if dtype_code(input) == uint8.code else made
 
 

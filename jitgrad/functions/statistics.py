@@ -129,7 +129,7 @@ def cov(
 
     Returns
     -------
-    Tensor, shape (variables, variables), or () for one variable given without its dimension
+    Tensor, shape (variables, variables), or () for one variable
     """
     if tensor_of(input, "cov").ndim > 2:
         raise RuntimeError(f"cov(): expected input to have two or fewer dimensions, got {input.ndim}")
@@ -147,7 +147,7 @@ def cov(
         divisor = total - correction * lost / total
     centred = rows - mean
     found = (centred if weights is None else centred * weights) @ centred.t() / divisor
-    return found if x.ndim == 2 else found.reshape(())
+    return found if rows.shape[0] != 1 else found.reshape(())
 
 
 @method
