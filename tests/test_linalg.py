@@ -126,6 +126,32 @@ def test_names_in_torch_itself():
     assert torch.logdet(-torch.eye(3)).isnan() and torch.logdet(torch.zeros(2, 2)) == -math.inf
 
 
+METHODS = {
+    "cholesky": (lambda x: (x @ x.mT).cholesky(), lambda x: linalg.cholesky(x @ x.mT)),
+    "det": (lambda x: x.det(), linalg.det),
+    "inverse": (lambda x: x.inverse(), linalg.inv),
+    "logdet": (lambda x: (x @ x.mT).logdet(), lambda x: linalg.logdet(x @ x.mT)),
+    "slogdet": (lambda x: x.slogdet().logabsdet, lambda x: linalg.slogdet(x).logabsdet),
+    "matrix_power": (lambda x: x.matrix_power(3), lambda x: x @ x @ x),
+    "matrix_power below zero": (lambda x: x.matrix_power(-2), lambda x: linalg.inv(x @ x)),
+    "pinverse": (lambda x: x.pinverse(), linalg.pinv),
+    "qr": (lambda x: x.qr().R, lambda x: linalg.qr(x).R),
+    "svd": (lambda x: x.svd().V @ x.svd().S.diag_embed() @ x.svd().U.mT, lambda x: x.mT),
+    "svd by name": (lambda x: torch.svd(x).S, linalg.svdvals),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_methods_of_tensors(name):
+    method, function = METHODS[name]
+    x, y = (torch.tensor(SQUARE, requires_grad=True) for _ in range(2))
+    found, expected = method(x), function(y)
+    np.testing.assert_allclose(found.detach().numpy(), expected.detach().numpy(), rtol=1e-9, atol=1e-12)
+    found.sum().backward()
+    expected.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), y.grad.numpy(), rtol=1e-7, atol=1e-9)
+
+
 @pytest.mark.parametrize("dim", [None, 0, -1, (0, 1), (-1, 0)])
 @pytest.mark.parametrize("order", [None, 1, 2, math.inf, "fro"])
 @pytest.mark.parametrize("keepdim", [False, True])

@@ -130,7 +130,7 @@ def test_blocks_tuples_and_choices():
         same(torch.combinations(torch.tensor(a), r, again), chosen)
 
 
-@pytest.mark.parametrize("n", range(7))
+@pytest.mark.parametrize("n", range(-2, 7))
 def test_powers_of_matrices(n):
     x = numbers(2, 3, 3, seed=6)
     same(torch.matrix_power(torch.tensor(x), n), np.linalg.matrix_power(x, n), 1e-10)

@@ -35,6 +35,7 @@ from .geometry import *
 from .inquiries import *
 from .statistics import *
 from .combining import *
+from .factorisations import *
 from .einsum import *
 from .generator import *
 from .random import *

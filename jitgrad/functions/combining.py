@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .._tensor import Tensor
+from .._tensor import Tensor, method
 from ..dtypes import int64
 from ._call import require_tensors, tensor_of
 from .creation import zeros
@@ -65,17 +65,24 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     return input[from_numpy(places)]
 
 
+@method
 def matrix_power(input: Tensor, n: int) -> Tensor:
-    """The product of `n` square matrices, by repeated squaring; the identity for 0.
+    """The product of `n` square matrices, by repeated squaring; the identity for 0, that of inverses below.
 
     Raises
     ------
     RuntimeError
-        If the matrices are not square, or `n` is negative.
+        If the matrices are not square.
+    LinAlgError
+        If `n` is negative and a matrix singular.
     """
     shape = tuple(tensor_of(input, "matrix_power").shape)
-    if len(shape) < 2 or shape[-1] != shape[-2] or n < 0:
-        raise RuntimeError(f"matrix_power: expected square matrices and n >= 0, got {shape} and n = {n}")
+    if len(shape) < 2 or shape[-1] != shape[-2]:
+        raise RuntimeError(f"matrix_power: expected square matrices, got {shape}")
+    if n < 0:
+        from ..linalg import inv
+
+        return matrix_power(inv(input), -n)
     result = eye(shape[-1], dtype=input.dtype).expand(shape) if not n else None  # type: ignore[attr-defined]
     power = input
     while n:

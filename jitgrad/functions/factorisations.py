@@ -1,0 +1,56 @@
+"""What `jitgrad.linalg` computes, as methods of tensors and by the names of PyTorch's first releases: svd, qr."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from .._tensor import Tensor, method
+from ._call import require_tensors
+
+__all__ = ["qr", "svd"]
+
+
+class SVD(NamedTuple):
+    """Left singular vectors, singular values, descending, and right singular vectors, in the columns."""
+
+    U: Tensor
+    S: Tensor
+    V: Tensor
+
+
+@method
+def svd(input: Tensor, some: bool = True) -> SVD:
+    """`linalg.svd` with the right singular vectors in the columns; all of them when not `some`."""
+    from ..linalg import svd as factors
+
+    require_tensors("svd", input)
+    u, s, vh = factors(input, full_matrices=not some)
+    return SVD(u, s, vh.mT)
+
+
+@method
+def qr(input: Tensor, some: bool = True) -> Any:
+    """`linalg.qr`, in its reduced form if `some`."""
+    from ..linalg import qr as factors
+
+    require_tensors("qr", input)
+    return factors(input, "reduced" if some else "complete")
+
+
+def _attach(name: str) -> None:
+    """A method that brings in `jitgrad.linalg`, which few programs use, when it is first called."""
+
+    def run(self: Tensor, *args: Any, **options: Any) -> Any:
+        from .. import linalg
+
+        function: Callable[..., Any] = getattr(linalg, name)
+        return function(self, *args, **options)
+
+    run.__name__ = run.__qualname__ = name
+    run.__doc__ = f"See `linalg.{name}`."
+    setattr(Tensor, name, run)
+
+
+for _name in ("cholesky", "det", "inverse", "logdet", "pinverse", "slogdet"):
+    _attach(_name)
