@@ -136,6 +136,28 @@ def test_searchsorted_and_bucketize():
     assert found.dtype is torch.int32
 
 
+@pytest.mark.parametrize(
+    ("elements", "others"),
+    [
+        (torch.tensor([[1, 2], [7, -1]]), torch.tensor([[2, 2], [5, -1]])),
+        (torch.tensor([1.5, float("nan"), 9.0]), torch.tensor([float("nan"), 1.5])),
+        (torch.tensor([1, 2, 3], dtype=torch.uint8), torch.tensor([2.0, 300.0])),
+        (torch.tensor([1, 2]), torch.zeros(0)),
+        (torch.zeros(0, 2), torch.tensor([1])),
+        (torch.tensor([1, 2]), 2),
+        (2, torch.tensor([1, 2])),
+    ],
+)
+def test_isin(elements, others):
+    a, b = (x.numpy() if isinstance(x, torch.Tensor) else x for x in (elements, others))
+    for invert in (False, True):
+        found = torch.isin(elements, others, invert=invert)
+        assert found.dtype is torch.bool
+        np.testing.assert_array_equal(found.numpy(), np.isin(a, b, invert=invert))
+    with pytest.raises(TypeError, match="isin"):
+        torch.isin(1, 2)
+
+
 def test_bincount_and_histc():
     x = torch.tensor([1, 1, 3])
     assert torch.bincount(x).tolist() == [0, 2, 0, 1]

@@ -7,12 +7,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._tensor import NUMBERS, Tensor, method, wrap
-from ..dtypes import DTYPES, dtype, int64
+from ..dispatch import result_type
+from ..dtypes import DTYPES, bool_, dtype, int64
 from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ._arrays import run_arrays
-from ._call import refuse_operand, require_tensors
+from ._call import as_tensors, refuse_operand, require_tensors
 from ._dims import one_dim
+from .creation import zeros
 from .gathering import gather
 from .scans import line_words
 
@@ -21,6 +23,7 @@ __all__ = [
     "bincount",
     "bucketize",
     "histc",
+    "isin",
     "kthvalue",
     "median",
     "mode",
@@ -231,6 +234,27 @@ def _values(x: Any) -> np.ndarray:
 
 
 @method
+def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
+    """Whether each element is among others, or is not with `invert`; either side may be a number.
+
+    Parameters
+    ----------
+    assume_unique : bool
+        Accepted as in PyTorch; it changes nothing.
+    """
+    if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
+        refuse_operand("isin", elements, "elements")
+    given = as_tensors("isin", elements, test_elements)
+    common = result_type(given)
+    x, known = (y.detach().to(common) for y in given)  # type: ignore[attr-defined]
+    if known.numel():
+        line = known.reshape(-1).sort().values
+        found = line.take(searchsorted(line, x).clamp(max=line.numel() - 1)) == x
+    else:
+        found = zeros(x.shape, dtype=bool_)
+    return ~found if invert else found
+
+
 def searchsorted(
     sorted_sequence: Tensor,
     input: Any,
