@@ -92,6 +92,15 @@ def test_grad_of_several_outputs_adds():
     assert g.tolist() == [3.0, 21.0]
 
 
+def test_only_inputs_stands_where_it_does_in_pytorch_and_changes_nothing():
+    x, unused = leaf(2.0), leaf(1.0)
+    found = torch.autograd.grad((x * x).sum(), (x, unused), None, True, False, True, True)
+    assert found[0].tolist() == [4] and found[1] is None
+    with pytest.warns(FutureWarning, match="only_inputs"):
+        torch.autograd.grad((x * x).sum(), x, only_inputs=False)
+    assert x.grad is None
+
+
 def test_grad_of_unused_inputs():
     x, w = leaf(1.0), leaf(2.0)
     y = x * 2

@@ -59,6 +59,13 @@ def test_nan_and_the_sign_of_zero_survive_in_tensors():
     assert through(jg.tensor(values)).numpy().tobytes() == values.tobytes()
 
 
+def test_the_older_format_may_be_asked_for_and_is_written_as_the_newer_one():
+    file = io.BytesIO()
+    jg.save({"x": jg.arange(3)}, file, _use_new_zipfile_serialization=False)
+    file.seek(0)
+    assert jg.load(file)["x"].tolist() == [0, 1, 2]
+
+
 def test_parameters_and_buffers_stay_what_they_are():
     frozen, trained = nn.Parameter(jg.ones(2), requires_grad=False), nn.Parameter(jg.zeros(3))
     made = through([frozen, trained, nn.Buffer(jg.ones(1), persistent=False), jg.ones(1, requires_grad=True)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
@@ -138,6 +139,7 @@ def grad(
     grad_outputs: Any = None,
     retain_graph: bool | None = None,
     create_graph: bool = False,
+    only_inputs: bool = True,
     allow_unused: bool | None = None,
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
@@ -155,6 +157,8 @@ def grad(
         Keep the rows; by default what `create_graph` is.
     create_graph : bool
         Record the walk itself, so that the gradients can be differentiated.
+    only_inputs : bool
+        Accepted as in PyTorch, which ignores it: no ``.grad`` is touched in any case.
     allow_unused : bool
         Give None for an input that was not used.
     is_grads_batched : bool
@@ -172,6 +176,13 @@ def grad(
     RuntimeError
         When an input was not used, unless `allow_unused`.
     """
+    if not only_inputs:
+        warnings.warn(
+            "grad: only_inputs argument is deprecated and is ignored now (defaults to True); use backward() to "
+            "accumulate gradients elsewhere",
+            FutureWarning,
+            stacklevel=2,
+        )
     roots, seeds = _roots_and_seeds(outputs, grad_outputs)
     if is_grads_batched:
         options = {

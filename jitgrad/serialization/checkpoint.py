@@ -18,7 +18,13 @@ FORMAT_VERSION = b"1"
 SUFFIX = ".safetensors"
 
 
-def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2) -> None:
+def save(
+    obj: Any,
+    f: Any,
+    pickle_module: Any = None,
+    pickle_protocol: int = 2,
+    _use_new_zipfile_serialization: bool = True,
+) -> None:
     """Write tensors and plain containers of them to a file that PyTorch reads, too.
 
     Tensors that share memory share it in the file, where only the part that they use is kept. A named file is
@@ -31,8 +37,8 @@ def save(obj: Any, f: Any, pickle_module: Any = None, pickle_protocol: int = 2) 
         ``state_dict``. With a path that ends in ``.safetensors``, a dict of tensors by name.
     f : str, path or binary file
         Where to write.
-    pickle_module, pickle_protocol
-        Accepted as in PyTorch; they change nothing.
+    pickle_module, pickle_protocol, _use_new_zipfile_serialization
+        Accepted as in PyTorch; they change nothing: the file is a zip archive, which PyTorch reads since 1.4.
 
     Raises
     ------
