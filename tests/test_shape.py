@@ -96,6 +96,15 @@ CASES = {
         lambda x: x.unfold(2, 3, 1),
         lambda x: np.lib.stride_tricks.sliding_window_view(x, 3, 2),
     ),
+    "as_strided": (
+        lambda x: x.as_strided((2, 3, 2), (20, 1, 5), 7),
+        lambda x: np.lib.stride_tricks.as_strided(x.ravel()[7:], (2, 3, 2), (160, 8, 40)),
+    ),
+    "as_strided overlapping": (
+        lambda x: torch.as_strided(x, (4, 3), (1, 1)),
+        lambda x: np.lib.stride_tricks.sliding_window_view(x.ravel()[:6], 3),
+    ),
+    "as_strided of a part": (lambda x: x[1:].as_strided((2,), (1,)), lambda x: x[1, 0, :2]),
     "meshgrid": (
         lambda x: torch.meshgrid(x[0, 0], x[0, :, 0], indexing="ij")[1],
         lambda x: np.meshgrid(x[0, 0], x[0, :, 0], indexing="ij")[1],
@@ -138,7 +147,7 @@ def test_every_dtype_moves(dtype):
 
 VIEWS = ["reshape", "view", "flatten", "unflatten", "squeeze", "unsqueeze", "transpose", "permute", "t", "mT",
          "movedim", "split", "chunk", "unbind", "narrow", "select", "diagonal", "unfold",
-         "tensor_split", "expand"]  # fmt: skip
+         "tensor_split", "expand", "as_strided"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", VIEWS)
@@ -230,6 +239,10 @@ def test_broadcast_tensors_and_shapes():
         (lambda x: x.expand(2, 4), RuntimeError, "must match the existing size"),
         (lambda x: x.expand(3), RuntimeError, "must be greater or equal"),
         (lambda x: x.repeat(2), RuntimeError, "can not be smaller"),
+        (lambda x: x.as_strided((7,), (1,)), RuntimeError, "out of bounds"),
+        (lambda x: x.as_strided((2,), (-1,), 3), RuntimeError, "Negative strides"),
+        (lambda x: x.as_strided((2,), (1, 1)), RuntimeError, "mismatch in length"),
+        (lambda x: x.t().as_strided((2,), (1,)), RuntimeError, "contiguous"),
         (lambda x: torch.cat([]), RuntimeError, "non-empty"),
         (lambda x: torch.cat([x, x[:, :2]]), RuntimeError, "Sizes of tensors must match"),
         (lambda x: torch.cat([x, x[0]]), RuntimeError, "same number of dimensions"),

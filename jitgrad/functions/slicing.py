@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from .._tensor import Tensor
 from ._call import tensor_of
 from ._dims import one_dim, refuse_dim, shape_of
 from .shape import NONE, movedim, plain_columns, strided_view, view_words
 
-__all__ = ["diagonal", "narrow", "select"]  # fmt: skip
+__all__ = ["as_strided", "diagonal", "narrow", "select"]  # fmt: skip
 
 
 def window(x: Tensor, dim: int, start: int, length: int, step: int, name: str) -> Tensor:
@@ -119,9 +122,63 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     return strided_view(self, view_words(columns, [0] * len(shape), "unfold"), "unfold")
 
 
+def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
+    """The elements of a contiguous tensor that steps through its memory reach; a copy where they reach some twice.
+
+    Parameters
+    ----------
+    size, stride : sequence of int
+        Shape of the result, and steps in elements for each dimension.
+    storage_offset : int, optional
+        Elements in memory before the first; those before the tensor's own if not given.
+
+    Raises
+    ------
+    RuntimeError
+        If the tensor is not contiguous, a stride negative, or an element outside of the tensor.
+    """
+    if not tensor_of(input, "as_strided").is_contiguous():
+        raise RuntimeError("as_strided: expected a contiguous tensor; call contiguous() first")
+    if len(size) != len(stride):
+        raise RuntimeError(
+            f"as_strided: mismatch in length of strides and shape: {list(stride)}, {list(size)}"
+        )
+    if min(stride, default=0) < 0:
+        raise RuntimeError(f"as_strided: Negative strides are not supported, got strides: {list(stride)}")
+    own = input.storage_offset()
+    first = (own if storage_offset is None else storage_offset) - own
+    last = first + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if 0 not in size and not 0 <= first <= last < input.numel():
+        raise RuntimeError(
+            f"as_strided: sizes {list(size)}, strides {list(stride)} and storage offset {first + own} are out of "
+            f"bounds for a tensor of {input.numel()} elements from {own} on"
+        )
+    line = input.reshape(-1)  # type: ignore[attr-defined]
+    if _reaches_twice(size, stride):
+        return line[_places(size, stride, first)]
+    columns = [(n, 0, step, NONE) for n, step in zip(size, stride, strict=True)]
+    return strided_view(line, view_words(columns, [0 if 0 in size else first], "as_strided"), "as_strided")
+
+
+def _reaches_twice(size: Sequence[int], stride: Sequence[int]) -> bool:
+    """Whether steps may reach an element twice: each must leave the shorter ones behind."""
+    reach = 0
+    for step, n in sorted((step, n) for step, n in zip(stride, size, strict=True) if n > 1):
+        if step <= reach:
+            return True
+        reach += (n - 1) * step
+    return False
+
+
+def _places(size: Sequence[int], stride: Sequence[int], first: int) -> Any:
+    steps = [np.arange(n) * step for n, step in zip(size, stride, strict=True)]
+    return sum(np.ix_(*steps), np.full(tuple(size), first))
+
+
 def is_overlapping(size: int, step: int) -> bool:
     """Whether windows of `size`, `step` apart, share elements."""
     return size > step
 
 
 Tensor.diagonal, Tensor.narrow, Tensor.select, Tensor.unfold = diagonal, narrow, select, unfold
+Tensor.as_strided = as_strided
