@@ -205,6 +205,7 @@ FUNCTIONS = {
     "squeeze": (lambda x: x.unsqueeze(0).squeeze(0) ** 3, [SHAPE]),
     "diagonal": (lambda x: x.diagonal(1) ** 3, [SHAPE]),
     "unfold": (lambda x: x.unfold(1, 2, 2) ** 3, [SHAPE]),
+    "unfold overlapping": (lambda x: x.unfold(1, 2, 1).unfold(0, 1, 1) ** 3, [SHAPE]),
     "sort": (lambda x: x.sort(1)[0] ** 3, [SHAPE]),
     "topk": (lambda x: x.topk(2, 1)[0] ** 3, [SHAPE]),
     "in place": (_in_place, [SHAPE]),

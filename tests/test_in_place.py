@@ -134,6 +134,24 @@ def test_write_into_elements_that_share_a_place_is_refused_and_changes_nothing(n
 
 
 @pytest.mark.parametrize("recorded", [False, True])
+def test_windows_that_share_elements_are_read_only_views(recorded):
+    x = torch.arange(5.0).requires_grad_(recorded) * 1
+    windows = x.unfold(0, 3, 1)
+    x[2] = 9
+    assert windows.tolist() == [[0, 1, 9], [1, 9, 3], [9, 3, 4]]
+    for write in (
+        lambda: windows.add_(1),
+        lambda: windows.__setitem__(slice(None), 1.0),
+        lambda: windows[:, 1:].zero_(),
+    ):
+        with pytest.raises(RuntimeError, match="more than one element of the written-to tensor"):
+            write()
+    windows[:, 1].add_(1)
+    windows[::3].zero_()
+    assert x.tolist() == [0, 0, 0, 4, 4]
+
+
+@pytest.mark.parametrize("recorded", [False, True])
 def test_one_value_fits_elements_that_share_a_place(recorded):
     leaf = torch.arange(4.0).requires_grad_(recorded)
     row = leaf * 1

@@ -256,4 +256,18 @@ def windows_of_one_element(m, a, w):
     return v.sin(), x * x
 
 
+def windows_that_share_elements(m, a, w):
+    x = a * 1
+    windows = x[1:].unfold(1, 3, 1)
+    diagonals = x.unfold(0, 2, 1).unfold(1, 3, 1)[..., 1:]
+    x.mul_(w)
+    x[1, 2] = w[0] * w[1]
+    return windows.sin(), diagonals * diagonals, windows.unfold(1, 2, 1).expand(2, 2, 1, 3, 2).exp()
+
+
+def many_windows_of_two(m, a, w):
+    windows = (a * w).view(12).unfold(0, 2, 1)
+    return (windows * windows, windows[::2].sin(), windows[:, 0] * 3)
+
+
 PROGRAMS = {f.__name__: f for f in list(globals().values()) if callable(f) and f.__module__ == __name__}

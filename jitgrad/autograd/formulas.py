@@ -6,6 +6,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from .. import functions as F
 from .._tensor import Tensor, wrap
 from ..dispatch import arrays, view
@@ -81,7 +83,7 @@ def corner(part: Tensor, shape: Sequence[int]) -> Tensor:
 
 
 def unview(g: Tensor, words: Sequence[int], shape: tuple[int, ...]) -> Tensor:
-    """The gradient of a view for what it was taken from: the cotangent where the view lies, else zero."""
+    """The gradient of a view for what it was taken from: the cotangents of all places that show an element."""
     dims = words[0]
     columns = [list(words[1 + DIM_WORDS * j : 1 + DIM_WORDS * (j + 1)]) for j in range(dims)]
     repeated = [j for j, (size, first, _, _) in enumerate(columns) if first == NONE and size != 1]
@@ -95,8 +97,32 @@ def unview(g: Tensor, words: Sequence[int], shape: tuple[int, ...]) -> Tensor:
         order = [next(j for j, c in enumerate(columns) if c[1] == d) for d in range(len(shape))]
         added = [j for j, c in enumerate(columns) if c[1] == NONE]
         return g.permute(*order, *added).reshape(shape)  # type: ignore[attr-defined]
+    if _share_elements(columns):
+        places = constant(_places(columns, words[1 + DIM_WORDS * dims :], shape))
+        return zeros(g, (_numel(shape),)).index_add(0, places, g.reshape(-1)).reshape(shape)  # type: ignore
     flat = [w for column in columns for w in column]
     return put(zeros(g, shape), g, (dims, *flat, *words[1 + DIM_WORDS * dims :]))
+
+
+def _share_elements(columns: Sequence[Sequence[int]]) -> bool:
+    """Whether dimensions of a view may lead to one element: each must step beyond what smaller ones reach."""
+    for d in {first for _, first, _, _ in columns}:
+        reach = 0
+        for step, size in sorted((step, size) for size, first, step, _ in columns if first == d and size > 1):
+            if step <= reach:
+                return True
+            reach += step * (size - 1)
+    return False
+
+
+def _places(columns: Sequence[Sequence[int]], start: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
+    """The number, in row-major order, of the element that each place of a view shows."""
+    weights = [_numel(shape[d + 1 :]) for d in range(len(shape))]
+    places = np.array(sum(s * w for s, w in zip(start, weights, strict=True)))
+    for size, first, step, second in columns:
+        along = 0 if first == NONE else step * weights[first] + (0 if second == NONE else weights[second])
+        places = np.add.outer(places, along * np.arange(size))
+    return places.reshape(-1)
 
 
 def line_map(x: Tensor, tables: Sequence[Tensor], shape: Sequence[int], words: Sequence[int]) -> Tensor:

@@ -42,7 +42,7 @@ from .pointers import (
 )
 from .record import kernel_address
 from .recording import keep_constant, keep_zeros
-from .shapes import same_shape
+from .shapes import all_apart, apart, same_shape
 from .slots import (
     alias,
     classify,
@@ -300,8 +300,58 @@ def add_into_view(c, target, other, attrs):
     for d in range(w.dims):
         w.shape[d] = slot_at(c, other).shape[d]  # 1 where repetitions have been summed
     w.flags = 0
-    add_into(c, window, other)
+    if all_apart(w):
+        add_into(c, window, other)
+    else:
+        add_one_by_one(c, window, other)
     release(c, window)
+
+
+@jit
+def add_one_by_one(c, window, other):
+    """`add_into` where elements of the window share places: a call for each index along what brings them together."""
+    w, g = slot_at(c, window), slot_at(c, other)
+    together = ~widest_apart(w)
+    part = alias(c, other)
+    p = slot_at(c, part)
+    p.handles = 1
+    p.flags = 0
+    turns = 1
+    for d in range(w.dims):
+        if (together >> d) & 1:
+            turns *= w.shape[d]
+            p.numel //= max(w.shape[d], 1)
+            w.shape[d] = 1
+            p.shape[d] = 1
+    w.numel = p.numel
+    start = w.address
+    for turn in range(turns):
+        w.address, p.address = start, g.address
+        left = turn
+        for d in range(w.dims):
+            if (together >> d) & 1:
+                index = left % g.shape[d]
+                left //= g.shape[d]
+                w.address += index * w.strides[d] * item_size(w.dtype)
+                p.address += index * p.strides[d] * item_size(p.dtype)
+        add_into(c, window, part)
+    release(c, part)
+
+
+@jit
+def widest_apart(x):
+    """Dimensions, as bits, along which no two elements of `x` share a place: the longest first."""
+    chosen = 0
+    tried = 0
+    for _ in range(x.dims):
+        longest = -1
+        for d in range(x.dims):
+            if (tried >> d) & 1 == 0 and (longest < 0 or x.shape[d] > x.shape[longest]):
+                longest = d
+        tried |= 1 << longest
+        if apart(x, chosen | (1 << longest)):
+            chosen |= 1 << longest
+    return chosen
 
 
 @jit

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
-
-import numpy as np
 
 from .._tensor import Tensor
 from ._call import tensor_of
 from ._dims import one_dim, refuse_dim, shape_of
-from .shape import NONE, movedim, plain_columns, strided_view, view_words
+from .shape import NONE, plain_columns, strided_view, view_words
 
 __all__ = ["as_strided", "diagonal", "narrow", "select"]  # fmt: skip
 
@@ -98,6 +95,8 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
 def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """Every window of `size` along a dimension, `step` apart; the windows' elements are the last dimension.
 
+    A view. Where windows share elements, each of them is in several places of it, and it cannot be written into.
+
     Raises
     ------
     RuntimeError
@@ -111,11 +110,6 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
             f"and step {step}"
         )
     count = (shape[at] - size) // step + 1
-    if is_overlapping(size, step):
-        pieces = [narrow(self, at, k * step, size) for k in range(count)]
-        from .joining import stack
-
-        return movedim(stack(pieces, at), at + 1, -1)
     columns = plain_columns(shape)
     columns[at] = (count, at, step, NONE)
     columns.append((size, at, 1, NONE))
@@ -123,7 +117,7 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
 
 
 def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
-    """The elements of a contiguous tensor that steps through its memory reach; a copy where they reach some twice.
+    """A view of the elements of a contiguous tensor that steps through its memory reach.
 
     Parameters
     ----------
@@ -154,30 +148,8 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
             f"bounds for a tensor of {input.numel()} elements from {own} on"
         )
     line = input.reshape(-1)  # type: ignore[attr-defined]
-    if _reaches_twice(size, stride):
-        return line[_places(size, stride, first)]
     columns = [(n, 0, step, NONE) for n, step in zip(size, stride, strict=True)]
     return strided_view(line, view_words(columns, [0 if 0 in size else first], "as_strided"), "as_strided")
-
-
-def _reaches_twice(size: Sequence[int], stride: Sequence[int]) -> bool:
-    """Whether steps may reach an element twice: each must leave the shorter ones behind."""
-    reach = 0
-    for step, n in sorted((step, n) for step, n in zip(stride, size, strict=True) if n > 1):
-        if step <= reach:
-            return True
-        reach += (n - 1) * step
-    return False
-
-
-def _places(size: Sequence[int], stride: Sequence[int], first: int) -> Any:
-    steps = [np.arange(n) * step for n, step in zip(size, stride, strict=True)]
-    return sum(np.ix_(*steps), np.full(tuple(size), first))
-
-
-def is_overlapping(size: int, step: int) -> bool:
-    """Whether windows of `size`, `step` apart, share elements."""
-    return size > step
 
 
 Tensor.diagonal, Tensor.narrow, Tensor.select, Tensor.unfold = diagonal, narrow, select, unfold
