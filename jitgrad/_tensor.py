@@ -172,10 +172,10 @@ class Tensor(Values):
 
     @property
     def is_leaf(self) -> bool:
-        """Whether no recorded operation made this tensor."""
+        """Whether no recorded operation made this tensor, or it asks for no gradient, as integers never do."""
         if store.recording is not None:
             store.recording.asks_history(self, "is_leaf")
-        return self._word(S_ROW) == layout.NO_ROW
+        return self._word(S_ROW) == layout.NO_ROW or not self.requires_grad
 
     @property
     def grad(self) -> Tensor | None:
@@ -229,7 +229,15 @@ class Tensor(Values):
         return wrap(demand("detach", self._slot))
 
     def detach_(self) -> Tensor:
-        """Drop this tensor's history."""
+        """Drop this tensor's history.
+
+        Raises
+        ------
+        RuntimeError
+            For a view, which follows the history of its base.
+        """
+        if self._word(S_FLAGS) & layout.IS_VIEW:
+            raise RuntimeError("detach_: Can't detach views in-place. Use detach() instead")
         if not self.is_leaf:
             self._become(demand("without_history", self._slot))
         return self

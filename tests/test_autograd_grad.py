@@ -111,6 +111,49 @@ def test_grad_of_unused_inputs():
     assert zero.tolist() == [0.0]
 
 
+@pytest.mark.parametrize("unused", [False, True])
+def test_zeros_and_an_error_for_an_unused_input_are_not_asked_for_at_once(unused):
+    x, w = leaf(1.0), leaf(2.0)
+    with pytest.raises(ValueError, match=r"grad: Expected allow_unused to be True or not passed .*=False"):
+        torch.autograd.grad(x * 2, [x, w] if unused else x, allow_unused=False, materialize_grads=True)
+
+
+INTEGERS = {
+    "max": lambda x: x.max(1).indices,
+    "min": lambda x: x.min(1).indices,
+    "sort": lambda x: x.sort(1).indices,
+    "argmax": lambda x: x.argmax(1),
+    "long": lambda x: x.long(),
+    "max_pool2d": lambda x: torch.nn.functional.max_pool2d(x[None], 2, return_indices=True)[1],
+}
+
+
+@pytest.mark.parametrize("name", INTEGERS)
+def test_integers_are_leaves(name):
+    y = INTEGERS[name](torch.tensor([[1.0, 3.0], [4.0, 2.0]], requires_grad=True))
+    assert y.is_leaf and y.grad_fn is None and not y.requires_grad
+
+
+VIEWS = {
+    "of a leaf": lambda x: x[0],
+    "of a result": lambda x: (x * 1)[0],
+    "without history": lambda x: torch.zeros(3)[1:],
+    "of all": lambda x: (x * 1).view(4),
+    "repeated": lambda x: (x * 1).expand(2, 2, 2),
+    "of a detached tensor": lambda x: x.detach().t(),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS)
+def test_views_are_not_detached_in_place(name):
+    x = torch.ones(2, 2, requires_grad=True)
+    view = VIEWS[name](x)
+    with pytest.raises(RuntimeError, match="detach_: Can't detach views in-place"):
+        view.detach_()
+    for whole in (x.detach(), x * 1, view.clone()):
+        assert whole.detach_() is whole and whole.is_leaf and not whole.requires_grad
+
+
 def test_failed_grad_leaves_the_graph_usable():
     x, w = leaf(1.0), leaf(2.0)
     y = (x * 2).exp()

@@ -204,6 +204,14 @@ def test_zero_grad_sets_none_or_zeros_before_and_after_the_first_step():
         assert p.grad is None
 
 
+def test_zero_grad_clears_a_gradient_that_is_a_view_with_a_history():
+    w, scale = parameter([1.0, 2.0], [3.0, 4.0]), parameter([2.0, 3.0], [4.0, 5.0])
+    (w.t() * scale).sum().backward(create_graph=True)
+    assert w.grad.requires_grad and w.grad.tolist() == [[2, 4], [3, 5]]
+    jg.optim.SGD([w, scale], lr=0.1).zero_grad(set_to_none=False)
+    assert not w.grad.requires_grad and w.grad.tolist() == [[0, 0], [0, 0]]
+
+
 def test_a_closure_runs_with_gradients_and_its_loss_is_returned():
     p = parameter(3.0)
     optimizer = jg.optim.SGD([p], lr=0.5)

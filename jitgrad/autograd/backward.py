@@ -175,6 +175,8 @@ def grad(
     ------
     RuntimeError
         When an input was not used, unless `allow_unused`.
+    ValueError
+        When such an input is to have both zeros and an error.
     """
     if not only_inputs:
         warnings.warn(
@@ -182,6 +184,11 @@ def grad(
             "accumulate gradients elsewhere",
             FutureWarning,
             stacklevel=2,
+        )
+    if materialize_grads and allow_unused is not None and not allow_unused:
+        raise ValueError(
+            "grad: Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
+            f"allow_unused={allow_unused}"
         )
     roots, seeds = _roots_and_seeds(outputs, grad_outputs)
     if is_grads_batched:

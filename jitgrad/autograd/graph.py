@@ -212,7 +212,7 @@ def increment_version(tensor: Any) -> None:
 def node_of(tensor: Tensor) -> Node | None:
     """The node that made a tensor, or None for a leaf."""
     row = tensor._word(S_ROW)
-    if row == layout.NO_ROW:
+    if row == layout.NO_ROW or not tensor.requires_grad:
         return None
     if row >= 0 and int(store.tape[row + T_KIND]) == layout.PYTHON:
         return python_nodes[int(store.tape[row + T_OP])].as_node(tensor)

@@ -189,7 +189,7 @@ class Optimizer(Hooked):
                 p.grad = None
             elif p.grad is not None:
                 if p.grad.requires_grad:
-                    p.grad.detach_()
+                    p.grad = p.grad.detach()  # not in place: it may be a view
                 with no_grad():
                     p.grad.zero_()
 
