@@ -22,6 +22,7 @@ from .engine.layout import (
     FAMILIES,
     IS_VIEW,
     NOTED,
+    REQUIRES_GRAD,
     RESHAPE,
     S_ADDRESS,
     S_FLAGS,
@@ -89,8 +90,14 @@ def follow(base: Tensor) -> None:
         for slot in _on_storage(base._slot)
         if table["flags"][slot] & IS_VIEW and table["history"][slot] != history
     ]
-    if not stale or store.field("walks") or not base.is_contiguous():
-        return  # using a view that is left behind is an error
+    if not stale:
+        return
+    if store.field("walks") or not base.is_contiguous():
+        for (
+            slot
+        ) in stale:  # using a view that is left behind is an error, also if nothing flowed to it before
+            entries.set_flag(CONTEXT, slot, REQUIRES_GRAD, True)
+        return
     flat = wrap(view(RESHAPE, base, array("q", (base.numel(),)), "view"))
     for slot in stale:
         _show(slot, flat, False)

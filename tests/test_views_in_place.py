@@ -139,3 +139,13 @@ def test_a_saved_value_that_was_overwritten_through_a_view_is_noticed():
     y[0].mul_(2)  # exp keeps its result
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         y.sum().backward()
+
+
+def test_a_view_of_memory_with_gaps_that_cannot_follow_a_write_is_not_used_any_more():
+    w = torch.ones(3, requires_grad=True)
+    column = torch.zeros(3, 4)[:, 1].detach()
+    view = column[1:]
+    column.mul_(w)
+    with pytest.raises(RuntimeError, match="view made before its base was modified"):
+        view.sum()
+    assert view.detach().tolist() == [0, 0] and column[1:].requires_grad
