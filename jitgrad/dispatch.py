@@ -129,7 +129,7 @@ def settle(
         bits = store.detail()[0]
         spared = [x.clone() if x is not None and (bits >> k) & 1 else x for k, x in enumerate(operands)]
         return run(spared, into)
-    if status == layout.SHARED_PLACES and op.name == "overwrite" and operands[1].numel() == 1:
+    if status == layout.SHARED_PLACES and op.replaces and operands[1].numel() == 1:
         from .aliases import without_repetitions
 
         once = without_repetitions(into)

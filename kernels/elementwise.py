@@ -221,6 +221,7 @@ elementwise(
     value=identity,
     dtypes=ALL,
     grad_name="Copy",
+    replaces=True,
 )
 elementwise(
     "scale_tied",

@@ -82,6 +82,8 @@ class Op:
         Of an elementwise operation, the formula of the result and its derivative, where they have much in common.
     underivable : bool
         Of an elementwise operation: its result has a history, but a walk back through it is an error.
+    replaces : bool
+        Of an elementwise operation: what it writes in place does not depend on what was there.
     """
 
     name: str
@@ -112,6 +114,7 @@ class Op:
     both: Build | None = None
     with_slope: Callable | None = None
     underivable: bool = False
+    replaces: bool = False
 
     @property
     def main(self) -> int:
@@ -182,12 +185,13 @@ def elementwise(
     cached: bool = True,
     with_slope: Callable | None = None,
     underivable: bool = False,
+    replaces: bool = False,
     **gradients: Callable,
 ) -> Op:
     """Declare an elementwise operation; keyword arguments by operand name are its gradients.
 
     `with_slope` returns the result of one operand and its derivative, as far as programs had better keep that. An
-    `underivable` operation has no gradients; a walk back through it is an error.
+    `underivable` operation has no gradients; a walk back through it is an error. For `replaces` see `Op`.
     """
     names = parameters(forward)
     operands = names[: len(names) - len(attributes)]
@@ -213,6 +217,7 @@ def elementwise(
         cached=cached,
         with_slope=with_slope,
         underivable=underivable,
+        replaces=replaces,
     )
 
 

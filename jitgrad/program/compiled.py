@@ -208,7 +208,9 @@ class CompiledFunction(Steps):
             return self._aside(shared, args, kwargs), None
         self._misses += 1
         if self._misses > MAX_MISSES and not self._fullgraph:
-            self._give_up(Spoiled(f"depends on something that is new in every call{self._changed(key, shapes)}"))
+            self._give_up(
+                Spoiled(f"depends on something that is new in every call{self._changed(key, shapes)}")
+            )
             return self._function(*args, **kwargs), None
         recording = Recording()
         recording.arguments = arguments
