@@ -3,7 +3,8 @@
 A write into a view changes its base, and a write into a base changes its views: all of them must have a history
 that contains the write. So the write is recorded on the whole memory, as one row, and every tensor on that memory
 becomes a view of the result. Their handles stay: `exchange` gives each slot its new place in the graph, and what
-was recorded before goes on with the old one.
+was recorded before goes on with the old one. A detached tensor and its views are a family of their own on the same
+memory: they see the values that others write, but not their history.
 """
 
 from __future__ import annotations
