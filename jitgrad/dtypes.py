@@ -135,8 +135,10 @@ class Size(tuple):
     def __add__(self, other: tuple) -> Size:  # type: ignore[override]
         return Size(tuple.__add__(self, other))
 
-    def __radd__(self, other: tuple) -> Size:
-        return Size(other + tuple(self))
+    def __radd__(self, other: Any) -> Any:
+        return (
+            Size(other + tuple(self)) if isinstance(other, tuple) else NotImplemented
+        )  # a list goes on by itself
 
     def __mul__(self, times: Any) -> Size:
         return Size(tuple.__mul__(self, times))

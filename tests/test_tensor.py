@@ -3,6 +3,7 @@
 import copy
 import pickle
 import sys
+from operator import add
 
 import numpy as np
 import pytest
@@ -206,3 +207,14 @@ def test_the_end_of_a_tensor_runs_no_code_of_python():
     finally:
         sys.setprofile(None)
     assert not called
+
+
+def test_sizes_join_tuples_and_extend_lists():
+    size, sizes = torch.Size([2, 3]), [1]
+    for joined, expected in ((add(size, (4,)), (2, 3, 4)), (add((4,), size), (4, 2, 3))):
+        assert joined == expected and type(joined) is torch.Size
+    sizes += size
+    assert sizes == [1, 2, 3]
+    for pair in ((size, [4]), ([4], size)):
+        with pytest.raises(TypeError):
+            add(*pair)
