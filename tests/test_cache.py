@@ -59,7 +59,7 @@ def start(code, folder, **variables):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("JITGRAD_", "NUMBA_"))}
     environment |= {"JITGRAD_CACHE_DIR": str(folder)} | variables
     return subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-P", "-c", code],  # nothing is imported from the folder it starts in
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
