@@ -94,9 +94,8 @@ def follow(base: Tensor) -> None:
     if not stale:
         return
     if store.field("walks") or not base.is_contiguous():
-        for (
-            slot
-        ) in stale:  # using a view that is left behind is an error, also if nothing flowed to it before
+        # using a view that is left behind is an error, also if nothing flowed to it before
+        for slot in stale:
             entries.set_flag(CONTEXT, slot, REQUIRES_GRAD, True)
         return
     flat = wrap(view(RESHAPE, base, array("q", (base.numel(),)), "view"))

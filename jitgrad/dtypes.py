@@ -136,9 +136,9 @@ class Size(tuple):
         return Size(tuple.__add__(self, other))
 
     def __radd__(self, other: Any) -> Any:
-        return (
-            Size(other + tuple(self)) if isinstance(other, tuple) else NotImplemented
-        )  # a list goes on by itself
+        if not isinstance(other, tuple):
+            return NotImplemented  # a list that is extended goes on by itself
+        return Size(other + tuple(self))
 
     def __mul__(self, times: Any) -> Size:
         return Size(tuple.__mul__(self, times))

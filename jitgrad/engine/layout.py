@@ -175,10 +175,7 @@ context_dtype = np.dtype(
         ("structure", i8),  # counts changes of modules and optimizers that a program may depend on
         ("families", i8),  # ever begun
         ("watch", i8),  # HOOKED when walks stop at every row for Python to look at
-        (
-            "observers",
-            i8,
-        ),  # who in Python sees rows as they are recorded; programs, which leave none, do not run then
+        ("observers", i8),  # who sees rows as they are recorded; programs leave none, and do not run then
     ]
 )
 

@@ -48,13 +48,11 @@ def launch(
     key = store.slots[operands[0]._slot * SLOT_WORDS + S_DTYPE]
     slot = _run(op, operands, key, shape, (REPORTS_AT + turn * 8, *words), into, key)
     if _reports[turn]:
-        error, dim, value, size = _reports[turn : turn + REPORT_WORDS]
         if slot != into:
             entries.release(CONTEXT, slot)
         if into:  # the kernel wrote nothing, so the write that was counted did not happen
             store.storage_table["version"][store.slots[into * SLOT_WORDS + S_STORAGE]] -= 1
-        kind = RuntimeError if error == RUNTIME_ERROR else IndexError
-        raise kind(f"{op.name}: index {value} is out of bounds for dimension {dim} with size {size}")
+        raise bad_index(op.name, _reports[turn : turn + REPORT_WORDS])
     return slot
 
 
@@ -69,8 +67,14 @@ def take_report(name: str, cell: int) -> None:
     """Raise what a kernel has reported in a cell."""
     turn = (cell - REPORTS_AT) // 8
     if _reports[turn]:
-        _, dim, value, size = _reports[turn : turn + REPORT_WORDS]
-        raise IndexError(f"{name}: index {value} is out of bounds for dimension {dim} with size {size}")
+        raise bad_index(name, _reports[turn : turn + REPORT_WORDS])
+
+
+def bad_index(name: str, report: Sequence[int], where: str = "") -> Exception:
+    """What the words of a report say: which error it is, the dimension, the index and the dimension's size."""
+    error, dim, value, size = report
+    kind = RuntimeError if error == RUNTIME_ERROR else IndexError
+    return kind(f"{name}: index {value} is out of bounds for dimension {dim} with size {size}{where}")
 
 
 def run(

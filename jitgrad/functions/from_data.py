@@ -116,11 +116,8 @@ def _array_of(data: Any, infer: bool) -> np.ndarray:
     if kinds <= _PYTHON_NUMBERS:
         if values.dtype.kind not in "fib":
             _refuse_values(data, values)
-        return (
-            values.astype(get_default_dtype().numpy, copy=False)
-            if infer and values.dtype == float
-            else values
-        )
+        floats = infer and values.dtype == float
+        return values.astype(get_default_dtype().numpy, copy=False) if floats else values
     if values.dtype.kind not in "fiub":
         _refuse_values(data, values)
     return values.astype(reduce(promote_types, _dtypes_of(data)).numpy, copy=False) if infer else values

@@ -191,9 +191,8 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 
 def _truth(op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
     x = tensor_of(input, op.name)
-    nowhere = (
-        isinstance(dim, tuple | list) and not dim
-    )  # PyTorch reduces nothing then, where sums reduce everything
+    # along no dimensions PyTorch reduces nothing here, where sums reduce everything
+    nowhere = isinstance(dim, tuple | list) and not dim
     made = x != 0 if nowhere else _reduced(op, x, dim, keepdim)
     return cast(made, uint8) if dtype_code(input) == uint8.code else made
 

@@ -62,9 +62,8 @@ class Part:
         """The steps of one epoch: from Python until a program fits, then compiled."""
         done = 0
         while done < self.steps:
-            walked = (
-                self.walk(epoch, done).run(self.steps - done, FIRST_STEPS, tick) if self.is_ready() else 0
-            )
+            ready = self.is_ready()
+            walked = self.walk(epoch, done).run(self.steps - done, FIRST_STEPS, tick) if ready else 0
             if not walked:
                 self._step_from_python(epoch, done)
                 tick(1)

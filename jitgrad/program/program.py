@@ -254,9 +254,12 @@ class Program:
 
     def _prepare(self, arguments: list[Tensor], entry: Callable[..., int] | None = None) -> int:
         """Check everything and point the records at the arguments; 0 or a status."""
-        ids = array("q", [*[x._slot for x in arguments], *[0] * (self._result_count + 1)])
-        self._ids = ids
+        self._ids = ids = self._slots_of(arguments)
         return self._enter(entry or entries.prepare, ids.buffer_info()[0])
+
+    def _slots_of(self, arguments: list[Tensor]) -> array:
+        """The slots of arguments, with room for those of the results behind them."""
+        return array("q", [*[x._slot for x in arguments], *[0] * (self._result_count + 1)])
 
     def hold(self, arguments: list[Tensor]) -> bool:
         """Whether the program fits these arguments; then nobody else can replay it until `release`."""
@@ -276,7 +279,7 @@ class Program:
     def call(self, arguments: list[Tensor]) -> list[Tensor] | int:
         """Replay on arguments; the results, or a status with nothing changed."""
         header = self._header
-        ids = array("q", [*[x._slot for x in arguments], *[0] * (self._result_count + 1)])
+        ids = self._slots_of(arguments)
         place = ids.buffer_info()[0]
         status = self._enter(entries.begin, place)
         if status != 0:

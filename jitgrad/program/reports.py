@@ -11,6 +11,7 @@ import functools
 from collections.abc import Callable, Iterator
 
 from ..functions._checks import REFUSALS
+from ..functions._launch import bad_index
 from ..kernels import compiler
 from ..kernels.abi import (
     A_ARRAYS,
@@ -26,7 +27,6 @@ from ..kernels.abi import (
     R_LAYOUT,
     R_WORDS,
 )
-from ..kernels.indexing import RUNTIME_ERROR
 from .recording import ZERO, Recording
 from .rows import Row, View, attributes, op_and_variant
 
@@ -142,19 +142,14 @@ class Reports:
     def error(self, cell: int) -> Exception:
         """What a cell says."""
         first, op = self._number(cell), self._ops[cell]
-        what = self._cells[first + BAD]
-        self._cells[first + BAD] = 0
         words = self._cells[first : first + CELL_WORDS]
+        self._cells[first + BAD] = 0
         if op == VALUE_CHECK:
             kind, message = REFUSALS[words[FIRST]]
             return kind(f"{message}, in a compiled step")
         if op in (*CLASS_LOSSES, "ctc_loss"):
             return IndexError(f"Target {words[FIRST]} is out of bounds for {op} in a compiled step")
-        kind = RuntimeError if what == RUNTIME_ERROR else IndexError
-        return kind(
-            f"{op}: index {words[VALUE]} is out of bounds for dimension {words[FIRST]} with size "
-            f"{words[SIZE]}, in a compiled step"
-        )
+        return bad_index(op, words[:LATE], ", in a compiled step")
 
 
 @functools.cache

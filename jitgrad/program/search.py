@@ -136,9 +136,7 @@ class Search:
             raise Spoiled(f"can reach more than {MOST} values of Python's")
         if isinstance(value, Tensor):
             self.tensors.append((value, value._slot))
-            if value.__dict__:
-                self._attributes(value.__dict__)
-            self._waiting += hook_functions(value._slot)
+            self._beside_values(value)
         elif isinstance(value, types.FunctionType):
             self._function(value)
         elif isinstance(value, types.MethodType):
@@ -155,6 +153,12 @@ class Search:
             self._namespace(value)
         else:
             self._data(value)
+
+    def _beside_values(self, tensor: Tensor) -> None:
+        """What the user has given a tensor: attributes and hooks."""
+        if tensor.__dict__:
+            self._attributes(tensor.__dict__)
+        self._waiting += hook_functions(tensor._slot)
 
     # data --------------------------------------------------------------------------------------------
 
@@ -324,9 +328,7 @@ class Search:
         for one in module.modules():
             self.reached[id(one)] = one
             for x in (*one.parameters(recurse=False), *one.buffers(recurse=False)):
-                self._waiting += hook_functions(x._slot)
-                if x.__dict__:
-                    self._attributes(x.__dict__)
+                self._beside_values(x)
             kind = type(one)
             if one._hooks is not None:
                 self._waiting += one._hooks.functions()

@@ -75,13 +75,17 @@ def globals_of(code: types.CodeType) -> frozenset[str]:
 
     With EVERYTHING among them where code computes names.
     """
-    found = {i.argval for i in dis.get_instructions(code) if i.opname in _OF_GLOBALS}
-    if not found.isdisjoint(_COMPUTES_NAMES):
-        found.add(EVERYTHING)
+    steps = (i for part in _parts(code) for i in dis.get_instructions(part))
+    found = frozenset(i.argval for i in steps if i.opname in _OF_GLOBALS)
+    return found if found.isdisjoint(_COMPUTES_NAMES) else found | {EVERYTHING}
+
+
+def _parts(code: types.CodeType) -> Iterator[types.CodeType]:
+    """A function's code, and that of functions within it."""
+    yield code
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
-            found |= globals_of(constant)
-    return frozenset(found)
+            yield from _parts(constant)
 
 
 def read_from(namespace: dict[str, Any], code: types.CodeType) -> list[str]:
@@ -103,12 +107,11 @@ def _imports(code: types.CodeType) -> tuple[str, ...]:
 
     With all short strings of code that imports by computed names.
     """
-    found = [i.argval for i in dis.get_instructions(code) if i.opname == "IMPORT_NAME"]
-    if not _IMPORTS_BY_NAME.isdisjoint(code.co_names):
-        found += [x for x in code.co_consts if isinstance(x, str)]
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            found += _imports(constant)
+    found: list[str] = []
+    for part in _parts(code):
+        found += [i.argval for i in dis.get_instructions(part) if i.opname == "IMPORT_NAME"]
+        if not _IMPORTS_BY_NAME.isdisjoint(part.co_names):
+            found += [x for x in part.co_consts if isinstance(x, str)]
     return tuple(found)
 
 
