@@ -312,13 +312,19 @@ VIEW_NAMES: list[str] = []
 _view_codes: dict[str, int] = {}
 
 
-def view(kind: int, x: Tensor, words: array, what: str) -> int:
-    """Make a view, called `what` in ``grad_fn``; returns its slot, or NOT_VIEWABLE."""
-    address, count = words.buffer_info()
+def view_code(what: str) -> int:
+    """The code that rows of views carry which are called `what` in ``grad_fn``."""
     code = _view_codes.get(what)
     if code is None:
         code = _view_codes[what] = VIEW_CODE + len(VIEW_NAMES)
         VIEW_NAMES.append(what)
+    return code
+
+
+def view(kind: int, x: Tensor, words: array, what: str) -> int:
+    """Make a view, called `what` in ``grad_fn``; returns its slot, or NOT_VIEWABLE."""
+    address, count = words.buffer_info()
+    code = view_code(what)
     while True:
         slot = entries.make_view(CONTEXT, kind, code, x._slot, address, count)
         if slot >= 0 or slot == layout.NOT_VIEWABLE:

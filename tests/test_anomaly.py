@@ -13,7 +13,7 @@ from jitgrad.autograd import anomaly, detect_anomaly, set_detect_anomaly
 from jitgrad.autograd.observe import RECORDING
 from jitgrad.engine import hot
 from jitgrad.engine.entry import entries
-from jitgrad.kernels.wrapper import Handle
+from jitgrad.kernels.arguments import Handle
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,16 @@ RECORDING = (
     "apply_arrays",
     "along",
     "make_view",
+    "reshaped",
+    "flattened",
+    "permuted",
+    "transposed",
+    "unsqueezed",
+    "squeezed",
+    "expanded",
+    "selected",
+    "narrowed",
+    "indexed",
 )
 
 _observers: list[Callable[[int], None]] = []

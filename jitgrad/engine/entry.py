@@ -90,7 +90,7 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
     """The dispatcher, signature and wrapper kinds of every entry of a group."""
     from numba import types
 
-    from ..kernels.wrapper import Kinds
+    from ..kernels.arguments import Kinds
     from . import (
         arrays,
         aside,
@@ -98,6 +98,7 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
         cotangents,
         create,
         exchange,
+        geometry,
         growth,
         handles,
         hot,
@@ -116,8 +117,8 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
     )
     from .tables import CONTEXT
 
-    modules = (arrays, aside, backward, cotangents, create, exchange, growth, handles, hot, making, pace, record,
-               recording, replay, sharing, team, together, turns, update, views, walk)  # fmt: skip
+    modules = (arrays, aside, backward, cotangents, create, exchange, geometry, growth, handles, hot, making, pace,
+               record, recording, replay, sharing, team, together, turns, update, views, walk)  # fmt: skip
     found = {}
     for module in modules:
         for name, dispatcher in vars(module).items():

@@ -4,7 +4,7 @@ Their wrappers read the slot out of each handle and make the new handle themselv
 bytecode for either; a handle's end runs none at all.
 """
 
-from ..kernels.wrapper import Handle, Handles
+from ..kernels.arguments import Handle, Handles
 from .arrays import join
 from .create import apply_number
 from .jit import entry

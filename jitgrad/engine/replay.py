@@ -3,8 +3,8 @@
 Nothing is changed before every check has passed. A replay makes no storage but those of the results.
 """
 
+from ..kernels.arguments import ExactHandle, Handle
 from ..kernels.plain import run_records
-from ..kernels.wrapper import ExactHandle, Handle
 from .create import empty
 from .jit import entry, jit
 from .layout import (

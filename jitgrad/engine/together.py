@@ -3,7 +3,7 @@
 Programs with rows that are worth sharing are called so; they are compiled with the team, which others do not need.
 """
 
-from ..kernels.wrapper import ExactHandle, Handle
+from ..kernels.arguments import ExactHandle, Handle
 from .atomics import release_python, retake_python
 from .block import BUSY, NO_TEAM, UNDECIDED, WANTS_WORKERS
 from .jit import entry, jit

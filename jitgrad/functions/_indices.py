@@ -117,7 +117,7 @@ class Plan:
         items = [x if x is None or type(x) in _PLAIN else _normal(x) for x in index]
         used = sum(map(_dims_used, items))
         if used > len(own):
-            raise IndexError(f"too many indices for tensor of dimension {len(own)}: got {used}")
+            _refuse_number(used, items[0], len(own))
         self.points: list[tuple[int, Any]] = []
         self.shape: list[int] = []
         self._words: list[int] = []
@@ -187,6 +187,17 @@ def bounds(item: slice, size: int) -> tuple[int, int, int]:
     start, stop, _ = slice(item.start, item.stop, step).indices(size)
     count = max(0, -((start - stop) // step))
     return (start if count else 0), step, count
+
+
+def _refuse_number(used: int, first: Any, dims: int) -> NoReturn:
+    """More indices than the tensor has dimensions."""
+    if dims == 0 and isinstance(first, slice):
+        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
+    if dims == 0:
+        raise IndexError(
+            "invalid index of a 0-dim tensor. Use `tensor.item()` to convert a 0-dim tensor to a Python number"
+        )
+    raise IndexError(f"too many indices for tensor of dimension {dims}: got {used}")
 
 
 def refuse_index(index: int, dim: int, size: int) -> NoReturn:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from array import array
-from functools import lru_cache
 from typing import Any
 
 from .._tensor import Tensor
+from ..dispatch import view_code
+from ..engine.entry import entries
 from ._call import require_tensors, tensor_of
 from ._dims import shape_of, sizes
 from .shape import NONE, strided_view, view_words
 
 __all__ = ["broadcast_shapes", "broadcast_tensors", "broadcast_to"]  # fmt: skip
 
+_EXPAND = view_code("expand")
 
-@lru_cache(4096)
+
 def _expand_words(shape: tuple[int, ...], target: tuple[int, ...], name: str) -> array:
     ahead = len(target) - len(shape)
     if ahead < 0:
@@ -52,6 +54,11 @@ def expand(self: Tensor, *size: Any) -> Tensor:
     RuntimeError
         When a dimension of another size would have to change.
     """
+    made = entries.expanded(_EXPAND, self, *size)
+    return _expand_stepwise(self, size) if type(made) is int else made
+
+
+def _expand_stepwise(self: Tensor, size: tuple[Any, ...]) -> Tensor:
     target = sizes(size, "expand")
     return strided_view(self, _expand_words(shape_of(self), target, "expand"), "expand")
 

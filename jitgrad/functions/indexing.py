@@ -9,17 +9,17 @@ import numpy as np
 
 from .._tensor import NUMBERS, Tensor, wrap
 from ..autograd.modes import records
-from ..dispatch import CONTEXT, complete, view
+from ..dispatch import CONTEXT, complete, view, view_code
 from ..dtypes import dtype
 from ..engine import layout
 from ..engine.entry import entries
-from ..engine.layout import S_DIMS, S_DTYPE, S_FLAGS, S_SHAPE, S_STORAGE, SLOT_WORDS
+from ..engine.layout import S_DIMS, S_DTYPE, S_FLAGS, S_STORAGE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import BOOL, INT64
 from ..operators import exact_number, whole_number
 from ..store import store
 from ._dims import dims_of, shape_of
-from ._indices import Plan, Points, bounds, check_mask, expanded, is_dense, read_rows, refuse_index
+from ._indices import Plan, Points, check_mask, expanded, is_dense, read_rows
 from ._launch import launch, run
 
 __all__: list[str] = []
@@ -28,100 +28,20 @@ INDEX, INDEX_PUT, SLICE_PUT, OVERWRITE = (
     BY_NAME[name] for name in ("index", "index_put", "slice_put", "overwrite")
 )
 STRIDED_VIEW = layout.STRIDED_VIEW
-CACHED_WORDS = 4096  # views kept ready; a script that varies them endlessly starts over
-_new = Tensor.__new__
-_selects: dict[tuple, array] = {}
-_slices: dict[tuple, array] = {}
-_views: dict[tuple, tuple[array, str]] = {}
-_BOUNDS = frozenset((int, type(None)))  # types of a slice's numbers whose equals mean the same
+_SELECT, _SLICE, _ALIAS = map(view_code, ("select", "slice", "alias"))
 
 
-def _remember(known: dict[tuple, Any], key: tuple, words: Any) -> Any:
-    if len(known) >= CACHED_WORDS:
-        known.clear()
-    known[key] = words
-    return words
-
-
-def _select_words(shape: tuple[int, ...], index: int) -> array:
-    """The view that takes one index of the first dimension."""
-    if not shape:
-        raise IndexError(
-            "invalid index of a 0-dim tensor. Use `tensor.item()` to convert a 0-dim tensor to a "
-            "Python number"
-        )
-    size, rest = shape[0], shape[1:]
-    if not -size <= index < size:
-        refuse_index(index, 0, size)
-    words = [len(rest)]
-    for j, n in enumerate(rest):
-        words += (n, j + 1, 1, -1)
-    return array("q", (*words, index % size, *(0,) * len(rest)))
-
-
-def _slice_words(shape: tuple[int, ...], item: slice) -> array:
-    """The view that takes a slice of the first dimension."""
-    if not shape:
-        raise IndexError("slice() cannot be applied to a 0-dim tensor.")
-    start, step, count = bounds(item, shape[0])
-    words = [len(shape), count, 0, step, -1]
-    for j, n in enumerate(shape[1:]):
-        words += (n, j + 1, 1, -1)
-    return array("q", (*words, start, *(0,) * (len(shape) - 1)))
-
-
-def _first_words(self: Tensor, index: Any, kind: type) -> array:
-    """The view that an int or a slice takes of the first dimension."""
-    slots = store.slots
-    at = self._slot * SLOT_WORDS + S_SHAPE
-    shape = slots[at : at + slots[at - S_SHAPE + S_DIMS]]
-    if kind is int:
-        key = (index, *shape)
-        words = _selects.get(key)
-        return words if words is not None else _remember(_selects, key, _select_words(key[1:], index))
-    key = (index.start, index.stop, index.step, *shape)
-    try:
-        return _slices[key]
-    except (KeyError, TypeError):
-        words = _slice_words(tuple(shape), index)
-        # True and 1.0 would find the words of 1
-        return _remember(_slices, key, words) if all(x is None or type(x) is int for x in key[:3]) else words
-
-
-def _plain_view(self: Tensor, items: tuple) -> Tensor | None:
-    """The view that ints, slices, None and Ellipsis take; None when there is another item."""
-    plain: list[Any] = []
-    for item in items:
-        kind = type(item)
-        if kind is slice:
-            bounds = item.start, item.stop, item.step
-            if not _BOUNDS.issuperset(map(type, bounds)):
-                return None
-            plain.append(bounds)
-        elif kind is int or item is None or item is Ellipsis:
-            plain.append(item)
-        else:
-            return None
-    shape = shape_of(self)
-    key = (*plain, *shape, len(shape))
-    found = _views.get(key)
-    if found is None:
-        words = Plan(items, shape).words
-        named = (_whole_words(shape), "alias") if words is None else (words, "slice")
-        found = _remember(_views, key, named)
-    result = _new(Tensor)
-    result._slot = view(STRIDED_VIEW, self, *found)
-    return result
+def _plain_view(self: Tensor, index: Any) -> Tensor | int:
+    """The view that ints, slices, None and Ellipsis take; an int for every other index, and those out of range."""
+    return entries.indexed(_SELECT if type(index) is int else _SLICE, _ALIAS, self, index)
 
 
 def _getitem(self: Tensor, index: Any) -> Tensor:
-    kind = type(index)
-    if kind is not int and kind is not slice:
-        return _read(self, index)
-    words = _first_words(self, index, kind)
-    result = _new(Tensor)
-    result._slot = view(STRIDED_VIEW, self, words, "slice" if kind is slice else "select")
-    return result
+    if type(index) is not Tensor:
+        made = _plain_view(self, index)
+        if type(made) is not int:
+            return made
+    return _read(self, index)
 
 
 def _items(index: Any) -> tuple:
@@ -139,13 +59,10 @@ def _read(self: Tensor, index: Any) -> Tensor:
         if slots[at + S_DTYPE] == BOOL and 0 < slots[at + S_DIMS] <= len(own):
             check_mask(index, own, 0)
             return read_points(self, Points([(0, index)], own))
-    found = _plain_view(self, _items(index))
-    if found is not None:
-        return found
     plan = Plan(_items(index), shape_of(self))
     x = self
     if plan.words is not None:
-        x = wrap(view(STRIDED_VIEW, self, plan.words, "slice"))
+        x = wrap(view(STRIDED_VIEW, self, plan.words, "select" if type(index) is int else "slice"))
     elif not plan.points:
         return wrap(view(STRIDED_VIEW, self, _whole_words(self.shape), "alias"))
     return read_points(x, Points(plan.points, plan.shape)) if plan.points else x
@@ -246,7 +163,6 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
 
 def _set_number(self: Tensor, index: Any, value: Any) -> bool:
     """Write a number without making a tensor of it, where index and history allow; whether it is written."""
-    kind = type(index)
     if isinstance(index, Tensor):
         if not _is_mask_of(self, index):
             return False
@@ -254,13 +170,11 @@ def _set_number(self: Tensor, index: Any, value: Any) -> bool:
         return True
     if recorded(self):
         return False
-    if kind is int or kind is slice:
-        target = wrap(view(STRIDED_VIEW, self, _first_words(self, index, kind), "slice"))
-    else:
-        target = _plain_view(self, _items(index))
-    if target is not None:
-        _fill(target, value)
-    return target is not None
+    target = _plain_view(self, index)
+    if isinstance(target, int):
+        return False
+    _fill(target, value)
+    return True
 
 
 def _is_mask_of(x: Tensor, index: Tensor) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, NoReturn
 
 from .._tensor import Tensor, wrap
@@ -19,8 +20,8 @@ from ._launch import run
 from ._out import write_out
 from .conversion import cast
 from .expansion import expand
-from .shape import _reshape, atleast_1d, atleast_2d, movedim, strided_view, unsqueeze
-from .slicing import narrow, select_words, window
+from .shape import _reshape, atleast_1d, atleast_2d, movedim, unsqueeze
+from .slicing import narrow, select
 
 __all__ = ["cat", "chunk", "column_stack", "concat", "concatenate", "dstack", "hsplit", "hstack", "meshgrid",
            "repeat_interleave", "row_stack", "split", "split_with_sizes", "stack", "tensor_split", "tile",
@@ -183,7 +184,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     if not shape:
         raise IndexError("unbind: cannot unbind a 0-dim tensor")
     at = one_dim(dim, len(shape), "unbind")
-    return tuple(strided_view(input, select_words(shape, at, k), "select") for k in range(shape[at]))
+    return tuple([select(input, at, k) for k in range(shape[at])])
 
 
 def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
@@ -215,11 +216,8 @@ def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Te
 
 
 def _cut(x: Tensor, dim: int, lengths: Sequence[int]) -> tuple[Tensor, ...]:
-    parts, start = [], 0
-    for length in lengths:
-        parts.append(window(x, dim, start, length, 1, "slice"))
-        start += length
-    return tuple(parts)
+    ends = accumulate(lengths)
+    return tuple([narrow(x, dim, end - length, length) for length, end in zip(lengths, ends, strict=True)])
 
 
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:

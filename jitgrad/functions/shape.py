@@ -1,15 +1,19 @@
-"""Views: other shapes and orders of the same memory. All of them are differentiable."""
+"""Views: other shapes and orders of the same memory. All of them are differentiable.
+
+The engine works out what they need from plain arguments (`engine/geometry.py`). What it does not take comes back as an
+int, and is done step by step, or refused, here.
+"""
 
 from __future__ import annotations
 
 import math
 from array import array
 from collections.abc import Sequence
-from functools import lru_cache, wraps
+from functools import wraps
 from typing import Any
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT
+from ..dispatch import CONTEXT, view_code
 from ..dispatch import view as make_view
 from ..engine import layout
 from ..engine.entry import entries
@@ -23,6 +27,9 @@ __all__ = ["adjoint", "atleast_1d", "atleast_2d", "atleast_3d", "flatten", "move
 
 _STRIDED = layout.STRIDED_VIEW
 NONE = -1  # an output dimension along no input dimension
+_VIEW, _PERMUTE, _TRANSPOSE, _T, _SQUEEZE, _UNSQUEEZE = map(
+    view_code, ("view", "permute", "transpose", "t", "squeeze", "unsqueeze")
+)
 
 
 # the words of a view: per output dimension (size, input dimension, step, second input dimension) ------------
@@ -49,7 +56,6 @@ def strided_view(x: Tensor, words: array, name: str) -> Tensor:
 # reshape ------------------------------------------------------------------------------------------------
 
 
-@lru_cache(4096)
 def _reshape_words(shape: tuple[int, ...], target: tuple[int, ...], name: str) -> array:
     """The target shape with its -1 worked out, checked against the number of elements."""
     numel = math.prod(shape)
@@ -77,6 +83,11 @@ def _reshape_words(shape: tuple[int, ...], target: tuple[int, ...], name: str) -
 
 
 def _reshape(x: Tensor, target: tuple[int, ...], name: str) -> Tensor:
+    made = entries.reshaped(_VIEW, x, target)
+    return _reshape_stepwise(x, target, name) if type(made) is int else made
+
+
+def _reshape_stepwise(x: Tensor, target: tuple[int, ...], name: str) -> Tensor:
     words = _reshape_words(shape_of(x), target, name)
     slot = make_view(layout.RESHAPE, x, words, "view")
     if slot == layout.NOT_VIEWABLE:
@@ -97,7 +108,10 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     RuntimeError
         When the number of elements differs.
     """
-    return _reshape(tensor_of(input, "reshape"), sizes(shape, "reshape"), "reshape")
+    made = entries.reshaped(_VIEW, input, *shape)
+    if type(made) is not int:
+        return made
+    return _reshape_stepwise(tensor_of(input, "reshape"), sizes(shape, "reshape"), "reshape")
 
 
 def view(self: Tensor, *shape: Any) -> Tensor:
@@ -108,6 +122,11 @@ def view(self: Tensor, *shape: Any) -> Tensor:
     RuntimeError
         When strides cannot express the shape.
     """
+    made = entries.reshaped(_VIEW, self, *shape)
+    return _view_stepwise(self, shape) if type(made) is int else made
+
+
+def _view_stepwise(self: Tensor, shape: tuple[Any, ...]) -> Tensor:
     if len(shape) == 1 and not isinstance(shape[0], tuple | list | int):
         from ..dtypes import to_dtype
 
@@ -147,6 +166,11 @@ def reshape_as(self: Tensor, other: Tensor) -> Tensor:
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """Dimensions `start_dim` to `end_dim` as one."""
+    made = entries.flattened(_VIEW, input, start_dim, end_dim)
+    return _flatten_stepwise(input, start_dim, end_dim) if type(made) is int else made
+
+
+def _flatten_stepwise(input: Tensor, start_dim: int, end_dim: int) -> Tensor:
     shape = shape_of(tensor_of(input, "flatten"))
     first, last = one_dim(start_dim, len(shape), "flatten"), one_dim(end_dim, len(shape), "flatten")
     if first > last:
@@ -186,6 +210,11 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without the dimensions of size 1: all of them, or those given."""
+    made = entries.squeezed(_SQUEEZE, input, 0 if dim is None else dim, dim is None)
+    return _squeeze_stepwise(input, dim) if type(made) is int else made
+
+
+def _squeeze_stepwise(input: Tensor, dim: Any) -> Tensor:
     shape = shape_of(tensor_of(input, "squeeze"))
     if dim is None:
         dropped = set(range(len(shape)))
@@ -193,28 +222,21 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
         dropped = {one_dim(dim, len(shape), "squeeze")}
     else:
         dropped = {one_dim(d, len(shape), "squeeze") for d in dim}
-    return strided_view(input, _squeeze_words(shape, frozenset(dropped)), "squeeze")
-
-
-@lru_cache(4096)
-def _squeeze_words(shape: tuple[int, ...], dropped: frozenset[int]) -> array:
     columns = [c for d, c in enumerate(plain_columns(shape)) if shape[d] != 1 or d not in dropped]
-    return view_words(columns, [0] * len(shape), "squeeze")
+    return strided_view(input, view_words(columns, [0] * len(shape), "squeeze"), "squeeze")
 
 
 def unsqueeze(input: Tensor, dim: int) -> Tensor:
     """With a new dimension of size 1 at `dim`."""
+    made = entries.unsqueezed(_UNSQUEEZE, input, dim)
+    return _unsqueeze_stepwise(input, dim) if type(made) is int else made
+
+
+def _unsqueeze_stepwise(input: Tensor, dim: int) -> Tensor:
     shape = shape_of(tensor_of(input, "unsqueeze"))
-    return strided_view(
-        input, _unsqueeze_words(shape, one_dim(dim, len(shape) + 1, "unsqueeze")), "unsqueeze"
-    )
-
-
-@lru_cache(4096)
-def _unsqueeze_words(shape: tuple[int, ...], dim: int) -> array:
     columns = plain_columns(shape)
-    columns.insert(dim, (1, NONE, 0, NONE))
-    return view_words(columns, [0] * len(shape), "unsqueeze")
+    columns.insert(one_dim(dim, len(shape) + 1, "unsqueeze"), (1, NONE, 0, NONE))
+    return strided_view(input, view_words(columns, [0] * len(shape), "unsqueeze"), "unsqueeze")
 
 
 def _at_least(dims: int, name: str) -> Any:
@@ -245,7 +267,6 @@ atleast_3d = _at_least(3, "atleast_3d")
 # order of dimensions ------------------------------------------------------------------------------------
 
 
-@lru_cache(4096)
 def _permute_words(shape: tuple[int, ...], order: tuple[int, ...]) -> array:
     return view_words([(shape[d], d, 1, NONE) for d in order], [0] * len(shape), "permute")
 
@@ -258,6 +279,11 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     RuntimeError
         When `dims` does not name every dimension once.
     """
+    made = entries.permuted(_PERMUTE, input, *dims)
+    return _permute_stepwise(input, dims) if type(made) is int else made
+
+
+def _permute_stepwise(input: Tensor, dims: tuple[Any, ...]) -> Tensor:
     shape = shape_of(tensor_of(input, "permute"))
     named = sizes(dims, "permute")
     order = tuple(one_dim(d, len(shape), "permute") for d in named)
@@ -273,25 +299,18 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
     """Two dimensions exchanged."""
+    made = entries.transposed(_TRANSPOSE, input, dim0, dim1)
+    return _transpose_stepwise(input, dim0, dim1) if type(made) is int else made
+
+
+def _transpose_stepwise(input: Tensor, dim0: int, dim1: int) -> Tensor:
     shape = shape_of(tensor_of(input, "transpose"))
+    first, second = (one_dim(d, len(shape), "transpose") for d in (dim0, dim1))
     if not shape:
-        for dim in (dim0, dim1):
-            one_dim(dim, 0, "transpose")
         return input.view(())
-    return strided_view(
-        input,
-        _transpose_words(
-            shape, one_dim(dim0, len(shape), "transpose"), one_dim(dim1, len(shape), "transpose")
-        ),
-        "transpose",
-    )
-
-
-@lru_cache(4096)
-def _transpose_words(shape: tuple[int, ...], first: int, second: int) -> array:
     order = list(range(len(shape)))
     order[first], order[second] = second, first
-    return _permute_words(shape, tuple(order))
+    return strided_view(input, _permute_words(shape, tuple(order)), "transpose")
 
 
 swapaxes = swapdims = transpose
@@ -299,6 +318,11 @@ swapaxes = swapdims = transpose
 
 def t(input: Tensor) -> Tensor:
     """The transpose of a matrix; a vector as it is."""
+    made = entries.permuted(_T, input, 1, 0)
+    return _t_stepwise(input) if type(made) is int else made
+
+
+def _t_stepwise(input: Tensor) -> Tensor:
     shape = shape_of(tensor_of(input, "t"))
     if len(shape) > 2:
         raise RuntimeError(
@@ -311,6 +335,11 @@ def t(input: Tensor) -> Tensor:
 
 def _reversed_dims(self: Tensor) -> Tensor:
     """The dimensions in reverse order."""
+    made = entries.permuted(_T, self, 1, 0)
+    return _reversed_stepwise(self) if type(made) is int else made
+
+
+def _reversed_stepwise(self: Tensor) -> Tensor:
     shape = shape_of(self)
     return strided_view(
         self, _permute_words(shape, tuple(range(len(shape)))[::-1]), "permute" if len(shape) != 2 else "t"

@@ -2,30 +2,18 @@
 
 from __future__ import annotations
 
-from array import array
-from functools import lru_cache
 from typing import Any
 
 from .._tensor import Tensor
+from ..dispatch import view_code
+from ..engine.entry import entries
 from ._call import tensor_of
 from ._dims import one_dim, refuse_dim, shape_of
 from .shape import NONE, plain_columns, strided_view, view_words
 
 __all__ = ["as_strided", "diagonal", "narrow", "select"]  # fmt: skip
 
-
-def window(x: Tensor, dim: int, start: int, length: int, step: int, name: str) -> Tensor:
-    """`length` indices of one dimension, `step` apart, from `start`; all checked by the caller."""
-    return strided_view(x, _window_words(shape_of(x), dim, start, length, step), name)
-
-
-@lru_cache(4096)
-def _window_words(shape: tuple[int, ...], dim: int, start: int, length: int, step: int) -> array:
-    columns = plain_columns(shape)
-    columns[dim] = (length, dim, step, NONE)
-    begin = [0] * len(shape)
-    begin[dim] = start if length else 0
-    return view_words(columns, begin, "slice")
+_SLICE, _SELECT = view_code("slice"), view_code("select")
 
 
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
@@ -36,6 +24,11 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     RuntimeError
         When they do not all exist.
     """
+    made = entries.narrowed(_SLICE, input, dim, start, length)
+    return _narrow_stepwise(input, dim, start, length) if type(made) is int else made
+
+
+def _narrow_stepwise(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     shape = shape_of(tensor_of(input, "narrow"))
     if not shape:
         raise RuntimeError("narrow: narrow() cannot be applied to a 0-dim tensor.")
@@ -50,11 +43,20 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
         raise RuntimeError(
             f"narrow: start ({first}) + length ({length}) exceeds dimension size ({size}) of dimension {at}"
         )
-    return window(input, at, first, length, 1, "slice")
+    columns = plain_columns(shape)
+    columns[at] = (length, at, 1, NONE)
+    begin = [0] * len(shape)
+    begin[at] = first if length else 0
+    return strided_view(input, view_words(columns, begin, "slice"), "slice")
 
 
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """One index of a dimension, without that dimension."""
+    made = entries.selected(_SELECT, input, dim, index)
+    return _select_stepwise(input, dim, index) if type(made) is int else made
+
+
+def _select_stepwise(input: Tensor, dim: int, index: int) -> Tensor:
     shape = shape_of(tensor_of(input, "select"))
     if not shape:
         raise IndexError("select: select() cannot be applied to a 0-dim tensor.")
@@ -62,16 +64,11 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     size = shape[at]
     if not -size <= index < size:
         raise IndexError(f"select: index {index} is out of bounds for dimension {at} with size {size}")
-    return strided_view(input, select_words(shape, at, index + size if index < 0 else index), "select")
-
-
-@lru_cache(4096)
-def select_words(shape: tuple[int, ...], dim: int, index: int) -> array:
     columns = plain_columns(shape)
-    del columns[dim]
+    del columns[at]
     begin = [0] * len(shape)
-    begin[dim] = index
-    return view_words(columns, begin, "select")
+    begin[at] = index + size if index < 0 else index
+    return strided_view(input, view_words(columns, begin, "select"), "select")
 
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
