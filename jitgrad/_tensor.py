@@ -64,6 +64,9 @@ class Tensor(Values):
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
+        words, at = store.slots, self._slot * SLOT_WORDS
+        if type(dim) is int and 0 <= dim < words[at + S_DIMS]:
+            return words[at + S_SHAPE + dim]
         return self.shape if dim is None else self.shape[dim]
 
     def stride(self, dim: int | None = None) -> Any:

@@ -37,7 +37,7 @@ class Handles:
 class Whole:
     """Annotation of an entry's parameter: an int, and nothing else that counts as one.
 
-    An entry with such a parameter, or one of the next two kinds, raises nothing for arguments of other kinds: it
+    An entry with such a parameter, or one of the next three kinds, raises nothing for arguments of other kinds: it
     returns UNFIT, and it is up to Python what to do about them.
     """
 
@@ -47,6 +47,10 @@ class Wholes:
 
     The entry gets the address of a word with their number, of at most MOST, and of the numbers behind it.
     """
+
+
+class Ints:
+    """Annotation of an entry's parameter: a list or tuple of at most MOST ints, which it gets like `Wholes`."""
 
 
 class Items:
@@ -63,7 +67,7 @@ UNFIT = -100
 ITEM_WORDS = 4
 ITEM_INT, ITEM_SLICE, ITEM_NEW, ITEM_ELLIPSIS = range(4)
 LAST = (1 << 63) - 1
-LENIENT = (Whole, Wholes, Items)
+LENIENT = (Whole, Wholes, Ints, Items)
 SEQUENCES = {"PyList": 1 << 25, "PyTuple": 1 << 26}  # with CPython's flag of classes that are of that kind
 
 
@@ -173,6 +177,8 @@ class Reader:
             return self._sequence(argument, self._slot)
         if kind is Whole:
             return self._whole(argument)
+        if kind is Ints:
+            return self._sequence(argument, self._whole)
         if kind is Items:
             return self._items(argument)
         return self._number(argument, kind)

@@ -4,14 +4,22 @@ Their wrappers read the slot out of each handle and make the new handle themselv
 bytecode for either; a handle's end runs none at all.
 """
 
-from ..kernels.arguments import Handle, Handles
-from .arrays import join
+from ..kernels.abi import MAX_DIMS
+from ..kernels.arguments import UNFIT, Handle, Handles, Ints, Whole, Wholes
+from .arrays import apply_arrays, join
 from .create import apply_number
-from .jit import entry
-from .pointers import load_word
+from .geometry import from_front
+from .handles import alike
+from .jit import entry, jit
+from .layout import BEHIND_RECORD, RESHAPE
+from .pointers import load_word, store_word
 from .record import apply
 from .slots import let_go
 from .tables import slot_at
+from .views import make_view
+
+WORD = 8
+EVERY_DIM = (1 << MAX_DIMS) - 1
 
 
 @entry
@@ -39,9 +47,72 @@ def with_number(c, op, x: Handle, value: float, whole, kind, reflected) -> Handl
 
 
 @entry
+def reduced(c, op, x: Handle, keep, dims: Wholes) -> Handle:
+    """A reduction over some dimensions."""
+    mask = 0
+    for k in range(load_word(dims, 0)):
+        at = from_front(load_word(dims, 1 + k), slot_at(c, x).dims)
+        if at < 0 or (mask >> at) & 1:
+            return UNFIT
+        mask |= 1 << at
+    return fold(c, op, x, mask, keep) if mask else UNFIT
+
+
+@entry
+def reduced_whole(c, op, x: Handle) -> Handle:
+    """A reduction over all dimensions."""
+    return fold(c, op, x, EVERY_DIM, 0)
+
+
+@jit
+def fold(c, op, x, mask, keep):
+    """A reduction over the dimensions whose bits are set."""
+    words = c.scratch + BEHIND_RECORD * WORD
+    store_word(words, 0, mask)
+    store_word(words, 1, keep)
+    return apply(c, op, 0, x, 0, 0, 0, words, 2)
+
+
+@entry
+def listed(c, op, key, kind, into, given: Handles, shape: Ints, words: Ints):
+    """`apply_arrays` with one output of dtype `kind`; returns its slot."""
+    dims = load_word(shape, 0)
+    if dims > MAX_DIMS:
+        return UNFIT
+    described = c.scratch + BEHIND_RECORD * WORD
+    store_word(described, 0, kind)
+    for k in range(1 + dims):
+        store_word(described, 1 + k, load_word(shape, k))
+    inputs, attrs = load_word(given, 0), load_word(words, 0)
+    return apply_arrays(c, op, key, into, inputs, given + WORD, 1, described, words + WORD, attrs)
+
+
+@entry
 def along(c, op, given: Handles, dim) -> Handle:
     """A new tensor from several, which lie one after the other along a dimension."""
-    return join(c, op, load_word(given, 0), given + 8, dim)
+    return join(c, op, load_word(given, 0), given + WORD, dim)
+
+
+@entry
+def stacked(c, op, name, given: Handles, dim: Whole) -> Handle:
+    """A new tensor from several of one shape, along a new dimension: joined along the one there, which is then cut."""
+    count, ids = load_word(given, 0), given + WORD
+    if count == 0 or alike(c, ids, count) < count:
+        return UNFIT
+    x = slot_at(c, load_word(ids, 0))
+    at = from_front(dim, x.dims + 1)
+    if at < 0 or at == x.dims or x.dims == MAX_DIMS or x.numel == 0:
+        return UNFIT
+    joined = join(c, op, count, ids, at)
+    if joined < 0:
+        return joined
+    sizes = c.scratch + BEHIND_RECORD * WORD
+    for d in range(x.dims + 1):
+        store_word(sizes, d, count if d == at else x.shape[d if d < at else d - 1])
+    made = make_view(c, RESHAPE, name, joined, sizes, x.dims + 1)
+    slot_at(c, joined).handles -= 1
+    let_go(c, joined)
+    return made
 
 
 @entry

@@ -25,16 +25,18 @@ def run_arrays(
     words: tuple[int, ...],
 ) -> list[int]:
     """`dispatch.arrays` with less work per call; returns the output slots."""
-    ids = array("q", [x._slot for x in operands])
     key = store.slots[operands[0]._slot * SLOT_WORDS + S_DTYPE]
     if len(outputs) == 1:
         kind, shape = outputs[0]
+        slot = entries.listed(op.code, key, kind.code, 0, operands, shape, words)
+        if slot >= 0:
+            return [slot]
         described = array("q", (kind.code, len(shape), *shape, *_PADDING[len(shape)]))
     else:
         described = array("q")
         for kind, shape in outputs:
             described.extend((kind.code, len(shape), *shape, *_PADDING[len(shape)]))
-    attributes = array("q", words)
+    ids, attributes = array("q", [x._slot for x in operands]), array("q", words)
     place, count = ids.buffer_info()
     while True:
         slot = entries.apply_arrays(

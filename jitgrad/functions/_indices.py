@@ -17,10 +17,12 @@ from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, MAX_DIMS, S_FLAGS, SLOT_WORDS
 from ..kernels import BY_NAME
+from ..kernels.abi import BOOL, INT64
 from ..kernels.indexing import COUNT_FROM_END
 from ..kernels.table import Op
 from ..store import store
-from ._dims import shape_of
+from ._call import dtype_code
+from ._dims import dims_of, shape_of
 from ._launch import launch, run
 
 ROW_WORDS = 4096  # attribute lists kept ready
@@ -48,6 +50,11 @@ def row_words(dims: int, dim: int, flag: int = 0, refusal: int = COUNT_FROM_END)
     return words
 
 
+def is_plain(x: Tensor) -> bool:
+    """Whether an index tensor can be used as it is: of int64, and with dimensions."""
+    return dtype_code(x) == INT64 and dims_of(x) > 0
+
+
 def read_rows(op: Op, x: Tensor, dim: int, index: Tensor, refusal: int = COUNT_FROM_END) -> Tensor:
     """The slices of `x` along `dim` at an int64 index tensor; for `refusal` see `Points`."""
     if not is_dense(index):
@@ -64,7 +71,7 @@ def read_rows(op: Op, x: Tensor, dim: int, index: Tensor, refusal: int = COUNT_F
 def coordinates(mask: Tensor) -> list[Tensor]:
     """Where a tensor is not zero: an int64 tensor of coordinates for each dimension."""
     table = table_of_nonzero(mask)
-    if mask.ndim == 1:
+    if dims_of(mask) == 1:
         return [table]
     dims, count = shape_of(table)
     rows = [array("q", (1, count, 1, 1, -1, k, 0)) for k in range(dims)]
@@ -73,12 +80,12 @@ def coordinates(mask: Tensor) -> list[Tensor]:
 
 def table_of_nonzero(mask: Tensor) -> Tensor:
     """The same coordinates in one tensor, (dimensions, count); (count,) where there is one dimension."""
-    dims, count = mask.ndim, _count_nonzero(mask)
+    dims, count = dims_of(mask), _count_nonzero(mask)
     return wrap(run(NONZERO, (mask,), int64, (count,) if dims == 1 else (dims, count), ()))
 
 
 def _count_nonzero(mask: Tensor) -> int:
-    words = ALL_DIMS[mask.ndim]
+    words = ALL_DIMS[dims_of(mask)]
     total = demand("apply", COUNT_NONZERO.code, 0, mask._slot, 0, 0, 0, *words.buffer_info())
     if store.recording is not None:
         store.recording.read("nonzero")
@@ -312,7 +319,7 @@ class Points:
             if type(item) is bool:
                 found = [_tensor_of([0] if item else [])]
             else:
-                found = coordinates(item) if item.dtype is bool_ else [item]
+                found = coordinates(item) if dtype_code(item) == BOOL else [item]
             self.dims += range(d, d + len(found))
             indices += found
         shape = _common_shape(indices)

@@ -94,6 +94,9 @@ def _run(
     into: int,
     key: int,
 ) -> int:
+    slot = entries.listed(op.code, key, kind, into, operands, shape, words)
+    if slot >= 0:
+        return slot
     count, dims = len(operands), len(shape)
     # operand slots, the description of the result, and the attributes share one block
     block = array("q", (*[x._slot for x in operands], kind, dims, *shape, *_PADDING[dims], *words))

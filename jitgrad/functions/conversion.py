@@ -54,6 +54,8 @@ def to(self: Tensor, *args: Any, **options: Any) -> Tensor:
     copy : bool
         Copy even when nothing changes.
     """
+    if len(args) == 1 and not options and type(args[0]) is dtype:
+        return cast(self, args[0])
     target, copy = None, options.pop("copy", False)
     options.pop("non_blocking", None)
     options.pop("memory_format", None)

@@ -13,13 +13,14 @@ from ..dispatch import CONTEXT, complete, view, view_code
 from ..dtypes import dtype
 from ..engine import layout
 from ..engine.entry import entries
-from ..engine.layout import S_DIMS, S_DTYPE, S_FLAGS, S_STORAGE, SLOT_WORDS
+from ..engine.layout import S_DTYPE, S_FLAGS, S_STORAGE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import BOOL, INT64
 from ..operators import exact_number, whole_number
 from ..store import store
+from ._call import dtype_code
 from ._dims import dims_of, shape_of
-from ._indices import Plan, Points, check_mask, expanded, is_dense, read_rows
+from ._indices import Plan, Points, check_mask, expanded, is_dense, is_plain, read_rows
 from ._launch import launch, run
 
 __all__: list[str] = []
@@ -50,21 +51,21 @@ def _items(index: Any) -> tuple:
 
 def _read(self: Tensor, index: Any) -> Tensor:
     """Any index expression."""
+    own = shape_of(self)
     if isinstance(index, Tensor):
-        slots = store.slots
-        at = index._slot * SLOT_WORDS
-        if slots[at + S_DTYPE] == INT64 and slots[at + S_DIMS] and slots[self._slot * SLOT_WORDS + S_DIMS]:
+        if is_plain(index) and own:
             return read_rows(INDEX, self, 0, index)
-        own = shape_of(self)
-        if slots[at + S_DTYPE] == BOOL and 0 < slots[at + S_DIMS] <= len(own):
+        if dtype_code(index) == BOOL and 0 < dims_of(index) <= len(own):
             check_mask(index, own, 0)
             return read_points(self, Points([(0, index)], own))
-    plan = Plan(_items(index), shape_of(self))
-    x = self
+    items, x = _items(index), self
+    if 0 < len(items) <= len(own) and all(type(item) is Tensor and is_plain(item) for item in items):
+        return read_points(self, Points([*enumerate(items)], own))
+    plan = Plan(items, own)
     if plan.words is not None:
         x = wrap(view(STRIDED_VIEW, self, plan.words, "select" if type(index) is int else "slice"))
     elif not plan.points:
-        return wrap(view(STRIDED_VIEW, self, _whole_words(self.shape), "alias"))
+        return wrap(view(STRIDED_VIEW, self, _whole_words(own), "alias"))
     return read_points(x, Points(plan.points, plan.shape)) if plan.points else x
 
 
@@ -133,10 +134,12 @@ def _number(value: Any, kind: dtype) -> Tensor:
 def _setitem(self: Tensor, index: Any, value: Any) -> None:
     if type(value) in NUMBERS and _set_number(self, index, value):
         return
+    if type(value) is Tensor and _set_plain(self, index, value):
+        return
     plan = Plan(_items(index), shape_of(self))
     if not isinstance(value, Tensor):
         value = as_value(value, self.dtype, "__setitem__")
-    if store.slots[value._slot * SLOT_WORDS + S_STORAGE] == store.slots[self._slot * SLOT_WORDS + S_STORAGE]:
+    if _share_storage(self, value):
         value = value.clone()  # type: ignore[attr-defined]
     if value.dtype is not self.dtype:
         value = value.to(self.dtype)  # type: ignore[attr-defined]
@@ -159,6 +162,21 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         if status == layout.BAD_SHAPE:
             _fitted(value, plan.shape)
         complete(OVERWRITE, (target, value), None, slot, status)
+
+
+def _set_plain(self: Tensor, index: Any, value: Tensor) -> bool:
+    """Write a tensor into a plain view without a history, if it fits as it is; whether it is written."""
+    if type(index) is Tensor or recorded(self, value):
+        return False
+    target = _plain_view(self, index)
+    if isinstance(target, int) or _share_storage(self, value):
+        return False
+    slot = target._slot
+    return entries.apply(CONTEXT, OVERWRITE.code, slot, slot, value._slot, 0, 0, 0, 0) >= 0
+
+
+def _share_storage(a: Tensor, b: Tensor) -> bool:
+    return store.slots[a._slot * SLOT_WORDS + S_STORAGE] == store.slots[b._slot * SLOT_WORDS + S_STORAGE]
 
 
 def _set_number(self: Tensor, index: Any, value: Any) -> bool:

@@ -8,7 +8,7 @@ from itertools import accumulate
 from typing import Any, NoReturn
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, result_type
+from ..dispatch import CONTEXT, result_type, view_code
 from ..dtypes import DTYPES, int64
 from ..engine.entry import entries
 from ..engine.layout import S_DTYPE, SLOT_WORDS
@@ -28,6 +28,7 @@ __all__ = ["cat", "chunk", "column_stack", "concat", "concatenate", "dstack", "h
            "unbind", "vsplit", "vstack"]  # fmt: skip
 
 _CAT = BY_NAME["cat"]
+_VIEW = view_code("view")
 MOST_OPERANDS = 500  # what one call record has room for; longer lists are joined in rounds
 
 
@@ -132,6 +133,11 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor
     """
     if out is not None:
         return write_out("stack", stack(tensors, dim), out, refusal=TypeError)
+    made = entries.stacked(_CAT.code, _VIEW, tensors, dim)
+    return _stack_stepwise(tensors, dim) if type(made) is int else made
+
+
+def _stack_stepwise(tensors: Sequence[Tensor], dim: int) -> Tensor:
     given = _list_of("stack", tensors)
     shape, slots = shape_of(given[0]), array("q", [x._slot for x in given])
     if entries.alike(CONTEXT, *slots.buffer_info()) < len(given):

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 from .._tensor import Tensor, method
 from ._call import require_tensors
+from ._dims import dims_of, shape_of
 from .arithmetic_in_place import in_place_of
 from .contractions import tensordot
 from .products import broadcast_shape, matmul, refuse_dot, same_dtype
@@ -22,7 +23,7 @@ def _refuse_dims(name: str, expected: str, *operands: Tensor) -> NoReturn:
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """Return the product of two matrices; see `matmul`."""
     require_tensors("mm", input, mat2)
-    if input.ndim != 2 or mat2.ndim != 2:
+    if dims_of(input) != 2 or dims_of(mat2) != 2:
         _refuse_dims("mm", "self must be a matrix and mat2 must be a matrix", input, mat2)
     return matmul(input, mat2)
 
@@ -31,14 +32,13 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """Return the products of two batches of matrices, (b, m, k) and (b, k, n); see `matmul`."""
     require_tensors("bmm", input, mat2)
-    if input.ndim != 3 or mat2.ndim != 3:
+    left, right = shape_of(input), shape_of(mat2)
+    if len(left) != 3 or len(right) != 3:
         _refuse_dims("bmm", "batch1 must be a 3D tensor and batch2 must be a 3D tensor", input, mat2)
-    batch, _rows, depth = input.shape
-    if tuple(mat2.shape[:2]) != (batch, depth):
+    if right[:2] != (left[0], left[2]):
         raise RuntimeError(
-            f"bmm: Expected size for first two dimensions of batch2 tensor to be: [{batch}, {depth}] but "
-            f"got: [{mat2.shape[0]}, {mat2.shape[1]}]; operands are {tuple(input.shape)} and "
-            f"{tuple(mat2.shape)}"
+            f"bmm: Expected size for first two dimensions of batch2 tensor to be: [{left[0]}, {left[2]}] but "
+            f"got: {list(right[:2])}; operands are {left} and {right}"
         )
     return matmul(input, mat2)
 
@@ -47,11 +47,12 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
 def mv(input: Tensor, vec: Tensor) -> Tensor:
     """Return the product of a matrix and a vector; see `matmul`."""
     require_tensors("mv", input, vec)
-    if input.ndim != 2 or vec.ndim != 1:
+    left, right = shape_of(input), shape_of(vec)
+    if len(left) != 2 or len(right) != 1:
         _refuse_dims("mv", "expected a matrix and a vector", input, vec)
-    if input.shape[1] != vec.shape[0]:
+    if left[1] != right[0]:
         raise RuntimeError(
-            f"mv: size mismatch, got mat {tuple(input.shape)}, vec {tuple(vec.shape)}; the matrix must have "
+            f"mv: size mismatch, got mat {left}, vec {right}; the matrix must have "
             "as many columns as the vector has elements"
         )
     return matmul(input, vec)
@@ -68,10 +69,11 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """
     require_tensors("dot", input, tensor)
     same_dtype("dot", input, tensor)
-    if input.ndim != 1 or tensor.ndim != 1:
-        got = f"1D tensors expected, but got {input.ndim}D and {tensor.ndim}D tensors"
+    left, right = shape_of(input), shape_of(tensor)
+    if len(left) != 1 or len(right) != 1:
+        got = f"1D tensors expected, but got {len(left)}D and {len(right)}D tensors"
         _refuse_dims("dot", got, input, tensor)
-    if input.shape != tensor.shape:
+    if left != right:
         refuse_dot(input, tensor)
     return (input * tensor).sum()
 
@@ -116,10 +118,11 @@ def _scaled_sum(input: Tensor, product: Tensor, beta: float, alpha: float) -> Te
 
 
 def _check_fits(name: str, input: Tensor, product: Tensor) -> None:
-    if broadcast_shape(tuple(input.shape), tuple(product.shape)) != tuple(product.shape):
+    own, shape = shape_of(input), shape_of(product)
+    if own != shape and broadcast_shape(own, shape) != shape:
         raise RuntimeError(
-            f"{name}: the expanded size of the tensor must match: input {tuple(input.shape)} cannot be "
-            f"expanded to the product's shape {tuple(product.shape)}"
+            f"{name}: the expanded size of the tensor must match: input {own} cannot be "
+            f"expanded to the product's shape {shape}"
         )
 
 

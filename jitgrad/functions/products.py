@@ -10,7 +10,8 @@ from ..dtypes import float64
 from ..engine import layout
 from ..engine.entry import entries
 from ..kernels import BY_NAME
-from ._call import require_tensors
+from ._call import dtype_code, is_floating, require_tensors
+from ._dims import shape_of
 
 __all__ = ["linear", "matmul"]
 
@@ -83,43 +84,42 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         If an operand has no dimension, or the sizes or dtypes do not fit.
     """
     try:
-        slot = entries.apply(CONTEXT, MATMUL_CODE, 0, input._slot, other._slot, 0, 0, 0, 0)
-    except AttributeError:
+        made = entries.binary(MATMUL_CODE, input, other)
+    except TypeError:
         require_tensors("matmul", input, other)
         raise
-    if slot < 0:
-        return _matmul_slowly(input, other)
-    result = _new(Tensor)
-    result._slot = slot
-    return result
+    return _matmul_slowly(input, other) if type(made) is int else made
 
 
 def _matmul_slowly(a: Tensor, b: Tensor) -> Tensor:
     same_dtype("matmul", a, b)
-    if not a.is_floating_point():
+    if not is_floating(a):
         return matmul(a.to(float64), b.to(float64)).to(a.dtype)
-    if not a.ndim or not b.ndim:
+    left, right = shape_of(a), shape_of(b)
+    if not left or not right:
         raise RuntimeError(
-            f"matmul: both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D"
+            "matmul: both arguments to matmul need to be at least 1D, but they are "
+            f"{len(left)}D and {len(right)}D"
         )
-    if a.ndim == 1 or b.ndim == 1:
-        return _vector_product(a, b)
-    if a.shape[:-2] != b.shape[:-2]:
+    if len(left) == 1 or len(right) == 1:
+        return _vector_product(a, b, left, right)
+    if left[:-2] != right[:-2]:
         a, b = _with_one_batch(a, b)
     return wrap(call(MATMUL, (a, b)))
 
 
-def _vector_product(a: Tensor, b: Tensor) -> Tensor:
-    if a.shape[-1] != b.shape[-1 if b.ndim == 1 else -2]:
-        if a.ndim == b.ndim == 1:
+def _vector_product(a: Tensor, b: Tensor, left: tuple[int, ...], right: tuple[int, ...]) -> Tensor:
+    """A product of operands with shapes `left` and `right`, of which one at least is a vector."""
+    if left[-1] != right[-1 if len(right) == 1 else -2]:
+        if len(left) == len(right) == 1:
             refuse_dot(a, b)
-        refuse_contraction(MATMUL, [tuple(a.shape), tuple(b.shape)])
-    if a.ndim == 1 and b.ndim == 1:
+        refuse_contraction(MATMUL, [left, right])
+    if len(left) == len(right) == 1:
         return (a * b).sum()
-    if b.ndim == 1:
+    if len(right) == 1:
         # the matrix takes the weight's place: a linear layer of one row needs no view
-        return linear(b, a) if a.ndim == 2 else linear(a, b.unsqueeze(0)).squeeze(-1)
-    return linear(a, b.transpose(0, 1)) if b.ndim == 2 else matmul(a.unsqueeze(0), b).squeeze(-2)
+        return linear(b, a) if len(left) == 2 else linear(a, b.unsqueeze(0)).squeeze(-1)
+    return linear(a, b.transpose(0, 1)) if len(right) == 2 else matmul(a.unsqueeze(0), b).squeeze(-2)
 
 
 def _with_one_batch(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -164,6 +164,8 @@ def same_dtype(name: str, *operands: Tensor | None) -> None:
     """Refuse what is no tensor (or None, for nothing), and several dtypes: products do not promote."""
     tensors = [x for x in operands if x is not None]
     require_tensors(name, *tensors)
+    if len({dtype_code(x) for x in tensors}) == 1:
+        return
     for x in tensors[1:]:
         if x.dtype is not tensors[0].dtype:
             raise RuntimeError(

@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, call, complete
+from ..dispatch import call, complete
 from ..dispatch import reduce as run_reduction
 from ..dtypes import int64, to_dtype, uint8
 from ..engine.entry import entries
-from ..engine.layout import S_DIMS, S_NUMEL, SLOT_WORDS
+from ..engine.layout import S_NUMEL, SLOT_WORDS
 from ..kernels import BY_NAME
+from ..kernels.abi import FLOAT32
 from ..kernels.table import Op
 from ..store import store
 from ._arrays import run_arrays
@@ -40,29 +41,22 @@ _VarMean, _StdMean = pair("var_mean", ("var", "mean")), pair("std_mean", ("std",
 _AMinMax = pair("aminmax", ("min", "max"))
 
 _EVERYTHING = array("q", (ALL_DIMS, 0))
-_EVERYTHING_AT = _EVERYTHING.buffer_info()[0]
-_FLOAT32 = 4
-_SUM_CODE, _MEAN_CODE = _SUM.code, _MEAN.code
 
 
 def _numel(x: Tensor) -> int:
     return store.slots[x._slot * SLOT_WORDS + S_NUMEL]
 
 
-_places: dict[tuple[Any, int, bool], tuple[array, int]] = {}  # attribute words by dim, dims, keepdim
-
-
 def _reduced(op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
-    kind = type(dim)
-    if kind is not int and kind is not tuple:
-        return wrap(run_reduction(op, input, dim_mask(dim, dims_of(input), op.name), keepdim))
-    dims = store.slots[input._slot * SLOT_WORDS + S_DIMS]
-    place = _places.get((dim, dims, keepdim))
-    if place is None:
-        words = array("q", (dim_mask(dim, dims, op.name), bool(keepdim)))
-        place = _places[dim, dims, keepdim] = (words, words.buffer_info()[0])
-    slot = entries.apply(CONTEXT, op.code, 0, input._slot, 0, 0, 0, place[1], 2)
-    return wrap(slot if slot >= 0 else complete(op, (input,), place[0], 0, slot))
+    made = entries.reduced(op.code, input, bool(keepdim), dim)
+    if type(made) is not int:
+        return made
+    return wrap(run_reduction(op, input, dim_mask(dim, dims_of(input), op.name), keepdim))
+
+
+def _reduced_whole(op: Op, input: Tensor) -> Tensor:
+    made = entries.reduced_whole(op.code, input)
+    return wrap(complete(op, (input,), _EVERYTHING, 0, made)) if type(made) is int else made
 
 
 def converted(input: Tensor, dtype: Any, name: str) -> Tensor:
@@ -96,8 +90,7 @@ def sum(
     if dtype is not None:
         return _within(sum, x, dtype, axis if dim is None else dim, keepdim)
     if dim is None and axis is None and not keepdim:
-        slot = entries.apply(CONTEXT, _SUM_CODE, 0, x._slot, 0, 0, 0, _EVERYTHING_AT, 2)
-        return wrap(slot if slot >= 0 else complete(_SUM, (x,), _EVERYTHING, 0, slot))
+        return _reduced_whole(_SUM, x)
     return _reduced(_SUM, x, axis if dim is None else dim, keepdim)
 
 
@@ -114,23 +107,18 @@ def mean(
     x = input if type(input) is Tensor else tensor_of(input, "mean")
     if dtype is not None:
         x = converted(x, dtype, "mean")
-    if dim is None and axis is None and not keepdim:
-        slot = entries.apply(CONTEXT, _MEAN_CODE, 0, x._slot, 0, 0, 0, _EVERYTHING_AT, 2)
-        if slot < 0:
-            _refuse_integers(x)
-            slot = complete(_MEAN, (x,), _EVERYTHING, 0, slot)
-        return wrap(slot)
-    if dtype_code(x) < _FLOAT32:
+    if dtype_code(x) < FLOAT32:
         _refuse_integers(x)
+    if dim is None and axis is None and not keepdim:
+        return _reduced_whole(_MEAN, x)
     return _reduced(_MEAN, x, axis if dim is None else dim, keepdim)
 
 
-def _refuse_integers(x: Tensor) -> None:
-    if dtype_code(x) < _FLOAT32:
-        raise RuntimeError(
-            "mean: could not infer output dtype. Input dtype must be either a floating point or complex "
-            f"dtype. Got: {x.dtype.name}; use .float() or dtype="
-        )
+def _refuse_integers(x: Tensor) -> NoReturn:
+    raise RuntimeError(
+        "mean: could not infer output dtype. Input dtype must be either a floating point or complex "
+        f"dtype. Got: {x.dtype.name}; use .float() or dtype="
+    )
 
 
 def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -207,7 +195,7 @@ def _moments(
     x = tensor_of(input, name)
     if isinstance(dim, bool):  # var(input, unbiased)
         dim, unbiased = None, dim
-    if dtype_code(x) < _FLOAT32:
+    if dtype_code(x) < FLOAT32:
         raise RuntimeError(
             f"{name}: std and var only support floating point dtypes, got {x.dtype.name}; use .float()"
         )
