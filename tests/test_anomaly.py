@@ -10,8 +10,8 @@ from usage import usage
 
 import jitgrad as torch
 from jitgrad.autograd import anomaly, detect_anomaly, set_detect_anomaly
-from jitgrad.autograd.observe import RECORDING
-from jitgrad.engine import hot
+from jitgrad.autograd.observe import RECORDING, SEVERAL, observe, stop_observing
+from jitgrad.engine import geometry, hot
 from jitgrad.engine.entry import entries
 from jitgrad.kernels.arguments import Handle
 
@@ -198,9 +198,25 @@ def test_a_training_loop_keeps_few_notes():
 
 def test_every_entry_that_makes_a_tensor_is_observed():
     made = {
-        name for name, f in vars(hot).items() if getattr(f, "py_func", None) and returns_a_tensor(f.py_func)
+        name
+        for module in (hot, geometry)
+        for name, f in vars(module).items()
+        if getattr(f, "py_func", None) and returns_a_tensor(f.py_func)
     }
-    assert made and made <= set(RECORDING)
+    assert made and made == made & {*RECORDING, *SEVERAL}
+
+
+def test_every_row_is_observed_when_one_call_records_several():
+    seen = []
+    x = torch.ones(3, requires_grad=True)
+    observe(seen.append)
+    try:
+        made = torch.stack([x, x])
+    finally:
+        stop_observing(seen.append)
+    assert len(seen) == 2
+    assert made.shape == (2, 3)
+    assert torch.stack([x, x]).grad_fn.name() == made.grad_fn.name()
 
 
 def returns_a_tensor(function):

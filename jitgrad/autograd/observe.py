@@ -12,6 +12,7 @@ from typing import Any
 from ..dispatch import CONTEXT
 from ..engine.entry import entries
 from ..engine.layout import S_ROW, SLOT_WORDS
+from ..kernels.arguments import UNFIT
 from ..store import store
 from .notes import outputs_of
 
@@ -24,7 +25,6 @@ RECORDING = (
     "apply_number",
     "apply_arrays",
     "along",
-    "stacked",
     "reduced",
     "reduced_whole",
     "listed",
@@ -40,6 +40,8 @@ RECORDING = (
     "narrowed",
     "indexed",
 )
+# entries that record several rows; what they do is done step by step while somebody observes
+SEVERAL = ("stacked",)
 
 _observers: list[Callable[[int], None]] = []
 _lock = threading.RLock()
@@ -56,6 +58,9 @@ def observe(observer: Callable[[int], None]) -> None:
             for name in RECORDING:
                 _plain[name] = getattr(entries, name)
                 entries.__dict__[name] = _wrapped(_plain[name])
+            for name in SEVERAL:
+                _plain[name] = getattr(entries, name)
+                entries.__dict__[name] = _stepwise
 
 
 def stop_observing(observer: Callable[[int], None]) -> None:
@@ -82,6 +87,10 @@ def recorded(slot: int) -> None:
             observer(slot)
     finally:
         _busy.on = False
+
+
+def _stepwise(*args: Any) -> int:
+    return UNFIT
 
 
 def _wrapped(entry: Callable[..., Any]) -> Callable[..., Any]:
