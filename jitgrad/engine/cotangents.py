@@ -2,7 +2,6 @@
 
 from .gradients import (
     add_into,
-    add_into_view,
     copy_of,
     ones_like,
     operand,
@@ -49,6 +48,7 @@ from .tables import (
     storage_at,
 )
 from .tape_rows import room
+from .view_gradients import add_into_view
 from .views import has_expansion
 
 WORD = 8

@@ -7,7 +7,6 @@ from .gradients import (
     operand,
     put_geometry,
     reduce_operand,
-    view_operand,
     zeros_or_empty_like,
 )
 from .handles import release
@@ -55,6 +54,7 @@ from .record import kernel_address
 from .slots import drain, let_go, settle, unlink_row
 from .tables import op_at, slot_at, storage_at
 from .tape_rows import room
+from .view_gradients import view_operand
 
 WORD = 8
 
