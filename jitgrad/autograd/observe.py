@@ -40,8 +40,8 @@ RECORDING = (
     "narrowed",
     "indexed",
 )
-# entries that record several rows; what they do is done step by step while somebody observes
-SEVERAL = ("stacked",)
+# entries that record several rows, or return several slots: it is done step by step while somebody observes
+SEVERAL = ("stacked", "listed_pair")
 
 _observers: list[Callable[[int], None]] = []
 _lock = threading.RLock()

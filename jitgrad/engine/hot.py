@@ -6,7 +6,7 @@ bytecode for either; a handle's end runs none at all.
 
 from ..kernels.abi import MAX_DIMS
 from ..kernels.arguments import UNFIT, Handle, Handles, Ints, Whole, Wholes
-from .arrays import apply_arrays, join
+from .arrays import OUTPUT_WORDS, apply_arrays, join
 from .create import apply_number
 from .geometry import from_front
 from .handles import alike
@@ -20,6 +20,7 @@ from .views import make_view
 
 WORD = 8
 EVERY_DIM = (1 << MAX_DIMS) - 1
+HALF = 32  # bits of half a word
 
 
 @entry
@@ -76,15 +77,33 @@ def fold(c, op, x, mask, keep):
 @entry
 def listed(c, op, key, kind, into, given: Handles, shape: Ints, words: Ints):
     """`apply_arrays` with one output of dtype `kind`; returns its slot."""
-    dims = load_word(shape, 0)
-    if dims > MAX_DIMS:
+    if not describe(c, 0, kind, shape):
         return UNFIT
-    described = c.scratch + BEHIND_RECORD * WORD
-    store_word(described, 0, kind)
-    for k in range(1 + dims):
-        store_word(described, 1 + k, load_word(shape, k))
     inputs, attrs = load_word(given, 0), load_word(words, 0)
+    described = c.scratch + BEHIND_RECORD * WORD
     return apply_arrays(c, op, key, into, inputs, given + WORD, 1, described, words + WORD, attrs)
+
+
+@entry
+def listed_pair(c, op, key, given: Handles, kind, shape: Ints, other_kind, other_shape: Ints, words: Ints):
+    """`apply_arrays` with two outputs; returns the first one's slot, with the second one's in the upper half."""
+    if not (describe(c, 0, kind, shape) and describe(c, 1, other_kind, other_shape)):
+        return UNFIT
+    inputs, attrs = load_word(given, 0), load_word(words, 0)
+    described = c.scratch + BEHIND_RECORD * WORD
+    first = apply_arrays(c, op, key, 0, inputs, given + WORD, 2, described, words + WORD, attrs)
+    return first if first < 0 else first | load_word(described, OUTPUT_WORDS) << HALF
+
+
+@jit
+def describe(c, k, kind, shape):
+    """Describe output `k` of a call of `apply_arrays`; False when it has too many dimensions."""
+    dims = load_word(shape, 0)
+    at = c.scratch + (BEHIND_RECORD + k * OUTPUT_WORDS) * WORD
+    store_word(at, 0, kind)
+    for j in range(1 + min(dims, MAX_DIMS)):
+        store_word(at, 1 + j, load_word(shape, j))
+    return dims <= MAX_DIMS
 
 
 @entry

@@ -15,6 +15,8 @@ from ..kernels.table import Op
 from ..store import store
 
 OUTPUT_WORDS = 2 + MAX_DIMS
+HALF = 32  # bits of half a word
+LOWER_HALF = (1 << HALF) - 1
 _PADDING = [(0,) * (MAX_DIMS - dims) for dims in range(MAX_DIMS + 1)]
 
 
@@ -31,11 +33,14 @@ def run_arrays(
         slot = entries.listed(op.code, key, kind.code, 0, operands, shape, words)
         if slot >= 0:
             return [slot]
-        described = array("q", (kind.code, len(shape), *shape, *_PADDING[len(shape)]))
-    else:
-        described = array("q")
-        for kind, shape in outputs:
-            described.extend((kind.code, len(shape), *shape, *_PADDING[len(shape)]))
+    elif len(outputs) == 2:
+        (kind, shape), (other, its_shape) = outputs
+        pair = entries.listed_pair(op.code, key, operands, kind.code, shape, other.code, its_shape, words)
+        if pair >= 0:
+            return [pair & LOWER_HALF, pair >> HALF]
+    described = array("q")
+    for kind, shape in outputs:
+        described.extend((kind.code, len(shape), *shape, *_PADDING[len(shape)]))
     ids, attributes = array("q", [x._slot for x in operands]), array("q", words)
     place, count = ids.buffer_info()
     while True:

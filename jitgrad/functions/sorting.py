@@ -13,7 +13,8 @@ from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ._arrays import run_arrays
 from ._call import as_tensors, refuse_operand, require_tensors
-from ._dims import one_dim
+from ._dims import dims_of, one_dim, shape_of
+from ._indices import is_dense
 from .creation import zeros
 from .gathering import gather
 from .scans import line_words
@@ -57,18 +58,18 @@ median_result, nanmedian_result, mode_result = _result("median"), _result("nanme
 
 def _indices(op: Op, x: Tensor, dim: int, size: int, words: tuple[int, ...], work: int) -> Tensor:
     """Indices from a sorting kernel, `size` along `dim`."""
-    shape = list(x.shape)
-    if shape:
-        shape[dim] = size
-    plain = x if x.is_contiguous() else x.detach().contiguous()  # type: ignore[attr-defined]
+    own = shape_of(x)
+    shape = (*own[:dim], size, *own[dim + 1 :]) if own else ()
+    plain = x if is_dense(x) else x.detach().contiguous()  # type: ignore[attr-defined]
     outputs: list[tuple[dtype, Any]] = [(int64, shape), (int64, (work,))]
-    slots = run_arrays(op, (plain,), outputs, (*line_words(x.shape, dim), *words))
+    slots = run_arrays(op, (plain,), outputs, (*line_words(own, dim), *words))
     wrap(slots[1])
     return wrap(slots[0])
 
 
 def _order(x: Tensor, dim: int, descending: bool) -> Tensor:
-    n = x.shape[dim] if x.ndim else 1
+    own = shape_of(x)
+    n = own[dim] if own else 1
     return _indices(ARGSORT, x, dim, n, (int(descending),), 4 * n + SORT_WORDS)
 
 
@@ -76,7 +77,7 @@ def _order(x: Tensor, dim: int, descending: bool) -> Tensor:
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> sort_result:
     """Values in order along `dim`, and their indices. Nan is the greatest; equal ones keep their order."""
     require_tensors("sort", input)
-    dim = one_dim(dim, input.ndim, "sort")
+    dim = one_dim(dim, dims_of(input), "sort")
     indices = _order(input, dim, descending)
     return sort_result(gather(input, dim, indices), indices)
 
@@ -85,7 +86,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """Indices that put the elements in order along `dim`."""
     require_tensors("argsort", input)
-    return _order(input, one_dim(dim, input.ndim, "argsort"), descending)
+    return _order(input, one_dim(dim, dims_of(input), "argsort"), descending)
 
 
 @method
@@ -98,8 +99,9 @@ def msort(input: Tensor) -> Tensor:
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> topk_result:
     """The `k` greatest (or least) elements along `dim`, best first, and their indices."""
     require_tensors("topk", input)
-    dim = one_dim(dim, input.ndim, "topk")
-    size = input.shape[dim] if input.ndim else 1
+    own = shape_of(input)
+    dim = one_dim(dim, len(own), "topk")
+    size = own[dim] if own else 1
     if isinstance(k, bool) or not 0 <= k <= size:
         raise RuntimeError(f"topk: selected index k out of range: k={k}, size {size} along dimension {dim}")
     if k > FEW:
@@ -111,13 +113,14 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 
 
 def _ranked(name: str, x: Tensor, dim: int, keepdim: bool, kind: int, rank: int = 0) -> tuple[Tensor, Tensor]:
-    dim = one_dim(dim, x.ndim, name)
-    n = x.shape[dim] if x.ndim else 1
+    own = shape_of(x)
+    dim = one_dim(dim, len(own), name)
+    n = own[dim] if own else 1
     if n == 0:
         raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size")
     indices = _indices(RANK, x, dim, 1, (kind, rank), 4 * n + SORT_WORDS)
     values = gather(x, dim, indices)
-    if keepdim or not x.ndim:
+    if keepdim or not own:
         return values, indices
     return values.squeeze(dim), indices.squeeze(dim)  # type: ignore[attr-defined]
 
