@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from .._tensor import Tensor, method, wrap
-from ..dispatch import CONTEXT, call, complete, refuse_contraction
+from ..dispatch import call, complete, refuse_contraction
 from ..dtypes import float64
 from ..engine import layout
 from ..engine.entry import entries
@@ -19,8 +19,6 @@ LINEAR, MATMUL = BY_NAME["linear"], BY_NAME["matmul"]
 LINEAR_CODE, MATMUL_CODE = LINEAR.code, MATMUL.code
 # a kernel that is not compiled yet is missed before shapes are looked at
 UNSURE = (layout.BAD_SHAPE, layout.NEED_KERNEL)
-
-_new = Tensor.__new__
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -42,17 +40,14 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         If the shapes or dtypes do not fit.
     """
     try:
-        slot = entries.apply(
-            CONTEXT, LINEAR_CODE, 0, input._slot, weight._slot, 0 if bias is None else bias._slot, 0, 0, 0
-        )
-    except AttributeError:
+        if bias is None:
+            made = entries.binary(LINEAR_CODE, input, weight)
+        else:
+            made = entries.ternary(LINEAR_CODE, input, weight, bias)
+    except TypeError:
         require_tensors("linear", input, weight, optional=bias)
         raise
-    if slot < 0:
-        return _linear_slowly(input, weight, bias, slot)
-    result = _new(Tensor)
-    result._slot = slot
-    return result
+    return _linear_slowly(input, weight, bias, made) if type(made) is int else made
 
 
 def _linear_slowly(input: Tensor, weight: Tensor, bias: Tensor | None, status: int) -> Tensor:
