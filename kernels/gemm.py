@@ -45,6 +45,7 @@ from .gemm_blocks import (
 from .gemm_groups import columns_at_once
 from .gemm_plan import Plan, plan
 from .gemm_tiles import ACCUMULATE, DEPTH, FAR, NEAR, define, stack_buffer, when
+from .host import host
 from .stage import I64, VOID, WORDS, Scope, Vec, new_module
 
 SIGNATURE = "M N K A rsA csA B rsB csB C rsC csC bias flags part parts"
@@ -64,7 +65,7 @@ DOT_ROWS = 6  # at most so many rows are always dot products,
 FEW, MANY = 16, 64  # more than FEW go as MANY would: strips of a batch, which have more, as the batch
 COPIED = 4  # copying an element of B takes as long as so many multiply-adds of a lane
 SUMMED = 3  # the sum over a vector's lanes takes as long as so many halves of a multiply-add of vectors,
-GROUPED = 3  # and so does a multiply-add of groups
+GROUPED = {False: 3, True: 2.5}  # and so does a multiply-add of groups, by `Host.half_units`
 GROUP_TERMS = 8  # a few columns are dot products in groups when each is as long as this
 LARGE_BYTES = 700 << 10  # a block of B that is copied although it lies straight,
 COPY_ROWS = 24  # when it serves more rows than this
@@ -246,7 +247,7 @@ def _dots_pay(b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value], grouped: ir.Valu
     summed = b.mul(b.mul(m, n), b.add(k, I64(p.lanes * SUMMED // 2)))
     vectors = b.mul(num.ceil_div(n, p.lanes), I64(p.lanes))
     copied = b.mul(k, b.add(b.mul(m, vectors), b.mul(n, I64(COPIED))))
-    groups = b.mul(b.mul(m, k), I64(columns_at_once(p) * GROUPED // 2))
+    groups = b.mul(b.mul(m, k), I64(int(columns_at_once(p) * GROUPED[host().half_units] / 2)))
     return num.less(summed, b.select(grouped, groups, copied))
 
 

@@ -1,7 +1,7 @@
 """Matrix multiply with a few columns, as in a layer with 2 to 4 outputs: dot products in groups.
 
-A vector is cut into groups of 16 bytes, one for each column of B. Each group holds the same few terms of a row of A,
-so no lane is idle, however few columns there are. The sums of several rows are then folded together.
+A vector is cut into groups, one for each column of B. Each group holds the same few terms of a row of A, so no lane is
+idle, however few columns there are. The sums of several rows are then folded together.
 """
 
 from __future__ import annotations
@@ -9,13 +9,24 @@ from __future__ import annotations
 from llvmlite import ir
 
 from .gemm_dots import fold_within
-from .gemm_plan import Plan
-from .gemm_tiles import ACCUMULATE, DEPTH, define, multiply_add, stack_buffer, store_tile, when
+from .gemm_plan import ROWS_A_BASE, Plan
+from .gemm_tiles import (
+    ACCUMULATE,
+    DEPTH,
+    define,
+    multiply_add,
+    stack_buffer,
+    store_tile,
+    unknown,
+    when,
+)
 from .gemm_transposed import concatenate, shuffle
+from .host import host
 from .stage import I64, Scope, Vec
 
-GROUP_BYTES = 16
-HEIGHTS = (8, 1)  # rows side by side: sums wait for the ones before
+GROUP_BYTES = 16  # of a group in the widest vectors
+HEIGHTS = (16, 8, 1)  # rows side by side: sums wait for the ones before
+TERMS = 8  # of a turn
 
 
 def columns_at_once(p: Plan) -> int:
@@ -28,8 +39,11 @@ class _Groups:
 
     def __init__(self, b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> None:
         self.b, self.p, self.a = b, p, a
-        self.one, self.wide = Scope(b, 1), Scope(b, p.lanes)
-        self.few, self.count = GROUP_BYTES // p.item, columns_at_once(p)
+        self.count = columns_at_once(p)
+        # 4 bytes, or 8, go from memory to all lanes without taking an arithmetic unit's time; 16 bytes do so only where
+        # units take a vector at once
+        self.few = 2 if host().half_units else GROUP_BYTES // p.item
+        self.one, self.wide = Scope(b, 1), Scope(b, self.few * self.count)
         self.group, self.line = Scope(b, self.few), Scope(b, self.count)
         packed = stack_buffer(b, p, DEPTH * self.count)
         self.source, self.target, self.packed = (
@@ -39,7 +53,8 @@ class _Groups:
         self.bias = self._bias()
         self.accumulate = b.icmp_signed("!=", b.and_(a["flags"], I64(ACCUMULATE)), I64(0))
         full = b.icmp_signed("==", a["N"], I64(self.count))
-        self.straight = b.and_(full, b.icmp_signed("==", a["rsC"], I64(self.count)))  # rows without gaps
+        dense = b.and_(full, b.icmp_signed("==", a["rsC"], I64(self.count)))
+        self.straight = b.and_(dense, b.not_(self.accumulate))  # written over, without gaps between rows
 
     def write(self) -> None:
         b = self.b
@@ -74,7 +89,7 @@ class _Groups:
 
     def _pack_rows(self) -> None:
         b, a, dtype = self.b, self.a, self.p.dtype
-        first, order = self.one.pointer(a["B"], dtype), range(self.p.lanes)
+        first, order = self.one.pointer(a["B"], dtype), range(self.wide.lanes)
         nothing = ir.Constant(self.mask.type, None)
         with self.one.loop(I64(0), a["K"], self.few) as k:
             pieces = []
@@ -91,31 +106,52 @@ class _Groups:
         return self.one.at(self.packed, self.b.mul(k, I64(self.count)))
 
     def _tile(self, i: ir.Value, height: int) -> None:
-        b, a, dtype = self.b, self.a, self.p.dtype
-        first = self.one.at(self.source, b.mul(i, a["rsA"]))
-        rows = [self.one.at(first, b.mul(a["rsA"], I64(r))) for r in range(height)]
+        b, a, one = self.b, self.a, self.one
+        top = one.at(self.source, b.mul(i, a["rsA"]))
+        bases = [one.at(top, b.mul(a["rsA"], I64(r))) for r in range(0, height, ROWS_A_BASE)]
+        zero = self.wide.constant(self.p.dtype, 0.0)
+        start = [*(Vec(one, q, self.p.dtype) for q in bases), *[zero] * height]
+        k: ir.Value = I64(0)
+        for groups in (TERMS // self.few, 1):
+            step = groups * self.few
+            with one.carried(k, b.sub(a["K"], I64(step - 1)), step, start) as (k, now, carry):
+                at, sums = now[: len(bases)], now[len(bases) :]
+                for g in range(groups):
+                    sums = self._turn(at, k, g * self.few, None, sums)
+                carry.next(*self._onward(at, step), *sums)
+            start = carry.final
+        with one.carried(k, a["K"], self.few, start) as (k, now, carry):
+            at, mask = now[: len(bases)], self.group.tail_mask(b.sub(a["K"], k))
+            carry.next(*at, *self._turn(at, k, 0, mask, now[len(bases) :]))
+        sums = carry.final[len(bases) :]
+        parts = [self._folded(sums[r : r + self.few]) for r in range(0, height, self.few)]
+        self._store(i, parts, height)
 
-        def turn(k: ir.Value, mask: ir.Value | None, sums: list[Vec]) -> list[Vec]:
-            terms = self.wide.load(self._packed_at(k), dtype)
-            result = []
-            for q, total in zip(rows, sums, strict=True):
-                piece = self.group.load(self.one.at(q, k), dtype, mask)
-                spread = shuffle(piece, piece, [*range(self.few)] * self.count)
-                result.append(multiply_add(Vec(self.wide, spread.value, dtype), terms, total))
-            return result
+    def _turn(
+        self, at: list[Vec], k: ir.Value, ahead: int, mask: ir.Value | None, sums: list[Vec]
+    ) -> list[Vec]:
+        """Add the products of a group's terms; `at` are the addresses of every ROWS_A_BASE-th row of A at k."""
+        b, one, dtype, rs = self.b, self.one, self.p.dtype, self.a["rsA"]
+        terms = self.wide.load(one.at(self._packed_at(k), ahead * self.count), dtype)
+        steps = (I64(0), rs, b.shl(rs, I64(1)))
+        result = []
+        for r, total in enumerate(sums):
+            place = one.at(one.at(at[r // ROWS_A_BASE].value, steps[r % ROWS_A_BASE]), ahead)
+            piece = self.group.load(place, dtype, mask)
+            spread = shuffle(piece, piece, [*range(self.few)] * self.count)
+            result.append(multiply_add(Vec(self.wide, spread.value, dtype), terms, total))
+        return result
 
-        whole = b.and_(a["K"], I64(-self.few))
-        zero = self.wide.constant(dtype, 0.0)
-        with self.wide.carried(I64(0), whole, self.few, [zero] * height) as (k, sums, carry):
-            carry.next(*turn(k, None, sums))
-        with self.wide.carried(whole, a["K"], self.few, carry.final) as (k, sums, carry):
-            carry.next(*turn(k, self.group.tail_mask(b.sub(a["K"], k)), sums))
-        for r in range(0, height, self.few):
-            sums = carry.final[r : r + self.few]
-            folded, owners = fold_within(sums, self.few)
-            places = [owners.index(row % len(sums)) for row in range(self.few)]
-            order = [g * self.few + place for place in places for g in range(self.count)]
-            self._store(b.add(i, I64(r)), len(sums), shuffle(folded, folded, order) + self.bias)
+    def _onward(self, at: list[Vec], terms: int) -> list[Vec]:
+        """The addresses so many terms further."""
+        return [Vec(q.scope, unknown(self.b, self.one.at(q.value, terms)), q.dtype) for q in at]
+
+    def _folded(self, sums: list[Vec]) -> Vec:
+        """As many rows of C as a group has terms, one behind the other; of fewer, the first ones."""
+        folded, owners = fold_within(sums, self.few)
+        places = [owners.index(row % len(sums)) for row in range(self.few)]
+        order = [g * self.few + place for place in places for g in range(self.count)]
+        return Vec(self.wide, shuffle(folded, folded, order).value, self.p.dtype) + self.bias
 
     def _bias(self) -> Vec:
         """The bias of each lane of a few rows; where there is none, what changes no number when it is added."""
@@ -127,23 +163,26 @@ class _Groups:
         line = Vec(s, some, dtype)
         return Vec(self.wide, shuffle(line, line, [*range(self.count)] * self.few).value, dtype)
 
-    def _store(self, i: ir.Value, rows: int, x: Vec) -> None:
-        """Store rows of C, or with ACCUMULATE add them; they are the first lanes of a vector."""
+    def _store(self, i: ir.Value, parts: list[Vec], height: int) -> None:
+        """Store rows of C, or with ACCUMULATE add them."""
         b, a, s = self.b, self.a, self.line
         top = s.at(self.target, b.mul(i, a["rsC"]))
+        rows = [(x, r) for x in parts for r in range(min(self.few, height))]
         lines = [
             (
                 Vec(s, shuffle(x, x, [*range(r * self.count, (r + 1) * self.count)]).value, x.dtype),
-                s.at(top, b.mul(a["rsC"], I64(r))),
+                s.at(top, b.mul(a["rsC"], I64(k))),
                 self.mask,
             )
-            for r in range(rows)
+            for k, (x, r) in enumerate(rows)
         ]
-        straight = b.and_(self.straight, ir.IntType(1)(rows == self.few))
+        straight = b.and_(self.straight, ir.IntType(1)(height >= self.few))
         with b.if_else(straight) as (whole, apart):
-            for branch, cells in ((whole, [(x, top, None)]), (apart, lines)):
-                with branch:
-                    store_tile(b, self.accumulate, cells)
+            with whole:
+                for k, x in enumerate(parts):
+                    self.wide.store(x, s.at(top, k * self.wide.lanes))
+            with apart:
+                store_tile(b, self.accumulate, lines)
 
 
 def build_groups(module: ir.Module, p: Plan) -> ir.Function:
