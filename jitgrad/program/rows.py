@@ -238,9 +238,22 @@ def _nest(name: str, words: list[int]) -> tuple[Views, Views]:
         for at, size in zip(places, sizes, strict=False)
     )
     reads, writes = views[outputs:], views[:outputs]
+    if 0 in shape and _is_reduction(name):
+        writes = tuple(_result_of_nothing(v) for v in writes)
     if name.startswith("update."):
         reads = (_step_count(words), *reads)
     return (reads + writes if words[R_FLAGS] & FLAG_ACCUMULATE else reads), writes
+
+
+def _is_reduction(name: str) -> bool:
+    op, variant = op_and_variant(name)
+    return variant == FORWARD and op in BY_NAME and BY_NAME[op].kind == REDUCE
+
+
+def _result_of_nothing(v: View) -> View:
+    """What a reduction of no elements writes all the same: one number for each place of its result."""
+    shape = tuple(n if stride else 1 for n, stride in zip(v.shape, v.strides, strict=True))
+    return view(v.place, v.address, v.itemsize, shape, v.strides)
 
 
 def _step_count(words: list[int]) -> View:

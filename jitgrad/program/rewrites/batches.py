@@ -97,7 +97,7 @@ def batch_of(row: Row) -> int:
         k = number_of(view)
         if kinds[k] >= 0 and len(view.shape) > kinds[k]:
             samples = view.shape[kinds[k]]
-            return samples if cut_of(row, samples) is not None else 0
+            return samples if samples and cut_of(row, samples) is not None else 0
     return 0
 
 
