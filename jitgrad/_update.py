@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from .dispatch import CONTEXT
 from .dtypes import float64
 from .engine import layout
 from .engine.entry import entries
-from .functions.creation import zeros, zeros_like
+from .functions.creation import full_like, zeros
 from .kernels import updates as _rules  # noqa: F401  (declares the rules)
 from .kernels.update_table import UPDATES, compile_update
 from .store import store
@@ -52,6 +52,8 @@ class UpdatePlan:
         Name of a rule in `kernels.updates`.
     params : iterable of Tensor
         Leaves of one dtype.
+    starts : mapping of str to float
+        What states begin with that do not begin with zeros.
 
     Attributes
     ----------
@@ -61,8 +63,9 @@ class UpdatePlan:
         ``("step", ...)`` and the names of the states.
     """
 
-    def __init__(self, op: str, params: Iterable[Tensor]) -> None:
+    def __init__(self, op: str, params: Iterable[Tensor], starts: Mapping[str, float] = {}) -> None:
         self.rule = UPDATES[op]
+        self._starts = starts
         self.params = list(params)
         self.names = ("step", *self.rule.state)
         self.hyper = HyperParameters(self.rule.hyper)
@@ -110,7 +113,7 @@ class UpdatePlan:
     def _make(self, k: int) -> dict[str, Tensor]:
         p = self.params[k]
         state = {"step": zeros((), dtype=float64)}
-        state.update((name, zeros_like(p.detach())) for name in self.rule.state)
+        state.update((name, full_like(p.detach(), self._starts.get(name, 0.0))) for name in self.rule.state)
         self._states[k] = state
         for j, name in enumerate(self.names):
             self._lines[k * self._width + 1 + j] = state[name]._slot

@@ -334,6 +334,7 @@ BAD_OPTIONS = [
     (of("Adam", betas=0.9), ValueError, "Invalid betas: 0.9"),
     (of("AdamW", weight_decay=-1), ValueError, "Invalid weight_decay value: -1"),
     (of("Adam", differentiable=True), RuntimeError, "differentiable=True is not supported"),
+    (of("SGD", fused=True, foreach=True), RuntimeError, "`fused` and `foreach` cannot be `True` together"),
     (of("RMSprop", alpha=-1), ValueError, "Invalid alpha value: -1"),
     (of("RMSprop", momentum=-1), ValueError, "Invalid momentum value: -1"),
     (of("Adagrad", lr_decay=-1), ValueError, "Invalid lr_decay value: -1"),

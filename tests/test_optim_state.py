@@ -204,9 +204,10 @@ def test_state_written_by_hand_is_used_by_the_next_step(write):
         lambda o, p: setattr(o, "state", {}),
     ],
 )
-def test_a_forgotten_state_starts_anew(forget):
+@pytest.mark.parametrize("name", ["Adam", "Adagrad"])
+def test_a_forgotten_state_starts_anew(name, forget):
     p, q = parameters()[1], parameters()[1]
-    optimizer, fresh = make("Adam", [p]), make("Adam", [q])
+    optimizer, fresh = make(name, [p]), make(name, [q])
     steps(optimizer, [p], 3)
     forget(optimizer, p)
     assert p not in optimizer.state
@@ -280,6 +281,18 @@ def test_adagrad_shows_its_first_state_before_the_first_step():
     optimizer = jg.optim.Adagrad([p], initial_accumulator_value=0.5)
     assert optimizer.state[p]["sum"].tolist() == [0.5, 0.5]
     assert optimizer.state[p]["step"].item() == 0
+
+
+def test_the_sums_of_adagrad_start_where_the_optimizer_says_in_every_group():
+    p, q, r = (jg.ones(3, requires_grad=True) for _ in range(3))
+    groups = [{"params": [p]}, {"params": [q], "initial_accumulator_value": 3.0}]
+    optimizer = jg.optim.Adagrad(groups, initial_accumulator_value=0.5)
+    optimizer.add_param_group({"params": [r], "initial_accumulator_value": 3.0})
+    for k in range(2):
+        for x in (p, q, r):
+            x.grad = jg.full((3,), 2.0)
+        optimizer.step()
+        assert [optimizer.state[x]["sum"].tolist() for x in (p, q, r)] == [[4.5 + 4 * k] * 3] * 3
 
 
 def test_numbers_of_asgd_can_be_replaced_and_an_empty_parameter_has_them_too():

@@ -40,7 +40,7 @@ def check_hyper(owner: str, group: dict[str, Any], free: Sequence[str] = ()) -> 
     TypeError
         If a value is not a number.
     RuntimeError
-        If ``differentiable=True`` is asked for.
+        If ``differentiable=True`` is asked for, or ``fused`` together with ``foreach``.
     """
     for key, (words, accepted) in _RULES.items():
         if key in group and key not in free:
@@ -57,6 +57,8 @@ def check_hyper(owner: str, group: dict[str, Any], free: Sequence[str] = ()) -> 
         _check_etas(owner, group["etas"])
     if "step_sizes" in group:
         _check_pair(owner, "step_sizes", group["step_sizes"])
+    if group.get("fused") and group.get("foreach"):
+        raise RuntimeError(f"{owner}: `fused` and `foreach` cannot be `True` together.")
     if group.get("differentiable"):
         raise RuntimeError(
             f"{owner}: differentiable=True is not supported: the update runs in place in compiled code; "

@@ -58,9 +58,9 @@ class KernelOptimizer(Optimizer):
         """The name of the update formula for `group`."""
         raise NotImplementedError
 
-    def _first_state(self, group: dict[str, Any], param: Tensor) -> dict[str, Any] | None:
-        """The state a parameter starts with, when it is not all zero."""
-        return None
+    def _starts(self) -> dict[str, float]:
+        """What the states of a parameter start with that do not start with zeros."""
+        return {}
 
     def _saved(self, live: dict[str, Any]) -> dict[str, Any]:
         """The state of a parameter as users see it, from the state the kernels keep."""
@@ -132,7 +132,7 @@ class KernelOptimizer(Optimizer):
             op = self._op(group)
             plans = []
             for params in _by_dtype(group["params"]):
-                plan = UpdatePlan(op, params)
+                plan = UpdatePlan(op, params, self._starts())
                 plans.append(plan)
                 places.update((p, (plan, i)) for i, p in enumerate(params))
             made.append((group, op, plans))
@@ -198,15 +198,6 @@ class KernelOptimizer(Optimizer):
 
     def _groups_changed(self) -> None:
         self._release()
-
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters, see `Optimizer.add_param_group`."""
-        super().add_param_group(param_group)
-        group = self._groups[-1]
-        for p in group["params"]:
-            first = self._first_state(group, p)
-            if first is not None:
-                self._table.entries[p] = self._table.new_entry(p, first)
 
     # state ------------------------------------------------------------------------------------------
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from jitgrad import functions as T
-from jitgrad._tensor import Tensor
 
 from ._kernel import KernelOptimizer
 from .optimizer import Params
@@ -27,7 +26,7 @@ class Adagrad(KernelOptimizer):
     weight_decay : float
         L2 penalty, at least 0.
     initial_accumulator_value : float
-        Where the sum starts, at least 0.
+        Where the sum starts in all groups, at least 0.
     eps : float
         Added to the root, at least 0.
     maximize : bool
@@ -78,7 +77,14 @@ class Adagrad(KernelOptimizer):
     def _op(self, group: dict[str, Any]) -> str:
         return "adagrad"
 
-    def _first_state(self, group: dict[str, Any], param: Tensor) -> dict[str, Any]:
-        start = float(group["initial_accumulator_value"])
-        shape = tuple(param.shape)
-        return {"step": T.tensor(0.0), "sum": T.full(shape, start, dtype=param.dtype)}
+    def _starts(self) -> dict[str, float]:
+        # the optimizer's own: PyTorch does not look for one in the groups
+        return {"sum": float(self.defaults["initial_accumulator_value"])}
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, see `Optimizer.add_param_group`; their state is there at once."""
+        super().add_param_group(param_group)
+        start = self._starts()["sum"]
+        for p in self._groups[-1]["params"]:
+            first = {"step": T.tensor(0.0), "sum": T.full(tuple(p.shape), start, dtype=p.dtype)}
+            self._table.entries[p] = self._table.new_entry(p, first)
