@@ -156,13 +156,13 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_changes():
     good = optimizer.state_dict()
     two_groups = {**good, "param_groups": good["param_groups"] * 2}
     fewer = {**good, "param_groups": [dict(good["param_groups"][0], params=[0])]}
-    bad_rate = {**good, "param_groups": [dict(good["param_groups"][0], lr=-1.0)]}
+    bad_rate = {**good, "param_groups": [dict(good["param_groups"][0], lr="fast")]}
     first = dict(good["state"][0], exp_avg=jg.zeros(2, 2))
     shape = {**good, "state": {0: first, 1: good["state"][1]}}
     for saved, error, message in [
         (two_groups, ValueError, "different number of parameter groups: 2, the optimizer has 1"),
         (fewer, ValueError, "doesn't match the size of optimizer's group: group 0 has 1 parameters"),
-        (bad_rate, ValueError, "Invalid learning rate: -1.0"),
+        (bad_rate, TypeError, "Adam: lr must be a number, got 'fast'"),
         (shape, ValueError, r"'exp_avg' of parameter 0 has shape \(2, 2\), the parameter \(3, 4\)"),
         ({"state": {}}, KeyError, "param_groups"),
     ]:
@@ -170,6 +170,15 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_changes():
             optimizer.load_state_dict(saved)
         assert optimizer.state[params[0]]["step"].item() == 2
         assert optimizer.param_groups[0]["lr"] == 0.01
+
+
+def test_a_rate_that_a_schedule_left_below_zero_is_saved_and_loaded():
+    params = parameters()
+    optimizer = make("Adam", params)
+    optimizer.param_groups[0]["lr"] = -2.8e-18
+    optimizer.load_state_dict(optimizer.state_dict())
+    steps(optimizer, params, 1)
+    assert optimizer.param_groups[0]["lr"] == -2.8e-18
 
 
 @pytest.mark.parametrize(

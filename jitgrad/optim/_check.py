@@ -42,21 +42,16 @@ def check_hyper(owner: str, group: dict[str, Any], free: Sequence[str] = ()) -> 
     RuntimeError
         If ``differentiable=True`` is asked for, or ``fused`` together with ``foreach``.
     """
+    check_numbers(owner, group, free)
     for key, (words, accepted) in _RULES.items():
         if key in group and key not in free:
-            value = _number(owner, key, group[key])
             top = 1.0 if accepted == "in [0, 1]" else float("inf")
-            if not 0.0 <= value <= top:
+            if not 0.0 <= float(group[key]) <= top:
                 raise ValueError(f"Invalid {words}: {group[key]} ({owner}: {key} must be {accepted})")
-    for key in free:
-        if key in group:
-            _number(owner, key, group[key])
     if "betas" in group:
         _check_betas(owner, group["betas"])
     if "etas" in group:
         _check_etas(owner, group["etas"])
-    if "step_sizes" in group:
-        _check_pair(owner, "step_sizes", group["step_sizes"])
     if group.get("fused") and group.get("foreach"):
         raise RuntimeError(f"{owner}: `fused` and `foreach` cannot be `True` together.")
     if group.get("differentiable"):
@@ -64,6 +59,24 @@ def check_hyper(owner: str, group: dict[str, Any], free: Sequence[str] = ()) -> 
             f"{owner}: differentiable=True is not supported: the update runs in place in compiled code; "
             "write the update with tensor operations to differentiate through it"
         )
+
+
+def check_numbers(owner: str, group: dict[str, Any], free: Sequence[str] = ()) -> None:
+    """Check that the hyper-parameters of a group are numbers, of any size.
+
+    That is all that is asked of saved ones: a schedule may have ended a little below 0.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is not a number, or not a pair of numbers where there should be one.
+    """
+    for key in (*_RULES, *free):
+        if key in group:
+            _number(owner, key, group[key])
+    for key in ("betas", "etas", "step_sizes"):
+        if key in group:
+            _check_pair(owner, key, group[key])
 
 
 def _check_betas(owner: str, betas: Any) -> None:

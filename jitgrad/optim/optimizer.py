@@ -11,7 +11,7 @@ from typing import Any
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 
-from ._check import check_hyper
+from ._check import check_hyper, check_numbers
 from ._hooks import Hooked
 from ._load import cast_state, check_groups
 from ._watch import ParamGroup, WatchedList
@@ -243,6 +243,8 @@ class Optimizer(Hooked):
         ------
         ValueError
             If the groups or the shapes do not fit this optimizer's.
+        TypeError
+            If a hyper-parameter is not a number.
         KeyError
             If "state" or "param_groups" is missing.
         """
@@ -263,7 +265,7 @@ class Optimizer(Hooked):
             state[p] = cast_state(p, entry)
         hyper = [{k: deepcopy(v) for k, v in g.items() if k != "params"} for g in saved_groups]
         for group in hyper:
-            check_hyper(type(self).__name__, group, self._free)
+            check_numbers(type(self).__name__, group, self._free)
         self._set_state(state)
         for group, entries in zip(self._groups, hyper, strict=True):
             group.update(entries)
