@@ -62,7 +62,7 @@ is_tensor = lambda value: isinstance(value, Tensor)  # noqa: E731
 
 # what few programs use, and in which module it is
 _LATER = {name: name for name in ("amp", "backends", "distributions", "linalg", "testing", "viz")}
-_LATER["autocast"] = "amp"
+_LATER |= dict.fromkeys(["GradScaler", "autocast", "is_autocast_enabled"], "amp")
 _LATER |= dict.fromkeys(["are_deterministic_algorithms_enabled", "get_float32_matmul_precision",
                          "set_float32_matmul_precision", "use_deterministic_algorithms"], "backends")  # fmt: skip
 _LATER |= dict.fromkeys(["cholesky", "det", "inverse", "logdet", "pinverse", "slogdet"], "linalg")

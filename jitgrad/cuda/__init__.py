@@ -37,5 +37,5 @@ def __getattr__(name: str):
     if name == "amp":
         import importlib
 
-        return importlib.import_module("jitgrad.amp")
+        return importlib.import_module("jitgrad.cuda.amp")
     raise AttributeError(f"module 'jitgrad.cuda' has no attribute '{name}'; jitgrad computes on the CPU")
