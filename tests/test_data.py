@@ -11,8 +11,10 @@ from jitgrad.utils.data import (
     BatchSampler,
     ChainDataset,
     ConcatDataset,
+    DataLoader,
     RandomSampler,
     SequentialSampler,
+    StackDataset,
     Subset,
     SubsetRandomSampler,
     TensorDataset,
@@ -37,6 +39,21 @@ def test_concatenated_data_sets_are_read_in_order():
     assert [data[i] for i in range(len(data))] == [0, 1, 4, 0, 1, 0, 1, 4, 9]
     assert (data[-1], data[-9]) == (9, 0)
     assert ConcatDataset([Squares(3), Squares(2)]).cumulative_sizes == [3, 5]
+
+
+def test_going_through_concatenated_data_sets_ends_with_the_last_item():
+    assert list(Squares(3) + Squares(2)) == [0, 1, 4, 0, 1]
+    with pytest.raises(ValueError, match="index -6 is out of range for length 5"):
+        (Squares(3) + Squares(2))[-6]
+
+
+def test_stacked_data_sets_are_read_side_by_side():
+    rows = TensorDataset(jg.arange(3))
+    pairs, named = StackDataset(Squares(3), rows), StackDataset(a=Squares(3), b=Subset(Squares(9), [5, 6, 7]))
+    assert (len(pairs), pairs[2]) == (3, (4, (jg.tensor(2),)))
+    assert (len(named), named[1]) == (3, {"a": 1, "b": 36})
+    assert [b[0].tolist() for b in DataLoader(pairs, batch_size=2)] == [[0, 1], [4]]
+    assert [b["b"].tolist() for b in DataLoader(named, batch_size=2)] == [[25, 36], [49]]
 
 
 def test_chained_streams_are_read_in_order():
@@ -194,7 +211,10 @@ BAD = [
     (lambda: ConcatDataset([]), AssertionError, "should not be an empty iterable"),
     (lambda: ConcatDataset([Stream([1])]), AssertionError, "does not support IterableDataset"),
     (lambda: ChainDataset([Squares(2)]), AssertionError, r"datasets\[0\] is a Squares"),
-    (lambda: (Squares(2) + Squares(2))[4], ValueError, "index 4 is out of range for length 4"),
+    (lambda: StackDataset(Squares(2), Squares(3)), ValueError, r"lengths \[2, 3\]"),
+    (StackDataset, ValueError, "by position or by name, got none"),
+    (lambda: StackDataset(Squares(2), a=Squares(2)), ValueError, "got both"),
+    (lambda: (Squares(2) + Squares(2))[4], IndexError, "index 4 is out of range for length 4"),
     (lambda: random_split(Squares(5), [2, 2]), ValueError, r"\[2, 2\] for 5 items"),
     (lambda: random_split(Squares(5), [1.5, -0.5]), ValueError, "index 0 is not between 0 and 1: 1.5"),
     (lambda: RandomSampler(Squares(0)), ValueError, "num_samples=0"),

@@ -179,6 +179,12 @@ BAD = [
     ),
     (lambda: DataLoader(pairs(), batch_size=None, drop_last=True), ValueError, "disables auto-batching"),
     (lambda: DataLoader(Stream([1]), shuffle=True), ValueError, "DataLoader with IterableDataset"),
+    (
+        lambda: DataLoader(pairs(), prefetch_factor=2),
+        ValueError,
+        "needs num_workers > 0, got prefetch_factor=2",
+    ),
+    (lambda: DataLoader(pairs(), persistent_workers=True), ValueError, "needs num_workers > 0"),
     (lambda: DataLoader(5), TypeError, r"give x and y as TensorDataset\(x, y\)"),
 ]
 

@@ -83,6 +83,7 @@ pin_memory_device, in_order
         in_order: bool = True,
     ) -> None:
         _check_workers(num_workers, timeout, pin_memory)
+        _check_workers_only(num_workers, prefetch_factor, persistent_workers)
         if not hasattr(dataset, "__getitem__") and not isinstance(dataset, IterableDataset):
             raise TypeError(
                 f"DataLoader: the dataset must define __getitem__, got {type(dataset).__name__}; "
@@ -244,6 +245,20 @@ def _check_workers(num_workers: Any, timeout: float, pin_memory: bool) -> None:
             "DataLoader: pin_memory=True is ignored, there is no GPU; use pin_memory=False",
             stacklevel=3,
         )
+
+
+def _check_workers_only(num_workers: int, prefetch_factor: int | None, persistent_workers: bool) -> None:
+    """Check options that ask for workers."""
+    if num_workers == 0 and prefetch_factor is not None:
+        raise ValueError(
+            f"prefetch_factor option needs num_workers > 0, got prefetch_factor={prefetch_factor}; use None"
+        )
+    if num_workers == 0 and persistent_workers:
+        raise ValueError("persistent_workers option needs num_workers > 0")
+
+
+def get_worker_info() -> None:
+    """None: there are no workers, batches are made in this process."""
 
 
 def _in_memory(dataset: Dataset[Any]) -> tuple[tuple[Tensor, ...], Any] | None:

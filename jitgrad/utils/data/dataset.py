@@ -94,10 +94,53 @@ class ConcatDataset(Dataset[Any]):
     def __getitem__(self, index: int) -> Any:
         n = len(self)
         if not -n <= index < n:
-            raise ValueError(f"ConcatDataset: index {index} is out of range for length {n}")
+            # going through the items ends with an IndexError; below the first item PyTorch has a ValueError
+            error = IndexError if index >= n else ValueError
+            raise error(f"ConcatDataset: index {index} is out of range for length {n}")
         index %= n
         k = bisect_right(self.cumulative_sizes, index)
         return self.datasets[k][index - (self.cumulative_sizes[k - 1] if k else 0)]
+
+
+class StackDataset(Dataset[Any]):
+    """Data sets side by side: item i has item i of each.
+
+    Parameters
+    ----------
+    *args : Dataset
+        Data sets of one length, whose items are given as tuples.
+    **kwargs : Dataset
+        The same, given as dicts; one of the two.
+
+    Raises
+    ------
+    ValueError
+        If there are none, both are given, or the lengths differ.
+    """
+
+    def __init__(self, *args: Dataset[Any], **kwargs: Dataset[Any]) -> None:
+        if bool(args) == bool(kwargs):
+            given = "both positional and named ones" if args else "none"
+            raise ValueError(f"StackDataset: expected data sets by position or by name, got {given}")
+        self.datasets: Any = args or kwargs
+        lengths = [len(d) for d in args or kwargs.values()]  # type: ignore[arg-type]
+        if any(n != lengths[0] for n in lengths):
+            raise ValueError(f"Size mismatch between datasets: StackDataset got lengths {lengths}")
+        self._length = lengths[0]
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(self.datasets, dict):
+            return {name: d[index] for name, d in self.datasets.items()}
+        return tuple(d[index] for d in self.datasets)
+
+    def __getitems__(self, indices: list[int]) -> list[Any]:
+        if isinstance(self.datasets, dict):
+            columns = [_items(d, indices) for d in self.datasets.values()]
+            return [dict(zip(self.datasets, row, strict=True)) for row in zip(*columns, strict=True)]
+        return list(zip(*(_items(d, indices) for d in self.datasets), strict=True))
+
+    def __len__(self) -> int:
+        return self._length
 
 
 class ChainDataset(IterableDataset[Any]):
@@ -146,12 +189,16 @@ class Subset(Dataset[Item]):
         return self.dataset[self.indices[index]]
 
     def __getitems__(self, indices: list[int]) -> list[Item]:
-        chosen = [self.indices[i] for i in indices]
-        many = getattr(self.dataset, "__getitems__", None)
-        return many(chosen) if many is not None else [self.dataset[i] for i in chosen]
+        return _items(self.dataset, [self.indices[i] for i in indices])
 
     def __len__(self) -> int:
         return len(self.indices)
+
+
+def _items(dataset: Dataset[Any], indices: list[int]) -> list[Any]:
+    """Items of a data set, which may give them at once."""
+    many = getattr(dataset, "__getitems__", None)
+    return many(indices) if many is not None else [dataset[i] for i in indices]
 
 
 def random_split(
