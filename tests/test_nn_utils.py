@@ -33,6 +33,13 @@ def test_clip_grad_norm(norm_type, max_norm):
     assert made[2].grad is None
 
 
+def test_the_old_name_of_clip_grad_norm_clips_with_a_warning():
+    made = parameters()
+    with pytest.warns(FutureWarning, match="deprecated in favor of `torch.nn.utils.clip_grad_norm_`"):
+        assert utils.clip_grad_norm(made[1], 1.0).item() == pytest.approx(math.hypot(12, 2))
+    assert made[1].grad.norm().item() == pytest.approx(1.0, 1e-5)
+
+
 def test_clip_takes_one_tensor_an_iterator_or_nothing():
     assert utils.clip_grad_norm_(parameters()[1], 1.0).item() == pytest.approx(math.hypot(12, 2))
     made = parameters()
