@@ -50,6 +50,18 @@ def closure(m, t):
     return m.func.grad(lambda x: (w * x).sin().sum())(x), m.func.grad(lambda x: (2 * x).sin().sum())(w)
 
 
+def jacobians_closed_over(m, t):
+    """What the function closes over is trained through its Jacobians, but for that under no_grad."""
+    w, x, found = t(3, 3).requires_grad_(), t(2, 3), []
+    for transform in (m.func.jacrev, m.func.jacfwd, m.func.hessian):
+        blocks = m.func.vmap(transform(lambda x: (w @ x).sin().prod()))(x)
+        with m.no_grad():
+            found.append(transform(lambda x: (w @ x).sin())(x[0]))
+        found += [blocks, *m.autograd.grad((blocks**2).sum(), w)]
+    aux = m.func.jacrev(lambda x: (w @ x, w.sum()), has_aux=True)(x[0])
+    return found, aux, m.func.jacrev(lambda x: (w.detach() @ x, x.sum()), has_aux=True)(x[0])
+
+
 def pulled_back(m, t):
     value, pull = m.func.vjp(lambda x, y: (x * y, x.sum()), t(3), t(3))
     return value, pull((t(3), t()))
@@ -94,6 +106,7 @@ CASES = {
     "vmap of dicts": lambda m, t: m.func.vmap(lambda d: {"s": d["a"] + d["b"]})({"a": t(3, 2), "b": t(3, 2)}),
     "functional_call": functional_call_per_sample,
     "closed over": closure,
+    "Jacobians closed over": jacobians_closed_over,
 }
 
 

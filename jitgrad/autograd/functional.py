@@ -117,12 +117,18 @@ def jacobian(
         xs, one_input = _as_tuple(inputs, "inputs", "jacobian")
         xs = _prepared(xs, create_graph)
         ys, one_output = _outputs(func, xs, "jacobian", strict)
-        build = _rows if strategy == "reverse-mode" else _columns
-        blocks = build(ys, xs, create_graph, strict)
-    if not create_graph:
-        blocks = [[block.detach() for block in row] for row in blocks]
+        blocks = jacobian_blocks(ys, xs, create_graph, strict, strategy)
     rows = tuple(row[0] if one_input else tuple(row) for row in blocks)
     return rows[0] if one_output else rows
+
+
+def jacobian_blocks(
+    ys: Tensors, xs: Tensors, create_graph: bool, strict: bool = False, strategy: str = "reverse-mode"
+) -> list[list[Tensor]]:
+    """A row for each output, with the block for each input, whether or not gradients reach from one to the other."""
+    build = _rows if strategy == "reverse-mode" else _columns
+    blocks = build(ys, xs, create_graph, strict)
+    return blocks if create_graph else [[block.detach() for block in row] for row in blocks]
 
 
 def _rows(ys: Tensors, xs: Tensors, create_graph: bool, strict: bool) -> list[list[Tensor]]:

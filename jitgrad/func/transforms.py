@@ -8,7 +8,7 @@ from typing import Any
 
 from .._tensor import Tensor
 from ..autograd.backward import grad as gradients_of
-from ..autograd.functional import jacobian, push_forward
+from ..autograd.functional import jacobian_blocks, push_forward
 from ..autograd.graph import leaves_behind
 from ..autograd.modes import enable_grad, is_grad_enabled
 from ..program.tree import flatten, unflatten
@@ -36,16 +36,21 @@ def _tracked(value: Any) -> tuple[Any, list[Tensor]]:
 
 
 def _finished(value: Any, given: list[Tensor], fresh: list[Tensor], outer: bool) -> Any:
-    """Results without history, unless the caller records and they depend on something of the caller's.
+    """Results without history, unless the caller records and they depend on something of the caller's."""
+    tree = Tree(value)
+    kept = _reaches_caller(tree.leaves, given, fresh, outer)
+    return value if kept else tree.build([x.detach() for x in tree.leaves])
+
+
+def _reaches_caller(results: list[Tensor], given: list[Tensor], fresh: list[Tensor], outer: bool) -> bool:
+    """Whether the caller records and results depend on something of the caller's.
 
     That is an argument with a history (`given`), or what the function has closed over: any leaf behind the results
     that is not one of those made here (`fresh`).
     """
-    tree = Tree(value)
-    if outer and not any(x.requires_grad for x in given):
-        own = {x._slot for x in fresh}
-        outer = not leaves_behind([x for x in tree.leaves if x.requires_grad]) <= own
-    return value if outer else tree.build([x.detach() for x in tree.leaves])
+    if not outer or any(x.requires_grad for x in given):
+        return outer
+    return not leaves_behind([x for x in results if x.requires_grad]) <= {x._slot for x in fresh}
 
 
 def _pick(args: tuple, argnums: Positions, name: str) -> tuple[int, ...]:
@@ -209,31 +214,25 @@ def jacfwd(
 def _jacobian(func: Callable, argnums: Positions, has_aux: bool, strategy: str) -> Callable:
     @wraps(func)
     def run(*args: Any, **kwargs: Any) -> Any:
+        outer = is_grad_enabled()
         chosen = _pick(args, argnums, "jacobian")
-        trees = [Tree(args[k]) for k in chosen]
-        outputs: list[Tree] = []
-        aux: list[Any] = []
-
-        def flat(*leaves: Tensor) -> tuple[Tensor, ...]:
-            each, moved = iter(leaves), list(args)
-            for k, tree in zip(chosen, trees, strict=True):
-                moved[k] = tree.build([next(each) for _ in tree.leaves])
+        trees, moved, fresh = [Tree(args[k]) for k in chosen], list(args), []
+        with enable_grad():
+            for k in chosen:
+                moved[k], leaves = _tracked(args[k])
+                fresh += leaves
             result = func(*moved, **kwargs)
-            value, extra = result if has_aux else (result, None)
-            outputs.append(Tree(value))
-            aux.append(extra)
-            return tuple(outputs[-1].leaves)
-
-        points = tuple(x for t in trees for x in t.leaves)
-        record = is_grad_enabled() and any(x.requires_grad for x in points)
-        blocks = jacobian(flat, points, record, strategy=strategy)
+            value, aux = result if has_aux else (result, None)
+            given, outputs = [x for tree in trees for x in tree.leaves], Tree(value)
+            record = _reaches_caller(outputs.leaves, given, fresh, outer)
+            blocks = jacobian_blocks(tuple(outputs.leaves), tuple(fresh), record, strategy=strategy)
         rows = []
         for row in blocks:
             each = iter(row)
             parts = [tree.build([next(each) for _ in tree.leaves]) for tree in trees]
             rows.append(parts[0] if isinstance(argnums, int) else tuple(parts))
-        answer = unflatten(outputs[-1]._form, iter(rows))
-        return (answer, aux[-1]) if has_aux else answer
+        answer = outputs.build(rows)
+        return (answer, _finished(aux, given, fresh, outer)) if has_aux else answer
 
     return run
 
