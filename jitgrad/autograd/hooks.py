@@ -254,6 +254,7 @@ def run_accumulated(leaf: Tensor, gradient: Tensor | None) -> None:
     """The hooks of a leaf that has just got its gradient."""
     note = note_of(leaf._slot)
     if note is not None and leaf.is_leaf:
+        leaf = note.owner(leaf)  # hooks may know it as the key of a dict
         for hook in list((note.accumulated or {}).values()):
             hook(leaf)
         if note.row is not None:

@@ -56,11 +56,12 @@ class RowNote:
 class Note:
     """What concerns one slot: hooks of the tensor, and the note of its row."""
 
-    __slots__ = ("_hooks", "_weak", "row")
+    __slots__ = ("_hooks", "_owner", "_weak", "row")
 
     def __init__(self) -> None:
         self._hooks: tuple[OrderedDict, OrderedDict] | None = None
         self._weak: Any = None
+        self._owner: Any = None
         self.row: RowNote | None = None
 
     def _pair(self) -> Any:
@@ -87,7 +88,13 @@ class Note:
             pair = (OrderedDict(), OrderedDict())
         self._hooks = tensor.__dict__["_hooks"] = pair
         self._weak = (weakref.ref(pair[0]), weakref.ref(pair[1]))
+        self._owner = weakref.ref(tensor)
         return pair
+
+    def owner(self, handle: Tensor) -> Tensor:
+        """The tensor itself on which hooks were registered, or this handle of its slot if that is gone."""
+        tensor = None if self._owner is None else self._owner()
+        return handle if tensor is None or tensor._slot != handle._slot else tensor
 
     def hold(self, on: bool) -> None:
         """Keep the hooks alive, or leave that to their tensor."""
