@@ -98,6 +98,8 @@ class KernelOptimizer(Optimizer):
                 plans = self._build()
         for group in self._groups:
             for key in group.volatile:
+                if store.recording is not None:
+                    store.recording.read(f"{type(self).__name__}.param_groups[...][{key!r}]; give a number")
                 self._write(group, key)
         for plan in plans:
             plan.step()
