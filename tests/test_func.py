@@ -129,6 +129,7 @@ def test_vmap_draws():
 REFUSALS = [
     (lambda: func.grad(torch.sin)(point()), RuntimeError, "scalar"),
     (lambda: func.grad(torch.sum, argnums=1)(point()), RuntimeError, "argnums"),
+    (lambda: func.jacrev(lambda x: 3)(point()), RuntimeError, "to return tensors, got int"),
     (lambda: func.jvp(torch.sin, (point(),), (point([1.0]),)), RuntimeError, "tangents"),
     (lambda: func.vjp(torch.sin, point())[1](point([1.0])), RuntimeError, "cotangents"),
     (lambda: func.vmap(torch.sin, in_dims=None)(point()), ValueError, "nothing is mapped"),

@@ -223,7 +223,7 @@ def _jacobian(func: Callable, argnums: Positions, has_aux: bool, strategy: str) 
                 fresh += leaves
             result = func(*moved, **kwargs)
             value, aux = result if has_aux else (result, None)
-            given, outputs = [x for tree in trees for x in tree.leaves], Tree(value)
+            given, outputs = [x for tree in trees for x in tree.leaves], _outputs(value)
             record = _reaches_caller(outputs.leaves, given, fresh, outer)
             blocks = jacobian_blocks(tuple(outputs.leaves), tuple(fresh), record, strategy=strategy)
         rows = []
@@ -235,6 +235,13 @@ def _jacobian(func: Callable, argnums: Positions, has_aux: bool, strategy: str) 
         return (answer, _finished(aux, given, fresh, outer)) if has_aux else answer
 
     return run
+
+
+def _outputs(value: Any) -> Tree:
+    tree = Tree(value)
+    if not tree.leaves:
+        raise RuntimeError(f"jacobian: expected the function to return tensors, got {type(value).__name__}")
+    return tree
 
 
 def hessian(func: Callable, argnums: Positions = 0) -> Callable:

@@ -73,7 +73,7 @@ def check_numbers(owner: str, group: dict[str, Any], free: Sequence[str] = ()) -
     """
     for key in (*_RULES, *free):
         if key in group:
-            _number(owner, key, group[key])
+            as_number(owner, key, group[key])
     for key in ("betas", "etas", "step_sizes"):
         if key in group:
             _check_pair(owner, key, group[key])
@@ -99,10 +99,19 @@ def _check_etas(owner: str, etas: Any) -> None:
 def _check_pair(owner: str, key: str, pair: Any) -> tuple[float, float]:
     if not isinstance(pair, tuple | list) or len(pair) != 2:
         raise ValueError(f"Invalid {key}: {pair!r} ({owner}: {key} must be a pair of numbers)")
-    return _number(owner, f"{key}[0]", pair[0]), _number(owner, f"{key}[1]", pair[1])
+    return as_number(owner, f"{key}[0]", pair[0]), as_number(owner, f"{key}[1]", pair[1])
 
 
-def _number(owner: str, key: str, value: Any) -> float:
+def as_number(owner: str, key: str, value: Any) -> float:
+    """A hyper-parameter as a number.
+
+    Raises
+    ------
+    TypeError
+        If it is none.
+    ValueError
+        If it is a tensor of several elements.
+    """
     if isinstance(value, Tensor):
         if value.numel() != 1:
             shape = tuple(value.shape)

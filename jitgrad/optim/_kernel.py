@@ -16,6 +16,7 @@ from jitgrad._update import UpdatePlan
 from jitgrad.autograd import enable_grad
 from jitgrad.store import store
 
+from ._check import as_number
 from ._state import ParamState, StateTable
 from ._watch import ParamGroup
 from .optimizer import Optimizer
@@ -180,7 +181,7 @@ class KernelOptimizer(Optimizer):
         elif key == "maximize":
             numbers = {"sign": -1.0 if value else 1.0}
         else:
-            numbers = {key: float(value)}
+            numbers = {key: as_number(type(self).__name__, key, value)}
         for plan in group.plans:
             for name, number in numbers.items():
                 plan.hyper[name] = number
