@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import reduce
 from typing import TYPE_CHECKING, NamedTuple
 
 from llvmlite import ir
 
 from .abi import ITEM_SIZES
+from .gemm_transposed import shuffle
 from .host import host
 from .nest import share, whole_first
-from .stage import I64, Scope, Vec
+from .stage import I32, I64, Scope, Vec
 
 if TYPE_CHECKING:
     from .products import Products
@@ -30,10 +32,58 @@ class Rows(NamedTuple):
 
 def column_sums(one: Scope, dtype: int, target: ir.Value, rows: Rows, threads) -> None:
     """Sum the rows of a matrix into the array at a pointer, several rows side by side and then together."""
-    b, (address, stride, column, count, features) = one.b, rows
+    b, lanes = one.b, host().lanes(ITEM_SIZES[dtype])
+    begin, end = share(one, rows.features, *threads, lanes)
+    with b.if_else(_fill_vectors(b, rows, lanes)) as (together, apart):
+        with together, b.if_then(b.icmp_signed("<", begin, end)):
+            _sums_of_line(Scope(b, lanes), dtype, target, rows)
+        with apart:
+            _sums_of_columns(one, dtype, target, rows, (begin, end))
+
+
+def _fill_vectors(b: ir.IRBuilder, rows: Rows, lanes: int) -> ir.Value:
+    """Whether the rows follow one another without gaps, and a vector holds several whole ones, as a bit."""
+    features = rows.features
+    conditions = (
+        b.icmp_signed("==", rows.column, I64(1)),
+        b.icmp_signed("==", rows.stride, features),
+        b.icmp_signed("<", features, I64(lanes)),
+        b.icmp_signed("==", b.and_(features, b.sub(features, I64(1))), I64(0)),
+        b.icmp_signed("==", b.and_(b.mul(rows.count, features), I64(lanes - 1)), I64(0)),
+    )
+    return reduce(b.and_, conditions)
+
+
+def _sums_of_line(s: Scope, dtype: int, target: ir.Value, rows: Rows) -> None:
+    """Sum whole vectors, and then the lanes that belong to the same column."""
+    b, source = s.b, s.pointer(rows.address, dtype)
+    total = b.mul(rows.count, rows.features)
+    whole = b.and_(total, I64(-CHAINS * s.lanes))
+    zero = s.constant(dtype, 0.0)
+    with s.carried(I64(0), whole, CHAINS * s.lanes, [zero] * CHAINS) as (i, sums, carry):
+        carry.next(*(x + s.load(s.at(source, b.add(i, I64(c * s.lanes))), dtype) for c, x in enumerate(sums)))
+    t, u, v, w = carry.final
+    with s.carried(whole, total, s.lanes, [(t + u) + (v + w)]) as (i, (x,), carry):
+        carry.next(x + s.load(s.at(source, i), dtype))
+    (x,), half = carry.final, s.lanes // 2
+    while half:
+        other = shuffle(x, x, [lane ^ half for lane in range(s.lanes)])
+        shared = b.icmp_signed("<=", rows.features, I64(half))
+        x = Vec(s, b.select(shared, (x + other).value, x.value), dtype)
+        half //= 2
+    with s.scalar.loop(I64(0), rows.features) as j:
+        cell = b.extract_element(x.value, b.trunc(j, I32))
+        s.scalar.store(Vec(s.scalar, cell, dtype), s.at(target, j))
+
+
+def _sums_of_columns(
+    one: Scope, dtype: int, target: ir.Value, rows: Rows, columns: tuple[ir.Value, ir.Value]
+) -> None:
+    """Go down the rows, a few vectors of columns at a time."""
+    b, (address, stride, column, count, _features) = one.b, rows
+    begin, end = columns
     source = one.pointer(address, dtype)
     lanes = host().lanes(ITEM_SIZES[dtype])
-    begin, end = share(one, features, *threads, lanes)
     whole = b.and_(count, I64(-CHAINS))
 
     def body(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:

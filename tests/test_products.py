@@ -111,6 +111,18 @@ def test_linear_gradients_through_views(name):
     check_gradients(function, numbers(*shape), numbers(5, 4, seed=1), numbers(5, seed=2))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("features", [1, 2, 4, 8, 3, 16])
+@pytest.mark.parametrize("rows", [1, 4, 7, 8, 64, 65, 200])
+def test_gradient_of_a_bias_sums_all_rows(rows, features, dtype):
+    """Where a vector holds several rows, whole vectors are summed first, and then their parts."""
+    x, w = (torch.tensor(numbers(n, 3, dtype=dtype), requires_grad=True) for n in (rows, features))
+    bias, g = torch.zeros(features, dtype=w.dtype, requires_grad=True), numbers(rows, features, dtype=dtype)
+    torch.nn.functional.linear(x, w, bias).backward(torch.tensor(g))
+    expected = g.astype(np.float64).sum(0)
+    np.testing.assert_allclose(bias.grad.numpy(), expected, rtol=1e-5, atol=1e-5)
+
+
 def test_linear_with_a_vector_weight():
     check_gradients(torch.nn.functional.linear, numbers(5, 4), numbers(4, seed=1))
 
