@@ -224,6 +224,10 @@ for _n, _planes in _PLANES.items():
         CALLS[f"{_kind}{_n}d_with_indices"] = CALLS[f"{_kind}{_n}d"]
     CALLS[f"lp_pool{_n}d"] = lambda planes=_planes: [planes(), 2.0, 2]
 
+for _name in ("cumprod", "cumsum", "unsqueeze"):
+    CALLS[_name] = lambda: [matrix(), 0]
+CALLS["index_select"] = lambda: [matrix(), 0, places()]
+CALLS["split"] = lambda: [matrix(), 2]
 CALLS["pad"] = lambda: [matrix(), (1, 2)]
 for _name in ("interpolate", "upsample", "upsample_nearest"):
     CALLS[_name] = lambda: [cube(), 2]
@@ -277,7 +281,12 @@ def valid_call(name: str, function: Callable) -> list[Any]:
     if made is not None:
         return made()
     arguments: list[Any] = []
-    for p in inspect.signature(function).parameters.values():
+    parameters = list(inspect.signature(function).parameters.values())
+    for k, p in enumerate(parameters):
+        after = parameters[k + 1].name if k + 1 < len(parameters) else ""
+        if p.kind is p.VAR_POSITIONAL and p.name == "args" and after in BY_NAME:
+            arguments.append(BY_NAME[after]())  # given one by one, or under that name
+            break
         if p.kind in (p.KEYWORD_ONLY, p.VAR_KEYWORD):
             break
         if p.kind is p.VAR_POSITIONAL and p.name not in BY_NAME:

@@ -57,6 +57,20 @@ def shape_of(x: Tensor) -> tuple[int, ...]:
     return tuple(words[at + S_SHAPE : at + S_SHAPE + words[at + S_DIMS]])
 
 
+def named_dim(name: str, dim: Any, axis: Any) -> Any:
+    """A dimension that must be given, as `dim` or under NumPy's name `axis`."""
+    if dim is None and axis is None:
+        raise TypeError(f"{name}() missing 1 required positional argument: 'dim'")
+    return dim if axis is None else axis
+
+
+def by_name(name: str, keyword: str, value: Any, args: tuple[Any, ...]) -> tuple[Any]:
+    """What ``f(2, 3)`` takes one by one, given as ``f(keyword=(2, 3))``; a TypeError if both were used."""
+    if args:
+        raise TypeError(f"{name}() got multiple values for argument '{keyword}'")
+    return (value,)
+
+
 def sizes(args: Sequence[Any], name: str) -> tuple[int, ...]:
     """Sizes or dimensions from ``f(2, 3)`` or ``f((2, 3))``."""
     if len(args) == 1 and not hasattr(args[0], "__index__"):

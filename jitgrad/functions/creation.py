@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -25,7 +25,7 @@ from ..kernels import BY_NAME
 from ..kernels.abi import MAX_DIMS
 from ..operators import exact_number
 from ._call import dtype_code, tensor_of
-from ._dims import shape_of
+from ._dims import by_name, shape_of
 from ._out import make_out
 
 __all__ = ["empty", "empty_like", "full", "full_like", "ones", "ones_like", "zeros", "zeros_like"]
@@ -48,8 +48,10 @@ def shape_words(shape: tuple[int, ...]) -> tuple[array, int]:
     return words, words.buffer_info()[0]
 
 
-def sizes_of(args: Sequence[Any], name: str) -> tuple[int, ...]:
-    """The shape from ``f(2, 3)`` or ``f((2, 3))``."""
+def sizes_of(args: tuple[Any, ...], name: str, size: Any = None) -> tuple[int, ...]:
+    """The shape from ``f(2, 3)``, ``f((2, 3))`` or ``f(size=(2, 3))``."""
+    if size is not None:
+        args = by_name(name, "size", size, args)
     if len(args) == 1 and not hasattr(args[0], "__index__"):
         args = args[0]
     try:
@@ -86,39 +88,50 @@ def make_full(shape: tuple[int, ...], value: Any, kind: dtype) -> Tensor:
     return made
 
 
-def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
-          layout: Any = None, pin_memory: bool = False, memory_format: Any = None) -> Tensor:  # fmt: skip
+def empty(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+          out: Any = None, layout: Any = None, pin_memory: bool = False,
+          memory_format: Any = None) -> Tensor:  # fmt: skip
     """A tensor whose values are whatever the memory holds."""
     if out is not None:
         return make_out(
-            "empty", lambda kind: empty(*size, dtype=kind, device=device), out, dtype, requires_grad
+            "empty",
+            lambda kind: empty(*args, size=size, dtype=kind, device=device),
+            out,
+            dtype,
+            requires_grad,
         )
     return finish(
-        make_empty(sizes_of(size, "empty"), dtype_or_default(dtype, "empty")), requires_grad, device
+        make_empty(sizes_of(args, "empty", size), dtype_or_default(dtype, "empty")), requires_grad, device
     )
 
 
-def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
-          layout: Any = None, pin_memory: bool = False) -> Tensor:  # fmt: skip
+def zeros(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+          out: Any = None, layout: Any = None, pin_memory: bool = False) -> Tensor:  # fmt: skip
     """A tensor of zeros."""
     if out is not None:
         return make_out(
-            "zeros", lambda kind: zeros(*size, dtype=kind, device=device), out, dtype, requires_grad
+            "zeros",
+            lambda kind: zeros(*args, size=size, dtype=kind, device=device),
+            out,
+            dtype,
+            requires_grad,
         )
     return finish(
-        make_empty(sizes_of(size, "zeros"), dtype_or_default(dtype, "zeros"), True), requires_grad, device
+        make_empty(sizes_of(args, "zeros", size), dtype_or_default(dtype, "zeros"), True),
+        requires_grad,
+        device,
     )
 
 
-def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
-         layout: Any = None, pin_memory: bool = False) -> Tensor:  # fmt: skip
+def ones(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
+         out: Any = None, layout: Any = None, pin_memory: bool = False) -> Tensor:  # fmt: skip
     """A tensor of ones."""
     if out is not None:
         return make_out(
-            "ones", lambda kind: ones(*size, dtype=kind, device=device), out, dtype, requires_grad
+            "ones", lambda kind: ones(*args, size=size, dtype=kind, device=device), out, dtype, requires_grad
         )
     return finish(
-        make_full(sizes_of(size, "ones"), 1, dtype_or_default(dtype, "ones")), requires_grad, device
+        make_full(sizes_of(args, "ones", size), 1, dtype_or_default(dtype, "ones")), requires_grad, device
     )
 
 
@@ -173,9 +186,9 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any 
 def _attach_new(make: Callable[..., Tensor]) -> None:
     name = f"new_{make.__name__}"
 
-    def new(self: Tensor, *size: Any, dtype: Any = None, device: Any = None,
+    def new(self: Tensor, *args: Any, size: Any = None, dtype: Any = None, device: Any = None,
             requires_grad: bool = False) -> Tensor:  # fmt: skip
-        return make(*size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+        return make(*args, size=size, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
 
     new.__name__ = new.__qualname__ = name
     new.__doc__ = f"``{make.__name__}`` in this tensor's dtype."

@@ -9,7 +9,7 @@ from .._tensor import Tensor
 from ..dispatch import view_code
 from ..engine.entry import entries
 from ._call import require_tensors, tensor_of
-from ._dims import shape_of, sizes
+from ._dims import by_name, shape_of, sizes
 from .shape import NONE, strided_view, view_words
 
 __all__ = ["broadcast_shapes", "broadcast_tensors", "broadcast_to"]  # fmt: skip
@@ -46,7 +46,7 @@ def _expand_words(shape: tuple[int, ...], target: tuple[int, ...], name: str) ->
     return view_words(columns, [0] * len(shape), name)
 
 
-def expand(self: Tensor, *size: Any) -> Tensor:
+def expand(self: Tensor, *args: Any, size: Any = None) -> Tensor:
     """Dimensions of size 1 repeated without a copy; -1 keeps a size.
 
     Raises
@@ -54,8 +54,10 @@ def expand(self: Tensor, *size: Any) -> Tensor:
     RuntimeError
         When a dimension of another size would have to change.
     """
-    made = entries.expanded(_EXPAND, self, *size)
-    return _expand_stepwise(self, size) if type(made) is int else made
+    if size is not None:
+        args = by_name("expand", "size", size, args)
+    made = entries.expanded(_EXPAND, self, *args)
+    return _expand_stepwise(self, args) if type(made) is int else made
 
 
 def _expand_stepwise(self: Tensor, size: tuple[Any, ...]) -> Tensor:

@@ -70,14 +70,15 @@ def _lines(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 @method
-def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+def gather(input: Tensor, dim: int | None = None, index: Tensor | None = None, *, sparse_grad: bool = False,
+           axis: int | None = None) -> Tensor:  # fmt: skip
     """Elements of `input` at `index` along `dim`; the result has the shape of `index`.
 
     ``out[i][j] = input[index[i][j]][j]`` for ``dim=0``.
     """
     require_tensors("gather", input, index)
     own, index = shape_of(input), _long_index(index, "gather")
-    dim = one_dim(dim, len(own), "gather")
+    dim = one_dim(dim if axis is None else axis, len(own), "gather")
     shape = shape_of(index)
     if len(shape) != len(own) or not shape:
         _check_dims("gather", own, shape)
@@ -178,12 +179,13 @@ def _line_points(name: str, x: Tensor, dim: int, index: Tensor, refusal: int) ->
 
 
 @method
-def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
+def index_select(input: Tensor, dim: int | None = None, index: Tensor | None = None,
+                 axis: int | None = None) -> Tensor:  # fmt: skip
     """The slices of `input` along `dim` that `index` names, in its order."""
     require_tensors("index_select", input, index)
     index = _long_index(index, "index_select")
     dims = dims_of(input)
-    dim = one_dim(dim, dims, "index_select")
+    dim = one_dim(dim if axis is None else axis, dims, "index_select")
     refusal = RUNTIME_ERROR if dim else INDEX_ERROR
     if dims and dims_of(index) == 1:
         return read_rows(INDEX, input, dim, index, refusal)

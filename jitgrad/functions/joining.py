@@ -15,7 +15,7 @@ from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..store import store
 from ._call import require_tensors, tensor_of
-from ._dims import dims_of, one_dim, shape_of, sizes
+from ._dims import by_name, dims_of, one_dim, shape_of, sizes
 from ._launch import run
 from ._out import write_out
 from .conversion import cast
@@ -35,7 +35,7 @@ MOST_OPERANDS = 500  # what one call record has room for; longer lists are joine
 # joining ------------------------------------------------------------------------------------------------
 
 
-def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None, axis: int | None = None) -> Tensor:
     """Tensors one after the other along a dimension; other sizes must be equal.
 
     Raises
@@ -43,6 +43,8 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
     RuntimeError
         When the list is empty or shapes do not fit.
     """
+    if axis is not None:
+        dim = axis
     if out is not None:
         return write_out("cat", cat(tensors, dim), out, refusal=TypeError)
     joined = _joined(tensors, dim)
@@ -123,7 +125,7 @@ def _refuse_cat(shapes: list[tuple[int, ...]], at: int) -> NoReturn:
 concat = concatenate = cat
 
 
-def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor:
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None, axis: int | None = None) -> Tensor:
     """Tensors of one shape along a new dimension.
 
     Raises
@@ -131,6 +133,8 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None) -> Tensor
     RuntimeError
         When the list is empty or shapes differ.
     """
+    if axis is not None:
+        dim = axis
     if out is not None:
         return write_out("stack", stack(tensors, dim), out, refusal=TypeError)
     made = entries.stacked(_CAT.code, _VIEW, tensors, dim)
@@ -184,23 +188,32 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
 # cutting ------------------------------------------------------------------------------------------------
 
 
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+def unbind(input: Tensor, dim: int = 0, axis: int | None = None) -> tuple[Tensor, ...]:
     """Views of every index of a dimension."""
     shape = shape_of(tensor_of(input, "unbind"))
     if not shape:
         raise IndexError("unbind: cannot unbind a 0-dim tensor")
-    at = one_dim(dim, len(shape), "unbind")
+    at = one_dim(dim if axis is None else axis, len(shape), "unbind")
     return tuple([select(input, at, k) for k in range(shape[at])])
 
 
-def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def split(
+    tensor: Tensor, split_size_or_sections: Any = None, dim: int = 0, split_size: Any = None
+) -> tuple[Tensor, ...]:
     """Views of consecutive parts: of one size (the last may be smaller), or of the sizes given.
+
+    Parameters
+    ----------
+    split_size
+        The name that PyTorch's method has for `split_size_or_sections`.
 
     Raises
     ------
     RuntimeError
         When sizes do not add up to the dimension's.
     """
+    if split_size is not None:
+        split_size_or_sections = split_size
     shape = shape_of(tensor_of(tensor, "split"))
     if not shape:
         raise RuntimeError("split: split expects at least a 1-dimensional tensor")
@@ -231,14 +244,14 @@ def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) ->
     return split(input, list(split_sizes), dim)
 
 
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+def chunk(input: Tensor, chunks: int, dim: int = 0, axis: int | None = None) -> tuple[Tensor, ...]:
     """At most so many views of consecutive parts of one size; the last may be smaller."""
     shape = shape_of(tensor_of(input, "chunk"))
     if chunks <= 0:
         raise RuntimeError(f"chunk: chunk expects `chunks` to be greater than 0, got: {chunks}")
     if not shape:
         raise RuntimeError("chunk: chunk expects at least a 1-dimensional tensor")
-    at = one_dim(dim, len(shape), "chunk")
+    at = one_dim(dim if axis is None else axis, len(shape), "chunk")
     each = -(-shape[at] // chunks)
     return split(input, each, at) if shape[at] else tuple(narrow(input, at, 0, 0) for _ in range(chunks))
 
@@ -282,7 +295,7 @@ def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
 # repeating ----------------------------------------------------------------------------------------------
 
 
-def repeat(self: Tensor, *repeats: Any) -> Tensor:
+def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
     """The tensor so many times along each dimension; more numbers than dimensions add dimensions in front.
 
     Raises
@@ -290,7 +303,8 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
     RuntimeError
         When there are fewer numbers than dimensions.
     """
-    times, shape = sizes(repeats, "repeat"), shape_of(self)
+    given = args if repeats is None else by_name("repeat", "repeats", repeats, args)
+    times, shape = sizes(given, "repeat"), shape_of(self)
     if len(times) < len(shape):
         raise RuntimeError(
             "repeat: Number of dimensions of repeat dims can not be smaller than number of dimensions of "
@@ -314,10 +328,10 @@ def repeat(self: Tensor, *repeats: Any) -> Tensor:
     return _reshape(expand(_reshape(self, tuple(apart), "reshape"), *wide).clone(), result, "repeat")  # type: ignore[attr-defined]
 
 
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """`repeat` that puts ones in front of too few numbers."""
     require_tensors("tile", input)
-    times = sizes(dims, "tile")
+    times = sizes(args if dims is None else by_name("tile", "dims", dims, args), "tile")
     return repeat(input, *(1,) * (dims_of(input) - len(times)), *times)
 
 

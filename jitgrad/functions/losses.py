@@ -14,6 +14,7 @@ from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ..store import store
 from ._call import refuse_operand, require_tensors
+from ._dims import named_dim
 
 __all__ = [
     "cross_entropy_mean",
@@ -59,6 +60,9 @@ def _along(op: Op, x: Tensor, dim: int, kind: Any) -> Tensor:
         dim = checked_dim(op.name, x, dim)
     except AttributeError:
         refuse_operand(op.name, x)
+    except TypeError:
+        named_dim(op.name, dim, None)  # says so when there is none
+        raise
     words = _dim_words.get(dim)
     if words is None:
         words = _dim_words[dim] = array("q", (dim,))
@@ -73,7 +77,9 @@ def _converted(name: str, x: Tensor, kind: Any) -> Tensor:
 
 
 @method
-def softmax(input: Tensor, dim: int, dtype: dtype | None = None) -> Tensor:
+def softmax(
+    input: Tensor, dim: int | None = None, dtype: dtype | None = None, axis: int | None = None
+) -> Tensor:
     """Return ``exp(x)`` divided by its sum along ``dim``.
 
     Parameters
@@ -89,13 +95,15 @@ def softmax(input: Tensor, dim: int, dtype: dtype | None = None) -> Tensor:
     IndexError
         If the input has no such dimension.
     """
-    return _along(SOFTMAX, input, dim, dtype)
+    return _along(SOFTMAX, input, dim if axis is None else axis, dtype)
 
 
 @method
-def log_softmax(input: Tensor, dim: int, dtype: dtype | None = None) -> Tensor:
+def log_softmax(
+    input: Tensor, dim: int | None = None, dtype: dtype | None = None, axis: int | None = None
+) -> Tensor:
     """Return ``log(softmax(x))``, computed so that it never overflows; see `softmax`."""
-    return _along(LOG_SOFTMAX, input, dim, dtype)
+    return _along(LOG_SOFTMAX, input, dim if axis is None else axis, dtype)
 
 
 def mse_loss(input: Tensor, target: Tensor) -> Tensor:

@@ -103,9 +103,10 @@ def take(input: Tensor, index: Tensor) -> Tensor:
 
 
 @method
-def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
+def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, axis: int | None = None) -> Tensor:
     """`gather` whose operands broadcast along the other dimensions; without `dim`, of the flattened ones."""
     require_tensors("take_along_dim", input, indices)
+    dim = dim if axis is None else axis
     if dim is None:
         return gather(input.reshape(-1), 0, indices.reshape(-1))  # type: ignore[attr-defined]
     dim = one_dim(dim, input.ndim, "take_along_dim")

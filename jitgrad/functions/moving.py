@@ -12,7 +12,7 @@ from ..kernels import BY_NAME
 from ..operators import number_tensor
 from ._arrays import run_arrays
 from ._call import require_tensors, tensor_of
-from ._dims import dim_mask, dims_of, one_dim, shape_of
+from ._dims import by_name, dim_mask, dims_of, one_dim, shape_of
 from .bounds import where
 from .from_data import from_array
 from .joining import cat
@@ -25,10 +25,12 @@ __all__ = ["diag", "diag_embed", "diagflat", "flip", "fliplr", "flipud", "roll",
 _FLIP = BY_NAME["flip"]
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """The given dimensions in reverse; a copy."""
     shape = shape_of(tensor_of(input, "flip"))
-    named = dims[0] if len(dims) == 1 else dims
+    if dims is not None:
+        args = by_name("flip", "dims", dims, args)
+    named = args[0] if len(args) == 1 else args
     if not hasattr(named, "__index__") and not len(named):
         return input.clone()  # type: ignore[attr-defined]
     mask = dim_mask(named, len(shape), "flip")

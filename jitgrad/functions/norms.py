@@ -71,9 +71,11 @@ def _power_but(x: Tensor, order: float, where_it_is: float, result: float) -> Te
     return where(there, result, where(there, 1.0, x) ** order)
 
 
-def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+def logsumexp(input: Tensor, dim: Any = None, keepdim: bool = False, axis: Any = None,
+              keepdims: bool = False) -> Tensor:  # fmt: skip
     """``log(sum(exp(x)))`` along dimensions, without overflow."""
     x = tensor_of(input, "logsumexp")
+    dim, keepdim = dim if axis is None else axis, keepdim or keepdims
     if not is_floating(x):
         x = x.float()  # type: ignore[attr-defined]
     dims = dims_of(x)

@@ -30,7 +30,8 @@ def _maker(name: str, op: Op, summary: str) -> Callable[..., Tensor]:
     words = float_words(0.0, 1.0)
 
     def function(
-        *size: Any,
+        *args: Any,
+        size: Any = None,
         generator: Generator | None = None,
         dtype: dtype | None = None,
         device: Any = None,
@@ -40,14 +41,16 @@ def _maker(name: str, op: Op, summary: str) -> Callable[..., Tensor]:
         if device is not None:
             check_device(device)
         kind = floating_dtype(name, dtype)
-        return make_random(op, generator, kind, sizes_of(size, name), words, requires_grad)
+        return make_random(op, generator, kind, sizes_of(args, name, size), words, requires_grad)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"""{summary}
 
     Parameters
     ----------
-    *size : int or one sequence of int
+    *args : int or one sequence of int
+    size : sequence of int, optional
+        The shape, given by name.
     generator : Generator, optional
         The default generator if left out.
     dtype : dtype, optional
@@ -133,7 +136,7 @@ def normal(
 
 
 def randint(
-    low: int,
+    low: int = 0,
     high: Any = None,
     size: Any = None,
     *,

@@ -72,9 +72,8 @@ def _within(fold: Callable[..., Tensor], input: Tensor, dtype: Any, *where: Any)
 # sums and products --------------------------------------------------------------------------------------
 
 
-def sum(
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None
-) -> Tensor:
+def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None,
+        keepdims: bool = False) -> Tensor:  # fmt: skip
     """The sum over all elements or some dimensions; integers and bools give int64 unless a `dtype` is given.
 
     Parameters
@@ -85,8 +84,11 @@ def sum(
         Keep them with size 1.
     dtype : dtype, optional
         Convert to this before summing; the result has it, too.
+    axis, keepdims
+        NumPy's names of `dim` and `keepdim`, here and in other functions.
     """
     x = input if type(input) is Tensor else tensor_of(input, "sum")
+    keepdim = keepdim or keepdims
     if dtype is not None:
         return _within(sum, x, dtype, axis if dim is None else dim, keepdim)
     if dim is None and axis is None and not keepdim:
@@ -94,9 +96,8 @@ def sum(
     return _reduced(_SUM, x, axis if dim is None else dim, keepdim)
 
 
-def mean(
-    input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None
-) -> Tensor:
+def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None,
+         keepdims: bool = False) -> Tensor:  # fmt: skip
     """The mean over all elements or some dimensions; of nothing it is nan.
 
     Raises
@@ -105,6 +106,7 @@ def mean(
         When the tensor is not floating point and no `dtype` is given.
     """
     x = input if type(input) is Tensor else tensor_of(input, "mean")
+    keepdim = keepdim or keepdims
     if dtype is not None:
         x = converted(x, dtype, "mean")
     if dtype_code(x) < FLOAT32:
@@ -121,9 +123,11 @@ def _refuse_integers(x: Tensor) -> NoReturn:
     )
 
 
-def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None,
+         keepdims: bool = False) -> Tensor:  # fmt: skip
     """The product of all elements or along one dimension; integers and bools give int64 unless a `dtype` is given."""
     x = tensor_of(input, "prod")
+    dim, keepdim = dim if axis is None else axis, keepdim or keepdims
     if dtype is not None:
         return _within(prod, x, dtype, dim, keepdim)
     if not x.requires_grad:
@@ -148,33 +152,39 @@ def _line(x: Tensor, dim: Any, keepdim: bool, name: str) -> tuple[Tensor, tuple[
     return x, (*shape[:at], *((1,) if keepdim else ()), *shape[at + 1 :]), at
 
 
-def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None,
+           keepdims: bool = False) -> Tensor:  # fmt: skip
     """The sum without nan."""
     x = tensor_of(input, "nansum")
+    dim, keepdim = dim if axis is None else axis, keepdim or keepdims
     if dtype is not None:
         return _within(nansum, x, dtype, dim, keepdim)
     return sum(x.masked_fill(x.isnan(), 0) if is_floating(x) else x, dim, keepdim)  # type: ignore[attr-defined]
 
 
-def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None,
+            keepdims: bool = False) -> Tensor:  # fmt: skip
     """The mean without nan."""
     x = converted(tensor_of(input, "nanmean"), dtype, "nanmean")
+    dim, keepdim = dim if axis is None else axis, keepdim or keepdims
     return nansum(x, dim, keepdim) / sum(~x.isnan(), dim, keepdim)  # type: ignore[attr-defined]
 
 
-def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
+def count_nonzero(input: Tensor, dim: Any = None, axis: Any = None) -> Tensor:
     """How many elements are not zero."""
-    return _reduced(_COUNT, tensor_of(input, "count_nonzero"), dim, False)
+    return _reduced(_COUNT, tensor_of(input, "count_nonzero"), dim if axis is None else axis, False)
 
 
-def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+def any(input: Tensor, dim: Any = None, keepdim: bool = False, axis: Any = None,
+        keepdims: bool = False) -> Tensor:  # fmt: skip
     """Whether any element is not zero: bool, but uint8 of uint8."""
-    return _truth(_ANY, input, dim, keepdim)
+    return _truth(_ANY, input, dim if axis is None else axis, keepdim or keepdims)
 
 
-def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
+def all(input: Tensor, dim: Any = None, keepdim: bool = False, axis: Any = None,
+        keepdims: bool = False) -> Tensor:  # fmt: skip
     """Whether no element is zero: bool, but uint8 of uint8."""
-    return _truth(_ALL, input, dim, keepdim)
+    return _truth(_ALL, input, dim if axis is None else axis, keepdim or keepdims)
 
 
 def _truth(op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
@@ -219,27 +229,30 @@ def dropped(x: Tensor, mask: int, dims: int) -> Tensor:
 
 
 def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
-        correction: Any = None) -> Tensor:  # fmt: skip
+        correction: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:  # fmt: skip
     """The variance; sums of squares are divided by the count less `correction` (default 1)."""
-    return _moments("var", input, dim, unbiased, correction, keepdim)[0]
+    return _moments("var", input, dim if axis is None else axis, unbiased, correction, keepdim or keepdims)[0]
 
 
 def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
-        correction: Any = None) -> Tensor:  # fmt: skip
+        correction: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:  # fmt: skip
     """The standard deviation: the root of `var`."""
-    return square_root(_moments("std", input, dim, unbiased, correction, keepdim)[0])
+    dim = dim if axis is None else axis
+    return square_root(_moments("std", input, dim, unbiased, correction, keepdim or keepdims)[0])
 
 
 def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
-             correction: Any = None) -> Any:  # fmt: skip
+             correction: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # fmt: skip
     """The variance and the mean."""
+    dim, keepdim = dim if axis is None else axis, keepdim or keepdims
     variance, center, mask = _moments("var_mean", input, dim, unbiased, correction, keepdim)
     return _VarMean(variance, center if keepdim else dropped(center, mask, dims_of(input)))
 
 
 def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
-             correction: Any = None) -> Any:  # fmt: skip
+             correction: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # fmt: skip
     """The standard deviation and the mean."""
+    dim, keepdim = dim if axis is None else axis, keepdim or keepdims
     variance, center, mask = _moments("std_mean", input, dim, unbiased, correction, keepdim)
     return _StdMean(square_root(variance), center if keepdim else dropped(center, mask, dims_of(input)))
 
@@ -274,7 +287,8 @@ def _share_ties(op: Op, y: Tensor, input: Tensor, mask: int, keepdim: bool) -> T
     return wrap(call(_TIED, (y, count)))
 
 
-def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+def amax(input: Tensor, dim: Any = (), keepdim: bool = False, axis: Any = None,
+         keepdims: bool = False) -> Tensor:  # fmt: skip
     """The greatest values; elements that tie share the gradient evenly.
 
     Raises
@@ -282,10 +296,11 @@ def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     IndexError
         When a dimension has no elements.
     """
-    return _amost("amax", _AMAX, input, dim, keepdim)
+    return _amost("amax", _AMAX, input, dim if axis is None else axis, keepdim or keepdims)
 
 
-def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
+def amin(input: Tensor, dim: Any = (), keepdim: bool = False, axis: Any = None,
+         keepdims: bool = False) -> Tensor:  # fmt: skip
     """The smallest values; elements that tie share the gradient evenly.
 
     Raises
@@ -293,7 +308,7 @@ def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     IndexError
         When a dimension has no elements.
     """
-    return _amost("amin", _AMIN, input, dim, keepdim)
+    return _amost("amin", _AMIN, input, dim if axis is None else axis, keepdim or keepdims)
 
 
 def _amost(name: str, op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
@@ -315,7 +330,13 @@ def _extreme(name: str, greatest: bool) -> Callable[..., Any]:
     elementwise, result = (maximum, _Max) if greatest else (minimum, _Min)
 
     def function(
-        input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None, axis: Any = None
+        input: Tensor,
+        dim: Any = None,
+        keepdim: bool = False,
+        *,
+        other: Any = None,
+        axis: Any = None,
+        keepdims: bool = False,
     ) -> Any:
         x = tensor_of(input, name)
         if isinstance(dim, Tensor):
@@ -332,7 +353,7 @@ def _extreme(name: str, greatest: bool) -> Callable[..., Any]:
             return extreme_with_ties(op, x, ALL_DIMS, False)
         at = one_dim(dim, dims_of(x), name)
         refuse_empty(x, 1 << at, name)
-        x, shape, at = _line(x, at, keepdim, name)
+        x, shape, at = _line(x, at, keepdim or keepdims, name)
         indices, values = run_arrays(along, (x,), [(int64, shape), (x.dtype, shape)], (at,))
         return result(wrap(values), wrap(indices))
 
@@ -357,11 +378,12 @@ max, min = _extreme("max", True), _extreme("min", False)
 
 
 def _argument(name: str, op: Op) -> Callable[..., Tensor]:
-    def function(input: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None) -> Tensor:
+    def function(input: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None,
+                 keepdims: bool = False) -> Tensor:  # fmt: skip
         x = tensor_of(input, name)
         if dtype_code(x) == 0:
             raise RuntimeError(f"{name}: {name}(): does not support bool input; convert it with .int() first")
-        dim = axis if dim is None else dim
+        dim, keepdim = axis if dim is None else dim, keepdim or keepdims
         if dim is None:
             if not _numel(x):
                 raise IndexError(

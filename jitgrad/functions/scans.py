@@ -11,7 +11,7 @@ from ..dtypes import DTYPES, dtype, int64
 from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ._call import dtype_code, is_floating, require_tensors
-from ._dims import one_dim, shape_of
+from ._dims import named_dim, one_dim, shape_of
 from ._launch import run
 from .gathering import gather
 from .indexing import recorded
@@ -59,15 +59,19 @@ def _scan(op: Op, name: str, x: Tensor, dim: Any, kind: dtype | None) -> Tensor:
 
 
 @method
-def cumsum(input: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
+def cumsum(
+    input: Tensor, dim: int | None = None, *, dtype: dtype | None = None, axis: int | None = None
+) -> Tensor:
     """Sums of the elements up to each, along `dim`; integers are summed as int64."""
-    return _scan(CUMSUM, "cumsum", input, dim, dtype)
+    return _scan(CUMSUM, "cumsum", input, named_dim("cumsum", dim, axis), dtype)
 
 
 @method
-def cumprod(input: Tensor, dim: int, *, dtype: dtype | None = None) -> Tensor:
+def cumprod(
+    input: Tensor, dim: int | None = None, *, dtype: dtype | None = None, axis: int | None = None
+) -> Tensor:
     """Products of the elements up to each, along `dim`; integers are multiplied as int64."""
-    return _scan(CUMPROD, "cumprod", input, dim, dtype)
+    return _scan(CUMPROD, "cumprod", input, named_dim("cumprod", dim, axis), dtype)
 
 
 @method
@@ -115,7 +119,12 @@ def cummin(input: Tensor, dim: int) -> cummin_result:
 
 @method
 def diff(
-    input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None, append: Tensor | None = None
+    input: Tensor,
+    n: int = 1,
+    dim: int = -1,
+    prepend: Tensor | None = None,
+    append: Tensor | None = None,
+    axis: int | None = None,
 ) -> Tensor:
     """Differences of neighbours along `dim`, taken `n` times."""
     require_tensors("diff", input)
@@ -123,7 +132,7 @@ def diff(
         raise RuntimeError("diff expects input to be at least one-dimensional")
     if n < 0:
         raise RuntimeError(f"diff: order must be non-negative but got {n}")
-    dim = one_dim(dim, input.ndim, "diff")
+    dim = one_dim(dim if axis is None else axis, input.ndim, "diff")
     parts = [x for x in (prepend, input, append) if x is not None]
     x = input
     if len(parts) > 1:

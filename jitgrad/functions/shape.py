@@ -19,7 +19,7 @@ from ..engine import layout
 from ..engine.entry import entries
 from ..kernels.abi import MAX_DIMS
 from ._call import require_tensors, tensor_of
-from ._dims import dims_of, one_dim, shape_of, sizes
+from ._dims import by_name, dims_of, one_dim, shape_of, sizes
 
 __all__ = ["adjoint", "atleast_1d", "atleast_2d", "atleast_3d", "flatten", "moveaxis", "movedim",
            "permute", "ravel", "reshape", "squeeze", "swapaxes", "swapdims", "t", "transpose",
@@ -95,26 +95,30 @@ def _reshape_stepwise(x: Tensor, target: tuple[int, ...], name: str) -> Tensor:
     return wrap(slot)
 
 
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *args: Any, shape: Any = None) -> Tensor:
     """The elements in another shape: a view where strides allow, else a copy.
 
     Parameters
     ----------
-    *shape : int or tuple of int
+    *args : int or tuple of int
         One size may be -1: it follows from the others.
+    shape : tuple of int, optional
+        The sizes, given by name.
 
     Raises
     ------
     RuntimeError
         When the number of elements differs.
     """
-    made = entries.reshaped(_VIEW, input, *shape)
+    if shape is not None:
+        args = by_name("reshape", "shape", shape, args)
+    made = entries.reshaped(_VIEW, input, *args)
     if type(made) is not int:
         return made
-    return _reshape_stepwise(tensor_of(input, "reshape"), sizes(shape, "reshape"), "reshape")
+    return _reshape_stepwise(tensor_of(input, "reshape"), sizes(args, "reshape"), "reshape")
 
 
-def view(self: Tensor, *shape: Any) -> Tensor:
+def view(self: Tensor, *shape: Any, size: Any = None) -> Tensor:
     """The elements in another shape, always on the same memory.
 
     Raises
@@ -122,6 +126,8 @@ def view(self: Tensor, *shape: Any) -> Tensor:
     RuntimeError
         When strides cannot express the shape.
     """
+    if size is not None:
+        shape = by_name("view", "size", size, shape)
     made = entries.reshaped(_VIEW, self, *shape)
     return _view_stepwise(self, shape) if type(made) is int else made
 
@@ -208,8 +214,10 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 # sizes of 1 ---------------------------------------------------------------------------------------------
 
 
-def squeeze(input: Tensor, dim: Any = None) -> Tensor:
+def squeeze(input: Tensor, dim: Any = None, axis: Any = None) -> Tensor:
     """Without the dimensions of size 1: all of them, or those given."""
+    if axis is not None:
+        dim = axis
     made = entries.squeezed(_SQUEEZE, input, 0 if dim is None else dim, dim is None)
     return _squeeze_stepwise(input, dim) if type(made) is int else made
 
@@ -226,13 +234,15 @@ def _squeeze_stepwise(input: Tensor, dim: Any) -> Tensor:
     return strided_view(input, view_words(columns, [0] * len(shape), "squeeze"), "squeeze")
 
 
-def unsqueeze(input: Tensor, dim: int) -> Tensor:
+def unsqueeze(input: Tensor, dim: int | None = None, axis: int | None = None) -> Tensor:
     """With a new dimension of size 1 at `dim`."""
+    if axis is not None:
+        dim = axis
     made = entries.unsqueezed(_UNSQUEEZE, input, dim)
     return _unsqueeze_stepwise(input, dim) if type(made) is int else made
 
 
-def _unsqueeze_stepwise(input: Tensor, dim: int) -> Tensor:
+def _unsqueeze_stepwise(input: Tensor, dim: Any) -> Tensor:
     shape = shape_of(tensor_of(input, "unsqueeze"))
     columns = plain_columns(shape)
     columns.insert(one_dim(dim, len(shape) + 1, "unsqueeze"), (1, NONE, 0, NONE))
@@ -271,7 +281,7 @@ def _permute_words(shape: tuple[int, ...], order: tuple[int, ...]) -> array:
     return view_words([(shape[d], d, 1, NONE) for d in order], [0] * len(shape), "permute")
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """The dimensions in another order.
 
     Raises
@@ -279,8 +289,10 @@ def permute(input: Tensor, *dims: Any) -> Tensor:
     RuntimeError
         When `dims` does not name every dimension once.
     """
-    made = entries.permuted(_PERMUTE, input, *dims)
-    return _permute_stepwise(input, dims) if type(made) is int else made
+    if dims is not None:
+        args = by_name("permute", "dims", dims, args)
+    made = entries.permuted(_PERMUTE, input, *args)
+    return _permute_stepwise(input, args) if type(made) is int else made
 
 
 def _permute_stepwise(input: Tensor, dims: tuple[Any, ...]) -> Tensor:
@@ -313,7 +325,12 @@ def _transpose_stepwise(input: Tensor, dim0: int, dim1: int) -> Tensor:
     return strided_view(input, _permute_words(shape, tuple(order)), "transpose")
 
 
-swapaxes = swapdims = transpose
+swapdims = transpose
+
+
+def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
+    """`transpose` under NumPy's name."""
+    return transpose(input, axis0, axis1)
 
 
 def t(input: Tensor) -> Tensor:

@@ -74,19 +74,21 @@ def _order(x: Tensor, dim: int, descending: bool) -> Tensor:
 
 
 @method
-def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> sort_result:
+def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False,
+         axis: int | None = None) -> sort_result:  # fmt: skip
     """Values in order along `dim`, and their indices. Nan is the greatest; equal ones keep their order."""
     require_tensors("sort", input)
-    dim = one_dim(dim, dims_of(input), "sort")
+    dim = one_dim(dim if axis is None else axis, dims_of(input), "sort")
     indices = _order(input, dim, descending)
     return sort_result(gather(input, dim, indices), indices)
 
 
 @method
-def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False,
+            axis: int | None = None) -> Tensor:  # fmt: skip
     """Indices that put the elements in order along `dim`."""
     require_tensors("argsort", input)
-    return _order(input, one_dim(dim, dims_of(input), "argsort"), descending)
+    return _order(input, one_dim(dim if axis is None else axis, dims_of(input), "argsort"), descending)
 
 
 @method
@@ -96,11 +98,12 @@ def msort(input: Tensor) -> Tensor:
 
 
 @method
-def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> topk_result:
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True,
+         axis: int | None = None) -> topk_result:  # fmt: skip
     """The `k` greatest (or least) elements along `dim`, best first, and their indices."""
     require_tensors("topk", input)
     own = shape_of(input)
-    dim = one_dim(dim, len(own), "topk")
+    dim = one_dim(dim if axis is None else axis, len(own), "topk")
     size = own[dim] if own else 1
     if isinstance(k, bool) or not 0 <= k <= size:
         raise RuntimeError(f"topk: selected index k out of range: k={k}, size {size} along dimension {dim}")
@@ -147,9 +150,10 @@ def _median(name: str, kind: int, result: Any, x: Tensor, dim: int | None, keepd
 
 
 @method
-def median(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False, axis: int | None = None,
+           keepdims: bool = False) -> Any:  # fmt: skip
     """The lower median of all elements; with `dim`, along it, and its index. Nan when there is any nan."""
-    return _median("median", MEDIAN, median_result, input, dim, keepdim)
+    return _median("median", MEDIAN, median_result, input, dim if axis is None else axis, keepdim or keepdims)
 
 
 @method

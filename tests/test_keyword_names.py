@@ -1,0 +1,108 @@
+"""Arguments by their names: what may be given one by one, and NumPy's names, which PyTorch takes as well."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import jitgrad as torch
+
+M = [[3.0, -1.0, 2.0], [0.5, 4.0, -6.0]]
+INDEX = [[0, 1, 0]]
+
+
+def matrix():
+    return torch.tensor(M)
+
+
+# what may be given one by one or as a tuple, under the parameter's name
+SHAPES = {
+    "empty": lambda: (torch.empty(size=(2, 3)).zero_(), torch.zeros(2, 3)),
+    "expand": lambda: (matrix().expand(size=(4, 2, 3)), matrix().expand(4, 2, 3)),
+    "flip": lambda: (torch.flip(matrix(), dims=(1,)), matrix().flip(1)),
+    "flip method": lambda: (matrix().flip(dims=[0, 1]), matrix().flip(0, 1)),
+    "new_zeros": lambda: (matrix().new_zeros(size=(2,)), torch.zeros(2)),
+    "ones": lambda: (torch.ones(size=(2, 3)), torch.ones(2, 3)),
+    "permute": lambda: (torch.permute(matrix(), dims=(1, 0)), matrix().permute(1, 0)),
+    "randint": lambda: (torch.randint(high=1, size=(2,)), torch.zeros(2, dtype=torch.int64)),
+    "repeat": lambda: (matrix().repeat(repeats=(2, 1)), matrix().repeat(2, 1)),
+    "reshape": lambda: (torch.reshape(matrix(), shape=(3, -1)), matrix().reshape(3, 2)),
+    "split": lambda: (matrix().split(split_size=2, dim=1)[0], matrix().split(2, 1)[0]),
+    "tile": lambda: (torch.tile(matrix(), dims=(2,)), matrix().tile(2)),
+    "view": lambda: (matrix().view(size=(3, 2)), matrix().view(3, 2)),
+    "zeros": lambda: (torch.zeros(size=(2, 3), dtype=torch.int64), torch.zeros(2, 3, dtype=torch.int64)),
+}
+# functions along `axis`, which is `dim`
+ALONG = {
+    "argsort": lambda x, **k: torch.argsort(x, **k),
+    "cat": lambda x, **k: torch.cat([x, x], **k),
+    "chunk": lambda x, **k: torch.chunk(x, 2, **k)[1],
+    "count_nonzero": lambda x, **k: torch.count_nonzero(x > 0, **k),
+    "cumprod": lambda x, **k: torch.cumprod(x, **k),
+    "cumsum": lambda x, **k: x.cumsum(**k),
+    "diff": lambda x, **k: torch.diff(x, **k),
+    "gather": lambda x, **k: torch.gather(x, index=torch.tensor(INDEX), **k),
+    "index_select": lambda x, **k: torch.index_select(x, index=torch.tensor([1]), **k),
+    "log_softmax": lambda x, **k: torch.log_softmax(x, **k),
+    "softmax": lambda x, **k: x.softmax(**k),
+    "sort": lambda x, **k: torch.sort(x, **k).indices,
+    "stack": lambda x, **k: torch.stack([x, x], **k),
+    "squeeze": lambda x, **k: x[:1].squeeze(**k),
+    "take_along_dim": lambda x, **k: torch.take_along_dim(x, torch.tensor(INDEX), **k),
+    "topk": lambda x, **k: torch.topk(x, 1, **k).values,
+    "unbind": lambda x, **k: torch.unbind(x, **k)[1],
+    "unsqueeze": lambda x, **k: torch.unsqueeze(x, **k),
+}
+# and those that drop it, unless `keepdims`
+DROPPING = {
+    name: getattr(torch, name)
+    for name in ("all", "amax", "amin", "any", "argmax", "argmin", "logsumexp", "max", "mean", "median", "min",
+                 "nanmean", "nansum", "prod", "std", "std_mean", "sum", "var", "var_mean")
+}  # fmt: skip
+NEED_DIM = ("cumprod", "cumsum", "log_softmax", "softmax", "unsqueeze")
+
+
+def parts(result):
+    return result if isinstance(result, tuple) else (result,)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_sizes_and_dimensions_may_be_given_by_name(name):
+    named, one_by_one = SHAPES[name]()
+    assert named.dtype is one_by_one.dtype
+    assert named.shape == one_by_one.shape
+    np.testing.assert_array_equal(named.numpy(), one_by_one.numpy())
+
+
+@pytest.mark.parametrize("name", ["flip", "permute", "tile"])
+def test_sizes_or_dimensions_given_twice_are_refused(name):
+    with pytest.raises(TypeError, match="multiple values for argument 'dims'"):
+        getattr(torch, name)(matrix(), 0, 1, dims=(0, 1))
+
+
+@pytest.mark.parametrize("name", [*ALONG, *DROPPING])
+def test_axis_is_dim(name):
+    call = {**ALONG, **DROPPING}[name]
+    for by_dim, by_axis in zip(parts(call(matrix(), dim=0)), parts(call(matrix(), axis=0)), strict=True):
+        assert by_dim.shape == by_axis.shape
+        np.testing.assert_array_equal(by_dim.numpy(), by_axis.numpy())
+
+
+@pytest.mark.parametrize("name", DROPPING)
+def test_keepdims_is_keepdim(name):
+    call = DROPPING[name]
+    for short, long in zip(
+        parts(call(matrix(), dim=1, keepdim=True)), parts(call(matrix(), axis=1, keepdims=True)), strict=True
+    ):
+        assert short.shape == long.shape == (2, 1)
+        np.testing.assert_array_equal(short.numpy(), long.numpy())
+
+
+def test_swapaxes_takes_its_own_names():
+    assert torch.swapaxes(matrix(), axis0=0, axis1=1).tolist() == matrix().t().tolist()
+
+
+@pytest.mark.parametrize("name", NEED_DIM)
+def test_functions_that_need_a_dimension_say_so(name):
+    with pytest.raises(TypeError, match="dim"):
+        getattr(torch, name)(matrix())
