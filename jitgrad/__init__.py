@@ -61,12 +61,16 @@ is_tensor = lambda value: isinstance(value, Tensor)  # noqa: E731
 
 
 # what few programs use, and in which module it is
-_LATER = {name: name for name in ("amp", "backends", "distributions", "linalg", "testing", "viz")}
+_LATER = {
+    name: name for name in ("accelerator", "amp", "backends", "distributions", "linalg", "testing", "viz")
+}
 _LATER |= dict.fromkeys(["GradScaler", "autocast", "is_autocast_enabled"], "amp")
 _LATER |= dict.fromkeys(["are_deterministic_algorithms_enabled", "get_float32_matmul_precision",
                          "set_float32_matmul_precision", "use_deterministic_algorithms"], "backends")  # fmt: skip
 _LATER |= dict.fromkeys(["cholesky", "det", "inverse", "logdet", "pinverse", "slogdet"], "linalg")
 _LATER |= {f"{kind}Tensor": "typed" for kind in ("Float", "Double", "Int", "Long", "Byte", "Bool")}
+_LATER |= dict.fromkeys(["get_default_device", "set_default_device"], "backends")
+_LATER["set_default_tensor_type"] = "typed"
 
 
 def __getattr__(name: str):

@@ -5,6 +5,10 @@ Switches such as ``backends.cudnn.benchmark`` can be set and read, and change no
 
 from __future__ import annotations
 
+from typing import Any
+
+from .dtypes import CPU, check_device, device
+
 
 class Backend:
     """A library of PyTorch's that jitgrad does not have.
@@ -30,6 +34,17 @@ class Backend:
 cuda = Backend(matmul=Backend(allow_tf32=False))
 cudnn = Backend(enabled=False, benchmark=False, deterministic=True, allow_tf32=False)
 mps, mkl, mkldnn, openmp = Backend(), Backend(), Backend(enabled=False), Backend()
+
+
+def get_default_device() -> device:
+    """The CPU."""
+    return CPU
+
+
+def set_default_device(device: Any) -> None:
+    """Nothing for the CPU, where tensors are made anyway; other devices are refused."""
+    if device is not None:
+        check_device(device)
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:

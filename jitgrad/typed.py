@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ._tensor import Tensor
-from .dtypes import Size, bool_, dtype, float32, float64, int32, int64, uint8
+from .dtypes import Size, bool_, dtype, float32, float64, int32, int64, set_default_dtype, uint8
 from .functions import empty, tensor
 
 
@@ -33,7 +33,7 @@ def from_sizes_or_data(name: str, args: tuple, kind: dtype) -> Tensor:
     return tensor(args[0], dtype=kind)
 
 
-class _Typed(type):
+class Typed(type):
     """The type of tensors of one dtype."""
 
     kind: dtype
@@ -46,8 +46,22 @@ class _Typed(type):
         return from_sizes_or_data(cls.__name__, args, cls.kind)
 
 
-def _typed(name: str, kind: dtype) -> _Typed:
-    return _Typed(name, (), {"kind": kind, "__doc__": f"Tensors of {kind.name}."})
+def _typed(name: str, kind: dtype) -> Typed:
+    return Typed(name, (), {"kind": kind, "__doc__": f"Tensors of {kind.name}."})
+
+
+def set_default_tensor_type(t: Any) -> None:
+    """`set_default_dtype` by the type, or the name of the type, of tensors of that dtype.
+
+    Raises
+    ------
+    TypeError
+        If it is not the type of tensors of a floating dtype.
+    """
+    for kind in (FloatTensor, DoubleTensor):
+        if t is kind or t == f"torch.{kind.__name__}":
+            return set_default_dtype(kind.kind)
+    raise TypeError(f"set_default_tensor_type(): expected FloatTensor or DoubleTensor, got {t!r}")
 
 
 FloatTensor, DoubleTensor = _typed("FloatTensor", float32), _typed("DoubleTensor", float64)

@@ -261,3 +261,71 @@ def test_modules_stacked_and_run_as_one():
     models[0].train()
     with pytest.raises(RuntimeError, match="all in training mode"):
         torch.func.stack_module_state(models)
+
+
+def test_typed_constructors_name_a_dtype():
+    assert torch.ones(2).type(torch.LongTensor).dtype is torch.int64
+    assert torch.ones(2).type(np.dtype("f8")).dtype is torch.float64
+
+
+def test_default_tensor_type():
+    for kind in (torch.DoubleTensor, "torch.FloatTensor"):
+        torch.set_default_tensor_type(kind)
+        assert isinstance(torch.zeros(1), torch.DoubleTensor) == (kind is torch.DoubleTensor)
+    with pytest.raises(TypeError, match="expected FloatTensor or DoubleTensor"):
+        torch.set_default_tensor_type(torch.LongTensor)
+
+
+def test_there_is_no_accelerator():
+    assert not torch.accelerator.is_available() and torch.accelerator.device_count() == 0
+    assert torch.accelerator.current_accelerator() is None
+    torch.accelerator.synchronize()
+
+
+def test_the_default_device_is_the_cpu():
+    torch.set_default_device("cpu")
+    torch.set_default_device(None)
+    assert torch.get_default_device() == torch.device("cpu")
+    with pytest.raises(RuntimeError, match="CPU"):
+        torch.set_default_device("cuda")
+
+
+def test_mixed_precision_of_cuda_is_imported_from_there():
+    from jitgrad.cuda.amp import GradScaler, autocast
+
+    assert torch.cuda.amp.autocast is autocast and issubclass(GradScaler, torch.amp.GradScaler)
+    with autocast(enabled=False):
+        pass
+    with pytest.warns(UserWarning, match="CUDA is not available"):
+        autocast()
+
+
+def test_variable_is_the_tensor_without_its_history():
+    from jitgrad.autograd import Variable
+
+    x = torch.ones(2, requires_grad=True)
+    plain, leaf = Variable(x * 2), Variable(torch.ones(2), requires_grad=True)
+    assert not plain.requires_grad and plain.is_leaf and plain.tolist() == [2, 2]
+    assert leaf.requires_grad and leaf.is_leaf
+    assert Variable(x).data_ptr() == x.data_ptr() and Variable().shape == (0,)
+    assert isinstance(x, Variable) and not isinstance(1.0, Variable)
+    with pytest.raises(TypeError, match="Variable data has to be a tensor, but got list"):
+        Variable([1.0])
+
+
+NAMED_RESULTS = {
+    "sort": lambda x: torch.sort(x), "topk": lambda x: x.topk(1), "median": lambda x: x.median(0),
+    "kthvalue": lambda x: x.kthvalue(1), "mode": lambda x: x.mode(), "cummax": lambda x: x.cummax(0),
+    "linalg_slogdet": lambda x: torch.linalg.slogdet(x.diag()), "linalg_qr": lambda x: torch.linalg.qr(x.diag()),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMED_RESULTS)
+def test_named_results_are_shown_as_pytorch_shows_them(name):
+    found = NAMED_RESULTS[name](torch.tensor([2.0, 1.0]))
+    items = ",\n".join(f"{field}={value!r}" for field, value in zip(found._fields, found, strict=True))
+    assert repr(found) == f"torch.return_types.{name}(\n{items})"
+
+
+def test_two_moments_are_a_plain_tuple():
+    assert type(torch.std_mean(torch.ones(3))) is type(torch.var_mean(torch.ones(3))) is tuple

@@ -1,6 +1,5 @@
 """Automatic differentiation: recording modes, the walk back, and custom functions."""
 
-from .._tensor import Tensor as Variable
 from . import functional as functional
 from . import graph as graph
 from .anomaly import detect_anomaly, set_detect_anomaly
@@ -16,6 +15,7 @@ from .modes import (
     no_grad,
     set_grad_enabled,
 )
+from .variable import Variable
 
 __all__ = [
     "Function",

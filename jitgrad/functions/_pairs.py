@@ -1,8 +1,19 @@
-"""Named pairs that functions with two results return."""
+"""Named results of functions that have several, shown as PyTorch shows them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
+
+
+def shown_as(name: str) -> Callable[[Any], str]:
+    """The ``__repr__`` of the named results of function `name`."""
+
+    def show(self: Any) -> str:
+        items = ",\n".join(f"{field}={item!r}" for field, item in zip(self._fields, self, strict=True))
+        return f"torch.return_types.{name}(\n{items})"
+
+    return show
 
 
 class Pair(tuple):
@@ -10,7 +21,6 @@ class Pair(tuple):
 
     __slots__ = ()
     _fields: tuple[str, ...] = ("values", "indices")
-    _name = "pair"
 
     def __new__(cls, first: Any, second: Any) -> Pair:
         return tuple.__new__(cls, (first, second))
@@ -18,14 +28,10 @@ class Pair(tuple):
     def __getnewargs__(self) -> tuple:
         return tuple(self)
 
-    def __repr__(self) -> str:
-        items = ",\n".join(f"{field}={item!r}" for field, item in zip(self._fields, self, strict=True))
-        return f"torch.return_types.{self._name}(\n{items})"
-
 
 def pair(name: str, fields: tuple[str, str] = ("values", "indices")) -> type[Pair]:
     """The class of the results of function `name`."""
-    attributes: dict[str, Any] = {"__slots__": (), "_fields": fields, "_name": name}
+    attributes: dict[str, Any] = {"__slots__": (), "_fields": fields, "__repr__": shown_as(name)}
     for k, field in enumerate(fields):
         attributes[field] = property(lambda self, k=k: self[k], doc=f"Result {k}.")
     return type(name, (Pair,), attributes)

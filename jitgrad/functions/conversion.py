@@ -121,7 +121,9 @@ def type_(self: Tensor, dtype: Any = None) -> Any:
     for known, name in _TYPE_NAMES.items():
         if dtype == f"torch.{name}":
             return cast(self, known)
-    return cast(self, to_dtype(dtype, "type"))
+    from ..typed import Typed
+
+    return cast(self, dtype.kind if isinstance(dtype, Typed) else to_dtype(dtype, "type"))
 
 
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:

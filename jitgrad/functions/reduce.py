@@ -37,7 +37,6 @@ _PROD_ALONG, _TIED = BY_NAME["prod_along"], BY_NAME["scale_tied"]
 _ARGMAX, _ARGMIN = BY_NAME["argmax"], BY_NAME["argmin"]
 _EXTREME = {True: BY_NAME["max_along"], False: BY_NAME["min_along"]}
 _Max, _Min = pair("max"), pair("min")
-_VarMean, _StdMean = pair("var_mean", ("var", "mean")), pair("std_mean", ("std", "mean"))
 _AMinMax = pair("aminmax", ("min", "max"))
 
 _EVERYTHING = array("q", (ALL_DIMS, 0))
@@ -246,7 +245,7 @@ def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool
     """The variance and the mean."""
     dim, keepdim = dim if axis is None else axis, keepdim or keepdims
     variance, center, mask = _moments("var_mean", input, dim, unbiased, correction, keepdim)
-    return _VarMean(variance, center if keepdim else dropped(center, mask, dims_of(input)))
+    return variance, center if keepdim else dropped(center, mask, dims_of(input))
 
 
 def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
@@ -254,7 +253,7 @@ def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool
     """The standard deviation and the mean."""
     dim, keepdim = dim if axis is None else axis, keepdim or keepdims
     variance, center, mask = _moments("std_mean", input, dim, unbiased, correction, keepdim)
-    return _StdMean(square_root(variance), center if keepdim else dropped(center, mask, dims_of(input)))
+    return square_root(variance), center if keepdim else dropped(center, mask, dims_of(input))
 
 
 square_root = unary("root")  # its gradient is 0 at 0

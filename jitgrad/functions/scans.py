@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from .._tensor import Tensor, method, wrap
 from ..dtypes import DTYPES, dtype, int64
@@ -13,6 +13,7 @@ from ..kernels.table import Op
 from ._call import dtype_code, is_floating, require_tensors
 from ._dims import named_dim, one_dim, shape_of
 from ._launch import run
+from ._pairs import pair
 from .gathering import gather
 from .indexing import recorded
 
@@ -23,18 +24,7 @@ CUMSUM, CUMPROD, LOGCUMSUMEXP, CUMMAX, CUMMIN = (
 )
 
 
-class cummax_result(NamedTuple):
-    """Values, and where they came from."""
-
-    values: Tensor
-    indices: Tensor
-
-
-class cummin_result(NamedTuple):
-    """Values, and where they came from."""
-
-    values: Tensor
-    indices: Tensor
+cummax_result, cummin_result = pair("cummax"), pair("cummin")
 
 
 def line_words(shape: Sequence[int], dim: int) -> tuple[int, int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from ._arrays import run_arrays
 from ._call import as_tensors, refuse_operand, require_tensors
 from ._dims import dims_of, one_dim, shape_of
 from ._indices import is_dense
+from ._pairs import pair
 from .creation import zeros
 from .gathering import gather
 from .scans import line_words
@@ -43,17 +44,8 @@ SORT_WORDS = 256  # of working memory, beside four a line's element: see kernels
 FEW = 64  # up to here keeping the best so far beats sorting everything
 
 
-class _Pair(NamedTuple):
-    values: Tensor
-    indices: Tensor
-
-
-def _result(name: str) -> Any:
-    return type(name, (_Pair,), {"__slots__": (), "__doc__": "Values, and where they came from."})
-
-
-sort_result, topk_result, kthvalue_result = _result("sort"), _result("topk"), _result("kthvalue")
-median_result, nanmedian_result, mode_result = _result("median"), _result("nanmedian"), _result("mode")
+sort_result, topk_result, kthvalue_result = pair("sort"), pair("topk"), pair("kthvalue")
+median_result, nanmedian_result, mode_result = pair("median"), pair("nanmedian"), pair("mode")
 
 
 def _indices(op: Op, x: Tensor, dim: int, size: int, words: tuple[int, ...], work: int) -> Tensor:

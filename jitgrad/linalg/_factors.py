@@ -10,6 +10,7 @@ import numpy as np
 from .._tensor import Tensor
 from ..autograd import Function
 from ..functions import diag_embed, eye, tril, where, zeros_like
+from ..functions._pairs import shown_as
 from ._checks import LinAlgError, by_numpy, matrices
 
 __all__ = ["LinAlgError", "cholesky", "eigh", "eigvalsh", "qr", "svd", "svdvals"]
@@ -21,12 +22,16 @@ class Eigh(NamedTuple):
     eigenvalues: Tensor
     eigenvectors: Tensor
 
+    __repr__ = shown_as("linalg_eigh")
+
 
 class QR(NamedTuple):
     """An orthonormal and an upper triangular factor."""
 
     Q: Tensor
     R: Tensor
+
+    __repr__ = shown_as("linalg_qr")
 
 
 class SVD(NamedTuple):
@@ -35,6 +40,8 @@ class SVD(NamedTuple):
     U: Tensor
     S: Tensor
     Vh: Tensor
+
+    __repr__ = shown_as("linalg_svd")
 
 
 def _low(x: Tensor) -> Tensor:

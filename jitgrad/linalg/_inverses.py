@@ -9,6 +9,7 @@ import numpy as np
 from .._tensor import Tensor
 from ..autograd import Function
 from ..functions import diag_embed, matmul, tensor, tril, triu, where, zeros
+from ..functions._pairs import shown_as
 from ..limits import finfo
 from ._checks import by_numpy, matrices
 from ._factors import svd, svdvals
@@ -20,12 +21,16 @@ class Slogdet(NamedTuple):
     sign: Tensor
     logabsdet: Tensor
 
+    __repr__ = shown_as("linalg_slogdet")
+
 
 class InvEx(NamedTuple):
     """An inverse, and 0."""
 
     inverse: Tensor
     info: Tensor
+
+    __repr__ = shown_as("linalg_inv_ex")
 
 
 class Lstsq(NamedTuple):
@@ -35,6 +40,8 @@ class Lstsq(NamedTuple):
     residuals: Tensor
     rank: Tensor
     singular_values: Tensor
+
+    __repr__ = shown_as("linalg_lstsq")
 
 
 class _Inv(Function):
