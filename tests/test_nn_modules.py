@@ -367,3 +367,23 @@ def test_parameter_shares_memory_and_type_does_not_spread():
 def test_bad_parameter(error, make):
     with pytest.raises(error):
         make()
+
+
+def test_layers_are_found_under_the_names_of_pytorchs_files():
+    from jitgrad.nn.modules.batchnorm import _BatchNorm
+    from jitgrad.nn.modules.loss import _Loss, _WeightedLoss
+    from jitgrad.nn.modules.module import Module
+    from jitgrad.nn.modules.utils import _pair
+
+    assert Module is nn.Module is nn.modules.Module and nn.modules.rnn.LSTM is nn.LSTM
+    assert isinstance(nn.BatchNorm2d(2), _BatchNorm) and not isinstance(nn.InstanceNorm2d(2), _BatchNorm)
+    assert isinstance(nn.NLLLoss(), _WeightedLoss) and issubclass(_WeightedLoss, _Loss)
+    assert _pair(3) == (3, 3) and _pair([1, 2]) == (1, 2)
+
+
+def test_every_layer_is_in_one_of_those_files():
+    from jitgrad.nn import modules
+
+    layers = {c for c in vars(nn).values() if isinstance(c, type) and issubclass(c, nn.Module)}
+    found = {c for name in modules._FILES for c in vars(getattr(modules, name)).values()}
+    assert not layers - found - {nn.Identity, nn.Unflatten}

@@ -329,3 +329,13 @@ def test_named_results_are_shown_as_pytorch_shows_them(name):
 
 def test_two_moments_are_a_plain_tuple():
     assert type(torch.std_mean(torch.ones(3))) is type(torch.var_mean(torch.ones(3))) is tuple
+
+
+def test_every_package_is_installed():
+    import tomllib
+    from pathlib import Path
+
+    root = Path(__file__).parent.parent
+    listed = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = {".".join(p.parent.relative_to(root).parts) for p in (root / "jitgrad").rglob("__init__.py")}
+    assert set(listed) == found | {"jitgrad.kernels", "jitgrad.benchmarks"}

@@ -263,3 +263,12 @@ __all__ = [
     "init",
     "utils",
 ]
+
+
+def __getattr__(name: str):
+    """``nn.modules``, which few programs use."""
+    if name == "modules":
+        import importlib
+
+        return importlib.import_module("jitgrad.nn.modules")
+    raise AttributeError(f"module 'jitgrad.nn' has no attribute '{name}'")
