@@ -294,3 +294,36 @@ def test_an_unused_argument_of_a_used_result_is_reported():
         assert torch.autograd.grad(first.sum(), [x, y], allow_unused=True)[1] is None
         with pytest.raises(RuntimeError, match="not have been used in the graph"):
             torch.autograd.grad(second.sum(), [x, y])
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_step_that_retains_its_graph_is_replayed_and_refuses_the_walk_like_the_eager_one(several, recwarn):
+    def trained(compiled):
+        torch.manual_seed(0)
+        model = small_model()
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+
+        def step(x):
+            y = model(x)
+            loss = y.square().mean()
+            optimizer.zero_grad()
+            loss.backward(retain_graph=True)
+            optimizer.step()
+            return (loss, y) if several else (loss,)
+
+        run = torch.compile(step) if compiled else step
+        x = torch.randn(X)
+        for _ in range(6):
+            results = run(x)
+        for result in results:
+            assert result.requires_grad
+            with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+                result.sum().backward()
+        if compiled:
+            assert len(run.programs) == 1
+            run.program(x).show()
+        return [r.detach() for r in results], state_of(model)
+
+    (eager, weights), (replayed, other) = trained(False), trained(True)
+    assert [bits(x) for x in eager] == [bits(x) for x in replayed]
+    assert weights == other and not recwarn.list

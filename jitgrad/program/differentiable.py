@@ -108,6 +108,46 @@ class Pullback:
         return [g if k in reached else None for k, g in enumerate(made)]
 
 
+class Refusal:
+    """In place of a `Pullback` when no result can be walked back from: the step has written over what that would read.
+
+    So it is after ``backward(retain_graph=True)`` and an optimizer's step. Eagerly, too, only a walk is an error.
+
+    Parameters
+    ----------
+    outputs, inputs : list
+        As those of a `Pullback`.
+    reason : str
+        What walking back raises.
+    """
+
+    busy = False
+
+    def __init__(self, outputs: list[int], inputs: list[Any], reason: str) -> None:
+        self._outputs, self._inputs, self._reason = outputs, inputs, reason
+
+    def attach(self, results: list[Tensor], arguments: list[Tensor]) -> list[Tensor]:
+        """The results of a call, with a row on the tape for those whose gradients are refused."""
+        inputs = [arguments[x] if isinstance(x, int) else x for x in self._inputs]
+        results = list(results)
+        for k in self._outputs:
+            results[k] = _Refused.apply(self._reason, [results[k]], *inputs)
+        return results
+
+
+class _Refused(Function):
+    """The row of the tape that stands for a graph which can no longer be walked."""
+
+    @staticmethod
+    def forward(ctx: Any, reason: str, result: list[Tensor], *inputs: Tensor) -> Tensor:
+        ctx.reason = reason
+        return result[0]
+
+    @staticmethod
+    def backward(ctx: Any, cotangent: Tensor) -> Any:
+        raise RuntimeError(ctx.reason)
+
+
 class _Call:
     """One call of a program whose results have gradients."""
 
@@ -166,7 +206,7 @@ class _WithoutGraph(Function):
 
 def record_pullback(
     program: Program, recording: Recording, graph: dict[int, Tensor], arguments: list[Tensor]
-) -> Pullback:
+) -> Pullback | Refusal:
     """Record the walk back from results that still have their graph.
 
     Parameters
@@ -203,12 +243,24 @@ def record_pullback(
         way_back = Program(back, given, results, Guards(None, []), program.options, base=recording.number)
     except BaseException as error:
         back.release()
-        if isinstance(error, RuntimeError):
-            raise Spoiled(f"cannot walk back from what it returns ({error})") from None
-        raise
+        if not isinstance(error, RuntimeError):
+            raise
+        if all(_refuses(x, tensors) for x in graph.values()):
+            return Refusal(list(graph), inputs, str(error))
+        raise Spoiled(f"cannot walk back from what it returns ({error})") from None
     way_back.depends_on = program
     reached = [{k for k, x in enumerate(tensors) if x._slot in slots} for slots in behind]
     return Pullback(list(graph), inputs, [g is not None for g in found], reached, way_back)
+
+
+def _refuses(result: Tensor, tensors: list[Tensor]) -> bool:
+    """Whether walking back from a result alone is an error."""
+    try:
+        with without_hooks_of(tensors):
+            grad([result], tensors, retain_graph=True, allow_unused=True)
+    except RuntimeError:
+        return True
+    return False
 
 
 def _tensor_of(slot: int) -> Tensor:

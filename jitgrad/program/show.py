@@ -21,6 +21,7 @@ from ..kernels.abi import (
 from ..kernels.table import ARRAYS as ARRAY_OP
 from ..kernels.table import BOTH
 from ..kernels.work import MOVES, operations
+from .differentiable import Pullback
 from .names import Operand, Operands, Update, operands_of, segment_of, updates_of
 from .rows import Row, View, makes_slope
 from .segments import ALONE
@@ -258,7 +259,7 @@ def show(program: Program, file: TextIO | None = None) -> None:
     for text in table([header, *cells], right=(0, 3, 4)):
         print(text, file=out)
     print(_footer(program, lines), file=out)
-    if program.pullback is not None:
+    if isinstance(program.pullback, Pullback):
         print("\nthe way back from the results that have gradients:", file=out)
         show(program.pullback._program, out)
 
