@@ -20,6 +20,13 @@ def matrix(dtype=torch.float32, grad=False):
 
 # name: the call, and what it returns without out=
 CASES = {
+    "torch.add": lambda x=None, **k: torch.add(matrix() if x is None else x, matrix(), alpha=2, **k),
+    "torch.sub": lambda x=None, **k: torch.sub(matrix() if x is None else x, 1.5, **k),
+    "torch.mul": lambda x=None, **k: torch.mul(matrix() if x is None else x, matrix(), **k),
+    "torch.div": lambda x=None, **k: torch.div(matrix() if x is None else x, 2, rounding_mode="floor", **k),
+    "torch.matmul": lambda x=None, **k: torch.matmul(matrix() if x is None else x, matrix().t(), **k),
+    "torch.mm": lambda x=None, **k: torch.mm(matrix() if x is None else x, matrix().t(), **k),
+    "torch.bmm": lambda x=None, **k: torch.bmm((matrix() if x is None else x)[None], matrix().t()[None], **k),
     "torch.arange": lambda **k: torch.arange(1, 7, 2, **k),
     "torch.cat": lambda x=None, **k: torch.cat([matrix() if x is None else x, matrix()], 1, **k),
     "torch.empty": lambda **k: torch.empty(2, 3, **k),
@@ -33,6 +40,7 @@ CASES = {
     "torch.nn.functional.normalize": lambda x=None, **k: F.normalize(matrix() if x is None else x, **k),
 }
 FUNCTIONS = dict(public())
+OWN_DTYPE = ("torch.bmm", "torch.matmul", "torch.mm", "torch.norm")  # these refuse a higher one
 OF_TENSORS = [name for name, call in CASES.items() if "x" in inspect.signature(call).parameters]
 MAKERS = [name for name in CASES if name not in OF_TENSORS]
 WITH_VALUES = [name for name in CASES if name != "torch.empty"]
@@ -104,7 +112,7 @@ def test_another_shape_is_refused(name):
         assert out._version == 1
 
 
-@pytest.mark.parametrize("name", [name for name in OF_TENSORS if name != "torch.norm"])
+@pytest.mark.parametrize("name", [name for name in OF_TENSORS if name not in OWN_DTYPE])
 def test_a_higher_dtype_of_the_same_category_is_filled(name):
     expected = CASES[name]()
     out = filled_like(expected, torch.float64)
@@ -123,6 +131,12 @@ def test_a_lower_category_is_refused(name):
     with pytest.raises(kind, match=r"float32 can't be cast to the desired output type int64"):
         CASES[name](out=out)
     assert (out.numpy() == 77).all()
+
+
+@pytest.mark.parametrize("name", OWN_DTYPE)
+def test_some_take_their_own_dtype_only(name):
+    with pytest.raises(RuntimeError, match=f"{name.removeprefix('torch.')}: result type float32"):
+        CASES[name](out=filled_like(CASES[name](), torch.float64))
 
 
 def test_norm_takes_its_own_dtype_only():

@@ -22,6 +22,7 @@ from ._call import (
     two_operands,
     unary,
 )
+from ._out import write_out
 
 __all__ = ["add", "addcdiv", "addcmul", "div", "divide", "float_power", "floor_divide", "fmod", "lerp", "mul",
            "multiply", "pow", "remainder", "rsub", "sub", "subtract", "true_divide"]  # fmt: skip
@@ -167,16 +168,18 @@ def scaled(other: Any, alpha: float, name: str, input: Any) -> Any:
     return other * alpha
 
 
-def add(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
+def add(input: Any, other: Any, *, alpha: float = 1, out: Any = None) -> Tensor:
     """``input + alpha * other``; of bool tensors the logical or."""
     input, other = _operands("add", input, other)
-    return input + (other if alpha == 1 else scaled(other, alpha, "add", input))
+    made = input + (other if alpha == 1 else scaled(other, alpha, "add", input))
+    return made if out is None else write_out("add", made, out)
 
 
-def sub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
+def sub(input: Any, other: Any, *, alpha: float = 1, out: Any = None) -> Tensor:
     """``input - alpha * other``."""
     input, other = _operands("sub", input, other)
-    return input - (other if alpha == 1 else scaled(other, alpha, "sub", input))
+    made = input - (other if alpha == 1 else scaled(other, alpha, "sub", input))
+    return made if out is None else write_out("sub", made, out)
 
 
 def rsub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
@@ -184,13 +187,13 @@ def rsub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     return sub(other, input, alpha=alpha)
 
 
-def mul(input: Any, other: Any) -> Tensor:
+def mul(input: Any, other: Any, out: Any = None) -> Tensor:
     """``input * other``; of bool tensors the logical and."""
     input, other = _operands("mul", input, other)
-    return input * other
+    return input * other if out is None else write_out("mul", input * other, out)
 
 
-def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = None) -> Tensor:
     """``input / other``.
 
     Parameters
@@ -198,6 +201,8 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     rounding_mode : {None, "trunc", "floor"}
         Round the quotient towards zero or down; integers then stay integers.
     """
+    if out is not None:
+        return write_out("div", div(input, other, rounding_mode=rounding_mode), out)
     input, other = _operands("div", input, other)
     if rounding_mode is None:
         return input / other

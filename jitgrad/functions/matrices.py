@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .._tensor import Tensor, method
 from ._call import require_tensors
 from ._dims import dims_of, shape_of
+from ._out import write_out
 from .arithmetic_in_place import in_place_of
 from .contractions import tensordot
 from .products import broadcast_shape, matmul, refuse_dot, same_dtype
@@ -20,16 +21,17 @@ def _refuse_dims(name: str, expected: str, *operands: Tensor) -> NoReturn:
 
 
 @method
-def mm(input: Tensor, mat2: Tensor) -> Tensor:
+def mm(input: Tensor, mat2: Tensor, out: Any = None) -> Tensor:
     """Return the product of two matrices; see `matmul`."""
     require_tensors("mm", input, mat2)
     if dims_of(input) != 2 or dims_of(mat2) != 2:
         _refuse_dims("mm", "self must be a matrix and mat2 must be a matrix", input, mat2)
-    return matmul(input, mat2)
+    made = matmul(input, mat2)
+    return made if out is None else write_out("mm", made, out, same_dtype=True)
 
 
 @method
-def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+def bmm(input: Tensor, mat2: Tensor, out: Any = None) -> Tensor:
     """Return the products of two batches of matrices, (b, m, k) and (b, k, n); see `matmul`."""
     require_tensors("bmm", input, mat2)
     left, right = shape_of(input), shape_of(mat2)
@@ -40,7 +42,8 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
             f"bmm: Expected size for first two dimensions of batch2 tensor to be: [{left[0]}, {left[2]}] but "
             f"got: {list(right[:2])}; operands are {left} and {right}"
         )
-    return matmul(input, mat2)
+    made = matmul(input, mat2)
+    return made if out is None else write_out("bmm", made, out, same_dtype=True)
 
 
 @method

@@ -12,6 +12,7 @@ from ..engine.entry import entries
 from ..kernels import BY_NAME
 from ._call import dtype_code, is_floating, require_tensors
 from ._dims import shape_of
+from ._out import write_out
 
 __all__ = ["linear", "matmul"]
 
@@ -64,7 +65,7 @@ def _linear_slowly(input: Tensor, weight: Tensor, bias: Tensor | None, status: i
 
 
 @method
-def matmul(input: Tensor, other: Tensor) -> Tensor:
+def matmul(input: Tensor, other: Tensor, out: Any = None) -> Tensor:
     """Return the matrix product, batched over leading dimensions that broadcast.
 
     Parameters
@@ -72,12 +73,16 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     input, other : Tensor
         Vectors, matrices, or batches of matrices, (..., m, k) and (..., k, n). A vector on the left counts as
         a row, one on the right as a column, and that dimension is dropped from the result.
+    out : Tensor, optional
+        Takes the product and is returned.
 
     Raises
     ------
     RuntimeError
         If an operand has no dimension, or the sizes or dtypes do not fit.
     """
+    if out is not None:
+        return write_out("matmul", matmul(input, other), out, same_dtype=True)
     try:
         made = entries.binary(MATMUL_CODE, input, other)
     except TypeError:
