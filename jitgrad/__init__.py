@@ -73,8 +73,19 @@ _LATER |= dict.fromkeys(["get_default_device", "set_default_device"], "backends"
 _LATER["set_default_tensor_type"] = "typed"
 
 
+# methods that PyTorch has as functions, too: torch.exp_(x) is x.exp_()
+_IN_PLACE = frozenset(
+    """abs_ acos_ acosh_ addmv_ arccos_ arccosh_ arcsin_ arcsinh_ arctan_ arctanh_ asin_ asinh_ atan_ atanh_ ceil_
+    clamp_ clamp_max_ clamp_min_ clip_ cos_ cosh_ deg2rad_ detach_ erf_ erfc_ exp2_ exp_ expm1_ fill_ fix_ floor_
+    frac_ index_put_ ldexp_ log10_ log1p_ log2_ log_ logit_ nan_to_num_ neg_ negative_ rad2deg_ reciprocal_ round_
+    rsqrt_ sigmoid_ sin_ sinc_ sinh_ sqrt_ square_ tan_ tanh_ trunc_ xlogy_ zero_""".split()  # noqa: SIM905
+)
+
+
 def __getattr__(name: str):
     """Bring in what few programs use when they first do."""
+    if name in _IN_PLACE:
+        return getattr(Tensor, name)
     if name in _LATER:
         import importlib
 

@@ -112,3 +112,14 @@ def test_refusals_change_nothing(call, error, words):
         call(whole, floats)
     assert whole.tolist() == [1, 2, 3]
     assert floats.tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("name", sorted(torch._IN_PLACE))
+def test_methods_that_pytorch_has_as_functions_are_functions(name):
+    assert getattr(torch, name) is getattr(torch.Tensor, name)
+
+
+def test_functions_in_place_write_their_first_argument():
+    x = torch.tensor([0.5, 2.0])
+    assert torch.clamp_(torch.exp_(x), max=2.0) is x
+    np.testing.assert_allclose(x.numpy(), [np.exp(0.5), 2.0], rtol=1e-6)
