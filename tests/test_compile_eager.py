@@ -392,3 +392,26 @@ def test_evaluation_mode_switched_within_the_step():
 
     found, _ = warnings_of(lambda: run(True))
     assert found == run(False)
+
+
+def test_a_step_that_sets_the_mode_is_replayed_after_every_evaluation(recwarn):
+    model = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+
+    @torch.compile
+    def step(x):
+        model.train()
+        optimizer.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    x = torch.randn(5, 3)
+    for _ in range(6):  # the first call of an epoch changes the mode, so it is not recorded
+        for _ in range(4):
+            step(x)
+        model.eval()
+    model.train()
+    assert step.program(x) is step.programs[0] and len(step.programs) == 1
+    assert not recwarn.list

@@ -286,7 +286,8 @@ class CompiledFunction(Steps):
 
     def _give_up(self, reason: Spoiled) -> None:
         """The recording cannot be used: say so once when that will not change."""
-        self._attempts += 1
+        in_a_row = self._misses > 1  # nothing was replayed since the last recording
+        self._attempts = self._attempts + 1 if in_a_row else 1
         if not reason.lasting and self._attempts < MAX_ATTEMPTS and not self._fullgraph:
             return
         place = f" at {reason.place}" if reason.place else ""
