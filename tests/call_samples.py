@@ -106,6 +106,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "arange": lambda: [3],
     "as_strided": lambda: [matrix(), (2, 2), (3, 1)],
     "cholesky": lambda: [matrix() @ matrix().T + torch.eye(3)],
+    "cholesky_solve": lambda: [matrix(), matrix() + 2 * torch.eye(3)],
     "combinations": lambda: [vector()],
     "einsum": lambda: ["ij,jk->ik", matrix(), matrix()],
     "movedim": lambda: [matrix(), 0, 1],

@@ -52,5 +52,14 @@ def _attach(name: str) -> None:
     setattr(Tensor, name, run)
 
 
-for _name in ("cholesky", "det", "inverse", "logdet", "pinverse", "slogdet"):
+for _name in (
+    "cholesky",
+    "cholesky_inverse",
+    "cholesky_solve",
+    "det",
+    "inverse",
+    "logdet",
+    "pinverse",
+    "slogdet",
+):
     _attach(_name)

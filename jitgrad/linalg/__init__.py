@@ -11,6 +11,7 @@ from ..functions import matmul, matrix_power, where
 from ..functions import chain_matmul as _chain_matmul
 from ._factors import LinAlgError, cholesky, eigh, eigvalsh, qr, svd, svdvals
 from ._inverses import det, inv, inv_ex, lstsq, matrix_rank, pinv, slogdet, solve, solve_triangular
+from ._inverses import cholesky_inverse, cholesky_solve  # these are in ``torch`` itself only
 from ._norms import cond, cross, diagonal, matrix_norm, norm, vecdot, vector_norm
 
 __all__ = ["LinAlgError", "cholesky", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "inv", "inv_ex", "lstsq",

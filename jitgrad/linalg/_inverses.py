@@ -8,7 +8,7 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..autograd import Function
-from ..functions import diag_embed, matmul, tensor, tril, triu, where, zeros
+from ..functions import diag_embed, eye, matmul, tensor, tril, triu, where, zeros
 from ..functions._pairs import shown_as
 from ..limits import finfo
 from ._checks import by_numpy, matrices
@@ -166,6 +166,20 @@ def solve_triangular(
         diagonal = triangle.diagonal(0, -2, -1)  # type: ignore[attr-defined]
         triangle = triangle - diag_embed(diagonal - 1)
     return solve(triangle, B, left=left)
+
+
+def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
+    """The solution of ``A @ X = B`` for the Cholesky factor `L` of A, which is an upper triangle if `upper`."""
+    matrices("cholesky_solve", B, L, square=False)
+    low = tril(triu(L).mT if upper else L)
+    half = solve_triangular(low, B, upper=False)
+    return solve_triangular(low.mT, half, upper=True)
+
+
+def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
+    """The inverse of the matrix that `L` is the Cholesky factor of."""
+    matrices("cholesky_inverse", L, square=True)
+    return cholesky_solve(eye(L.shape[-1], dtype=L.dtype).expand(L.shape), L, upper)
 
 
 def det(A: Tensor) -> Tensor:
