@@ -327,3 +327,50 @@ def test_a_step_that_retains_its_graph_is_replayed_and_refuses_the_walk_like_the
     (eager, weights), (replayed, other) = trained(False), trained(True)
     assert [bits(x) for x in eager] == [bits(x) for x in replayed]
     assert weights == other and not recwarn.list
+
+
+VIEWS_OF_A_PARAMETER = {
+    "the view": lambda w: (w[1:3],),
+    "the view and what was computed from it": lambda w: (w[1:3], w[1:3] * 2),
+    "a transposed view, twice": lambda w: (w.view(2, 3).t(),) * 2,
+    "a view that retains its gradient": lambda w: (w[1:3].requires_grad_(), w.sum()),
+}
+
+
+@pytest.mark.parametrize("name", VIEWS_OF_A_PARAMETER)
+def test_a_returned_view_of_a_parameter_hands_its_gradient_on_once(name):
+    w, make = torch.arange(6.0).requires_grad_(), VIEWS_OF_A_PARAMETER[name]
+    compiled = torch.compile(lambda: make(w), fullgraph=True)
+    for _ in range(4):
+        found = []
+        for function in (compiled, lambda: make(w)):
+            w.grad = None
+            sum(r.square().sum() for r in function()).backward()
+            found.append(w.grad.tolist())
+        assert found[0] == found[1]
+
+
+def test_a_returned_view_leaves_nothing_that_later_programs_guard():
+    w = torch.arange(6.0).requires_grad_()
+    steps = [torch.compile(lambda k=k: w[k:]) for k in range(3)]
+    assert [len(step.program().guarded) for step in steps] == [1, 1, 1]
+
+
+def test_a_result_whose_graph_the_step_has_freed_in_part_is_not_walked_back_silently():
+    w = torch.ones(3, requires_grad=True)
+
+    def function(x):
+        y = (w * x).sin()
+        result = y * 2
+        (y * y).sum().backward()
+        return result, w * x
+
+    step = torch.compile(function, fullgraph=True)
+    for _ in range(4):
+        w.grad = None
+        found, other = step(torch.ones(3))
+        with pytest.raises(RuntimeError, match="second time"):
+            found.sum().backward()
+        before = w.grad.clone()
+        other.sum().backward()
+        assert (w.grad - before).tolist() == [1.0] * 3

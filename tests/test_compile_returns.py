@@ -142,3 +142,27 @@ def test_tensors_in_mappings_are_arguments_and_results(kind):
         assert type(made) is kind and list(made) == ["y", "more"]
         assert made["y"].tolist() == [2.0 * k] * 2 and made["more"][0].tolist() == [2.0]
     assert len(step.programs) == 1
+
+
+RESULTS_AGAIN = {
+    "computed": lambda x, w: x * 2,
+    "with a graph": lambda x, w: x * w,
+    "a view": lambda x, w: w[1:],
+    "an argument": lambda x, w: x,
+}
+
+
+@pytest.mark.parametrize("name", RESULTS_AGAIN)
+def test_a_tensor_that_is_returned_twice_is_one_tensor(name):
+    w = torch.ones(3, requires_grad=True)
+
+    def function(x):
+        y = RESULTS_AGAIN[name](x, w)
+        return y, x + 1, {"more": [y]}
+
+    step = torch.compile(function, fullgraph=True)
+    for k in range(CALLS):
+        x = torch.full((3,), float(k))
+        first, _, more = step(x)
+        assert first is more["more"][0]
+        assert first.tolist() == function(x)[0].tolist()

@@ -187,13 +187,20 @@ def add_guard(c, p, slot, gradient):
 
 
 @jit
-def put_guards(c, p):
+def was_there(c, slot, first_row):
+    """Whether somebody has a tensor, other than programs, and it is not a view that the step has made and returns."""
+    x = slot_at(c, slot)
+    return x.handles > x.programs and x.row < first_row
+
+
+@jit
+def put_guards(c, p, first_row):
     """Guard every tensor that shows memory from outside which is used."""
     p.guards = p.end
     for k in range(p.before_count):
         add_guard(c, p, load_word(p.before, 2 * k), load_word(p.before, 2 * k + 1))
     for s in range(1, c.slot_top):
-        if slot_at(c, s).handles > 0:
+        if was_there(c, s, first_row):
             span = span_of(c, p, s)
             if span != 0 and load_word(span, SPAN_USE) & USED and argument_of(span) < 0:
                 add_guard(c, p, s, ANY_GRADIENT)
@@ -252,7 +259,7 @@ def put_log(p, taken):
 
 
 @entry
-def make_program(c, program, taken, known, ids, arity, results, number, base):
+def make_program(c, program, taken, known, ids, arity, results, number, base, first_row):
     """Write the tables of the program whose header is at an address that has room for them; its words are 0.
 
     Parameters
@@ -265,6 +272,8 @@ def make_program(c, program, taken, known, ids, arity, results, number, base):
         Address of the slots of the arguments and, behind them, the results.
     base : int
         Number of the program whose way back this is, or 0.
+    first_row : int
+        Where the tape stood when the recording began.
 
     Returns
     -------
@@ -282,7 +291,7 @@ def make_program(c, program, taken, known, ids, arity, results, number, base):
     status = min(status, look_at_log(p, taken, known, base))
     if status != 0:
         return status
-    put_guards(c, p)
+    put_guards(c, p, first_row)
     put_results(c, p, ids + arity * WORD, results)
     put_written(p)
     put_log(p, taken)

@@ -179,6 +179,8 @@ class CompiledFunction(Steps):
             next(given) if x is None else x if isinstance(x, Tensor) else arguments[x]
             for x in program.outputs
         ]
+        for number, earlier in program.again:
+            leaves[number] = leaves[earlier]
         return unflatten(program.form, iter(leaves))
 
     def _use(self, program: Program) -> None:
@@ -242,7 +244,7 @@ class CompiledFunction(Steps):
             self._give_up(reason)
             return unflatten(returned.form, iter(returned.leaves)), None
         program.key, program.shapes = key, shapes
-        program.form, program.outputs = returned.form, returned.outputs
+        program.form, program.outputs, program.again = returned.form, returned.outputs, returned.again
         program.single = returned.form == LEAF and returned.outputs == [None] and not returned.graph
         program.plain = key == tensors_only(len(args))
         copies = clone_outside(returned.sources)  # before other threads can replay the program

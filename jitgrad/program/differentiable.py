@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from .._tensor import Tensor, wrap
 from ..autograd import Function, grad, is_grad_enabled, no_grad
-from ..autograd.graph import drop_freed_nodes, slots_behind
+from ..autograd.graph import SECOND_TIME, drop_freed_nodes, slots_behind
 from ..autograd.hooks import without_hooks_of
 from ..dispatch import CONTEXT, slot_word
 from ..dtypes import DTYPES
 from ..engine.entry import entries
-from ..engine.layout import REQUIRES_GRAD, S_FLAGS, S_STORAGE
+from ..engine.layout import FREED_ROW, REQUIRES_GRAD, S_FLAGS, S_ROW, S_STORAGE
 from ..functions import ones_like, zeros
 from ..store import store
 from .recording import Recording, Spoiled
@@ -43,6 +43,8 @@ class Pullback:
         Which of the inputs get a gradient from the program of the way back.
     behind : list of set of int
         For each of the outputs, the numbers of the inputs that it was made from.
+    freed : list of bool
+        For each of the outputs, whether the step has walked back over, and freed, a part of its graph.
     """
 
     def __init__(
@@ -51,10 +53,11 @@ class Pullback:
         inputs: list[Any],
         used: list[bool],
         behind: list[set[int]],
+        freed: list[bool],
         program: Program,
     ) -> None:
         self.outputs, self.inputs, self._program = outputs, inputs, program
-        self._used, self._behind = used, behind
+        self._used, self._behind, self._freed = used, behind, freed
         self._call: Any = lambda: None
 
     @property
@@ -87,6 +90,8 @@ class Pullback:
 
     def run(self, cotangents: list[Tensor | None], arguments: list[Tensor]) -> list[Tensor | None]:
         """The gradients of the inputs; None for those that no output with a cotangent was made from."""
+        if any(freed and g is not None for freed, g in zip(self._freed, cotangents, strict=True)):
+            raise RuntimeError(SECOND_TIME)
         program = self._program
         program.trust()
         like = program._arguments[len(arguments) :]
@@ -223,6 +228,8 @@ def record_pullback(
     inputs += [_tensor_of(slot) for slot in program.guarded if slot_word(slot, S_FLAGS) & REQUIRES_GRAD]
     tensors = [arguments[x] if isinstance(x, int) else x for x in inputs]
     behind = [slots_behind([x]) for x in graph.values()]
+    outside = {x._slot for x in tensors}
+    freed = [any(slot_word(s, S_ROW) <= FREED_ROW for s in slots - outside) for slots in behind]
     with no_grad():
         cotangents = [ones_like(x) for x in graph.values()]
     found: list[Any] = []
@@ -250,7 +257,7 @@ def record_pullback(
         raise Spoiled(f"cannot walk back from what it returns ({error})") from None
     way_back.depends_on = program
     reached = [{k for k, x in enumerate(tensors) if x._slot in slots} for slots in behind]
-    return Pullback(list(graph), inputs, [g is not None for g in found], reached, way_back)
+    return Pullback(list(graph), inputs, [g is not None for g in found], reached, freed, way_back)
 
 
 def _refuses(result: Tensor, tensors: list[Tensor]) -> bool:

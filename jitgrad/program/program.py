@@ -77,6 +77,7 @@ class Program:
         self.form: Any = None  # description of what the function returned
         # per tensor returned: None, a tensor from outside, or number of an argument
         self.outputs: list[Any] = []
+        self.again: list[tuple[int, int]] = []  # numbers of those that are an earlier one, and of that one
         self.single = self.plain = False  # one computed tensor is returned; all arguments are tensors
         self.pullback: Any = None  # the way back, when results have gradients
         self.depends_on: Any = None  # a program whose memory this one reads

@@ -22,6 +22,8 @@ class Returned:
         The tensors themselves.
     outputs : list
         For each tensor: the number of the argument that it is, the tensor when it is from outside, or None.
+    again : list of (int, int)
+        The tensors that are an earlier one once more: the number of each, and of the earlier one.
     sources : list of Tensor
         The computed ones, contiguous, in the recording's memory.
     graph : dict
@@ -33,22 +35,32 @@ class Returned:
         self.form: Any = None
         self.leaves: list[Tensor] = []
         self.outputs: list[Any] = []
+        self.again: list[tuple[int, int]] = []
         self.sources: list[Tensor] = []
         self.graph: dict[int, Tensor] = {}
 
     def take(self, value: Any, recording: Recording) -> None:
         """Sort a returned value; to be called while it is still being recorded."""
         self.form = flatten(value, self.leaves)
-        for x in self.leaves:
+        computed: dict[int, tuple[int, Tensor]] = {}  # by id: number among the tensors, and source
+        for number, x in enumerate(self.leaves):
+            if id(x) in computed:
+                earlier, source = computed[id(x)]
+                self.outputs.append(None)
+                self.again.append((number, earlier))
+                self.sources.append(source)
+                continue
             known = self._number_of(x)
             if known is not None or (_is_outside(x, recording.number) and not self._is_part(x)):
                 self.outputs.append(x if known is None else known)
                 continue
+            source = x
             if x._word(S_ROW) >= 0:
                 self.graph[len(self.sources)] = x
-                x = x.detach()
+                source = x.detach()
             self.outputs.append(None)
-            self.sources.append(owned(x, recording.number))
+            self.sources.append(owned(source, recording.number))
+            computed[id(x)] = number, self.sources[-1]
 
     def _number_of(self, x: Tensor) -> int | None:
         """The number of the argument that a tensor is, if it is one."""

@@ -94,7 +94,8 @@ class Tables:
         while True:
             kinds = known.words  # held, as another thread may put a longer list in its place
             status = entries.make_program(
-                CONTEXT, self.address, taken, kinds.buffer_info()[0], place, arity, count, recording.number, base
+                CONTEXT, self.address, taken, kinds.buffer_info()[0], place, arity, count, recording.number, base,
+                recording.first_row,
             )  # fmt: skip
             if status != NEED_KINDS:
                 break
