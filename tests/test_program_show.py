@@ -308,6 +308,13 @@ def test_class_indices_are_made_up_within_range():
         program.profile(5, (torch.randn(8, 4), torch.full((8,), 3)))
 
 
+def test_arguments_without_elements_are_made_up():
+    step = torch.compile(lambda x, y: (x * 2).sum() + y, fullgraph=True)
+    step(torch.zeros(0, 4), torch.ones(2))
+    program = step.programs[0]
+    assert len(program.profile(1).rows) == len(program.rows)
+
+
 def test_an_index_out_of_range_is_an_error_that_leaves_everything_as_it_was():
     total = torch.zeros(2)
 

@@ -251,3 +251,58 @@ def test_an_index_that_ends_a_step_leaves_later_counts_as_they_were():
         compiled(torch.tensor([0, 9, 2]))
     assert second.state[table.weight]["step"].item() == 5
     assert first.state[p]["step"].item() == 6
+
+
+NOTHING = {
+    "linear": (lambda: nn.Linear(4, 2), (0, 4)),
+    "convolution": (lambda: nn.Conv2d(3, 4, 3), (0, 3, 8, 8)),
+    "transposed convolution": (lambda: nn.ConvTranspose2d(3, 4, 3), (0, 3, 4, 4)),
+    "pooling": (lambda: nn.Sequential(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.Flatten()), (0, 3, 8, 8)),
+    "layer norm": (lambda: nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8)), (0, 4)),
+    "attention": (lambda: nn.TransformerEncoderLayer(8, 2, 16, 0.0, batch_first=True), (0, 5, 8)),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_steps_over_no_samples_are_rewritten(name):
+    build, shape = NOTHING[name]
+    losses = []
+    for compiled in (False, True):
+        torch.manual_seed(0)
+        model = build()
+        opt = torch.optim.SGD(model.parameters(), lr=0.1, weight_decay=0.1)
+
+        def step(x, model=model, opt=opt):
+            opt.zero_grad()
+            loss = model(x).sum() + sum(p.square().sum() for p in model.parameters())
+            loss.backward()
+            opt.step()
+            return loss
+
+        step = torch.compile(step, fullgraph=True, options={"partial_sums": False}) if compiled else step
+        losses.append([step(torch.zeros(shape)).item() for _ in range(5)])
+    assert losses[0] == losses[1]
+
+
+FOLDS = {
+    "sum": lambda x: x.sum(),
+    "sum of columns": lambda x: x.sum(0),
+    "product": lambda x: x.prod(),
+    "any": lambda x: (x > 0).any().float(),
+    "loss": lambda x: nn.functional.cross_entropy(
+        x, torch.zeros(0, dtype=torch.int64), reduction="sum", label_smoothing=0.1
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOLDS)
+def test_a_reduction_of_nothing_is_not_dropped(name):
+    def function(x, y):
+        return y * (FOLDS[name](x) + 1)
+
+    step = torch.compile(function, fullgraph=True)
+    x = torch.zeros(0, 3)
+    for k in range(5):
+        y = torch.full((3,), float(k))
+        step(torch.ones(2, 3), y) if name != "loss" else None  # leaves numbers in memory
+        assert step(x, y).tolist() == function(x, y).tolist()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._tensor import Tensor
+from ..dtypes import DTYPES
 from ..engine.layout import BAD_CLASS, REQUIRES_GRAD, SEGMENT_PARTS
 from ..kernels.abi import NUMPY_DTYPES
 from .peaks import best_time, best_time_of_few, copy_rate, multiply_add_peak, one_record, peaks_text
@@ -219,7 +220,7 @@ def _prepare(program: Program, arguments: list[Tensor]) -> None:
 
 def _stand_ins(program: Program) -> list[Tensor]:
     """Tensors like the arguments that the program was recorded with: normal numbers, and indices that fit."""
-    from ..functions import from_numpy
+    from ..functions import from_numpy, zeros
     from ..functions.shape import NONE, strided_view, view_words
 
     rng = np.random.default_rng(0)
@@ -244,7 +245,10 @@ def _stand_ins(program: Program) -> list[Tensor]:
         memory = from_numpy(values)
         for start, (k, x) in zip(starts, beside, strict=True):
             columns = [(size, 0, step, NONE) for size, step in zip(x["shape"], x["strides"], strict=True)]
-            made[k] = strided_view(memory, view_words(columns, [start - begin], "profile"), "profile")
+            if 0 in x["shape"]:  # views of nothing have no strides
+                made[k] = zeros(x["shape"], dtype=DTYPES[x["dtype"]])
+            else:
+                made[k] = strided_view(memory, view_words(columns, [start - begin], "profile"), "profile")
             if x["flags"] & REQUIRES_GRAD:
                 made[k].requires_grad_()
     return [made[k] for k in range(program.arity)]
