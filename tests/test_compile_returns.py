@@ -166,3 +166,25 @@ def test_a_tensor_that_is_returned_twice_is_one_tensor(name):
         first, _, more = step(x)
         assert first is more["more"][0]
         assert first.tolist() == function(x)[0].tolist()
+
+
+BASE = torch.arange(6.0)
+HELD = {
+    "a view": BASE[2:4],
+    "a transposed view": BASE.view(2, 3).t(),
+    "a view with a history": torch.ones(4).requires_grad_()[:2],
+}
+
+
+@pytest.mark.parametrize("name", HELD)
+def test_a_view_that_was_there_before_is_returned_itself(name):
+    held = HELD[name]
+
+    def function(x):
+        return {"y": held.sum() + x, "held": held}
+
+    step = torch.compile(function, fullgraph=True)
+    for k in range(CALLS):
+        made = step(torch.full((1,), float(k)))
+        assert made["held"] is held
+        assert made["y"].tolist() == function(torch.full((1,), float(k)))["y"].tolist()

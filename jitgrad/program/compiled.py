@@ -217,7 +217,7 @@ class CompiledFunction(Steps):
         recording = Recording()
         recording.arguments = arguments
         rows = store.field("live_rows")
-        returned, before = Returned(arguments), guards.standing()
+        returned, before = Returned(arguments, guards.reachable), guards.standing()
         try:
             recording.run(lambda: returned.take(self._function(*args, **kwargs), recording))
         except BaseException:

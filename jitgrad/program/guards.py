@@ -191,9 +191,9 @@ class Guards:
 
     def storages(self, arguments: list[Tensor]) -> set[int]:
         """The storages of arguments and of the tensors that the function can reach by Python."""
-        return {t._word(S_STORAGE) for t in (*arguments, *self._reachable())}
+        return {t._word(S_STORAGE) for t in (*arguments, *self.reachable())}
 
-    def _reachable(self) -> list[Tensor]:
+    def reachable(self) -> list[Tensor]:
         """The tensors that the function can reach by Python; those of other guards while nothing has changed."""
         return [t for t, _ in self._layouts or ()] if self._nothing_changed else list(self._tensors())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from .._tensor import Tensor
@@ -13,6 +14,13 @@ from .tree import flatten
 
 class Returned:
     """What a function returned while it was recorded.
+
+    Parameters
+    ----------
+    arguments : list of Tensor
+        What it was called with.
+    reachable : callable
+        Gives the tensors that it can reach by Python.
 
     Attributes
     ----------
@@ -30,8 +38,8 @@ class Returned:
         Those computed ones that still need their graph, by their number among the sources.
     """
 
-    def __init__(self, arguments: list[Tensor]) -> None:
-        self._arguments = arguments
+    def __init__(self, arguments: list[Tensor], reachable: Callable[[], Iterable[Tensor]] = tuple) -> None:
+        self._arguments, self._reachable = arguments, reachable
         self.form: Any = None
         self.leaves: list[Tensor] = []
         self.outputs: list[Any] = []
@@ -51,7 +59,7 @@ class Returned:
                 self.sources.append(source)
                 continue
             known = self._number_of(x)
-            if known is not None or (_is_outside(x, recording.number) and not self._is_part(x)):
+            if known is not None or self._was_there(x, recording.number):
                 self.outputs.append(x if known is None else known)
                 continue
             source = x
@@ -69,6 +77,14 @@ class Returned:
                 return k
         return None
 
+    def _was_there(self, x: Tensor, number: int) -> bool:
+        """Whether a tensor was there before the step, and is not made anew in every call."""
+        if store.storage_word(x._word(S_STORAGE), "owner") == number:
+            return False
+        if not x._word(S_FLAGS) & IS_VIEW and x._word(S_ROW) == NO_ROW and not self._is_part(x):
+            return True
+        return any(x is t for t in self._reachable())
+
     def _is_part(self, x: Tensor) -> bool:
         """Whether a tensor shows the memory of an argument."""
         return any(x._word(S_STORAGE) == a._word(S_STORAGE) for a in self._arguments)
@@ -80,12 +96,6 @@ class Returned:
     def forget(self) -> None:
         """Let go of everything but the form."""
         self.leaves, self.sources, self.graph = [], [], {}
-
-
-def _is_outside(x: Tensor, number: int) -> bool:
-    """Whether a tensor was there before the step, and is no view of another."""
-    owner = store.storage_word(x._word(S_STORAGE), "owner")
-    return owner != number and not x._word(S_FLAGS) & IS_VIEW and x._word(S_ROW) == NO_ROW
 
 
 def owned(x: Tensor, number: int) -> Tensor:
