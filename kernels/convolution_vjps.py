@@ -53,9 +53,10 @@ def _weights(ops, image, field, w_shape, words):
     padding = _three(words, *(f"pad_{s}" for s in sides))
     kernel = _three(words, *(f"kernel_{s}" for s in sides))
     groups = words[PLACE["groups"]]
-    image = image.reshape(image.shape[0], image.shape[1], *_three(words, *sides)).transpose(0, 1)
-    field = field.reshape(field.shape[0], field.shape[1], *_three(words, *(f"out_{s}" for s in sides)))
-    field = field.transpose(0, 1)
+    image = image.reshape(image.shape[0], image.shape[1], *_three(words, *sides))
+    out = _three(words, *(f"out_{s}" for s in sides))
+    image = _reached(ops, image, out, stride, dilation, padding, kernel).transpose(0, 1)
+    field = field.reshape(field.shape[0], field.shape[1], *out).transpose(0, 1)
     made = []
     for x, y in zip(image.chunk(groups), field.chunk(groups), strict=True):
         each = ops.conv3d(x, y, None, dilation, padding, stride)
@@ -63,3 +64,11 @@ def _weights(ops, image, field, w_shape, words):
             each = each.narrow(2 + d, 0, size)
         made.append(each.transpose(0, 1))
     return (made[0] if groups == 1 else ops.cat(made)).reshape(w_shape)
+
+
+def _reached(ops, image, out, stride, dilation, padding, kernel):
+    """The image, made longer by zeros where windows end behind it and its padding: "same" pads that end more."""
+    axes = zip(image.shape[2:], out, stride, dilation, padding, kernel, strict=True)
+    sizes = [max(n, (o - 1) * s + (k - 1) * d + 1 - 2 * p) for n, o, s, d, p, k in axes]
+    shape = (*image.shape[:2], *sizes)
+    return image if shape == tuple(image.shape) else ops.corner(image, shape)

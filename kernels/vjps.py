@@ -31,7 +31,8 @@ def linear_x(ops, w, g):
 
 def linear_w(ops, x, g):
     """Gradient of ``x @ w.T + bias`` for w: one product over all rows."""
-    return g.reshape(-1, g.shape[-1]).transpose(0, 1).matmul(x.reshape(-1, x.shape[-1]))
+    rows = math.prod(g.shape[:-1])
+    return g.reshape(rows, g.shape[-1]).transpose(0, 1).matmul(x.reshape(rows, x.shape[-1]))
 
 
 def linear_bias(ops, g, bias_shape):
