@@ -297,12 +297,20 @@ FUNCTIONS = {
     "normalize": lambda f, x, y, w: f.normalize(x, dim=0) * y + w,
     "normalize p": lambda f, x, y, w: f.normalize(x, p=1.0, dim=1) * y + w,
     "cosine_similarity": lambda f, x, y, w: f.cosine_similarity(x * w, y, dim=-1),
+    "cosine_similarity broadcast": lambda f, x, y, w: f.cosine_similarity(x * w[:1], y[0], dim=0),
+    "cosine_similarity fewer dimensions": lambda f, x, y, w: f.cosine_similarity(x * w, y[0], dim=1),
+    "cosine_similarity of integers": lambda f, x, y, w: f.cosine_similarity(
+        x * y * w, y.round().long(), dim=1
+    ),
+    "cosine_similarity short": lambda f, x, y, w: f.cosine_similarity(x * w * 0.2, y, dim=0, eps=0.7),
     "softmax dtype": lambda f, x, y, w: f.softmax(x, 0, dtype=y.dtype) * y + w,
     "gaussian number": lambda f, x, y, w: f.gaussian_nll_loss(x * w, y, 0.6),
     **{
         f"pdist {p}": lambda f, x, y, w, p=p: f.pdist(x * y + w, p)
         for p in (0, 0.5, 1, 1.5, 2, 3, float("inf"))
     },
+    "linear one bias": lambda f, x, y, w: f.linear(x, y, (x * w).sum((0, 1), keepdim=True)[0]),
+    "linear rows of bias": lambda f, x, y, w: f.linear(x[0] * w[0], y, w[:1, :4]),
     "pdist of one": lambda f, x, y, w: f.pdist((x * y * w)[:1]),
     "relu_": lambda f, x, y, w: f.relu_(x * y) + w,
     "leaky_relu_": lambda f, x, y, w: f.leaky_relu_(x * y, 0.2) + w,

@@ -56,12 +56,25 @@ def _linear_slowly(input: Tensor, weight: Tensor, bias: Tensor | None, status: i
     if not input.is_floating_point():
         product = linear(input.to(float64), weight.to(float64), None if bias is None else bias.to(float64))
         return product.to(input.dtype)
-    if weight.ndim == 1 and status in UNSURE:
-        product = matmul(input, weight)
-        return product if bias is None else product + bias
-    if bias is not None and bias.ndim != 1 and weight.ndim == 2 and status in UNSURE:
-        return linear(input, weight) + bias  # PyTorch lets such a bias broadcast
+    if status in UNSURE:
+        if weight.ndim == 1:
+            return _plus_bias(matmul(input, weight), bias)
+        if bias is not None and weight.ndim == 2 and tuple(bias.shape) != tuple(weight.shape[:1]):
+            return _plus_bias(linear(input, weight), bias)
     return wrap(complete(LINEAR, (input, weight, bias), None, 0, status))
+
+
+def _plus_bias(product: Tensor, bias: Tensor | None) -> Tensor:
+    """Add a bias of any shape that broadcasts to the product's, as PyTorch does."""
+    if bias is None:
+        return product
+    total = product + bias
+    if total.numel() != product.numel():
+        raise RuntimeError(
+            f"linear: expected a bias that can be expanded to the shape of the product {tuple(product.shape)}, "
+            f"got {tuple(bias.shape)}"
+        )
+    return total.reshape(product.shape)
 
 
 @method

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
+from jitgrad.autograd import no_grad
 from jitgrad.functions._call import require_tensors
 from jitgrad.functions._out import write_out
 from jitgrad.functions.geometry import norm_of_rows
@@ -100,9 +101,28 @@ def normalize(
 
 
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
-    """Return ``x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`` along ``dim``, broadcasting."""
+    """Return ``x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`` along ``dim``, broadcasting.
+
+    Notes
+    -----
+    As in PyTorch, the gradient takes a length for the vector's own also where ``eps`` is put in its place.
+    """
     require_tensors("cosine_similarity", x1, x2)
-    return (normalize(x1, 2.0, dim, eps) * normalize(x2, 2.0, dim, eps)).sum(dim)
+    if x1.dtype != x2.dtype:
+        common = T.result_type(x1, x2)
+        x1, x2 = x1.to(common), x2.to(common)
+    if x1.shape != x2.shape:
+        x1, x2 = T.broadcast_tensors(x1, x2)  # ``dim`` is one of the common shape
+    return (_direction(x1, dim, eps) * _direction(x2, dim, eps)).sum(dim)
+
+
+def _direction(x: Tensor, dim: int, eps: float) -> Tensor:
+    length = x.norm(2.0, dim, keepdim=True)
+    if length.requires_grad:
+        length = length.clone()  # the gradient of the norm reads what it was
+    with no_grad():
+        length.clamp_(min=eps)
+    return x / length
 
 
 def pairwise_distance(
