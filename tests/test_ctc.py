@@ -174,6 +174,7 @@ Y = torch.tensor([[1, 2], [1, 2]])
         (lambda: F.ctc_loss(X, Y, [5, 5], [2, -1]), RuntimeError, ["negative"]),
         (lambda: F.ctc_loss(X, Y, [5, 5], [3, 2]), RuntimeError, ["(2, 3 or more)", "(2, 2)"]),
         (lambda: F.ctc_loss(X, torch.tensor([1, 2, 3]), [5, 5], [2, 2]), RuntimeError, ["4", "got 3"]),
+        (lambda: F.ctc_loss(X[:, 0], Y[0], (5,), (1,)), RuntimeError, ["size 1", "got 2"]),
         (lambda: F.ctc_loss(X, Y, [5, 5], [2, 2], 4), RuntimeError, ["blank", "0 to 3"]),
         (lambda: F.ctc_loss(X, Y.float(), [5, 5], [2, 2]), RuntimeError, ["integral targets"]),
         (lambda: F.ctc_loss(X.long(), Y, [5, 5], [2, 2]), RuntimeError, ["floating log_probs"]),

@@ -122,6 +122,11 @@ ERRORS = {
     "odd": (lambda: F.pad(X, (1, 2, 3)), RuntimeError, "must be divisible by 2"),
     "too many": (lambda: F.pad(X[0, 0], (1, 1, 1, 1)), RuntimeError, "no more than twice"),
     "cut too much": (lambda: F.pad(X, (-3, -2)), RuntimeError, "negative output size"),
+    "cut more than there is": (
+        lambda: F.pad(X, (-5, 3)),
+        RuntimeError,
+        "cuts more than there is at dimension 2",
+    ),
     "mirror too small": (
         lambda: F.pad(X, (4, 0), "reflect"),
         RuntimeError,

@@ -124,6 +124,19 @@ def test_norms_have_a_gradient_of_zero_where_all_is_zero_and_where_one_is(p, dty
     assert x.grad.reshape(-1).tolist() == pytest.approx([0, 0, 0, -1])
 
 
+def test_count_of_nonzeros_keeps_the_graph_with_a_gradient_of_zero():
+    x = torch.tensor([1.0, 0.0, float("nan")], requires_grad=True)
+    count = x.norm(0)
+    count.backward()
+    assert count.item() == 2
+    assert x.grad.tolist() == [0, 0, 0]
+
+
+def test_extreme_norm_of_nothing_is_a_runtime_error():
+    with pytest.raises(RuntimeError, match="norm: Expected reduction dim 1 to have non-zero size"):
+        torch.zeros(2, 0).norm(float("inf"), 1)
+
+
 @pytest.mark.parametrize("p", [-1, -2.5])
 def test_norms_of_negative_order_are_zero_beside_a_zero(p):
     x = torch.tensor([0.0, 3.0], requires_grad=True)

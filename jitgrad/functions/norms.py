@@ -12,7 +12,6 @@ from ._call import is_floating, refuse_operand, tensor_of
 from ._dims import dim_mask, dims_of
 from ._out import write_out
 from .bounds import where
-from .conversion import cast
 from .reduce import converted, dropped, extreme_with_ties, refuse_empty, square_root
 
 __all__ = ["logsumexp", "norm"]  # fmt: skip
@@ -53,16 +52,24 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
     if order == 1:
         return wrap(run_reduction(_ABSOLUTES, x, mask, keepdim))
     if order == 0:
-        return cast(wrap(run_reduction(_SUM, cast(x != 0, x.dtype), mask, keepdim)), x.dtype)
+        # the zeros keep the graph: a count has a gradient, which is 0
+        return wrap(run_reduction(_SUM, where(x != 0, 1.0, x * 0.0), mask, keepdim))
     magnitude = x.abs()  # type: ignore[attr-defined]
     if math.isinf(order):
-        refuse_empty(x, mask, "norm")
+        _refuse_empty_dim(x, mask)
         return extreme_with_ties(_AMAX if order > 0 else _AMIN, magnitude, mask, keepdim)
     # powers have no finite slope at 0, or an infinite one: there the gradient is 0, as in PyTorch
     # what a zero is worth in the sum is also the sum that makes a norm of 0
     none = 0.0 if order > 0 else math.inf
     total = wrap(run_reduction(_SUM, _power_but(magnitude, order, 0.0, none), mask, keepdim))
     return _power_but(total, 1 / order, none, 0.0)
+
+
+def _refuse_empty_dim(x: Tensor, mask: int) -> None:
+    try:
+        refuse_empty(x, mask, "norm")
+    except IndexError as error:
+        raise RuntimeError(str(error)) from None  # where amax has an IndexError, PyTorch's norm has this
 
 
 def _power_but(x: Tensor, order: float, where_it_is: float, result: float) -> Tensor:

@@ -110,6 +110,11 @@ def _check_constant(shape: tuple[int, ...], amounts: tuple[int, ...]) -> None:
                 f"{amounts[k + 1]}, resulted in a negative output size, which is invalid. Check dimension "
                 f"{dim} of your input."
             )
+        if shape[dim] + min(0, amounts[k]) + min(0, amounts[k + 1]) < 0:
+            raise RuntimeError(
+                f"pad: Negative padding {amounts[k]} and {amounts[k + 1]} cuts more than there is at dimension "
+                f"{dim} of input {list(shape)}"
+            )
 
 
 def _check_bounded(mode: str, shape: tuple[int, ...], amounts: tuple[int, ...]) -> None:

@@ -70,7 +70,6 @@ def ctc_loss(
     single = log_probs.ndim == 2
     if single:
         log_probs = log_probs.unsqueeze(1)  # type: ignore[attr-defined]
-        targets = targets.unsqueeze(0) if targets.ndim == 1 else targets  # type: ignore[attr-defined]
     lengths = _lengths(log_probs, targets, input_lengths, target_lengths, blank)
     losses = _losses(log_probs, targets, lengths, blank, zero_infinity)
     if single:
