@@ -18,6 +18,7 @@ from .autograd import (
 )
 from .custom import op
 from .dtypes import (
+    ABSENT as _ABSENT,
     Size,
     bool_,
     device,
@@ -89,6 +90,8 @@ def __getattr__(name: str):
     """Bring in what few programs use when they first do."""
     if name in _IN_PLACE:
         return getattr(Tensor, name)
+    if name in _ABSENT:
+        return _ABSENT[name]
     if name in _LATER:
         import importlib
 

@@ -49,6 +49,46 @@ BY_NUMPY = {d.numpy: d for d in DTYPES}
 _CONVERTED = {"float16": float32, "int8": int32, "int16": int32, "uint16": int32, "uint32": int64}
 
 
+class AbsentDtype:
+    """A dtype that PyTorch has and jitgrad has not: scripts may name it and compare with it, tensors cannot have it."""
+
+    __slots__ = ("name",)
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"torch.{self.name}"
+
+    def __reduce__(self) -> tuple:
+        return ABSENT.__getitem__, (self.name,)
+
+
+ABSENT = {
+    name: AbsentDtype(name)
+    for name in (
+        "float16",
+        "bfloat16",
+        "int8",
+        "int16",
+        "uint16",
+        "uint32",
+        "uint64",
+        "complex64",
+        "complex128",
+    )
+}
+ABSENT |= {
+    short: ABSENT[name]
+    for short, name in (
+        ("half", "float16"),
+        ("short", "int16"),
+        ("cfloat", "complex64"),
+        ("cdouble", "complex128"),
+    )
+}
+
+
 def _dtype_of_code(code: int) -> dtype:
     return DTYPES[code]
 

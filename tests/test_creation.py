@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import pytest
 
@@ -132,6 +134,15 @@ def test_new_tensors_can_ask_for_gradients(make):
     made = make(2, requires_grad=True)
     assert made.requires_grad
     assert made.is_leaf
+
+
+def test_dtypes_that_are_not_there_can_be_named_and_compared_with():
+    known = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.half}
+    assert repr(known["float16"]) == "torch.float16" and copy.deepcopy(known) == known
+    assert torch.ones(1).dtype not in (torch.float16, torch.bfloat16)
+    for use in (torch.ones(1).to, lambda d: torch.zeros(1, dtype=d), torch.ones(1).type):
+        with pytest.raises(TypeError, match="bfloat16"):
+            use(torch.bfloat16)
 
 
 def test_the_default_dtype_decides_for_floats():
