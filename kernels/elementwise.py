@@ -55,7 +55,8 @@ NONZERO = {"away": 0.2}
 
 def sign_of(x):
     """-1, 0 or 1 with the sign of `x`; nan stays nan."""
-    return where(x > 0, like(x, 1), where(x < 0, like(x, -1), x))
+    # neither above nor below 0 is 0, whose slope is 0 like that of the other signs, or nan
+    return where(x > 0, like(x, 1), where(x < 0, like(x, -1), x * 0))
 
 
 def masked(mask, g):

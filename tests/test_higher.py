@@ -276,3 +276,18 @@ def test_dropout_uses_the_mask_of_the_forward_pass():
     kept = (y != 0).double()
     np.testing.assert_allclose(h.numpy(), (6 * y.detach() * kept * (4 / 3) ** 2).numpy(), rtol=1e-12)
     assert 0 < kept.sum().item() < 1000
+
+
+FOLDS_AT_ZERO = {
+    "abs": lambda x: x.abs(),
+    "norm": lambda x: x.norm(1),
+    "l1_loss": lambda x: F.l1_loss(x, torch.zeros_like(x)),
+}
+
+
+@pytest.mark.parametrize("name", FOLDS_AT_ZERO)
+def test_signs_have_a_slope_of_zero_at_zero_too(name):
+    x = torch.tensor([0.0, -0.0, 1.5, -3.0], dtype=torch.float64, requires_grad=True)
+    (g,) = torch.autograd.grad(FOLDS_AT_ZERO[name](x).sum(), x, create_graph=True)
+    (h,) = torch.autograd.grad((g * torch.tensor([0.5, 2.0, 1.0, 1.0]).double()).sum(), x)
+    assert h.tolist() == [0, 0, 0, 0]
