@@ -316,7 +316,6 @@ def double_precision(c, x, y):
 STEPS = [f for f in list(globals().values()) if getattr(f, "__module__", "") == __name__ and callable(f)]
 STEPS = [f for f in STEPS if f not in (Case, loss_of) and not isinstance(f, type)]
 # these cannot be replayed: they run eagerly with a warning
-LETS_GO = {gradients_deleted, cleared_last}  # of gradients that are not the program's
 EAGER = {gradient_of_an_argument, data_swapped, data_assigned, seeded, optimizer_made}
 
 
@@ -346,8 +345,7 @@ def test_unusual_step(function, between):
     found, warned = warnings_of(lambda: run(True))
     for k, (a, b) in enumerate(zip(expected, found, strict=True)):
         assert a == b, f"call {k}"
-    eager = function in EAGER or (between == "accumulated" and function in LETS_GO)
-    assert len(warned) == eager, warned
+    assert len(warned) == (function in EAGER), warned
 
 
 @pytest.mark.parametrize("rows", [48, 130, 1000])
