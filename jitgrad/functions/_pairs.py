@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 
-def shown_as(name: str) -> Callable[[Any], str]:
+def shown_as(name: str) -> Any:
     """The ``__repr__`` of the named results of function `name`."""
 
     def show(self: Any) -> str:

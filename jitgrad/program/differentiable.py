@@ -149,7 +149,7 @@ class _Refused(Function):
         return result[0]
 
     @staticmethod
-    def backward(ctx: Any, cotangent: Tensor) -> Any:
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
         raise RuntimeError(ctx.reason)
 
 
