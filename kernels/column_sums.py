@@ -11,7 +11,7 @@ from .abi import ITEM_SIZES
 from .gemm_transposed import shuffle
 from .host import host
 from .nest import share, whole_first
-from .stage import I32, I64, Scope, Vec
+from .stage import I64, Scope, Vec
 
 if TYPE_CHECKING:
     from .products import Products
@@ -71,9 +71,7 @@ def _sums_of_line(s: Scope, dtype: int, target: ir.Value, rows: Rows) -> None:
         shared = b.icmp_signed("<=", rows.features, I64(half))
         x = Vec(s, b.select(shared, (x + other).value, x.value), dtype)
         half //= 2
-    with s.scalar.loop(I64(0), rows.features) as j:
-        cell = b.extract_element(x.value, b.trunc(j, I32))
-        s.scalar.store(Vec(s.scalar, cell, dtype), s.at(target, j))
+    s.store(x, target, s.tail_mask(rows.features))
 
 
 def _sums_of_columns(
