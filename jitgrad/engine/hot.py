@@ -11,7 +11,7 @@ from .create import apply_number
 from .geometry import from_front
 from .handles import alike
 from .jit import entry, jit
-from .layout import BEHIND_RECORD, RESHAPE
+from .layout import BEHIND_RECORD, HALF, RESHAPE
 from .pointers import load_word, store_word
 from .record import apply
 from .slots import let_go
@@ -20,7 +20,6 @@ from .views import make_view
 
 WORD = 8
 EVERY_DIM = (1 << MAX_DIMS) - 1
-HALF = 32  # bits of half a word
 
 
 @entry

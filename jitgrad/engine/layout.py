@@ -256,6 +256,7 @@ RESULT_WORDS = 3 + MAX_DIMS
 GRADIENT_LEAF, GRADIENT_SLOT, GRADIENT_OWN = range(3)
 GRADIENT_WORDS = 3
 GUARDED_FLAGS = REQUIRES_GRAD
+HALF = 32  # bits of half a word, for two slots in one
 BEHIND_RECORD = 1 << 14  # words from the scratch record to other words of a call
 
 # operation table, as compiled code sees it

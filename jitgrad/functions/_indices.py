@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, demand, view, view_code
+from ..dispatch import CONTEXT, demand, view
 from ..dtypes import bool_, int64, uint8
 from ..engine import layout
 from ..engine.entry import entries
@@ -24,9 +24,9 @@ from ..store import store
 from ._call import dtype_code
 from ._dims import dims_of, shape_of
 from ._launch import launch, run
+from .expansion import expand
 
 ROW_WORDS = 4096  # attribute lists kept ready
-_EXPAND = view_code("expand")
 _new = Tensor.__new__
 
 NONZERO, COUNT_NONZERO = BY_NAME["nonzero"], BY_NAME["count_nonzero"]
@@ -93,20 +93,6 @@ def _count_nonzero(mask: Tensor) -> int:
     count = entries.read_int(CONTEXT, total)
     entries.release(CONTEXT, total)
     return count
-
-
-def expanded(x: Tensor, shape: Sequence[int]) -> Tensor:
-    """`x` broadcast to a shape that it is known to fit, as a view."""
-    made = entries.expanded(_EXPAND, x, shape)
-    if type(made) is not int:
-        return made
-    own = shape_of(x)
-    pad = len(shape) - len(own)
-    words = [len(shape)]
-    for j, size in enumerate(shape):
-        d = j - pad
-        words += (size, d, 1, -1) if d >= 0 and own[d] == size else (size, -1, 1, -1)
-    return wrap(view(layout.STRIDED_VIEW, x, array("q", (*words, *(0,) * len(own))), "expand"))
 
 
 class Plan:
@@ -351,7 +337,7 @@ class Points:
 def _spread(x: Tensor, shape: tuple[int, ...]) -> Tensor:
     """An index tensor broadcast to a shape and contiguous, as the kernels read it."""
     if shape_of(x) != shape:
-        x = expanded(x, shape)
+        x = expand(x, *shape)
     return x if is_dense(x) else x.contiguous()  # type: ignore[attr-defined]
 
 

@@ -21,7 +21,7 @@ OUTPUT_WORDS = 2 + MAX_DIMS  # of a result's description: dtype, dimensions, sha
 _reports = array("q", bytes(8 * REPORTS * REPORT_WORDS))
 REPORTS_AT = _reports.buffer_info()[0]
 _turns = itertools.count()
-_PADDING = tuple((0,) * (MAX_DIMS - n) for n in range(MAX_DIMS + 1))
+PADDING = tuple((0,) * (MAX_DIMS - n) for n in range(MAX_DIMS + 1))
 
 
 def launch(
@@ -99,7 +99,7 @@ def _run(
         return slot
     count, dims = len(operands), len(shape)
     # operand slots, the description of the result, and the attributes share one block
-    block = array("q", (*[x._slot for x in operands], kind, dims, *shape, *_PADDING[dims], *words))
+    block = array("q", (*[x._slot for x in operands], kind, dims, *shape, *PADDING[dims], *words))
     at, total = block.buffer_info()
     result = at + 8 * count
     attributes = result + 8 * OUTPUT_WORDS

@@ -19,9 +19,9 @@ from ..kernels.attention import MAX_QUERIES, MAX_WIDTH
 from ..store import store
 from ._call import is_floating, require_tensors
 from ._dims import shape_of
-from ._indices import expanded
 from ._random import make_random, threshold_of
 from .draws import BERNOULLI
+from .expansion import expand
 
 ATTENTION = BY_NAME["attention"]
 NAME = "scaled_dot_product_attention"
@@ -82,7 +82,7 @@ def scaled_dot_product_attention(
     if not shapes[1][:-2] == shapes[2][:-2] == lead:
         lead = _common_lead(shapes)
         query, key, value = (
-            x if s[:-2] == lead else expanded(x, (*lead, *s[-2:]))
+            x if s[:-2] == lead else expand(x, *lead, *s[-2:])
             for x, s in zip((query, key, value), shapes, strict=True)
         )
     if attn_mask is not None:
@@ -150,7 +150,7 @@ def bias_of(query: Tensor, mask: Tensor, scores: tuple[int, ...]) -> Tensor:
         raise RuntimeError(
             f"{NAME}: The size of attn_mask {own} must match the size of the scores {scores}, or broadcast to it"
         )
-    return expanded(mask, scores)
+    return expand(mask, *scores)
 
 
 def added_mask(allowed: Tensor, like: Tensor) -> Tensor:

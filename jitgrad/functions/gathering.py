@@ -14,8 +14,9 @@ from ..kernels.indexing import COUNT_FROM_END, INDEX_ERROR, RUNTIME_ERROR
 from ..store import store
 from ._call import dtype_code, require_tensors
 from ._dims import dims_of, one_dim, shape_of
-from ._indices import Plan, Points, expanded, read_rows
+from ._indices import Plan, Points, read_rows
 from ._launch import launch
+from .expansion import expand
 from .indexing import INDEX, as_value, read_points, recorded, refuse_leaf, write_points
 
 __all__ = [
@@ -94,7 +95,7 @@ def _scatter(name: str, x: Tensor, dim: int, index: Tensor, source: Any, add: bo
     dim = one_dim(dim, dims_of(x), name)
     index = _long_index(index, name)
     if isinstance(source, NUMBERS):
-        source = expanded(as_value(source, x.dtype, name), index.shape)
+        source = expand(as_value(source, x.dtype, name), *index.shape)
     elif not isinstance(source, Tensor):
         raise TypeError(f"{name}(): argument 'src' must be Tensor, not {type(source).__name__}")
     if dtype_code(source) != dtype_code(x):

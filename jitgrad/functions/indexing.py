@@ -20,8 +20,9 @@ from ..operators import exact_number, whole_number
 from ..store import store
 from ._call import dtype_code
 from ._dims import dims_of, shape_of
-from ._indices import Plan, Points, check_mask, expanded, is_dense, is_plain, read_rows
+from ._indices import Plan, Points, check_mask, is_dense, is_plain, read_rows
 from ._launch import launch, run
+from .expansion import expand
 
 __all__: list[str] = []
 
@@ -106,7 +107,7 @@ def _fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
             "result of shape "
             f"{list(shape)}"
         )
-    return expanded(value, shape)
+    return expand(value, *shape)
 
 
 def as_value(value: Any, kind: dtype, name: str) -> Tensor:

@@ -8,9 +8,10 @@ from .._tensor import Tensor, method, wrap
 from ..dtypes import bool_, int64
 from ._call import require_tensors
 from ._dims import one_dim
-from ._indices import Plan, Points, coordinates, expanded, table_of_nonzero
+from ._indices import Plan, Points, coordinates, table_of_nonzero
 from ._launch import run
 from .bounds import where
+from .expansion import expand
 from .gathering import _lines, _long_index, _put, gather, scatter_
 from .indexing import SLICE_PUT, _whole_words, as_value, read_points
 
@@ -44,7 +45,7 @@ def _broadcast(name: str, *tensors: Tensor) -> list[Tensor]:
     except ValueError:
         texts = " and ".join(map(str, shapes))
         raise RuntimeError(f"{name}: shapes {texts} do not broadcast; sizes must be equal or 1") from None
-    return [x if tuple(x.shape) == shape else expanded(x, shape) for x in tensors]
+    return [x if tuple(x.shape) == shape else expand(x, *shape) for x in tensors]
 
 
 def _mask_points(mask: Tensor) -> Points:
@@ -126,7 +127,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, axis:
                 )
             own[d] = shape[d] = max(own[d], shape[d]) if own[d] and shape[d] else 0
     indices = where(indices < 0, indices + own[dim], indices)  # type: ignore[operator]  # gather refuses negative ones
-    return gather(expanded(input, own), dim, expanded(indices, shape))
+    return gather(expand(input, *own), dim, expand(indices, *shape))
 
 
 @method

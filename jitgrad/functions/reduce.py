@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from .._tensor import Tensor, wrap
-from ..dispatch import call, complete
+from ..dispatch import call
 from ..dispatch import reduce as run_reduction
 from ..dtypes import int64, to_dtype, uint8
 from ..engine.entry import entries
@@ -39,23 +38,19 @@ _EXTREME = {True: BY_NAME["max_along"], False: BY_NAME["min_along"]}
 _Max, _Min = pair("max"), pair("min")
 _AMinMax = pair("aminmax", ("min", "max"))
 
-_EVERYTHING = array("q", (ALL_DIMS, 0))
-
 
 def _numel(x: Tensor) -> int:
     return store.slots[x._slot * SLOT_WORDS + S_NUMEL]
 
 
 def _reduced(op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
-    made = entries.reduced(op.code, input, bool(keepdim), dim)
+    if dim is None and not keepdim:
+        made = entries.reduced_whole(op.code, input)
+    else:
+        made = entries.reduced(op.code, input, bool(keepdim), dim)
     if type(made) is not int:
         return made
     return wrap(run_reduction(op, input, dim_mask(dim, dims_of(input), op.name), keepdim))
-
-
-def _reduced_whole(op: Op, input: Tensor) -> Tensor:
-    made = entries.reduced_whole(op.code, input)
-    return wrap(complete(op, (input,), _EVERYTHING, 0, made)) if type(made) is int else made
 
 
 def converted(input: Tensor, dtype: Any, name: str) -> Tensor:
@@ -90,8 +85,6 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     keepdim = keepdim or keepdims
     if dtype is not None:
         return _within(sum, x, dtype, axis if dim is None else dim, keepdim)
-    if dim is None and axis is None and not keepdim:
-        return _reduced_whole(_SUM, x)
     return _reduced(_SUM, x, axis if dim is None else dim, keepdim)
 
 
@@ -110,8 +103,6 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
         x = converted(x, dtype, "mean")
     if dtype_code(x) < FLOAT32:
         _refuse_integers(x)
-    if dim is None and axis is None and not keepdim:
-        return _reduced_whole(_MEAN, x)
     return _reduced(_MEAN, x, axis if dim is None else dim, keepdim)
 
 

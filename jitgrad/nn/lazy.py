@@ -40,6 +40,11 @@ class _Uninitialized:
         self.data = T.empty(tuple(shape), device=device, dtype=dtype or self.dtype)  # type: ignore[attr-defined]
         self.__class__ = self._becomes  # type: ignore[assignment]
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(self.requires_grad, dtype=self.dtype)  # type: ignore[attr-defined]
+        return memo[id(self)]
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
@@ -61,11 +66,6 @@ class UninitializedParameter(_Uninitialized, Parameter):
         """See the class."""
         return Parameter.__new__(cls, T.empty(0, device=device, dtype=dtype), requires_grad)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        if id(self) not in memo:
-            memo[id(self)] = type(self)(self.requires_grad, dtype=self.dtype)
-        return memo[id(self)]
-
 
 class UninitializedBuffer(_Uninitialized, Buffer):
     """A buffer whose shape is not known yet.
@@ -84,11 +84,6 @@ class UninitializedBuffer(_Uninitialized, Buffer):
         """See the class."""
         made = Buffer.__new__(cls, T.empty(0, device=device, dtype=dtype))
         return made.requires_grad_(requires_grad)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        if id(self) not in memo:
-            memo[id(self)] = type(self)(dtype=self.dtype)
-        return memo[id(self)]
 
 
 def _waiting(module: Module) -> dict[str, Any]:
