@@ -42,7 +42,9 @@ class Peer(NamedTuple):
 
 PEERS = (
     Peer("jitgrad eager", "jitgrad"),
+    Peer("eager, 2 threads", "jitgrad", 2),
     Peer("compiled, a call a step", "jitgrad-call"),
+    Peer("call a step, 2 threads", "jitgrad-call", 2),
     Peer("compiled loop", "jitgrad-loop"),
     Peer("loop, 2 threads", "jitgrad-loop", 2),
     Peer("PyTorch", "torch"),

@@ -28,6 +28,7 @@ FIRST_TAPE_WORDS = 1 << 16
 RESERVED_SLOTS = 1 << 20  # entries for which there is address space; beyond them the tables move
 RESERVED_TAPE_WORDS = 1 << 25
 OP_CAPACITY = 1024  # operations for which there is room at first
+SHARED_FROM = 1 << 14  # elements of a record: with fewer a single thread is done before another could help
 POOL_LIMIT = 1 << 31  # bytes of free large blocks kept for reuse
 
 
@@ -65,6 +66,7 @@ class Store:
         c["kernels"] = self.kernels.ctypes.data
         c["last_row"] = layout.NO_ROW
         c["pool_limit"] = POOL_LIMIT
+        c["shared_from"] = SHARED_FROM
         self.freed_nodes = np.zeros(0, np.int64)
         first = min(FIRST_SLOTS, slots)
         for table, name in ((self._slots, "slot"), (self._storages, "storage")):
@@ -201,6 +203,10 @@ class Store:
             self.grow_storages(2 * self.field("storage_count"))
         elif status == layout.NEED_TAPE:
             self.grow_tape(2 * self.field("tape_words"))
+        elif status == layout.NEED_TEAM:
+            from .team import help_eager_code
+
+            help_eager_code()
         else:
             return False
         return True

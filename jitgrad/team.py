@@ -1,7 +1,7 @@
 """The threads that replay programs together: `run` is how a program is replayed.
 
-The threads are started when a program first takes long enough to be worth sharing. They live in compiled code,
-without Python's lock, and sleep when there has been nothing to do for a while.
+The threads are started when a program first takes long enough to be worth sharing, or eager code has taken much time.
+They live in compiled code, without Python's lock, and sleep when there has been nothing to do for a while.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+from collections.abc import Callable
 from typing import ClassVar
 
 import numpy as np
@@ -27,7 +28,8 @@ from .engine.block import (
     WORD,
 )
 from .engine.entry import entries
-from .store import store
+from .kernels import compiler
+from .store import SHARED_FROM, store
 from .threads import _Setting, get_num_threads, processors
 
 
@@ -105,6 +107,9 @@ class Team:
             worker.join(wait)
 
 
+NEVER = 1 << 62  # elements of a record
+
+
 class _Current:
     decided = False
     team: Team | None = None  # None for one thread
@@ -152,11 +157,35 @@ def current() -> Team | None:
         return _Current.team
 
 
+def help_eager_code() -> None:
+    """From now on large records of eager code are run with the team, if there is one: the answer to NEED_TEAM."""
+    with _choosing:
+        team = current()
+        if team is None:
+            store.set_field("shared_from", NEVER)
+        else:
+            team.start()
+            store.set_field("sharer", compiler.kernel("engine.share", _build_share))
+        store.set_field("large", 0)
+
+
+def _build_share() -> Callable:
+    from .engine.eager import share
+
+    return share
+
+
+def _leave_eager_code() -> None:
+    store.set_field("sharer", 0)
+    store.set_field("shared_from", SHARED_FROM)
+
+
 def _replace() -> None:
     """Let the team go; the next replay makes one of the right size."""
     with _choosing:
         team, _Current.team, _Current.decided = _Current.team, None, False
         store.set_field("team", UNDECIDED)
+        _leave_eager_code()
         store.structure_changed()  # calls choose their way anew
         _Current.leaving = [t for t in (*_Current.leaving, team) if t is not None and t.is_busy]
     if team is not None:
@@ -167,6 +196,7 @@ def _end() -> None:
     """Have no thread in compiled code when the interpreter goes."""
     team, _Current.team, _Current.decided = _Current.team, None, True
     store.set_field("team", NO_TEAM)
+    _leave_eager_code()
     if team is not None:
         team.dismiss(wait=1.0)
 
@@ -177,6 +207,7 @@ def _after_fork() -> None:
     _choosing = threading.RLock()
     _Current.team, _Current.decided = None, False
     store.set_field("team", UNDECIDED)
+    _leave_eager_code()
 
 
 _Setting.changed = _replace

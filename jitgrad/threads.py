@@ -1,4 +1,4 @@
-"""How many threads may share the work of a program."""
+"""How many threads may share the work of a program, or of a large operation."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Setting:
 
 
 def set_num_threads(count: int) -> None:
-    """Let programs be shared among `count` threads; results do not depend on it, bit for bit.
+    """Let programs and large operations be shared among `count` threads; results do not depend on it, bit for bit.
 
     At most as many threads are at work as there are processors. Set it before programs are recorded: one that cuts
     its batch into strips shares them among as many threads as were set when it was rewritten, or two.
@@ -32,7 +32,7 @@ def set_num_threads(count: int) -> None:
 
 
 def get_num_threads() -> int:
-    """The number of threads that may share a program: by default the cores that this process may use."""
+    """The number of threads that may share such work: by default the cores that this process may use."""
     return _cores() if _Setting.threads is None else _Setting.threads
 
 

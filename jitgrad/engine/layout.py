@@ -172,6 +172,10 @@ context_dtype = np.dtype(
         ("count_kernel", i8),  # adds one to counters
         ("recorded_blocks", i8, SIZE_CLASSES),  # free blocks among the program's own
         ("team", i8),  # the block of the threads that replay programs, see engine/together.py
+        ("extent", i8),  # elements of the call record being built
+        ("shared_from", i8),  # extents that may be worth several threads, see engine/eager.py
+        ("large", i8),  # elements of such records, until Python is asked for threads
+        ("sharer", i8),  # runs such a record with the team; 0 when there is none
         ("structure", i8),  # counts changes of modules and optimizers that a program may depend on
         ("families", i8),  # ever begun
         ("watch", i8),  # HOOKED when walks stop at every row for Python to look at
@@ -236,6 +240,7 @@ KNOWN_KINDS = 5
 KIND_KERNEL, KIND_LAYOUT, KIND_COUNT, KIND_PLACE, KIND_SIZE, KIND_STEP, KIND_ARRAYS = range(7)
 KIND_FIRST, KIND_LAST, KIND_MASK = range(7, 10)
 KIND_WORDS = 10
+ALONE, SHARED = 1, 0  # parts of a segment: one, or one for each thread
 SEGMENT_BEGIN, SEGMENT_END, SEGMENT_PARTS, SEGMENT_REPORT = range(4)  # the cell to look at in the end, or 0
 SEGMENT_WORDS = 4
 REPORT_LATE = 4  # word of a cell (see program/reports.py): what went before has changed what others see
@@ -313,6 +318,7 @@ INFERENCE_SAVED = -21  # an operand made under inference_mode would have to be k
 INFERENCE_IN_PLACE = -22  # a write into a tensor made under inference_mode, outside it
 BAD_CLASS = -18  # a class index out of range
 BAD_INDEX = -19  # an index out of range, after other rows have changed what can be seen; detail: the report
+NEED_TEAM = -27  # so much has been done on one thread that others should be there
 NEED_KINDS = -23  # a record of a kind of which nothing is known
 LOST_MEMORY = -24  # a record uses memory that is neither the recording's nor anybody's any more
 ARGUMENT_GRADIENT = -26  # a recording sets the gradient of an argument

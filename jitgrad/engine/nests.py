@@ -55,9 +55,22 @@ def get_id(c, k):
 @jit
 def run(c):
     """Run the record in the scratch buffer, and log it when a program is being recorded."""
-    call_part(load_word(c.scratch, R_KERNEL), c.scratch, 0, 1)
+    if c.extent < c.shared_from:
+        call_part(load_word(c.scratch, R_KERNEL), c.scratch, 0, 1)
+    else:
+        run_large(c)
     if c.recording != 0:
         log_record(c)
+
+
+@jit
+def run_large(c):
+    """Run a record that may be worth several threads."""
+    if c.sharer != 0:
+        call_part(c.sharer, c.scratch, c.team, c.extent)
+    else:
+        c.large += c.extent
+        call_part(load_word(c.scratch, R_KERNEL), c.scratch, 0, 1)
 
 
 @jit
@@ -84,6 +97,7 @@ def map_nest(c, kernel, count, attrs, attr_count):
             store_word(r, at + 1, 0 if x.numel == 1 and out.numel != 1 else 1)
     else:
         layout = general_nest(c, count)
+    c.extent = out.numel
     finish_nest(c, kernel, layout, count, out.numel, attrs, attr_count)
 
 
@@ -231,6 +245,7 @@ def reduce_nest(c, kernel, x, mask, out_address, attrs, attr_count):
     elif kept > 0 and load_word(r, N_STREAMS + STREAM_WORDS + kept) == 1:
         layout = NEST_BROADCAST
     at = N_STREAMS + 2 * STREAM_WORDS
+    c.extent = x.numel
     header(c, kernel, layout, 2, out_numel, at + 1, attrs, attr_count)
     store_word(r, R_ATTRS, at)
     store_word(r, at, kept)
@@ -263,4 +278,10 @@ def put_absent(c, k):
 @jit
 def finish_arrays(c, kernel, count, numel, attrs, attr_count):
     """Write the header and attributes of a record of arrays."""
+    extent = 0
+    for k in range(count):
+        at = A_ARRAYS + k * ARRAY_WORDS
+        if load_word(c.scratch, at + ARRAY_ADDRESS) != 0:
+            extent += load_word(c.scratch, at + ARRAY_NUMEL)
+    c.extent = extent
     header(c, kernel, ARRAYS, count, numel, A_ARRAYS + count * ARRAY_WORDS, attrs, attr_count)

@@ -10,6 +10,7 @@ from .layout import (
     NEED_SLOTS,
     NEED_STORAGES,
     NEED_TAPE,
+    NEED_TEAM,
     NOT_SAVED,
     REQUIRES_GRAD,
     SAVED_BY_MAKER,
@@ -34,6 +35,7 @@ from .tables import slot_at, storage_at
 WORD = 8
 MARGIN = 64  # free slots and storages that any one call may use
 ROW_MARGIN = 256  # words of tape
+ON_ONE_THREAD = 1 << 25  # elements of large records: some tens of milliseconds
 
 
 @jit
@@ -55,6 +57,8 @@ def room(c, words):
         return NEED_SLOTS
     if c.free_storage < 0:
         return NEED_STORAGES
+    if c.large > ON_ONE_THREAD:
+        return NEED_TEAM
     if c.tape_top + words + ROW_MARGIN > c.tape_words:
         if c.dead_words * 2 > c.tape_words and c.walks == 0 and c.recording == 0:
             compact(c)

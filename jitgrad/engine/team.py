@@ -74,8 +74,10 @@ AWAKE_WITHIN = 500_000  # and while a call runs what is not shared
 @jit
 def run_seat(begin, end, seat, seats, parts):
     """Run the parts of a seat."""
-    for part in range(seat, parts, seats):
+    part = seat
+    while part < parts:
         run_records(begin, end, part, parts)
+        part += seats
 
 
 @jit

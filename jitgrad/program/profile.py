@@ -12,11 +12,10 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..dtypes import DTYPES
-from ..engine.layout import BAD_CLASS, REQUIRES_GRAD, SEGMENT_PARTS
+from ..engine.layout import ALONE, BAD_CLASS, REQUIRES_GRAD, SEGMENT_PARTS
 from ..kernels.abi import NUMPY_DTYPES
 from .peaks import best_time, best_time_of_few, copy_rate, multiply_add_peak, one_record, peaks_text
 from .rows import Row
-from .segments import ALONE
 from .show import Line, count_text, lines_of, size_text, table
 from .walk import walk
 

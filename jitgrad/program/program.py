@@ -16,6 +16,7 @@ from ..dispatch import CONTEXT
 from ..dtypes import Size
 from ..engine.entry import entries
 from ..engine.layout import (
+    ALONE,
     ANY_GRADIENT,
     G_GRAD,
     G_SLOT,
@@ -37,7 +38,6 @@ from .reports import Reports
 from .rewrites import PARTIAL_SUMS, Facts, rewrite
 from .rewritten import Rewritten
 from .rows import Row, View, rows_of
-from .segments import ALONE
 from .surroundings import Storages, class_size
 from .tables import FIELDS, Tables
 

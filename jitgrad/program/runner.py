@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from ..engine.layout import SEGMENT_WORDS
+from ..engine.layout import ALONE, SEGMENT_WORDS
 from ..kernels import program_rows
-from .segments import ALONE
 from .walk import walk
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..engine.layout import ALONE, SHARED
 from ..kernels import BY_NAME
 from ..kernels.table import BACKWARD, LINEAR, MATMUL, SCALAR
 from .rows import Row
@@ -13,7 +14,6 @@ BYTES_A_NS = 20  # that a row moves
 NS_AN_ELEMENT = 0.4  # of an elementwise row
 MEETING_NS = 50  # of the threads after a segment, at least
 NS_AN_UPDATE = 0.15  # of a number that an optimizer changes
-ALONE, SHARED = 1, 0  # parts of a segment
 MOST_TOGETHER = 32  # shared rows of one segment
 
 

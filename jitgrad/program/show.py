@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, NamedTuple, TextIO
 
-from ..engine.layout import SEGMENT_PARTS
+from ..engine.layout import ALONE, SEGMENT_PARTS
 from ..kernels import BY_NAME
 from ..kernels.abi import (
     A_ARRAYS,
@@ -24,7 +24,6 @@ from ..kernels.work import MOVES, operations
 from .differentiable import Pullback
 from .names import Operand, Operands, Update, operands_of, segment_of, updates_of
 from .rows import Row, View, makes_slope
-from .segments import ALONE
 
 if TYPE_CHECKING:
     from .program import Program
