@@ -1,20 +1,24 @@
 """Programs on one thread and on two: ``pytest benchmarks/test_team.py --benchmark-only``.
 
 `segments` shows what a meeting of the threads costs, `layers` what sharing gains (a step of matrix products and
-tanh, each row shared), `busy` the same while two other processes want the cores. "chosen" is what a program gets:
-the team where that is faster.
+tanh, each row shared), `busy` the same while two other processes want the cores, `eager` what it comes to in eager
+code. "chosen" is what a program gets: the team where that is faster.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from workloads import workload
 
+import jitgrad
 from jitgrad.dispatch import CONTEXT
 from jitgrad.engine.entry import entries
 from jitgrad.engine.layout import SEGMENT_WORDS
@@ -56,6 +60,19 @@ def tanh(x: np.ndarray, out: np.ndarray) -> np.ndarray:
         first = abi.N_STREAMS + k * abi.STREAM_WORDS
         record[first : first + 2] = array.ctypes.data, 1
     return record
+
+
+@contextlib.contextmanager
+def busy_cores() -> Iterator[None]:
+    """Two other processes want the cores."""
+    command = [sys.executable, "-c", BUSY.format(os.getpid())]
+    others = [subprocess.Popen(command) for _ in range(2)]
+    try:
+        yield
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
 
 
 class Program:
@@ -137,11 +154,21 @@ def test_layers(benchmark, team, shape, way):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_busy(benchmark, team, shape, way):
     benchmark.group = f"{SHAPES[shape][2]} layers of {shape} beside two busy processes"
-    command = [sys.executable, "-c", BUSY.format(os.getpid())]
-    others = [subprocess.Popen(command) for _ in range(2)]
-    try:
+    with busy_cores():
         measure(benchmark, team, way, layers(*SHAPES[shape]), 0.3)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("busy", [False, True])
+@pytest.mark.parametrize("name", ["W4", "W8"])
+def test_eager(benchmark, threads, busy, name):
+    """Eager steps, whose large records the team shares where that is faster."""
+    benchmark.group = f"eager steps of {name}" + busy * " beside two busy processes"
+    task = workload(name, jitgrad)
+    before = jitgrad.get_num_threads()
+    jitgrad.set_num_threads(threads)
+    try:
+        with busy_cores() if busy else contextlib.nullcontext():
+            benchmark.pedantic(task.step, task.data, iterations=20, rounds=100, warmup_rounds=20)
     finally:
-        for other in others:
-            other.kill()
-            other.wait()
+        jitgrad.set_num_threads(before)
