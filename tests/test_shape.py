@@ -37,6 +37,8 @@ CASES = {
     "t": (lambda x: x[0].t(), lambda x: x[0].T),
     "T": (lambda x: x[0].T, lambda x: x[0].T),
     "mT": (lambda x: x.mT, lambda x: x.swapaxes(1, 2)),
+    "mH": (lambda x: x.mH, lambda x: x.swapaxes(1, 2)),
+    "H": (lambda x: x[0].H, lambda x: x[0].T),
     "movedim": (lambda x: x.movedim(0, 2), lambda x: np.moveaxis(x, 0, 2)),
     "movedim several": (lambda x: x.movedim((0, 2), (1, 0)), lambda x: np.moveaxis(x, (0, 2), (1, 0))),
     "expand": (lambda x: x[:, :1].expand(3, 6, 5), lambda x: np.broadcast_to(x[:, :1], (3, 6, 5))),
@@ -223,6 +225,22 @@ def test_broadcast_tensors_and_shapes():
 
 
 @pytest.mark.parametrize(
+    ("call", "shape"),
+    [
+        (lambda x: x.squeeze_(dim=1), (2, 3)),
+        (lambda x: x.unsqueeze_(dim=0), (1, 2, 1, 3)),
+        (lambda x: x.transpose_(dim0=0, dim1=-1), (3, 1, 2)),
+        (lambda x: x.swapdims_(dim0=0, dim1=1), (1, 2, 3)),
+        (lambda x: x.swapaxes_(axis0=1, axis1=2), (2, 3, 1)),
+    ],
+)
+def test_a_tensor_becomes_a_view_of_itself_by_arguments_with_names(call, shape):
+    x = torch.arange(6.0).reshape(2, 1, 3).clone()
+    assert call(x) is x
+    assert x.shape == shape
+
+
+@pytest.mark.parametrize(
     ("call", "error", "message"),
     [
         (lambda x: x.reshape(4, 4), RuntimeError, "is invalid for input of size 6"),
@@ -236,6 +254,7 @@ def test_broadcast_tensors_and_shapes():
         (lambda x: x.permute(0), RuntimeError, "number of dimensions"),
         (lambda x: x[None].t(), RuntimeError, "<= 2 dimensions"),
         (lambda x: x[0].mT, RuntimeError, "matrices"),
+        (lambda x: x[None].H, RuntimeError, "H: .* Got 3-D tensor"),
         (lambda x: x.expand(2, 4), RuntimeError, "must match the existing size"),
         (lambda x: x.expand(3), RuntimeError, "must be greater or equal"),
         (lambda x: x.repeat(2), RuntimeError, "can not be smaller"),

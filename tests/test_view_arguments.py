@@ -8,7 +8,7 @@ import pytest
 import jitgrad as torch
 from jitgrad.engine.entry import entries
 from jitgrad.engine.layout import IS_VIEW, S_FLAGS
-from jitgrad.functions import expansion, indexing, shape, slicing
+from jitgrad.functions import expansion, indexing, shape, slicing, transposing
 from jitgrad.kernels.arguments import UNFIT
 
 X = torch.arange(24.0).reshape(2, 3, 1, 4)
@@ -24,10 +24,10 @@ PAIRS = {
     "squeeze of 3": (lambda x: x.squeeze(1), lambda x: shape._squeeze_stepwise(x, 1)),
     "unsqueeze": (lambda x: x.unsqueeze(-1), lambda x: shape._unsqueeze_stepwise(x, -1)),
     "unsqueeze in front": (lambda x: x.unsqueeze(0), lambda x: shape._unsqueeze_stepwise(x, 0)),
-    "permute": (lambda x: x.permute(3, 0, -2, 1), lambda x: shape._permute_stepwise(x, (3, 0, -2, 1))),
-    "transpose": (lambda x: x.transpose(0, -1), lambda x: shape._transpose_stepwise(x, 0, -1)),
-    "t": (lambda x: x[0, :, 0].t(), lambda x: shape._t_stepwise(x[0, :, 0])),
-    "T": (lambda x: x[0, :, 0].T, lambda x: shape._reversed_stepwise(x[0, :, 0])),
+    "permute": (lambda x: x.permute(3, 0, -2, 1), lambda x: transposing._permute_stepwise(x, (3, 0, -2, 1))),
+    "transpose": (lambda x: x.transpose(0, -1), lambda x: transposing._transpose_stepwise(x, 0, -1)),
+    "t": (lambda x: x[0, :, 0].t(), lambda x: transposing._t_stepwise(x[0, :, 0])),
+    "T": (lambda x: x[0, :, 0].T, lambda x: transposing._reversed_stepwise(x[0, :, 0])),
     "expand": (lambda x: x.expand(5, 2, 3, 7, -1), lambda x: expansion._expand_stepwise(x, (5, 2, 3, 7, -1))),
     "narrow": (lambda x: x.narrow(-1, 1, 2), lambda x: slicing._narrow_stepwise(x, -1, 1, 2)),
     "narrow to none": (lambda x: x.narrow(1, 3, 0), lambda x: slicing._narrow_stepwise(x, 1, 3, 0)),

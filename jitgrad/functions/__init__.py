@@ -18,6 +18,7 @@ from .norms import *
 from .ranges import *
 from .reduce import *
 from .shape import *
+from .transposing import *
 from .slicing import *
 from . import indexing
 from .gathering import *

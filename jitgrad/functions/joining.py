@@ -20,8 +20,9 @@ from ._launch import run
 from ._out import write_out
 from .conversion import cast
 from .expansion import expand
-from .shape import _reshape, atleast_1d, atleast_2d, movedim, unsqueeze
+from .shape import _reshape, atleast_1d, atleast_2d, atleast_3d, unsqueeze
 from .slicing import narrow, select
+from .transposing import movedim
 
 __all__ = ["cat", "chunk", "column_stack", "concat", "concatenate", "dstack", "hsplit", "hstack", "meshgrid",
            "repeat_interleave", "row_stack", "split", "split_with_sizes", "stack", "tensor_split", "tile",
@@ -174,8 +175,6 @@ row_stack = vstack
 
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors along the third dimension."""
-    from .shape import atleast_3d
-
     return cat([atleast_3d(x) for x in tensors], 2)
 
 

@@ -16,8 +16,9 @@ from ._dims import by_name, dim_mask, dims_of, one_dim, shape_of
 from .bounds import where
 from .from_data import from_array
 from .joining import cat
-from .shape import _reshape, transpose
+from .shape import _reshape
 from .slicing import diagonal, narrow
+from .transposing import movedim, transpose
 
 __all__ = ["diag", "diag_embed", "diagflat", "flip", "fliplr", "flipud", "roll", "rot90", "tril",
            "tril_indices", "triu", "triu_indices"]  # fmt: skip
@@ -153,8 +154,6 @@ _diagonal = diagonal
 
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices with the last dimension as their diagonals."""
-    from .shape import movedim
-
     shape = shape_of(tensor_of(input, "diag_embed"))
     first, second = one_dim(dim1, len(shape) + 1, "diag_embed"), one_dim(dim2, len(shape) + 1, "diag_embed")
     if first == second:

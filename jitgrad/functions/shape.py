@@ -1,4 +1,4 @@
-"""Views: other shapes and orders of the same memory. All of them are differentiable.
+"""Views: other shapes of the same memory. All of them are differentiable.
 
 The engine works out what they need from plain arguments (`engine/geometry.py`). What it does not take comes back as an
 int, and is done step by step, or refused, here.
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
-from .._tensor import Tensor, wrap
+from .._tensor import Tensor, method, wrap
 from ..dispatch import CONTEXT, view_code
 from ..dispatch import view as make_view
 from ..engine import layout
@@ -21,15 +21,12 @@ from ..kernels.abi import MAX_DIMS
 from ._call import require_tensors, tensor_of
 from ._dims import by_name, dims_of, one_dim, shape_of, sizes
 
-__all__ = ["adjoint", "atleast_1d", "atleast_2d", "atleast_3d", "flatten", "moveaxis", "movedim",
-           "permute", "ravel", "reshape", "squeeze", "swapaxes", "swapdims", "t", "transpose",
-           "unflatten", "unsqueeze"]  # fmt: skip
+__all__ = ["atleast_1d", "atleast_2d", "atleast_3d", "flatten", "ravel", "reshape", "squeeze", "unflatten",
+           "unsqueeze"]  # fmt: skip
 
 _STRIDED = layout.STRIDED_VIEW
 NONE = -1  # an output dimension along no input dimension
-_VIEW, _PERMUTE, _TRANSPOSE, _T, _SQUEEZE, _UNSQUEEZE = map(
-    view_code, ("view", "permute", "transpose", "t", "squeeze", "unsqueeze")
-)
+_VIEW, _SQUEEZE, _UNSQUEEZE = view_code("view"), view_code("squeeze"), view_code("unsqueeze")
 
 
 # the words of a view: per output dimension (size, input dimension, step, second input dimension) ------------
@@ -274,148 +271,12 @@ atleast_1d, atleast_2d = _at_least(1, "atleast_1d"), _at_least(2, "atleast_2d")
 atleast_3d = _at_least(3, "atleast_3d")
 
 
-# order of dimensions ------------------------------------------------------------------------------------
+def attach_in_place(name: str, function: Callable[..., Tensor]) -> None:
+    """Attach the method `name` that makes the tensor itself the view that `function` makes of it."""
 
-
-def _permute_words(shape: tuple[int, ...], order: tuple[int, ...]) -> array:
-    return view_words([(shape[d], d, 1, NONE) for d in order], [0] * len(shape), "permute")
-
-
-def permute(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
-    """The dimensions in another order.
-
-    Raises
-    ------
-    RuntimeError
-        When `dims` does not name every dimension once.
-    """
-    if dims is not None:
-        args = by_name("permute", "dims", dims, args)
-    made = entries.permuted(_PERMUTE, input, *args)
-    return _permute_stepwise(input, args) if type(made) is int else made
-
-
-def _permute_stepwise(input: Tensor, dims: tuple[Any, ...]) -> Tensor:
-    shape = shape_of(tensor_of(input, "permute"))
-    named = sizes(dims, "permute")
-    order = tuple(one_dim(d, len(shape), "permute") for d in named)
-    if len(order) != len(shape):
-        raise RuntimeError(
-            "permute: number of dimensions in the tensor input does not match the length of the desired "
-            f"ordering of dimensions i.e. input.dim() = {len(shape)} is not equal to len(dims) = {len(order)}"
-        )
-    if len(set(order)) != len(order):
-        raise RuntimeError(f"permute: duplicate dims are not allowed, got {list(named)}")
-    return strided_view(input, _permute_words(shape, order), "permute")
-
-
-def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """Two dimensions exchanged."""
-    made = entries.transposed(_TRANSPOSE, input, dim0, dim1)
-    return _transpose_stepwise(input, dim0, dim1) if type(made) is int else made
-
-
-def _transpose_stepwise(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    shape = shape_of(tensor_of(input, "transpose"))
-    first, second = (one_dim(d, len(shape), "transpose") for d in (dim0, dim1))
-    if not shape:
-        return input.view(())
-    order = list(range(len(shape)))
-    order[first], order[second] = second, first
-    return strided_view(input, _permute_words(shape, tuple(order)), "transpose")
-
-
-swapdims = transpose
-
-
-def swapaxes(input: Tensor, axis0: int, axis1: int) -> Tensor:
-    """`transpose` under NumPy's name."""
-    return transpose(input, axis0, axis1)
-
-
-def t(input: Tensor) -> Tensor:
-    """The transpose of a matrix; a vector as it is."""
-    made = entries.permuted(_T, input, 1, 0)
-    return _t_stepwise(input) if type(made) is int else made
-
-
-def _t_stepwise(input: Tensor) -> Tensor:
-    shape = shape_of(tensor_of(input, "t"))
-    if len(shape) > 2:
-        raise RuntimeError(
-            f"t: t() expects a tensor with <= 2 dimensions, but self is {len(shape)}D; "
-            "use .mT or transpose(-2, -1)"
-        )
-    order = tuple(range(len(shape)))[::-1]
-    return strided_view(input, _permute_words(shape, order), "t")
-
-
-def _reversed_dims(self: Tensor) -> Tensor:
-    """The dimensions in reverse order."""
-    made = entries.permuted(_T, self, 1, 0)
-    return _reversed_stepwise(self) if type(made) is int else made
-
-
-def _reversed_stepwise(self: Tensor) -> Tensor:
-    shape = shape_of(self)
-    return strided_view(
-        self, _permute_words(shape, tuple(range(len(shape)))[::-1]), "permute" if len(shape) != 2 else "t"
-    )
-
-
-def _matrix_transpose(self: Tensor) -> Tensor:
-    """The last two dimensions exchanged."""
-    if dims_of(self) < 2:
-        raise RuntimeError(
-            "mT: tensor.mT is only supported on matrices or batches of matrices. "
-            f"Got {dims_of(self)}-D tensor."
-        )
-    return transpose(self, -2, -1)
-
-
-def adjoint(input: Tensor) -> Tensor:
-    """The last two dimensions exchanged."""
-    require_tensors("adjoint", input)
-    return _matrix_transpose(input)
-
-
-def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
-    """Dimensions moved to other places, the rest in order."""
-    dims = dims_of(tensor_of(input, "movedim"))
-    sources = [source] if isinstance(source, int) else list(source)
-    targets = [destination] if isinstance(destination, int) else list(destination)
-    if len(sources) != len(targets):
-        raise RuntimeError(
-            f"movedim: Invalid source or destination dims: source ({sources} dims) should contain the same "
-            f"number of dims as destination ({targets} dims)"
-        )
-    sources = [one_dim(d, dims, "movedim") for d in sources]
-    targets = [one_dim(d, dims, "movedim") for d in targets]
-    if len(set(sources)) != len(sources) or len(set(targets)) != len(targets):
-        raise RuntimeError(f"movedim: repeated dim in source ({sources}) or destination ({targets})")
-    places = dict(zip(targets, sources, strict=True))
-    rest = iter(d for d in range(dims) if d not in sources)
-    return permute(input, [places[d] if d in places else next(rest) for d in range(dims)])
-
-
-moveaxis = movedim
-
-
-for _name in __all__:
-    if _name not in ("atleast_1d", "atleast_2d", "atleast_3d"):
-        setattr(Tensor, _name, globals()[_name])
-Tensor.view, Tensor.view_as, Tensor.reshape_as = view, view_as, reshape_as
-Tensor.T, Tensor.mT, Tensor.H = (
-    property(_reversed_dims),
-    property(_matrix_transpose),
-    property(_matrix_transpose),
-)
-
-
-def _in_place(name: str, function: Any) -> None:
     @wraps(function)
-    def run(self: Tensor, *args: Any) -> Tensor:
-        made = function(self, *args)
+    def run(self: Tensor, *args: Any, **options: Any) -> Tensor:
+        made = function(self, *args, **options)
         self._become(entries.retain(CONTEXT, made._slot))
         return self
 
@@ -424,5 +285,7 @@ def _in_place(name: str, function: Any) -> None:
     setattr(Tensor, name, run)
 
 
-for _name in ("squeeze", "unsqueeze", "transpose", "t", "swapaxes", "swapdims"):
-    _in_place(_name + "_", globals()[_name])
+for _function in (flatten, ravel, reshape, reshape_as, squeeze, unflatten, unsqueeze, view, view_as):
+    method(_function)
+attach_in_place("squeeze_", squeeze)
+attach_in_place("unsqueeze_", unsqueeze)
