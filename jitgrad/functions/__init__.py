@@ -17,6 +17,7 @@ from .moving import *
 from .norms import *
 from .ranges import *
 from .reduce import *
+from .extremes import *
 from .shape import *
 from .transposing import *
 from .slicing import *

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .._tensor import Tensor
-from ..engine.layout import S_DIMS, S_SHAPE, SLOT_WORDS
+from ..engine.layout import S_DIMS, S_NUMEL, S_SHAPE, SLOT_WORDS
 from ..store import store
 
 ALL_DIMS = 255  # a mask of every dimension a tensor may have
@@ -51,17 +51,34 @@ def dims_of(x: Tensor) -> int:
     return store.slots[x._slot * SLOT_WORDS + S_DIMS]
 
 
+def numel_of(x: Tensor) -> int:
+    """Number of elements of a tensor."""
+    return store.slots[x._slot * SLOT_WORDS + S_NUMEL]
+
+
 def shape_of(x: Tensor) -> tuple[int, ...]:
     """The shape as a plain tuple."""
     words, at = store.slots, x._slot * SLOT_WORDS
     return tuple(words[at + S_SHAPE : at + S_SHAPE + words[at + S_DIMS]])
 
 
+def axis_as_dim(name: str, dim: Any, axis: Any, default: Any = None) -> Any:
+    """What was given under NumPy's name `axis`; a TypeError when `dim`, whose default is `default`, was given, too.
+
+    Functions call it only when `axis` is not None, so that the name costs nothing where it is not used.
+    """
+    if dim is not None and dim != default:
+        raise TypeError(
+            f"{name}() got both 'dim' ({dim!r}) and 'axis' ({axis!r}), which are names of one argument; give one"
+        )
+    return axis
+
+
 def named_dim(name: str, dim: Any, axis: Any) -> Any:
     """A dimension that must be given, as `dim` or under NumPy's name `axis`."""
     if dim is None and axis is None:
         raise TypeError(f"{name}() missing 1 required positional argument: 'dim'")
-    return dim if axis is None else axis
+    return dim if axis is None else axis_as_dim(name, dim, axis)
 
 
 def by_name(name: str, keyword: str, value: Any, args: tuple[Any, ...]) -> tuple[Any]:

@@ -13,7 +13,7 @@ from ..kernels.abi import INT64
 from ..kernels.indexing import COUNT_FROM_END, INDEX_ERROR, RUNTIME_ERROR
 from ..store import store
 from ._call import dtype_code, require_tensors
-from ._dims import dims_of, one_dim, shape_of
+from ._dims import axis_as_dim, dims_of, one_dim, shape_of
 from ._indices import Plan, Points, read_rows
 from ._launch import launch
 from .expansion import expand
@@ -79,7 +79,9 @@ def gather(input: Tensor, dim: int | None = None, index: Tensor | None = None, *
     """
     require_tensors("gather", input, index)
     own, index = shape_of(input), _long_index(index, "gather")
-    dim = one_dim(dim if axis is None else axis, len(own), "gather")
+    if axis is not None:
+        dim = axis_as_dim("gather", dim, axis)
+    dim = one_dim(dim, len(own), "gather")
     shape = shape_of(index)
     if len(shape) != len(own) or not shape:
         _check_dims("gather", own, shape)
@@ -186,7 +188,9 @@ def index_select(input: Tensor, dim: int | None = None, index: Tensor | None = N
     require_tensors("index_select", input, index)
     index = _long_index(index, "index_select")
     dims = dims_of(input)
-    dim = one_dim(dim if axis is None else axis, dims, "index_select")
+    if axis is not None:
+        dim = axis_as_dim("index_select", dim, axis)
+    dim = one_dim(dim, dims, "index_select")
     refusal = RUNTIME_ERROR if dim else INDEX_ERROR
     if dims and dims_of(index) == 1:
         return read_rows(INDEX, input, dim, index, refusal)

@@ -15,7 +15,7 @@ from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..store import store
 from ._call import require_tensors, tensor_of
-from ._dims import by_name, dims_of, one_dim, shape_of, sizes
+from ._dims import axis_as_dim, by_name, dims_of, one_dim, shape_of, sizes
 from ._launch import run
 from ._out import write_out
 from .conversion import cast
@@ -45,7 +45,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None, axis: int |
         When the list is empty or shapes do not fit.
     """
     if axis is not None:
-        dim = axis
+        dim = axis_as_dim("cat", dim, axis, 0)
     if out is not None:
         return write_out("cat", cat(tensors, dim), out, refusal=TypeError)
     joined = _joined(tensors, dim)
@@ -135,7 +135,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None, axis: int
         When the list is empty or shapes differ.
     """
     if axis is not None:
-        dim = axis
+        dim = axis_as_dim("stack", dim, axis, 0)
     if out is not None:
         return write_out("stack", stack(tensors, dim), out, refusal=TypeError)
     made = entries.stacked(_CAT.code, _VIEW, tensors, dim)
@@ -192,7 +192,9 @@ def unbind(input: Tensor, dim: int = 0, axis: int | None = None) -> tuple[Tensor
     shape = shape_of(tensor_of(input, "unbind"))
     if not shape:
         raise IndexError("unbind: cannot unbind a 0-dim tensor")
-    at = one_dim(dim if axis is None else axis, len(shape), "unbind")
+    if axis is not None:
+        dim = axis_as_dim("unbind", dim, axis, 0)
+    at = one_dim(dim, len(shape), "unbind")
     return tuple([select(input, at, k) for k in range(shape[at])])
 
 
@@ -250,7 +252,9 @@ def chunk(input: Tensor, chunks: int, dim: int = 0, axis: int | None = None) -> 
         raise RuntimeError(f"chunk: chunk expects `chunks` to be greater than 0, got: {chunks}")
     if not shape:
         raise RuntimeError("chunk: chunk expects at least a 1-dimensional tensor")
-    at = one_dim(dim if axis is None else axis, len(shape), "chunk")
+    if axis is not None:
+        dim = axis_as_dim("chunk", dim, axis, 0)
+    at = one_dim(dim, len(shape), "chunk")
     each = -(-shape[at] // chunks)
     return split(input, each, at) if shape[at] else tuple(narrow(input, at, 0, 0) for _ in range(chunks))
 

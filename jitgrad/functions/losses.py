@@ -14,7 +14,7 @@ from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ..store import store
 from ._call import refuse_operand, require_tensors
-from ._dims import named_dim
+from ._dims import axis_as_dim, named_dim
 
 __all__ = [
     "cross_entropy_mean",
@@ -95,7 +95,9 @@ def softmax(
     IndexError
         If the input has no such dimension.
     """
-    return _along(SOFTMAX, input, dim if axis is None else axis, dtype)
+    if axis is not None:
+        dim = axis_as_dim("softmax", dim, axis)
+    return _along(SOFTMAX, input, dim, dtype)
 
 
 @method
@@ -103,7 +105,9 @@ def log_softmax(
     input: Tensor, dim: int | None = None, dtype: dtype | None = None, axis: int | None = None
 ) -> Tensor:
     """Return ``log(softmax(x))``, computed so that it never overflows; see `softmax`."""
-    return _along(LOG_SOFTMAX, input, dim if axis is None else axis, dtype)
+    if axis is not None:
+        dim = axis_as_dim("log_softmax", dim, axis)
+    return _along(LOG_SOFTMAX, input, dim, dtype)
 
 
 def mse_loss(input: Tensor, target: Tensor) -> Tensor:

@@ -9,10 +9,11 @@ from .._tensor import Tensor, wrap
 from ..dispatch import reduce as run_reduction
 from ..kernels import BY_NAME
 from ._call import is_floating, refuse_operand, tensor_of
-from ._dims import dim_mask, dims_of
+from ._dims import axis_as_dim, dim_mask, dims_of
 from ._out import write_out
 from .bounds import where
-from .reduce import converted, dropped, extreme_with_ties, refuse_empty, square_root
+from .extremes import extreme_with_ties, refuse_empty
+from .reduce import converted, square_root, without_dims
 
 __all__ = ["logsumexp", "norm"]  # fmt: skip
 
@@ -82,18 +83,19 @@ def logsumexp(input: Tensor, dim: Any = None, keepdim: bool = False, axis: Any =
               keepdims: bool = False) -> Tensor:  # fmt: skip
     """``log(sum(exp(x)))`` along dimensions, without overflow."""
     x = tensor_of(input, "logsumexp")
-    dim, keepdim = dim if axis is None else axis, keepdim or keepdims
+    if axis is not None:
+        dim = axis_as_dim("logsumexp", dim, axis)
     if not is_floating(x):
         x = x.float()  # type: ignore[attr-defined]
-    dims = dims_of(x)
-    mask = dim_mask(dim, dims, "logsumexp")
+    keepdim = keepdim or keepdims
+    mask = dim_mask(dim, dims_of(x), "logsumexp")
     if not x.numel():
         return wrap(run_reduction(_SUM, x.exp(), mask, keepdim)).log()  # type: ignore[attr-defined]
     top = wrap(run_reduction(_AMAX, x.detach(), mask, True))
     # an infinite maximum is the answer itself, and would make nan of the difference
     top = top.masked_fill(top.abs() == math.inf, 0)  # type: ignore[attr-defined]
     total = wrap(run_reduction(_SUM, (x - top).exp(), mask, True)).log() + top  # type: ignore[attr-defined]
-    return total if keepdim else dropped(total, mask, dims)
+    return total if keepdim else without_dims(total, mask)
 
 
 Tensor.norm, Tensor.logsumexp = norm, logsumexp

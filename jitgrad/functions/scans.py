@@ -11,7 +11,7 @@ from ..dtypes import DTYPES, dtype, int64
 from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ._call import dtype_code, is_floating, require_tensors
-from ._dims import named_dim, one_dim, shape_of
+from ._dims import axis_as_dim, named_dim, one_dim, shape_of
 from ._launch import run
 from ._pairs import pair
 from .gathering import gather
@@ -122,7 +122,9 @@ def diff(
         raise RuntimeError("diff expects input to be at least one-dimensional")
     if n < 0:
         raise RuntimeError(f"diff: order must be non-negative but got {n}")
-    dim = one_dim(dim if axis is None else axis, input.ndim, "diff")
+    if axis is not None:
+        dim = axis_as_dim("diff", dim, axis, -1)
+    dim = one_dim(dim, input.ndim, "diff")
     parts = [x for x in (prepend, input, append) if x is not None]
     x = input
     if len(parts) > 1:

@@ -19,7 +19,7 @@ from ..engine import layout
 from ..engine.entry import entries
 from ..kernels.abi import MAX_DIMS
 from ._call import require_tensors, tensor_of
-from ._dims import by_name, dims_of, one_dim, shape_of, sizes
+from ._dims import axis_as_dim, by_name, dims_of, one_dim, shape_of, sizes
 
 __all__ = ["atleast_1d", "atleast_2d", "atleast_3d", "flatten", "ravel", "reshape", "squeeze", "unflatten",
            "unsqueeze"]  # fmt: skip
@@ -214,7 +214,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 def squeeze(input: Tensor, dim: Any = None, axis: Any = None) -> Tensor:
     """Without the dimensions of size 1: all of them, or those given."""
     if axis is not None:
-        dim = axis
+        dim = axis_as_dim("squeeze", dim, axis)
     made = entries.squeezed(_SQUEEZE, input, 0 if dim is None else dim, dim is None)
     return _squeeze_stepwise(input, dim) if type(made) is int else made
 
@@ -234,7 +234,7 @@ def _squeeze_stepwise(input: Tensor, dim: Any) -> Tensor:
 def unsqueeze(input: Tensor, dim: int | None = None, axis: int | None = None) -> Tensor:
     """With a new dimension of size 1 at `dim`."""
     if axis is not None:
-        dim = axis
+        dim = axis_as_dim("unsqueeze", dim, axis)
     made = entries.unsqueezed(_UNSQUEEZE, input, dim)
     return _unsqueeze_stepwise(input, dim) if type(made) is int else made
 

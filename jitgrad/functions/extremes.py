@@ -1,0 +1,186 @@
+"""The greatest and the smallest elements, and where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from .._tensor import Tensor, wrap
+from ..dispatch import call
+from ..dispatch import reduce as run_reduction
+from ..dtypes import int64
+from ..kernels import BY_NAME
+from ..kernels.table import Op
+from ._arrays import run_arrays
+from ._call import dtype_code, tensor_of
+from ._dims import ALL_DIMS, axis_as_dim, dim_mask, dims_of, numel_of, one_dim, shape_of
+from ._pairs import pair
+from .bounds import maximum, minimum
+from .conversion import cast
+from .reduce import line_along, reduced
+from .shape import _reshape, flatten
+
+__all__ = ["amax", "amin", "aminmax", "argmax", "argmin", "max", "min"]
+
+_AMAX, _AMIN, _COUNT, _TIED, _ARGMAX, _ARGMIN = (
+    BY_NAME[name] for name in ("amax", "amin", "count_nonzero", "scale_tied", "argmax", "argmin")
+)
+_EXTREME = {True: BY_NAME["max_along"], False: BY_NAME["min_along"]}
+_Max, _Min = pair("max"), pair("min")
+_AMinMax = pair("aminmax", ("min", "max"))
+
+
+def refuse_empty(x: Tensor, mask: int, name: str) -> None:
+    if numel_of(x):
+        return
+    for d, size in enumerate(shape_of(x)):
+        if mask >> d & 1 and size == 0:
+            raise IndexError(
+                f"{name}: Expected reduction dim {d} to have non-zero size, got shape {tuple(x.shape)}; "
+                "there is no extreme of nothing"
+            )
+
+
+def extreme_with_ties(op: Op, input: Tensor, mask: int, keepdim: bool) -> Tensor:
+    """An extreme whose gradient is shared evenly by the elements that have it."""
+    y = wrap(run_reduction(op, input, mask, keepdim))
+    return _share_ties(op, y, input, mask, keepdim) if y.requires_grad else y
+
+
+def _share_ties(op: Op, y: Tensor, input: Tensor, mask: int, keepdim: bool) -> Tensor:
+    plain = input.detach()
+    kept = y.detach() if keepdim else wrap(run_reduction(op, plain, mask, True))
+    count = cast(wrap(run_reduction(_COUNT, plain == kept, mask, keepdim)), y.dtype)
+    return wrap(call(_TIED, (y, count)))
+
+
+def amax(input: Tensor, dim: Any = (), keepdim: bool = False, axis: Any = None,
+         keepdims: bool = False) -> Tensor:  # fmt: skip
+    """The greatest values; elements that tie share the gradient evenly.
+
+    Raises
+    ------
+    IndexError
+        When a dimension has no elements.
+    """
+    if axis is not None:
+        dim = axis_as_dim("amax", dim, axis, ())
+    return _amost("amax", _AMAX, input, dim, keepdim or keepdims)
+
+
+def amin(input: Tensor, dim: Any = (), keepdim: bool = False, axis: Any = None,
+         keepdims: bool = False) -> Tensor:  # fmt: skip
+    """The smallest values; elements that tie share the gradient evenly.
+
+    Raises
+    ------
+    IndexError
+        When a dimension has no elements.
+    """
+    if axis is not None:
+        dim = axis_as_dim("amin", dim, axis, ())
+    return _amost("amin", _AMIN, input, dim, keepdim or keepdims)
+
+
+def _amost(name: str, op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
+    x = tensor_of(input, name)
+    if not numel_of(x):
+        refuse_empty(x, dim_mask(dim, dims_of(x), name), name)
+    y = reduced(op, x, dim, keepdim)
+    return _share_ties(op, y, x, dim_mask(dim, dims_of(x), name), keepdim) if y.requires_grad else y
+
+
+def aminmax(input: Tensor, *, dim: Any = None, keepdim: bool = False) -> Any:
+    """The smallest and the greatest value."""
+    named = () if dim is None else dim
+    return _AMinMax(amin(input, named, keepdim), amax(input, named, keepdim))
+
+
+def _extreme(name: str, greatest: bool) -> Callable[..., Any]:
+    op, along = (_AMAX if greatest else _AMIN), _EXTREME[greatest]
+    elementwise, result = (maximum, _Max) if greatest else (minimum, _Min)
+
+    def function(
+        input: Tensor,
+        dim: Any = None,
+        keepdim: bool = False,
+        *,
+        other: Any = None,
+        axis: Any = None,
+        keepdims: bool = False,
+    ) -> Any:
+        x = tensor_of(input, name)
+        if isinstance(dim, Tensor):
+            dim, other = None, dim
+        if other is not None:
+            return elementwise(x, other)
+        if axis is not None:
+            dim = axis_as_dim(name, dim, axis)
+        if dim is None:
+            if not numel_of(x):
+                raise RuntimeError(
+                    f"{name}: {name}(): Expected reduction dim to be specified for input.numel() == 0. "
+                    "Specify the reduction dim with the 'dim' argument."
+                )
+            return extreme_with_ties(op, x, ALL_DIMS, False)
+        at = one_dim(dim, dims_of(x), name)
+        refuse_empty(x, 1 << at, name)
+        x, shape, at = line_along(x, at, keepdim or keepdims, name)
+        indices, values = run_arrays(along, (x,), [(int64, shape), (x.dtype, shape)], (at,))
+        return result(wrap(values), wrap(indices))
+
+    function.__name__ = function.__qualname__ = name
+    extreme = "greatest" if greatest else "smallest"
+    function.__doc__ = f"""The {extreme} element; along `dim` values and indices; of two tensors elementwise.
+
+    Parameters
+    ----------
+    dim : int or Tensor, optional
+        A dimension, or the second tensor.
+
+    Raises
+    ------
+    RuntimeError, IndexError
+        When there are no elements to choose from.
+    """
+    return function
+
+
+max, min = _extreme("max", True), _extreme("min", False)
+
+
+def _argument(name: str, op: Op) -> Callable[..., Tensor]:
+    def function(input: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None,
+                 keepdims: bool = False) -> Tensor:  # fmt: skip
+        x = tensor_of(input, name)
+        if dtype_code(x) == 0:
+            raise RuntimeError(f"{name}: {name}(): does not support bool input; convert it with .int() first")
+        keepdim = keepdim or keepdims
+        if axis is not None:
+            dim = axis_as_dim(name, dim, axis)
+        if dim is None:
+            if not numel_of(x):
+                raise IndexError(
+                    f"{name}: {name}(): Expected reduction dim to be specified for input.numel() == 0. "
+                    "Specify the reduction dim with the 'dim' argument."
+                )
+            line = x if dims_of(x) == 1 else flatten(x)
+            made = wrap(run_arrays(op, (line,), [(int64, ())], (0,))[0])
+            return _reshape(made, (1,) * dims_of(x), "reshape") if keepdim else made
+        at = one_dim(dim, dims_of(x), name)
+        refuse_empty(x, 1 << at, name)
+        x, shape, at = line_along(x, at, keepdim, name)
+        return wrap(run_arrays(op, (x,), [(int64, shape)], (at,))[0])
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = (
+        f"The index of the {'greatest' if op is _ARGMAX else 'smallest'} element (the first, if many)."
+    )
+    return function
+
+
+argmax, argmin = _argument("argmax", _ARGMAX), _argument("argmin", _ARGMIN)
+
+
+for _name in __all__:
+    setattr(Tensor, _name, globals()[_name])
