@@ -13,6 +13,7 @@ from .elementwise import *
 from .special import *
 from .expansion import *
 from .joining import *
+from .splitting import *
 from .moving import *
 from .norms import *
 from .ranges import *

@@ -1,10 +1,9 @@
-"""Joining tensors, cutting them into parts, and repeating them."""
+"""Joining tensors, and repeating them."""
 
 from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any, NoReturn
 
 from .._tensor import Tensor, wrap
@@ -21,12 +20,10 @@ from ._out import write_out
 from .conversion import cast
 from .expansion import expand
 from .shape import _reshape, atleast_1d, atleast_2d, atleast_3d, unsqueeze
-from .slicing import narrow, select
 from .transposing import movedim
 
-__all__ = ["cat", "chunk", "column_stack", "concat", "concatenate", "dstack", "hsplit", "hstack", "meshgrid",
-           "repeat_interleave", "row_stack", "split", "split_with_sizes", "stack", "tensor_split", "tile",
-           "unbind", "vsplit", "vstack"]  # fmt: skip
+__all__ = ["cat", "column_stack", "concat", "concatenate", "dstack", "hstack", "meshgrid", "repeat_interleave",
+           "row_stack", "stack", "tile", "vstack"]  # fmt: skip
 
 _CAT = BY_NAME["cat"]
 _VIEW = view_code("view")
@@ -184,117 +181,6 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     return cat([_reshape(x, (x.numel(), 1), "reshape") if dims_of(x) < 2 else x for x in tensors], 1)
 
 
-# cutting ------------------------------------------------------------------------------------------------
-
-
-def unbind(input: Tensor, dim: int = 0, axis: int | None = None) -> tuple[Tensor, ...]:
-    """Views of every index of a dimension."""
-    shape = shape_of(tensor_of(input, "unbind"))
-    if not shape:
-        raise IndexError("unbind: cannot unbind a 0-dim tensor")
-    if axis is not None:
-        dim = axis_as_dim("unbind", dim, axis, 0)
-    at = one_dim(dim, len(shape), "unbind")
-    return tuple([select(input, at, k) for k in range(shape[at])])
-
-
-def split(
-    tensor: Tensor, split_size_or_sections: Any = None, dim: int = 0, split_size: Any = None
-) -> tuple[Tensor, ...]:
-    """Views of consecutive parts: of one size (the last may be smaller), or of the sizes given.
-
-    Parameters
-    ----------
-    split_size
-        The name that PyTorch's method has for `split_size_or_sections`.
-
-    Raises
-    ------
-    RuntimeError
-        When sizes do not add up to the dimension's.
-    """
-    if split_size is not None:
-        split_size_or_sections = split_size
-    shape = shape_of(tensor_of(tensor, "split"))
-    if not shape:
-        raise RuntimeError("split: split expects at least a 1-dimensional tensor")
-    at = one_dim(dim, len(shape), "split")
-    size = shape[at]
-    if hasattr(split_size_or_sections, "__index__"):
-        each = split_size_or_sections.__index__()
-        if each < 0 or (each == 0 and size):
-            raise RuntimeError(f"split: split expects split_size be positive, but got split_size={each}")
-        lengths = [min(each, size - k) for k in range(0, size, each)] if size else [0]
-    else:
-        lengths = [int(s) for s in split_size_or_sections]
-        if sum(lengths) != size or min(lengths, default=0) < 0:
-            raise RuntimeError(
-                "split: split_with_sizes expects split_sizes to sum exactly to "
-                f"{size} (input tensor's size at dimension {at}), but got split_sizes={lengths}"
-            )
-    return _cut(tensor, at, lengths)
-
-
-def _cut(x: Tensor, dim: int, lengths: Sequence[int]) -> tuple[Tensor, ...]:
-    ends = accumulate(lengths)
-    return tuple([narrow(x, dim, end - length, length) for length, end in zip(lengths, ends, strict=True)])
-
-
-def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """`split` into parts of the given sizes."""
-    return split(input, list(split_sizes), dim)
-
-
-def chunk(input: Tensor, chunks: int, dim: int = 0, axis: int | None = None) -> tuple[Tensor, ...]:
-    """At most so many views of consecutive parts of one size; the last may be smaller."""
-    shape = shape_of(tensor_of(input, "chunk"))
-    if chunks <= 0:
-        raise RuntimeError(f"chunk: chunk expects `chunks` to be greater than 0, got: {chunks}")
-    if not shape:
-        raise RuntimeError("chunk: chunk expects at least a 1-dimensional tensor")
-    if axis is not None:
-        dim = axis_as_dim("chunk", dim, axis, 0)
-    at = one_dim(dim, len(shape), "chunk")
-    each = -(-shape[at] // chunks)
-    return split(input, each, at) if shape[at] else tuple(narrow(input, at, 0, 0) for _ in range(chunks))
-
-
-def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of consecutive parts: so many of nearly one size, or cut before the given indices."""
-    shape = shape_of(tensor_of(input, "tensor_split"))
-    if not shape:
-        raise RuntimeError(
-            "tensor_split: tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims"
-        )
-    at = one_dim(dim, len(shape), "tensor_split")
-    size = shape[at]
-    if hasattr(indices_or_sections, "__index__"):
-        sections = indices_or_sections.__index__()
-        if sections <= 0:
-            raise RuntimeError(f"tensor_split: number of sections must be larger than 0, got {sections}")
-        small, more = divmod(size, sections)
-        return _cut(input, at, [small + (k < more) for k in range(sections)])
-    if isinstance(indices_or_sections, Tensor):
-        indices_or_sections = indices_or_sections.tolist()
-    parts, start = [], 0
-    for cut in [*indices_or_sections, size]:
-        stop = min(max(cut + size if cut < 0 else cut, 0), size)
-        parts.append(narrow(input, at, min(start, size), max(stop - start, 0)))
-        start = stop
-    return tuple(parts)
-
-
-def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """`tensor_split` along the second dimension, of vectors the first."""
-    require_tensors("hsplit", input)
-    return tensor_split(input, indices_or_sections, 0 if dims_of(input) == 1 else 1)
-
-
-def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """`tensor_split` along the first dimension."""
-    return tensor_split(input, indices_or_sections, 0)
-
-
 # repeating ----------------------------------------------------------------------------------------------
 
 
@@ -398,7 +284,4 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     return grids
 
 
-for _name in ("chunk", "hsplit", "repeat_interleave", "split", "split_with_sizes", "tensor_split", "tile",
-              "unbind", "vsplit"):  # fmt: skip
-    setattr(Tensor, _name, globals()[_name])
-Tensor.repeat = repeat
+Tensor.repeat, Tensor.repeat_interleave, Tensor.tile = repeat, repeat_interleave, tile
