@@ -105,7 +105,7 @@ def complete(op: Op, operands: Sequence[Any], words: array | None, into: int, st
     held = list(operands)
     while status < 0:
         if status == layout.BAD_DTYPE or (status == layout.NEED_KERNEL and _lacks_kernel(op)):
-            cast = promoted(op, operands, into)
+            cast = promoted(op, held, into)
             if all(a is b for a, b in zip(cast, held, strict=True)):
                 refuse_dtype(op, operands, into)
             held = cast
@@ -192,7 +192,7 @@ def refuse_dtype(op: Op, operands: Sequence[Any], into: int) -> NoReturn:
         choice = op.dtypes if d == layout.SAME else (d,)
         wanted.append(f"{name}: {' or '.join(DTYPES[c].name for c in choice)}")
     where = f" into {slot_dtype(into).name}" if into else ""
-    raise RuntimeError(f"{op.name}: not implemented for ({got}){where}; expected {'; '.join(wanted)}")
+    raise NotImplementedError(f"{op.name}: not implemented for ({got}){where}; expected {'; '.join(wanted)}")
 
 
 def refuse(op: Op, operands: Sequence[Any], status: int, into: int) -> NoReturn:
@@ -243,18 +243,19 @@ def refuse_stale_view(name: str) -> NoReturn:
 
 def refuse_broadcast(name: str, shapes: list[tuple], target: tuple | None) -> NoReturn:
     """The shapes do not broadcast together, or not to the tensor that is written into."""
+    called = name if target is None else f"{name}_"
     dims = max(len(s) for s in shapes)
     for back in range(1, dims + 1):
         sizes = list(dict.fromkeys(s[-back] for s in shapes if len(s) >= back and s[-back] != 1))
         if len(sizes) > 1:
             texts = " and ".join(str(s) for s in shapes)
             raise RuntimeError(
-                f"{name}: The size of tensor a ({sizes[0]}) must match the size of tensor b ({sizes[1]}) at "
+                f"{called}: The size of tensor a ({sizes[0]}) must match the size of tensor b ({sizes[1]}) at "
                 f"non-singleton dimension {dims - back}: shapes {texts} do not broadcast; sizes must be equal or 1, "
                 "counted from the last dimension"
             )
     raise RuntimeError(
-        f"{name}_: output with shape {list(target or ())} doesn't match the broadcast shape "
+        f"{called}: output with shape {list(target or ())} doesn't match the broadcast shape "
         f"of {' and '.join(str(s) for s in shapes)}; use the operation without the underscore"
     )
 

@@ -366,8 +366,18 @@ def compile_kernel(code: int, variant: int, dtype: int) -> int:
 
     Of an operation on whole arrays 1 goes back to all of them, and BOTH goes there and back. Of an elementwise one
     `with_slope` BOTH makes the result and the derivative.
+
+    Raises
+    ------
+    NotImplementedError
+        When the operation is not declared for `dtype`.
     """
     op = OPS[code]
+    if dtype not in op.dtypes:
+        known = " or ".join(abi.DTYPE_NAMES[d] for d in op.dtypes)
+        raise NotImplementedError(
+            f"{op.name}: not implemented for {abi.DTYPE_NAMES[dtype]}; expected {known}"
+        )
     symbol = f"{stem(op)}.{variant}.{abi.DTYPE_NAMES[dtype]}"
     for provide in op.requires:
         provide(dtype)
