@@ -157,7 +157,11 @@ def number_category(value: Any) -> int:
 
 def promote_types(a: dtype, b: dtype) -> dtype:
     """The dtype of a result of two tensors with dimensions, as PyTorch defines it."""
-    return DTYPES[max(a.code, b.code)]
+    try:
+        return DTYPES[max(a.code, b.code)]
+    except AttributeError:
+        names = f"{type(a).__name__} and {type(b).__name__}"
+        raise TypeError(f"promote_types(): both arguments must be torch.dtype, not {names}") from None
 
 
 class Size(tuple):

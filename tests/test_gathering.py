@@ -302,7 +302,7 @@ BAD = {
         IndexError,
         "index 5 is out of bounds",
     ),
-    "index_add shape": (lambda: X.index_add(0, I2[0], X), IndexError, "does not fit"),
+    "index_add shape": (lambda: X.index_add(0, I2[0], X), RuntimeError, "does not fit"),
     "index_add dtype": (lambda: X.index_add(0, I2[0], I2), RuntimeError, "same dtype"),
     "index_put dtype": (lambda: X.index_put((I2[0],), I2), RuntimeError, "dtypes match"),
     "mask dtype": (lambda: X.masked_select(I2), RuntimeError, "expected BoolTensor"),

@@ -217,7 +217,7 @@ BAD_READS = {
     "array far out of range": ([0, -(2**62)], IndexError, "is out of bounds for dimension 0"),
     "too many": ((0, 0, 0, 0), IndexError, "too many indices for tensor of dimension 3"),
     "float": (0.5, IndexError, "only integers, slices"),
-    "string": ("a", IndexError, "only integers, slices"),
+    "string": ("a", TypeError, "only integers, slices"),
     "float array": (np.array([0.5]), IndexError, "integer or bool"),
     "negative step": (slice(None, None, -1), ValueError, "step must be positive"),
     "mask of another shape": (np.ones((4, 4), bool), IndexError, "The shape of the mask"),

@@ -56,8 +56,10 @@ def is_plain(x: Tensor) -> bool:
     return dtype_code(x) == INT64 and dims_of(x) > 0
 
 
-def read_rows(op: Op, x: Tensor, dim: int, index: Tensor, refusal: int = COUNT_FROM_END) -> Tensor:
-    """The slices of `x` along `dim` at an int64 index tensor; for `refusal` see `Points`."""
+def read_rows(
+    op: Op, x: Tensor, dim: int, index: Tensor, refusal: int = COUNT_FROM_END, name: str = ""
+) -> Tensor:
+    """The slices of `x` along `dim` at an int64 index tensor; for `refusal` see `Points`, for `name` `launch`."""
     if not is_dense(index):
         index = index.contiguous()  # type: ignore[attr-defined]
     own = shape_of(x)
@@ -65,7 +67,7 @@ def read_rows(op: Op, x: Tensor, dim: int, index: Tensor, refusal: int = COUNT_F
     if len(shape) > MAX_DIMS:
         raise IndexError(f"index: the result has {len(shape)} dimensions; at most {MAX_DIMS} are supported")
     result = _new(Tensor)
-    result._slot = launch(op, (x, index), shape, row_words(len(own), dim, 0, refusal))
+    result._slot = launch(op, (x, index), shape, row_words(len(own), dim, 0, refusal), 0, name)
     return result
 
 
@@ -212,7 +214,8 @@ def _normal(item: Any) -> Any:
         return operator.index(item)
     if isinstance(item, (list, range, tuple, np.ndarray)):
         return _normal_tensor(_tensor_of(item))
-    raise IndexError(
+    error = TypeError if isinstance(item, str) else IndexError
+    raise error(
         "only integers, slices (`:`), ellipsis (`...`), None and long or bool tensors, arrays or "
         "lists are valid "
         f"indices; got {type(item).__name__}"

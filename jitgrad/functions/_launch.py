@@ -25,7 +25,12 @@ PADDING = tuple((0,) * (MAX_DIMS - n) for n in range(MAX_DIMS + 1))
 
 
 def launch(
-    op: Op, operands: Sequence[Tensor], shape: Sequence[int], words: Sequence[int], into: int = 0
+    op: Op,
+    operands: Sequence[Tensor],
+    shape: Sequence[int],
+    words: Sequence[int],
+    into: int = 0,
+    name: str = "",
 ) -> int:
     """Run an array operation whose kernel checks indices; returns the slot of the result.
 
@@ -37,6 +42,8 @@ def launch(
         Of the result.
     words : sequence of int
         Attribute words behind the first, which is where the kernel reports a bad index.
+    name : str, optional
+        What the script has called, for errors, where it is not the operation's name.
 
     Raises
     ------
@@ -52,7 +59,7 @@ def launch(
             entries.release(CONTEXT, slot)
         if into:  # the kernel wrote nothing, so the write that was counted did not happen
             store.storage_table["version"][store.slots[into * SLOT_WORDS + S_STORAGE]] -= 1
-        raise bad_index(op.name, _reports[turn : turn + REPORT_WORDS])
+        raise bad_index(name or op.name, _reports[turn : turn + REPORT_WORDS])
     return slot
 
 

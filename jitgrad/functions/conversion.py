@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,13 +15,15 @@ from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, S_DTYPE, S_FLAGS, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import DTYPE_NAMES, FLOAT32
+from ..kernels.table import Op
 from ..operators import exact_number
 from ..store import store
 from ._call import dtype_code, require_tensors, tensor_of, unary
 
 __all__ = ["clone"]
 
-_OVERWRITE = BY_NAME["overwrite"]
+# one operation, under the names that errors say
+_COPY, _FILL, _ZERO = (replace(BY_NAME["overwrite"], name=name) for name in ("copy", "fill", "zero"))
 _CASTS = [unary("to", f"to_{name}") for name in DTYPE_NAMES]
 _copy = unary("clone", "copy")
 
@@ -121,6 +124,9 @@ def type_(self: Tensor, dtype: Any = None) -> Any:
     for known, name in _TYPE_NAMES.items():
         if dtype == f"torch.{name}":
             return cast(self, known)
+    if isinstance(dtype, str):
+        names = ", ".join(f"torch.{name}" for name in _TYPE_NAMES.values())
+        raise ValueError(f"type: invalid type: {dtype!r}; expected a dtype or one of {names}")
     from ..typed import Typed
 
     return cast(self, dtype.kind if isinstance(dtype, Typed) else to_dtype(dtype, "type"))
@@ -137,35 +143,44 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     source = tensor_of(src, "copy_", "src")
     if dtype_code(source) != dtype_code(self):
         source = cast(source, self.dtype)
-    self._become(call(_OVERWRITE, (self, source), (), self._slot))
+    self._become(call(_COPY, (self, source), (), self._slot))
     return self
 
 
-def fill_(self: Tensor, value: Any) -> Tensor:
-    """Overwrite all values with one number."""
-    if (type(value) is float or type(value) is int) and dtype_code(self) >= FLOAT32:
-        slot = self._slot
-        status = entries.apply_number(CONTEXT, _OVERWRITE.code, slot, slot, value, 0, 2, 0)
-        if status >= 0:
-            self._become(status)
-            return self
-    if isinstance(value, Tensor):
-        if value.ndim:
-            raise RuntimeError(
-                f"fill_: only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions; "
-                "use copy_ for a tensor of values"
-            )
-        return copy_(self, value)
-    if isinstance(value, np.generic):
-        value = value.item()
-    number = exact_number("fill_", value, self.dtype)
-    self._become(call(_OVERWRITE, (self, number), (), self._slot))
-    return self
+def _filling(op: Op) -> Callable[[Tensor, Any], Tensor]:
+    """The method that overwrites all values with one number."""
+
+    def fill(self: Tensor, value: Any) -> Tensor:
+        if (type(value) is float or type(value) is int) and dtype_code(self) >= FLOAT32:
+            slot = self._slot
+            status = entries.apply_number(CONTEXT, op.code, slot, slot, value, 0, 2, 0)
+            if status >= 0:
+                self._become(status)
+                return self
+        if isinstance(value, Tensor):
+            if value.ndim:
+                raise RuntimeError(
+                    f"fill_: only supports 0-dimension value tensor but got tensor with {value.ndim} dimensions; "
+                    "use copy_ for a tensor of values"
+                )
+            return copy_(self, value)
+        if isinstance(value, np.generic):
+            value = value.item()
+        number = exact_number("fill_", value, self.dtype)
+        self._become(call(op, (self, number), (), self._slot))
+        return self
+
+    fill.__name__ = fill.__qualname__ = op.name + "_"
+    fill.__doc__ = "Overwrite all values with one number."
+    return fill
+
+
+fill_, _fill_with_zeros = _filling(_FILL), _filling(_ZERO)
 
 
 def zero_(self: Tensor) -> Tensor:
     """Overwrite all values with zeros."""
-    return fill_(self, 0)
+    return _fill_with_zeros(self, 0)
 
 
 Tensor._cast = cast  # what promotion of dtypes calls

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from dataclasses import replace
 from typing import Any
 
 from .._tensor import Tensor, method
@@ -11,11 +12,14 @@ from ..kernels import BY_NAME
 from ..kernels.abi import INT32
 from ..store import store
 from ._random import check_floating, check_std, float_words, overwrite, range_words, threshold_of
-from .draws import BERNOULLI, bernoulli
+from .draws import bernoulli
 from .generator import Generator
 from .random import INTEGERS, LARGEST, NORMAL, UNIFORM
 
-EXPONENTIAL = BY_NAME["random_exponential"]
+# under the names that errors say
+_BERNOULLI, _EXPONENTIAL = (
+    replace(BY_NAME[f"random_{name}"], name=name) for name in ("bernoulli", "exponential")
+)
 RANGES = {0: 2, 1: 256, INT32: 1 << 31, 3: (1 << 63) - 1}  # one more than the greatest, by dtype code
 
 
@@ -68,7 +72,7 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | Non
     check_floating("exponential_", self)
     if not lambd > 0:
         raise RuntimeError(f"exponential_: expects lambda > 0.0, but found lambda={lambd}")
-    return overwrite(self, EXPONENTIAL, generator, float_words(float(lambd)))
+    return overwrite(self, _EXPONENTIAL, generator, float_words(float(lambd)))
 
 
 @method
@@ -104,4 +108,4 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     if isinstance(p, Tensor):
         expanded = p.detach().expand(self.shape)  # type: ignore[attr-defined]
         return self.copy_(bernoulli(expanded, generator=generator))  # type: ignore[attr-defined]
-    return overwrite(self, BERNOULLI, generator, array("q", (threshold_of("bernoulli_", p),)))
+    return overwrite(self, _BERNOULLI, generator, array("q", (threshold_of("bernoulli_", p),)))

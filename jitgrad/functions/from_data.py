@@ -7,7 +7,7 @@ import warnings
 from array import array
 from collections.abc import Iterator
 from functools import reduce
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -69,9 +69,11 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     Raises
     ------
     ValueError
-        When nested sequences have different lengths, or a tensor in them has more than one element.
+        When nested sequences have different lengths or hold text, or a tensor in them has more than one element.
+    RuntimeError
+        When the data is neither a number nor a sequence, or there is something else than numbers in it.
     TypeError
-        When there is something other than numbers in them.
+        When the data is a string.
     """
     kind = type(data)
     if kind is float or kind is int or kind is bool:
@@ -106,6 +108,10 @@ def _array_of(data: Any, infer: bool) -> np.ndarray:
     """An array from nested sequences; with `infer`, of the dtype to which all elements are promoted, as in PyTorch."""
     if hasattr(data, "__array__"):
         return np.asarray(data)
+    if isinstance(data, str):
+        raise TypeError(f"tensor: invalid data type 'str': expected numbers, got {data!r}")
+    if not hasattr(data, "__iter__"):
+        _refuse_kind(data)
     kinds: set[type] = set()
     _collect_types(data, kinds)
     try:
@@ -184,14 +190,18 @@ def _refuse_ragged(data: Any, dim: int) -> None:
             _refuse_ragged(x, dim + 1)
 
 
-def _refuse_values(data: Any, values: np.ndarray) -> None:
+def _refuse_values(data: Any, values: np.ndarray) -> NoReturn:
     bad = next((x for x in values.reshape(-1).tolist() if not isinstance(x, float | int)), data)
     if values.dtype.kind == "u" or isinstance(bad, int):
         raise ValueError("tensor: Overflow when unpacking long long: an integer does not fit into int64")
     if isinstance(bad, str):
         raise ValueError(f"tensor: too many dimensions 'str': expected numbers, got {bad!r}")
+    _refuse_kind(bad)
+
+
+def _refuse_kind(value: Any) -> NoReturn:
     raise RuntimeError(
-        f"tensor: Could not infer dtype of {type(bad).__name__}: expected numbers, got {bad!r}"
+        f"tensor: Could not infer dtype of {type(value).__name__}: expected numbers, got {value!r}"
     )
 
 

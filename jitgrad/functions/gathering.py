@@ -193,9 +193,9 @@ def index_select(input: Tensor, dim: int | None = None, index: Tensor | None = N
     dim = one_dim(dim, dims, "index_select")
     refusal = RUNTIME_ERROR if dim else INDEX_ERROR
     if dims and dims_of(index) == 1:
-        return read_rows(INDEX, input, dim, index, refusal)
+        return read_rows(INDEX, input, dim, index, refusal, "index_select")
     x, points = _line_points("index_select", input, dim, index, refusal)
-    out = read_points(x, points)
+    out = read_points(x, points, name="index_select")
     return out if dims else out.reshape(())  # type: ignore[attr-defined]
 
 
@@ -217,7 +217,8 @@ def _write_line(
                 "the same dtype"
             )
         if source.ndim and tuple(source.shape) != points.shape:
-            raise IndexError(
+            error = RuntimeError if accumulate else IndexError
+            raise error(
                 f"{name}(): source of shape {tuple(source.shape)} does not fit; expected {points.shape} for "
                 f"self {tuple(x.shape)}, dim {dim} and {points.indices[0].numel()} indices"
             )
@@ -231,9 +232,9 @@ def _put(
     if in_place and recorded(x, value):
         refuse_leaf(x, name)
     if line is not x:
-        out = wrap(write_points(line, points, value, accumulate, 0)).reshape(x.shape)  # type: ignore[attr-defined]
+        out = wrap(write_points(line, points, value, accumulate, 0, name)).reshape(x.shape)  # type: ignore[attr-defined]
         return x.copy_(out) if in_place else out  # type: ignore[attr-defined]
-    slot = write_points(x, points, value, accumulate, x._slot if in_place else 0)
+    slot = write_points(x, points, value, accumulate, x._slot if in_place else 0, name)
     if in_place:
         x._become(slot)
         return x

@@ -77,18 +77,20 @@ def _whole_words(shape: tuple[int, ...]) -> array:
     return array("q", (*words, *(0,) * len(shape)))
 
 
-def read_points(x: Tensor, points: Points, padding: int = -1) -> Tensor:
-    """The elements at the given points. Row `padding` of `x`, if any, takes no gradient."""
-    return wrap(launch(INDEX, (x, *points.indices), points.shape, points.words(padding + 1)))
+def read_points(x: Tensor, points: Points, padding: int = -1, name: str = "") -> Tensor:
+    """The elements at the given points. Row `padding` of `x`, if any, takes no gradient; for `name` see `launch`."""
+    return wrap(launch(INDEX, (x, *points.indices), points.shape, points.words(padding + 1), 0, name))
 
 
-def write_points(x: Tensor, points: Points, value: Tensor, accumulate: bool, into: int) -> int:
+def write_points(
+    x: Tensor, points: Points, value: Tensor, accumulate: bool, into: int, name: str = ""
+) -> int:
     """`x` with `value` (of its dtype) at the given points, as a slot; `into` is the slot of `x`, or 0."""
     value = _fitted(value, points.shape)
     if not is_dense(value) and any(value.stride()):
         value = value.contiguous()  # type: ignore[attr-defined]
     operands = (x, value, *points.indices)
-    return launch(INDEX_PUT, operands, shape_of(x), points.words(int(accumulate)), into)
+    return launch(INDEX_PUT, operands, shape_of(x), points.words(int(accumulate)), into, name)
 
 
 def _fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:

@@ -38,8 +38,10 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None, axis: int |
 
     Raises
     ------
+    ValueError
+        When the list is empty.
     RuntimeError
-        When the list is empty or shapes do not fit.
+        When shapes do not fit.
     """
     if axis is not None:
         dim = axis_as_dim("cat", dim, axis, 0)
@@ -59,7 +61,7 @@ def _joined(tensors: Any, dim: int) -> Tensor | None:
 
 
 def _list_of(name: str, tensors: Any) -> list[Tensor]:
-    """The tensors in a list or tuple; raises TypeError for anything else, and RuntimeError where there are none."""
+    """The tensors in a list or tuple; a TypeError for anything else, and where there are none PyTorch's error."""
     if not isinstance(tensors, list | tuple):
         raise TypeError(
             f"{name}(): argument 'tensors' must be tuple of Tensors, not {type(tensors).__name__}; "
@@ -71,7 +73,8 @@ def _list_of(name: str, tensors: Any) -> list[Tensor]:
                 f"{name}: expected Tensor as element {k} in argument 0, but got {type(x).__name__}"
             )
     if not tensors:
-        raise RuntimeError(f"{name}: expected a non-empty list of Tensors")
+        error = ValueError if name == "cat" else RuntimeError
+        raise error(f"{name}: expected a non-empty list of Tensors")
     return list(tensors)
 
 
@@ -158,13 +161,13 @@ def _stack_stepwise(tensors: Sequence[Tensor], dim: int) -> Tensor:
 
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors side by side: along the first dimension of vectors, else the second."""
-    given = [atleast_1d(x) for x in tensors]
-    return cat(given, 0 if given and dims_of(given[0]) == 1 else 1)
+    given = [atleast_1d(x) for x in _list_of("hstack", tensors)]
+    return cat(given, 0 if dims_of(given[0]) == 1 else 1)
 
 
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors one below the other; vectors are rows."""
-    return cat([atleast_2d(x) for x in tensors], 0)
+    return cat([atleast_2d(x) for x in _list_of("vstack", tensors)], 0)
 
 
 row_stack = vstack
@@ -172,13 +175,13 @@ row_stack = vstack
 
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors along the third dimension."""
-    return cat([atleast_3d(x) for x in tensors], 2)
+    return cat([atleast_3d(x) for x in _list_of("dstack", tensors)], 2)
 
 
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     """Vectors as the columns of a matrix; matrices side by side."""
-    require_tensors("column_stack", *tensors)
-    return cat([_reshape(x, (x.numel(), 1), "reshape") if dims_of(x) < 2 else x for x in tensors], 1)
+    given = _list_of("column_stack", tensors)
+    return cat([_reshape(x, (x.numel(), 1), "reshape") if dims_of(x) < 2 else x for x in given], 1)
 
 
 # repeating ----------------------------------------------------------------------------------------------
@@ -246,6 +249,10 @@ def repeat_interleave(
             raise RuntimeError(f"repeat_interleave: repeats can not be negative, got {repeats}")
         wide = unsqueeze(x, at + 1).expand(*shape[: at + 1], repeats, *shape[at + 1 :])  # type: ignore[attr-defined]
         return _reshape(wide, (*shape[:at], shape[at] * repeats, *shape[at + 1 :]), "repeat_interleave")
+    if isinstance(repeats, Tensor) and repeats.ndim != 1:
+        raise RuntimeError(
+            f"repeat_interleave: repeats must be 0-dim or 1-dim tensor, got shape {tuple(repeats.shape)}"
+        )
     counts = [int(n) for n in (repeats.tolist() if isinstance(repeats, Tensor) else repeats)]
     if len(counts) != shape[at]:
         raise RuntimeError(

@@ -100,7 +100,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     require_tensors("take", input, index)
     index = _long_index(index, "take")
     flat = input.reshape(-1)  # type: ignore[attr-defined]
-    return read_points(flat, Points([(0, index)], flat.shape))
+    return read_points(flat, Points([(0, index)], flat.shape), name="take")
 
 
 @method

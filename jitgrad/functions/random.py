@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from .._tensor import Tensor
@@ -17,8 +18,15 @@ from .generator import Generator
 
 __all__ = ["normal", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm"]
 
+# under the names that scripts know, for errors
 UNIFORM, NORMAL, INTEGERS, PERMUTATION = (
-    BY_NAME["random_" + name] for name in ("uniform", "normal", "integers", "permutation")
+    replace(BY_NAME[own], name=name)
+    for own, name in (
+        ("random_uniform", "uniform"),
+        ("random_normal", "normal"),
+        ("random_integers", "random"),
+        ("random_permutation", "randperm"),
+    )
 )
 LARGEST = {4: 1 << 24, 5: 1 << 53}  # floating integers up to here are exact, by dtype code
 

@@ -46,6 +46,11 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
         raise RuntimeError(
             f"bilinear: input batch dimensions differ: {tuple(input1.shape)} and {tuple(input2.shape)}"
         )
+    if weight.ndim != 3:
+        raise RuntimeError(
+            f"bilinear: expected a weight of shape (out_features, in1_features, in2_features), got "
+            f"{tuple(weight.shape)}"
+        )
     outputs, in1, in2 = weight.shape
     for position, given, expected in ((1, input1, in1), (2, input2, in2)):
         if given.shape[-1] != expected:
