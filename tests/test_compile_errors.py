@@ -221,3 +221,33 @@ def test_negative_variance_at_replay():
         step(zeros, ones, torch.ones(3) * 2)
     with pytest.raises(ValueError):
         step(zeros, ones, -torch.ones(3))
+
+
+DRAWS = {
+    "bernoulli": (lambda p: torch.bernoulli(p), 1.5, "probabilities to be in"),
+    "bernoulli of nan": (lambda p: torch.bernoulli(p), math.nan, "probabilities to be in"),
+    "bernoulli_": (lambda p: torch.empty(3).bernoulli_(p), -0.5, "probabilities to be in"),
+    "normal": (lambda p: torch.normal(p, p), -0.5, "std >= 0.0"),
+    "normal of nan": (lambda p: torch.normal(0.0, p), math.nan, "std >= 0.0"),
+    "multinomial": (lambda p: torch.multinomial(p, 2), -0.5, "< 0"),
+    "multinomial of inf": (lambda p: torch.multinomial(p, 2), math.inf, "inf"),
+    "multinomial of nothing": (lambda p: torch.multinomial(p, 2), 0.0, "sum of probabilities"),
+}
+
+
+@pytest.mark.parametrize("name", DRAWS)
+def test_draws_by_wrong_values_raise_in_replays_and_draw_nothing(name):
+    draw, wrong, words = DRAWS[name]
+    step = torch.compile(lambda p: draw(p), fullgraph=True)
+    for _ in range(4):
+        step(torch.full((3,), 0.5))
+    before = bits(torch.get_rng_state())
+    for call in (draw, step):
+        with pytest.raises(RuntimeError, match=words):
+            call(torch.full((3,), wrong))
+        assert bits(torch.get_rng_state()) == before
+    torch.manual_seed(3)
+    expected = bits(draw(torch.full((3,), 0.5)))
+    torch.manual_seed(3)
+    assert bits(step(torch.full((3,), 0.5))) == expected
+    assert len(step.programs) == 1

@@ -39,10 +39,8 @@ class Bernoulli(Trials):
     _support = ZERO_OR_ONE
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        # `bernoulli` itself looks at the probabilities, which a step that is being recorded must not
         with no_grad():
-            shape = self._extended_shape(sample_shape)
-            return (T.rand(shape, dtype=self.probs.dtype) < self.probs).to(self.probs.dtype)
+            return T.bernoulli(self.probs.expand(self._extended_shape(sample_shape)))
 
     def log_prob(self, value: Tensor) -> Tensor:
         self._check_value(value)

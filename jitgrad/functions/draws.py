@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from array import array
 from typing import Any
 
@@ -9,6 +11,7 @@ from .._tensor import Tensor, method
 from ..dtypes import int64
 from ..kernels import BY_NAME
 from ._call import require_tensors
+from ._checks import within
 from ._random import check_floating, make_random, threshold_of
 from .generator import Generator
 from .random import rand, rand_like
@@ -16,6 +19,23 @@ from .random import rand, rand_like
 __all__ = ["bernoulli", "multinomial"]
 
 BERNOULLI = BY_NAME["random_bernoulli"]
+_check_probabilities = within(
+    0.0, 1.0, RuntimeError, "bernoulli: expects all probabilities to be in [0, 1]", nan_as=math.inf
+)
+_check_each_weight = within(
+    0.0,
+    sys.float_info.max,
+    RuntimeError,
+    "multinomial: probability tensor contains either `inf`, `nan` or element < 0",
+    nan_as=math.inf,
+)
+_check_is_positive = within(
+    1.0,
+    1.0,
+    RuntimeError,
+    "multinomial: invalid multinomial distribution (sum of probabilities <= 0)",
+    nan_as=0.0,
+)
 
 
 def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
@@ -40,8 +60,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     from ..autograd import no_grad
 
     with no_grad():
-        if input.numel() and not bool(((input >= 0) & (input <= 1)).all()):  # type: ignore[operator]
-            raise RuntimeError("bernoulli: expects all probabilities to be in [0, 1]")
+        _check_probabilities(input)
         return (rand_like(input, generator=generator) < input).to(input.dtype)  # type: ignore[operator]
 
 
@@ -92,10 +111,8 @@ def multinomial(
 
 
 def _check_weights(weights: Any, num_samples: int, replacement: bool) -> None:
-    if not bool(((weights >= 0) & (weights < float("inf"))).all()):
-        raise RuntimeError("multinomial: probability tensor contains either `inf`, `nan` or element < 0")
-    if bool((weights.sum(-1) <= 0).any()) or not weights.shape[-1]:
-        raise RuntimeError("multinomial: invalid multinomial distribution (sum of probabilities <= 0)")
+    _check_each_weight(weights)
+    _check_is_positive((weights.sum(-1) > 0).double())
     if replacement:
         return
     if num_samples > weights.shape[-1]:
@@ -108,6 +125,8 @@ def _check_weights(weights: Any, num_samples: int, replacement: bool) -> None:
 def _drawn_again(weights: Any, num_samples: int, generator: Generator | None) -> Tensor:
     from . import arange, searchsorted
 
+    if not weights.numel():  # no rows: others without weights have been refused
+        return weights.new_empty((*weights.shape[:-1], num_samples), dtype=int64)
     totals = weights.cumsum(-1)
     places = rand(*weights.shape[:-1], num_samples, generator=generator, dtype=weights.dtype)
     places = places * totals[..., -1:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +13,7 @@ from ..dtypes import check_device, dtype, int64, to_dtype
 from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ._call import require_tensors
+from ._checks import within
 from ._random import check_std, float_words, floating_dtype, make_random, range_words
 from .creation import sizes_of
 from .generator import Generator
@@ -28,6 +30,7 @@ UNIFORM, NORMAL, INTEGERS, PERMUTATION = (
         ("random_permutation", "randperm"),
     )
 )
+_check_stds = within(0.0, math.inf, RuntimeError, "normal: expects all elements of std >= 0.0", nan_as=-1.0)
 LARGEST = {4: 1 << 24, 5: 1 << 53}  # floating integers up to here are exact, by dtype code
 
 
@@ -130,11 +133,11 @@ def normal(
         kind = floating_dtype("normal", dtype)
         words = float_words(float(mean), float(std))
         return make_random(NORMAL, generator, kind, sizes_of((size,), "normal"), words, requires_grad)
-    if isinstance(std, Tensor) and std.numel() and std.min().item() < 0:  # type: ignore[attr-defined]
-        raise RuntimeError("normal: expects all elements of std >= 0.0")
     from ..autograd import no_grad
 
     with no_grad():
+        if isinstance(std, Tensor):
+            _check_stds(std)
         shape = (mean + std).shape
         tensor = mean if isinstance(mean, Tensor) else std
         return randn(shape, generator=generator, dtype=tensor.dtype) * std + mean
