@@ -263,6 +263,77 @@ def test_a_number_under_a_mask_in_a_compiled_step_and_its_gradient():
         assert x.grad.tolist() == [2.0 if v > 0 else 0.0 for v in x.tolist()]
 
 
+# name -> the index that a mask of shape (4, 5, 3) is made into, and what is written there
+UNDER_MASKS = {
+    "number": (lambda m: m, lambda v: 2.5),
+    "tensor without dimensions": (lambda m: m, lambda v: v[0, 0]),
+    "tensor of one element": (lambda m: m, lambda v: v[:1, :1]),
+    "leading dimension": (lambda m: m[:, 0, 0], lambda v: 2.5),
+    "leading dimensions, row": (lambda m: m[..., 0], lambda v: v[0]),
+    "leading dimension, matrix": (lambda m: m[:, 0, 0], lambda v: v),
+    "leading dimension, matrix of its own": (lambda m: m[:, 0, 0], lambda v: v.unsqueeze(0)),
+    "leading dimension, column": (lambda m: m[:, 0, 0], lambda v: v[:, :1]),
+    "middle, row": (lambda m: (slice(None), m[0, :, 0]), lambda v: v[0]),
+    "middle, by the first dimension": (
+        lambda m: (slice(None), m[0, :, 0]),
+        lambda v: v[:4, 0].reshape(4, 1, 1),
+    ),
+    "last": (lambda m: (..., m[0, 0]), lambda v: v[:, :1]),
+    "after a slice": (lambda m: (slice(1, None, 2), m[0, :, 0]), lambda v: v[0]),
+    "before an int": (lambda m: (m[..., 0], 1), lambda v: v[0, 0]),
+    "before a slice": (lambda m: (m[:, 0, 0], slice(None, None, 2)), lambda v: v[:3]),
+    "none selected": (lambda m: m[:, 0, 0] & False, lambda v: v),
+}
+
+
+# index_put_ takes masks from the first dimension on
+PUT = [n for n, (index_of, _) in UNDER_MASKS.items() if not isinstance(index_of(torch.tensor(MASK)), tuple)]
+
+
+@pytest.mark.parametrize(
+    ("name", "put"), [*((name, False) for name in UNDER_MASKS), *((name, True) for name in PUT)]
+)
+def test_one_value_under_a_mask_in_a_compiled_step_and_its_gradients(name, put):
+    index_of, value_of = UNDER_MASKS[name]
+
+    def run(compiled):
+        x, v = (torch.tensor(a, requires_grad=True) for a in (A, A[0, :, :].copy()))
+
+        def step(m):
+            x.grad = v.grad = None
+            y, plain = x * 2, x.detach() * 3
+            index, value = index_of(m), value_of(v)
+            if put:
+                y.index_put_((index,), torch.as_tensor(value, dtype=x.dtype))
+            else:
+                y[index] = value
+            plain[index] = value.detach() if isinstance(value, torch.Tensor) else value
+            (y * y + y).sum().backward()
+            return y.detach(), plain
+
+        step = torch.compile(step, fullgraph=True) if compiled else step
+        found = []
+        for k in range(4):
+            results = step(torch.tensor(MASK if k % 2 else ~MASK))
+            grads = (x.grad, v.grad)
+            found.append([None if r is None else r.tolist() for r in (*results, *grads)])
+        return found
+
+    assert run(True) == run(False)
+
+
+@pytest.mark.parametrize("name", UNDER_MASKS)
+def test_one_value_under_a_mask(name):
+    index_of, value_of = UNDER_MASKS[name]
+    for mask in (MASK, ~MASK, np.ones_like(MASK)):
+        index = index_of(torch.tensor(mask))
+        value = value_of(torch.tensor(A[0]))
+        x = torch.tensor(A, requires_grad=True)
+        written, under_gradients = torch.tensor(A), x * 1
+        written[index] = under_gradients[index] = value
+        np.testing.assert_array_equal(written.numpy(), under_gradients.detach().numpy())
+
+
 def test_what_equals_a_number_is_not_taken_for_it():
     """Views that plain indices take are kept ready, by their numbers."""
     x = torch.arange(6.0).reshape(2, 3)

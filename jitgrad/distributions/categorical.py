@@ -96,9 +96,8 @@ class Categorical(Distribution):
         )
 
     def sample(self, sample_shape: Sequence[int] = ()) -> Tensor:
-        # `multinomial` looks at the weights, which a step that is being recorded must not. This is its race:
-        # class i arrives at an exponential time of rate p[i], and the first one is drawn. The times are
-        # float64, so that many classes do not arrive at once.
+        # the race of `multinomial`, without its look at the weights: class i arrives at an exponential time of rate
+        # p[i], and the first one is drawn. The times are float64, so that many classes do not arrive at once.
         with no_grad():
             shape = (*self._extended_shape(sample_shape), self._num_events)
             rates = self.probs.double()

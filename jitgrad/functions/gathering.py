@@ -17,7 +17,7 @@ from ._dims import axis_as_dim, dims_of, one_dim, shape_of
 from ._indices import Plan, Points, read_rows
 from ._launch import launch
 from .expansion import expand
-from .indexing import INDEX, as_value, read_points, recorded, refuse_leaf, write_points
+from .indexing import INDEX, as_value, read_points, recorded, refuse_leaf, write_at, write_points
 
 __all__ = [
     "gather",
@@ -313,9 +313,14 @@ def _index_put(name: str, x: Tensor, indices: Any, values: Any, accumulate: bool
             f"{x.dtype.name} for the "
             f"destination and {values.dtype.name} for the source"
         )
-    return _put(
-        name, x, x, Points(plan.points, plan.shape), as_value(values, x.dtype, name), accumulate, in_place
-    )
+    value = as_value(values, x.dtype, name)
+    if in_place and recorded(x, value):
+        refuse_leaf(x, name)
+    slot = write_at(x, plan, value, accumulate, x._slot if in_place else 0)
+    if in_place:
+        x._become(slot)
+        return x
+    return wrap(slot)
 
 
 @method

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._tensor import NUMBERS, Tensor, wrap
 from ..autograd.modes import records
-from ..dispatch import CONTEXT, complete, view, view_code
+from ..dispatch import CONTEXT, call, complete, view, view_code
 from ..dtypes import dtype
 from ..engine import layout
 from ..engine.entry import entries
@@ -26,8 +26,8 @@ from .expansion import expand
 
 __all__: list[str] = []
 
-INDEX, INDEX_PUT, SLICE_PUT, OVERWRITE = (
-    BY_NAME[name] for name in ("index", "index_put", "slice_put", "overwrite")
+INDEX, INDEX_PUT, SLICE_PUT, OVERWRITE, MASKED_FILL = (
+    BY_NAME[name] for name in ("index", "index_put", "slice_put", "overwrite", "masked_fill")
 )
 STRIDED_VIEW = layout.STRIDED_VIEW
 _SELECT, _SLICE, _ALIAS = map(view_code, ("select", "slice", "alias"))
@@ -93,6 +93,40 @@ def write_points(
     return launch(INDEX_PUT, operands, shape_of(x), points.words(int(accumulate)), into, name)
 
 
+def write_at(x: Tensor, plan: Plan, value: Tensor, accumulate: bool, into: int) -> int:
+    """`x` with `value` (of its dtype) at the points of a plan for its shape; see `write_points`.
+
+    A mask's elements are only counted where that saves a pass over all of `x`: a recording cannot count them, and with
+    gradients there is such a pass anyway.
+    """
+    if not accumulate and (store.recording is not None or recorded(x, value)):
+        spread = _under_mask(plan, value)
+        if spread is not None:
+            return call(MASKED_FILL, (x, *spread), (), into)
+    return write_points(x, Points(plan.points, plan.shape), value, accumulate, into)
+
+
+def _under_mask(plan: Plan, value: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Mask and value that broadcast to a plan's shape; None unless it is one mask, with one value for all of it."""
+    (at, mask), *others = plan.points
+    if others or type(mask) is bool or dtype_code(mask) != BOOL:
+        return None
+    width, own = dims_of(mask), shape_of(value)
+    after = len(plan.shape) - at - width
+    extra = len(own) - (at + 1 + after)
+    if extra > 0 and all(n == 1 for n in own[:extra]):
+        own = own[extra:]
+    if len(own) > after:  # one of its dimensions is that of the mask's elements
+        k = len(own) - after - 1
+        if own[k] != 1:
+            return None
+        own = (*own[:k], *(1,) * width, *own[k + 1 :])
+    pad = len(plan.shape) - len(own)
+    if pad < 0 or any(n not in (1, plan.shape[pad + k]) for k, n in enumerate(own)):
+        return None
+    return mask.reshape((*shape_of(mask), *(1,) * after)), value.reshape(own)  # type: ignore[attr-defined]
+
+
 def _fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
     """A value broadcast to the shape of the place it is written to."""
     own = shape_of(value)
@@ -154,8 +188,7 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
     if plan.words is not None:
         target = wrap(view(STRIDED_VIEW, self, plan.words, "slice"))
     if plan.points:
-        points = Points(plan.points, plan.shape)
-        write_points(target, points, value, False, target._slot)
+        write_at(target, plan, value, False, target._slot)
         return
     if value.ndim > target.ndim:
         value = _fitted(value, plan.shape)
@@ -224,11 +257,10 @@ def _fill(target: Tensor, value: Any) -> None:
 def _write_recorded(self: Tensor, plan: Plan, value: Tensor) -> int:
     """A write that gradients flow through: one operation on the whole of `self`; returns the slot."""
     if plan.points:
-        points = Points(plan.points, plan.shape)
         if plan.words is None:
-            return write_points(self, points, value, False, self._slot)
+            return write_at(self, plan, value, False, self._slot)
         part = wrap(view(STRIDED_VIEW, self, plan.words, "slice"))
-        value = wrap(write_points(part, points, value, False, 0))
+        value = wrap(write_at(part, plan, value, False, 0))
     words = _whole_words(self.shape) if plan.words is None else plan.words
     return run(SLICE_PUT, (self, _fitted(value, plan.shape)), self.dtype, self.shape, words, self._slot)
 
