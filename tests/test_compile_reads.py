@@ -7,6 +7,7 @@ import collections
 import functools
 import operator
 import os
+import types
 import weakref
 
 import compile_values
@@ -95,6 +96,10 @@ CASES = {
     "singledispatch": (lambda: functools.singledispatch(lambda x: 1.0), lambda x, v: x.register(int, lambda _: v),
                        lambda x: x(3)),
     "partial": (lambda: functools.partial(operator.getitem, [1.0]), lambda x, v: item(x.args[0], v), lambda x: x(0)),
+    "keywords of a partial": (lambda: functools.partial(dict, now=1.0), lambda x, v: x.keywords.update(now=v),
+                              lambda x: x()["now"]),
+    "view of a dict": (lambda: (d := {"NOW": 1.0}, types.MappingProxyType(d)), lambda x, v: key(x[0], v),
+                       lambda x: x[1]["NOW"]),
     "item of a module": (Layer, first_is, lambda x: x[0]),
     "computed name in a module": (Layer, lambda x, v: item(x.alpha0, v), lambda x: x.computed()),
     "schedule": (schedule, go_on, lambda x: x.get_last_lr()[0]),

@@ -27,6 +27,7 @@ from ..dtypes import Size, device, dtype
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
 from .drawn import Source, shared_sources, source_of
+from .patches import function_of, patches
 from .reading import (
     MISSING,
     Reader,
@@ -43,7 +44,16 @@ from .reading import (
 )
 from .recording import Spoiled
 from .tree import PLAIN
-from .user_code import COMPUTED, imported_by, is_foreign, is_ours, is_users, read_from, words_of
+from .user_code import (
+    COMPUTED,
+    imported_by,
+    is_foreign,
+    is_ours,
+    is_users,
+    read_from,
+    unbound_in,
+    words_of,
+)
 
 MOST = 20_000  # things to look at; a function that can reach more is not replayed
 MOST_FOREIGN = 1_000  # objects of others' classes of which all attributes are looked at
@@ -105,6 +115,7 @@ class Search:
 
     def __init__(self, roots: list[Any], known: set[Any]) -> None:
         self._words: set[str] = set()
+        put_in: list[tuple[Any, str]] = []
         while True:  # names found on the way may lead to more
             count = len(self._words)
             self._computed = not COMPUTED.isdisjoint(self._words)
@@ -119,10 +130,18 @@ class Search:
             self.objects: list[Any] = []
             self.tensors: list[tuple[Tensor, int]] = []
             self.own: list[Any] = []
+            self._others: dict[int, Any] = {id(Tensor): Tensor}
+            for mapping, name in put_in:
+                self._names(mapping, [name])
+                self._waiting.append(function_of(mapping[name]))
             while self._waiting:
                 self._visit(self._waiting.pop())
-            if len(self._words) == count:
+            if len(self._words) > count:
+                continue
+            found = patches(self._others.values(), self._words)
+            if len(found) == len(put_in):
                 break
+            put_in = found
         self.sources += shared_sources()
         if "requires_grad" in self._words:
             tensors = [*(t for t, _ in self.tensors), *members_of(self.objects)]
@@ -142,7 +161,7 @@ class Search:
         elif isinstance(value, types.MethodType):
             self._waiting += [value.__self__, value.__func__]
         elif isinstance(value, functools.partial):
-            self._waiting += [value.func, *value.args, *value.keywords.values()]
+            self._waiting += [value.func, *value.args, value.keywords]
         elif isinstance(value, Module):
             self._module(value)
         elif isinstance(value, Optimizer):
@@ -168,7 +187,7 @@ class Search:
             self._container(value, list(value), same_items, value)
         elif isinstance(value, tuple):
             self._container(value, None, same_items, value)
-        elif isinstance(value, dict):
+        elif isinstance(value, dict | types.MappingProxyType):
             self._container(value, dict(value), same_values, value.values())
         elif isinstance(value, set | frozenset):
             self._container(value, set(value), same_members, value)
@@ -271,19 +290,15 @@ class Search:
             self._waiting.append(type(kind))
         for base in kind.__mro__:
             if not is_users(base.__module__):
+                self._others[id(base)] = base
                 continue
             mapping = base.__dict__
             names = [n for n in self._words if n in mapping] + [m for m in methods if m in mapping]
             self._names(mapping, names)
             self.absent.append((mapping, len(mapping), [n for n in self._words if n not in mapping]))
             unnamed = [n for n in mapping if n.startswith("__") and (made or n not in _APART)]
-            for member in map(mapping.__getitem__, {*names, *unnamed}):
-                if isinstance(member, property):
-                    self._waiting.append(member.fget)
-                elif isinstance(member, staticmethod | classmethod):
-                    self._waiting.append(member.__func__)
-                elif isinstance(member, types.FunctionType):
-                    self._waiting.append(member)
+            members = map(function_of, map(mapping.__getitem__, {*names, *unnamed}))
+            self._waiting += [x for x in members if isinstance(x, types.FunctionType)]
 
     def _function(self, function: types.FunctionType) -> None:
         """What a function's code names, or what a function of others holds."""
@@ -305,6 +320,8 @@ class Search:
                 self._known.add((id(namespace), name))
                 self.maps.append((namespace, name, value))
             self._waiting.append(value)
+        if unbound := unbound_in(namespace, function.__code__):
+            self.absent.append((namespace, len(namespace), unbound))
         self._waiting += imported_by(function)
         self._waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
         if function.__dict__:
@@ -315,6 +332,7 @@ class Search:
         if is_users(module.__name__):
             self._attributes(vars(module))
             return
+        self._others[id(module)] = module
         if is_ours(module.__name__):
             return
         found = (vars(module).get(n) for n in self._words)
@@ -335,6 +353,7 @@ class Search:
             if getattr(one.forward, "__func__", None) is not kind.forward:  # set on the instance
                 self._waiting.append(one.forward)
             if not is_users(kind.__module__):
+                self._others |= {id(base): base for base in kind.__mro__}
                 given = {n: x for n, x in vars(one).items() if n not in _OWN_ATTRIBUTES}
                 # a function that it calls, or what somebody else may have put there
                 self._waiting += [x for n, x in given.items() if callable(x) or n in self._words]

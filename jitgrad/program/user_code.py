@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import dis
 import functools
 import sys
@@ -92,6 +93,12 @@ def read_from(namespace: dict[str, Any], code: types.CodeType) -> list[str]:
     """The names in a namespace that a function's code reads there."""
     names = globals_of(code)
     return sorted(n for n in (namespace if EVERYTHING in names else names) if n in namespace)
+
+
+def unbound_in(namespace: dict[str, Any], code: types.CodeType) -> list[str]:
+    """The globals that a function's code reads and that are not there: it expects that they may come."""
+    names = globals_of(code) - {EVERYTHING}
+    return sorted(n for n in names if n not in namespace and not hasattr(builtins, n))
 
 
 def imported_by(function: types.FunctionType) -> list[types.ModuleType]:
