@@ -154,3 +154,26 @@ def test_entries_say_that_arguments_do_not_fit():
     assert entries.reshaped(0, None, 24) == UNFIT
     with pytest.raises(TypeError):
         entries.transposed(0, X, 0)
+
+
+# name -> a function of a tensor of shape (4, 6) and a kind of whole number
+WHOLE_NUMBERS = {
+    "roll": lambda x, n: torch.roll(x, n(1)),
+    "roll along a dimension": lambda x, n: x.roll(n(1), n(0)),
+    "movedim": lambda x, n: x.movedim(n(0), n(1)),
+    "repeat_interleave": lambda x, n: x.repeat_interleave(n(2), n(1)),
+    "pixel_shuffle": lambda x, n: torch.nn.functional.pixel_shuffle(x.view(4, 2, 3), n(2)),
+    "group_norm": lambda x, n: torch.nn.functional.group_norm(x, n(2)),
+    "LayerNorm": lambda x, n: torch.nn.LayerNorm(n(6))(x),
+    "ZeroPad1d": lambda x, n: torch.nn.ZeroPad1d(n(1))(x),
+    "AvgPool1d": lambda x, n: torch.nn.AvgPool1d(n(2))(x),
+    "histc": lambda x, n: torch.histc(x, n(3)),
+}
+
+
+@pytest.mark.parametrize("name", WHOLE_NUMBERS)
+def test_whole_numbers_of_numpy_are_taken_like_those_of_python(name):
+    x = torch.arange(24.0).view(4, 6)
+    expected = WHOLE_NUMBERS[name](x, int)
+    for kind in (np.int64, np.int32, np.uint8):
+        assert WHOLE_NUMBERS[name](x, kind).tolist() == expected.tolist()

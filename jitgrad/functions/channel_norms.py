@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from numbers import Integral
 from typing import Any
 
 from .._tensor import Tensor, wrap
@@ -289,7 +290,7 @@ def group_norm(
         raise RuntimeError(
             f"group_norm: Expected at least 2 dimensions for input tensor but received {len(shape)}"
         )
-    if not isinstance(num_groups, int):
+    if not isinstance(num_groups, Integral):
         raise TypeError(
             f"group_norm(): argument 'num_groups' (position 2) must be int, not {type(num_groups).__name__}"
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any, NoReturn
 
 from .._tensor import Tensor, wrap
@@ -244,7 +245,7 @@ def repeat_interleave(
     at = one_dim(dim, len(shape), "repeat_interleave")
     if isinstance(repeats, Tensor) and repeats.numel() == 1:
         repeats = int(repeats.item())
-    if isinstance(repeats, int):
+    if isinstance(repeats, Integral):
         if repeats < 0:
             raise RuntimeError(f"repeat_interleave: repeats can not be negative, got {repeats}")
         wide = unsqueeze(x, at + 1).expand(*shape[: at + 1], repeats, *shape[at + 1 :])  # type: ignore[attr-defined]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -63,15 +64,15 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
         When the numbers of shifts and dimensions differ.
     """
     shape = shape_of(tensor_of(input, "roll"))
-    steps = [shifts] if isinstance(shifts, int) else list(shifts)
-    if dims is None or (not isinstance(dims, int) and not len(dims)):
+    steps = [shifts] if isinstance(shifts, Integral) else list(shifts)
+    if dims is None or (not isinstance(dims, Integral) and not len(dims)):
         if len(steps) != 1:
             raise RuntimeError(f"roll: shifts and dimensions must align. shifts: {len(steps)}, dims: 0")
         if len(shape) == 1:
             return roll(input, steps[0], 0)
         flat = roll(_reshape(input, (input.numel(),), "reshape"), steps[0], 0)
         return _reshape(flat, shape, "reshape")
-    where_to = [dims] if isinstance(dims, int) else list(dims)
+    where_to = [dims] if isinstance(dims, Integral) else list(dims)
     if len(steps) != len(where_to):
         raise RuntimeError(
             f"roll: shifts and dimensions must align. shifts: {len(steps)}, dims: {len(where_to)}"

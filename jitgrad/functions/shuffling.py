@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 from .._tensor import Tensor
 from ._call import require_tensors
 
@@ -10,7 +12,7 @@ __all__ = ["channel_shuffle", "pixel_shuffle", "pixel_unshuffle"]
 
 def _check(name: str, input: Tensor, what: str, factor: int) -> None:
     require_tensors(name, input)
-    if not isinstance(factor, int):
+    if not isinstance(factor, Integral):
         raise TypeError(f"{name}(): argument '{what}' must be int, not {type(factor).__name__}")
     if input.dim() < 3:
         raise RuntimeError(

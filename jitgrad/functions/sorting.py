@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -350,7 +351,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
 
     if not input.dtype.is_floating_point:
         raise RuntimeError(f"histc: expected a floating dtype, got {input.dtype.name}; use .float()")
-    if not isinstance(bins, int) or bins <= 0:
+    if not isinstance(bins, Integral) or bins <= 0:
         raise RuntimeError(f"histc: bins must be > 0, got {bins}")
     if not all(isinstance(x, NUMBERS) for x in (min, max)) or min > max:
         raise RuntimeError(f"histc: max must be larger than min, got min={min} and max={max}")

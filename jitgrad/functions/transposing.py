@@ -6,6 +6,7 @@ As in `shape`, the engine takes plain arguments, and what it does not take is do
 from __future__ import annotations
 
 from array import array
+from numbers import Integral
 from typing import Any
 
 from .._tensor import Tensor
@@ -134,8 +135,8 @@ def adjoint(input: Tensor) -> Tensor:
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Dimensions moved to other places, the rest in order."""
     dims = dims_of(tensor_of(input, "movedim"))
-    sources = [source] if isinstance(source, int) else list(source)
-    targets = [destination] if isinstance(destination, int) else list(destination)
+    sources = [source] if isinstance(source, Integral) else list(source)
+    targets = [destination] if isinstance(destination, Integral) else list(destination)
     if len(sources) != len(targets):
         raise RuntimeError(
             f"movedim: Invalid source or destination dims: source ({sources} dims) should contain the same "

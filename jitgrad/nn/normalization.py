@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 from jitgrad import functions as T
@@ -34,7 +35,7 @@ def reset_affine(module: Module) -> None:
 
 
 def _sizes(shape: int | Sequence[int]) -> tuple[int, ...]:
-    return (shape,) if isinstance(shape, int) else tuple(shape)
+    return (shape,) if isinstance(shape, Integral) else tuple(shape)
 
 
 class LayerNorm(Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 
 from jitgrad._tensor import Tensor
 
@@ -24,7 +25,7 @@ class _Pad(Module):
         self.padding = self._amounts(padding)
 
     def _amounts(self, padding: Padding) -> tuple[int, ...]:
-        return (padding,) * (2 * self._spatial) if isinstance(padding, int) else tuple(padding)
+        return (padding,) * (2 * self._spatial) if isinstance(padding, Integral) else tuple(padding)
 
     __call__ = call_with_one
 

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 from typing import Any
 
 from jitgrad._tensor import Tensor
@@ -170,7 +171,7 @@ class AvgPool1d(Module):
 
 def _single(value: Sizes) -> tuple[int, ...]:
     """PyTorch keeps the sizes of this one layer as tuples."""
-    return (value,) if isinstance(value, int) else tuple(value)
+    return (value,) if isinstance(value, Integral) else tuple(value)
 
 
 @described_by_base
