@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ._values import Values
-from .dispatch import CONTEXT, demand
+from .dispatch import CONTEXT, demand, insist
 from .dtypes import CPU, DTYPES, Size, device, dtype, float32
 from .engine import layout
 from .engine.entry import entries
@@ -229,7 +229,8 @@ class Tensor(Values):
 
     def detach(self) -> Tensor:
         """The same values without the history."""
-        return wrap(demand("detach", self._slot))
+        made = entries.detached(self)
+        return insist("detached", self) if type(made) is int else made
 
     def detach_(self) -> Tensor:
         """Drop this tensor's history.

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .dispatch import CONTEXT
-from .dtypes import DTYPES, float32
 from .engine.entry import entries
 from .engine.layout import (
     CONTIGUOUS,
+    REQUIRES_GRAD,
     S_ADDRESS,
     S_DIMS,
     S_DTYPE,
@@ -21,10 +21,13 @@ from .engine.layout import (
     S_STRIDES,
     SLOT_WORDS,
 )
+from .kernels.abi import ITEM_SIZES, NUMPY_DTYPES
 from .store import store
 
 if TYPE_CHECKING:
     from ._tensor import Tensor
+
+TYPE_NAMES = [kind.str for kind in NUMPY_DTYPES]  # NumPy's, by dtype code
 
 
 class Values:
@@ -34,22 +37,19 @@ class Values:
 
     def item(self) -> Any:
         """The only element as a Python number."""
-        if self._word(S_NUMEL) != 1:
+        value = entries.item(self)
+        if value is None:
             raise RuntimeError(
                 f"item: a Tensor with {self.numel()} elements cannot be converted to Scalar; shape "
                 f"{tuple(self.shape)}, expected one element. Use tolist(), or reduce it first"
             )
         if store.recording is not None:
             store.recording.read("item")
-        code = self._word(S_DTYPE)
-        if code >= float32.code:
-            return entries.read_float(CONTEXT, self._slot)
-        value = entries.read_int(CONTEXT, self._slot)
-        return bool(value) if code == 0 else value
+        return value
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """A NumPy array on the same memory, which stays valid as long as the array is held."""
-        if self.requires_grad and not force:
+        if store.slots[self._slot * SLOT_WORDS + S_FLAGS] & REQUIRES_GRAD and not force:
             raise RuntimeError(
                 "numpy: can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead"
             )
@@ -69,15 +69,20 @@ class Values:
 
     def tolist(self) -> Any:
         """The elements as nested lists of Python numbers."""
-        return np.asarray(_Memory(self)).tolist()
+        if store.recording is not None:
+            store.recording.read("tolist")
+        return entries.nested(self)
 
     def _number(self) -> Any:
-        if self._word(S_NUMEL) != 1:
+        value = entries.item(self)
+        if value is None:
             raise ValueError(
                 f"only one element tensors can be converted to Python scalars; got {self.numel()} elements of "
                 f"shape {tuple(self.shape)}. Use tolist(), or reduce it first"
             )
-        return self.item()
+        if store.recording is not None:
+            store.recording.read("item")
+        return value
 
     def __float__(self) -> float:
         return float(self._number())
@@ -165,15 +170,15 @@ class _Memory:
         self.tensor = tensor
         # as the tensor's properties say it, read at once: training loops look at many small arrays
         words, at = store.slots, tensor._slot * SLOT_WORDS
-        dims, kind = words[at + S_DIMS], DTYPES[words[at + S_DTYPE]]
+        dims, code = words[at + S_DIMS], words[at + S_DTYPE]
         strides = None
         if not words[at + S_FLAGS] & CONTIGUOUS:
-            item = kind.itemsize
+            item = ITEM_SIZES[code]
             strides = tuple([item * s for s in words[at + S_STRIDES : at + S_STRIDES + dims]])
         self.__array_interface__ = {
             "shape": tuple(words[at + S_SHAPE : at + S_SHAPE + dims]),
             "strides": strides,
-            "typestr": kind.numpy.str,
+            "typestr": TYPE_NAMES[code],
             "data": (words[at + S_ADDRESS], False),
             "version": 3,
         }

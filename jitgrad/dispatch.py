@@ -377,9 +377,14 @@ def _dtypes_of(op: Op, operands: Sequence[Any]) -> Sequence[int]:
 
 def demand(entry: str, *args: int) -> int:
     """Call an entry that can only ask for table space; returns its result."""
+    return insist(entry, CONTEXT, *args)
+
+
+def insist(entry: str, *args: Any) -> Any:
+    """`demand` of an entry that takes objects or makes them, and no context."""
     while True:
-        result = getattr(entries, entry)(CONTEXT, *args)
-        if result >= 0:
+        result = getattr(entries, entry)(*args)
+        if type(result) is not int or result >= 0:
             return result
         if not store.mend(result):
             if result == layout.OUT_OF_MEMORY:

@@ -62,12 +62,39 @@ class Items:
     """
 
 
+class Buffer:
+    """Annotation of an entry's last parameter: a NumPy array, or another object whose memory Python can show.
+
+    The entry gets the address of CPython's ``Py_buffer``, which holds what it says until the entry returns. An entry
+    with such a parameter takes no context from Python, and returns UNFIT for objects of other kinds.
+    """
+
+
+class BufferView(ctypes.Structure):
+    """CPython's ``Py_buffer``: where the bytes are, and the shape."""
+
+    _fields_ = (
+        ("address", ctypes.c_void_p),
+        ("owner", ctypes.c_void_p),
+        ("bytes", ctypes.c_ssize_t),
+        ("itemsize", ctypes.c_ssize_t),
+        ("readonly", ctypes.c_int),
+        ("dims", ctypes.c_int),
+        ("format", ctypes.c_char_p),
+        ("shape", ctypes.c_void_p),
+        ("strides", ctypes.c_void_p),
+        ("suboffsets", ctypes.c_void_p),
+        ("internal", ctypes.c_void_p),
+    )
+
+
 MOST = 32
 UNFIT = -100
+WITH_STRIDES = 0x18  # what is asked of a buffer: PyBUF_STRIDES
 ITEM_WORDS = 4
 ITEM_INT, ITEM_SLICE, ITEM_NEW, ITEM_ELLIPSIS = range(4)
 LAST = (1 << 63) - 1
-LENIENT = (Whole, Wholes, Ints, Items)
+LENIENT = (Whole, Wholes, Ints, Items, Buffer)
 SEQUENCES = {"PyList": 1 << 25, "PyTuple": 1 << 26}  # with CPython's flag of classes that are of that kind
 
 
@@ -80,7 +107,7 @@ class Kinds(NamedTuple):
     @property
     def implicit_context(self) -> bool:
         """Whether the wrapper supplies the context itself."""
-        return not {Handle, ExactHandle, Handles}.isdisjoint(self.parameters)
+        return not {Handle, ExactHandle, Handles, Buffer}.isdisjoint(self.parameters)
 
     @property
     def is_lenient(self) -> bool:
@@ -159,6 +186,7 @@ class Reader:
 
     def __init__(self, b: ir.IRBuilder, is_lenient: bool) -> None:
         self._b, self._module, self._is_lenient = b, b.module, is_lenient
+        self._shown: ir.Value | None = None
 
     def refuse(self) -> None:
         """End the wrapper."""
@@ -181,7 +209,14 @@ class Reader:
             return self._sequence(argument, self._whole)
         if kind is Items:
             return self._items(argument)
+        if kind is Buffer:
+            return self._buffer(argument)
         return self._number(argument, kind)
+
+    def release(self) -> None:
+        """Give back the buffer that was converted, if any."""
+        if self._shown is not None:
+            self._b.call(self._call("PyBuffer_Release", ir.VoidType(), POINTER), [self._shown])
 
     def rest(self, arguments: ir.Value, first: int, count: ir.Value) -> ir.Value:
         """The address of the number of ints from argument `first` on, and of them: one sequence, or all the rest."""
@@ -327,6 +362,16 @@ class Reader:
         phi.add_incoming(given, inside)
         phi.add_incoming(I64(default), before)
         return phi
+
+    def _buffer(self, argument: ir.Value) -> ir.Value:
+        b = self._b
+        shown = b.bitcast(self._block(ctypes.sizeof(BufferView) // 8), POINTER)
+        ask = self._call("PyObject_GetBuffer", I32, POINTER, POINTER, I32)
+        with b.if_then(b.icmp_signed("!=", b.call(ask, [argument, shown, I32(WITH_STRIDES)]), I32(0))):
+            b.call(self._call("PyErr_Clear", ir.VoidType()), [])
+            self.refuse()
+        self._shown = shown
+        return b.ptrtoint(shown, I64)
 
     def _refuse_unless(self, condition: ir.Value) -> None:
         with self._b.if_then(self._b.not_(condition), likely=False):

@@ -1,9 +1,9 @@
 """From Python into compiled code with as little as possible in between.
 
 A wrapper has CPython's fast calling convention: it reads the arguments from the caller's stack, converts each
-with one call (`arguments.py`), and returns an int, a float or a handle. Numba's own wrappers take a tuple, unpack it,
-and convert each argument through three calls; for a function of nine integers that is the difference of 0.1
-microseconds.
+with one call (`arguments.py`), and returns an int, a float, a handle, or elements as Python's objects
+(`values_out.py`). Numba's own wrappers take a tuple, unpack it, and convert each argument through three calls; for a
+function of nine integers that is the difference of 0.1 microseconds.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from .arguments import (
     outside,
 )
 from .stage import F64, I32, I64, new_module
+from .values_out import Values, return_values
 
 METH_FASTCALL = 0x80
 
@@ -90,6 +91,7 @@ def write_wrapper(symbol: str, native: str, kinds: Kinds) -> ir.Module:
     with b.goto_entry_block():
         place, error = b.alloca(result), b.alloca(POINTER)
     b.call(body, [place, b.bitcast(error, POINTER), context, *values])
+    reader.release()
     _return(b, b.load(place), kinds.result)
     b.position_at_end(wrapper.entry_basic_block)
     b.branch(start)
@@ -101,6 +103,9 @@ def _return(b: ir.IRBuilder, value: ir.Value, kind: type | None) -> None:
         nothing = b.load(cell(b.module, NOTHING_CELL, POINTER))
         b.call(outside(b.module, "Py_IncRef", ir.VoidType(), [POINTER]), [nothing])
         b.ret(nothing)
+        return
+    if kind is Values:
+        return_values(b, value)
         return
     name = "PyFloat_FromDouble" if kind is float else "PyLong_FromLongLong"
     number = b.call(outside(b.module, name, POINTER, [value.type]), [value])

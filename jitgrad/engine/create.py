@@ -1,11 +1,11 @@
-"""Tensors from nothing: empty ones, numbers, and memory that Python owns."""
+"""Tensors from nothing, and those that show what others do: empty ones, numbers, and tensors without their history."""
 
 from ..kernels.abi import BOOL, FLOAT32, FLOAT64, INT32, INT64
+from ..kernels.arguments import Handle
 from .jit import entry, jit
 from .layout import (
     BAD_DTYPE,
     CONTIGUOUS,
-    EXTERNAL,
     FAMILIES,
     FAMILY,
     INFERENCE,
@@ -13,23 +13,19 @@ from .layout import (
     OUT_OF_MEMORY,
     WRAPPED,
 )
-from .memory import new_storage, recording_here
+from .memory import new_storage
 from .pointers import (
     float_word,
-    load_byte,
-    load_float32,
-    load_int32,
     load_word,
     memset,
     store_byte,
     store_float32,
     store_int32,
     store_word,
-    word_float,
 )
 from .record import apply
 from .recording import keep_constant, keep_zeros
-from .slots import alias, classify, let_go, new_slot, set_contiguous
+from .slots import alias, let_go, new_slot, set_contiguous
 from .tables import (
     slot_at,
     storage_at,
@@ -133,36 +129,6 @@ def apply_number(c, op, into, x, value: float, whole, kind, reflected):
 
 
 @entry
-def external(c, address, dtype, dims, geometry, size):
-    """A tensor on memory that Python owns; shape then strides (in elements) at `geometry`. One handle."""
-    status = room(c, 0)
-    if status != 0:
-        return status
-    storage = c.free_storage
-    record = storage_at(c, storage)
-    c.free_storage = record.next
-    c.storage_top = max(c.storage_top, storage + 1)
-    record.address = address
-    record.bytes = size
-    record.size_class = EXTERNAL
-    record.refs = 0
-    record.version = 0
-    record.history = 0
-    record.next = 0
-    record.owner = c.recording if recording_here(c) else 0
-    record.pinned = 0
-    s = new_slot(c, storage, address, dtype)
-    slot = slot_at(c, s)
-    slot.dims = dims
-    for d in range(dims):
-        slot.shape[d] = load_word(geometry, d)
-        slot.strides[d] = load_word(geometry, dims + d)
-    classify(slot)
-    slot.handles = 1
-    return s
-
-
-@entry
 def without_history(c, slot):
     """The same values without a history, for a tensor that drops its own; one handle."""
     status = room(c, 0)
@@ -185,20 +151,6 @@ def detach(c, slot):
 
 
 @entry
-def read_float(c, slot) -> float:
-    """The first element of a floating-point slot."""
-    record = slot_at(c, slot)
-    if record.dtype == FLOAT32:
-        return load_float32(record.address)
-    return word_float(load_word(record.address, 0))
-
-
-@entry
-def read_int(c, slot):
-    """The first element of an integer or bool slot."""
-    record = slot_at(c, slot)
-    if record.dtype == INT32:
-        return load_int32(record.address)
-    if record.dtype == INT64:
-        return load_word(record.address, 0)
-    return load_byte(record.address)
+def detached(c, x: Handle) -> Handle:
+    """`detach` of a tensor object."""
+    return detach(c, x)

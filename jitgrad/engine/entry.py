@@ -112,13 +112,14 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
         together,
         turns,
         update,
+        values,
         views,
         walk,
     )
     from .tables import CONTEXT
 
     modules = (arrays, aside, backward, cotangents, create, exchange, geometry, growth, handles, hot, making, pace,
-               record, recording, replay, sharing, team, together, turns, update, views, walk)  # fmt: skip
+               record, recording, replay, sharing, team, together, turns, update, values, views, walk)  # fmt: skip
     found = {}
     for module in modules:
         for name, dispatcher in vars(module).items():

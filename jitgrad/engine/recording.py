@@ -138,10 +138,3 @@ def note_gradient(c, event, slot):
     """`note` for Python."""
     note(c, event, slot)
     return 0
-
-
-@entry
-def keep_values(c, slot):
-    """`keep_constant` for the storage of a slot that Python has just filled."""
-    keep_constant(c, slot_at(c, slot).storage)
-    return 0

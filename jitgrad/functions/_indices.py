@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, demand, view
+from ..dispatch import insist, view
 from ..dtypes import bool_, int64, uint8
 from ..engine import layout
 from ..engine.entry import entries
@@ -30,7 +30,6 @@ ROW_WORDS = 4096  # attribute lists kept ready
 _new = Tensor.__new__
 
 NONZERO, COUNT_NONZERO = BY_NAME["nonzero"], BY_NAME["count_nonzero"]
-ALL_DIMS = [array("q", ((1 << n) - 1, 0)) for n in range(MAX_DIMS + 1)]
 
 
 def is_dense(x: Tensor) -> bool:
@@ -88,13 +87,12 @@ def table_of_nonzero(mask: Tensor) -> Tensor:
 
 
 def _count_nonzero(mask: Tensor) -> int:
-    words = ALL_DIMS[dims_of(mask)]
-    total = demand("apply", COUNT_NONZERO.code, 0, mask._slot, 0, 0, 0, *words.buffer_info())
+    count = entries.reduced_whole(COUNT_NONZERO.code, mask)
+    if type(count) is int:
+        count = insist("reduced_whole", COUNT_NONZERO.code, mask)
     if store.recording is not None:
         store.recording.read("nonzero")
-    count = entries.read_int(CONTEXT, total)
-    entries.release(CONTEXT, total)
-    return count
+    return entries.item(count)
 
 
 class Plan:
@@ -267,7 +265,7 @@ def _dims_used(item: Any) -> int:
 
 def check_mask(mask: Tensor, own: Sequence[int], d: int) -> None:
     """An IndexError unless a mask has the sizes of the dimensions from `d` on."""
-    for k, size in enumerate(mask.shape):
+    for k, size in enumerate(shape_of(mask)):
         if size != own[d + k]:
             raise IndexError(
                 f"The shape of the mask {list(mask.shape)} at index {k} does not match the shape of "

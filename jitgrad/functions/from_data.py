@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import warnings
-from array import array
 from collections.abc import Iterator
 from functools import reduce
 from typing import Any, NoReturn
 
 import numpy as np
 
-from .._tensor import Tensor, method, wrap
-from ..dispatch import CONTEXT, demand
+from .._tensor import Tensor, method
+from ..dispatch import CONTEXT, insist
 from ..dtypes import (
     BY_NUMPY,
     bool_,
@@ -25,10 +23,10 @@ from ..dtypes import (
     to_dtype,
 )
 from ..engine.entry import entries
-from ..engine.layout import MAX_DIMS, S_ADDRESS, SLOT_WORDS, WRAPPED
+from ..engine.layout import S_STORAGE, WRAPPED
 from ..operators import LIMITS, exact_number, whole_number
 from ..store import store
-from .creation import dtype_or_default, finish, make_empty, shape_words
+from .creation import dtype_or_default, finish, shape_words
 
 __all__ = ["as_tensor", "asarray", "from_numpy", "scalar_tensor", "tensor"]
 
@@ -37,12 +35,13 @@ DROP_EVERY = 64  # arrays lent to the engine between two looks for those it has 
 
 def from_array(values: np.ndarray, kind: dtype) -> Tensor:
     """A tensor with a copy of an array's values."""
-    values = np.ascontiguousarray(values, kind.numpy).reshape(values.shape)
-    made = make_empty(values.shape, kind)
-    ctypes.memmove(store.slots[made._slot * SLOT_WORDS + S_ADDRESS], _address_of(values), values.nbytes)
-    if store.recording is not None:
-        entries.keep_values(CONTEXT, made._slot)
-    return made
+    if values.dtype != kind.numpy or not values.flags.c_contiguous:
+        values = np.ascontiguousarray(values, kind.numpy).reshape(values.shape)
+    made = entries.copied(kind.code, values)
+    if type(made) is not int:
+        return made
+    shape_words(values.shape)  # refuses those of too many dimensions
+    return insist("copied", kind.code, values)
 
 
 def from_number(value: Any, kind: dtype) -> Tensor:
@@ -205,7 +204,6 @@ def _refuse_kind(value: Any) -> NoReturn:
     )
 
 
-_BYTE = ctypes.c_char
 _lent = 0
 
 
@@ -226,19 +224,10 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     if kind is None:
         kind = numpy_to_dtype(ndarray.dtype, "from_numpy")
         return from_array(ndarray, kind)
-    size, strides = kind.itemsize, ndarray.strides
-    steps = [s // size for s in strides]
-    if steps and min(steps) < 0:
-        raise ValueError(
-            "from_numpy: At least one stride in the given numpy array is negative, and tensors with negative "
-            "strides are not supported; make a copy with array.copy()"
-        )
-    address = _address_of(ndarray)
-    if address % size or tuple([s * size for s in steps]) != strides:
-        raise ValueError(
-            "from_numpy: given numpy array strides not a multiple of the element byte size; "
-            "copy the array first"
-        )
+    made = entries.lent(kind.code, ndarray.strides, ndarray)
+    if type(made) is int:
+        _refuse_memory(ndarray)
+        made = insist("lent", kind.code, ndarray.strides, ndarray)
     if not ndarray.flags.writeable:
         warnings.warn(
             "from_numpy: the given NumPy array is not writable, and PyTorch's tensors are: copy the array "
@@ -246,24 +235,27 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
             UserWarning,
             stacklevel=2,
         )
-    shape = ndarray.shape
-    if len(shape) > MAX_DIMS:
-        shape_words(shape)  # refuses them
-    geometry = array("q", (*shape, *steps))
-    made = wrap(demand("external", address, kind.code, len(shape), geometry.buffer_info()[0], ndarray.nbytes))
-    store.externals[made._word(0)] = ndarray
+    store.externals[made._word(S_STORAGE)] = ndarray
     _lent += 1
     if _lent % DROP_EVERY == 0:
         store.drop_externals()
     return made
 
 
-def _address_of(values: np.ndarray) -> int:
-    """The address of an array's first element, by the quickest way there is."""
-    flags = values.flags
-    if flags.writeable and flags.c_contiguous and values.size:
-        return ctypes.addressof(_BYTE.from_buffer(values))
-    return values.ctypes.data
+def _refuse_memory(values: np.ndarray) -> None:
+    """Raise what keeps a tensor from showing an array's memory, if anything does."""
+    size, strides = values.itemsize, values.strides
+    if min(strides, default=0) < 0:
+        raise ValueError(
+            "from_numpy: At least one stride in the given numpy array is negative, and tensors with negative "
+            "strides are not supported; make a copy with array.copy()"
+        )
+    if values.ctypes.data % size or any(s % size for s in strides):
+        raise ValueError(
+            "from_numpy: given numpy array strides not a multiple of the element byte size; "
+            "copy the array first"
+        )
+    shape_words(values.shape)  # refuses those of too many dimensions
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
