@@ -26,6 +26,16 @@ _READS = {"y": layout.USE_OUTPUT, "g": layout.USE_COTANGENT}
 _READS |= {f"y{k}": layout.USE_OUTPUT << k for k in range(1, layout.MAX_OUTPUTS)}
 
 
+def entered_as(op: Op, common: dtype) -> dtype | None:
+    """The dtype in which operands that combine in `common` enter an operation; None for the default one.
+
+    Integers and bools enter an operation on integers as int64, others as the default floating dtype.
+    """
+    if common.code in op.dtypes or common.is_floating_point:
+        return common
+    return DTYPES[3] if DTYPES[3].code in op.dtypes else None
+
+
 def publish(op: Op) -> None:
     """Write one operation's line of the engine's table."""
     store.grow_ops(op.code + 1)
@@ -46,6 +56,11 @@ def publish(op: Op) -> None:
         if op.underivable or op.gradients.get(name) is identity:  # no kernel is needed
             uses |= layout.USE_PASS
         line["uses"][k] = uses
+    line["entered"][:] = layout.ENTERS_NOT
+    if op.kind != ARRAYS and set(op.operand_dtypes) == {layout.SAME}:
+        for d in DTYPES[1:] if op.bool_error else DTYPES:
+            kind = entered_as(op, d)
+            line["entered"][d.code] = layout.ENTERS_DEFAULT if kind is None else kind.code
 
 
 for _op in OPS:
@@ -151,23 +166,13 @@ def _lacks_kernel(op: Op) -> bool:
     return code == op.code and kind not in op.dtypes
 
 
-def entered_as(op: Op, common: dtype) -> dtype:
-    """The dtype in which operands that combine in `common` enter an operation.
-
-    Integers and bools enter an operation on integers as int64, others as the default floating dtype.
-    """
-    if common.code in op.dtypes or common.is_floating_point:
-        return common
-    return DTYPES[3] if DTYPES[3].code in op.dtypes else get_default_dtype()
-
-
 def promoted(op: Op, operands: Sequence[Any], into: int) -> list[Any]:
     """The operands cast to the dtypes in which the operation can run."""
     free = [x for x, d in zip(operands, op.operand_dtypes, strict=True) if d == layout.SAME]
     common = result_type([x for x in free if x is not None])
     if common.code == 0 and op.bool_error:
         raise RuntimeError(f"{op.name}: {op.bool_error}")
-    common = entered_as(op, common)
+    common = entered_as(op, common) or get_default_dtype()
     if into and common.code != store.slots[into * SLOT_WORDS + S_DTYPE]:
         target = slot_dtype(into)
         if op.result == layout.SAME and category(common) > category(target):

@@ -104,6 +104,7 @@ def set_default_dtype(d: dtype) -> None:
     from .store import store  # which needs this module itself
 
     _Defaults.floating = d
+    store.set_field("default_dtype", d.code)
     store.structure_changed()
 
 

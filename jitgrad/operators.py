@@ -9,7 +9,7 @@ import numpy as np
 
 from ._tensor import NUMBERS, Tensor, wrap
 from .dispatch import CONTEXT, call, demand, entered_as, promoted, result_type
-from .dtypes import DTYPES, dtype, int32, int64, number_category, uint8
+from .dtypes import DTYPES, dtype, get_default_dtype, int32, int64, number_category, uint8
 from .engine import layout
 from .engine.entry import entries
 from .kernels import BY_NAME
@@ -62,7 +62,8 @@ def mixed_binary(op: Op, a: Any, b: Any, into: int) -> int:
     if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
         tensor, number = (a, b) if isinstance(a, Tensor) else (b, a)
         # a number that an operation of floats takes beside integers need not fit their dtype
-        number = number_tensor(number, entered_as(op, result_type((tensor, number))))
+        kind = entered_as(op, result_type((tensor, number))) or get_default_dtype()
+        number = number_tensor(number, kind)
         operands = (tensor, number) if tensor is a else (number, tensor)
     # integers that are divided, say: the engine would refuse them again
     known = all(store.slots[x._slot * layout.SLOT_WORDS + layout.S_DTYPE] in op.dtypes for x in operands)
@@ -113,8 +114,8 @@ def binary(name: str) -> tuple[Callable, Callable, Callable]:
             return forward(other, self)
         kind = number_category(other)
         whole = int(other) if kind < 2 else 0
-        slot = entries.apply_number(CONTEXT, code, 0, self._slot, other, whole, kind, 1)
-        return wrap(slot if slot >= 0 else mixed_binary(op, other, self, 0))
+        result = entries.with_number(code, self, other, whole, kind, 1)
+        return wrap(mixed_binary(op, other, self, 0)) if type(result) is int else result
 
     def in_place(self: Tensor, other: Any) -> Tensor:
         operand = as_operand(other, name)

@@ -18,6 +18,7 @@ from .engine.layout import (
     slot_dtype,
     storage_dtype,
 )
+from .kernels.abi import FLOAT32
 
 SCRATCH_WORDS = 1 << 16
 FIRST_SLOTS = 1 << 12
@@ -65,6 +66,7 @@ class Store:
         c["ops"] = self.ops.ctypes.data
         c["kernels"] = self.kernels.ctypes.data
         c["last_row"] = layout.NO_ROW
+        c["default_dtype"] = FLOAT32
         c["pool_limit"] = POOL_LIMIT
         c["shared_from"] = SHARED_FROM
         self.freed_nodes = np.zeros(0, np.int64)

@@ -13,8 +13,10 @@ from . import convolution
 from . import indexing, scans, sorting
 from . import line_maps, max_pooling, mean_pooling, pair_pooling
 from . import attention, embedding, embedding_bag
+from .abi import DTYPE_NAMES
 from .table import BY_NAME, OPS
 
-ROLES = {"sum_op": "sum", "add_op": "add", "copy_op": "copy"}  # what the walk back needs by itself
+# what the engine needs by itself
+ROLES = {"sum_op": "sum", "add_op": "add", "copy_op": "copy", "cast_op": f"to_{DTYPE_NAMES[0]}"}
 
 __all__ = ["BY_NAME", "OPS", "ROLES", "activations", "elementwise", "pointwise_losses", "reductions"]

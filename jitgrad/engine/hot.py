@@ -11,8 +11,9 @@ from .create import apply_number
 from .geometry import from_front
 from .handles import alike
 from .jit import entry, jit
-from .layout import BEHIND_RECORD, HALF, RESHAPE
+from .layout import BEHIND_RECORD, HALF, NEED_KERNEL, RESHAPE
 from .pointers import load_word, store_word
+from .promotion import is_refused, promoted_number, promoted_one, promoted_two
 from .record import apply
 from .slots import let_go
 from .tables import slot_at
@@ -25,13 +26,15 @@ EVERY_DIM = (1 << MAX_DIMS) - 1
 @entry
 def unary(c, op, x: Handle) -> Handle:
     """A new tensor from one operand."""
-    return apply(c, op, 0, x, 0, 0, 0, 0, 0)
+    out = apply(c, op, 0, x, 0, 0, 0, 0, 0)
+    return promoted_one(c, op, x, 0, 0) if out == NEED_KERNEL else out
 
 
 @entry
 def binary(c, op, a: Handle, b: Handle) -> Handle:
     """A new tensor from two operands."""
-    return apply(c, op, 0, a, b, 0, 0, 0, 0)
+    out = apply(c, op, 0, a, b, 0, 0, 0, 0)
+    return promoted_two(c, op, a, b) if is_refused(out) else out
 
 
 @entry
@@ -43,7 +46,8 @@ def ternary(c, op, a: Handle, b: Handle, d: Handle) -> Handle:
 @entry
 def with_number(c, op, x: Handle, value: float, whole, kind, reflected) -> Handle:
     """A new tensor from one operand and a Python number."""
-    return apply_number(c, op, 0, x, value, whole, kind, reflected)
+    out = apply_number(c, op, 0, x, value, whole, kind, reflected)
+    return promoted_number(c, op, x, value, whole, kind, reflected) if is_refused(out) else out
 
 
 @entry
@@ -70,7 +74,8 @@ def fold(c, op, x, mask, keep):
     words = c.scratch + BEHIND_RECORD * WORD
     store_word(words, 0, mask)
     store_word(words, 1, keep)
-    return apply(c, op, 0, x, 0, 0, 0, words, 2)
+    out = apply(c, op, 0, x, 0, 0, 0, words, 2)
+    return promoted_one(c, op, x, words, 2) if out == NEED_KERNEL else out
 
 
 @entry

@@ -7,7 +7,7 @@ holds the addresses of these tables, so that one integer tells compiled code whe
 
 import numpy as np
 
-from ..kernels.abi import MAX_DIMS
+from ..kernels.abi import MAX_DIMS, N_DTYPES
 
 i8 = np.int64
 
@@ -147,6 +147,8 @@ context_dtype = np.dtype(
         ("sum_op", i8),  # roles the engine needs from the table
         ("add_op", i8),
         ("copy_op", i8),
+        ("cast_op", i8),  # to the dtype of code 0; those to the others follow
+        ("default_dtype", i8),  # of new floating tensors
         ("detail", i8, 4),  # what went wrong, for the message
         ("walks", i8),  # walks under way: the tape must not move under them
         ("released", i8),  # first external storage that was let go, linked through storage.next
@@ -278,15 +280,17 @@ op_dtype = np.dtype(
         ("underivable", i8),  # a MAP operation's row stops the walk back with an error
         ("uses", i8, USES),  # per operand: what its backward reads, operand bits and USE_*
         ("rule", i8),  # shape rule of an ARRAYS operation
+        ("entered", i8, N_DTYPES),  # by dtype code: what operands that combine in it become; see promotion.py
     ]
 )
 SAME = -1
+ENTERS_NOT = -1  # Python has to say what happens
+ENTERS_DEFAULT = -2  # as the default dtype
 USE_OUTPUT = 1 << USES  # output 0; the bits after it are the outputs 1, 2, ...
 USE_COTANGENT = USE_OUTPUT << MAX_OUTPUTS
 USE_PASS = USE_COTANGENT << 1  # the gradient is the cotangent itself: nothing to compute
 
 VARIANTS = 8  # kernels of an operation: forward, then backward to each operand
-N_DTYPES = 6
 
 # shape rules of ARRAYS operations
 RULE_EXPLICIT = 0  # the caller gives the outputs' dtypes and shapes
