@@ -106,9 +106,10 @@ class Values:
         return bool(self.item())
 
     def __len__(self) -> int:
-        if not self.ndim:
+        words, at = store.slots, self._slot * SLOT_WORDS
+        if not words[at + S_DIMS]:
             raise TypeError("len() of a 0-d tensor")
-        return self._word(S_SHAPE)
+        return words[at + S_SHAPE]
 
     def __iter__(self) -> Iterator[Tensor]:
         if not self.ndim:

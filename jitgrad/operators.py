@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ._tensor import NUMBERS, Tensor, wrap
-from .dispatch import CONTEXT, call, demand, entered_as, promoted, result_type
+from .dispatch import CONTEXT, call, complete, demand, entered_as, promoted, result_type
 from .dtypes import DTYPES, dtype, get_default_dtype, int32, int64, number_category, uint8
 from .engine import layout
 from .engine.entry import entries
@@ -23,6 +23,9 @@ LIMITS = {
     int32.code: (-(1 << 31), (1 << 31) - 1),
     int64.code: (-(1 << 63), (1 << 63) - 1),
 }
+
+
+_OVERWRITE = BY_NAME["overwrite"]
 
 
 def number_tensor(value: Any, kind: dtype) -> Tensor:
@@ -54,6 +57,17 @@ def whole_number(name: str, value: Any, code: int) -> int:
 def exact_number(name: str, value: Any, kind: dtype) -> Tensor:
     """`number_tensor`, but for an error where the dtype has no such number."""
     return number_tensor(value if kind.code >= FLOAT32 else whole_number(name, value, kind.code), kind)
+
+
+def overwrite(name: str, x: Tensor, value: Any, op: Op = _OVERWRITE) -> int:
+    """Overwrite every element with a number of the dtype; returns the slot, which is another one if it is recorded."""
+    slot = x._slot
+    code = store.slots[slot * layout.SLOT_WORDS + layout.S_DTYPE]
+    whole = 0 if code >= FLOAT32 else whole_number(name, value, code)
+    status = entries.apply_number(CONTEXT, op.code, slot, slot, float(value), whole, 0, 0)
+    if status >= 0:
+        return status
+    return complete(op, (x, exact_number(name, value, x.dtype)), None, slot, status)
 
 
 def mixed_binary(op: Op, a: Any, b: Any, into: int) -> int:

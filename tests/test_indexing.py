@@ -389,3 +389,33 @@ def test_zero_dim_tensors():
         x[0]
     x[...] = 4.0
     assert x.item() == 4.0
+
+
+SHORT_WAYS = {
+    "a mask of rows": (lambda x: x[torch.tensor([True, False, True])], lambda x: x[np.array([0, 2])]),
+    "a mask of none": (lambda x: x[torch.zeros(3, dtype=torch.bool)], lambda x: x[np.array([], int)]),
+    "columns": (lambda x: x[:, torch.tensor([1, 1, 0])], lambda x: x[:, np.array([1, 1, 0])]),
+    "columns from the end": (
+        lambda x: x[:, :, torch.tensor([[-1], [0]])],
+        lambda x: x[:, :, np.array([[-1], [0]])],
+    ),
+    "columns of some rows": (lambda x: x[1:, torch.tensor([0])], lambda x: x[1:, np.array([0])]),
+    "beside an array": (
+        lambda x: x[np.array([0, 1]), torch.tensor([1, 0])],
+        lambda x: x[np.array([0, 1]), np.array([1, 0])],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SHORT_WAYS)
+def test_single_indices_and_masks_read_what_numpys_do(name):
+    read, expected = SHORT_WAYS[name]
+    values = np.arange(24.0).reshape(3, 2, 4)
+    x = torch.tensor(values, requires_grad=True)
+    made = read(x)
+    np.testing.assert_array_equal(made.detach().numpy(), expected(values))
+    made.sum().backward()
+    counts = np.zeros_like(values)
+    np.add.at(counts.reshape(-1), expected(np.arange(24).reshape(3, 2, 4)), 1)
+    np.testing.assert_array_equal(x.grad.numpy(), counts)
+    assert made.grad_fn.name() == "IndexBackward0"

@@ -11,6 +11,7 @@ import jitgrad as torch
 from jitgrad import dispatch, operators
 from jitgrad._tensor import wrap
 from jitgrad.dtypes import DTYPES
+from jitgrad.engine import layout
 from jitgrad.engine.entry import entries
 from jitgrad.kernels import BY_NAME
 
@@ -121,3 +122,62 @@ def test_compiled_steps_promote_too():
         same, half = share(a, b)
         assert same.item() == (a.numpy() == b.numpy()).mean()
         assert half.tolist() == ((a.numpy() > b.numpy()) * 0.5).tolist()
+
+
+CHOICES = {
+    "where": lambda x, mask, value: torch.where(mask, x, value),
+    "masked_fill": lambda x, mask, value: x.masked_fill(mask, value),
+}
+
+
+@pytest.mark.parametrize("name", CHOICES)
+@pytest.mark.parametrize("value", [0.5, -2, float("-inf"), True])
+@pytest.mark.parametrize("kind", [torch.float32, torch.float64, torch.int64], ids=lambda d: d.name)
+def test_a_choice_between_a_tensor_and_a_number(name, value, kind, default):
+    """The number takes the tensor's dtype, as a tensor of that number would have."""
+    x, mask = torch.arange(6).reshape(2, 3).to(kind), torch.tensor([[True], [False]])
+    if not kind.is_floating_point and value in (0.5, float("-inf")):
+        if name == "where":
+            assert torch.where(mask, x, value).dtype is default
+        return
+    made = CHOICES[name](x, mask, value)
+    keeps, filled = (mask, ~mask) if name == "where" else (~mask, mask)
+    assert facts(made) == facts(torch.where(keeps, x, torch.full_like(x, value)))
+    if kind.is_floating_point:
+        x.requires_grad_()
+        CHOICES[name](x, mask, value).sum().backward()
+        assert x.grad.tolist() == (~filled).expand(2, 3).to(kind).tolist()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: torch.where(x, x, 0.0), "boolean tensor"),
+        (lambda x: torch.where(x > 0, [1.0], 0.0), "other"),
+        (lambda x: x.masked_fill(x, 0.0), "boolean masks"),
+        (lambda x: torch.masked_fill(3, x > 0, 0.0), "must be Tensor"),
+        (lambda x: torch.where(x > 0, x[:2].reshape(2), 0.0), "broadcast"),
+    ],
+)
+def test_choices_that_are_none(call, message):
+    with pytest.raises((RuntimeError, TypeError), match=message):
+        call(torch.rand(3))
+
+
+def test_a_kernel_that_is_missing_is_no_matter_of_dtypes():
+    """The status that asks for it reaches Python, also from operations that promote nothing."""
+    for name in ("mul", "matmul"):
+        op = BY_NAME[name]
+        x = torch.ones(2, 2, dtype=torch.float64)
+        kernels = dispatch.store.kernels[op.code, :, x.dtype.code]
+        kept = kernels.copy()
+        kernels[:] = 0
+        try:
+            assert entries.binary(op.code, x, x) == layout.NEED_KERNEL
+            assert (
+                entries.binary(op.code, x, x.long()) == layout.BAD_DTYPE
+                if name == "matmul"
+                else layout.NEED_KERNEL
+            )
+        finally:
+            kernels[:] = kept

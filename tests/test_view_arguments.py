@@ -31,6 +31,10 @@ PAIRS = {
     "expand": (lambda x: x.expand(5, 2, 3, 7, -1), lambda x: expansion._expand_stepwise(x, (5, 2, 3, 7, -1))),
     "narrow": (lambda x: x.narrow(-1, 1, 2), lambda x: slicing._narrow_stepwise(x, -1, 1, 2)),
     "narrow to none": (lambda x: x.narrow(1, 3, 0), lambda x: slicing._narrow_stepwise(x, 1, 3, 0)),
+    "diagonal": (lambda x: x.diagonal(), lambda x: slicing._diagonal_stepwise(x, 0, 0, 1)),
+    "diagonal above": (lambda x: x.diagonal(2, -1, 1), lambda x: slicing._diagonal_stepwise(x, 2, -1, 1)),
+    "diagonal below": (lambda x: x.diagonal(-1, 1, 3), lambda x: slicing._diagonal_stepwise(x, -1, 1, 3)),
+    "no diagonal": (lambda x: x.diagonal(7, 1, 3), lambda x: slicing._diagonal_stepwise(x, 7, 1, 3)),
     "select": (lambda x: x.select(1, -1), lambda x: slicing._select_stepwise(x, 1, -1)),
 }
 INDICES = [

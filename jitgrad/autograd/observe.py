@@ -21,6 +21,7 @@ RECORDING = (
     "binary",
     "ternary",
     "with_number",
+    "with_last_number",
     "apply",
     "apply_number",
     "apply_arrays",
@@ -38,6 +39,7 @@ RECORDING = (
     "expanded",
     "selected",
     "narrowed",
+    "diagonal",
     "indexed",
 )
 # entries that record several rows, or return several slots: it is done step by step while somebody observes

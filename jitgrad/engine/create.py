@@ -25,7 +25,7 @@ from .pointers import (
 )
 from .record import apply
 from .recording import keep_constant, keep_zeros
-from .slots import alias, let_go, new_slot, set_contiguous
+from .slots import alias, drop, new_slot, set_contiguous
 from .tables import (
     slot_at,
     storage_at,
@@ -123,8 +123,7 @@ def apply_number(c, op, into, x, value: float, whole, kind, reflected):
         return n
     a, b = (n, x) if reflected else (x, n)
     out = apply(c, op, into, a, b, 0, 0, 0, 0)
-    slot_at(c, n).handles -= 1
-    let_go(c, n)
+    drop(c, n)
     return out
 
 

@@ -11,6 +11,7 @@ from ..kernels.arguments import (
     ITEM_NEW,
     ITEM_SLICE,
     ITEM_WORDS,
+    LAST,
     UNFIT,
     Handle,
     Items,
@@ -244,6 +245,29 @@ def narrowed(c, name, x: Handle, dim: Whole, start: Whole, length: Whole) -> Han
     for d in range(source.dims):
         put_dim(c, d, length if d == dim else source.shape[d], d, 1)
     return strided(c, name, x, source.dims)
+
+
+@entry
+def diagonal(c, name, x: Handle, offset: Whole, first: Whole, second: Whole) -> Handle:
+    """The diagonal of two dimensions as the last one."""
+    source = slot_at(c, x)
+    first, second = from_front(first, source.dims), from_front(second, source.dims)
+    if first < 0 or second < 0 or first == second or offset < -LAST:
+        return UNFIT
+    below, right = max(-offset, 0), max(offset, 0)
+    length = max(min(source.shape[first] - below, source.shape[second] - right), 0)
+    start_at_front(c, source)
+    j = 0
+    for d in range(source.dims):
+        if d != first and d != second:
+            put_dim(c, j, source.shape[d], d, 1)
+            j += 1
+    put_dim(c, j, length, first, 1)
+    store_word(c.scratch + (WORDS + 1 + j * DIM_WORDS) * WORD, D_SECOND, second)
+    if length:
+        start_at(c, first, below)
+        start_at(c, second, right)
+    return strided(c, name, x, source.dims - 1)
 
 
 @jit

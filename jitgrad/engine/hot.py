@@ -4,19 +4,20 @@ Their wrappers read the slot out of each handle and make the new handle themselv
 bytecode for either; a handle's end runs none at all.
 """
 
-from ..kernels.abi import MAX_DIMS
+from ..kernels.abi import FLOAT32, MAX_DIMS
 from ..kernels.arguments import UNFIT, Handle, Handles, Ints, Whole, Wholes
 from .arrays import OUTPUT_WORDS, apply_arrays, join
-from .create import apply_number
+from .create import apply_number, number
 from .geometry import from_front
 from .handles import alike
 from .jit import entry, jit
-from .layout import BEHIND_RECORD, HALF, NEED_KERNEL, RESHAPE
+from .layout import BAD_DTYPE, BEHIND_RECORD, HALF, NEED_KERNEL, RESHAPE
 from .pointers import load_word, store_word
 from .promotion import is_refused, promoted_number, promoted_one, promoted_two
 from .record import apply
-from .slots import let_go
-from .tables import slot_at
+from .slots import drop
+from .tables import op_at, slot_at
+from .tape_rows import room
 from .views import make_view
 
 WORD = 8
@@ -34,7 +35,7 @@ def unary(c, op, x: Handle) -> Handle:
 def binary(c, op, a: Handle, b: Handle) -> Handle:
     """A new tensor from two operands."""
     out = apply(c, op, 0, a, b, 0, 0, 0, 0)
-    return promoted_two(c, op, a, b) if is_refused(out) else out
+    return promoted_two(c, op, a, b, out) if is_refused(out) else out
 
 
 @entry
@@ -47,7 +48,24 @@ def ternary(c, op, a: Handle, b: Handle, d: Handle) -> Handle:
 def with_number(c, op, x: Handle, value: float, whole, kind, reflected) -> Handle:
     """A new tensor from one operand and a Python number."""
     out = apply_number(c, op, 0, x, value, whole, kind, reflected)
-    return promoted_number(c, op, x, value, whole, kind, reflected) if is_refused(out) else out
+    return promoted_number(c, op, x, value, whole, kind, reflected, out) if is_refused(out) else out
+
+
+@entry
+def with_last_number(c, op, a: Handle, b: Handle, value: float) -> Handle:
+    """A new tensor from two operands and a Python number, where the operation is one on floats."""
+    status = room(c, 0)
+    if status != 0:
+        return status
+    dtype = slot_at(c, b if op_at(c, op).main == 1 else a).dtype
+    if dtype < FLOAT32:
+        return BAD_DTYPE
+    n = number(c, dtype, value, 0)
+    if n < 0:
+        return n
+    out = apply(c, op, 0, a, b, n, 0, 0, 0)
+    drop(c, n)
+    return out
 
 
 @entry
@@ -133,8 +151,7 @@ def stacked(c, op, name, given: Handles, dim: Whole) -> Handle:
     for d in range(x.dims + 1):
         store_word(sizes, d, count if d == at else x.shape[d if d < at else d - 1])
     made = make_view(c, RESHAPE, name, joined, sizes, x.dims + 1)
-    slot_at(c, joined).handles -= 1
-    let_go(c, joined)
+    drop(c, joined)
     return made
 
 
@@ -142,6 +159,5 @@ def stacked(c, op, name, given: Handles, dim: Whole) -> Handle:
 def finalize(c, x: Handle) -> None:
     """A handle is about to go: release its slot."""
     if x > 0:
-        slot_at(c, x).handles -= 1
-        let_go(c, x)
+        drop(c, x)
     return 0

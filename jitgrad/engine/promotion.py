@@ -9,7 +9,7 @@ from .create import apply_number, category
 from .jit import jit
 from .layout import BAD_DTYPE, ENTERS_DEFAULT, NEED_KERNEL
 from .record import apply
-from .slots import let_go
+from .slots import drop
 from .tables import op_at, slot_at
 
 
@@ -22,7 +22,7 @@ def entered(c, op, dtype):
 
 @jit
 def is_refused(status):
-    """Whether a call may have failed because of its operands' dtypes."""
+    """Whether a call may have failed because of its operands' dtypes; if it did not, `status` is what to return."""
     return status == BAD_DTYPE or status == NEED_KERNEL
 
 
@@ -33,13 +33,6 @@ def cast(c, x, dtype):
         return apply(c, c.cast_op + dtype, 0, x, 0, 0, 0, 0, 0)
     slot_at(c, x).handles += 1
     return x
-
-
-@jit
-def drop(c, x):
-    """Give back the handle of a slot."""
-    slot_at(c, x).handles -= 1
-    let_go(c, x)
 
 
 @jit
@@ -57,15 +50,15 @@ def promoted_one(c, op, x, attrs, attr_count):
 
 
 @jit
-def promoted_two(c, op, a, b):
+def promoted_two(c, op, a, b, status):
     """A refused operation of two tensors, tried again in the dtype in which they enter it."""
     first, second = slot_at(c, a).dtype, slot_at(c, b).dtype
     if first != second and category(first) == category(second):
-        return BAD_DTYPE
+        return status
     common = max(first, second)  # of two categories the higher one decides
     target = entered(c, op, common)
     if common == BOOL or target < 0 or (target == first and target == second):
-        return BAD_DTYPE
+        return status
     a = cast(c, a, target)
     if a < 0:
         return a
@@ -80,7 +73,7 @@ def promoted_two(c, op, a, b):
 
 
 @jit
-def promoted_number(c, op, x, value, whole, kind, reflected):
+def promoted_number(c, op, x, value, whole, kind, reflected, status):
     """A refused operation of a tensor and a number of category `kind`, tried again likewise."""
     own = slot_at(c, x).dtype
     common = own
@@ -88,7 +81,7 @@ def promoted_number(c, op, x, value, whole, kind, reflected):
         common = INT64 if kind == 1 else c.default_dtype
     target = entered(c, op, common)
     if common == BOOL or target < 0 or target == own:
-        return BAD_DTYPE
+        return status
     x = cast(c, x, target)
     if x < 0:
         return x

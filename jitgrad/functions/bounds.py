@@ -9,6 +9,7 @@ from .._tensor import Tensor, wrap
 from ..dispatch import call, result_type
 from ..dtypes import bool_
 from ..engine.entry import entries
+from ..engine.layout import BAD_DTYPE
 from ..kernels import BY_NAME
 from ..operators import exact_number
 from ._call import apply_floats, as_tensors, dtype_code, is_floating, require_tensors, tensor_of
@@ -103,6 +104,14 @@ def clamp_max(input: Tensor, max: Any) -> Tensor:
 clip = clamp
 
 
+def _beside_number(code: int, a: Any, b: Any, value: float) -> Tensor | int:
+    """An operation of two tensors and a number in one call; an int where it is not that simple."""
+    try:
+        return entries.with_last_number(code, a, b, value)
+    except TypeError:  # what should be a tensor is none
+        return BAD_DTYPE
+
+
 def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """`input` where `condition` holds, else `other`; either may be a number.
 
@@ -115,6 +124,10 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     """
     if isinstance(input, Tensor) and isinstance(other, Tensor) and isinstance(condition, Tensor):
         result = entries.ternary(_WHERE.code, condition, input, other)
+        if type(result) is not int:
+            return result
+    if type(other) is float or type(other) is int:
+        result = _beside_number(_WHERE.code, condition, input, other)
         if type(result) is not int:
             return result
     mask = tensor_of(condition, "where", "condition")
@@ -141,6 +154,10 @@ _where_method.__name__ = _where_method.__qualname__ = "where"  # what Python's o
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """`value`, a number or a tensor with one element, where `mask` holds."""
+    if type(value) is float or type(value) is int:
+        made = _beside_number(_MASKED_FILL.code, input, mask, value)
+        if type(made) is not int:
+            return made
     x, mask, filling = _masked(input, mask, value)
     result = entries.ternary(_MASKED_FILL.code, x, mask, filling)
     return wrap(call(_MASKED_FILL, (x, mask, filling))) if type(result) is int else result

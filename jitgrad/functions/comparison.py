@@ -8,6 +8,7 @@ from typing import Any
 from .._tensor import Tensor
 from ..operators import binary
 from ._call import is_floating, refuse_operand, tensor_of, two_operands, unary
+from ._dims import shape_of
 from .arithmetic_in_place import in_place_of
 
 __all__ = ["allclose", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or",
@@ -110,7 +111,7 @@ def allclose(
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors have one shape and the same values."""
     a, b = tensor_of(input, "equal"), tensor_of(other, "equal", "other")
-    return a.shape == b.shape and bool((a == b).all())
+    return shape_of(a) == shape_of(b) and bool((a == b).all())
 
 
 for _name in __all__:

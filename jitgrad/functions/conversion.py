@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from .._tensor import Tensor
-from ..dispatch import CONTEXT, call
+from ..dispatch import call
 from ..dtypes import bool_, check_device, device, dtype, float32, float64, int32, int64, to_dtype, uint8
-from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, S_DTYPE, S_FLAGS, SLOT_WORDS
 from ..kernels import BY_NAME
-from ..kernels.abi import DTYPE_NAMES, FLOAT32
+from ..kernels.abi import DTYPE_NAMES
 from ..kernels.table import Op
-from ..operators import exact_number
+from ..operators import overwrite
 from ..store import store
 from ._call import dtype_code, require_tensors, tensor_of, unary
 
@@ -57,8 +56,12 @@ def to(self: Tensor, *args: Any, **options: Any) -> Tensor:
     copy : bool
         Copy even when nothing changes.
     """
-    if len(args) == 1 and not options and type(args[0]) is dtype:
-        return cast(self, args[0])
+    if len(args) == 1 and not options:
+        kind = type(args[0])
+        if kind is dtype:
+            return cast(self, args[0])
+        if kind is device:  # there is only one
+            return self
     target, copy = None, options.pop("copy", False)
     options.pop("non_blocking", None)
     options.pop("memory_format", None)
@@ -151,12 +154,6 @@ def _filling(op: Op) -> Callable[[Tensor, Any], Tensor]:
     """The method that overwrites all values with one number."""
 
     def fill(self: Tensor, value: Any) -> Tensor:
-        if (type(value) is float or type(value) is int) and dtype_code(self) >= FLOAT32:
-            slot = self._slot
-            status = entries.apply_number(CONTEXT, op.code, slot, slot, value, 0, 2, 0)
-            if status >= 0:
-                self._become(status)
-                return self
         if isinstance(value, Tensor):
             if value.ndim:
                 raise RuntimeError(
@@ -166,8 +163,7 @@ def _filling(op: Op) -> Callable[[Tensor, Any], Tensor]:
             return copy_(self, value)
         if isinstance(value, np.generic):
             value = value.item()
-        number = exact_number("fill_", value, self.dtype)
-        self._become(call(op, (self, number), (), self._slot))
+        self._become(overwrite(fill.__name__, self, value, op))
         return self
 
     fill.__name__ = fill.__qualname__ = op.name + "_"

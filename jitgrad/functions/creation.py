@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from .._tensor import Tensor, method, wrap
-from ..dispatch import CONTEXT, call, demand
+from ..dispatch import CONTEXT, demand
 from ..dtypes import (
     DTYPES,
     bool_,
@@ -21,17 +21,13 @@ from ..dtypes import (
     to_dtype,
 )
 from ..engine.entry import entries
-from ..kernels import BY_NAME
 from ..kernels.abi import MAX_DIMS
-from ..operators import exact_number
+from ..operators import overwrite
 from ._call import dtype_code, tensor_of
 from ._dims import by_name, shape_of
 from ._out import make_out
 
 __all__ = ["empty", "empty_like", "full", "full_like", "ones", "ones_like", "zeros", "zeros_like"]
-
-_OVERWRITE = BY_NAME["overwrite"]
-
 
 # shapes -------------------------------------------------------------------------------------------------
 
@@ -83,8 +79,7 @@ def dtype_or_default(value: Any, name: str) -> dtype:
 def make_full(shape: tuple[int, ...], value: Any, kind: dtype) -> Tensor:
     """A tensor with the same number everywhere."""
     made = make_empty(shape, kind)
-    number = exact_number("full", value.item() if isinstance(value, np.generic | Tensor) else value, kind)
-    call(_OVERWRITE, (made, number), (), made._slot)
+    overwrite("full", made, value.item() if isinstance(value, np.generic | Tensor) else value)
     return made
 
 

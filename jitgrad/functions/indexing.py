@@ -15,12 +15,12 @@ from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import S_DTYPE, S_FLAGS, S_STORAGE, SLOT_WORDS
 from ..kernels import BY_NAME
-from ..kernels.abi import BOOL, INT64
-from ..operators import exact_number, whole_number
+from ..kernels.abi import BOOL
+from ..operators import exact_number, overwrite
 from ..store import store
 from ._call import dtype_code
 from ._dims import dims_of, shape_of
-from ._indices import Plan, Points, check_mask, is_dense, is_plain, read_rows
+from ._indices import Plan, Points, check_mask, is_dense, is_plain, read_rows, table_of_nonzero
 from ._launch import launch, run
 from .expansion import expand
 
@@ -30,6 +30,7 @@ INDEX, INDEX_PUT, SLICE_PUT, OVERWRITE, MASKED_FILL = (
     BY_NAME[name] for name in ("index", "index_put", "slice_put", "overwrite", "masked_fill")
 )
 STRIDED_VIEW = layout.STRIDED_VIEW
+WHOLE = slice(None)
 _SELECT, _SLICE, _ALIAS = map(view_code, ("select", "slice", "alias"))
 
 
@@ -58,10 +59,16 @@ def _read(self: Tensor, index: Any) -> Tensor:
             return read_rows(INDEX, self, 0, index)
         if dtype_code(index) == BOOL and 0 < dims_of(index) <= len(own):
             check_mask(index, own, 0)
+            if dims_of(index) == 1:
+                return read_rows(INDEX, self, 0, table_of_nonzero(index))
             return read_points(self, Points([(0, index)], own))
     items, x = _items(index), self
-    if 0 < len(items) <= len(own) and all(type(item) is Tensor and is_plain(item) for item in items):
-        return read_points(self, Points([*enumerate(items)], own))
+    if 0 < len(items) <= len(own):
+        if all(type(item) is Tensor and is_plain(item) for item in items):
+            return read_points(self, Points([*enumerate(items)], own))
+        *before, last = items
+        if type(last) is Tensor and is_plain(last) and all(type(x) is slice and x == WHOLE for x in before):
+            return read_rows(INDEX, self, len(before), last)
     plan = Plan(items, own)
     if plan.words is not None:
         x = wrap(view(STRIDED_VIEW, self, plan.words, "select" if type(index) is int else "slice"))
@@ -227,7 +234,7 @@ def _set_number(self: Tensor, index: Any, value: Any) -> bool:
     target = _plain_view(self, index)
     if isinstance(target, int):
         return False
-    _fill(target, value)
+    overwrite("__setitem__", target, value)
     return True
 
 
@@ -238,20 +245,6 @@ def _is_mask_of(x: Tensor, index: Tensor) -> bool:
         and dims_of(x) != 0
         and shape_of(index) == shape_of(x)
     )
-
-
-def _fill(target: Tensor, value: Any) -> None:
-    """Overwrite every element with a number, converted to the tensor's dtype."""
-    slot = target._slot
-    code = store.slots[slot * SLOT_WORDS + S_DTYPE]
-    whole = 0 if code > INT64 else whole_number("__setitem__", value, code)
-    while True:
-        status = entries.apply_number(CONTEXT, OVERWRITE.code, slot, slot, float(value), whole, 0, 0)
-        if status >= 0:
-            return
-        if not store.mend(status):
-            complete(OVERWRITE, (target, as_value(value, target.dtype, "__setitem__")), None, slot, status)
-            return
 
 
 def _write_recorded(self: Tensor, plan: Plan, value: Tensor) -> int:

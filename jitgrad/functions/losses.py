@@ -14,7 +14,7 @@ from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ..store import store
 from ._call import refuse_operand, require_tensors
-from ._dims import axis_as_dim, named_dim
+from ._dims import axis_as_dim, named_dim, shape_of
 
 __all__ = [
     "cross_entropy_mean",
@@ -199,7 +199,8 @@ def nll_gather(input: Tensor, target: Tensor) -> Tensor:
         If the shapes do not fit.
     """
     require_tensors("nll_gather", input, target)
-    if input.ndim != 2 or target.ndim != 1 or input.shape[0] != target.shape[0]:
+    rows, classes = shape_of(input), shape_of(target)
+    if len(rows) != 2 or classes != rows[:1]:
         _refuse_rows("nll_gather", input, target)
     return _loss("nll_loss", NLL, _NLL_WORDS, input, target)
 

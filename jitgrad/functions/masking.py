@@ -6,13 +6,16 @@ from typing import Any
 
 from .._tensor import Tensor, method, wrap
 from ..dtypes import bool_, int64
-from ._call import require_tensors
-from ._dims import one_dim
+from ..kernels.abi import INT64
+from ..operators import number_tensor
+from ._call import dtype_code, require_tensors
+from ._dims import one_dim, shape_of
 from ._indices import Plan, Points, coordinates, table_of_nonzero
-from ._launch import run
+from ._launch import launch, run
 from .bounds import where
+from .creation import make_empty
 from .expansion import expand
-from .gathering import _lines, _long_index, _put, gather, scatter_
+from .gathering import SCATTER, _lines, _long_index, _put, gather
 from .indexing import SLICE_PUT, _whole_words, as_value, read_points
 
 __all__ = [
@@ -153,19 +156,20 @@ def argwhere(input: Tensor) -> Tensor:
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Int64 tensor with a new last dimension that is 1 at the class that `tensor` names and 0 elsewhere."""
-    from .creation import zeros
-
     require_tensors("one_hot", tensor)
-    if tensor.dtype is not int64:
+    if dtype_code(tensor) != INT64:
         raise RuntimeError(
             "one_hot is only applicable to index tensor of type LongTensor; convert it with .long()"
         )
     if num_classes <= 0:
         num_classes = _classes_of(tensor, num_classes)
-    out = zeros((*tensor.shape, num_classes), dtype=int64)
+    own = shape_of(tensor)
+    out = make_empty((*own, num_classes), int64, True)
     if tensor.numel():
+        index = tensor.unsqueeze(-1)  # type: ignore[attr-defined]
+        one = expand(number_tensor(1, int64), *own, 1)
         try:
-            scatter_(out, -1, tensor.reshape((*tensor.shape, 1)), 1)  # type: ignore[attr-defined]
+            launch(SCATTER, (out, index, one), (*own, num_classes), (len(own), 0), out._slot)
         except RuntimeError:
             low, high = _range(tensor)
             if low < 0:

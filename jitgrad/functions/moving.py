@@ -108,7 +108,9 @@ def _triangle(name: str, input: Tensor, upper: bool, diagonal: int) -> Tensor:
     shape = shape_of(tensor_of(input, name))
     if len(shape) < 2:
         raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions, got shape {shape}")
-    below = from_array(np.tri(shape[-2], shape[-1], diagonal - upper, bool), bool_)
+    last = diagonal - upper  # that lies below
+    rows, columns = np.arange(last, last + shape[-2]), np.arange(shape[-1])
+    below = from_array(rows[:, None] >= columns, bool_)
     zero = number_tensor(0, input.dtype)
     return where(below, zero, input) if upper else where(below, input, zero)
 
@@ -161,8 +163,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
         raise RuntimeError(f"diag_embed: diagonal dimensions cannot be identical {dim1}, {dim2}")
     size = shape[-1] + (offset if offset >= 0 else -offset)
     # rows of the result: the vector shifted to its column, zeros elsewhere
-    rows, columns = np.ogrid[:size, :size]
-    mask = from_array(columns - rows == offset, bool_)
+    mask = from_array(np.eye(size, k=offset, dtype=bool), bool_)
     x = input
     ahead = size - shape[-1]
     if ahead:

@@ -81,12 +81,12 @@ def linspace(start: float, end: float, steps: int, *, dtype: Any = None, device:
         raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
     kind = dtype_or_default(dtype, "linspace")
     start, end = float(start), float(end)
-    # counted from the nearer end, so that both ends are exact
-    index = np.arange(steps, dtype=np.float64)
     step = (end - start) / (steps - 1) if steps > 1 else 0.0
-    values = np.where(index < steps / 2, start + step * index, end - step * (steps - 1 - index))
-    if steps == 1:
-        values[:] = start
+    distances = step * np.arange(steps, dtype=np.float64)
+    values = start + distances
+    # counted from the nearer end, so that both ends are exact
+    late = steps // 2
+    values[steps - late :] = end - distances[:late][::-1]
     return finish(from_array(values, kind), requires_grad, device)
 
 

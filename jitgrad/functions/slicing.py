@@ -13,7 +13,7 @@ from .shape import NONE, plain_columns, strided_view, view_words
 
 __all__ = ["as_strided", "diagonal", "narrow", "select"]  # fmt: skip
 
-_SLICE, _SELECT = view_code("slice"), view_code("select")
+_SLICE, _SELECT, _DIAGONAL = map(view_code, ("slice", "select", "diagonal"))
 
 
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
@@ -73,6 +73,11 @@ def _select_stepwise(input: Tensor, dim: int, index: int) -> Tensor:
 
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The diagonal of two dimensions as the last dimension."""
+    made = entries.diagonal(_DIAGONAL, input, offset, dim1, dim2)
+    return _diagonal_stepwise(input, offset, dim1, dim2) if type(made) is int else made
+
+
+def _diagonal_stepwise(input: Tensor, offset: int, dim1: int, dim2: int) -> Tensor:
     shape = shape_of(tensor_of(input, "diagonal"))
     if len(shape) < 2:
         refuse_dim("diagonal", dim2, len(shape))

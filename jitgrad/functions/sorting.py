@@ -9,15 +9,16 @@ import numpy as np
 
 from .._tensor import NUMBERS, Tensor, method, wrap
 from ..dispatch import result_type
-from ..dtypes import DTYPES, bool_, dtype, int64
+from ..dtypes import DTYPES, bool_, dtype, int64, numpy_to_dtype
 from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ._arrays import run_arrays
-from ._call import as_tensors, refuse_operand, require_tensors
+from ._call import as_tensors, is_floating, refuse_operand, require_tensors
 from ._dims import dims_of, one_dim, shape_of
 from ._indices import is_dense
 from ._pairs import pair
 from .creation import zeros
+from .from_data import from_array, tensor
 from .gathering import gather
 from .scans import line_words
 
@@ -165,8 +166,6 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> mode_result:
     for at in np.ndindex(lines.shape[:-1]):
         values, counts = np.unique(lines[at], return_counts=True)
         found[at] = np.flatnonzero(lines[at] == values[counts.argmax()])[-1]
-    from .from_data import tensor
-
     indices = tensor(np.moveaxis(found, -1, dim) if input.ndim else found[0])
     values_ = gather(input, dim, indices)
     if not keepdim and input.ndim:
@@ -174,15 +173,9 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> mode_result:
     return mode_result(values_, indices)
 
 
-def _unique_outputs(found: tuple, inverse_shape: Any, return_inverse: bool, return_counts: bool) -> Any:
-    from .from_data import tensor
-
-    values, inverse, counts = found
-    outputs = [tensor(np.ascontiguousarray(values))]
-    if return_inverse:
-        outputs.append(tensor(inverse.reshape(inverse_shape).astype(np.int64)))
-    if return_counts:
-        outputs.append(tensor(counts.astype(np.int64)))
+def _unique_outputs(values: np.ndarray, inverse: np.ndarray | None, counts: np.ndarray | None) -> Any:
+    outputs = [from_array(values, numpy_to_dtype(values.dtype, "unique"))]
+    outputs += [from_array(extra, int64) for extra in (inverse, counts) if extra is not None]
     return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
 
@@ -206,8 +199,14 @@ def unique(
     require_tensors("unique", input)
     values = input.detach().numpy()
     axis = None if dim is None else one_dim(dim, input.ndim, "unique")
-    found = np.unique(values, return_inverse=True, return_counts=True, axis=axis, equal_nan=False)
-    return _unique_outputs(found, values.shape if axis is None else (-1,), return_inverse, return_counts)
+    found = np.unique(
+        values, return_inverse=return_inverse, return_counts=return_counts, axis=axis, equal_nan=False
+    )
+    if not return_inverse and not return_counts:
+        return _unique_outputs(found, None, None)
+    found, *extras = found
+    inverse = extras[0].reshape(values.shape if axis is None else (-1,)) if return_inverse else None
+    return _unique_outputs(found, inverse, extras[-1] if return_counts else None)
 
 
 @method
@@ -225,8 +224,8 @@ def unique_consecutive(
     starts = np.flatnonzero(first)
     counts = np.diff(np.append(starts, len(lines)))
     kept = np.moveaxis(lines[first], 0, axis)
-    inverse_shape = values.shape if dim is None else (-1,)
-    return _unique_outputs((kept, np.cumsum(first) - 1, counts), inverse_shape, return_inverse, return_counts)
+    inverse = (np.cumsum(first) - 1).reshape(values.shape if dim is None else (-1,))
+    return _unique_outputs(kept, inverse if return_inverse else None, counts if return_counts else None)
 
 
 def _values(x: Any) -> np.ndarray:
@@ -276,8 +275,6 @@ def searchsorted(
         Indices that sort the sequences.
     """
     require_tensors("searchsorted", sorted_sequence, optional=sorter)
-    from .from_data import tensor
-
     if side not in (None, "left", "right"):
         raise RuntimeError(f"searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
@@ -319,9 +316,7 @@ def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right:
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each whole number occurs, or the sums of its weights."""
     require_tensors("bincount", input, optional=weights)
-    from .from_data import tensor
-
-    if input.ndim != 1 or input.dtype.is_floating_point:
+    if dims_of(input) != 1 or is_floating(input):
         raise RuntimeError(
             f"bincount: only supports 1-d non-negative integral inputs, got {input.dtype.name} "
             f"{tuple(input.shape)}"
@@ -329,10 +324,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     if minlength < 0:
         raise RuntimeError(f"bincount: minlength should be >= 0, got {minlength}")
     values = input.numpy()
-    if values.size and values.min() < 0:
-        raise RuntimeError(f"bincount: only supports non-negative inputs, got {values.min()}")
     if weights is None:
-        return tensor(np.bincount(values, minlength=minlength).astype(np.int64))
+        return from_array(_counts(values, None, minlength), int64)
     if tuple(weights.shape) != tuple(input.shape):
         raise RuntimeError(
             "bincount: weights should be 1-d and have the same length as input, got "
@@ -340,15 +333,20 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
             f"{tuple(input.shape)}"
         )
     kind = weights.dtype if weights.dtype in (DTYPES[4],) else DTYPES[5]
-    return tensor(np.bincount(values, weights.detach().numpy(), minlength).astype(kind.numpy))
+    return from_array(_counts(values, weights.detach().numpy(), minlength), kind)
+
+
+def _counts(values: np.ndarray, weights: np.ndarray | None, minlength: int) -> np.ndarray:
+    try:
+        return np.bincount(values, weights, minlength)
+    except ValueError:
+        raise RuntimeError(f"bincount: only supports non-negative inputs, got {values.min()}") from None
 
 
 @method
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """Counts of elements in `bins` equal parts of ``[min, max]``; of their own range when both are equal."""
     require_tensors("histc", input)
-    from .from_data import tensor
-
     if not input.dtype.is_floating_point:
         raise RuntimeError(f"histc: expected a floating dtype, got {input.dtype.name}; use .float()")
     if not isinstance(bins, Integral) or bins <= 0:

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
-from jitgrad.dtypes import int64, uint8
-from jitgrad.functions._call import require_tensors
+from jitgrad.functions._call import dtype_code, require_tensors
+from jitgrad.functions._dims import dims_of, shape_of
+from jitgrad.kernels.abi import INT64, UINT8
 
 from ._reduction import chosen_reduction, reduced
 
@@ -96,10 +97,10 @@ def cross_entropy(
             and label_smoothing == 0.0
             and size_average is None
             and reduce is None
-            and input.ndim == 2
-            and target.ndim == 1
-            and target.dtype == int64
-            and input.shape[0] == target.shape[0]
+            and dims_of(input) == 2
+            and dims_of(target) == 1
+            and dtype_code(target) == INT64
+            and input.size(0) == target.size(0)
         )
     except AttributeError:
         require_tensors("cross_entropy", input, target)
@@ -148,9 +149,10 @@ class _Targets(NamedTuple):
 
 
 def _targets(target: Tensor, ignore_index: int) -> _Targets:
-    flat = target.reshape(-1).long()
+    shape = shape_of(target)
+    flat = (target if len(shape) == 1 else target.reshape(-1)).long()
     ignored = flat == ignore_index
-    return _Targets(flat.masked_fill(ignored, 0), ignored, tuple(target.shape))
+    return _Targets(flat.masked_fill(ignored, 0), ignored, shape)
 
 
 def _index_loss(
@@ -177,7 +179,7 @@ def _reduced_by_class(loss: Tensor, targets: _Targets, weight: Tensor | None, re
     # filled, not multiplied by 0: an ignored row may hold inf or nan
     loss = loss.masked_fill(targets.ignored, 0.0)
     if reduction == "none":
-        return loss.reshape(targets.shape)
+        return loss if len(targets.shape) == 1 else loss.reshape(targets.shape)
     if reduction == "sum":
         return loss.sum()
     if weight is None:
@@ -226,10 +228,11 @@ def _check_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, i
 
 def _check_indices(name: str, input: Tensor, target: Tensor, weight: Tensor | None) -> None:
     """Refuse shapes and dtypes that class indices cannot have."""
-    if input.ndim == 0:
+    own, shape = shape_of(input), shape_of(target)
+    if not own:
         raise ValueError(f"{name}: expected an input of 1 or more dimensions, got 0")
-    shape, expected = tuple(target.shape), _target_shape(tuple(input.shape))
-    if input.ndim == 1:
+    expected = own[:1] + own[2:] if len(own) > 1 else ()
+    if len(own) == 1:
         if len(shape) > 1:
             raise RuntimeError(f"{name}: 0D or 1D target tensor expected, got {len(shape)}D")
         if len(shape) == 1 and shape[0] != 1:
@@ -241,19 +244,15 @@ def _check_indices(name: str, input: Tensor, target: Tensor, weight: Tensor | No
             f"{name}: expected input batch_size ({expected[0]}) to match target batch_size "
             f"({shape[0] if shape else 'none'})"
         )
-    elif input.ndim == 2 and len(shape) > 1:
+    elif len(own) == 2 and len(shape) > 1:
         raise RuntimeError(
             f"{name}: 0D or 1D target tensor expected, multi-target not supported; got {shape}"
         )
     elif shape != expected:
         raise RuntimeError(f"{name}: expected target size {expected}, got {shape}")
-    if target.dtype not in (int64, uint8):
+    if dtype_code(target) not in (INT64, UINT8):
         raise RuntimeError(
             f"{name}: expected target dtype to be int64 or uint8, but got {target.dtype}; "
             "convert it with .long()"
         )
-    _check_weight(name, weight, input.shape[_class_dim(input)])
-
-
-def _target_shape(input: tuple[int, ...]) -> tuple[int, ...]:
-    return input[:1] + input[2:] if len(input) > 1 else ()
+    _check_weight(name, weight, own[min(len(own) - 1, 1)])
