@@ -89,6 +89,7 @@ from .pooling import (
     max_pool3d,
     max_pool3d_with_indices,
 )
+from .grid import affine_grid, grid_sample
 from .vision import pad, interpolate, upsample, upsample_nearest, upsample_bilinear, local_response_norm
 from .random_activation import gumbel_softmax, rrelu, rrelu_
 from .attention import multi_head_attention_forward, scaled_dot_product_attention
@@ -105,6 +106,7 @@ __all__ = [
     "adaptive_max_pool2d_with_indices",
     "adaptive_max_pool3d",
     "adaptive_max_pool3d_with_indices",
+    "affine_grid",
     "alpha_dropout",
     "avg_pool1d",
     "avg_pool2d",
@@ -139,6 +141,7 @@ __all__ = [
     "gaussian_nll_loss",
     "gelu",
     "glu",
+    "grid_sample",
     "group_norm",
     "gumbel_softmax",
     "hardshrink",
