@@ -241,7 +241,7 @@ def _check_indices(name: str, input: Tensor, target: Tensor, weight: Tensor | No
             )
     elif shape[:1] != expected[:1]:
         raise ValueError(
-            f"{name}: expected input batch_size ({expected[0]}) to match target batch_size "
+            f"{name}: expected input batch_size ({input.shape[0]}) to match target batch_size "
             f"({shape[0] if shape else 'none'})"
         )
     elif len(own) == 2 and len(shape) > 1:
