@@ -7,8 +7,8 @@ import math
 from . import functions as T
 from ._tensor import Tensor
 
-__all__ = ["digamma", "erf", "erfc", "erfinv", "exp2", "expit", "expm1", "gammaln", "log1p", "log_ndtr",
-           "log_softmax", "logit", "logsumexp", "ndtr", "ndtri", "psi", "round", "sinc", "softmax",
+__all__ = ["digamma", "erf", "erfc", "erfinv", "exp2", "expit", "expm1", "gammainc", "gammaincc", "gammaln",
+           "log1p", "log_ndtr", "log_softmax", "logit", "logsumexp", "ndtr", "ndtri", "psi", "round", "sinc", "softmax",
            "xlogy"]  # fmt: skip
 
 digamma = psi = T.digamma
@@ -16,6 +16,7 @@ erf, erfc, erfinv = T.erf, T.erfc, T.erfinv
 exp2, expm1, log1p = T.exp2, T.expm1, T.log1p
 expit, logit = T.sigmoid, T.logit
 gammaln = T.lgamma
+gammainc, gammaincc = T.igamma, T.igammac
 log_softmax, softmax, logsumexp = T.log_softmax, T.softmax, T.logsumexp
 round, sinc, xlogy = T.round, T.sinc, T.xlogy
 

@@ -138,6 +138,8 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "retain_grad": lambda: [matrix().requires_grad_() * 2],
     "unfold": lambda: [matrix(), 0, 2, 1],
     "absolute_error": lambda: [matrix(), matrix()],
+    "binomial": lambda: [matrix(), matrix()],
+    "poisson": lambda: [matrix()],
     "affine_grid": lambda: [cube()[:1, :2], (1, 1, 2, 2), False],
     "grid_sample": lambda: [image(2), cube()[None, :, :, :2], "bilinear", "zeros", False],
     "addmv": lambda: [vector(), matrix(), vector()],

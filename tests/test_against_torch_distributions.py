@@ -27,21 +27,32 @@ PARAMETERS = {
     "Gumbel": {"loc": REAL, "scale": POSITIVE},
     "HalfNormal": {"scale": POSITIVE},
     "Cauchy": {"loc": REAL, "scale": POSITIVE},
+    "HalfCauchy": {"scale": POSITIVE},
+    "Gamma": {"concentration": POSITIVE, "rate": POSITIVE},
+    "InverseGamma": {"concentration": lambda rng, shape: 3 + POSITIVE(rng, shape), "rate": POSITIVE},
+    "Chi2": {"df": POSITIVE},
+    "Beta": {"concentration1": POSITIVE, "concentration0": POSITIVE},
+    "StudentT": {"df": POSITIVE, "loc": REAL, "scale": POSITIVE},
+    "Weibull": {"scale": POSITIVE, "concentration": POSITIVE},
+    "Pareto": {"scale": POSITIVE, "alpha": POSITIVE},
     "Bernoulli": {"probs": PROBABILITY},
     "Geometric": {"probs": PROBABILITY},
     "Categorical": {"probs": POSITIVE},
 }
+OF_GAMMA = ["Gamma", "InverseGamma", "Chi2", "Beta", "StudentT"]
 BY_LOGITS = ["Bernoulli", "Geometric", "Categorical"]
 CASES = [(name, False) for name in PARAMETERS] + [(name, True) for name in BY_LOGITS]
-CDF = ["Normal", "LogNormal", "Uniform", "Exponential", "Laplace", "Gumbel", "HalfNormal", "Cauchy"]
-KL = ["Normal", "Laplace", "Exponential", "Uniform", "Bernoulli", "Categorical"]
+CDF = ["Normal", "LogNormal", "Uniform", "Exponential", "Laplace", "Gumbel", "HalfNormal", "Cauchy", "HalfCauchy",
+       "Weibull", "Pareto"]  # fmt: skip
+KL = ["Normal", "Laplace", "Exponential", "Uniform", "Bernoulli", "Categorical", "Gamma", "Beta", "Chi2",
+      "Gumbel", "Cauchy", "HalfNormal", "LogNormal", "Pareto", "Geometric"]  # fmt: skip
 
 
 def pair(name, kind, by_logits=False, seed=0):
     """The same distribution in both libraries."""
     rng = np.random.default_rng(seed)
     makers = {"logits": REAL} if by_logits else PARAMETERS[name]
-    shapes = (SHAPE, SHAPE[1:])
+    shapes = (SHAPE, SHAPE[1:], SHAPE[1:])
     arrays = {
         key: make(rng, shape).astype(kind) for (key, make), shape in zip(makers.items(), shapes, strict=False)
     }
@@ -73,7 +84,10 @@ def test_log_prob_of_pytorchs_samples(name, by_logits, kind, rtol):
 def test_moments_and_entropy(name, by_logits, kind, rtol):
     ours, theirs = pair(name, kind, by_logits)
     for known in ("mean", "mode", "variance", "stddev"):
-        same(getattr(ours, known), getattr(theirs, known), rtol)
+        expected = getattr(theirs, known)
+        if (name, known) == ("Weibull", "mode"):  # PyTorch's is nan where the density falls from 0 on
+            expected = expected.nan_to_num(0.0)
+        same(getattr(ours, known), expected, rtol)
     same(ours.entropy(), theirs.entropy(), rtol)
     same(ours.perplexity(), theirs.perplexity(), rtol)
 
@@ -151,7 +165,8 @@ def test_gradients_of_log_prob_and_entropy(name, kind, rtol):
         (loss + distribution.entropy().square().sum()).backward()
         gradients.append([p.grad for p in parameters.values()])
     for found, expected in zip(*gradients, strict=True):
-        same(found, expected, rtol * 20)
+        # PyTorch's trigamma function has nine digits
+        same(found, expected, max(rtol * 20, 1e-7 if name in OF_GAMMA else 0))
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

@@ -39,3 +39,7 @@ POSITIVE_PROBABILITY = Requirement("greater than 0 and at most 1", lambda x: (x 
 ZERO_OR_ONE = Requirement("0 or 1", lambda x: (x == 0) | (x == 1))
 COUNT = Requirement("a whole number from 0", lambda x: (x >= 0) & (x % 1 == 0))
 WEIGHT = Requirement("weights from 0 with a positive, finite sum", lambda x: x >= 0)
+SIMPLEX = Requirement(
+    "probabilities that sum to 1 along the last dimension",
+    lambda x: (x >= 0).all(-1, keepdim=True) & ((x.sum(-1, keepdim=True) - 1).abs() < 1e-6),
+)

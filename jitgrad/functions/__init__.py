@@ -43,6 +43,7 @@ from .einsum import *
 from .generator import *
 from .random import *
 from .draws import *
+from .gamma_draws import *
 from .dropout import *
 from .normalization import *
 from .channel_norms import *
