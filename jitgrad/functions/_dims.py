@@ -88,11 +88,15 @@ def by_name(name: str, keyword: str, value: Any, args: tuple[Any, ...]) -> tuple
     return (value,)
 
 
-def sizes(args: Sequence[Any], name: str) -> tuple[int, ...]:
-    """Sizes or dimensions from ``f(2, 3)`` or ``f((2, 3))``."""
+def sizes_of(args: Sequence[Any], name: str, keyword: str, value: Any = None) -> tuple[int, ...]:
+    """Sizes or dimensions from ``f(2, 3)``, ``f((2, 3))`` or ``f(keyword=(2, 3))``."""
+    if value is not None:
+        args = by_name(name, keyword, value, args)
     if len(args) == 1 and not hasattr(args[0], "__index__"):
         args = args[0]
     try:
         return tuple([size.__index__() for size in args])
     except (AttributeError, TypeError):
-        raise TypeError(f"{name}(): expected ints or a tuple of ints, got {args!r}") from None
+        raise TypeError(
+            f"{name}(): argument '{keyword}' must be ints or a tuple of ints, got {args!r}"
+        ) from None

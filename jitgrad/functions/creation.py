@@ -24,7 +24,7 @@ from ..engine.entry import entries
 from ..kernels.abi import MAX_DIMS
 from ..operators import overwrite
 from ._call import dtype_code, tensor_of
-from ._dims import by_name, shape_of
+from ._dims import shape_of, sizes_of
 from ._out import make_out
 
 __all__ = ["empty", "empty_like", "full", "full_like", "ones", "ones_like", "zeros", "zeros_like"]
@@ -42,18 +42,6 @@ def shape_words(shape: tuple[int, ...]) -> tuple[array, int]:
         raise RuntimeError(f"a tensor has at most {MAX_DIMS} dimensions, got {len(shape)}: {list(shape)}")
     words = array("q", shape)
     return words, words.buffer_info()[0]
-
-
-def sizes_of(args: tuple[Any, ...], name: str, size: Any = None) -> tuple[int, ...]:
-    """The shape from ``f(2, 3)``, ``f((2, 3))`` or ``f(size=(2, 3))``."""
-    if size is not None:
-        args = by_name(name, "size", size, args)
-    if len(args) == 1 and not hasattr(args[0], "__index__"):
-        args = args[0]
-    try:
-        return tuple([size.__index__() for size in args])
-    except (AttributeError, TypeError):
-        raise TypeError(f"{name}(): argument 'size' must be a tuple of ints, got {args!r}") from None
 
 
 def make_empty(shape: tuple[int, ...], kind: dtype, zero: bool = False) -> Tensor:
@@ -96,7 +84,9 @@ def empty(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, r
             requires_grad,
         )
     return finish(
-        make_empty(sizes_of(args, "empty", size), dtype_or_default(dtype, "empty")), requires_grad, device
+        make_empty(sizes_of(args, "empty", "size", size), dtype_or_default(dtype, "empty")),
+        requires_grad,
+        device,
     )
 
 
@@ -112,7 +102,7 @@ def zeros(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, r
             requires_grad,
         )
     return finish(
-        make_empty(sizes_of(args, "zeros", size), dtype_or_default(dtype, "zeros"), True),
+        make_empty(sizes_of(args, "zeros", "size", size), dtype_or_default(dtype, "zeros"), True),
         requires_grad,
         device,
     )
@@ -126,7 +116,9 @@ def ones(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, re
             "ones", lambda kind: ones(*args, size=size, dtype=kind, device=device), out, dtype, requires_grad
         )
     return finish(
-        make_full(sizes_of(args, "ones", size), 1, dtype_or_default(dtype, "ones")), requires_grad, device
+        make_full(sizes_of(args, "ones", "size", size), 1, dtype_or_default(dtype, "ones")),
+        requires_grad,
+        device,
     )
 
 
@@ -144,7 +136,7 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
         )
     else:
         kind = to_dtype(dtype, "full")
-    return finish(make_full(sizes_of((size,), "full"), value, kind), requires_grad, device)
+    return finish(make_full(sizes_of((size,), "full", "size"), value, kind), requires_grad, device)
 
 
 def _like_dtype(name: str, input: Any, wanted: Any) -> dtype:

@@ -9,7 +9,7 @@ from .._tensor import Tensor
 from ..dispatch import view_code
 from ..engine.entry import entries
 from ._call import require_tensors, tensor_of
-from ._dims import by_name, shape_of, sizes
+from ._dims import by_name, shape_of, sizes_of
 from .shape import NONE, strided_view, view_words
 
 __all__ = ["broadcast_shapes", "broadcast_tensors", "broadcast_to"]  # fmt: skip
@@ -61,7 +61,7 @@ def expand(self: Tensor, *args: Any, size: Any = None) -> Tensor:
 
 
 def _expand_stepwise(self: Tensor, size: tuple[Any, ...]) -> Tensor:
-    target = sizes(size, "expand")
+    target = sizes_of(size, "expand", "size")
     return strided_view(self, _expand_words(shape_of(self), target, "expand"), "expand")
 
 

@@ -15,7 +15,7 @@ from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..store import store
 from ._call import require_tensors, tensor_of
-from ._dims import axis_as_dim, by_name, dims_of, one_dim, shape_of, sizes
+from ._dims import axis_as_dim, dims_of, one_dim, shape_of, sizes_of
 from ._launch import run
 from ._out import write_out
 from .conversion import cast
@@ -196,8 +196,7 @@ def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
     RuntimeError
         When there are fewer numbers than dimensions.
     """
-    given = args if repeats is None else by_name("repeat", "repeats", repeats, args)
-    times, shape = sizes(given, "repeat"), shape_of(self)
+    times, shape = sizes_of(args, "repeat", "repeats", repeats), shape_of(self)
     if len(times) < len(shape):
         raise RuntimeError(
             "repeat: Number of dimensions of repeat dims can not be smaller than number of dimensions of "
@@ -224,7 +223,7 @@ def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
 def tile(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     """`repeat` that puts ones in front of too few numbers."""
     require_tensors("tile", input)
-    times = sizes(args if dims is None else by_name("tile", "dims", dims, args), "tile")
+    times = sizes_of(args, "tile", "dims", dims)
     return repeat(input, *(1,) * (dims_of(input) - len(times)), *times)
 
 

@@ -14,8 +14,8 @@ from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ._call import require_tensors
 from ._checks import within
+from ._dims import sizes_of
 from ._random import check_std, float_words, floating_dtype, make_random, range_words
-from .creation import sizes_of
 from .generator import Generator
 
 __all__ = ["normal", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like", "randperm"]
@@ -52,7 +52,7 @@ def _maker(name: str, op: Op, summary: str) -> Callable[..., Tensor]:
         if device is not None:
             check_device(device)
         kind = floating_dtype(name, dtype)
-        return make_random(op, generator, kind, sizes_of(args, name, size), words, requires_grad)
+        return make_random(op, generator, kind, sizes_of(args, name, "size", size), words, requires_grad)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"""{summary}
@@ -132,7 +132,7 @@ def normal(
             raise TypeError("normal(): two numbers need a size: normal(mean, std, size)")
         kind = floating_dtype("normal", dtype)
         words = float_words(float(mean), float(std))
-        return make_random(NORMAL, generator, kind, sizes_of((size,), "normal"), words, requires_grad)
+        return make_random(NORMAL, generator, kind, sizes_of((size,), "normal", "size"), words, requires_grad)
     from ..autograd import no_grad
 
     with no_grad():
@@ -180,7 +180,7 @@ def randint(
         check_device(device)
     kind = int64 if dtype is None else to_dtype(dtype, "randint")
     words = range_words("randint", int(low), int(high))
-    return make_random(INTEGERS, generator, kind, sizes_of((size,), "randint"), words, requires_grad)
+    return make_random(INTEGERS, generator, kind, sizes_of((size,), "randint", "size"), words, requires_grad)
 
 
 def randint_like(

@@ -19,7 +19,7 @@ from ..engine import layout
 from ..engine.entry import entries
 from ..kernels.abi import MAX_DIMS
 from ._call import require_tensors, tensor_of
-from ._dims import axis_as_dim, by_name, dims_of, one_dim, shape_of, sizes
+from ._dims import axis_as_dim, by_name, dims_of, one_dim, shape_of, sizes_of
 
 __all__ = ["atleast_1d", "atleast_2d", "atleast_3d", "flatten", "ravel", "reshape", "squeeze", "unflatten",
            "unsqueeze"]  # fmt: skip
@@ -112,7 +112,7 @@ def reshape(input: Tensor, *args: Any, shape: Any = None) -> Tensor:
     made = entries.reshaped(_VIEW, input, *args)
     if type(made) is not int:
         return made
-    return _reshape_stepwise(tensor_of(input, "reshape"), sizes(args, "reshape"), "reshape")
+    return _reshape_stepwise(tensor_of(input, "reshape"), sizes_of(args, "reshape", "shape"), "reshape")
 
 
 def view(self: Tensor, *shape: Any, size: Any = None) -> Tensor:
@@ -134,7 +134,7 @@ def _view_stepwise(self: Tensor, shape: tuple[Any, ...]) -> Tensor:
         from ..dtypes import to_dtype
 
         return _view_as_dtype(self, to_dtype(shape[0], "view"))
-    target = sizes(shape, "view")
+    target = sizes_of(shape, "view", "size")
     slot = make_view(layout.RESHAPE, self, _reshape_words(shape_of(self), target, "view"), "view")
     if slot == layout.NOT_VIEWABLE:
         raise RuntimeError(

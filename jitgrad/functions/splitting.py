@@ -8,7 +8,7 @@ from typing import Any
 
 from .._tensor import Tensor
 from ._call import require_tensors, tensor_of
-from ._dims import axis_as_dim, dims_of, one_dim, shape_of, sizes
+from ._dims import axis_as_dim, dims_of, one_dim, shape_of, sizes_of
 from .slicing import narrow, select
 
 __all__ = ["chunk", "hsplit", "split", "split_with_sizes", "tensor_split", "unbind", "vsplit"]
@@ -53,7 +53,7 @@ def split(
             raise RuntimeError(f"split: split expects split_size be positive, but got split_size={each}")
         lengths = [min(each, size - k) for k in range(0, size, each)] if size else [0]
     else:
-        lengths = sizes((split_size_or_sections,), "split")
+        lengths = sizes_of((split_size_or_sections,), "split", "split_size_or_sections")
         if sum(lengths) != size or min(lengths, default=0) < 0:
             raise RuntimeError(
                 "split: split_with_sizes expects split_sizes to sum exactly to "
@@ -69,7 +69,7 @@ def _cut(x: Tensor, dim: int, lengths: Sequence[int]) -> tuple[Tensor, ...]:
 
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """`split` into parts of the given sizes."""
-    return split(input, sizes((split_sizes,), "split_with_sizes"), dim)
+    return split(input, sizes_of((split_sizes,), "split_with_sizes", "split_sizes"), dim)
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0, axis: int | None = None) -> tuple[Tensor, ...]:

@@ -13,7 +13,7 @@ from .._tensor import Tensor
 from ..dispatch import view_code
 from ..engine.entry import entries
 from ._call import require_tensors, tensor_of
-from ._dims import by_name, dims_of, one_dim, shape_of, sizes
+from ._dims import by_name, dims_of, one_dim, shape_of, sizes_of
 from .shape import NONE, attach_in_place, strided_view, view_words
 
 __all__ = ["adjoint", "moveaxis", "movedim", "permute", "swapaxes", "swapdims", "t", "transpose"]
@@ -41,7 +41,7 @@ def permute(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
 
 def _permute_stepwise(input: Tensor, dims: tuple[Any, ...]) -> Tensor:
     shape = shape_of(tensor_of(input, "permute"))
-    named = sizes(dims, "permute")
+    named = sizes_of(dims, "permute", "dims")
     order = tuple(one_dim(d, len(shape), "permute") for d in named)
     if len(order) != len(shape):
         raise RuntimeError(
