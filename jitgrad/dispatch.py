@@ -7,7 +7,7 @@ kernel has to be compiled, a table has to grow, dtypes have to be promoted, or t
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .dtypes import DTYPES, category, dtype, get_default_dtype, number_category, promote_types
@@ -341,6 +341,20 @@ def view(kind: int, x: Tensor, words: array, what: str) -> int:
             raise RuntimeError(f"{what}: the engine refused the view (status {slot}) of {tuple(x.shape)}")
 
 
+OUTPUT_WORDS = 2 + layout.MAX_DIMS  # of a result's description: dtype, dimensions, sizes
+
+
+def described(outputs: Iterable[tuple[int, Sequence[int]]]) -> array:
+    """What the engine reads about the results of an array operation: for each the code of its dtype, and its shape.
+
+    A call leaves the slot of a result where its dtype was, so they stand OUTPUT_WORDS apart.
+    """
+    words = array("q")
+    for code, shape in outputs:
+        words.extend((code, len(shape), *shape, *(0,) * (layout.MAX_DIMS - len(shape))))
+    return words
+
+
 def arrays(
     op: Op,
     operands: Sequence[Tensor | None],
@@ -353,10 +367,7 @@ def arrays(
     Operands must already have the dtypes that the operation declares. Float attributes travel by their bits.
     """
     ids = array("q", [0 if x is None else x._slot for x in operands])
-    shapes = array("q")
-    for d, shape in outputs:
-        shapes.extend((d.code, len(shape), *shape))
-        shapes.extend([0] * (layout.MAX_DIMS - len(shape)))
+    results = described([(kind.code, shape) for kind, shape in outputs])
     attributes = array("q", words)
     main = next(
         (x for x, d in zip(operands, _dtypes_of(op, operands), strict=True) if x is not None and d < 0), None
@@ -365,10 +376,10 @@ def arrays(
     while True:
         slot = entries.apply_arrays(
             CONTEXT, op.code, key, into, len(ids), ids.buffer_info()[0], len(outputs),
-            shapes.buffer_info()[0], *attributes.buffer_info(),
+            results.buffer_info()[0], *attributes.buffer_info(),
         )  # fmt: skip
         if slot >= 0:
-            return [slot, *shapes[2 + layout.MAX_DIMS :: 2 + layout.MAX_DIMS]]
+            return [slot, *results[OUTPUT_WORDS::OUTPUT_WORDS]]
         slot = settle(
             op, operands, slot, into, lambda given, where: arrays(op, given, outputs, words, where)[0]
         )

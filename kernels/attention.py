@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 from llvmlite import ir
 
 from . import abi, attention_vjps
@@ -304,13 +303,6 @@ class _Backward:
                 target = m[G_BIAS]
                 start = b.add(b.mul(query, target.rows), b.mul(j, target.columns))
                 s.store(gs, s.at(target.pointer, start), inside)
-
-
-def reference_attention(q: np.ndarray, k: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """NumPy's attention, without masks."""
-    scores = q @ np.swapaxes(k, -1, -2) / math.sqrt(q.shape[-1])
-    e = np.exp(scores - scores.max(axis=-1, keepdims=True))
-    return e / e.sum(axis=-1, keepdims=True) @ v
 
 
 def _heads_apart(words: Sequence[int], strip: Strip) -> list[int] | None:

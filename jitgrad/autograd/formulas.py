@@ -12,7 +12,6 @@ from .. import functions as F
 from .._tensor import Tensor, wrap
 from ..dispatch import arrays, view
 from ..engine.layout import STRIDED_VIEW
-from ..functions._arrays import run_arrays
 from ..functions._indices import launch, run
 from ..functions.pooling import spread_means  # noqa: F401 - for the formulas
 from ..kernels import BY_NAME
@@ -127,7 +126,7 @@ def _places(columns: Sequence[Sequence[int]], start: Sequence[int], shape: tuple
 
 def line_map(x: Tensor, tables: Sequence[Tensor], shape: Sequence[int], words: Sequence[int]) -> Tensor:
     """`x` mapped along a dimension by the tables of a map and of its transpose."""
-    return wrap(run_arrays(LINE_MAP, (x, *tables), [(x.dtype, tuple(shape))], tuple(words))[0])
+    return wrap(run(LINE_MAP, (x, *tables), x.dtype, tuple(shape), tuple(words)))
 
 
 def gradients(pairs: Sequence[tuple[Tensor, Tensor]], inputs: Sequence[Tensor]) -> list[Tensor]:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 
 from .._tensor import Tensor
-from ..dispatch import CONTEXT, refuse
+from ..dispatch import arrays
 from ..dtypes import dtype
 from ..engine.entry import entries
 from ..engine.layout import HALF, S_DTYPE, SLOT_WORDS
 from ..kernels.table import Op
 from ..store import store
-from ._launch import OUTPUT_WORDS, PADDING, run
+from ._launch import run
 
 LOWER_HALF = (1 << HALF) - 1
 
@@ -23,7 +22,7 @@ def run_arrays(
     outputs: Sequence[tuple[dtype, Sequence[int]]],
     words: tuple[int, ...],
 ) -> list[int]:
-    """`dispatch.arrays` with less work per call; returns the output slots."""
+    """`dispatch.arrays` with less work per call where there are one or two results; returns their slots."""
     if len(outputs) == 1:
         return [run(op, operands, *outputs[0], words)]
     key = store.slots[operands[0]._slot * SLOT_WORDS + S_DTYPE]
@@ -32,17 +31,4 @@ def run_arrays(
         pair = entries.listed_pair(op.code, key, operands, kind.code, shape, other.code, its_shape, words)
         if pair >= 0:
             return [pair & LOWER_HALF, pair >> HALF]
-    described = array("q")
-    for kind, shape in outputs:
-        described.extend((kind.code, len(shape), *shape, *PADDING[len(shape)]))
-    ids, attributes = array("q", [x._slot for x in operands]), array("q", words)
-    place, count = ids.buffer_info()
-    while True:
-        slot = entries.apply_arrays(
-            CONTEXT, op.code, key, 0, count, place, len(outputs), described.buffer_info()[0],
-            *attributes.buffer_info(),
-        )  # fmt: skip
-        if slot >= 0:
-            return [slot, *described[OUTPUT_WORDS::OUTPUT_WORDS]]
-        if not store.mend(slot):
-            refuse(op, operands, slot, 0)
+    return arrays(op, operands, outputs, words)

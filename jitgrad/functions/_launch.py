@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Sequence
 
 from .._tensor import Tensor
-from ..dispatch import CONTEXT, settle
+from ..dispatch import CONTEXT, OUTPUT_WORDS, settle
 from ..dtypes import dtype
 from ..engine.entry import entries
 from ..engine.layout import MAX_DIMS, S_DTYPE, S_STORAGE, SLOT_WORDS
@@ -17,7 +17,6 @@ from ..store import store
 
 REPORTS = 64  # calls whose reports may be unread at once: one a thread is enough
 REPORT_WORDS = 4
-OUTPUT_WORDS = 2 + MAX_DIMS  # of a result's description: dtype, dimensions, shape
 _reports = array("q", bytes(8 * REPORTS * REPORT_WORDS))
 REPORTS_AT = _reports.buffer_info()[0]
 _turns = itertools.count()

@@ -9,7 +9,8 @@ from math import prod
 from operator import index
 from typing import Any, NamedTuple
 
-from ..kernels.abi import INT32, MAX_DIMS
+from ..dispatch import described
+from ..kernels.abi import INT32
 
 AXES = 3
 NO_AXIS = (1, 1, 0, 1)  # kernel, stride, padding and dilation of an axis that is not there
@@ -75,24 +76,17 @@ def _check_input(name: str, shape: tuple[int, ...], spatial: int, no_channels: b
         )
 
 
-def _described(shape: tuple[int, ...], *kinds: int) -> bytes:
-    words = array("q")
-    for kind in kinds:
-        words.extend((kind, len(shape), *shape, *[0] * (MAX_DIMS - len(shape))))
-    return words.tobytes()
-
-
 class Plan(NamedTuple):
     """What a call hands to the engine: the attribute words, where they are, and the outputs' descriptions."""
 
     words: array
     place: int
     length: int
-    outputs: bytes
+    outputs: array
     pairs: bool
 
 
-def _plan(words: list[int], outputs: bytes, pairs: bool = False) -> Plan:
+def _plan(words: list[int], outputs: array, pairs: bool = False) -> Plan:
     held = array("q", words)
     return Plan(held, *held.buffer_info(), outputs, pairs)
 
@@ -138,7 +132,7 @@ def window_plan(
         # windows of 2x2 side by side, none of which sticks out
         pairs = spatial == 2 and kernel == step == (2, 2) and pad == (0, 0) and gap == (1, 1)
         pairs = pairs and all(2 * o <= n for o, n in zip(result, inner, strict=True))
-        return _plan(words, _described(whole, code, INT32), pairs)
+        return _plan(words, described([(code, whole), (INT32, whole)]), pairs)
     padded, divisor = mean
     # without windows that stick out, all counts are the same
     complete = all(
@@ -146,7 +140,7 @@ def window_plan(
     )
     if not divisor and complete and (padded or not any(pad)):
         divisor = prod(kernel)
-    return _plan([*words, padded, divisor], _described(whole, code))
+    return _plan([*words, padded, divisor], described([(code, whole)]))
 
 
 @lru_cache(1024)
@@ -171,4 +165,5 @@ def adaptive_sizes(
 @lru_cache(1024)
 def adaptive_plan(spatial: int, shape: tuple[int, ...], code: int, result: tuple[int, ...]) -> Plan:
     words = [spatial] + [0] * (AXES * len(NO_AXIS))  # windows follow from the sizes
-    return _plan(words, _described((*shape[:-spatial], *result), code, INT32))
+    pooled = (*shape[:-spatial], *result)
+    return _plan(words, described([(code, pooled), (INT32, pooled)]))

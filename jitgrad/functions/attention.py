@@ -9,7 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, arrays
+from ..dispatch import CONTEXT, OUTPUT_WORDS, arrays, described
 from ..dtypes import bool_
 from ..engine.entry import entries
 from ..engine.layout import S_DIMS, S_STRIDES, SLOT_WORDS
@@ -25,7 +25,6 @@ from .expansion import expand
 
 ATTENTION = BY_NAME["attention"]
 NAME = "scaled_dot_product_attention"
-OUTPUT_WORDS = 2 + MAX_DIMS
 
 __all__: list[str] = []
 
@@ -177,12 +176,9 @@ def _words(scale: float, causal: bool, row_dim: int, dropout_p: float, operand_d
 
 
 @lru_cache(1024)
-def _described(code: int, *shapes: tuple[int, ...]) -> array:
+def _results(code: int, *shapes: tuple[int, ...]) -> array:
     """The description of the results; to be copied, as the engine writes into it."""
-    words = array("q")
-    for shape in shapes:
-        words.extend((code, len(shape), *shape, *(0,) * (MAX_DIMS - len(shape))))
-    return words
+    return described([(code, shape) for shape in shapes])
 
 
 def attend(
@@ -218,7 +214,7 @@ def attend(
         query, key, value = (x.transpose(-3, -2) for x in (query, key, value))  # type: ignore[attr-defined]
     words = _words(float(scale), causal, row_dim, float(dropout_p), operand_dim)
     outputs = ((kind, (*lead[:row_dim], queries, *lead[row_dim:], width)), (kind, (*lead, queries)))
-    described = _described(kind.code, outputs[0][1], outputs[1][1])[:]
+    results = _results(kind.code, outputs[0][1], outputs[1][1])[:]
     ids = array(
         "q",
         (
@@ -230,10 +226,10 @@ def attend(
         ),
     )
     slot = entries.apply_arrays(
-        CONTEXT, ATTENTION.code, kind.code, 0, 5, ids.buffer_info()[0], 2, described.buffer_info()[0],
+        CONTEXT, ATTENTION.code, kind.code, 0, 5, ids.buffer_info()[0], 2, results.buffer_info()[0],
         *words.buffer_info(),
     )  # fmt: skip
-    other = described[OUTPUT_WORDS]
+    other = results[OUTPUT_WORDS]
     if slot < 0:
         slot, other = arrays(ATTENTION, (query, key, value, bias, keep), outputs, words)
     statistics = wrap(other)  # the tape keeps it if it must

@@ -9,7 +9,7 @@ from typing import Any
 
 from .._tensor import Tensor, wrap
 from ..autograd.modes import no_grad
-from ..dispatch import CONTEXT, complete
+from ..dispatch import CONTEXT, OUTPUT_WORDS, complete
 from ..dtypes import int64
 from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, S_DIMS, S_DTYPE, S_FLAGS, S_NUMEL, S_SHAPE, SLOT_WORDS
@@ -18,7 +18,7 @@ from ..kernels.abi import float_bits
 from ..kernels.table import Op
 from ..store import store
 from ._call import float_words
-from ._plans import KEPT, OUTPUT_WORDS, Plan
+from ._plans import KEPT, Plan
 from .normalization import check_floating, require_number, require_operands
 
 __all__ = ["batch_norm", "group_norm", "instance_norm"]

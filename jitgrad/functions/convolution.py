@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, refuse
+from ..dispatch import CONTEXT, OUTPUT_WORDS, described, refuse
 from ..dtypes import float64
 from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, S_DIMS, S_DTYPE, S_FLAGS, S_SHAPE, SLOT_WORDS
 from ..kernels import BY_NAME
-from ..kernels.abi import FLOAT32, MAX_DIMS
+from ..kernels.abi import FLOAT32
 from ..kernels.convolution_shape import layout
 from ..store import store
 from ._call import require_tensors
@@ -36,7 +36,6 @@ __all__ = [
 ]
 
 CONVOLUTION, TRANSPOSED = BY_NAME["convolution"], BY_NAME["convolution_transpose"]
-OUTPUT_WORDS = 2 + MAX_DIMS
 KEPT_PLANS = 1024  # a script that varies shapes endlessly starts over
 
 Ints = int | Sequence[int]
@@ -128,9 +127,7 @@ def _planned(name: str, full: tuple, input: Tensor, weight: Tensor, bias: Tensor
     if transposed:
         image, maps, positions = (filters, *out), channels, size
     made = layout(code, batch, image, maps, positions, kernel[2:], stride, begin, dilation, groups)
-    outputs = array("q")
-    for dims in ((batch, filters, *out), (made.workspace,)):
-        outputs.extend((code, len(dims), *dims, *(0,) * (MAX_DIMS - len(dims))))
+    outputs = described([(code, (batch, filters, *out)), (code, (made.workspace,))])
     if len(_plans) >= KEPT_PLANS:
         _plans.clear()
     words = array("q", made.words)

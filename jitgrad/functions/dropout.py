@@ -6,13 +6,13 @@ from array import array
 from functools import lru_cache
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, refuse
+from ..dispatch import CONTEXT, OUTPUT_WORDS, refuse
 from ..dtypes import bool_
 from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import S_DIMS, S_DTYPE, S_FLAGS, S_SHAPE, SLOT_WORDS
 from ..kernels import BY_NAME
-from ..kernels.abi import MAX_DIMS, float_bits
+from ..kernels.abi import float_bits
 from ..store import store
 from ._call import require_tensors
 from ._random import check_floating, source_of, threshold_of
@@ -21,7 +21,6 @@ from .generator import Generator
 __all__ = ["dropout"]
 
 DROPOUT = BY_NAME["dropout"]
-OUTPUT_WORDS = 2 + MAX_DIMS
 
 _dropout_ids = array("q", (0, 0))
 _dropout_outputs = array("q", [0] * (2 * OUTPUT_WORDS))

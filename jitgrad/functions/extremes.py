@@ -14,6 +14,7 @@ from ..kernels.table import Op
 from ._arrays import run_arrays
 from ._call import dtype_code, tensor_of
 from ._dims import ALL_DIMS, axis_as_dim, dim_mask, dims_of, numel_of, one_dim, shape_of
+from ._launch import run
 from ._pairs import pair
 from .bounds import maximum, minimum
 from .conversion import cast
@@ -165,12 +166,12 @@ def _argument(name: str, op: Op) -> Callable[..., Tensor]:
                     "Specify the reduction dim with the 'dim' argument."
                 )
             line = x if dims_of(x) == 1 else flatten(x)
-            made = wrap(run_arrays(op, (line,), [(int64, ())], (0,))[0])
+            made = wrap(run(op, (line,), int64, (), (0,)))
             return _reshape(made, (1,) * dims_of(x), "reshape") if keepdim else made
         at = one_dim(dim, dims_of(x), name)
         refuse_empty(x, 1 << at, name)
         x, shape, at = line_along(x, at, keepdim, name)
-        return wrap(run_arrays(op, (x,), [(int64, shape)], (at,))[0])
+        return wrap(run(op, (x,), int64, shape, (at,)))
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = (

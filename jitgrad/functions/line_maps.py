@@ -13,7 +13,7 @@ from ..dtypes import dtype, int32
 from ..kernels import BY_NAME
 from ..kernels.abi import float_bits
 from ..store import store
-from ._arrays import run_arrays
+from ._launch import run
 from .from_data import from_array
 
 __all__: list[str] = []
@@ -83,4 +83,4 @@ def apply_line_map(x: Tensor, dim: int, mapping: LineMap, rest: float = 0.0) -> 
     shape = list(x.shape)
     shape[dim] = mapping.size
     operands: Sequence[Tensor] = (x, *mapping[1:])
-    return wrap(run_arrays(_LINE_MAP, operands, [(x.dtype, shape)], (dim, float_bits(rest)))[0])
+    return wrap(run(_LINE_MAP, operands, x.dtype, shape, (dim, float_bits(rest))))

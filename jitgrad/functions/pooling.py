@@ -10,12 +10,12 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, refuse
+from ..dispatch import CONTEXT, OUTPUT_WORDS, refuse
 from ..dtypes import dtype
 from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, S_DIMS, S_DTYPE, S_FLAGS, S_SHAPE, SLOT_WORDS
 from ..kernels import BY_NAME
-from ..kernels.abi import FLOAT32, MAX_DIMS
+from ..kernels.abi import FLOAT32
 from ..kernels.table import Op
 from ..store import store
 from ._call import require_tensors
@@ -62,8 +62,8 @@ def _refuse_dtype(name: str, input: Tensor) -> NoReturn:
 
 def _run(op: Op, input: Tensor, code: int, plan: Plan, outputs: int) -> array:
     """Run a pooling operation; the first word of each description is then an output's slot."""
-    _words, place, count, described, _pairs = plan
-    shapes = array("q", described)
+    _words, place, count, results, _pairs = plan
+    shapes = results[:]
     ids = array("q", (input._slot,))
     while True:
         slot = entries.apply_arrays(
@@ -77,7 +77,7 @@ def _run(op: Op, input: Tensor, code: int, plan: Plan, outputs: int) -> array:
 
 def _largest(op: Op, input: Tensor, code: int, plan: Plan, return_indices: bool) -> Any:
     shapes = _run(op, input, code, plan, 2)
-    result, places = wrap(shapes[0]), wrap(shapes[2 + MAX_DIMS])
+    result, places = wrap(shapes[0]), wrap(shapes[OUTPUT_WORDS])
     return (result, places.long()) if return_indices else result  # type: ignore[attr-defined]
 
 

@@ -13,9 +13,9 @@ from ..engine.entry import entries
 from ..kernels import BY_NAME
 from ..kernels.abi import FLOAT32
 from ..kernels.table import Op
-from ._arrays import run_arrays
 from ._call import dtype_code, is_floating, tensor_of, unary
 from ._dims import axis_as_dim, dim_mask, dims_of, numel_of, one_dim, shape_of
+from ._launch import run
 from .conversion import cast
 from .shape import _reshape
 
@@ -117,12 +117,11 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
             one_dim(dim, dims_of(x), "prod")
         return reduced(_PROD, x, dim, keepdim)
     if dim is None:
-        made = wrap(
-            run_arrays(_PROD_ALONG, (_reshape(x, (numel_of(x),), "reshape"),), [(x.dtype, ())], (0,))[0]
-        )
+        line = _reshape(x, (numel_of(x),), "reshape")
+        made = wrap(run(_PROD_ALONG, (line,), x.dtype, (), (0,)))
         return _reshape(made, (1,) * dims_of(x), "reshape") if keepdim else made
     x, shape, at = line_along(x, dim, keepdim, "prod")
-    return wrap(run_arrays(_PROD_ALONG, (x,), [(x.dtype, shape)], (at,))[0])
+    return wrap(run(_PROD_ALONG, (x,), x.dtype, shape, (at,)))
 
 
 def line_along(x: Tensor, dim: Any, keepdim: bool, name: str) -> tuple[Tensor, tuple[int, ...], int]:
