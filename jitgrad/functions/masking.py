@@ -9,7 +9,7 @@ from ..dtypes import bool_, int64
 from ..kernels.abi import INT64
 from ..operators import number_tensor
 from ._call import dtype_code, require_tensors
-from ._dims import one_dim, shape_of
+from ._dims import axis_as_dim, one_dim, shape_of
 from ._indices import Plan, Points, coordinates, table_of_nonzero
 from ._launch import launch, run
 from .bounds import where
@@ -110,7 +110,8 @@ def take(input: Tensor, index: Tensor) -> Tensor:
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, axis: int | None = None) -> Tensor:
     """`gather` whose operands broadcast along the other dimensions; without `dim`, of the flattened ones."""
     require_tensors("take_along_dim", input, indices)
-    dim = dim if axis is None else axis
+    if axis is not None:
+        dim = axis_as_dim("take_along_dim", dim, axis)
     if dim is None:
         return gather(input.reshape(-1), 0, indices.reshape(-1))  # type: ignore[attr-defined]
     dim = one_dim(dim, input.ndim, "take_along_dim")

@@ -14,7 +14,7 @@ from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ._arrays import run_arrays
 from ._call import as_tensors, is_floating, refuse_operand, require_tensors
-from ._dims import dims_of, one_dim, shape_of
+from ._dims import axis_as_dim, dims_of, one_dim, shape_of
 from ._indices import is_dense
 from ._pairs import pair
 from .creation import zeros
@@ -72,7 +72,9 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
          axis: int | None = None) -> sort_result:  # fmt: skip
     """Values in order along `dim`, and their indices. Nan is the greatest; equal ones keep their order."""
     require_tensors("sort", input)
-    dim = one_dim(dim if axis is None else axis, dims_of(input), "sort")
+    if axis is not None:
+        dim = axis_as_dim("sort", dim, axis, -1)
+    dim = one_dim(dim, dims_of(input), "sort")
     indices = _order(input, dim, descending)
     return sort_result(gather(input, dim, indices), indices)
 
@@ -82,7 +84,9 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
             axis: int | None = None) -> Tensor:  # fmt: skip
     """Indices that put the elements in order along `dim`."""
     require_tensors("argsort", input)
-    return _order(input, one_dim(dim if axis is None else axis, dims_of(input), "argsort"), descending)
+    if axis is not None:
+        dim = axis_as_dim("argsort", dim, axis, -1)
+    return _order(input, one_dim(dim, dims_of(input), "argsort"), descending)
 
 
 @method
@@ -97,7 +101,9 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     """The `k` greatest (or least) elements along `dim`, best first, and their indices."""
     require_tensors("topk", input)
     own = shape_of(input)
-    dim = one_dim(dim if axis is None else axis, len(own), "topk")
+    if axis is not None:
+        dim = axis_as_dim("topk", dim, axis, -1)
+    dim = one_dim(dim, len(own), "topk")
     size = own[dim] if own else 1
     if isinstance(k, bool) or not 0 <= k <= size:
         raise RuntimeError(f"topk: selected index k out of range: k={k}, size {size} along dimension {dim}")
@@ -147,7 +153,9 @@ def _median(name: str, kind: int, result: Any, x: Tensor, dim: int | None, keepd
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False, axis: int | None = None,
            keepdims: bool = False) -> Any:  # fmt: skip
     """The lower median of all elements; with `dim`, along it, and its index. Nan when there is any nan."""
-    return _median("median", MEDIAN, median_result, input, dim if axis is None else axis, keepdim or keepdims)
+    if axis is not None:
+        dim = axis_as_dim("median", dim, axis)
+    return _median("median", MEDIAN, median_result, input, dim, keepdim or keepdims)
 
 
 @method
