@@ -59,8 +59,7 @@ class Tensor(Values):
     @property
     def shape(self) -> Size:
         """Sizes of the dimensions."""
-        words, at = store.slots, self._slot * SLOT_WORDS + S_SHAPE
-        return Size(words[at : at + words[at - S_SHAPE + S_DIMS]])
+        return Size(entries.sizes(self))
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""

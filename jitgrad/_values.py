@@ -171,13 +171,12 @@ class _Memory:
         self.tensor = tensor
         # as the tensor's properties say it, read at once: training loops look at many small arrays
         words, at = store.slots, tensor._slot * SLOT_WORDS
-        dims, code = words[at + S_DIMS], words[at + S_DTYPE]
-        strides = None
+        code, strides = words[at + S_DTYPE], None
         if not words[at + S_FLAGS] & CONTIGUOUS:
             item = ITEM_SIZES[code]
-            strides = tuple([item * s for s in words[at + S_STRIDES : at + S_STRIDES + dims]])
+            strides = tuple([item * s for s in words[at + S_STRIDES : at + S_STRIDES + words[at + S_DIMS]]])
         self.__array_interface__ = {
-            "shape": tuple(words[at + S_SHAPE : at + S_SHAPE + dims]),
+            "shape": entries.sizes(tensor),
             "strides": strides,
             "typestr": TYPE_NAMES[code],
             "data": (words[at + S_ADDRESS], False),

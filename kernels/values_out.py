@@ -17,6 +17,13 @@ class Values:
     """
 
 
+class Sizes:
+    """Annotation of an entry's result: a tuple of ints.
+
+    The entry returns the address of a word with their number, and of the ints behind it.
+    """
+
+
 V_DTYPE, V_ADDRESS, V_DIMS, V_SIZES = range(4)
 PAIR = 2  # words of a dimension
 NULL = ir.Constant(POINTER, None)
@@ -37,6 +44,25 @@ def return_values(b: ir.IRBuilder, description: ir.Value) -> None:
     with Scope(b, 1).loop(I64(0), b.mul(dims, I64(PAIR))) as k:
         b.store(b.load(b.gep(words, [b.add(k, I64(V_SIZES))])), b.gep(sizes, [k]))
     b.ret(b.call(_nested(module), [dtype, address, dims, sizes]))
+
+
+def return_sizes(b: ir.IRBuilder, description: ir.Value) -> None:
+    """Let a wrapper return a tuple of at most MAX_DIMS ints; they are copied for the reason `return_values` has."""
+    module = b.module
+    words = b.inttoptr(description, I64.as_pointer())
+    count = b.load(words)
+    with b.goto_entry_block():
+        sizes = b.alloca(I64, MAX_DIMS)
+    with Scope(b, 1).loop(I64(0), count) as k:
+        b.store(b.load(b.gep(words, [b.add(k, I64(1))])), b.gep(sizes, [k]))
+    made = b.call(outside(module, "PyTuple_New", POINTER, [I64]), [count])
+    with b.if_then(b.icmp_unsigned("==", made, NULL), likely=False):
+        b.ret(NULL)
+    number = outside(module, "PyLong_FromLongLong", POINTER, [I64])
+    put = outside(module, "PyTuple_SetItem", I32, [POINTER, I64, POINTER])
+    with Scope(b, 1).loop(I64(0), count) as k:
+        b.call(put, [made, k, b.call(number, [b.load(b.gep(sizes, [k]))])])
+    b.ret(made)
 
 
 def _nested(module: ir.Module) -> ir.Function:

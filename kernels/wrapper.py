@@ -29,7 +29,7 @@ from .arguments import (
     outside,
 )
 from .stage import F64, I32, I64, new_module
-from .values_out import Values, return_values
+from .values_out import Sizes, Values, return_sizes, return_values
 
 METH_FASTCALL = 0x80
 
@@ -106,6 +106,9 @@ def _return(b: ir.IRBuilder, value: ir.Value, kind: type | None) -> None:
         return
     if kind is Values:
         return_values(b, value)
+        return
+    if kind is Sizes:
+        return_sizes(b, value)
         return
     name = "PyFloat_FromDouble" if kind is float else "PyLong_FromLongLong"
     number = b.call(outside(b.module, name, POINTER, [value.type]), [value])

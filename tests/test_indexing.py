@@ -419,3 +419,28 @@ def test_single_indices_and_masks_read_what_numpys_do(name):
     np.add.at(counts.reshape(-1), expected(np.arange(24).reshape(3, 2, 4)), 1)
     np.testing.assert_array_equal(x.grad.numpy(), counts)
     assert made.grad_fn.name() == "IndexBackward0"
+
+
+def test_a_mask_takes_a_tensor_of_one_number_without_being_counted():
+    """So the step stays compiled, as it does for a plain number; the number is converted."""
+
+    @torch.compile(fullgraph=True)
+    def step(x, top):
+        y = x.clone()
+        y[x > top] = top
+        y[x < 0] = torch.tensor(0, dtype=torch.int64)
+        return y
+
+    for seed in range(4):
+        torch.manual_seed(seed)
+        x, top = torch.randn(5, 3), torch.rand(())
+        np.testing.assert_array_equal(step(x, top).numpy(), x.clamp(0, top.item()).numpy())
+
+
+@pytest.mark.parametrize("of", ["self", "value"])
+def test_a_mask_of_what_has_a_history_takes_a_tensor_of_one_number(of):
+    x, v = torch.ones(3, requires_grad=of == "self"), torch.tensor(2.0, requires_grad=of == "value")
+    y = x * 1
+    y[torch.tensor([True, False, True])] = v
+    (y * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+    assert (x if of == "self" else v).grad.tolist() == ([0, 2, 0] if of == "self" else 4)

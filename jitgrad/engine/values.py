@@ -4,7 +4,7 @@ import ctypes
 
 from ..kernels.abi import MAX_DIMS
 from ..kernels.arguments import UNFIT, Buffer, BufferView, Handle, Ints
-from ..kernels.values_out import PAIR, V_ADDRESS, V_DIMS, V_DTYPE, V_SIZES, Values
+from ..kernels.values_out import PAIR, V_ADDRESS, V_DIMS, V_DTYPE, V_SIZES, Sizes, Values
 from .create import empty
 from .jit import entry, jit
 from .layout import BEHIND_RECORD, EXTERNAL
@@ -45,6 +45,17 @@ def item(c, x: Handle) -> Values:
 def nested(c, x: Handle) -> Values:
     """The elements as nested lists."""
     return described(c, x, slot_at(c, x).dims)
+
+
+@entry
+def sizes(c, x: Handle) -> Sizes:
+    """The shape."""
+    words = c.scratch + BEHIND_RECORD * WORD
+    dims = slot_at(c, x).dims
+    store_word(words, 0, dims)
+    for d in range(dims):
+        store_word(words, 1 + d, slot_at(c, x).shape[d])
+    return words
 
 
 @jit

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from .._tensor import Tensor
-from ..engine.layout import S_DIMS, S_NUMEL, S_SHAPE, SLOT_WORDS
+from ..engine.entry import entries
+from ..engine.layout import S_DIMS, S_NUMEL, SLOT_WORDS
 from ..store import store
 
 ALL_DIMS = 255  # a mask of every dimension a tensor may have
@@ -58,8 +59,7 @@ def numel_of(x: Tensor) -> int:
 
 def shape_of(x: Tensor) -> tuple[int, ...]:
     """The shape as a plain tuple."""
-    words, at = store.slots, x._slot * SLOT_WORDS
-    return tuple(words[at + S_SHAPE : at + S_SHAPE + words[at + S_DIMS]])
+    return entries.sizes(x)
 
 
 def axis_as_dim(name: str, dim: Any, axis: Any, default: Any = None) -> Any:

@@ -60,7 +60,7 @@ def to(self: Tensor, *args: Any, **options: Any) -> Tensor:
         kind = type(args[0])
         if kind is dtype:
             return cast(self, args[0])
-        if kind is device:  # there is only one
+        if kind is device or (kind is str and args[0] == "cpu"):  # there is no other one
             return self
     target, copy = None, options.pop("copy", False)
     options.pop("non_blocking", None)

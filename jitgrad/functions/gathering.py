@@ -88,8 +88,13 @@ def gather(input: Tensor, dim: int | None = None, index: Tensor | None = None, *
         out = wrap(launch(GATHER, _lines(input, index), shape or (1,), (0,)))
         return out if shape else out.reshape(())  # type: ignore[attr-defined]
     _check_sizes("gather", own, shape, dim, "self")
+    return picked(input, dim, index, shape)
+
+
+def picked(x: Tensor, dim: int, index: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """`gather` of operands that fit; `shape`, which is not empty, is that of `index`."""
     result = _new(Tensor)
-    result._slot = launch(GATHER, (input, index), shape, (dim,))
+    result._slot = launch(GATHER, (x, index), shape, (dim,))
     return result
 
 

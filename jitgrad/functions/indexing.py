@@ -208,9 +208,14 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
 
 
 def _set_plain(self: Tensor, index: Any, value: Tensor) -> bool:
-    """Write a tensor into a plain view without a history, if it fits as it is; whether it is written."""
-    if type(index) is Tensor or recorded(self, value):
+    """Write a tensor where no history is, into a plain view if it fits as it is; whether it is written."""
+    if recorded(self, value):
         return False
+    if type(index) is Tensor:
+        if dims_of(value) or not _is_mask_of(self, index):
+            return False
+        self.masked_fill_(index, value)  # type: ignore[attr-defined]
+        return True
     target = _plain_view(self, index)
     if isinstance(target, int) or _share_storage(self, value):
         return False

@@ -19,7 +19,7 @@ from ._indices import is_dense
 from ._pairs import pair
 from .creation import zeros
 from .from_data import from_array, tensor
-from .gathering import gather
+from .gathering import gather, picked
 from .scans import line_words
 
 __all__ = [
@@ -61,6 +61,12 @@ def _indices(op: Op, x: Tensor, dim: int, size: int, words: tuple[int, ...], wor
     return wrap(slots[0])
 
 
+def _values_at(x: Tensor, dim: int, indices: Tensor) -> Tensor:
+    """The elements of `x` at indices from a kernel, which are those of elements."""
+    shape = shape_of(indices)
+    return picked(x, dim, indices, shape) if shape else gather(x, dim, indices)
+
+
 def _order(x: Tensor, dim: int, descending: bool) -> Tensor:
     own = shape_of(x)
     n = own[dim] if own else 1
@@ -76,7 +82,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
         dim = axis_as_dim("sort", dim, axis, -1)
     dim = one_dim(dim, dims_of(input), "sort")
     indices = _order(input, dim, descending)
-    return sort_result(gather(input, dim, indices), indices)
+    return sort_result(_values_at(input, dim, indices), indices)
 
 
 @method
@@ -112,7 +118,7 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
         indices = order[(*(slice(None),) * dim, slice(0, k))].contiguous()  # type: ignore[index]
     else:
         indices = _indices(TOPK, input, dim, k, (int(largest), k), 2 * k + 1)
-    return topk_result(gather(input, dim, indices), indices)
+    return topk_result(_values_at(input, dim, indices), indices)
 
 
 def _ranked(name: str, x: Tensor, dim: int, keepdim: bool, kind: int, rank: int = 0) -> tuple[Tensor, Tensor]:
@@ -122,7 +128,7 @@ def _ranked(name: str, x: Tensor, dim: int, keepdim: bool, kind: int, rank: int 
     if n == 0:
         raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size")
     indices = _indices(RANK, x, dim, 1, (kind, rank), 4 * n + SORT_WORDS)
-    values = gather(x, dim, indices)
+    values = _values_at(x, dim, indices)
     if keepdim or not own:
         return values, indices
     return values.squeeze(dim), indices.squeeze(dim)  # type: ignore[attr-defined]
