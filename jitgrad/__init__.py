@@ -69,7 +69,17 @@ _LATER |= dict.fromkeys(["GradScaler", "autocast", "is_autocast_enabled"], "amp"
 _LATER |= dict.fromkeys(["are_deterministic_algorithms_enabled", "get_float32_matmul_precision",
                          "set_float32_matmul_precision", "use_deterministic_algorithms"], "backends")  # fmt: skip
 _LATER |= dict.fromkeys(
-    ["cholesky", "cholesky_inverse", "cholesky_solve", "det", "inverse", "logdet", "pinverse", "slogdet"],
+    [
+        "cholesky",
+        "cholesky_inverse",
+        "cholesky_solve",
+        "det",
+        "inverse",
+        "logdet",
+        "matrix_exp",
+        "pinverse",
+        "slogdet",
+    ],
     "linalg",
 )
 _LATER |= {f"{kind}Tensor": "typed" for kind in ("Float", "Double", "Int", "Long", "Byte", "Bool")}

@@ -140,6 +140,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "absolute_error": lambda: [matrix(), matrix()],
     "binomial": lambda: [matrix(), matrix()],
     "poisson": lambda: [matrix()],
+    "matrix_exp": lambda: [matrix()],
     "affine_grid": lambda: [cube()[:1, :2], (1, 1, 2, 2), False],
     "grid_sample": lambda: [image(2), cube()[None, :, :, :2], "bilinear", "zeros", False],
     "addmv": lambda: [vector(), matrix(), vector()],

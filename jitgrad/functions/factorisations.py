@@ -59,6 +59,7 @@ for _name in (
     "det",
     "inverse",
     "logdet",
+    "matrix_exp",
     "pinverse",
     "slogdet",
 ):
