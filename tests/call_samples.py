@@ -141,6 +141,8 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "binomial": lambda: [matrix(), matrix()],
     "poisson": lambda: [matrix()],
     "matrix_exp": lambda: [matrix()],
+    "geometric_": lambda: [matrix(), 0.5],
+    **{f"{name}_window": lambda: [4] for name in ("hann", "hamming", "blackman", "bartlett")},
     "affine_grid": lambda: [cube()[:1, :2], (1, 1, 2, 2), False],
     "grid_sample": lambda: [image(2), cube()[None, :, :, :2], "bilinear", "zeros", False],
     "addmv": lambda: [vector(), matrix(), vector()],

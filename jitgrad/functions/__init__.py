@@ -44,6 +44,7 @@ from .generator import *
 from .random import *
 from .draws import *
 from .gamma_draws import *
+from .tapers import *
 from .dropout import *
 from .normalization import *
 from .channel_norms import *

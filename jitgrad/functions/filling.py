@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from array import array
 from dataclasses import replace
 from typing import Any
 
 from .._tensor import Tensor, method
+from ..dtypes import float64
 from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import INT32
 from ..store import store
 from ._random import check_floating, check_std, float_words, overwrite, range_words, threshold_of
+from .creation import empty
 from .draws import bernoulli
 from .generator import Generator
-from .random import INTEGERS, LARGEST, NORMAL, UNIFORM
+from .random import INTEGERS, LARGEST, NORMAL, UNIFORM, rand, randn
 
 # under the names that errors say
 _BERNOULLI, _EXPONENTIAL = (
@@ -109,3 +112,53 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
         expanded = p.detach().expand(self.shape)  # type: ignore[attr-defined]
         return self.copy_(bernoulli(expanded, generator=generator))  # type: ignore[attr-defined]
     return overwrite(self, _BERNOULLI, generator, array("q", (threshold_of("bernoulli_", p),)))
+
+
+@method
+def cauchy_(
+    self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Fill with numbers of the Cauchy distribution, in place.
+
+    Raises
+    ------
+    RuntimeError
+        If ``sigma`` is not positive, or the tensor is not floating.
+    """
+    check_floating("cauchy_", self)
+    if not sigma > 0:
+        raise RuntimeError(f"cauchy_: expects sigma > 0.0, but found sigma={sigma}")
+    turns = rand(self.shape, dtype=self.dtype, generator=generator)
+    return self.copy_(median + sigma * ((turns - 0.5) * math.pi).tan())  # type: ignore[attr-defined]
+
+
+@method
+def log_normal_(
+    self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None
+) -> Tensor:
+    """Fill with numbers whose logarithms are normal, in place.
+
+    Raises
+    ------
+    RuntimeError
+        If ``std`` is not positive, or the tensor is not floating.
+    """
+    check_floating("log_normal_", self)
+    if not std > 0:
+        raise RuntimeError(f"log_normal_: expects std > 0.0, but found std={std}")
+    return self.copy_((mean + std * randn(self.shape, dtype=self.dtype, generator=generator)).exp())
+
+
+@method
+def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) -> Tensor:
+    """Fill with how many trials of success probability ``p`` it takes to succeed, in place.
+
+    Raises
+    ------
+    RuntimeError
+        If ``p`` is not between 0 and 1.
+    """
+    if not 0 < p < 1:
+        raise RuntimeError(f"geometric_: expects p to be in (0, 1), but got p={p}")
+    times = empty(self.shape, dtype=float64).exponential_(generator=generator)
+    return self.copy_((times / -math.log1p(-p)).ceil().clamp(min=1))  # type: ignore[attr-defined]

@@ -63,6 +63,7 @@ from .loss import (
     SmoothL1Loss,
     TripletMarginLoss,
 )
+from .adaptive import AdaptiveLogSoftmaxWithLoss
 from .margin_losses import (
     MultiLabelMarginLoss,
     MultiLabelSoftMarginLoss,
@@ -142,6 +143,7 @@ __all__ = [
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
     "AdaptiveAvgPool3d",
+    "AdaptiveLogSoftmaxWithLoss",
     "AdaptiveMaxPool1d",
     "AdaptiveMaxPool2d",
     "AdaptiveMaxPool3d",
