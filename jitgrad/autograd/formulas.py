@@ -104,7 +104,10 @@ def unview(g: Tensor, words: Sequence[int], shape: tuple[int, ...]) -> Tensor:
 
 
 def _share_elements(columns: Sequence[Sequence[int]]) -> bool:
-    """Whether dimensions of a view may lead to one element: each must step beyond what smaller ones reach."""
+    """Whether dimensions of a view may lead to one element: each must step beyond what smaller ones reach.
+
+    That is the rule of `apart` in `engine/shapes.py`, for what a row of the tape keeps of a view: steps, not strides.
+    """
     for d in {first for _, first, _, _ in columns}:
         reach = 0
         for step, size in sorted((step, size) for size, first, step, _ in columns if first == d and size > 1):

@@ -9,6 +9,7 @@ from .._tensor import Tensor
 
 
 def check_operands(name: str, input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """A RuntimeError unless all operands have one dtype."""
     if weight.dtype is not input.dtype:
         raise RuntimeError(
             f"{name}: expected scalar type {_type(input)} but found {_type(weight)}: input and weight must have "
@@ -79,6 +80,7 @@ def check_options(
     groups: Any,
     extra: tuple[int, ...],
 ) -> None:
+    """An error where an option is none that a convolution can have; `extra` is ``output_padding``."""
     if not _is_int(groups):
         raise TypeError(f"{name}(): argument 'groups' must be int, not {type(groups).__name__}")
     wrong = (
@@ -107,6 +109,7 @@ def check_shapes(
     groups: int,
     transposed: bool,
 ) -> None:
+    """A RuntimeError unless input, weight (of shape `kernel`) and bias fit; `batched` is the input's with a batch."""
     spatial = int(name[-2])
     if len(kernel) != spatial + 2:
         raise RuntimeError(

@@ -110,6 +110,7 @@ def window_plan(
     ceil_mode: bool,
     mean: tuple[int, int] | None,
 ) -> Plan:
+    """Check a pooling with windows and describe it; `mean` is ``count_include_pad`` and divisor, None for a maximum."""
     kernel = sizes(name, "kernel_size", kernel_size, spatial)
     step = kernel if stride is None or stride == () else sizes(name, "stride", stride, spatial)
     pad, gap = sizes(name, "padding", padding, spatial), sizes(name, "dilation", dilation, spatial)
@@ -164,6 +165,7 @@ def adaptive_sizes(
 
 @lru_cache(1024)
 def adaptive_plan(spatial: int, shape: tuple[int, ...], code: int, result: tuple[int, ...]) -> Plan:
+    """Describe a pooling into a result of these spatial sizes."""
     words = [spatial] + [0] * (AXES * len(NO_AXIS))  # windows follow from the sizes
     pooled = (*shape[:-spatial], *result)
     return _plan(words, described([(code, pooled), (INT32, pooled)]))

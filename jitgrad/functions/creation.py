@@ -52,12 +52,14 @@ def make_empty(shape: tuple[int, ...], kind: dtype, zero: bool = False) -> Tenso
 
 
 def finish(made: Tensor, requires_grad: bool, device: Any = None) -> Tensor:
+    """What functions that make tensors do at the end: look at the device, and let the tensor require grad."""
     if device is not None:
         check_device(device)
     return made.requires_grad_() if requires_grad else made
 
 
 def dtype_or_default(value: Any, name: str) -> dtype:
+    """The dtype that was asked for, or the default one where none was."""
     return get_default_dtype() if value is None else to_dtype(value, name)
 
 

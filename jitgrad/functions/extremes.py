@@ -32,6 +32,7 @@ _AMinMax = pair("aminmax", ("min", "max"))
 
 
 def refuse_empty(x: Tensor, mask: int, name: str) -> None:
+    """An IndexError where a dimension of the mask is empty: there is nothing to choose from."""
     if numel_of(x):
         return
     for d, size in enumerate(shape_of(x)):

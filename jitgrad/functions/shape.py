@@ -33,6 +33,7 @@ _VIEW, _SQUEEZE, _UNSQUEEZE = view_code("view"), view_code("squeeze"), view_code
 
 
 def view_words(columns: Sequence[tuple[int, int, int, int]], start: Sequence[int], name: str) -> array:
+    """What the engine reads about a view: a column for each of its dimensions, and where it starts in the input's."""
     if len(columns) > MAX_DIMS:
         raise RuntimeError(f"{name}: a tensor has at most {MAX_DIMS} dimensions, got {len(columns)}")
     words = array("q", (len(columns),))
@@ -43,10 +44,12 @@ def view_words(columns: Sequence[tuple[int, int, int, int]], start: Sequence[int
 
 
 def plain_columns(shape: Sequence[int]) -> list[tuple[int, int, int, int]]:
+    """The columns of the view that shows a tensor of this shape as it is."""
     return [(size, d, 1, NONE) for d, size in enumerate(shape)]
 
 
 def strided_view(x: Tensor, words: array, name: str) -> Tensor:
+    """The view that `words` tell of, called `name` in ``grad_fn``."""
     return wrap(make_view(_STRIDED, x, words, name))
 
 
