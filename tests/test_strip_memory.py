@@ -227,5 +227,5 @@ def test_a_value_passes_when_each_sample_is_written_whole_and_lies_together(uses
     start = 1 << 20
     uses = [_use(k, writes, start + at, *form) for k, (writes, at, *form) in enumerate(uses)]
     end = max(use.part.view.end for use in uses)
-    facts = Facts(lambda address: 0, [start], [], lambda row: False)
+    facts = Facts(lambda address: 0, [(start, end)], [], lambda row: False)
     assert _is_made(_Value(start, end, uses), facts) == made

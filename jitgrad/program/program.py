@@ -154,7 +154,7 @@ class Program:
         for k, place, offset in self._tables.patches:
             log[(place - begin) // 8] = self._arguments[k]["address"] + offset
         finder, reports, options = self._finder, self.reports, self.options or {}
-        own = self.recording.blocks[:, 0].tolist()
+        own = [(begin, begin + class_size(k)) for begin, k in self.recording.blocks.tolist()]
         self._seen = [
             (line[SPAN_BEGIN], line[SPAN_END]) for line in self._tables.spans if line[SPAN_USE] & SEEN
         ]

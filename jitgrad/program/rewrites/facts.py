@@ -11,6 +11,7 @@ import numpy as np
 from ..rows import Row, View
 
 ALIGNMENT = 64
+OTHERS = -(1 << 62)  # in place of a block: memory of another program, such as what the way forward has saved
 
 
 class Facts:
@@ -20,8 +21,8 @@ class Facts:
     ----------
     outside : callable
         The storage that an address lies in when it is not the program's own, or 0.
-    blocks : iterable of int
-        Addresses of the program's own blocks of memory.
+    blocks : iterable of (int, int)
+        First byte and one past the last byte of the program's own blocks of memory.
     kept : iterable of (int, int)
         First byte and one past the last byte of own memory that is read after a replay: results, and gradients
         of leaves.
@@ -40,7 +41,7 @@ class Facts:
     def __init__(
         self,
         outside: Callable[[int], int],
-        blocks: Iterable[int],
+        blocks: Iterable[tuple[int, int]],
         kept: Iterable[tuple[int, int]],
         reports: Callable[[Row], bool],
         *,
@@ -56,7 +57,8 @@ class Facts:
         self.is_cell = is_cell
         self.partial_sums = partial_sums
         self._zero = 0
-        self._blocks = sorted(blocks)
+        spans = sorted(blocks)
+        self._begins, self._ends = [begin for begin, _ in spans], [end for _, end in spans]
         self._known: dict[int, int] = {}  # answers of `block`
         self.kept: dict[int, list[tuple[int, int]]] = {}
         for span in kept:
@@ -64,12 +66,16 @@ class Facts:
         self.extra: list[np.ndarray] = []  # memory that rewrites have added
 
     def block(self, address: int) -> int:
-        """What distinguishes the block or storage of an address: views of two different ones never overlap."""
+        """What distinguishes the block or storage of an address: views of two different ones never overlap.
+
+        Negative when it is not the program's own.
+        """
         known = self._known.get(address)
         if known is None:
             storage = self.outside(address)
-            k = bisect_right(self._blocks, address) - 1
-            known = self._known[address] = -storage if storage else self._blocks[k] if k >= 0 else 0
+            k = bisect_right(self._begins, address) - 1
+            inside = k >= 0 and address < self._ends[k]
+            known = self._known[address] = -storage if storage else self._begins[k] if inside else OTHERS
         return known
 
     def is_kept(self, view: View) -> bool:
@@ -103,6 +109,7 @@ class Facts:
             taken.append(memory)
         self.extra.append(memory)
         addresses = [first + before for before in itertools.accumulate(sizes[:-1], initial=0)]
-        at = bisect_right(self._blocks, first)
-        self._blocks[at:at] = addresses  # no address that is known lies there
+        at = bisect_right(self._begins, first)
+        self._begins[at:at] = addresses  # no address that is known lies there
+        self._ends[at:at] = [*addresses[1:], first + total]
         return addresses
