@@ -96,13 +96,13 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     def reset_parameters(self) -> None:
         """Initialise all layers anew."""
         self.head.reset_parameters()
-        for cluster in self.tail:
-            for layer in cluster:
+        for layer in self.tail.modules():
+            if isinstance(layer, Linear):
                 layer.reset_parameters()
 
-    def forward(self, input: Tensor, target: Tensor) -> ASMoutput:
-        rows, wanted = (input, target) if target.ndim else (input.unsqueeze(0), target.unsqueeze(0))
-        self._check(input, target, rows, wanted)
+    def forward(self, input_: Tensor, target_: Tensor) -> ASMoutput:
+        rows, wanted = (input_, target_) if target_.ndim else (input_.unsqueeze(0), target_.unsqueeze(0))
+        self._check(input_, target_, rows, wanted)
         head = F.log_softmax(self.head(rows), 1)
         found = head.gather(1, wanted.clamp(0, self.shortlist_size - 1).unsqueeze(1)).squeeze(1)
         for k, cluster in enumerate(self.tail):
@@ -112,7 +112,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             found = T.where(
                 (wanted >= low) & (wanted < high), inner + head[:, self.shortlist_size + k], found
             )
-        output = found if target.ndim else found.squeeze(0)
+        output = found if target_.ndim else found.squeeze(0)
         return ASMoutput(output, -found.mean())
 
     def _check(self, input: Tensor, target: Tensor, rows: Tensor, wanted: Tensor) -> None:

@@ -417,7 +417,8 @@ def global_unstructured(
             f"{method.PRUNING_TYPE}"
         )
     with no_grad():
-        weights = [scores.get((m, name), getattr(m, name)).detach() for m, name in pairs]
+        weights: list[Any] = [scores.get((m, name), getattr(m, name)) for m, name in pairs]
+        weights = [w.detach() for w in weights]
         masks = [
             getattr(m, name + "_mask", T.ones_like(w)) for (m, name), w in zip(pairs, weights, strict=True)
         ]
