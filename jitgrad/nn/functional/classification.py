@@ -231,7 +231,7 @@ def _check_indices(name: str, input: Tensor, target: Tensor, weight: Tensor | No
     own, shape = shape_of(input), shape_of(target)
     if not own:
         raise ValueError(f"{name}: expected an input of 1 or more dimensions, got 0")
-    expected = own[:1] + own[2:] if len(own) > 1 else ()
+    expected = _target_shape(own)
     if len(own) == 1:
         if len(shape) > 1:
             raise RuntimeError(f"{name}: 0D or 1D target tensor expected, got {len(shape)}D")
@@ -256,3 +256,7 @@ def _check_indices(name: str, input: Tensor, target: Tensor, weight: Tensor | No
             "convert it with .long()"
         )
     _check_weight(name, weight, own[min(len(own) - 1, 1)])
+
+
+def _target_shape(own: tuple[int, ...]) -> tuple[int, ...]:
+    return own[:1] + own[2:] if len(own) > 1 else ()
