@@ -15,6 +15,7 @@ from . import utils as utils
 # PyTorch's file: the files here whose classes are in it
 _FILES = {
     "activation": ("activation", "activation_dim", "attention", "random_activation"),
+    "adaptive": ("adaptive",),
     "batchnorm": ("batchnorm", "lazy"),
     "channelshuffle": ("upsampling",),
     "container": ("containers", "parameter_containers"),
