@@ -186,6 +186,7 @@ def test_a_damaged_file_is_not_loaded(monkeypatch, tmp_path, damage):
     assert cache.load("kernel") == code
 
 
+@pytest.mark.slow
 def test_damaged_kernels_are_compiled_again(tmp_path):
     folder = tmp_path / "cache"
     run(KERNELS, folder)
@@ -231,6 +232,7 @@ def test_a_change_of_source_leads_to_another_generation(tmp_path):
         before = after
 
 
+@pytest.mark.slow
 def test_a_kernel_is_compiled_again_after_a_change_of_source(tmp_path):
     package = copied_package(tmp_path)
     variables = {"PYTHONPATH": str(package.parent)}
@@ -240,6 +242,7 @@ def test_a_kernel_is_compiled_again_after_a_change_of_source(tmp_path):
     assert run(KERNELS, tmp_path / "cache", **variables) == "2"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "variables",
     [

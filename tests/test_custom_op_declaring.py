@@ -260,6 +260,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.slow
 def test_processes_share_kernels_of_the_same_code_only(tmp_path):
     def run(factor):
         path = tmp_path / "script.py"

@@ -334,6 +334,7 @@ TARGETS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="targets of x86 only")
 @pytest.mark.skipif("NUMBA_CPU_NAME" in os.environ, reason="the target is chosen already")
 @pytest.mark.parametrize("target", TARGETS)
