@@ -9,16 +9,14 @@ from collections.abc import Sequence
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
-from jitgrad.dtypes import Size
 
+from ._of_classes import OfClasses
 from ._requirements import Requirement
-from .categorical import Categorical
-from .distribution import Distribution
 
 __all__ = ["Multinomial"]
 
 
-class Multinomial(Distribution):
+class Multinomial(OfClasses):
     """The distribution of how often each of K classes comes in ``total_count`` draws.
 
     Parameters
@@ -49,29 +47,7 @@ class Multinomial(Distribution):
                 f"Multinomial: expected total_count to be an int, one for all, got {type(total_count).__name__}"
             )
         self.total_count = total_count
-        self._categorical = Categorical(probs, logits, validate_args)
-        shape = self._categorical.param_shape
-        super().__init__(shape[:-1], shape[-1:], validate_args)
-
-    def expand(self, batch_shape: Sequence[int]) -> Multinomial:
-        expanded = self._copied(batch_shape)
-        expanded._categorical = self._categorical.expand(batch_shape)
-        return expanded
-
-    @property
-    def probs(self) -> Tensor:
-        """The probability of every class."""
-        return self._categorical.probs
-
-    @property
-    def logits(self) -> Tensor:
-        """The logarithm of the probability of every class."""
-        return self._categorical.logits
-
-    @property
-    def param_shape(self) -> Size:
-        """The shape of ``probs`` and ``logits``."""
-        return self._categorical.param_shape
+        self._take_classes(probs, logits, validate_args)
 
     def _requirement_of_values(self) -> Requirement:
         return Requirement(

@@ -9,11 +9,9 @@ from collections.abc import Sequence
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
-from jitgrad.dtypes import Size
 
+from ._of_classes import OfClasses
 from ._requirements import Requirement
-from .categorical import Categorical
-from .distribution import Distribution
 
 __all__ = ["OneHotCategorical", "OneHotCategoricalStraightThrough"]
 
@@ -23,7 +21,7 @@ ONE_HOT = Requirement(
 )
 
 
-class OneHotCategorical(Distribution):
+class OneHotCategorical(OfClasses):
     """The distribution of one of K classes; a sample is a vector with a 1 in its place.
 
     Parameters
@@ -45,29 +43,7 @@ class OneHotCategorical(Distribution):
         logits: Tensor | None = None,
         validate_args: bool | None = None,
     ) -> None:
-        self._categorical = Categorical(probs, logits, validate_args)
-        shape = self._categorical.param_shape
-        super().__init__(shape[:-1], shape[-1:], validate_args)
-
-    def expand(self, batch_shape: Sequence[int]) -> OneHotCategorical:
-        expanded = self._copied(batch_shape)
-        expanded._categorical = self._categorical.expand(batch_shape)
-        return expanded
-
-    @property
-    def probs(self) -> Tensor:
-        """The probability of every class."""
-        return self._categorical.probs
-
-    @property
-    def logits(self) -> Tensor:
-        """The logarithm of the probability of every class."""
-        return self._categorical.logits
-
-    @property
-    def param_shape(self) -> Size:
-        """The shape of ``probs`` and ``logits``."""
-        return self._categorical.param_shape
+        self._take_classes(probs, logits, validate_args)
 
     def _marked(self, classes: Tensor) -> Tensor:
         # not `one_hot`, which looks at the classes

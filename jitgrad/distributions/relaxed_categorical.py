@@ -9,17 +9,15 @@ from collections.abc import Sequence
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
-from jitgrad.dtypes import Size
 
+from ._of_classes import OfClasses
 from ._requirements import SIMPLEX
-from .categorical import Categorical
-from .distribution import Distribution
 from .utils import clamp_probs
 
 __all__ = ["RelaxedOneHotCategorical"]
 
 
-class RelaxedOneHotCategorical(Distribution):
+class RelaxedOneHotCategorical(OfClasses):
     """The distribution of ``softmax((logits + G) / temperature)``, where G are standard Gumbel numbers.
 
     Parameters
@@ -52,29 +50,7 @@ class RelaxedOneHotCategorical(Distribution):
         validate_args: bool | None = None,
     ) -> None:
         self.temperature = temperature
-        self._categorical = Categorical(probs, logits, validate_args)
-        shape = self._categorical.param_shape
-        super().__init__(shape[:-1], shape[-1:], validate_args)
-
-    def expand(self, batch_shape: Sequence[int]) -> RelaxedOneHotCategorical:
-        expanded = self._copied(batch_shape)
-        expanded._categorical = self._categorical.expand(batch_shape)
-        return expanded
-
-    @property
-    def probs(self) -> Tensor:
-        """The probability of every class."""
-        return self._categorical.probs
-
-    @property
-    def logits(self) -> Tensor:
-        """The logarithm of the probability of every class."""
-        return self._categorical.logits
-
-    @property
-    def param_shape(self) -> Size:
-        """The shape of ``probs`` and ``logits``."""
-        return self._categorical.param_shape
+        self._take_classes(probs, logits, validate_args)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         uniform = clamp_probs(T.rand(self._extended_shape(sample_shape), dtype=self.logits.dtype))
