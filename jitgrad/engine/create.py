@@ -2,6 +2,7 @@
 
 from ..kernels.abi import BOOL, FLOAT32, FLOAT64, INT32, INT64
 from ..kernels.arguments import Handle
+from .handles import release
 from .jit import entry, jit
 from .layout import (
     BAD_DTYPE,
@@ -25,7 +26,7 @@ from .pointers import (
 )
 from .record import apply
 from .recording import keep_constant, keep_zeros
-from .slots import alias, drop, new_slot, set_contiguous
+from .slots import alias, new_slot, set_contiguous
 from .tables import (
     slot_at,
     storage_at,
@@ -123,7 +124,7 @@ def apply_number(c, op, into, x, value: float, whole, kind, reflected):
         return n
     a, b = (n, x) if reflected else (x, n)
     out = apply(c, op, into, a, b, 0, 0, 0, 0)
-    drop(c, n)
+    release(c, n)
     return out
 
 

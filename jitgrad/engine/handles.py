@@ -57,8 +57,7 @@ def set_grad(c, slot, gradient):
     before = record.grad
     record.grad = gradient
     if before != 0:
-        slot_at(c, before).handles -= 1
-        let_go(c, before)
+        release(c, before)
     return 0
 
 

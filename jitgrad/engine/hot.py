@@ -9,13 +9,12 @@ from ..kernels.arguments import UNFIT, Handle, Handles, Ints, Whole, Wholes
 from .arrays import OUTPUT_WORDS, apply_arrays, join
 from .create import apply_number, number
 from .geometry import from_front
-from .handles import alike
+from .handles import alike, release
 from .jit import entry, jit
 from .layout import BAD_DTYPE, BEHIND_RECORD, HALF, NEED_KERNEL, RESHAPE
 from .pointers import load_word, store_word
 from .promotion import is_refused, promoted_number, promoted_one, promoted_two
 from .record import apply
-from .slots import drop
 from .tables import op_at, slot_at
 from .tape_rows import room
 from .views import make_view
@@ -64,7 +63,7 @@ def with_last_number(c, op, a: Handle, b: Handle, value: float) -> Handle:
     if n < 0:
         return n
     out = apply(c, op, 0, a, b, n, 0, 0, 0)
-    drop(c, n)
+    release(c, n)
     return out
 
 
@@ -151,7 +150,7 @@ def stacked(c, op, name, given: Handles, dim: Whole) -> Handle:
     for d in range(x.dims + 1):
         store_word(sizes, d, count if d == at else x.shape[d if d < at else d - 1])
     made = make_view(c, RESHAPE, name, joined, sizes, x.dims + 1)
-    drop(c, joined)
+    release(c, joined)
     return made
 
 
@@ -159,5 +158,5 @@ def stacked(c, op, name, given: Handles, dim: Whole) -> Handle:
 def finalize(c, x: Handle) -> None:
     """A handle is about to go: release its slot."""
     if x > 0:
-        drop(c, x)
+        release(c, x)
     return 0

@@ -151,13 +151,22 @@ def new_storage(c, size):
         block = take_block(c, k)
     if block == 0:
         return 0
+    return storage_of(c, block, size, k, owner)
+
+
+@jit
+def storage_of(c, address, size, kind, owner):
+    """A storage of memory at an address, with no holder yet.
+
+    `kind` is a size class, or EXTERNAL for what Python owns. The caller has made sure that a free record exists.
+    """
     s = c.free_storage
     record = storage_at(c, s)
     c.free_storage = record.next
     c.storage_top = max(c.storage_top, s + 1)
-    record.address = block
+    record.address = address
     record.bytes = size
-    record.size_class = k
+    record.size_class = kind
     record.refs = 0
     record.version = 0
     record.history = 0

@@ -6,10 +6,10 @@ history, so that the casts leave no rows. Two floats or two integers of differen
 
 from ..kernels.abi import BOOL, INT64
 from .create import apply_number, category
+from .handles import release
 from .jit import jit
 from .layout import BAD_DTYPE, ENTERS_DEFAULT, NEED_KERNEL
 from .record import apply
-from .slots import drop
 from .tables import op_at, slot_at
 
 
@@ -45,7 +45,7 @@ def promoted_one(c, op, x, attrs, attr_count):
     if x < 0:
         return x
     out = apply(c, op, 0, x, 0, 0, 0, attrs, attr_count)
-    drop(c, x)
+    release(c, x)
     return out
 
 
@@ -64,11 +64,11 @@ def promoted_two(c, op, a, b, status):
         return a
     b = cast(c, b, target)
     if b < 0:
-        drop(c, a)
+        release(c, a)
         return b
     out = apply(c, op, 0, a, b, 0, 0, 0, 0)
-    drop(c, a)
-    drop(c, b)
+    release(c, a)
+    release(c, b)
     return out
 
 
@@ -86,5 +86,5 @@ def promoted_number(c, op, x, value, whole, kind, reflected, status):
     if x < 0:
         return x
     out = apply_number(c, op, 0, x, value, whole, kind, reflected)
-    drop(c, x)
+    release(c, x)
     return out

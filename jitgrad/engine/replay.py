@@ -6,6 +6,7 @@ Nothing is changed before every check has passed. A replay makes no storage but 
 from ..kernels.arguments import ExactHandle, Handle
 from ..kernels.plain import run_records
 from .create import empty
+from .handles import release
 from .jit import entry, jit
 from .layout import (
     A_BEHIND,
@@ -63,7 +64,6 @@ from .layout import (
 from .memory import give_block, recording_here
 from .pointers import load_word, memcpy, store_word, thread_ident
 from .recording import first_room
-from .slots import let_go
 from .spans import meet
 from .tables import program_at, slot_at, storage_at
 from .tape_rows import item_size, mode_of_thread, room
@@ -345,8 +345,7 @@ def complete(c, program, ids, results):
                 slot_at(c, slot).handles += 1
             leaf.grad = slot
             if before != 0:
-                slot_at(c, before).handles -= 1
-                let_go(c, before)
+                release(c, before)
     count_writes(c, p, ids)
     return copy_results(c, p, results, 0)
 

@@ -171,13 +171,6 @@ def let_go(c, slot):
 
 
 @jit
-def drop(c, slot):
-    """Give back a handle."""
-    slot_at(c, slot).handles -= 1
-    let_go(c, slot)
-
-
-@jit
 def drain(c, doomed):
     """Take the doomed rows off the tape, and those that this dooms in turn."""
     while doomed != NO_ROW:

@@ -8,11 +8,11 @@ from ..kernels.values_out import PAIR, V_ADDRESS, V_DIMS, V_DTYPE, V_SIZES, Size
 from .create import empty
 from .jit import entry, jit
 from .layout import BEHIND_RECORD, EXTERNAL
-from .memory import recording_here
+from .memory import recording_here, storage_of
 from .pointers import load_int32, load_word, memcpy, store_word
 from .recording import keep_constant
 from .slots import classify, new_slot
-from .tables import slot_at, storage_at
+from .tables import slot_at
 from .tape_rows import item_size, room
 
 WORD = ctypes.sizeof(ctypes.c_int64)
@@ -104,7 +104,9 @@ def lent(c, dtype, strides: Ints, values: Buffer) -> Handle:
     status = room(c, 0)
     if status != 0:
         return status
-    s = new_slot(c, external_storage(c, address, load_word(values + B_BYTES, 0)), address, dtype)
+    owner = c.recording if recording_here(c) else 0
+    storage = storage_of(c, address, load_word(values + B_BYTES, 0), EXTERNAL, owner)
+    s = new_slot(c, storage, address, dtype)
     slot = slot_at(c, s)
     slot.dims = dims
     for d in range(dims):
@@ -113,22 +115,3 @@ def lent(c, dtype, strides: Ints, values: Buffer) -> Handle:
     classify(slot)
     slot.handles = 1
     return s
-
-
-@jit
-def external_storage(c, address, size):
-    """A storage of memory that Python owns."""
-    storage = c.free_storage
-    record = storage_at(c, storage)
-    c.free_storage = record.next
-    c.storage_top = max(c.storage_top, storage + 1)
-    record.address = address
-    record.bytes = size
-    record.size_class = EXTERNAL
-    record.refs = 0
-    record.version = 0
-    record.history = 0
-    record.next = 0
-    record.owner = c.recording if recording_here(c) else 0
-    record.pinned = 0
-    return storage
