@@ -336,19 +336,19 @@ def _alternate_rows(
     with s.loop(I64(0), columns, s.lanes) as n:
         left = b.mul(b.sub(columns, n), I64(rows))
         vectors = [s.load(s.at(source, b.add(n, I64(r * SCRATCH))), p.dtype) for r in range(rows)]
-        for k, x in enumerate(_alternated(vectors)):
+        for k, x in enumerate(alternated(vectors)):
             place = s.at(out, b.add(b.mul(n, I64(rows)), I64(k * s.lanes)))
             mask = s.tail_mask(b.sub(left, I64(k * s.lanes)))
             s.store(s.load(place, p.dtype, mask) + x if adds else x, place, mask)
 
 
-def _alternated(vectors: list[Vec]) -> list[Vec]:
+def alternated(vectors: list[Vec]) -> list[Vec]:
     """Lanes of vectors, a power of two of them, in turns: the first of each, the second of each, and so on."""
-    if len(vectors) == 1:
-        return vectors
     lanes = vectors[0].scope.lanes
+    if len(vectors) == 1 or lanes == 1:
+        return vectors
     turns = [k // 2 + k % 2 * lanes for k in range(2 * lanes)]
-    pairs = zip(_alternated(vectors[::2]), _alternated(vectors[1::2]), strict=True)
+    pairs = zip(alternated(vectors[::2]), alternated(vectors[1::2]), strict=True)
     return [shuffle(x, y, half) for x, y in pairs for half in (turns[:lanes], turns[lanes:])]
 
 

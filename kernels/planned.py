@@ -14,10 +14,12 @@ from llvmlite import ir
 from . import abi, compiler, gemm
 from .abi import A_ARRAYS, ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_SHAPE, ARRAY_STRIDES, ARRAY_WORDS
 from .column_sums import Rows, column_sums
+from .few_inputs import Layer, weights_and_bias
 from .stage import I64, VOID, Scope, new_kernel, new_module
 
 # words of a plan; NOTHING is 0, and where an operand that is not there has its address
-COUNT, NOTHING, TARGET, SOURCE, STRIDE, COLUMN, ROWS, FEATURES, FIRST = range(9)
+COUNT, NOTHING, TARGET, SOURCE, STRIDE, COLUMN, ROWS, FEATURES = range(8)
+WEIGHTS, INPUTS, ROWS_APART, INPUTS_APART, DEPTH, FIRST = range(8, 14)
 WIDTH = len(gemm.PRODUCT.split())
 OPERANDS = [gemm.PRODUCT.split().index(key) for key in gemm.OPERANDS]
 
@@ -52,6 +54,16 @@ class Operand(NamedTuple):
         return stride, count
 
 
+class Weights(NamedTuple):
+    """Gradients of weights that are made with the sums, and the inputs for that; operands by their words."""
+
+    target: int
+    inputs: int
+    rows_apart: int
+    inputs_apart: int
+    depth: int
+
+
 class Sums(NamedTuple):
     """A matrix whose rows are summed, and where to; operands by their words."""
 
@@ -61,6 +73,11 @@ class Sums(NamedTuple):
     column: int
     rows: int
     features: int
+    weights: Weights | None = None
+
+    def words(self, nothing: int) -> list[int]:
+        """What stands of it in a plan; `nothing` is the word that holds 0."""
+        return [*self[:-1], *(self.weights or [nothing] * 2 + [0] * 3)]
 
 
 class Plan(NamedTuple):
@@ -85,7 +102,8 @@ def record(words: Sequence[int], dtype: int, plan: Plan) -> list[int] | None:
     """A record that does what `words` does, as planned; None when a product is empty or too large to gain by it."""
     products = [gemm.planned(dtype, product) for product in plan.products]
     end = len(words)
-    long = [*words, len(products), 0, *(plan.sums or [end + NOTHING] * 2 + [0] * 4)]
+    none = Sums(*[end + NOTHING] * 2, *[0] * 4)
+    long = [*words, len(products), 0, *(plan.sums or none).words(end + NOTHING)]
     for product in products:
         if product is None:
             return None
@@ -113,8 +131,27 @@ def build(symbol: str, dtype: int) -> ir.Module:
         one.call(gemm.PLANNED[dtype], VOID, [words[0], product, part, parts])
     target = one.word(place, one.word(plan, TARGET))
     with b.if_then(b.icmp_signed("!=", target, I64(0))):
-        source = one.word(place, one.word(plan, SOURCE))
-        rows = Rows(source, *(one.word(plan, k) for k in (STRIDE, COLUMN, ROWS, FEATURES)))
-        column_sums(one, dtype, one.pointer(target, dtype), rows, (part, parts))
+        _sums(one, dtype, place, plan, target, (part, parts))
     b.ret_void()
     return module
+
+
+def _sums(
+    one: Scope,
+    dtype: int,
+    place: ir.Value,
+    plan: ir.Value,
+    target: ir.Value,
+    threads: tuple[ir.Value, ir.Value],
+) -> None:
+    b = one.b
+    source, inputs, weights = (one.word(place, one.word(plan, k)) for k in (SOURCE, INPUTS, WEIGHTS))
+    stride, column, count, features = (one.word(plan, k) for k in (STRIDE, COLUMN, ROWS, FEATURES))
+    with b.if_else(b.icmp_signed("!=", weights, I64(0))) as (both, alone):
+        with both:
+            apart, depth = (one.word(plan, k) for k in (ROWS_APART, INPUTS_APART)), one.word(plan, DEPTH)
+            layer = Layer(source, stride, inputs, *apart, weights, target, count, features, depth)
+            weights_and_bias(one, dtype, layer, threads)
+        with alone:
+            rows = Rows(source, stride, column, count, features)
+            column_sums(one, dtype, one.pointer(target, dtype), rows, threads)

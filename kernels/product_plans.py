@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from . import few_inputs
 from .gemm import BY_ROWS
 from .gemm_tiles import WRITE
-from .planned import Operand, Plan, Sums
+from .planned import Operand, Plan, Sums, Weights
 
 
 def plan_linear(variant: int, arrays: list[Operand]) -> Plan | None:
@@ -30,11 +31,14 @@ def plan_linear(variant: int, arrays: list[Operand]) -> Plan | None:
     if gx.present:
         left, right, target = (g.word, stride, column), (w.word, *w.strides), (gx.word, depth, 1)
         products.append([rows, depth, features, *left, *right, *target, 0, WRITE])
-    if gw.present and x_row is not None:
+    weights = None
+    if gw.present and x_row is not None and g_bias.present and few_inputs.suits(features, depth, column):
+        weights = Weights(gw.word, x.word, x_row[0], x.strides[-1], depth)
+    elif gw.present and x_row is not None:
         left, right, target = (g.word, column, stride), (x.word, x_row[0], x.strides[-1]), (gw.word, depth, 1)
         # the optimizer's threads have so many rows each of the weights
         products.append([features, depth, rows, *left, *right, *target, 0, WRITE | BY_ROWS])
-    sums = Sums(g_bias.word, g.word, stride, column, rows, features) if g_bias.present else None
+    sums = Sums(g_bias.word, g.word, stride, column, rows, features, weights) if g_bias.present else None
     return Plan(products, sums)
 
 

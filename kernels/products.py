@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from llvmlite import ir
 
-from . import abi, gemm, vjps
+from . import abi, few_inputs, gemm, vjps
 from .batch import samples_first
 from .column_sums import Rows, column_sums, column_sums_by_rows
 from .gemm_tiles import ACCUMULATE, WRITE
@@ -181,11 +181,18 @@ def build_linear_backward(symbol: str, dtype: int) -> ir.Module:
     g_fits, g_stride, rows = p.rows(4)
     with b.if_then(arrays.present(5)):
         _input_gradient(p, (rows, depth, features), g_fits, g_stride, threads)
+    g, (x_fits, x_stride, _) = p.row_matrix(4, g_stride), p.rows(0)
+    both = b.and_(arrays.present(6), arrays.present(7))
+    suits = b.and_(b.and_(g_fits, x_fits), few_inputs.suits_bit(b, features, depth, g.columns))
+    with b.if_then(b.and_(both, suits)):
+        x, results = p.row_matrix(0, x_stride), (arrays.address(6), arrays.address(7))
+        layer = few_inputs.Layer(g.address, g.rows, *x, *results, rows, features, depth)
+        few_inputs.weights_and_bias(arrays.scope, dtype, layer, threads)
+        b.ret_void()
     with b.if_then(arrays.present(6)):
         _weight_gradient(p, (features, depth, rows), g_fits, g_stride, threads)
     with b.if_then(arrays.present(7)), b.if_else(g_fits) as (even, odd):
         with even:
-            g = p.row_matrix(4, g_stride)
             sums = Rows(g.address, g.rows, g.columns, rows, features)
             column_sums(arrays.scope, dtype, arrays.pointer(7, dtype), sums, threads)
         with odd:
