@@ -65,7 +65,7 @@ def tanh(x: Vec) -> Vec:
     """The hyperbolic tangent; largest errors 1.0 and 1.4 ulp (1.1 in float32 without AVX-512)."""
     size = at_most(magnitude(x), TANH_RANGE[x.dtype])
     if host().vector_bytes == 64 and not is_double(x):
-        return give_sign(in_parts(size, (1, LANES), _by_segments), x)
+        return give_sign(_by_segments(size), x)
     z = size * size
     n, r = reduce_exponent(size + size)
     power = power_of_two(n)
@@ -85,7 +85,7 @@ def tanh(x: Vec) -> Vec:
 def _by_segments(size: Vec) -> Vec:
     """The tangent of `size`, from zero to `TANH_RANGE`."""
     index = (size + SHIFT).bits().logical_shift(FORMATS[size.dtype].mantissa - SEGMENT_BITS)
-    center, *coefficients = _pick_one(index) if size.scope.lanes == 1 else _pick(index)
+    center, *coefficients = (_pick(index, k) for k in range(DEGREE + 2))
     rest = size - center
     total = coefficients.pop()
     while coefficients:
@@ -93,25 +93,28 @@ def _by_segments(size: Vec) -> Vec:
     return total
 
 
-def _pick(index: Vec) -> list[Vec]:
-    """What `segments` has for each lane. The instruction looks at the last five bits of an index only."""
+def _pick(index: Vec, k: int) -> Vec:
+    """Number `k` of the segment of each lane."""
+    return in_parts(
+        index, (1, LANES), lambda part: _pick_one(part, k) if part.scope.lanes == 1 else _pick_all(part, k)
+    )
+
+
+def _pick_all(index: Vec, k: int) -> Vec:
+    """The instruction looks at the last five bits of an index only."""
     scope, kind = index.scope, index.scope.type(abi.FLOAT32)
-    picked = []
-    for column in segments().T.tolist():
-        halves = [ir.Constant(kind, [F32(v) for v in column[k : k + LANES]]) for k in (0, LANES)]
-        args = [halves[0], index.value, halves[1]]
-        picked.append(Vec(scope, scope.call("llvm.x86.avx512.vpermi2var.ps.512", kind, args), abi.FLOAT32))
-    return picked
+    column = segments()[:, k].tolist()
+    halves = [ir.Constant(kind, [F32(v) for v in column[h : h + LANES]]) for h in (0, LANES)]
+    args = [halves[0], index.value, halves[1]]
+    return Vec(scope, scope.call("llvm.x86.avx512.vpermi2var.ps.512", kind, args), abi.FLOAT32)
 
 
-def _pick_one(index: Vec) -> list[Vec]:
+def _pick_one(index: Vec, k: int) -> Vec:
     """The same for a single lane, from memory."""
     scope, b = index.scope, index.scope.b
-    table = segments()
-    numbers = constant_table(b.module, "segments_of_tanh", F32, table.ravel().tolist())
-    row = b.mul((index & (SEGMENTS - 1)).to(abi.INT64).value, I64(table.shape[1]))
-    start = b.gep(numbers, [I64(0), row])
-    return [scope.load(scope.at(start, k), abi.FLOAT32) for k in range(table.shape[1])]
+    numbers = constant_table(b.module, f"segments_of_tanh{k}", F32, segments()[:, k].tolist())
+    row = (index & (SEGMENTS - 1)).to(abi.INT64).value
+    return scope.load(b.gep(numbers, [I64(0), row]), abi.FLOAT32)
 
 
 @cache
