@@ -188,7 +188,7 @@ def test_a_wrong_request_is_one_line_and_exit_code_2(command, arguments, says):
     code, output, errors = command(*arguments)
     assert (code, output) == (2, "")
     assert errors.startswith("jitgrad") and errors.endswith("\n") and errors.count("\n") == 1
-    assert says in errors
+    assert says.replace("'", "") in errors.replace("'", "")  # argparse quotes choices in Python 3.11 only
 
 
 def test_a_folder_whose_place_a_file_takes_is_refused_before_training(command, tmp_path):
