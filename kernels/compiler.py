@@ -137,11 +137,11 @@ def name_of(address: int) -> str:
     return _names[address]
 
 
-def symbol(name: str, build: Callable[[], ir.Module]) -> None:
-    """Make the function `name` callable by that name from other kernels."""
+def symbol(name: str, build: Callable[[], ir.Module], light: bool = False) -> None:
+    """Make the function `name` callable by that name from other kernels; `light` as in `native`."""
     from llvmlite import binding
 
-    binding.add_symbol(name, native(name, build))
+    binding.add_symbol(name, native(name, build, light))
 
 
 def beside(name: str) -> int:

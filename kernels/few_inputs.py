@@ -6,35 +6,23 @@ read them all once more. Here the bias is one more row of sums.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from itertools import chain
 
 from llvmlite import ir
 
-from . import abi
+from . import abi, compiler
 from .gemm_blocks import Numbers, alternated
 from .gemm_plan import plan
-from .gemm_tiles import DEPTH, Masks, multiply_add, tiles_across
+from .gemm_tiles import DEPTH, Mask, define, multiply_add, tiles_across
 from .host import host
 from .nest import share
-from .stage import I64, Scope, Vec
+from .stage import I64, VOID, Scope, Vec, new_module
 
 INPUTS = 4  # at most
-VECTORS = 2  # of outputs side by side
-
-
-class Layer(NamedTuple):
-    """Addresses, strides in elements, and sizes: gradients of outputs, inputs, the two results."""
-
-    outputs: ir.Value
-    stride: ir.Value
-    inputs: ir.Value
-    rows_apart: ir.Value
-    inputs_apart: ir.Value
-    weights: ir.Value
-    bias: ir.Value
-    rows: ir.Value
-    features: ir.Value
-    depth: ir.Value
+# gradients of outputs, inputs, the two results: addresses, strides in elements; sizes; which part of how many
+SIGNATURE = "outputs stride inputs rows_apart inputs_apart weights bias rows features depth part parts"
+NAMES = {abi.FLOAT32: "jg_few_inputs_f32", abi.FLOAT64: "jg_few_inputs_f64"}
 
 
 def suits(features: int, depth: int, column: int) -> bool:
@@ -57,110 +45,109 @@ def _least() -> int:
     return host().lanes(abi.ITEM_SIZES[abi.FLOAT32])
 
 
-def _chains(inputs: int) -> int:
-    """Sums side by side of each element, over rows modulo that number: as many as registers hold, a power of two."""
-    held = VECTORS * (inputs + 1)
-    return 1 << (host().vector_registers * 2 // 3 // held).bit_length() - 1
+def provide(dtype: int) -> None:
+    """Make the pass of `dtype` callable from kernels."""
+    compiler.symbol(NAMES[dtype], lambda: build(dtype), light=True)
 
 
-def weights_and_bias(one: Scope, dtype: int, layer: Layer, threads: tuple[ir.Value, ir.Value]) -> None:
-    """Write both gradients, or this thread's part of them: some of the features."""
-    _Pass(one, dtype, layer).write(*share(one, layer.features, *threads, host().lanes(plan(dtype).item)))
+def call(s: Scope, dtype: int, arguments: Sequence[ir.Value]) -> None:
+    """Write a call of the pass; `arguments` in the order of `SIGNATURE`."""
+    s.call(NAMES[dtype], VOID, list(arguments))
+
+
+def build(dtype: int) -> ir.Module:
+    """The module of the function that writes both gradients, or a part of them: some of the features."""
+    module = new_module(NAMES[dtype])
+    b, a = define(module, NAMES[dtype], SIGNATURE, inline="")
+    lanes = host().lanes(abi.ITEM_SIZES[dtype])
+    _Pass(b, dtype, a).write(*share(Scope(b, 1), a["features"], a["part"], a["parts"], lanes))
+    b.ret_void()
+    return module
 
 
 class _Pass:
-    """Writes the loops."""
+    """Writes the loops: vectors of features, and for each all rows."""
 
-    def __init__(self, one: Scope, dtype: int, layer: Layer) -> None:
-        self.one, self.b, self.dtype, self.layer = one, one.b, dtype, layer
+    def __init__(self, b: ir.IRBuilder, dtype: int, a: dict[str, ir.Value]) -> None:
+        self.b, self.dtype, self.a, self.one = b, dtype, a, Scope(b, 1)
         self.outputs, self.inputs, self.weights, self.bias = (
-            one.pointer(x, dtype) for x in (layer.outputs, layer.inputs, layer.weights, layer.bias)
+            self.one.pointer(a[key], dtype) for key in ("outputs", "inputs", "weights", "bias")
         )
 
     def write(self, begin: ir.Value, end: ir.Value) -> None:
-        b, p = self.b, plan(self.dtype)
-        for s, j, masks in tiles_across(b, p, (VECTORS, 1), b.sub(end, begin)):
-            first = b.add(begin, j)
+        b = self.b
+        for s, column, (mask,) in tiles_across(b, plan(self.dtype), (1,), b.sub(end, begin)):
+            first = b.add(begin, column)
             done = b.append_basic_block("done")
-            switch = b.switch(self.layer.depth, done)
+            switch = b.switch(self.a["depth"], done)
             for inputs in range(1, INPUTS + 1):
                 case = b.append_basic_block(f"inputs{inputs}")
                 switch.add_case(I64(inputs), case)
                 b.position_at_end(case)
-                self._store(s, first, masks, self._sums(s, first, masks, inputs))
+                *weights, bias = self._sums(s, first, mask, inputs)
+                self._store_weights(s, first, mask, weights)
+                s.store(bias, s.at(self.bias, first), mask)
                 b.branch(done)
             b.position_at_end(done)
 
-    def _sums(self, s: Scope, first: ir.Value, masks: Masks, inputs: int) -> list[Vec]:
-        """Sums for each input, and then those for the bias: as many vectors of each as there are masks.
-
-        They are made of the sums of DEPTH rows each, as those of every product are.
-        """
-        b, rows = self.b, self.layer.rows
-        totals = [s.constant(self.dtype, 0.0)] * (len(masks) * (inputs + 1))
-        with s.carried(I64(0), rows, DEPTH, totals) as (top, now, carry):
+    def _sums(self, s: Scope, first: ir.Value, mask: Mask, inputs: int) -> list[Vec]:
+        """A vector of sums for each input, and one for the bias: of DEPTH rows at a time, as in every product."""
+        b, rows = self.b, self.a["rows"]
+        zeros = [s.constant(self.dtype, 0.0)] * (inputs + 1)
+        with s.carried(I64(0), rows, DEPTH, zeros) as (top, totals, carry):
             end = Numbers(b).smaller(b.add(top, I64(DEPTH)), rows)
-            block = self._block(s, first, masks, (top, end), _chains(inputs), totals)
-            carry.next(*(x + y for x, y in zip(now, block, strict=True)))
+            carry.next(*_added(totals, self._block(s, first, mask, (top, end), zeros)))
         return carry.final
 
     def _block(
-        self,
-        s: Scope,
-        first: ir.Value,
-        masks: Masks,
-        rows: tuple[ir.Value, ir.Value],
-        chains: int,
-        zeros: list[Vec],
+        self, s: Scope, first: ir.Value, mask: Mask, rows: tuple[ir.Value, ir.Value], zeros: list[Vec]
     ) -> list[Vec]:
+        """The sums over some rows: in chains, the first of which takes the rows left over."""
         b, (top, end), each = self.b, rows, len(zeros)
+        chains = _chains(each)
+        starts = range(0, chains * each, each)
         whole = b.sub(end, b.and_(b.sub(end, top), I64(chains - 1)))
         with s.carried(top, whole, chains, zeros * chains) as (row, now, carry):
-            after: list[Vec] = []
-            for c in range(chains):
-                after += self._row(s, b.add(row, I64(c)), first, masks, now[c * each : (c + 1) * each])
-            carry.next(*after)
-        sums = [carry.final[c * each : (c + 1) * each] for c in range(chains)]
+            after = [
+                self._row(s, b.add(row, I64(c)), first, mask, now[k : k + each]) for c, k in enumerate(starts)
+            ]
+            carry.next(*chain.from_iterable(after))
+        sums = [carry.final[k : k + each] for k in starts]
         with s.carried(whole, end, 1, sums[0]) as (row, now, carry):
-            carry.next(*self._row(s, row, first, masks, now))
+            carry.next(*self._row(s, row, first, mask, now))
         sums[0] = carry.final
         while len(sums) > 1:
-            sums = [
-                [x + y for x, y in zip(left, right, strict=True)]
-                for left, right in zip(sums[::2], sums[1::2], strict=True)
-            ]
+            sums = [_added(x, y) for x, y in zip(sums[::2], sums[1::2], strict=True)]
         return sums[0]
 
-    def _row(self, s: Scope, row: ir.Value, first: ir.Value, masks: Masks, sums: list[Vec]) -> list[Vec]:
-        """Add what one row of the batch gives."""
-        b, layer, w = self.b, self.layer, len(masks)
-        place = s.at(s.at(self.outputs, first), b.mul(row, layer.stride))
-        vectors = [s.load(s.at(place, v * s.lanes), self.dtype, mask) for v, mask in enumerate(masks)]
-        cell, after = self.one.at(self.inputs, b.mul(row, layer.rows_apart)), []
-        for begin in range(0, len(sums) - w, w):
-            x = s.splat(b.load(cell), self.dtype)
-            after += [multiply_add(x, y, z) for y, z in zip(vectors, sums[begin : begin + w], strict=True)]
-            cell = self.one.at(cell, layer.inputs_apart)
-        return after + [x + y for x, y in zip(sums[-w:], vectors, strict=True)]
+    def _row(self, s: Scope, row: ir.Value, first: ir.Value, mask: Mask, sums: list[Vec]) -> list[Vec]:
+        """The sums with what one row of the batch adds."""
+        b, a = self.b, self.a
+        g = s.load(s.at(s.at(self.outputs, first), b.mul(row, a["stride"])), self.dtype, mask)
+        cell, after = self.one.at(self.inputs, b.mul(row, a["rows_apart"])), []
+        for total in sums[:-1]:
+            after.append(multiply_add(s.splat(b.load(cell), self.dtype), g, total))
+            cell = self.one.at(cell, a["inputs_apart"])
+        return [*after, sums[-1] + g]
 
-    def _store(self, s: Scope, first: ir.Value, masks: Masks, sums: list[Vec]) -> None:
-        b, w = self.b, len(masks)
-        inputs = len(sums) // w - 1
-        for v, mask in enumerate(masks):
-            column = b.add(first, I64(v * s.lanes))
-            left = None if mask is None else b.sub(self.layer.features, column)
-            self._store_weights(s, column, left, [sums[d * w + v] for d in range(inputs)])
-            s.store(sums[inputs * w + v], s.at(self.bias, column), mask)
-
-    def _store_weights(self, s: Scope, column: ir.Value, left: ir.Value | None, rows: list[Vec]) -> None:
-        """Store sums of each input at the weights of `left` features from one on, or of a whole vector of them."""
-        b, inputs = self.b, len(rows)
-        place = s.at(self.weights, b.mul(column, I64(inputs)))
+    def _store_weights(self, s: Scope, first: ir.Value, mask: Mask, sums: list[Vec]) -> None:
+        """Store the sums of each input at the weights, where those of a feature lie side by side."""
+        b, inputs = self.b, len(sums)
+        place = s.at(self.weights, b.mul(first, I64(inputs)))
+        left = I64(s.lanes) if mask is None else b.sub(self.a["features"], first)
         if inputs & (inputs - 1):
-            mask = s.tail_mask(I64(s.lanes) if left is None else left)
-            for d, x in enumerate(rows):
-                s.scatter(x, s.at(place, d), I64(inputs), mask)
+            for d, x in enumerate(sums):
+                s.scatter(x, s.at(place, d), I64(inputs), s.tail_mask(left))
             return
-        for k, x in enumerate(alternated(rows)):
-            mask = None if left is None else s.tail_mask(b.sub(b.mul(left, I64(inputs)), I64(k * s.lanes)))
-            s.store(x, s.at(place, k * s.lanes), mask)
+        for k, x in enumerate(alternated(sums)):
+            inside = mask and s.tail_mask(b.sub(b.mul(left, I64(inputs)), I64(k * s.lanes)))
+            s.store(x, s.at(place, k * s.lanes), inside)
+
+
+def _chains(sums: int) -> int:
+    """How many of each sum go side by side, over rows modulo that number: what registers hold, a power of two."""
+    return 1 << (host().vector_registers * 2 // 3 // sums).bit_length() - 1
+
+
+def _added(left: list[Vec], right: list[Vec]) -> list[Vec]:
+    return [x + y for x, y in zip(left, right, strict=True)]

@@ -64,7 +64,8 @@ def when(
 
 
 STRIP_TAIL = "rsA csA B rsB C rsC bias flags"
-Masks = list[ir.Value | None]  # of the vectors of a tile, side by side; None for a whole one
+Mask = ir.Value | None  # of a vector; None for a whole one
+Masks = list[Mask]  # of the vectors of a tile, side by side
 
 
 def build_rows(module: ir.Module, p: Plan, copy: ir.Function) -> ir.Function:

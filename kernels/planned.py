@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 from llvmlite import ir
 
-from . import abi, compiler, gemm
+from . import abi, compiler, few_inputs, gemm
 from .abi import A_ARRAYS, ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_SHAPE, ARRAY_STRIDES, ARRAY_WORDS
 from .column_sums import Rows, column_sums
-from .few_inputs import Layer, weights_and_bias
 from .stage import I64, VOID, Scope, new_kernel, new_module
 
 # words of a plan; NOTHING is 0, and where an operand that is not there has its address
@@ -115,6 +114,7 @@ def record(words: Sequence[int], dtype: int, plan: Plan) -> list[int] | None:
 def address(dtype: int) -> int:
     """Address of the kernel, compiled on first use."""
     gemm.provide_planned(dtype)
+    few_inputs.provide(dtype)
     symbol = f"planned.{abi.DTYPE_NAMES[dtype]}"
     return compiler.native(symbol, lambda: build(symbol, dtype))
 
@@ -150,8 +150,8 @@ def _sums(
     with b.if_else(b.icmp_signed("!=", weights, I64(0))) as (both, alone):
         with both:
             apart, depth = (one.word(plan, k) for k in (ROWS_APART, INPUTS_APART)), one.word(plan, DEPTH)
-            layer = Layer(source, stride, inputs, *apart, weights, target, count, features, depth)
-            weights_and_bias(one, dtype, layer, threads)
+            given = (source, stride, inputs, *apart, weights, target, count, features, depth, *threads)
+            few_inputs.call(one, dtype, given)
         with alone:
             rows = Rows(source, stride, column, count, features)
             column_sums(one, dtype, one.pointer(target, dtype), rows, threads)

@@ -186,8 +186,8 @@ def build_linear_backward(symbol: str, dtype: int) -> ir.Module:
     suits = b.and_(b.and_(g_fits, x_fits), few_inputs.suits_bit(b, features, depth, g.columns))
     with b.if_then(b.and_(both, suits)):
         x, results = p.row_matrix(0, x_stride), (arrays.address(6), arrays.address(7))
-        layer = few_inputs.Layer(g.address, g.rows, *x, *results, rows, features, depth)
-        few_inputs.weights_and_bias(arrays.scope, dtype, layer, threads)
+        given = (g.address, g.rows, *x, *results, rows, features, depth, *threads)
+        few_inputs.call(arrays.scope, dtype, given)
         b.ret_void()
     with b.if_then(arrays.present(6)):
         _weight_gradient(p, (features, depth, rows), g_fits, g_stride, threads)
@@ -355,7 +355,7 @@ array_op(
     gradients={"x": ("w",), "w": ("x",), "bias": ()},
     vjp={"x": vjps.linear_x, "w": vjps.linear_w, "bias": vjps.linear_bias},
     rule=LINEAR,
-    requires=(gemm.provide,),
+    requires=(gemm.provide, few_inputs.provide),
     reference=reference_linear,
     batch=samples_first("x", "y", shared=("w", "bias"), products=True),
     plan=plan_linear,
