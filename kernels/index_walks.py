@@ -6,7 +6,8 @@ a read, the values of a write, or a gradient. MOVES say in which direction.
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import Any, NamedTuple
 
 from . import abi
 from .abi import (
@@ -122,17 +123,58 @@ def check_line(tensor, index, words):
     return True
 
 
-def loops(dtype: int) -> dict[str, Any]:
-    """The walks for elements of one dtype, by name."""
-    if dtype in _loops:
-        return _loops[dtype]
-    load, store = accessors(dtype)
-    item = abi.ITEM_SIZES[dtype]
+class Loops(NamedTuple):
+    """The walks for elements of one dtype.
+
+    Attributes
+    ----------
+    transfer : callable
+        Visits the points of index tensors.
+    along : callable
+        Visits the points of an index tensor that stands for one coordinate.
+    copy_all : callable
+        Copies an array.
+    clear_all : callable
+        Zeroes a row-major array.
+    """
+
+    transfer: Any
+    along: Any
+    copy_all: Any
+    clear_all: Any
+
+
+@functools.cache
+def loops(dtype: int) -> Loops:
+    """The walks for elements of one dtype."""
+    single = _single(dtype)
+    transfer = _transfer(_elements(single), _run(dtype))
+    return Loops(transfer, _along(single), *_whole_arrays(dtype))
+
+
+@functools.cache
+def _added(dtype: int) -> Any:
+    """``added(a, b)``: the sum of two elements, which for bools is whether one of them is set."""
     boolean = dtype == abi.BOOL
 
     @helper
-    def move(tensor, t, flat, f, step, count, mode):
-        """Move a run of `count` neighbours at `tensor` + t; the flat side steps by `step`."""
+    def added(a, b):
+        total = a + b
+        if boolean and total > 1:
+            total = 1
+        return total
+
+    return added
+
+
+def _run(dtype: int) -> Any:
+    """``run(tensor, t, flat, f, step, count, mode)``: moves neighbours."""
+    load, store = accessors(dtype)
+    item, added = abi.ITEM_SIZES[dtype], _added(dtype)
+
+    @helper
+    def run(tensor, t, flat, f, step, count, mode):
+        """Move `count` neighbours at `tensor` + t; the flat side steps by `step`."""
         if mode == READ:
             if count * item >= 32 and step == 1:
                 copy_bytes(flat + f * item, tensor + t * item, count * item)
@@ -147,12 +189,17 @@ def loops(dtype: int) -> dict[str, Any]:
                     store(tensor, t + j, load(flat, f + j * step))
         elif mode == ADD:
             for j in range(count):
-                total = load(tensor, t + j) + load(flat, f + j * step)
-                if boolean and total > 1:
-                    total = 1
-                store(tensor, t + j, total)
+                store(tensor, t + j, added(load(tensor, t + j), load(flat, f + j * step)))
         else:
             clear_bytes(tensor + t * item, count * item)
+
+    return run
+
+
+def _single(dtype: int) -> Any:
+    """``single(tensor, t, flat, f, mode)``: moves one element."""
+    load, store = accessors(dtype)
+    item, added = abi.ITEM_SIZES[dtype], _added(dtype)
 
     @helper
     def single(tensor, t, flat, f, mode):
@@ -162,12 +209,15 @@ def loops(dtype: int) -> dict[str, Any]:
         elif mode == WRITE:
             store(tensor, t, load(flat, f))
         elif mode == ADD:
-            total = load(tensor, t) + load(flat, f)
-            if boolean and total > 1:
-                total = 1
-            store(tensor, t, total)
+            store(tensor, t, added(load(tensor, t), load(flat, f)))
         else:
             clear_bytes(tensor + t * item, item)
+
+    return single
+
+
+def _elements(single: Any) -> Any:
+    """``elements(tensor, indices, words, outer_dims, flat, mode)``: a short `transfer`."""
 
     @helper
     def elements(tensor, indices, words, outer_dims, flat, mode):
@@ -189,28 +239,55 @@ def loops(dtype: int) -> dict[str, Any]:
                 single(address, start + i * stride, flat_address, f, mode)
                 position += 1
 
+    return elements
+
+
+@helper
+def close_dims(tensor, dims, count):
+    """How many of the listed dimensions, from the last one on, hold elements that lie close together."""
+    run, taken = 1, 0
+    while taken < count:
+        d = word(dims, count - 1 - taken)
+        size = word(tensor, ARRAY_SHAPE + d)
+        if size != 1 and word(tensor, ARRAY_STRIDES + d) != run:
+            break
+        run *= size
+        taken += 1
+    return taken
+
+
+@helper
+def point(tensor, indices, words, b):
+    """Where the point number `b` of index tensors lies along the dimensions that they index."""
+    at = 0
+    for k in range(word(words, I_INDICES)):
+        d = word(words, I_DIMS + k)
+        i = word(word(indices + k * DESCRIPTION, ARRAY_ADDRESS), b)
+        if i < 0:
+            i += word(tensor, ARRAY_SHAPE + d)
+        at += i * word(tensor, ARRAY_STRIDES + d)
+    return at
+
+
+def _transfer(elements: Any, run: Any) -> Any:
+    """``transfer(tensor, indices, words, flat, mode)``: see `Loops`."""
+
     @helper
     def transfer(tensor, indices, words, flat, mode):
         """Visit the points of index tensors; on the flat side their shape replaces the indexed dimensions."""
-        count = word(words, I_INDICES)
         outer, inner = word(words, I_OUTER), word(words, I_INNER)
-        outer_dims = words + (I_DIMS + count) * 8
+        outer_dims = words + (I_DIMS + word(words, I_INDICES)) * 8
         inner_dims = outer_dims + outer * 8
-        if count == 1 and inner == 0:
+        if word(words, I_INDICES) == 1 and inner == 0:
             elements(tensor, indices, words, outer_dims, flat, mode)
             return
         points = word(indices, ARRAY_NUMEL)
         step = step_of(flat)
         # trailing dimensions that lie close together move as one run
-        run = 1
-        while inner > 0 and step >= 0:
-            d = word(inner_dims, inner - 1)
-            size = word(tensor, ARRAY_SHAPE + d)
-            if size != 1 and word(tensor, ARRAY_STRIDES + d) != run:
-                break
-            run *= size
-            inner -= 1
-        if run == 0:
+        close = close_dims(tensor, inner_dims, inner) if step >= 0 else 0
+        inner -= close
+        count = listed_numel(tensor, inner_dims + inner * 8, close)
+        if count == 0:
             return
         runs = listed_numel(tensor, inner_dims, inner)
         address, flat_address = word(tensor, ARRAY_ADDRESS), word(flat, ARRAY_ADDRESS)
@@ -219,18 +296,18 @@ def loops(dtype: int) -> dict[str, Any]:
         for o in range(listed_numel(tensor, outer_dims, outer)):
             start = listed_place(tensor, outer_dims, outer, o)
             for b in range(points):
-                t = start
-                for k in range(count):
-                    d = word(words, I_DIMS + k)
-                    i = word(word(indices + k * DESCRIPTION, ARRAY_ADDRESS), b)
-                    if i < 0:
-                        i += word(tensor, ARRAY_SHAPE + d)
-                    t += i * word(tensor, ARRAY_STRIDES + d)
+                t = start + point(tensor, indices, words, b)
                 for r in range(runs):
                     f = position * step if step >= 0 else place(flat, flat_dims, position)
                     inside = listed_place(tensor, inner_dims, inner, r) if inner > 0 else 0
-                    move(address, t + inside, flat_address, f, step, run, mode)
-                    position += run
+                    run(address, t + inside, flat_address, f, step, count, mode)
+                    position += count
+
+    return transfer
+
+
+def _along(single: Any) -> Any:
+    """``along(tensor, index, flat, words, mode)``: see `Loops`."""
 
     @helper
     def along(tensor, index, flat, words, mode):
@@ -265,6 +342,14 @@ def loops(dtype: int) -> dict[str, Any]:
                 to, of = t + j * step + i * stride, f + j * flat_step
                 single(address, to, flat_address, of, mode)
 
+    return along
+
+
+def _whole_arrays(dtype: int) -> tuple[Any, Any]:
+    """``copy_all(target, source)`` and ``clear_all(target)``."""
+    load, store = accessors(dtype)
+    item = abi.ITEM_SIZES[dtype]
+
     @helper
     def copy_all(target, source):
         """Copy an array into another of the same shape."""
@@ -288,11 +373,7 @@ def loops(dtype: int) -> dict[str, Any]:
         """Zero a row-major array."""
         clear_bytes(word(target, ARRAY_ADDRESS), word(target, ARRAY_NUMEL) * item)
 
-    _loops[dtype] = {"transfer": transfer, "along": along, "copy_all": copy_all, "clear_all": clear_all}
-    return _loops[dtype]
-
-
-_loops: dict[int, dict[str, Any]] = {}
+    return copy_all, clear_all
 
 
 @helper

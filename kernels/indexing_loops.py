@@ -34,7 +34,7 @@ from .plain import (
 
 def index(symbol: str, dtype: int) -> Any:
     """``y = x[i0, i1, ...]``."""
-    transfer = loops(dtype)["transfer"]
+    transfer = loops(dtype).transfer
 
     def kernel(record, part, parts):
         words = attributes(record)
@@ -47,7 +47,7 @@ def index(symbol: str, dtype: int) -> Any:
 
 def index_backward(symbol: str, dtype: int) -> Any:
     """The cotangent, added where the elements came from."""
-    transfer, clear_all = loops(dtype)["transfer"], loops(dtype)["clear_all"]
+    transfer, clear_all = loops(dtype).transfer, loops(dtype).clear_all
     item = abi.ITEM_SIZES[dtype]
 
     def kernel(record, part, parts):
@@ -67,7 +67,7 @@ def index_backward(symbol: str, dtype: int) -> Any:
 
 def index_put(symbol: str, dtype: int) -> Any:
     """``y = x`` with values written (or added) at ``[i0, i1, ...]``; `y` may be `x`."""
-    transfer, copy_all = loops(dtype)["transfer"], loops(dtype)["copy_all"]
+    transfer, copy_all = loops(dtype).transfer, loops(dtype).copy_all
 
     def kernel(record, part, parts):
         words = attributes(record)
@@ -82,7 +82,7 @@ def index_put(symbol: str, dtype: int) -> Any:
 
 def index_put_backward(symbol: str, dtype: int) -> Any:
     """To `x` the cotangent, less what was overwritten; to the values the cotangent where they went."""
-    transfer, copy_all = loops(dtype)["transfer"], loops(dtype)["copy_all"]
+    transfer, copy_all = loops(dtype).transfer, loops(dtype).copy_all
 
     def kernel(record, part, parts):
         words = attributes(record)
@@ -103,7 +103,7 @@ def index_put_backward(symbol: str, dtype: int) -> Any:
 
 def gather(symbol: str, dtype: int) -> Any:
     """``y[.., j, ..] = x[.., index[.., j, ..], ..]``."""
-    along = loops(dtype)["along"]
+    along = loops(dtype).along
 
     def kernel(record, part, parts):
         words = attributes(record)
@@ -116,7 +116,7 @@ def gather(symbol: str, dtype: int) -> Any:
 
 def gather_backward(symbol: str, dtype: int) -> Any:
     """The cotangent, added where the elements came from."""
-    along, clear_all = loops(dtype)["along"], loops(dtype)["clear_all"]
+    along, clear_all = loops(dtype).along, loops(dtype).clear_all
 
     def kernel(record, part, parts):
         gradient = described(record, 4)
@@ -129,7 +129,7 @@ def gather_backward(symbol: str, dtype: int) -> Any:
 
 def scatter(symbol: str, dtype: int) -> Any:
     """``y = x`` with ``y[.., index[.., j, ..], ..]`` written or added; `y` may be `x`."""
-    along, copy_all = loops(dtype)["along"], loops(dtype)["copy_all"]
+    along, copy_all = loops(dtype).along, loops(dtype).copy_all
 
     def kernel(record, part, parts):
         words = attributes(record)
@@ -144,7 +144,7 @@ def scatter(symbol: str, dtype: int) -> Any:
 def scatter_backward(symbol: str, dtype: int) -> Any:
     """To `x` the cotangent, less what was overwritten; to the source the cotangent where it went."""
     walks = loops(dtype)
-    along, copy_all, clear_all = walks["along"], walks["copy_all"], walks["clear_all"]
+    along, copy_all, clear_all = walks.along, walks.copy_all, walks.clear_all
 
     def kernel(record, part, parts):
         words = attributes(record)
@@ -165,7 +165,7 @@ def scatter_backward(symbol: str, dtype: int) -> Any:
 
 def slice_put(symbol: str, dtype: int) -> Any:
     """``y = x`` with the region that view words name overwritten; `y` may be `x`."""
-    copy_all = loops(dtype)["copy_all"]
+    copy_all = loops(dtype).copy_all
 
     def kernel(record, part, parts):
         x, values, y = described(record, 0), described(record, 1), described(record, 2)
@@ -180,7 +180,7 @@ def slice_put(symbol: str, dtype: int) -> Any:
 
 def slice_put_backward(symbol: str, dtype: int) -> Any:
     """To `x` the cotangent outside the region; to the values the cotangent inside."""
-    copy_all = loops(dtype)["copy_all"]
+    copy_all = loops(dtype).copy_all
     store = accessors(dtype)[1]
 
     def kernel(record, part, parts):

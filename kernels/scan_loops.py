@@ -30,7 +30,7 @@ def _forward(walk: Any) -> Any:
 
 
 def _backward(dtype: int, walk: Any) -> Any:
-    copy_all = loops(dtype)["copy_all"]
+    copy_all = loops(dtype).copy_all
 
     def kernel(record, part, parts):
         words = attributes(record)
