@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from ._tensor import Tensor, wrap
-from .dispatch import CONTEXT, demand, refuse_broadcast, slot_dtype, slot_shape, view
+from .dispatch import CONTEXT, demand, view
 from .engine import layout
 from .engine.entry import entries
 from .engine.layout import (
@@ -35,6 +35,8 @@ from .engine.layout import (
     T_OPERANDS,
 )
 from .kernels import BY_NAME
+from .refusals import refuse_broadcast
+from .slots import slot_dtype, slot_shape
 from .store import store
 
 SLICE_PUT = BY_NAME["slice_put"]

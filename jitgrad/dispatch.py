@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from .dtypes import DTYPES, category, dtype, get_default_dtype, number_category, promote_types
 from .engine import layout
 from .engine.entry import entries
-from .engine.layout import S_DIMS, S_DTYPE, S_FLAGS, S_SHAPE, SLOT_WORDS, WRAPPED
+from .engine.layout import S_DIMS, S_DTYPE, S_FLAGS, SLOT_WORDS, WRAPPED
 from .kernels import BY_NAME, OPS, ROLES
 from .kernels.table import ARRAYS, Op, identity
+from .refusals import refuse, refuse_dtype, refuse_stale_view
+from .slots import slot_dtype
 from .store import raise_out_of_memory, store
 
 if TYPE_CHECKING:
@@ -67,23 +69,6 @@ for _op in OPS:
     publish(_op)
 for _role, _name in ROLES.items():
     store.set_field(_role, BY_NAME[_name].code)
-
-
-def slot_word(slot: int, field: int) -> int:
-    """One word of a slot."""
-    return store.slots[slot * SLOT_WORDS + field]
-
-
-def slot_shape(slot: int) -> tuple[int, ...]:
-    """The shape of a slot."""
-    words = store.slots
-    at = slot * SLOT_WORDS
-    return tuple(words[at + S_SHAPE : at + S_SHAPE + words[at + S_DIMS]])
-
-
-def slot_dtype(slot: int) -> dtype:
-    """The dtype of a slot."""
-    return DTYPES[store.slots[slot * SLOT_WORDS + S_DTYPE]]
 
 
 def result_type(operands: Sequence[Any]) -> dtype:
@@ -187,97 +172,6 @@ def promoted(op: Op, operands: Sequence[Any], into: int) -> list[Any]:
         x if x is None or d != layout.SAME else x._cast(common)
         for x, d in zip(operands, op.operand_dtypes, strict=True)
     ]
-
-
-def refuse_dtype(op: Op, operands: Sequence[Any], into: int) -> NoReturn:
-    """No kernel fits the operands' dtypes."""
-    got = ", ".join(x.dtype.name for x in operands if x is not None)
-    wanted = []
-    for name, d in zip(op.operands, op.operand_dtypes, strict=True):
-        choice = op.dtypes if d == layout.SAME else (d,)
-        wanted.append(f"{name}: {' or '.join(DTYPES[c].name for c in choice)}")
-    where = f" into {slot_dtype(into).name}" if into else ""
-    raise NotImplementedError(f"{op.name}: not implemented for ({got}){where}; expected {'; '.join(wanted)}")
-
-
-def refuse(op: Op, operands: Sequence[Any], status: int, into: int) -> NoReturn:
-    """Raise what a status means, naming the operation, what was expected and what came."""
-    shapes = [tuple(x.shape) for x in operands if x is not None]
-    if status == layout.OUT_OF_MEMORY:
-        raise_out_of_memory()
-    if status == layout.LEAF_IN_PLACE:
-        raise RuntimeError(
-            f"{op.name}_: a leaf Variable that requires grad is being used in an in-place operation; "
-            "do it under torch.no_grad(), or use the operation without the underscore"
-        )
-    if status == layout.SHARED_PLACES:
-        raise RuntimeError(
-            f"{op.name}_: unsupported operation: more than one element of the written-to tensor refers to a single "
-            "memory location. Please clone() the tensor before performing the operation"
-        )
-    if status == layout.STALE_VIEW:
-        refuse_stale_view(op.name)
-    if status == layout.INFERENCE_SAVED:
-        raise RuntimeError(f"{op.name}: {INFERENCE_SAVED}")
-    if status == layout.INFERENCE_IN_PLACE:
-        raise RuntimeError(
-            f"{op.name}_: Inplace update to inference tensor outside InferenceMode is not allowed. You can make a "
-            "clone to get a normal tensor before doing inplace update"
-        )
-    if status == layout.BAD_SHAPE:
-        if op.kind == ARRAYS:
-            refuse_contraction(op, shapes)
-        refuse_broadcast(op.name, shapes, slot_shape(into) if into else None)
-    raise RuntimeError(f"{op.name}: the engine refused the call (status {status}) for shapes {shapes}")
-
-
-INFERENCE_SAVED = (
-    "Inference tensors cannot be saved for backward. Please do not use Tensors created in inference mode in "
-    "computation tracked by autograd. To work around this, you can make a clone to get a normal tensor and use it "
-    "in autograd, or use `torch.no_grad()` instead of `torch.inference_mode()`"
-)
-
-
-def refuse_stale_view(name: str) -> NoReturn:
-    """An operand is a view whose base has been overwritten in a recorded operation since."""
-    raise RuntimeError(
-        f"{name}: an operand is a view made before its base was modified in place; the view's history does not "
-        "contain that write. Make the view again after the write, or clone() it before"
-    )
-
-
-def refuse_broadcast(name: str, shapes: list[tuple], target: tuple | None) -> NoReturn:
-    """The shapes do not broadcast together, or not to the tensor that is written into."""
-    called = name if target is None else f"{name}_"
-    dims = max(len(s) for s in shapes)
-    for back in range(1, dims + 1):
-        sizes = list(dict.fromkeys(s[-back] for s in shapes if len(s) >= back and s[-back] != 1))
-        if len(sizes) > 1:
-            texts = " and ".join(str(s) for s in shapes)
-            raise RuntimeError(
-                f"{called}: The size of tensor a ({sizes[0]}) must match the size of tensor b ({sizes[1]}) at "
-                f"non-singleton dimension {dims - back}: shapes {texts} do not broadcast; sizes must be equal or 1, "
-                "counted from the last dimension"
-            )
-    raise RuntimeError(
-        f"{called}: output with shape {list(target or ())} doesn't match the broadcast shape "
-        f"of {' and '.join(str(s) for s in shapes)}; use the operation without the underscore"
-    )
-
-
-def refuse_contraction(op: Op, shapes: list[tuple]) -> NoReturn:
-    """The shapes of a matrix product do not fit."""
-    texts = " @ ".join(str(s) for s in shapes[:2])
-    if op.rule == layout.RULE_LINEAR:
-        raise RuntimeError(
-            f"{op.name}: mat1 and mat2 shapes cannot be multiplied: input {shapes[0]}, weight {shapes[1]}"
-            + (f", bias {shapes[2]}" if len(shapes) > 2 else "")
-            + "; expected input (..., in), weight (out, in), bias (out,)"
-        )
-    raise RuntimeError(
-        f"{op.name}: mat1 and mat2 shapes cannot be multiplied: inner sizes differ: {texts}; "
-        "the last size of the first must equal the last but one of the second, and batch sizes must match"
-    )
 
 
 def call(op: Op, operands: Sequence[Tensor | None], floats: Sequence[float] = (), into: int = 0) -> int:

@@ -8,13 +8,13 @@ from typing import Any
 
 from ._tensor import Tensor
 from .autograd import enable_grad
-from .dispatch import slot_shape
 from .engine import layout
 from .engine.layout import T_INPUTS, T_KIND, T_OP, T_WORDS
 from .kernels import OPS
 from .kernels.work import multiply_adds
 from .nn.module import Module
 from .show import _slots_of
+from .slots import slot_shape
 from .store import store
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))

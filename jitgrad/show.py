@@ -12,7 +12,7 @@ import numpy as np
 
 from ._tensor import Tensor, wrap
 from .autograd.graph import python_nodes, row_name
-from .dispatch import CONTEXT, VIEW_CODE, VIEW_NAMES, slot_dtype, slot_shape
+from .dispatch import CONTEXT, VIEW_CODE, VIEW_NAMES
 from .engine import layout
 from .engine.entry import entries
 from .engine.layout import (
@@ -32,6 +32,7 @@ from .engine.layout import (
 )
 from .kernels import OPS
 from .kernels.abi import bits_float
+from .slots import slot_dtype, slot_shape
 from .store import store
 
 FEW = 4  # gradients of at most so many elements are written out

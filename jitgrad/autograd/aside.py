@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, demand, slot_word
+from ..dispatch import CONTEXT, demand
 from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import (
@@ -17,6 +17,7 @@ from ..engine.layout import (
     T_OPERANDS,
     T_OUTPUTS,
 )
+from ..slots import slot_word
 from ..store import store
 from .notes import RowNote
 

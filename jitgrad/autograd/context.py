@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .._tensor import Tensor
-from ..dispatch import INFERENCE_SAVED
+from ..refusals import INFERENCE_SAVED
 from ..store import store
 from .graph import SECOND_TIME, FunctionNode, Node
 from .modes import enable_grad, no_grad

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, VIEW_CODE, VIEW_NAMES, slot_dtype, slot_shape
+from ..dispatch import CONTEXT, VIEW_CODE, VIEW_NAMES
 from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import (
@@ -23,6 +23,7 @@ from ..engine.layout import (
     T_OUTPUTS,
 )
 from ..kernels import OPS
+from ..slots import slot_dtype, slot_shape
 from ..store import store
 from ..utils.hooks import RemovableHandle
 from .notes import add_hook, row_note

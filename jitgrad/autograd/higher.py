@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, slot_dtype, slot_shape
+from ..dispatch import CONTEXT
 from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import (
@@ -34,6 +34,7 @@ from ..engine.layout import (
 from ..kernels import OPS
 from ..kernels.abi import bits_float
 from ..kernels.table import Op, identity, parameters
+from ..slots import slot_dtype, slot_shape
 from ..store import store
 from . import formulas
 from .anomaly import check_gradients, naming_line

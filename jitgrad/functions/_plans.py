@@ -9,10 +9,11 @@ from array import array
 from collections.abc import Sequence
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, OUTPUT_WORDS, described, refuse
+from ..dispatch import CONTEXT, OUTPUT_WORDS, described
 from ..dtypes import dtype
 from ..engine.entry import entries
 from ..kernels.table import Op
+from ..refusals import refuse
 from ..store import store
 
 KEPT = 1024  # plans kept ready of one operation; a script that varies shapes endlessly starts over

@@ -12,13 +12,14 @@ from functools import lru_cache
 from typing import Any
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, refuse
+from ..dispatch import CONTEXT
 from ..dtypes import dtype, get_default_dtype, to_dtype
 from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import S_FLAGS, SLOT_WORDS
 from ..kernels.abi import MAX_DIMS, float_bits
 from ..kernels.table import Op
+from ..refusals import refuse
 from ..store import store
 from .generator import Generator, default_generator
 

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, OUTPUT_WORDS, described, refuse
+from ..dispatch import CONTEXT, OUTPUT_WORDS, described
 from ..dtypes import float64
 from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, S_DIMS, S_DTYPE, S_FLAGS, S_SHAPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import FLOAT32
 from ..kernels.convolution_shape import layout
+from ..refusals import refuse
 from ..store import store
 from ._call import require_tensors
 from ._convolution_checks import (

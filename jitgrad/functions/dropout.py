@@ -6,13 +6,14 @@ from array import array
 from functools import lru_cache
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, OUTPUT_WORDS, refuse
+from ..dispatch import CONTEXT, OUTPUT_WORDS
 from ..dtypes import bool_
 from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import S_DIMS, S_DTYPE, S_FLAGS, S_SHAPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import float_bits
+from ..refusals import refuse
 from ..store import store
 from ._call import require_tensors
 from ._random import check_floating, source_of, threshold_of

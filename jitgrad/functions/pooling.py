@@ -10,13 +10,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, OUTPUT_WORDS, refuse
+from ..dispatch import CONTEXT, OUTPUT_WORDS
 from ..dtypes import dtype
 from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, S_DIMS, S_DTYPE, S_FLAGS, S_SHAPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import FLOAT32
 from ..kernels.table import Op
+from ..refusals import refuse
 from ..store import store
 from ._call import require_tensors
 from ._pooling_windows import AXES, NO_AXIS, Plan, Sizes, adaptive_plan, adaptive_sizes, window_plan

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from .._tensor import Tensor, method, wrap
-from ..dispatch import call, complete, refuse_contraction
+from ..dispatch import call, complete
 from ..dtypes import float64
 from ..engine import layout
 from ..engine.entry import entries
 from ..kernels import BY_NAME
+from ..refusals import refuse_contraction
 from ._call import dtype_code, is_floating, require_tensors
 from ._dims import shape_of
 from ._out import write_out

@@ -14,11 +14,12 @@ from .._tensor import Tensor, wrap
 from ..autograd import Function, grad, is_grad_enabled, no_grad
 from ..autograd.graph import SECOND_TIME, drop_freed_nodes, slots_behind
 from ..autograd.hooks import without_hooks_of
-from ..dispatch import CONTEXT, slot_word
+from ..dispatch import CONTEXT
 from ..dtypes import DTYPES
 from ..engine.entry import entries
 from ..engine.layout import FREED_ROW, REQUIRES_GRAD, S_FLAGS, S_ROW, S_STORAGE
 from ..functions import ones_like, zeros
+from ..slots import slot_word
 from ..store import store
 from .recording import Recording, Spoiled
 from .returned import owned

@@ -9,7 +9,7 @@ import numpy as np
 
 from .._tensor import Tensor, wrap
 from ..autograd.graph import row_name
-from ..dispatch import CONTEXT, slot_dtype, slot_shape
+from ..dispatch import CONTEXT
 from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import (
@@ -31,6 +31,7 @@ from ..kernels.abi import bits_float
 from ..kernels.table import LINEAR, MATMUL
 from ..nn.parameter import Parameter
 from ..show import _field, _letters, _operation, _rows_behind, _slots_of, _text
+from ..slots import slot_dtype, slot_shape
 from ..store import store
 
 FEW = 6  # values written out
