@@ -123,7 +123,7 @@ BAD = {
     "strides": (
         lambda x, w: F.conv2d(x, w, stride=(1, 1, 1)),
         RuntimeError,
-        r"list of 2 .* stride=\[1, 1, 1\]",
+        r"stride must either be a single int, or a tuple of 2 ints, got \(1, 1, 1\)",
     ),
     "padding": (lambda x, w: F.conv2d(x, w, padding=(0, -1)), RuntimeError, "negative padding"),
     "dilation": (lambda x, w: F.conv2d(x, w, dilation=0), RuntimeError, "non-positive dilation"),
@@ -140,6 +140,7 @@ BAD = {
     "bias dtype": (lambda x, w: F.conv2d(x, w, torch.zeros(6).double()), RuntimeError, "should be the same"),
     "no tensor": (lambda x, w: F.conv2d(x, [1.0]), TypeError, "must be Tensor, not list"),
     "fraction": (lambda x, w: F.conv2d(x, w, stride=1.5), TypeError, "'stride' must be int"),
+    "tensor": (lambda x, w: F.conv2d(x, w, stride=torch.tensor([1, 1])), TypeError, "'stride' must be int"),
     "kernel of nothing": (lambda x, w: F.conv2d(x, w[..., :0]), RuntimeError, "greater than zero"),
     "transposed channels": (
         lambda x, w: F.conv_transpose2d(x, w),

@@ -292,6 +292,8 @@ ERRORS = {
     "three sizes": (lambda: F.max_pool2d(image(), (2, 2, 2)), RuntimeError, "single int, or a tuple of 2 ints"),
     "fraction": (lambda: F.max_pool2d(image(), 2.5), TypeError, "must be int or tuple of ints, not float"),
     "tensor": (lambda: F.max_pool2d(image(), image()), TypeError, "must be int or tuple of ints, not Tensor"),
+    "bool": (lambda: (F.max_pool2d(image(), 1), F.max_pool2d(image(), True)), TypeError, "'kernel_size'.* not bool"),
+    "adaptive bool": (lambda: F.adaptive_avg_pool2d(image(), True), TypeError, "'output_size'.* not bool"),
     "divisor of nothing": (lambda: F.avg_pool2d(image(), 2, divisor_override=0), RuntimeError, "divisor must be"),
     "dimensions": (lambda: F.max_pool2d(image()[0, 0], 2), RuntimeError, "Expected 3D or 4D"),
     "dimensions of rows": (lambda: F.max_pool1d(image(), 2), RuntimeError, "Expected 2D or 3D"),

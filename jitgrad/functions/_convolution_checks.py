@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._tensor import Tensor
+from ._spatial import sizes
 
 
 def check_operands(name: str, input: Tensor, weight: Tensor, bias: Tensor | None) -> None:
@@ -25,29 +26,6 @@ def _type(x: Tensor) -> str:
     return {"float32": "Float", "float64": "Double", "int64": "Long", "int32": "Int"}.get(
         x.dtype.name, x.dtype.name
     )
-
-
-def sizes(name: str, what: str, value: Any, spatial: int) -> tuple[int, ...]:
-    """An option as one whole number for each spatial dimension."""
-    values = tuple(value) if isinstance(value, (tuple, list)) else (value,)
-    for v in values:
-        if not _is_int(v):
-            raise TypeError(
-                f"{name}(): argument '{what}' must be int or tuple of ints, not {type(v).__name__} ({v!r})"
-            )
-    values = tuple(int(v) for v in values)
-    if len(values) == 1:
-        return values * spatial
-    if len(values) != spatial:
-        raise RuntimeError(
-            f"{name}: expected {what} to be a single integer value or a list of {spatial} values to match the "
-            f"convolution dimensions, but got {what}={list(values)}"
-        )
-    return values
-
-
-def _is_int(value: Any) -> bool:
-    return hasattr(value, "__index__") and not isinstance(value, bool)
 
 
 def padding_around(
@@ -81,7 +59,7 @@ def check_options(
     extra: tuple[int, ...],
 ) -> None:
     """An error where an option is none that a convolution can have; `extra` is ``output_padding``."""
-    if not _is_int(groups):
+    if isinstance(groups, bool) or not hasattr(groups, "__index__"):
         raise TypeError(f"{name}(): argument 'groups' must be int, not {type(groups).__name__}")
     wrong = (
         (any(s <= 0 for s in stride), f"non-positive stride is not supported, got {stride}"),

@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
 from functools import lru_cache
 from math import prod
-from operator import index
 from typing import Any, NamedTuple
 
 from ..dispatch import described
 from ..kernels.abi import INT32
+from ._spatial import sizes
 
 AXES = 3
 NO_AXIS = (1, 1, 0, 1)  # kernel, stride, padding and dilation of an axis that is not there
-
-Sizes = int | Sequence[int]
-
-
-def sizes(name: str, what: str, value: Any, spatial: int) -> tuple[int, ...]:
-    """One integer for each spatial dimension, from one for all or a sequence."""
-    given = value if isinstance(value, (tuple, list)) else (value,)
-    try:
-        found = tuple(map(index, given))
-    except (TypeError, RuntimeError):  # a tensor of several elements is no index either
-        raise TypeError(
-            f"{name}(): argument '{what}' must be int or tuple of ints, not {type(value).__name__}: {value!r}"
-        ) from None
-    if len(found) == 1:
-        return found * spatial
-    if len(found) != spatial:
-        raise RuntimeError(
-            f"{name}: {what} must either be a single int, or a tuple of {spatial} ints, got {value!r}"
-        )
-    return found
 
 
 def output_size(size: int, kernel: int, stride: int, padding: int, dilation: int, ceil_mode: bool) -> int:
@@ -97,7 +76,7 @@ def _axis_words(spatial: int, *values: tuple[int, ...]) -> list[int]:
     return [spatial, *(v for row in rows for v in row)]
 
 
-@lru_cache(1024)
+@lru_cache(1024, typed=True)  # True is no size, though it equals one
 def window_plan(
     name: str,
     spatial: int,
@@ -144,14 +123,16 @@ def window_plan(
     return _plan([*words, padded, divisor], described([(code, whole)]))
 
 
-@lru_cache(1024)
+@lru_cache(1024, typed=True)
 def adaptive_sizes(
     name: str, spatial: int, shape: tuple[int, ...], output: Any, no_channels: bool
 ) -> tuple[int, ...]:
     """The spatial sizes of a result."""
     _check_input(name, shape, spatial, no_channels)
     inner = shape[-spatial:]
-    wanted = output if isinstance(output, tuple) else (output,) * spatial
+    if output is None:
+        output = (None,) * spatial
+    wanted = output if isinstance(output, tuple) else sizes(name, "output_size", output, spatial)
     if len(wanted) != spatial:
         raise RuntimeError(f"{name}: output_size must be {spatial} integers, got {output!r}")
     filled = tuple(n if w is None else w for n, w in zip(inner, wanted, strict=True))

@@ -23,9 +23,8 @@ from ._convolution_checks import (
     check_shapes,
     output_sizes,
     padding_around,
-    sizes,
 )
-from ._spatial import hashable, over
+from ._spatial import hashable, over, sizes
 
 __all__ = [
     "conv1d",

@@ -20,8 +20,8 @@ from ..kernels.table import Op
 from ..refusals import refuse
 from ..store import store
 from ._call import require_tensors
-from ._pooling_windows import AXES, NO_AXIS, Plan, Sizes, adaptive_plan, adaptive_sizes, window_plan
-from ._spatial import hashable, over
+from ._pooling_windows import AXES, NO_AXIS, Plan, adaptive_plan, adaptive_sizes, window_plan
+from ._spatial import Sizes, hashable, over
 from .line_maps import ABSENT, LineMap, apply_line_map, line_map
 from .resampling import resample
 from .slicing import narrow

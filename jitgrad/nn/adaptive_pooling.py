@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitgrad._tensor import Tensor
-from jitgrad.functions._pooling_windows import Sizes, sizes
+from jitgrad.functions._spatial import Sizes, sizes
 
 from . import functional as F
 from ._calls import call_with_one

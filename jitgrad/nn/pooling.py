@@ -9,7 +9,7 @@ from numbers import Integral
 from typing import Any
 
 from jitgrad._tensor import Tensor
-from jitgrad.functions._pooling_windows import Sizes
+from jitgrad.functions._spatial import Sizes
 
 from . import functional as F
 from ._calls import call_with_one

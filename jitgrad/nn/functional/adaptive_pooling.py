@@ -7,8 +7,7 @@ from typing import Any
 
 from jitgrad._tensor import Tensor
 from jitgrad.functions._call import require_tensors
-from jitgrad.functions._pooling_windows import Sizes, sizes
-from jitgrad.functions._spatial import over
+from jitgrad.functions._spatial import Sizes, over, sizes
 from jitgrad.functions.pooling import adaptive_largest, adaptive_means, largest, means
 
 

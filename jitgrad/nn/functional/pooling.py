@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from jitgrad._tensor import Tensor
-from jitgrad.functions._pooling_windows import Sizes
-from jitgrad.functions._spatial import over
+from jitgrad.functions._spatial import Sizes, over
 from jitgrad.functions.pooling import largest, means
 
 

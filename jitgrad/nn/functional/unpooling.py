@@ -10,8 +10,7 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.dtypes import int64
 from jitgrad.functions._call import require_tensors
-from jitgrad.functions._pooling_windows import Sizes, sizes
-from jitgrad.functions._spatial import over
+from jitgrad.functions._spatial import Sizes, over, sizes
 
 
 def _max_unpool(spatial: int):  # the type is that of the function inside
