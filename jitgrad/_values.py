@@ -74,15 +74,13 @@ class Values:
         return entries.nested(self)
 
     def _number(self) -> Any:
-        value = entries.item(self)
-        if value is None:
+        """`item`, which Python's own conversions refuse with another exception."""
+        if self._word(S_NUMEL) != 1:
             raise ValueError(
                 f"only one element tensors can be converted to Python scalars; got {self.numel()} elements of "
                 f"shape {tuple(self.shape)}. Use tolist(), or reduce it first"
             )
-        if store.recording is not None:
-            store.recording.read("item")
-        return value
+        return self.item()
 
     def __float__(self) -> float:
         return float(self._number())

@@ -56,40 +56,33 @@ def _share_ties(op: Op, y: Tensor, input: Tensor, mask: int, keepdim: bool) -> T
     return wrap(call(_TIED, (y, count)))
 
 
-def amax(input: Tensor, dim: Any = (), keepdim: bool = False, axis: Any = None,
-         keepdims: bool = False) -> Tensor:  # fmt: skip
-    """The greatest values; elements that tie share the gradient evenly.
+def _values_only(name: str, op: Op) -> Callable[..., Tensor]:
+    """The functions that give the extremes along any dimensions, without indices."""
+
+    def function(input: Tensor, dim: Any = (), keepdim: bool = False, axis: Any = None,
+                 keepdims: bool = False) -> Tensor:  # fmt: skip
+        if axis is not None:
+            dim = axis_as_dim(name, dim, axis, ())
+        keepdim = keepdim or keepdims
+        x = tensor_of(input, name)
+        if not numel_of(x):
+            refuse_empty(x, dim_mask(dim, dims_of(x), name), name)
+        y = reduced(op, x, dim, keepdim)
+        return _share_ties(op, y, x, dim_mask(dim, dims_of(x), name), keepdim) if y.requires_grad else y
+
+    function.__name__ = function.__qualname__ = name
+    extreme = "greatest" if op is _AMAX else "smallest"
+    function.__doc__ = f"""The {extreme} values; elements that tie share the gradient evenly.
 
     Raises
     ------
     IndexError
         When a dimension has no elements.
     """
-    if axis is not None:
-        dim = axis_as_dim("amax", dim, axis, ())
-    return _amost("amax", _AMAX, input, dim, keepdim or keepdims)
+    return function
 
 
-def amin(input: Tensor, dim: Any = (), keepdim: bool = False, axis: Any = None,
-         keepdims: bool = False) -> Tensor:  # fmt: skip
-    """The smallest values; elements that tie share the gradient evenly.
-
-    Raises
-    ------
-    IndexError
-        When a dimension has no elements.
-    """
-    if axis is not None:
-        dim = axis_as_dim("amin", dim, axis, ())
-    return _amost("amin", _AMIN, input, dim, keepdim or keepdims)
-
-
-def _amost(name: str, op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
-    x = tensor_of(input, name)
-    if not numel_of(x):
-        refuse_empty(x, dim_mask(dim, dims_of(x), name), name)
-    y = reduced(op, x, dim, keepdim)
-    return _share_ties(op, y, x, dim_mask(dim, dims_of(x), name), keepdim) if y.requires_grad else y
+amax, amin = _values_only("amax", _AMAX), _values_only("amin", _AMIN)
 
 
 def aminmax(input: Tensor, *, dim: Any = None, keepdim: bool = False) -> Any:
