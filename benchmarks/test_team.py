@@ -22,7 +22,7 @@ import jitgrad
 from jitgrad.dispatch import CONTEXT
 from jitgrad.engine.entry import entries
 from jitgrad.engine.layout import SEGMENT_WORDS
-from jitgrad.kernels import BY_NAME, abi, table
+from jitgrad.kernels import BY_NAME, abi, op_kernels
 from jitgrad.team import Team
 
 WAYS = ("one thread", "two threads", "chosen")
@@ -39,7 +39,7 @@ def empty(*shape: int) -> np.ndarray:
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
     record = np.zeros(abi.A_ARRAYS + 3 * abi.ARRAY_WORDS, np.int64)
-    record[abi.R_KERNEL] = table.compile_kernel(BY_NAME["matmul"].code, 0, abi.FLOAT32)
+    record[abi.R_KERNEL] = op_kernels.compile_kernel(BY_NAME["matmul"].code, 0, abi.FLOAT32)
     record[abi.R_LAYOUT], record[abi.R_COUNT], record[abi.R_ATTRS] = abi.ARRAYS, 3, len(record)
     for k, x in enumerate((a, b, out)):
         line = record[abi.A_ARRAYS + k * abi.ARRAY_WORDS :]
@@ -52,7 +52,7 @@ def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
 
 def tanh(x: np.ndarray, out: np.ndarray) -> np.ndarray:
     record = np.zeros(abi.N_STREAMS + 2 * abi.STREAM_WORDS, np.int64)
-    record[abi.R_KERNEL] = table.compile_kernel(BY_NAME["tanh"].code, 0, abi.FLOAT32)
+    record[abi.R_KERNEL] = op_kernels.compile_kernel(BY_NAME["tanh"].code, 0, abi.FLOAT32)
     record[abi.R_LAYOUT], record[abi.R_COUNT] = abi.NEST_CONTIGUOUS, 2
     record[abi.R_ATTRS], record[abi.R_DIMS] = len(record), 1
     record[abi.R_NUMEL] = record[abi.N_SIZES] = out.size

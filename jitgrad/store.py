@@ -195,10 +195,10 @@ class Store:
     def mend(self, status: int) -> bool:
         """Give a compiled call what it asked for; True when calling again makes sense."""
         if status == layout.NEED_KERNEL:
-            from .kernels import table
+            from .kernels.op_kernels import compile_kernel
 
             op, variant, dtype = (int(x) for x in self._context[0]["detail"][:3])
-            self.kernels[op, variant, dtype] = table.compile_kernel(op, variant, dtype)
+            self.kernels[op, variant, dtype] = compile_kernel(op, variant, dtype)
         elif status == layout.NEED_SLOTS:
             self.grow_slots(2 * self.field("slot_count"))
         elif status == layout.NEED_STORAGES:

@@ -8,7 +8,7 @@ from llvmlite import ir
 
 from .loops import build_map
 from .reduce import build_reduce
-from .table import BOTH, REDUCE, Op, parameters, stream_dtypes
+from .table import BOTH, REDUCE, SAME, Op, parameters
 
 
 def build_variant(op: Op, symbol: str, variant: int, dtype: int) -> ir.Module:
@@ -33,3 +33,9 @@ def build_variant(op: Op, symbol: str, variant: int, dtype: int) -> ir.Module:
 
     inputs = [by_name[n] for n in reads]
     return build_map(symbol, formula, inputs, [by_name[operand]], len(scalars))
+
+
+def stream_dtypes(op: Op, dtype: int) -> tuple[list[int], int]:
+    """Dtype codes of the operands and of the result when the main operand has `dtype`."""
+    operands = [dtype if d == SAME else d for d in op.operand_dtypes]
+    return operands, dtype if op.result == SAME else op.result

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from jitgrad.kernels import BY_NAME, abi, table
+from jitgrad.kernels import BY_NAME, abi, op_kernels
 from jitgrad.program.rows import Row
 
 _CALL = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
@@ -44,7 +44,7 @@ def run(
     variant: int = 0,
 ) -> None:
     """Call a kernel of the table part by part; the last part first, to show that order does not matter."""
-    address = table.compile_kernel(BY_NAME[name].code, variant, dtype)
+    address = op_kernels.compile_kernel(BY_NAME[name].code, variant, dtype)
     record = record_of(arrays, words)
     for part in reversed(range(parts)):
         _CALL(address)(record.ctypes.data, part, parts)

@@ -18,7 +18,7 @@ from jitgrad import team as teams
 from jitgrad.dispatch import CONTEXT
 from jitgrad.engine import block
 from jitgrad.engine.entry import entries
-from jitgrad.kernels import BY_NAME, abi, table
+from jitgrad.kernels import BY_NAME, abi, op_kernels
 
 PATIENCE = 60  # seconds for what needs another thread to run
 
@@ -120,14 +120,14 @@ def test_a_report_ends_every_walk_at_the_same_segment(team, parts):
 
 def matmul(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
     record = record_of([a, b, out], [])
-    record[abi.R_KERNEL] = table.compile_kernel(BY_NAME["matmul"].code, 0, abi.FLOAT32)
+    record[abi.R_KERNEL] = op_kernels.compile_kernel(BY_NAME["matmul"].code, 0, abi.FLOAT32)
     return record
 
 
 def tanh(x: np.ndarray, out: np.ndarray) -> np.ndarray:
     at = abi.N_STREAMS + 2 * abi.STREAM_WORDS
     record = np.zeros(at, np.int64)
-    record[abi.R_KERNEL] = table.compile_kernel(BY_NAME["tanh"].code, 0, abi.FLOAT32)
+    record[abi.R_KERNEL] = op_kernels.compile_kernel(BY_NAME["tanh"].code, 0, abi.FLOAT32)
     record[abi.R_LAYOUT] = abi.NEST_CONTIGUOUS
     record[abi.R_COUNT], record[abi.R_ATTRS] = 2, at
     record[abi.R_NUMEL] = record[abi.N_SIZES] = out.size

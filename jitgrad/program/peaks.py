@@ -38,7 +38,7 @@ from ..kernels.abi import (
     R_LAYOUT,
     R_WORDS,
 )
-from ..kernels.table import compile_kernel
+from ..kernels.op_kernels import compile_kernel
 from .walk import walk
 
 if TYPE_CHECKING:

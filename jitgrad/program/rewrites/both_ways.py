@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ...kernels import BY_NAME
 from ...kernels.abi import A_ARRAYS, ARRAY_WORDS, R_KERNEL
-from ...kernels.table import BOTH, FORWARD, Op, compile_kernel
+from ...kernels.op_kernels import compile_kernel
+from ...kernels.table import BOTH, FORWARD, Op
 from ..rows import Row, View, attributes, decode
 from ..segments import SHARED_NS, depends, nanoseconds
 from .batches import cut_of

@@ -20,7 +20,8 @@ from ...kernels.abi import (
     R_WORDS,
     STREAM_WORDS,
 )
-from ...kernels.table import BOTH, FORWARD, compile_kernel
+from ...kernels.op_kernels import compile_kernel
+from ...kernels.table import BOTH, FORWARD
 from ..rows import Row, View, decode
 from .facts import Facts
 from .uses import Uses, is_gone_after
