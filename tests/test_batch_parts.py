@@ -6,7 +6,7 @@ import random
 import pytest
 
 from jitgrad.program.rewrites.batches import _along
-from jitgrad.program.rows import view
+from jitgrad.program.views import view
 
 
 def _bytes_of(part, sample):

@@ -13,7 +13,7 @@ from jitgrad.program.rewrites import strip_sizes
 from jitgrad.program.rewrites.batches import _along
 from jitgrad.program.rewrites.facts import Facts
 from jitgrad.program.rewrites.strip_memory import _is_made, _Use, _Value
-from jitgrad.program.rows import view
+from jitgrad.program.views import view
 
 
 @pytest.fixture(autouse=True)

@@ -15,8 +15,9 @@ from ..kernels.abi import FLAG_ACCUMULATE, ITEM_SIZES, R_FLAGS
 from ..kernels.update_table import UPDATES
 from ..nn.module import Module
 from ..store import store
-from .rows import Row, View
-from .rows import view as make_view
+from .rows import Row
+from .views import View
+from .views import view as make_view
 
 if TYPE_CHECKING:
     from .program import Program

@@ -37,9 +37,10 @@ from .recording import Recording
 from .reports import Reports
 from .rewrites import PARTIAL_SUMS, Facts, rewrite
 from .rewritten import Rewritten
-from .rows import Row, View, rows_of
+from .rows import Row, rows_of
 from .surroundings import Storages, class_size
 from .tables import FIELDS, Tables
+from .views import View
 
 if TYPE_CHECKING:
     from .profile import Profile

@@ -28,7 +28,8 @@ from ..kernels.abi import (
     R_WORDS,
 )
 from .recording import ZERO, Recording
-from .rows import Row, View, attributes, op_and_variant
+from .rows import Row, attributes
+from .views import View, op_and_variant
 
 VALUE_CHECK = "within"
 CLASS_LOSSES = ("cross_entropy_mean", "nll_gather")

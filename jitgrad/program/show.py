@@ -23,7 +23,8 @@ from ..kernels.table import BOTH
 from ..kernels.work import MOVES, operations
 from .differentiable import Pullback
 from .names import Operand, Operands, Update, operands_of, segment_of, updates_of
-from .rows import Row, View, makes_slope
+from .rows import Row
+from .views import View, makes_slope
 
 if TYPE_CHECKING:
     from .program import Program

@@ -26,7 +26,7 @@ from ..kernels.abi import (
     R_WORDS,
     STREAM_WORDS,
 )
-from .rows import array_kinds, streams
+from .views import array_kinds, streams
 
 # arrays of the rows that compiled code writes into a log: the first word, that with their size (or another that is
 # not 0), how many there are, and how many of them are written

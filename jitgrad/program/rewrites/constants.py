@@ -5,7 +5,8 @@ from __future__ import annotations
 import ctypes
 from typing import NamedTuple
 
-from ..rows import Row, View
+from ..rows import Row
+from ..views import View
 from .facts import Facts
 from .uses import Uses
 

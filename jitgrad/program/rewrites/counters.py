@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...kernels import program_rows
-from ..rows import Row, View, decode
+from ..rows import Row, decode
+from ..views import View
 from .facts import Facts
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import itertools
 from typing import NamedTuple
 
-from ..rows import Row, View
+from ..rows import Row
+from ..views import View
 from .batches import LINE_BYTES, Part
 from .facts import Facts
 from .strip_sizes import Link

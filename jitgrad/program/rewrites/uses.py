@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 
-from ..rows import Row, View
+from ..rows import Row
+from ..views import View
 from .facts import Facts
 
 
