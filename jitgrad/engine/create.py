@@ -1,7 +1,7 @@
 """Tensors from nothing, and those that show what others do: empty ones, numbers, and tensors without their history."""
 
-from ..kernels.abi import BOOL, FLOAT32, FLOAT64, INT32, INT64
-from ..kernels.arguments import Handle
+from ..kernels.abi import BOOL, FLOAT32, FLOAT64, INT32, INT64, MAX_DIMS
+from ..kernels.arguments import UNFIT, Handle, Wholes
 from .handles import release
 from .jit import entry, jit
 from .layout import (
@@ -61,6 +61,18 @@ def empty(c, dtype, dims, shape, zero):
     if mode_of_thread(c) == INFERENCE_MODE:
         record.flags |= INFERENCE
     return s
+
+
+@entry
+def of_sizes(c, dtype, zero, sizes: Wholes) -> Handle:
+    """`empty` with the sizes as a script gives them."""
+    dims = load_word(sizes, 0)
+    if dims > MAX_DIMS:
+        return UNFIT
+    for d in range(dims):
+        if load_word(sizes, 1 + d) < 0:
+            return UNFIT
+    return empty(c, dtype, dims, sizes + 8, zero)
 
 
 @jit

@@ -63,6 +63,16 @@ def dtype_or_default(value: Any, name: str) -> dtype:
     return get_default_dtype() if value is None else to_dtype(value, name)
 
 
+def _of_sizes(name: str, args: tuple[Any, ...], size: Any, dtype: Any, zero: int) -> Tensor:
+    """A contiguous tensor, zeroed or not, with the sizes and the dtype as a script gives them."""
+    kind = dtype_or_default(dtype, name)
+    if size is None:
+        made = entries.of_sizes(CONTEXT, kind.code, zero, *args)
+        if type(made) is not int:
+            return made
+    return make_empty(sizes_of(args, name, "size", size), kind, bool(zero))
+
+
 # filled -------------------------------------------------------------------------------------------------
 
 
@@ -85,11 +95,7 @@ def empty(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, r
             dtype,
             requires_grad,
         )
-    return finish(
-        make_empty(sizes_of(args, "empty", "size", size), dtype_or_default(dtype, "empty")),
-        requires_grad,
-        device,
-    )
+    return finish(_of_sizes("empty", args, size, dtype, 0), requires_grad, device)
 
 
 def zeros(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
@@ -103,11 +109,7 @@ def zeros(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, r
             dtype,
             requires_grad,
         )
-    return finish(
-        make_empty(sizes_of(args, "zeros", "size", size), dtype_or_default(dtype, "zeros"), True),
-        requires_grad,
-        device,
-    )
+    return finish(_of_sizes("zeros", args, size, dtype, 1), requires_grad, device)
 
 
 def ones(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
@@ -117,11 +119,9 @@ def ones(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, re
         return make_out(
             "ones", lambda kind: ones(*args, size=size, dtype=kind, device=device), out, dtype, requires_grad
         )
-    return finish(
-        make_full(sizes_of(args, "ones", "size", size), 1, dtype_or_default(dtype, "ones")),
-        requires_grad,
-        device,
-    )
+    made = _of_sizes("ones", args, size, dtype, 0)
+    overwrite("ones", made, 1)
+    return finish(made, requires_grad, device)
 
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
