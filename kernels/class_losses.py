@@ -17,13 +17,13 @@ from llvmlite import ir
 
 from . import abi, vjps
 from .batch import Batch, Strip
-from .class_rows import Targets, each_form, logit_row, row_pointers
+from .class_rows import Targets, each_form, leave_unless_fit, logit_row, row_pointers
 from .formula import log
 from .math_core import any_lane, outlined
 from .math_exp import decay
 from .nest import share
 from .operands import Arrays, Line, array_kernel
-from .reports import BAD_SHAPES, BAD_TARGET, Report, accumulate, leave_to_one
+from .reports import BAD_TARGET, Report, accumulate, leave_to_one
 from .rows_beside import Rows, blocks
 from .softmax import add, top_of
 from .stage import F64, I64, MASK, Scope, Vec
@@ -210,14 +210,8 @@ def build_cross_entropy(symbol: str, dtype: int) -> ir.Module:
     module, arrays, part, _parts = array_kernel(symbol)
     b, one = arrays.b, arrays.scope
     leave_to_one(b, part)
-    out = arrays.pointer(2, dtype)
     report = Report.at(arrays, 1)
-    two, single = (b.icmp_signed("==", arrays.dims(k), I64(n)) for k, n in ((0, 2), (1, 1)))
-    fits = b.and_(b.and_(two, single), b.icmp_signed("==", arrays.size(0, 0), arrays.size(1, 0)))
-    with b.if_then(b.not_(fits)):
-        report.write(BAD_SHAPES, I64(0))
-        one.store(one.constant(dtype, math.nan), out)
-        b.ret_void()
+    leave_unless_fit(arrays, report, dtype)
     rows = arrays.size(0, 0)
     targets = Targets(arrays, 1, arrays.word(0), arrays.size(0, 1))
     mean = _Mean(arrays, targets, report)
@@ -236,7 +230,7 @@ def build_cross_entropy(symbol: str, dtype: int) -> ir.Module:
                 mean.add_row(line, target, *_exponentials(line, put_by=False))
 
     each_form(arrays, dtype, write, write_block)
-    mean.write(out, dtype)
+    mean.write(arrays.pointer(2, dtype), dtype)
     b.ret_void()
     return module
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from copy import copy
 
 from llvmlite import ir
@@ -9,6 +10,7 @@ from llvmlite import ir
 from . import abi
 from .host import host
 from .operands import Arrays, Line
+from .reports import BAD_SHAPES, Report
 from .rows_beside import short_rows
 from .stage import I64, Scope, Vec
 
@@ -71,6 +73,17 @@ def logit_row(
     pointers = [scope.at(arrays.pointer(k, dtype), b.mul(row, arrays.stride(k, 0))) for k in ks]
     strides = [arrays.stride(k, 1) for k in ks]
     return Line(scope, arrays.size(0, 1), pointers, strides, [dtype] * len(ks), form)
+
+
+def leave_unless_fit(arrays: Arrays, report: Report, dtype: int) -> None:
+    """Report operands that are no matrix of scores with a target for each row; their loss, array 2, is nan then."""
+    b, one = arrays.b, arrays.scope
+    two, single = (b.icmp_signed("==", arrays.dims(k), I64(n)) for k, n in ((0, 2), (1, 1)))
+    fits = b.and_(b.and_(two, single), b.icmp_signed("==", arrays.size(0, 0), arrays.size(1, 0)))
+    with b.if_then(b.not_(fits)):
+        report.write(BAD_SHAPES, I64(0))
+        one.store(one.constant(dtype, math.nan), arrays.pointer(2, dtype))
+        b.ret_void()
 
 
 def each_form(arrays: Arrays, dtype: int, write, write_block, others: int = 0) -> None:

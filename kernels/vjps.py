@@ -82,9 +82,22 @@ def cross_entropy_x(ops, x, target, g, words):
     return (x.softmax(1) - hot) * (g * weight / weight.sum()).unsqueeze(1)
 
 
-def nll_logp(ops, target, g, logp_shape):
-    """Gradient of ``-logp[n, target[n]]``."""
-    return ops.one_hot(target, logp_shape[1], g) * -g.unsqueeze(1)
+def nll_logp(ops, target, g, logp_shape, words):
+    """Gradient of ``-logp[n, target[n]]`` for the rows whose target is not ``words[0]``."""
+    return _of_classes(ops, target, -g, logp_shape[1], words[0])
+
+
+def nll_mean_logp(ops, target, g, logp_shape, words):
+    """Gradient of the mean of ``-logp[n, target[n]]`` over the rows whose target is not ``words[0]``."""
+    count = (target != words[0]).sum().to(g.dtype)
+    return _of_classes(ops, target, (-g / count).expand(target.shape), logp_shape[1], words[0])
+
+
+def _of_classes(ops, target, g, classes, ignored):
+    """Rows of zeros but for `g` at the target, where that is not the ignored one."""
+    counts = target != ignored
+    hot = ops.one_hot(target.where(counts, ops.zeros(target, target.shape)), classes, g)
+    return hot * g.where(counts, ops.zeros(g, g.shape)).unsqueeze(1)
 
 
 def dropout_x(ops, y, g1, words):

@@ -188,6 +188,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "multilabel_soft_margin_loss": lambda: [matrix(), matrix(), vector()],
     "mv": lambda: [matrix(), vector()],
     "nll_gather": lambda: [matrix(), places()],
+    "nll_mean": lambda: [matrix(), places()],
     "nll_loss": lambda: [matrix(), places(), vector()],
     "normal": lambda: [matrix(), matrix()],
     "one_hot": lambda: [places()],

@@ -192,6 +192,33 @@ def test_nll_gather():
     check_gradients(lambda x: T.nll_gather(x, torch.tensor(target)).sum(), logp)
 
 
+@pytest.mark.parametrize("ignored", [-100, 0, 2])
+def test_nll_of_the_rows_that_count(ignored):
+    logp, target = numbers(5, 3), np.array([2, 0, 1, 2, ignored])
+    kept, classes = target != ignored, torch.tensor(target)
+    rows = np.where(kept, -logp[np.arange(5), np.where(kept, target, 0)], 0.0)
+    np.testing.assert_array_equal(T.nll_gather(torch.tensor(logp), classes, ignored).numpy(), rows)
+    mean = rows.sum() / kept.sum()
+    np.testing.assert_allclose(T.nll_mean(torch.tensor(logp), classes, ignored).item(), mean, rtol=1e-12)
+    for loss in (T.nll_gather, T.nll_mean):
+        check_gradients(lambda x, f=loss: f(x, classes, ignored), logp)
+        check_gradients(lambda x, f=loss: f(x.t(), classes, ignored), numbers(3, 5))
+        x = torch.tensor(logp, requires_grad=True)
+        assert torch.autograd.gradgradcheck(lambda x, f=loss: f(x * x, classes, ignored), x)
+
+
+def test_a_mean_of_no_rows_is_nan():
+    assert np.isnan(T.nll_mean(torch.zeros(0, 3), torch.zeros(0, dtype=torch.int64)).item())
+    assert np.isnan(T.nll_mean(torch.zeros(2, 3), torch.tensor([-100, -100])).item())
+
+
+def test_an_ignored_rows_numbers_do_not_reach_the_mean():
+    x = torch.tensor([[float("nan"), 0.0], [1.0, 2.0]], requires_grad=True)
+    loss = torch.nn.functional.nll_loss(x, torch.tensor([-100, 1]))
+    loss.backward()
+    assert loss.item() == -2.0 and x.grad.tolist() == [[0, 0], [0, -1]]
+
+
 @pytest.mark.parametrize("parts", [2, 5])
 def test_loss_gradients_do_not_depend_on_the_number_of_parts(parts):
     x, t = numbers(70, 9, dtype=np.float32), numbers(70, 9, seed=1, dtype=np.float32)
@@ -239,6 +266,12 @@ def test_loss_gradients_do_not_depend_on_the_number_of_parts(parts):
             ["Target 10 is out of bounds."],
         ),
         (lambda: T.nll_gather(torch.zeros(3), torch.tensor([1, 0, 3])), RuntimeError, ["(N, C)", "(3,)"]),
+        (
+            lambda: T.nll_mean(torch.zeros(3, 9), torch.tensor([1, 9, 3])),
+            IndexError,
+            ["Target 9 is out of bounds."],
+        ),
+        (lambda: T.nll_mean(torch.zeros(3, 9), torch.tensor([1, 9])), RuntimeError, ["(3, 9)", "(2,)"]),
         (lambda: T.mse_loss(torch.zeros(3, 2), torch.zeros(3, 1)), RuntimeError, ["(3, 2)", "(3, 1)"]),
         (lambda: T.mse_loss(torch.zeros(3, 2), torch.zeros(6)), RuntimeError, ["mse_loss", "(6,)"]),
         (lambda: T.softmax(torch.zeros(3, 2), 2), IndexError, ["softmax", "[-2, 1]", "got 2"]),

@@ -22,19 +22,21 @@ __all__ = [
     "log_softmax",
     "mse_loss",
     "nll_gather",
+    "nll_mean",
     "softmax",
 ]
 
 SOFTMAX, LOG_SOFTMAX = BY_NAME["softmax"], BY_NAME["log_softmax"]
-MSE, CROSS_ENTROPY, NLL = BY_NAME["mse_loss"], BY_NAME["cross_entropy_mean"], BY_NAME["nll_gather"]
-MSE_CODE, CROSS_ENTROPY_CODE = MSE.code, CROSS_ENTROPY.code
+MSE, CROSS_ENTROPY, NLL, NLL_MEAN = (
+    BY_NAME[name] for name in ("mse_loss", "cross_entropy_mean", "nll_gather", "nll_mean")
+)
+MSE_CODE = MSE.code
 
 # where kernels report what is wrong with their operands: what, and a number (see kernels/reports.py)
 REPORT = array("q", (0, 0))
 REPORT_ADDRESS = REPORT.buffer_info()[0]
 BAD_TARGET = 2
 
-_NLL_WORDS = array("q", (REPORT_ADDRESS,))
 _MSE_WORDS = array("q", (REPORT_ADDRESS, 1, 1))  # all samples are here, see the kernel
 _MSE_PLACE = _MSE_WORDS.buffer_info()[0]
 
@@ -123,7 +125,11 @@ def mse_loss(input: Tensor, target: Tensor) -> Tensor:
         If the shapes differ; see ``nn.functional.mse_loss`` for a loss that broadcasts.
     """
     require_tensors("mse_loss", input, target)
-    return _loss("mse_loss", MSE, _MSE_WORDS, input, target)
+    slot = entries.apply(CONTEXT, MSE_CODE, 0, input._slot, target._slot, 0, 0, _MSE_PLACE, 3)
+    loss = wrap(slot if slot >= 0 else complete(MSE, (input, target), _MSE_WORDS, 0, slot))
+    if REPORT[0]:
+        _refuse("mse_loss", input, target)
+    return loss
 
 
 def fused_mse_loss(input: Tensor, target: Tensor) -> Tensor | None:
@@ -159,33 +165,42 @@ def cross_entropy_mean(input: Tensor, target: Tensor, ignore_index: int = -100) 
     RuntimeError
         If the shapes or dtypes do not fit.
     """
-    known = _ignored_words.get(ignore_index)
+    return _class_loss("cross_entropy", CROSS_ENTROPY, input, target, ignore_index)
+
+
+def nll_mean(input: Tensor, target: Tensor, ignore_index: int = -100) -> Tensor:
+    """Return the mean of `nll_gather` over the rows that count, in one kernel; see `cross_entropy_mean`."""
+    return _class_loss("nll_loss", NLL_MEAN, input, target, ignore_index)
+
+
+def _class_loss(name: str, op: Op, input: Tensor, target: Tensor, ignored: int) -> Tensor:
+    """Run a loss of rows of numbers and their classes."""
+    known = _ignored_words.get(ignored)
     if known is None:
-        words = array("q", (ignore_index, REPORT_ADDRESS, 0))
-        known = _ignored_words[ignore_index] = words, words.buffer_info()[0]
+        words = array("q", (ignored, REPORT_ADDRESS, 0))
+        known = _ignored_words[ignored] = words, words.buffer_info()[0]
     try:
-        slot = entries.apply(
-            CONTEXT, CROSS_ENTROPY_CODE, 0, input._slot, target._slot, 0, 0, known[1], 3
-        )  # fmt: skip
+        slot = entries.apply(CONTEXT, op.code, 0, input._slot, target._slot, 0, 0, known[1], 3)
     except AttributeError:
-        require_tensors("cross_entropy", input, target)
+        require_tensors(name, input, target)
         raise
     if slot < 0:
-        slot = complete(CROSS_ENTROPY, (input, target), known[0], 0, slot)
+        slot = complete(op, (input, target), known[0], 0, slot)
     loss = wrap(slot)
     if REPORT[0]:
-        _refuse("cross_entropy", input, target)
+        _refuse(name, input, target)
     return loss
 
 
-def nll_gather(input: Tensor, target: Tensor) -> Tensor:
-    """Return ``-input[n, target[n]]`` for every row.
+def nll_gather(input: Tensor, target: Tensor, ignore_index: int = -100) -> Tensor:
+    """Return ``-input[n, target[n]]`` for every row, and 0 where the target is to be ignored.
 
     Parameters
     ----------
     input : Tensor, shape (N, C)
         Logarithms of probabilities.
     target : Tensor of int64, shape (N,)
+    ignore_index : int, default -100
 
     Returns
     -------
@@ -202,16 +217,7 @@ def nll_gather(input: Tensor, target: Tensor) -> Tensor:
     rows, classes = shape_of(input), shape_of(target)
     if len(rows) != 2 or classes != rows[:1]:
         _refuse_rows("nll_gather", input, target)
-    return _loss("nll_loss", NLL, _NLL_WORDS, input, target)
-
-
-def _loss(name: str, op: Op, words: array, input: Tensor, target: Tensor) -> Tensor:
-    """Run a loss with these attribute words."""
-    slot = entries.apply(CONTEXT, op.code, 0, input._slot, target._slot, 0, 0, *words.buffer_info())
-    loss = wrap(slot if slot >= 0 else complete(op, (input, target), words, 0, slot))
-    if REPORT[0]:
-        _refuse(name, input, target)
-    return loss
+    return _class_loss("nll_loss", NLL, input, target, ignore_index)
 
 
 def _refuse(name: str, input: Tensor, target: Tensor) -> NoReturn:

@@ -32,8 +32,7 @@ from .rows import Row, attributes
 from .views import View, op_and_variant
 
 VALUE_CHECK = "within"
-CLASS_LOSSES = ("cross_entropy_mean", "nll_gather")
-IGNORE_NOTHING = -(1 << 62)
+CLASS_LOSSES = ("cross_entropy_mean", "nll_gather", "nll_mean")
 CELL_WORDS = 5
 # of a cell; FIRST is the class, the dimension of the index, or which check
 BAD, FIRST, VALUE, SIZE, LATE = range(CELL_WORDS)
@@ -172,5 +171,4 @@ def _direct(words: memoryview, argument_like: Callable[[int, list[int]], int | N
     k = argument_like(words[targets + ARRAY_ADDRESS], shape) if strides == [1] or numel <= 1 else None
     if k is None:
         return None
-    attrs = words[words[R_ATTRS] :].tolist()
-    return [k, classes, attrs[0] if len(attrs) > 1 else IGNORE_NOTHING]
+    return [k, classes, words[words[R_ATTRS]]]

@@ -47,6 +47,8 @@ def nll_loss(
     IndexError
         If a target is not a class.
     """
+    if _is_plain("nll_loss", input, target, weight, size_average, reduce, reduction):
+        return T.nll_mean(input, target, ignore_index)
     require_tensors("nll_loss", input, target, optional=weight)
     reduction = chosen_reduction(size_average, reduce, reduction)
     _check_indices("nll_loss", input, target, weight)
@@ -90,22 +92,8 @@ def cross_entropy(
     IndexError
         If a target is not a class.
     """
-    try:
-        fused = (
-            weight is None
-            and reduction == "mean"
-            and label_smoothing == 0.0
-            and size_average is None
-            and reduce is None
-            and dims_of(input) == 2
-            and dims_of(target) == 1
-            and dtype_code(target) == INT64
-            and input.size(0) == target.size(0)
-        )
-    except AttributeError:
-        require_tensors("cross_entropy", input, target)
-        raise
-    if fused:
+    plain = _is_plain("cross_entropy", input, target, weight, size_average, reduce, reduction)
+    if plain and label_smoothing == 0.0:
         return T.cross_entropy_mean(input, target, ignore_index)
     require_tensors("cross_entropy", input, target, optional=weight)
     reduction = chosen_reduction(size_average, reduce, reduction)
@@ -127,6 +115,32 @@ def cross_entropy(
     return (1.0 - label_smoothing) * loss + share * uniform
 
 
+def _is_plain(
+    name: str,
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    size_average: bool | None,
+    reduce: bool | None,
+    reduction: str,
+) -> bool:
+    """Whether a loss is the mean over rows that fit their class indices, all of one weight: one kernel's work."""
+    try:
+        return (
+            weight is None
+            and reduction == "mean"
+            and size_average is None
+            and reduce is None
+            and dims_of(input) == 2
+            and dims_of(target) == 1
+            and dtype_code(target) == INT64
+            and input.size(0) == target.size(0)
+        )
+    except AttributeError:
+        require_tensors(name, input, target)
+        raise
+
+
 def _class_dim(input: Tensor) -> int:
     return 0 if input.ndim == 1 else 1
 
@@ -141,27 +155,34 @@ def _rows(input: Tensor) -> Tensor:
 
 
 class _Targets(NamedTuple):
-    """Class indices as one row, with 0 in place of those to ignore."""
+    """Class indices as one row."""
 
     flat: Tensor
-    ignored: Tensor
+    ignore_index: int
     shape: tuple[int, ...]
+
+    @property
+    def ignored(self) -> Tensor:
+        """Which of them count for nothing."""
+        return self.flat == self.ignore_index
+
+    def weights(self, weight: Tensor) -> Tensor:
+        """The weights of their classes, 0 for those that count for nothing."""
+        return weight[self.flat.masked_fill(self.ignored, 0)].masked_fill(self.ignored, 0.0)
 
 
 def _targets(target: Tensor, ignore_index: int) -> _Targets:
     shape = shape_of(target)
-    flat = (target if len(shape) == 1 else target.reshape(-1)).long()
-    ignored = flat == ignore_index
-    return _Targets(flat.masked_fill(ignored, 0), ignored, shape)
+    return _Targets((target if len(shape) == 1 else target.reshape(-1)).long(), ignore_index, shape)
 
 
 def _index_loss(
     log_probabilities: Tensor, targets: _Targets, weight: Tensor | None, reduction: str
 ) -> Tensor:
     """Pick, weigh and reduce ``-log_probabilities[target]``."""
-    loss = T.nll_gather(_rows(log_probabilities), targets.flat)
+    loss = T.nll_gather(_rows(log_probabilities), targets.flat, targets.ignore_index)
     if weight is not None:
-        loss = loss * weight[targets.flat]
+        loss = loss * targets.weights(weight)
     return _reduced_by_class(loss, targets, weight, reduction)
 
 
@@ -171,20 +192,19 @@ def _uniform_loss(
     """Compute C times the loss against the uniform distribution, for label smoothing."""
     rows = _rows(log_probabilities)
     loss = -(rows if weight is None else rows * weight).sum(1)
-    return _reduced_by_class(loss, targets, weight, reduction)
+    # filled, not multiplied by 0: an ignored row may hold inf or nan
+    return _reduced_by_class(loss.masked_fill(targets.ignored, 0.0), targets, weight, reduction)
 
 
 def _reduced_by_class(loss: Tensor, targets: _Targets, weight: Tensor | None, reduction: str) -> Tensor:
-    """Reduce one loss a target, the mean being weighted by the targets' classes."""
-    # filled, not multiplied by 0: an ignored row may hold inf or nan
-    loss = loss.masked_fill(targets.ignored, 0.0)
+    """Reduce one loss a target, which is 0 where ignored; the mean is weighted by the targets' classes."""
     if reduction == "none":
         return loss if len(targets.shape) == 1 else loss.reshape(targets.shape)
     if reduction == "sum":
         return loss.sum()
     if weight is None:
         return loss.sum() / (~targets.ignored).sum()
-    return loss.sum() / weight[targets.flat].masked_fill(targets.ignored, 0.0).sum()
+    return loss.sum() / targets.weights(weight).sum()
 
 
 def _soft_loss(
