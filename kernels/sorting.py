@@ -28,3 +28,6 @@ def _loops(name: str) -> Callable[[str, int], Any]:
 array_op("argsort", ("x",), _loops("argsort"), result=abi.INT64, outputs=2, dtypes=ALL)
 array_op("topk_index", ("x",), _loops("topk_index"), result=abi.INT64, outputs=2, dtypes=ALL)
 array_op("rank_index", ("x",), _loops("rank_index"), result=abi.INT64, outputs=2, dtypes=ALL)
+# among lines in order, which need not be contiguous; attribute 0 of the first: whether behind equal elements
+array_op("place_in_order", ("x", "line"), _loops("place_in_order"), result=abi.INT64, dtypes=ALL)
+array_op("is_among", ("x", "line"), _loops("is_among"), result=abi.BOOL, dtypes=ALL)

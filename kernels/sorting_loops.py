@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from . import abi
-from .abi import ARRAY_ADDRESS
-from .plain import accessors, attributes, bits, described, helper, set_word, word
+from .abi import ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_NUMEL, ARRAY_SHAPE, ARRAY_STRIDES
+from .plain import accessors, attributes, bits, described, helper, place, quotient, set_word, word
 
 SHORT = 40  # up to this length insertion is quicker
 BUCKETS = 256
@@ -199,3 +199,84 @@ def rank_index(symbol: str, dtype: int) -> Any:
                 set_word(y, o * inner + i, word(sorted_, at))
 
     return kernel
+
+
+@helper
+def last_size(array):
+    """Size of an array's last dimension; 1 when it has none."""
+    dims = word(array, ARRAY_DIMS)
+    return word(array, ARRAY_SHAPE + dims - 1) if dims > 0 else 1
+
+
+@helper
+def last_stride(array):
+    """Stride of an array's last dimension; 0 when it has none."""
+    dims = word(array, ARRAY_DIMS)
+    return word(array, ARRAY_STRIDES + dims - 1) if dims > 0 else 0
+
+
+def _search(dtype: int, finish: Any) -> Any:
+    """A kernel that looks for each element of x in a line in order.
+
+    It calls ``finish(y, k, at, there)``: where element `k` belongs, and whether an equal one is there. One line serves
+    all elements, or, when there are several, each those with the same leading indices.
+    """
+    key = key_of(dtype)
+    nan = _FORMATS[dtype][0] if dtype in _FORMATS else _LARGEST
+    floating = dtype in _FORMATS
+
+    @helper
+    def first_not_below(line, first, step, n, value, after):
+        """The first place whose element is not less than `value`, or, with `after`, is greater."""
+        low, high = 0, n
+        while low < high:
+            middle = (low + high) >> 1
+            there = key(line, first + middle * step)
+            if there < value or (after and there == value):
+                low = middle + 1
+            else:
+                high = middle
+        return low
+
+    def kernel(record, part, parts):
+        words = attributes(record)
+        x, lines, y = described(record, 0), described(record, 1), described(record, 2)
+        numel = word(x, ARRAY_NUMEL)
+        if part != 0 or numel == 0:
+            return
+        after = word(words, 0) != 0
+        n, step, line = last_size(lines), last_stride(lines), word(lines, ARRAY_ADDRESS)
+        width, x_step, values = last_size(x), last_stride(x), word(x, ARRAY_ADDRESS)
+        several = word(lines, ARRAY_DIMS) > 1
+        for row in range(quotient(numel, width)):
+            start = place(x, word(x, ARRAY_DIMS) - 1, row)
+            first = place(lines, word(lines, ARRAY_DIMS) - 1, row) if several else 0
+            for j in range(width):
+                value = key(values, start + j * x_step)
+                # nan belongs behind everything and equals nothing
+                at = first_not_below(line, first, step, n, value, after or (floating and value == nan))
+                there = at < n and key(line, first + at * step) == value
+                finish(word(y, ARRAY_ADDRESS), row * width + j, at, there)
+
+    return kernel
+
+
+def place_in_order(symbol: str, dtype: int) -> Any:
+    """Where elements belong in lines in order."""
+
+    @helper
+    def finish(y, k, at, there):
+        set_word(y, k, at)
+
+    return _search(dtype, finish)
+
+
+def is_among(symbol: str, dtype: int) -> Any:
+    """Whether elements are among those of a line in order; nan equals nothing."""
+    store = accessors(abi.BOOL)[1]
+
+    @helper
+    def finish(y, k, at, there):
+        store(y, k, 1 if there else 0)
+
+    return _search(dtype, finish)

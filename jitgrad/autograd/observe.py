@@ -29,6 +29,7 @@ RECORDING = (
     "reduced",
     "reduced_whole",
     "listed",
+    "shaped",
     "make_view",
     "reshaped",
     "flattened",
@@ -43,7 +44,7 @@ RECORDING = (
     "indexed",
 )
 # entries that record several rows, or return several slots: it is done step by step while somebody observes
-SEVERAL = ("stacked", "listed_pair")
+SEVERAL = ("stacked", "listed_pair", "ordered")
 
 _observers: list[Callable[[int], None]] = []
 _lock = threading.RLock()

@@ -103,6 +103,7 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
         handles,
         hot,
         making,
+        order,
         pace,
         record,
         recording,
@@ -118,8 +119,9 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
     )
     from .tables import CONTEXT
 
-    modules = (arrays, aside, backward, cotangents, create, exchange, geometry, growth, handles, hot, making, pace,
-               record, recording, replay, sharing, team, together, turns, update, values, views, walk)  # fmt: skip
+    modules = (arrays, aside, backward, cotangents, create, exchange, geometry, growth, handles, hot, making,
+               order, pace, record, recording, replay, sharing, team, together, turns, update, values, views,
+               walk)  # fmt: skip
     found = {}
     for module in modules:
         for name, dispatcher in vars(module).items():

@@ -11,7 +11,7 @@ from .create import apply_number, number
 from .geometry import from_front
 from .handles import alike, release
 from .jit import entry, jit
-from .layout import BAD_DTYPE, BEHIND_RECORD, HALF, NEED_KERNEL, RESHAPE
+from .layout import BAD_DTYPE, BEHIND_RECORD, HALF, NEED_KERNEL, RESHAPE, SAME
 from .pointers import load_word, store_word
 from .promotion import is_refused, promoted_number, promoted_one, promoted_two
 from .record import apply
@@ -114,6 +114,21 @@ def listed_pair(c, op, key, given: Handles, kind, shape: Ints, other_kind, other
     described = c.scratch + BEHIND_RECORD * WORD
     first = apply_arrays(c, op, key, 0, inputs, given + WORD, 2, described, words + WORD, attrs)
     return first if first < 0 else first | load_word(described, OUTPUT_WORDS) << HALF
+
+
+@entry
+def shaped(c, op, kind, given: Handles, words: Ints) -> Handle:
+    """`apply_arrays` whose output has the first operand's shape, and its dtype where `kind` is SAME."""
+    ids = given + WORD
+    x = slot_at(c, load_word(ids, 0))
+    described = c.scratch + BEHIND_RECORD * WORD
+    store_word(described, 0, x.dtype if kind == SAME else kind)
+    store_word(described, 1, x.dims)
+    for d in range(x.dims):
+        store_word(described, 2 + d, x.shape[d])
+    return apply_arrays(
+        c, op, x.dtype, 0, load_word(given, 0), ids, 1, described, words + WORD, load_word(words, 0)
+    )
 
 
 @jit

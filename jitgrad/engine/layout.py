@@ -264,6 +264,7 @@ GRADIENT_LEAF, GRADIENT_SLOT, GRADIENT_OWN = range(3)
 GRADIENT_WORDS = 3
 GUARDED_FLAGS = REQUIRES_GRAD
 HALF = 32  # bits of half a word, for two slots in one
+WHOLE_LINE = -1  # in place of a number of elements: as many as a line has
 BEHIND_RECORD = 1 << 14  # words from the scratch record to other words of a call
 
 # operation table, as compiled code sees it

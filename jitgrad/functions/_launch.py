@@ -6,11 +6,11 @@ import itertools
 from array import array
 from collections.abc import Sequence
 
-from .._tensor import Tensor
+from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT, OUTPUT_WORDS, settle
 from ..dtypes import dtype
 from ..engine.entry import entries
-from ..engine.layout import MAX_DIMS, S_DTYPE, S_STORAGE, SLOT_WORDS
+from ..engine.layout import MAX_DIMS, S_DTYPE, S_STORAGE, SAME, SLOT_WORDS
 from ..kernels.indexing import RUNTIME_ERROR
 from ..kernels.table import Op
 from ..store import store
@@ -89,6 +89,15 @@ def run(
     """Run an array operation with one result of dtype `kind`; returns the slot."""
     key = store.slots[operands[0]._slot * SLOT_WORDS + S_DTYPE]
     return _run(op, operands, kind.code, shape, words, into, key)
+
+
+def run_alike(op: Op, operands: Sequence[Tensor], words: Sequence[int], kind: dtype | None = None) -> Tensor:
+    """`run` whose result has the first operand's shape, and its dtype unless another is given."""
+    made = entries.shaped(op.code, SAME if kind is None else kind.code, operands, words)
+    if type(made) is not int:
+        return made
+    first = operands[0]
+    return wrap(run(op, operands, kind or first.dtype, entries.sizes(first), words))
 
 
 def _run(

@@ -8,18 +8,21 @@ from typing import Any
 import numpy as np
 
 from .._tensor import NUMBERS, Tensor, method, wrap
-from ..dispatch import result_type
-from ..dtypes import DTYPES, bool_, dtype, int64, numpy_to_dtype
+from ..dispatch import result_type, view_code
+from ..dtypes import DTYPES, bool_, dtype, int32, int64, numpy_to_dtype
+from ..engine.entry import entries
+from ..engine.layout import HALF, WHOLE_LINE
 from ..kernels import BY_NAME
 from ..kernels.table import Op
-from ._arrays import run_arrays
-from ._call import as_tensors, is_floating, refuse_operand, require_tensors
-from ._dims import axis_as_dim, dims_of, one_dim, shape_of
+from ._arrays import LOWER_HALF, run_arrays
+from ._call import as_tensors, dtype_code, is_floating, refuse_operand, require_tensors
+from ._dims import axis_as_dim, dims_of, numel_of, one_dim, shape_of
 from ._indices import is_dense
+from ._launch import REPORTS_AT, run_alike
 from ._pairs import pair
-from .creation import zeros
+from .conversion import cast
 from .from_data import from_array, tensor
-from .gathering import gather, picked
+from .gathering import GATHER, gather, picked
 from .scans import line_words
 
 __all__ = [
@@ -40,14 +43,44 @@ __all__ = [
     "unique_consecutive",
 ]
 
-ARGSORT, TOPK, RANK = (BY_NAME[name] for name in ("argsort", "topk_index", "rank_index"))
+ARGSORT, TOPK, RANK, PLACE, IS_AMONG = (
+    BY_NAME[name] for name in ("argsort", "topk_index", "rank_index", "place_in_order", "is_among")
+)
 KTH, MEDIAN, NANMEDIAN = range(3)  # of the kernel
-SORT_WORDS = 256  # of working memory, beside four a line's element: see kernels.sorting_loops
+SORT_WORDS_EACH, SORT_WORDS = (
+    4,
+    256,
+)  # of working memory, for each element of a line and in all: see the loops
+_SQUEEZE = view_code("squeeze")
 FEW = 64  # up to here keeping the best so far beats sorting everything
 
 
 sort_result, topk_result, kthvalue_result = pair("sort"), pair("topk"), pair("kthvalue")
 median_result, nanmedian_result, mode_result = pair("median"), pair("nanmedian"), pair("mode")
+
+
+def _at_once(op: Op, x: Tensor, dim: Any, least: Any, size: int, keep: bool, first: int, second: int,
+             per_element: int, more: int) -> int:  # fmt: skip
+    """The slots of indices and values, of which `_pair` makes a pair, in one call; negative where it takes several."""
+    return entries.ordered(
+        op.code,
+        GATHER.code,
+        _SQUEEZE,
+        REPORTS_AT,
+        x,
+        dim,
+        least,
+        size,
+        keep,
+        first,
+        second,
+        per_element,
+        more,
+    )
+
+
+def _pair(result: Any, slots: int) -> Any:
+    return result(wrap(slots >> HALF), wrap(slots & LOWER_HALF))
 
 
 def _indices(op: Op, x: Tensor, dim: int, size: int, words: tuple[int, ...], work: int) -> Tensor:
@@ -70,16 +103,21 @@ def _values_at(x: Tensor, dim: int, indices: Tensor) -> Tensor:
 def _order(x: Tensor, dim: int, descending: bool) -> Tensor:
     own = shape_of(x)
     n = own[dim] if own else 1
-    return _indices(ARGSORT, x, dim, n, (int(descending),), 4 * n + SORT_WORDS)
+    return _indices(ARGSORT, x, dim, n, (int(descending), 0), SORT_WORDS_EACH * n + SORT_WORDS)
 
 
 @method
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False,
          axis: int | None = None) -> sort_result:  # fmt: skip
     """Values in order along `dim`, and their indices. Nan is the greatest; equal ones keep their order."""
-    require_tensors("sort", input)
     if axis is not None:
         dim = axis_as_dim("sort", dim, axis, -1)
+    slots = _at_once(
+        ARGSORT, input, dim, 0, WHOLE_LINE, True, bool(descending), 0, SORT_WORDS_EACH, SORT_WORDS
+    )
+    if slots >= 0:
+        return _pair(sort_result, slots)
+    require_tensors("sort", input)
     dim = one_dim(dim, dims_of(input), "sort")
     indices = _order(input, dim, descending)
     return sort_result(_values_at(input, dim, indices), indices)
@@ -89,9 +127,12 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False,
             axis: int | None = None) -> Tensor:  # fmt: skip
     """Indices that put the elements in order along `dim`."""
-    require_tensors("argsort", input)
     if axis is not None:
         dim = axis_as_dim("argsort", dim, axis, -1)
+    made = entries.places_in_order(ARGSORT.code, input, dim, bool(descending), SORT_WORDS_EACH, SORT_WORDS)
+    if type(made) is not int:
+        return made
+    require_tensors("argsort", input)
     return _order(input, one_dim(dim, dims_of(input), "argsort"), descending)
 
 
@@ -105,10 +146,14 @@ def msort(input: Tensor) -> Tensor:
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True,
          axis: int | None = None) -> topk_result:  # fmt: skip
     """The `k` greatest (or least) elements along `dim`, best first, and their indices."""
-    require_tensors("topk", input)
-    own = shape_of(input)
     if axis is not None:
         dim = axis_as_dim("topk", dim, axis, -1)
+    if type(k) is int and 0 < k <= FEW:
+        slots = _at_once(TOPK, input, dim, k, k, True, bool(largest), k, 0, 2 * k + 1)
+        if slots >= 0:
+            return _pair(topk_result, slots)
+    require_tensors("topk", input)
+    own = shape_of(input)
     dim = one_dim(dim, len(own), "topk")
     size = own[dim] if own else 1
     if isinstance(k, bool) or not 0 <= k <= size:
@@ -121,38 +166,53 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     return topk_result(_values_at(input, dim, indices), indices)
 
 
-def _ranked(name: str, x: Tensor, dim: int, keepdim: bool, kind: int, rank: int = 0) -> tuple[Tensor, Tensor]:
+def _ranked(result: Any, name: str, x: Tensor, dim: int, keepdim: bool, kind: int, rank: int = 0) -> Any:
+    slots = _at_once(
+        RANK,
+        x,
+        dim,
+        rank + 1 if rank >= 0 else -1,
+        1,
+        bool(keepdim),
+        kind,
+        rank,
+        SORT_WORDS_EACH,
+        SORT_WORDS,
+    )
+    if slots >= 0:
+        return _pair(result, slots)
+    require_tensors(name, x)
     own = shape_of(x)
-    dim = one_dim(dim, len(own), name)
-    n = own[dim] if own else 1
+    at = one_dim(dim, len(own), name)
+    n = own[at] if own else 1
+    if kind == KTH and not 0 <= rank < n:
+        raise RuntimeError(
+            f"{name}(): selected number k out of range for dimension {dim}: k={rank + 1}, size {n}"
+        )
+    dim = at
     if n == 0:
         raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size")
-    indices = _indices(RANK, x, dim, 1, (kind, rank), 4 * n + SORT_WORDS)
+    indices = _indices(RANK, x, dim, 1, (kind, rank), SORT_WORDS_EACH * n + SORT_WORDS)
     values = _values_at(x, dim, indices)
     if keepdim or not own:
-        return values, indices
-    return values.squeeze(dim), indices.squeeze(dim)  # type: ignore[attr-defined]
+        return result(values, indices)
+    return result(values.squeeze(dim), indices.squeeze(dim))  # type: ignore[attr-defined]
 
 
 @method
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> kthvalue_result:
     """The `k`-th smallest element (from 1) along `dim`, and its index."""
-    require_tensors("kthvalue", input)
-    size = input.shape[one_dim(dim, input.ndim, "kthvalue")] if input.ndim else 1
-    if not 1 <= k <= size:
-        raise RuntimeError(
-            f"kthvalue(): selected number k out of range for dimension {dim}: k={k}, size {size}"
-        )
-    return kthvalue_result(*_ranked("kthvalue", input, dim, keepdim, KTH, k - 1))
+    return _ranked(kthvalue_result, "kthvalue", input, dim, keepdim, KTH, k - 1)
 
 
 def _median(name: str, kind: int, result: Any, x: Tensor, dim: int | None, keepdim: bool) -> Any:
-    require_tensors(name, x)
     if dim is not None:
-        return result(*_ranked(name, x, dim, keepdim, kind))
-    if not x.numel():
+        return _ranked(result, name, x, dim, keepdim, kind)
+    require_tensors(name, x)
+    if not numel_of(x):
         raise RuntimeError(f"{name}(): expected at least one element, got shape {tuple(x.shape)}")
-    return _ranked(name, x.reshape(-1), 0, False, kind)[0]  # type: ignore[attr-defined]
+    line = x if dims_of(x) == 1 else x.reshape(-1)  # type: ignore[attr-defined]
+    return _ranked(result, name, line, 0, False, kind)[0]
 
 
 @method
@@ -242,10 +302,6 @@ def unique_consecutive(
     return _unique_outputs(kept, inverse if return_inverse else None, counts if return_counts else None)
 
 
-def _values(x: Any) -> np.ndarray:
-    return x.detach().numpy() if isinstance(x, Tensor) else np.asarray(x)
-
-
 @method
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """Whether each element is among others, or is not with `invert`; either side may be a number.
@@ -257,14 +313,9 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     """
     if not isinstance(elements, Tensor) and not isinstance(test_elements, Tensor):
         refuse_operand("isin", elements, "elements")
-    given = as_tensors("isin", elements, test_elements)
-    common = result_type(given)
-    x, known = (y.detach().to(common) for y in given)  # type: ignore[attr-defined]
-    if known.numel():
-        line = known.reshape(-1).sort().values
-        found = line.take(searchsorted(line, x).clamp(max=line.numel() - 1)) == x
-    else:
-        found = zeros(x.shape, dtype=bool_)
+    x, known = _in_one_dtype("isin", elements, test_elements)
+    line = sort(known if dims_of(known) == 1 else known.reshape(-1))[0]  # type: ignore[attr-defined]
+    found = run_alike(IS_AMONG, (x, line), (0,), bool_)
     return ~found if invert else found
 
 
@@ -295,23 +346,27 @@ def searchsorted(
         raise RuntimeError(
             "searchsorted(): side and right can't be set to opposites, got side='left' and right=True"
         )
-    which = "right" if right or side == "right" else "left"
-    sequences, values = _values(sorted_sequence), _values(input)
+    x, line = _in_one_dtype("searchsorted", input, sorted_sequence)
     if sorter is not None:
-        sequences = np.take_along_axis(sequences, _values(sorter), -1)
-    kind = np.int32 if out_int32 else np.int64
-    if sequences.ndim == 1:
-        return tensor(np.asarray(np.searchsorted(sequences, values, which)).astype(kind))
-    if not isinstance(input, Tensor) or sequences.shape[:-1] != values.shape[:-1]:
-        raise RuntimeError(
-            "searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions "
-            "must match: "
-            f"sequences {sequences.shape}, values {values.shape}"
-        )
-    found = np.empty(values.shape, kind)
-    for at in np.ndindex(sequences.shape[:-1]):
-        found[at] = np.searchsorted(sequences[at], values[at], which)
-    return tensor(found)
+        line = gather(line, -1, sorter)
+    if dims_of(line) != 1:
+        own, shape = shape_of(line), shape_of(x)
+        if not isinstance(input, Tensor) or not own or own[:-1] != shape[:-1]:
+            raise RuntimeError(
+                "searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions "
+                f"must match: sequences {own}, values {shape}"
+            )
+    found = run_alike(PLACE, (x, line), (int(right or side == "right"),), int64)
+    return found.to(int32) if out_int32 else found  # type: ignore[attr-defined]
+
+
+def _in_one_dtype(name: str, *values: Any) -> tuple[Tensor, ...]:
+    """Tensors and numbers as tensors of the dtype in which they combine."""
+    if all(isinstance(x, Tensor) for x in values) and len({dtype_code(x) for x in values}) == 1:
+        return values
+    given = as_tensors(name, *values)
+    common = result_type(given)
+    return tuple(cast(x, common) for x in given)
 
 
 @method
