@@ -1,4 +1,4 @@
-"""Operations that move elements: joining tensors along a dimension, and reversing dimensions."""
+"""Operations that move elements: joining tensors along a dimension, reversing dimensions, and clearing a triangle."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from .operands import Arrays, array_kernel
 from .stage import I64
 from .table import ALL, array_op
 
-# attribute words: the dimension for "cat", the bits of the reversed dimensions for "flip"
+# attribute words: the dimension for "cat", the bits of the reversed dimensions for "flip"; for "triangle" whether the
+# upper one stays, and its diagonal
 
 
 class _Described:
@@ -109,4 +110,24 @@ array_op(
     vjp={"x": vjps.flip_x},
     dtypes=ALL,
     reference=np.flip,
+)
+
+
+def _triangle(back: bool):
+    def build(symbol: str, dtype: int):
+        from . import triangle_loops
+
+        return triangle_loops.triangle(dtype, back)
+
+    return build
+
+
+array_op(
+    "triangle",
+    ("x",),
+    _triangle(False),
+    backward=_triangle(True),
+    gradients={"x": ()},
+    vjp={"x": vjps.triangle_x},
+    dtypes=ALL,
 )

@@ -178,6 +178,11 @@ def cat_operand(ops, g, words, position, shapes):
     return g.narrow(words[0], start, shapes[position][words[0]])
 
 
+def triangle_x(ops, g, words):
+    """Gradient of keeping a triangle: the cotangent's."""
+    return g.triu(words[1]) if words[0] else g.tril(words[1])
+
+
 def flip_x(ops, g, words):
     """Gradient of a reversal of the dimensions whose bits are set in ``words[0]``."""
     return g.flip([d for d in range(g.ndim) if words[0] >> d & 1])

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 
 from .._tensor import Tensor, wrap
-from ..dtypes import bool_
 from ..kernels import BY_NAME
-from ..operators import number_tensor
-from ._arrays import run_arrays
 from ._call import require_tensors, tensor_of
 from ._dims import by_name, dim_mask, dims_of, one_dim, shape_of
-from .bounds import where
+from ._launch import run, run_alike
+from .creation import make_empty
 from .from_data import from_array
 from .joining import cat
-from .shape import _reshape
+from .shape import _reshape, plain_columns, view_words
 from .slicing import diagonal, narrow
 from .transposing import movedim, transpose
 
 __all__ = ["diag", "diag_embed", "diagflat", "flip", "fliplr", "flipud", "roll", "rot90", "tril",
            "tril_indices", "triu", "triu_indices"]  # fmt: skip
 
-_FLIP = BY_NAME["flip"]
+_FLIP, _TRIANGLE, _SLICE_PUT = (BY_NAME[name] for name in ("flip", "triangle", "slice_put"))
 
 
 def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
@@ -36,7 +35,7 @@ def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     if not hasattr(named, "__index__") and not len(named):
         return input.clone()  # type: ignore[attr-defined]
     mask = dim_mask(named, len(shape), "flip")
-    return wrap(run_arrays(_FLIP, (input,), [(input.dtype, shape)], (mask,))[0])
+    return run_alike(_FLIP, (input,), (mask,))
 
 
 def fliplr(input: Tensor) -> Tensor:
@@ -104,25 +103,22 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
     return flip(transpose(input, first, second), second)
 
 
-def _triangle(name: str, input: Tensor, upper: bool, diagonal: int) -> Tensor:
-    shape = shape_of(tensor_of(input, name))
-    if len(shape) < 2:
-        raise RuntimeError(f"{name}: input tensor must have at least 2 dimensions, got shape {shape}")
-    last = diagonal - upper  # that lies below
-    rows, columns = np.arange(last, last + shape[-2]), np.arange(shape[-1])
-    below = from_array(rows[:, None] >= columns, bool_)
-    zero = number_tensor(0, input.dtype)
-    return where(below, zero, input) if upper else where(below, input, zero)
+def _triangle(name: str, input: Tensor, upper: int, diagonal: int) -> Tensor:
+    if dims_of(tensor_of(input, name)) < 2:
+        raise RuntimeError(
+            f"{name}: input tensor must have at least 2 dimensions, got shape {shape_of(input)}"
+        )
+    return run_alike(_TRIANGLE, (input,), (upper, diagonal))
 
 
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Zeros above a diagonal of the last two dimensions."""
-    return _triangle("tril", input, False, diagonal)
+    return _triangle("tril", input, 0, diagonal)
 
 
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Zeros below a diagonal of the last two dimensions."""
-    return _triangle("triu", input, True, diagonal)
+    return _triangle("triu", input, 1, diagonal)
 
 
 def _indices(pair: Any, dtype: Any) -> Tensor:
@@ -155,23 +151,26 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
 _diagonal = diagonal
 
 
+@lru_cache(1024)
+def _diagonal_words(shape: tuple[int, ...], offset: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The sizes of matrices with lines of this shape as their diagonals, and the words of the view of these."""
+    below, right = max(-offset, 0), max(offset, 0)
+    size = shape[-1] + below + right
+    rows, columns = len(shape) - 1, len(shape)
+    column = (shape[-1], rows, 1, columns)
+    words = view_words([*plain_columns(shape)[:-1], column], [*(0,) * rows, below, right], "diag_embed")
+    return (*shape[:-1], size, size), tuple(words)
+
+
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """Matrices with the last dimension as their diagonals."""
     shape = shape_of(tensor_of(input, "diag_embed"))
     first, second = one_dim(dim1, len(shape) + 1, "diag_embed"), one_dim(dim2, len(shape) + 1, "diag_embed")
     if first == second:
         raise RuntimeError(f"diag_embed: diagonal dimensions cannot be identical {dim1}, {dim2}")
-    size = shape[-1] + (offset if offset >= 0 else -offset)
-    # rows of the result: the vector shifted to its column, zeros elsewhere
-    mask = from_array(np.eye(size, k=offset, dtype=bool), bool_)
-    x = input
-    ahead = size - shape[-1]
-    if ahead:
-        zeros = input.new_zeros((*shape[:-1], ahead))  # type: ignore[attr-defined]
-        # an element stands in its column above the diagonal, and there too below it
-        x = cat([zeros, input], -1) if offset > 0 else cat([input, zeros], -1)
-    zero = number_tensor(0, input.dtype)
-    matrix = where(mask, x.unsqueeze(-2), zero)  # type: ignore[attr-defined]
+    kind = input.dtype
+    sizes, words = _diagonal_words(shape, offset)
+    matrix = wrap(run(_SLICE_PUT, (make_empty(sizes, kind, True), input), kind, sizes, words))
     if (first, second) == (len(shape) - 1, len(shape)):
         return matrix
     return movedim(matrix, (-2, -1), (first, second))
