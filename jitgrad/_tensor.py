@@ -16,6 +16,8 @@ from .dtypes import CPU, DTYPES, Size, device, dtype, float32
 from .engine import layout
 from .engine.entry import entries
 from .engine.layout import (
+    CONTIGUOUS,
+    REQUIRES_GRAD,
     S_ADDRESS,
     S_DIMS,
     S_DTYPE,
@@ -51,7 +53,7 @@ class Tensor(Values):
         made = from_sizes_or_data("Tensor", args, float32)
         self._slot = entries.retain(CONTEXT, made._slot)
 
-    # what the tables say ----------------------------------------------------------------------------
+    # what the tables say: scripts ask for the commonest so often that these read the words themselves ----------
 
     def _word(self, field: int) -> int:
         return store.slots[self._slot * SLOT_WORDS + field]
@@ -77,24 +79,24 @@ class Tensor(Values):
     @property
     def ndim(self) -> int:
         """Number of dimensions."""
-        return self._word(S_DIMS)
+        return store.slots[self._slot * SLOT_WORDS + S_DIMS]
 
     def dim(self) -> int:
         """Number of dimensions."""
-        return self._word(S_DIMS)
+        return store.slots[self._slot * SLOT_WORDS + S_DIMS]
 
     ndimension = dim
 
     def numel(self) -> int:
         """Number of elements."""
-        return self._word(S_NUMEL)
+        return store.slots[self._slot * SLOT_WORDS + S_NUMEL]
 
     nelement = numel
 
     @property
     def dtype(self) -> dtype:
         """Type of the elements."""
-        return DTYPES[self._word(S_DTYPE)]
+        return DTYPES[store.slots[self._slot * SLOT_WORDS + S_DTYPE]]
 
     @property
     def device(self) -> device:
@@ -124,7 +126,7 @@ class Tensor(Values):
 
     def is_contiguous(self) -> bool:
         """Whether the elements lie in row-major order without gaps."""
-        return bool(self._word(S_FLAGS) & layout.CONTIGUOUS)
+        return store.slots[self._slot * SLOT_WORDS + S_FLAGS] & CONTIGUOUS != 0
 
     def data_ptr(self) -> int:
         """Address of the first element."""
@@ -146,7 +148,7 @@ class Tensor(Values):
     @property
     def requires_grad(self) -> bool:
         """Whether operations on this tensor are recorded, so that a gradient can flow to it."""
-        return bool(self._word(S_FLAGS) & layout.REQUIRES_GRAD)
+        return store.slots[self._slot * SLOT_WORDS + S_FLAGS] & REQUIRES_GRAD != 0
 
     @requires_grad.setter
     def requires_grad(self, value: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from .store import store
 if TYPE_CHECKING:
     from ._tensor import Tensor
 
-TYPE_NAMES = [kind.str for kind in NUMPY_DTYPES]  # NumPy's, by dtype code
+ADDRESSES = 1 << 62  # more bytes than any tensor has: its sizes say how many of them an array shows
 
 
 class Values:
@@ -53,7 +54,7 @@ class Values:
             raise RuntimeError(
                 "numpy: can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead"
             )
-        return np.asarray(_Memory(self.detach()))
+        return _array_on(self.detach())
 
     def __dlpack__(self, **options: Any) -> Any:
         """The memory, for other libraries: see `numpy`."""
@@ -136,7 +137,7 @@ class Values:
                 "copy: only Tensors created explicitly by the user (graph leaves) support deepcopy and pickle; "
                 "detach() it first"
             )
-        values = np.array(np.asarray(_Memory(self.detach())))
+        values = _array_on(self.detach()).copy()
         attributes = {k: v for k, v in self.__dict__.items() if k != "_hooks"}
         return _rebuild, (type(self), values, self.requires_grad, attributes or None)
 
@@ -158,28 +159,24 @@ class Values:
         return getattr(ufunc, method)(*plain, **options)
 
 
-class _Memory:
-    """What NumPy needs to see a tensor's memory; it keeps the tensor, and so the memory, alive."""
+class _Memory(ctypes.c_char * ADDRESSES):
+    """The memory from an address on, for an array of NumPy's; it keeps the tensor, and so what it shows, alive."""
 
-    __slots__ = ("__array_interface__", "tensor")
+    tensor: Tensor
 
-    def __init__(self, tensor: Tensor) -> None:
-        if store.recording is not None:
-            store.recording.read("numpy")
-        self.tensor = tensor
-        # as the tensor's properties say it, read at once: training loops look at many small arrays
-        words, at = store.slots, tensor._slot * SLOT_WORDS
-        code, strides = words[at + S_DTYPE], None
-        if not words[at + S_FLAGS] & CONTIGUOUS:
-            item = ITEM_SIZES[code]
-            strides = tuple([item * s for s in words[at + S_STRIDES : at + S_STRIDES + words[at + S_DIMS]]])
-        self.__array_interface__ = {
-            "shape": entries.sizes(tensor),
-            "strides": strides,
-            "typestr": TYPE_NAMES[code],
-            "data": (words[at + S_ADDRESS], False),
-            "version": 3,
-        }
+
+def _array_on(tensor: Tensor) -> np.ndarray:
+    """An array on a tensor's memory."""
+    if store.recording is not None:
+        store.recording.read("numpy")
+    words, at = store.slots, tensor._slot * SLOT_WORDS
+    code, strides = words[at + S_DTYPE], None
+    if not words[at + S_FLAGS] & CONTIGUOUS:
+        item = ITEM_SIZES[code]
+        strides = tuple([item * s for s in words[at + S_STRIDES : at + S_STRIDES + words[at + S_DIMS]]])
+    memory = _Memory.from_address(words[at + S_ADDRESS])
+    memory.tensor = tensor
+    return np.ndarray(entries.sizes(tensor), NUMPY_DTYPES[code], memory, 0, strides)
 
 
 def _parameter_type() -> type:

@@ -103,3 +103,29 @@ class Spoiled:
 def test_an_object_that_refuses_leaves_no_error_behind():
     assert entries.copied(5, Spoiled()) == UNFIT
     assert torch.tensor(1.0).item() == 1.0
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: x,
+        lambda x: x.t(),
+        lambda x: x[1:, ::2],
+        lambda x: x[0].expand(2, 4),
+        lambda x: x[:0],
+        lambda x: x[0, 0],
+        lambda x: x.transpose(0, 1)[:0],
+    ],
+    ids=["whole", "transposed", "part", "repeated", "nothing", "number", "nothing, transposed"],
+)
+def test_an_array_shows_the_memory_that_it_keeps(make):
+    x = torch.arange(12.0).reshape(3, 4)
+    view = make(x)
+    array, expected = view.numpy(), np.array(view.tolist(), np.float32).reshape(tuple(view.shape))
+    assert array.shape == tuple(view.shape) and array.dtype == np.float32 and array.flags.writeable
+    x.mul_(2)
+    np.testing.assert_array_equal(array, 2 * expected)
+    del x, view
+    kept = [torch.zeros(3, 4) for _ in range(20)]  # would take the memory, were it free
+    np.testing.assert_array_equal(array, 2 * expected)
+    assert len(kept) == 20
