@@ -98,8 +98,11 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
         tensors = tuple(tensors[0])
     require_tensors("broadcast_tensors", *tensors)
-    shape = broadcast_shapes(*(x.shape for x in tensors))
-    return tuple(x if x.shape == shape else expand(x, *shape) for x in tensors)
+    shapes = [shape_of(x) for x in tensors]
+    if len(set(shapes)) == 1:
+        return tensors
+    shape = tuple(broadcast_shapes(*shapes))
+    return tuple(x if own == shape else expand(x, *shape) for x, own in zip(tensors, shapes, strict=True))
 
 
 Tensor.broadcast_to, Tensor.expand, Tensor.expand_as = broadcast_to, expand, expand_as

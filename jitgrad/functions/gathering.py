@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from .._tensor import NUMBERS, Tensor, method, wrap
@@ -13,11 +13,11 @@ from ..kernels.abi import INT64
 from ..kernels.indexing import COUNT_FROM_END, INDEX_ERROR, RUNTIME_ERROR
 from ..store import store
 from ._call import dtype_code, require_tensors
-from ._dims import axis_as_dim, dims_of, one_dim, shape_of
-from ._indices import Plan, Points, read_rows
+from ._dims import axis_as_dim, dims_of, numel_of, one_dim, shape_of
+from ._indices import Plan, is_dense, read_rows, row_words
 from ._launch import launch
 from .expansion import expand
-from .indexing import INDEX, as_value, read_points, recorded, refuse_leaf, write_at, write_points
+from .indexing import INDEX, as_value, recorded, refuse_leaf, write_at, write_indexed
 
 __all__ = [
     "gather",
@@ -175,15 +175,18 @@ def scatter_add_(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     return _scatter("scatter_add_", self, dim, index, src, True, True)
 
 
-def _line_points(name: str, x: Tensor, dim: int, index: Tensor, refusal: int) -> tuple[Tensor, Points]:
-    """The points of one index tensor (at most one dimension) along a dimension; for `refusal` see `Points`."""
-    dim = one_dim(dim, x.ndim, name)
+def _line_at(name: str, x: Tensor, dim: int, index: Tensor) -> tuple[Tensor, int, Tensor]:
+    """A tensor, a dimension of it, and an index tensor along that; those without dimensions as ones of one element."""
+    dims = dims_of(x)
+    dim = one_dim(dim, dims, name)
     index = _long_index(index, name)
-    if index.ndim > 1:
+    if dims_of(index) > 1:
         raise IndexError(f"{name}(): Index is supposed to be a vector, got shape {tuple(index.shape)}")
-    index = index if index.ndim else index.reshape(1)  # type: ignore[attr-defined]
-    x = x if x.ndim else x.reshape(1)  # type: ignore[attr-defined]
-    return x, Points([(dim, index)], x.shape, refusal)
+    if not dims_of(index):
+        index = index.reshape(1)  # type: ignore[attr-defined]
+    elif not is_dense(index):
+        index = index.contiguous()  # type: ignore[attr-defined]
+    return x if dims else x.reshape(1), dim, index  # type: ignore[attr-defined]
 
 
 @method
@@ -191,17 +194,11 @@ def index_select(input: Tensor, dim: int | None = None, index: Tensor | None = N
                  axis: int | None = None) -> Tensor:  # fmt: skip
     """The slices of `input` along `dim` that `index` names, in its order."""
     require_tensors("index_select", input, index)
-    index = _long_index(index, "index_select")
-    dims = dims_of(input)
     if axis is not None:
         dim = axis_as_dim("index_select", dim, axis)
-    dim = one_dim(dim, dims, "index_select")
-    refusal = RUNTIME_ERROR if dim else INDEX_ERROR
-    if dims and dims_of(index) == 1:
-        return read_rows(INDEX, input, dim, index, refusal, "index_select")
-    x, points = _line_points("index_select", input, dim, index, refusal)
-    out = read_points(x, points, name="index_select")
-    return out if dims else out.reshape(())  # type: ignore[attr-defined]
+    x, dim, index = _line_at("index_select", input, dim, index)
+    out = read_rows(INDEX, x, dim, index, RUNTIME_ERROR if dim else INDEX_ERROR, "index_select")
+    return out if x is input else out.reshape(())  # type: ignore[attr-defined]
 
 
 def _write_line(
@@ -214,32 +211,40 @@ def _write_line(
     in_place: bool,
     refusal: int = INDEX_ERROR,
 ) -> Tensor:
-    line, points = _line_points(name, x, dim, index, refusal)
+    line, dim, index = _line_at(name, x, dim, index)
+    own = shape_of(line)
+    shape = (*own[:dim], numel_of(index), *own[dim + 1 :])
     if isinstance(source, Tensor):
-        if source.dtype is not x.dtype:
+        if dtype_code(source) != dtype_code(x):
             raise RuntimeError(
                 f"{name}(): self ({x.dtype.name}) and source ({source.dtype.name}) expected to have "
                 "the same dtype"
             )
-        if source.ndim and tuple(source.shape) != points.shape:
+        if dims_of(source) and shape_of(source) != shape:
             error = RuntimeError if accumulate else IndexError
             raise error(
-                f"{name}(): source of shape {tuple(source.shape)} does not fit; expected {points.shape} for "
-                f"self {tuple(x.shape)}, dim {dim} and {points.indices[0].numel()} indices"
+                f"{name}(): source of shape {tuple(source.shape)} does not fit; expected {shape} for "
+                f"self {tuple(x.shape)}, dim {dim} and {numel_of(index)} indices"
             )
-    return _put(name, x, line, points, as_value(source, x.dtype, name), accumulate, in_place)
+    value = source if isinstance(source, Tensor) else as_value(source, x.dtype, name)
+    words = row_words(len(own), dim, int(accumulate), refusal)
+
+    def write(into: int) -> int:
+        return write_indexed(line, (index,), shape, words, value, into, name)
+
+    return _put(name, x, line, value, write, in_place)
 
 
 def _put(
-    name: str, x: Tensor, line: Tensor, points: Points, value: Tensor, accumulate: bool, in_place: bool
+    name: str, x: Tensor, line: Tensor, value: Tensor, write: Callable[[int], int], in_place: bool
 ) -> Tensor:
-    """`x`, seen as `line` when it has no dimensions, with a value at points."""
+    """What ``write(into)`` makes of `x`, seen as `line` when it has no dimensions, and of a value."""
     if in_place and recorded(x, value):
         refuse_leaf(x, name)
     if line is not x:
-        out = wrap(write_points(line, points, value, accumulate, 0, name)).reshape(x.shape)  # type: ignore[attr-defined]
+        out = wrap(write(0)).reshape(x.shape)  # type: ignore[attr-defined]
         return x.copy_(out) if in_place else out  # type: ignore[attr-defined]
-    slot = write_points(x, points, value, accumulate, x._slot if in_place else 0, name)
+    slot = write(x._slot if in_place else 0)
     if in_place:
         x._become(slot)
         return x

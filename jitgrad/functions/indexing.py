@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -93,11 +94,23 @@ def write_points(
     x: Tensor, points: Points, value: Tensor, accumulate: bool, into: int, name: str = ""
 ) -> int:
     """`x` with `value` (of its dtype) at the given points, as a slot; `into` is the slot of `x`, or 0."""
-    value = _fitted(value, points.shape)
+    return write_indexed(x, points.indices, points.shape, points.words(int(accumulate)), value, into, name)
+
+
+def write_indexed(
+    x: Tensor,
+    indices: Sequence[Tensor],
+    shape: Sequence[int],
+    words: Sequence[int],
+    value: Tensor,
+    into: int,
+    name: str,
+) -> int:
+    """`write_points` of index tensors that are as kernels read them, with the shape and the words of their points."""
+    value = _fitted(value, shape)
     if not is_dense(value) and any(value.stride()):
         value = value.contiguous()  # type: ignore[attr-defined]
-    operands = (x, value, *points.indices)
-    return launch(INDEX_PUT, operands, shape_of(x), points.words(int(accumulate)), into, name)
+    return launch(INDEX_PUT, (x, value, *indices), shape_of(x), words, into, name)
 
 
 def write_at(x: Tensor, plan: Plan, value: Tensor, accumulate: bool, into: int) -> int:

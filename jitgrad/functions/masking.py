@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from .._tensor import Tensor, method, wrap
 from ..dtypes import bool_, int64
 from ..kernels.abi import INT64
 from ..operators import number_tensor
 from ._call import dtype_code, require_tensors
 from ._dims import axis_as_dim, one_dim, shape_of
-from ._indices import Plan, Points, coordinates, table_of_nonzero
+from ._indices import Plan, Points, coordinates, is_dense, read_rows, table_of_nonzero
 from ._launch import launch, run
 from .bounds import where
 from .creation import make_empty
 from .expansion import expand
 from .gathering import SCATTER, _lines, _long_index, _put, gather
-from .indexing import SLICE_PUT, _whole_words, as_value, read_points
+from .indexing import INDEX, SLICE_PUT, _whole_words, as_value, read_points, write_points
 
 __all__ = [
     "argwhere",
@@ -40,15 +42,15 @@ def _mask_of(name: str, mask: Any) -> Tensor:
 
 
 def _broadcast(name: str, *tensors: Tensor) -> list[Tensor]:
-    import numpy as np
-
-    shapes = [tuple(x.shape) for x in tensors]
+    shapes = [shape_of(x) for x in tensors]
+    if len(set(shapes)) == 1:
+        return list(tensors)
     try:
         shape = np.broadcast_shapes(*shapes)
     except ValueError:
         texts = " and ".join(map(str, shapes))
         raise RuntimeError(f"{name}: shapes {texts} do not broadcast; sizes must be equal or 1") from None
-    return [x if tuple(x.shape) == shape else expand(x, *shape) for x in tensors]
+    return [x if own == shape else expand(x, *shape) for x, own in zip(tensors, shapes, strict=True)]
 
 
 def _mask_points(mask: Tensor) -> Points:
@@ -60,6 +62,8 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements of `input` where `mask` is set, in one dimension; the two broadcast."""
     require_tensors("masked_select", input, mask)
     x, mask = _broadcast("masked_select", input, _mask_of("masked_select", mask))
+    if is_dense(x):  # one index for each element, however many dimensions
+        x, mask = x.reshape(-1), mask.reshape(-1)  # type: ignore[attr-defined]
     x, mask = _lines(x, mask)
     return read_points(x, _mask_points(mask))
 
@@ -82,7 +86,11 @@ def _masked_scatter(name: str, x: Tensor, mask: Tensor, source: Tensor, in_place
     if source.numel() < count:
         raise RuntimeError(f"{name}: expected source to have at least {count} elements, got {source.numel()}")
     values = source.reshape(-1)[:count]  # type: ignore[attr-defined]
-    return _put(name, like, line, points, values, False, in_place)
+
+    def write(into: int) -> int:
+        return write_points(line, points, values, False, into, name)
+
+    return _put(name, like, line, values, write, in_place)
 
 
 @method
@@ -103,7 +111,7 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     require_tensors("take", input, index)
     index = _long_index(index, "take")
     flat = input.reshape(-1)  # type: ignore[attr-defined]
-    return read_points(flat, Points([(0, index)], flat.shape), name="take")
+    return read_rows(INDEX, flat, 0, index, name="take")
 
 
 @method
