@@ -6,21 +6,22 @@ replayed draws fresh numbers each time. Numbers differ from PyTorch's for the sa
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
 from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT
 from ..dtypes import dtype, get_default_dtype, to_dtype
 from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import S_FLAGS, SLOT_WORDS
 from ..kernels.abi import MAX_DIMS, float_bits
+from ..kernels.arguments import UNFIT
 from ..kernels.table import Op
 from ..refusals import refuse
 from ..store import store
+from ._call import is_floating
+from ._dims import shape_of
 from .generator import Generator, default_generator
 
 WORD_RANGE = 1 << 64
@@ -38,21 +39,21 @@ def source_of(generator: Generator | None) -> Generator:
 
 
 def draw(
-    op: Op, generator: Generator | None, kind: dtype, shape: Sequence[int], words: array, into: int = 0
+    op: Op,
+    generator: Generator | None,
+    kind: dtype,
+    shape: Sequence[int],
+    words: Sequence[int],
+    into: int = 0,
 ) -> int:
     """Run a random operation; returns the slot of its result."""
-    source = source_of(generator)
-    described = array("q", (kind.code, len(shape), *shape))
-    ids = source._ids.buffer_info()[0]
-    place, count = words.buffer_info()
-    while True:
-        slot = entries.apply_arrays(
-            CONTEXT, op.code, kind.code, into, 1, ids, 1, described.buffer_info()[0], place, count
-        )
-        if slot >= 0:
-            return slot
-        if not store.mend(slot):
-            refuse(op, (source.state_tensor(),), slot, into)
+    state, code = source_of(generator).state_tensor(), kind.code
+    slot = entries.listed(op.code, code, code, into, (state,), shape, words)
+    while slot < 0:
+        if slot == UNFIT or not store.mend(slot):
+            refuse(op, (state,), slot, into)
+        slot = entries.listed(op.code, code, code, into, (state,), shape, words)
+    return slot
 
 
 def make_random(
@@ -60,7 +61,7 @@ def make_random(
     generator: Generator | None,
     kind: dtype,
     shape: tuple[int, ...],
-    words: array,
+    words: Sequence[int],
     requires_grad: bool = False,
 ) -> Tensor:
     """A new tensor that a random operation fills."""
@@ -73,14 +74,14 @@ def make_random(
     return made.requires_grad_() if requires_grad else made
 
 
-def overwrite(x: Tensor, op: Op, generator: Generator | None, words: array) -> Tensor:
+def overwrite(x: Tensor, op: Op, generator: Generator | None, words: Sequence[int]) -> Tensor:
     """Fill a tensor in place."""
     flags = store.slots[x._slot * SLOT_WORDS + S_FLAGS]
     leaf = store.slots[x._slot * SLOT_WORDS + layout.S_ROW] == layout.NO_ROW
     if not flags & layout.CONTIGUOUS or (flags & layout.REQUIRES_GRAD and not leaf):
         # memory with gaps, or a history that must learn that the old values are gone
         return x.copy_(make_random(op, generator, x.dtype, tuple(x.shape), words))  # type: ignore[attr-defined]
-    x._become(draw(op, generator, x.dtype, x.shape, words, x._slot))
+    x._become(draw(op, generator, x.dtype, shape_of(x), words, x._slot))
     return x
 
 
@@ -98,19 +99,19 @@ def floating_dtype(name: str, value: Any) -> dtype:
 
 
 @lru_cache(1024)
-def float_words(*values: float) -> array:
-    """Attribute words for floats; not to be written to."""
-    return array("q", [float_bits(v) for v in values])
+def float_words(*values: float) -> tuple[int, ...]:
+    """Attribute words for floats."""
+    return tuple(map(float_bits, values))
 
 
-def range_words(name: str, low: int, high: int) -> array:
+def range_words(name: str, low: int, high: int) -> tuple[int, int]:
     """Attribute words for integers from `low` up to but not including `high`."""
     if low >= high:
         raise RuntimeError(
             f"{name}: random_ expects 'from' to be less than 'to', but got from={low} >= to={high}"
         )
     count = (high - low) % WORD_RANGE
-    return array("q", (low, count - WORD_RANGE if count >= WORD_RANGE >> 1 else count))
+    return low, count - WORD_RANGE if count >= WORD_RANGE >> 1 else count
 
 
 def threshold_of(name: str, p: float) -> int:
@@ -131,5 +132,5 @@ def check_std(name: str, std: float) -> None:
 
 def check_floating(name: str, x: Tensor) -> None:
     """Refuse tensors of integers and bools."""
-    if not x.is_floating_point():
+    if not is_floating(x):
         raise RuntimeError(f"{name}: not implemented for {x.dtype.name}; expected float32 or float64")

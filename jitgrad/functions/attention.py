@@ -205,7 +205,7 @@ def attend(
         return _composed(query, key, value, bias, dropout_p, causal, scale, scores)
     keep = None
     if dropout_p:
-        words = array("q", (threshold_of(NAME, 1.0 - dropout_p),))
+        words = (threshold_of(NAME, 1.0 - dropout_p),)
         keep = make_random(BERNOULLI, None, bool_, scores, words)
     kind, operand_dim = query.dtype, len(lead)
     if lead and _rows_first(query) and _rows_first(key) and _rows_first(value):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from array import array
 from typing import Any
 
 from .._tensor import Tensor, method
@@ -54,7 +53,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     """
     require_tensors("bernoulli", input)
     if p is not None:
-        words = array("q", (threshold_of("bernoulli", p),))
+        words = (threshold_of("bernoulli", p),)
         return make_random(BERNOULLI, generator, input.dtype, tuple(input.shape), words)
     check_floating("bernoulli", input)
     from ..autograd import no_grad

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from array import array
 from dataclasses import replace
 from typing import Any
 
@@ -111,7 +110,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     if isinstance(p, Tensor):
         expanded = p.detach().expand(self.shape)  # type: ignore[attr-defined]
         return self.copy_(bernoulli(expanded, generator=generator))  # type: ignore[attr-defined]
-    return overwrite(self, _BERNOULLI, generator, array("q", (threshold_of("bernoulli_", p),)))
+    return overwrite(self, _BERNOULLI, generator, (threshold_of("bernoulli_", p),))
 
 
 @method

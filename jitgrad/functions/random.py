@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -227,4 +226,4 @@ def randperm(
         return randperm(n, generator=generator).to(kind)  # type: ignore[attr-defined]
     if n > LARGEST.get(kind.code, n):
         raise RuntimeError(f"randperm: n is too large for result tensor type {kind.name}: {n}")
-    return make_random(PERMUTATION, generator, kind, (int(n),), array("q"), requires_grad)
+    return make_random(PERMUTATION, generator, kind, (int(n),), (), requires_grad)
