@@ -70,7 +70,6 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     RuntimeError
         If an operand is no vector, or their sizes or dtypes differ.
     """
-    require_tensors("dot", input, tensor)
     same_dtype("dot", input, tensor)
     left, right = shape_of(input), shape_of(tensor)
     if len(left) != 1 or len(right) != 1:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._tensor import Tensor, wrap
+from ..dtypes import int64, to_dtype
 from ..kernels import BY_NAME
 from ._call import require_tensors, tensor_of
 from ._dims import by_name, dim_mask, dims_of, one_dim, shape_of
@@ -121,21 +122,21 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     return _triangle("triu", input, 1, diagonal)
 
 
-def _indices(pair: Any, dtype: Any) -> Tensor:
-    from ..dtypes import int64, to_dtype
-
-    kind = int64 if dtype is None else to_dtype(dtype, "tril_indices")
-    return from_array(np.stack(pair), kind)
+def _indices(name: str, row: int, col: int, offset: int, upper: int, dtype: Any) -> Tensor:
+    kind = int64 if dtype is None else to_dtype(dtype, name)
+    last = offset - upper  # that lies below
+    below = np.arange(last, last + row)[:, None] >= np.arange(col)
+    return from_array(np.array((~below if upper else below).nonzero()), kind)
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Row and column indices of the lower triangle of a matrix."""
-    return _indices(np.tril_indices(row, offset, col), dtype)
+    return _indices("tril_indices", row, col, offset, 0, dtype)
 
 
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
     """Row and column indices of the upper triangle of a matrix."""
-    return _indices(np.triu_indices(row, offset, col), dtype)
+    return _indices("triu_indices", row, col, offset, 1, dtype)
 
 
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:

@@ -95,18 +95,29 @@ def largest(
 ) -> Any:
     """Max pooling; the result, or a pair of it and the places within the planes."""
     shape, code = _read(name, input)
-    try:
-        plan = window_plan(
-            name, spatial, shape, code, kernel_size, stride, padding, dilation, bool(ceil_mode), None
-        )
-    except TypeError:  # lists are sizes too, but no keys
-        given = (hashable(v) for v in (kernel_size, stride, padding, dilation))
-        plan = window_plan(name, spatial, shape, code, *given, bool(ceil_mode), None)
+    options = kernel_size, stride, padding, dilation
+    plan = _plan_of(name, spatial, shape, code, options, ceil_mode, None)
     if plan.pairs:
         if store.slots[input._slot * SLOT_WORDS + S_FLAGS] & CONTIGUOUS == 0:
             input = input.contiguous()  # type: ignore[attr-defined]
         return _largest(MAX_POOL_PAIRS, input, code, plan, return_indices)
     return _largest(MAX_POOL, input, code, plan, return_indices)
+
+
+def _plan_of(
+    name: str,
+    spatial: int,
+    shape: tuple[int, ...],
+    code: int,
+    options: tuple[Any, ...],
+    ceil_mode: bool,
+    mean: tuple[int, int] | None,
+) -> Plan:
+    """`window_plan`, whose `options` may be lists here: kernel size, stride, padding and dilation."""
+    try:
+        return window_plan(name, spatial, shape, code, *options, bool(ceil_mode), mean)
+    except TypeError:  # lists are sizes too, but no keys
+        return window_plan(name, spatial, shape, code, *map(hashable, options), bool(ceil_mode), mean)
 
 
 def means(
@@ -125,8 +136,7 @@ def means(
     if divisor_override == 0:
         raise RuntimeError(f"{name}: divisor must be not zero, got divisor_override=0")
     mean = (int(bool(count_include_pad)), divisor_override or 0)
-    given = (hashable(v) for v in (kernel_size, stride, padding))
-    plan = window_plan(name, spatial, shape, code, *given, 1, bool(ceil_mode), mean)
+    plan = _plan_of(name, spatial, shape, code, (kernel_size, stride, padding, 1), ceil_mode, mean)
     return wrap(_run(AVG_POOL, input, code, plan, 1)[0])
 
 

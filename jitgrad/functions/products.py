@@ -177,8 +177,12 @@ def refuse_dot(a: Tensor, b: Tensor) -> NoReturn:
 def same_dtype(name: str, *operands: Tensor | None) -> None:
     """Refuse what is no tensor (or None, for nothing), and several dtypes: products do not promote."""
     tensors = [x for x in operands if x is not None]
-    require_tensors(name, *tensors)
-    if len({dtype_code(x) for x in tensors}) == 1:
+    try:
+        codes = [dtype_code(x) for x in tensors]
+    except AttributeError:
+        require_tensors(name, *tensors)
+        raise
+    if codes.count(codes[0]) == len(codes):
         return
     for x in tensors[1:]:
         if x.dtype is not tensors[0].dtype:

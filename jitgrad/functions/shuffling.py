@@ -6,6 +6,7 @@ from numbers import Integral
 
 from .._tensor import Tensor
 from ._call import require_tensors
+from ._dims import shape_of
 
 __all__ = ["channel_shuffle", "pixel_shuffle", "pixel_unshuffle"]
 
@@ -36,7 +37,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """
     _check("pixel_shuffle", input, "upscale_factor", upscale_factor)
     r = upscale_factor
-    *lead, c, h, w = input.shape
+    *lead, c, h, w = shape_of(input)
     if c % (r * r):
         raise RuntimeError(
             f"pixel_shuffle: expects its input's 'channel' dimension to be divisible by the square of "

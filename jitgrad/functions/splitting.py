@@ -82,8 +82,11 @@ def chunk(input: Tensor, chunks: int, dim: int = 0, axis: int | None = None) -> 
     if axis is not None:
         dim = axis_as_dim("chunk", dim, axis, 0)
     at = one_dim(dim, len(shape), "chunk")
-    each = -(-shape[at] // chunks)
-    return split(input, each, at) if shape[at] else tuple(narrow(input, at, 0, 0) for _ in range(chunks))
+    size = shape[at]
+    if not size:
+        return tuple(narrow(input, at, 0, 0) for _ in range(chunks))
+    each = -(-size // chunks)
+    return tuple([narrow(input, at, k, min(each, size - k)) for k in range(0, size, each)])
 
 
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:

@@ -13,6 +13,7 @@ from typing import Any
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.functions._call import require_tensors
+from jitgrad.functions._dims import one_dim, shape_of
 
 
 def _overwrite(input: Tensor, function: Callable[..., Tensor], *options: Any) -> Tensor:
@@ -269,13 +270,14 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
         If there is no dimension ``dim``.
     """
     require_tensors("glu", input)
-    if input.ndim == 0:
+    own = shape_of(input)
+    if not own:
         raise RuntimeError("glu: a 0-dim tensor cannot be halved")
-    size = input.size(dim)
+    size = own[one_dim(dim, len(own), "glu")]
     if size % 2:
         raise RuntimeError(f"glu: halving dimension must be even, but dimension {dim} is size {size}")
-    value, gate = input.chunk(2, dim)
-    return value * T.sigmoid(gate)
+    half = size // 2
+    return T.narrow(input, dim, 0, half) * T.sigmoid(T.narrow(input, dim, half, half))
 
 
 def _default_dim(name: str, ndim: int) -> int:
