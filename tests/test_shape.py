@@ -289,3 +289,13 @@ def test_bad_arguments_are_refused_and_change_nothing(call, error, message):
     with pytest.raises(error, match=message):
         call(x)
     assert x.tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
+@pytest.mark.parametrize("source", [0, 1, -1])
+@pytest.mark.parametrize("destination", [0, 2, -2])
+def test_a_dimension_moves_to_a_place_given_either_way(source, destination):
+    a = np.arange(24).reshape(2, 3, 4)
+    expected = np.moveaxis(a, source, destination)
+    for named in ((source, destination), ([source], (destination,))):
+        np.testing.assert_array_equal(torch.tensor(a).movedim(*named).numpy(), expected)
+    assert torch.tensor(1.0).movedim(0, -1).item() == 1.0

@@ -135,6 +135,10 @@ def adjoint(input: Tensor) -> Tensor:
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Dimensions moved to other places, the rest in order."""
     dims = dims_of(tensor_of(input, "movedim"))
+    if dims and type(source) is int and type(destination) is int:
+        order = list(range(dims))
+        order.insert(one_dim(destination, dims, "movedim"), order.pop(one_dim(source, dims, "movedim")))
+        return permute(input, order)
     sources = [source] if isinstance(source, Integral) else list(source)
     targets = [destination] if isinstance(destination, Integral) else list(destination)
     if len(sources) != len(targets):
