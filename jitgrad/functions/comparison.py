@@ -6,15 +6,19 @@ from collections.abc import Callable
 from typing import Any
 
 from .._tensor import Tensor
+from ..kernels import BY_NAME
 from ..operators import binary
 from ._call import is_floating, refuse_operand, tensor_of, two_operands, unary
 from ._dims import shape_of
 from .arithmetic_in_place import in_place_of
+from .reduce import reduced
 
 __all__ = ["allclose", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitwise_or",
            "bitwise_right_shift", "bitwise_xor", "eq", "equal", "ge", "greater", "greater_equal",
            "gt", "isclose", "le", "less", "less_equal", "logical_and", "logical_not",
            "logical_or", "logical_xor", "lt", "ne", "not_equal"]  # fmt: skip
+
+_ALL = BY_NAME["all"]
 
 
 def _attach(name: str, special: str, *, in_place: bool = False) -> Callable[..., Tensor]:
@@ -111,7 +115,7 @@ def allclose(
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors have one shape and the same values."""
     a, b = tensor_of(input, "equal"), tensor_of(other, "equal", "other")
-    return shape_of(a) == shape_of(b) and bool((a == b).all())
+    return shape_of(a) == shape_of(b) and reduced(_ALL, a == b, None, False).item()
 
 
 for _name in __all__:

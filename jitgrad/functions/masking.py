@@ -11,11 +11,11 @@ from ..dtypes import bool_, int64
 from ..kernels.abi import INT64
 from ..operators import number_tensor
 from ._call import dtype_code, require_tensors
-from ._dims import axis_as_dim, one_dim, shape_of
+from ._dims import axis_as_dim, dims_of, one_dim, shape_of
 from ._indices import Plan, Points, coordinates, is_dense, read_rows, table_of_nonzero
 from ._launch import launch, run
 from .bounds import where
-from .creation import make_empty
+from .creation import make_empty, zeros
 from .expansion import expand
 from .gathering import SCATTER, _lines, _long_index, _put, gather
 from .indexing import INDEX, SLICE_PUT, _whole_words, as_value, read_points, write_points
@@ -146,15 +146,14 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None, axis:
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Coordinates of the elements that are not zero: one row each, or a tensor for each dimension."""
     require_tensors("nonzero", input)
-    from .creation import zeros
-
-    if not input.ndim:
+    dims = dims_of(input)
+    if not dims:
         line = coordinates(input.reshape(1))[0]  # type: ignore[attr-defined]
         return (line,) if as_tuple else zeros((line.numel(), 0), dtype=int64)
     if as_tuple:
         return tuple(coordinates(input))
     table = table_of_nonzero(input)
-    return table.reshape((-1, 1)) if input.ndim == 1 else table.t().contiguous()  # type: ignore[attr-defined]
+    return table.reshape(-1, 1) if dims == 1 else table.t().contiguous()  # type: ignore[attr-defined]
 
 
 @method
