@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import abi
-from .abi import ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_NUMEL, ARRAY_SHAPE, ARRAY_STRIDES
+from .abi import ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_DTYPE, ARRAY_NUMEL, ARRAY_SHAPE, ARRAY_STRIDES
 from .index_walks import (
     ADD,
     CLEAR,
@@ -17,13 +17,13 @@ from .index_walks import (
     check_line,
     check_points,
     loops,
-    window,
 )
 from .plain import (
     accessors,
     attributes,
     clear_bytes,
     described,
+    helper,
     place,
     quotient,
     room_for_array,
@@ -161,6 +161,33 @@ def scatter_backward(symbol: str, dtype: int) -> Any:
             along(g, index_, to_source, words, READ)
 
     return kernel
+
+
+@helper
+def window(array, words, region):
+    """Where the region that view words at `words` name lies in an array.
+
+    Writes a description (shape and strides) at address `region`, with the region's first element as address.
+    """
+    dims = word(words, 0)
+    numel = 1
+    for j in range(dims):
+        at = words + (1 + 4 * j) * 8
+        stride = word(array, ARRAY_STRIDES + word(at, 1)) * word(at, 2) if word(at, 1) >= 0 else 0
+        if word(at, 3) >= 0:
+            stride += word(array, ARRAY_STRIDES + word(at, 3))
+        set_word(region, ARRAY_SHAPE + j, word(at, 0))
+        set_word(region, ARRAY_STRIDES + j, stride)
+        numel *= word(at, 0)
+    offset = 0
+    for d in range(word(array, ARRAY_DIMS)):
+        offset += word(words, 1 + 4 * dims + d) * word(array, ARRAY_STRIDES + d)
+    set_word(region, ARRAY_DIMS, dims)
+    set_word(region, ARRAY_NUMEL, numel)
+    size = 1 if word(array, ARRAY_DTYPE) <= 1 else 4
+    if word(array, ARRAY_DTYPE) == abi.INT64 or word(array, ARRAY_DTYPE) == abi.FLOAT64:
+        size = 8
+    set_word(region, ARRAY_ADDRESS, word(array, ARRAY_ADDRESS) + offset * size)
 
 
 def slice_put(symbol: str, dtype: int) -> Any:

@@ -28,6 +28,7 @@ from .masking import *
 from .embedding import *
 from .scans import *
 from .sorting import *
+from .searching import *
 from .scatter_reduction import *
 from .losses import *
 from .products import *
