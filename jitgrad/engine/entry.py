@@ -70,11 +70,13 @@ GROUPS = {
         "outlived",
         "prepare",
         "program_room",
+        "read_words",
         "replay",
         "share_memory",
         "stop",
         "take_recording",
         "use_records",
+        "words_hold",
     ],
 }
 _GROUP_OF = {name: group for group, names in GROUPS.items() for name in names}
@@ -116,12 +118,13 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
         values,
         views,
         walk,
+        watching,
     )
     from .tables import CONTEXT
 
     modules = (arrays, aside, backward, cotangents, create, exchange, geometry, growth, handles, hot, making,
                order, pace, record, recording, replay, sharing, team, together, turns, update, values, views,
-               walk)  # fmt: skip
+               walk, watching)  # fmt: skip
     found = {}
     for module in modules:
         for name, dispatcher in vars(module).items():

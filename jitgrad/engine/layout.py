@@ -207,6 +207,8 @@ program_dtype = np.dtype(
         ("written", i8),  # storages from outside that it writes
         ("written_count", i8),
         ("recorded", i8),  # calls, and one, until Python is asked to rewrite the records or start workers
+        ("watched", i8),  # words that say that Python's objects are what they were, WATCH_WORDS each
+        ("watched_count", i8),
         ("running", i8),  # whether a call of it is under way, so that no other thread may begin one
         # what is known from its making (see engine/making.py)
         ("end", i8),  # of the tables
@@ -258,6 +260,8 @@ PATCH_ARGUMENT, PATCH_PLACE, PATCH_OFFSET = range(3)
 PATCH_WORDS = 3
 CHECK_ARGUMENT, CHECK_CLASSES, CHECK_IGNORED = range(3)
 CHECK_WORDS = 3
+WATCH_ADDRESS, WATCH_VALUE = range(2)
+WATCH_WORDS = 2
 RESULT_SOURCE, RESULT_DTYPE, RESULT_DIMS, RESULT_SHAPE = range(4)
 RESULT_WORDS = 3 + MAX_DIMS
 GRADIENT_LEAF, GRADIENT_SLOT, GRADIENT_OWN = range(3)

@@ -67,6 +67,7 @@ from .recording import first_room
 from .spans import meet
 from .tables import program_at, slot_at, storage_at
 from .tape_rows import item_size, mode_of_thread, room
+from .watching import same_words
 
 WORD = 8
 
@@ -171,6 +172,8 @@ def same_arguments(c, p, ids):
 @jit
 def same_surroundings(c, p):
     """Whether the tensors from outside, their gradients and the modes are what they were."""
+    if not same_words(p.watched, p.watched_count):
+        return False
     if c.structure != p.structure or (p.mode != ANY_MODE and mode_of_thread(c) != p.mode):
         return False
     for k in range(p.guard_count):

@@ -136,6 +136,7 @@ class CompiledFunction(Steps):
         shapes = [x.shape for x in arguments]
         for program in self.programs:
             same = program.shapes == shapes and program.key == key
+            same = same and program.identities == program.guards.identities(arguments)
             if same and not (idle and program.busy) and program.refresh() and program.fits(arguments):
                 return program
         return None
@@ -154,6 +155,8 @@ class CompiledFunction(Steps):
         shapes = [x.shape for x in leaves]
         for program in self.programs:
             if program.shapes != shapes or program.key != key or program.busy or not program.refresh():
+                continue
+            if program.identities != program.guards.identities(leaves):
                 continue
             results = program.call(leaves)
             if results == BAD_CLASS:
@@ -246,7 +249,8 @@ class CompiledFunction(Steps):
         program.key, program.shapes = key, shapes
         program.form, program.outputs, program.again = returned.form, returned.outputs, returned.again
         program.single = returned.form == LEAF and returned.outputs == [None] and not returned.graph
-        program.plain = key == tensors_only(len(args))
+        program.identities = guards.identities(arguments)
+        program.plain = key == tensors_only(len(args)) and program.identities is None
         copies = clone_outside(returned.sources)  # before other threads can replay the program
         returned.forget()
         self.programs = [program, *self.programs[: MAX_PROGRAMS - 1]]

@@ -179,6 +179,13 @@ class Guards:
             if not known and self.world is not None and not self.world.holds_object(x):
                 raise Spoiled(f"returns an object that it has made ({type(x).__name__})")
 
+    def identities(self, arguments: list[Tensor]) -> list[int] | None:
+        """Which arguments are one tensor, and which (-1) one that can be reached otherwise; None where nobody asks."""
+        if self.world is None or not self.world.compares:
+            return None
+        known = {id(t): -1 for t in self.reachable()}
+        return [known.setdefault(id(x), k) for k, x in enumerate(arguments)]
+
     def shared_memory(self, arguments: list[Tensor]) -> str | None:
         """Why a recording with these arguments could not tell what it reads through them, or None."""
         given = array("q", [x._slot for x in arguments])
@@ -211,7 +218,7 @@ class Guards:
     def watched(self) -> World | None:
         """What of Python's world must be looked at before every call; None for nothing."""
         world = self.world
-        return None if world is None or world.is_empty else world
+        return None if world is None or (world.is_empty and not world.watch.often) else world
 
     def tensor_ids(self) -> set[int]:
         """Ids of the tensors that the function can reach by Python."""
@@ -219,8 +226,7 @@ class Guards:
 
     def names_hold(self) -> bool:
         """Whether every name still means what it meant, and so does what can be reached from there."""
-        watched = self.watched
-        return self._same_names() and (watched is None or watched.holds())
+        return self._same_names() and (self.world is None or self.world.changed() is None)
 
     def _same_names(self) -> bool:
         """Whether every name means the same object, or an equal number or string."""

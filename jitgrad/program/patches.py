@@ -11,19 +11,19 @@ import numpy as np
 from .._tensor import Tensor
 from .user_code import is_ours, is_users
 
-_RUN = {"forward", "__call__"}  # of a module, without being named
+RUN = {"forward", "__call__"}  # of a module, without being named
 _DATA = (int, float, str, list, tuple, dict, np.ndarray, Tensor)
 
 
 def patches(owners: Iterable[Any], words: set[str]) -> list[tuple[Any, str]]:
     """Where users have put something that code with these words in it may find, as (mapping, name).
 
-    `owners` are modules and classes. What is reached from jitgrad's modules by name is looked at, too.
+    `owners` are modules and classes.
     """
-    names = words | _RUN
+    names = words | RUN
     return [
         (mapping, name)
-        for mapping in map(vars, _with_submodules(owners, words))
+        for mapping in map(vars, owners)
         for name in mapping.keys() & names
         if _is_put_in(mapping[name])
     ]
@@ -36,7 +36,8 @@ def function_of(member: Any) -> Any:
     return member.__func__ if isinstance(member, staticmethod | classmethod) else member
 
 
-def _with_submodules(owners: Iterable[Any], words: set[str]) -> Iterator[Any]:
+def with_submodules(owners: Iterable[Any], words: set[str]) -> Iterator[Any]:
+    """Modules and classes, and the modules that code with these words in it reaches from jitgrad's by name."""
     seen: set[int] = set()
     waiting = list(owners)
     while waiting:

@@ -75,6 +75,7 @@ class Program:
     ) -> None:
         self.key: Any = None  # description of the arguments apart from their tensors
         self.shapes: list[Size] = []  # of the tensors among them
+        self.identities: list[int] | None = None  # which of them are one tensor: see `Guards.identities`
         self.form: Any = None  # description of what the function returned
         # per tensor returned: None, a tensor from outside, or number of an argument
         self.outputs: list[Any] = []
@@ -92,6 +93,8 @@ class Program:
         self._header = tables.words
         self._header[RECORDED] = REPLAYS + 1
         self._result_count = len(results)
+        if guards.world is not None and not base:
+            tables.watch(guards.world.watch.address, guards.world.watch.count)
         self.reports = Reports(recording, tables.pairs("reporting"), tables.argument_like)
         if self.reports.checks:  # class indices among the arguments, looked at before anything runs
             tables.put("checks", "check_count", self.reports.checks)

@@ -52,6 +52,24 @@ class Slots:
         return getattr(self._value, key, default)
 
 
+def attributes_of(value: Any) -> Any:
+    """The dict of an object's attributes, or None."""
+    try:
+        mapping = value.__dict__
+    except Exception:  # of an object whose own way to look attributes up fails
+        return None
+    return mapping if isinstance(mapping, dict) else None
+
+
+def slots_of(kind: type) -> list[str]:
+    """The names in the ``__slots__`` of a class and of those it is made from."""
+    found: list[str] = []
+    for base in kind.__mro__:
+        slots = base.__dict__.get("__slots__", ())
+        found += [slots] if isinstance(slots, str) else slots
+    return found
+
+
 def same(a: Any, b: Any) -> bool:
     """Whether it makes no difference which of two values a function reads."""
     if a is b:

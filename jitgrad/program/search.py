@@ -13,6 +13,7 @@ import enum
 import functools
 import io
 import logging
+import os
 import random
 import types
 import weakref
@@ -27,12 +28,13 @@ from ..dtypes import Size, device, dtype
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
 from .drawn import Source, shared_sources, source_of
-from .patches import function_of, patches
+from .patches import function_of, patches, with_submodules
 from .reading import (
     MISSING,
     Reader,
     Slots,
     array_of,
+    attributes_of,
     bytes_of,
     cell_reader,
     same_array,
@@ -41,11 +43,13 @@ from .reading import (
     same_items,
     same_members,
     same_values,
+    slots_of,
 )
 from .recording import Spoiled
 from .tree import PLAIN
 from .user_code import (
     COMPUTED,
+    compares_identity,
     imported_by,
     is_foreign,
     is_ours,
@@ -54,6 +58,7 @@ from .user_code import (
     unbound_in,
     words_of,
 )
+from .watch import Watched
 
 MOST = 20_000  # things to look at; a function that can reach more is not replayed
 MOST_FOREIGN = 1_000  # objects of others' classes of which all attributes are looked at
@@ -104,6 +109,10 @@ class Search:
         Names that code would find in a mapping before it looks elsewhere, and how long the mapping is without.
     copies : list of (object, object, callable)
         Containers, what is in them, and the function that compares the two.
+    compares : bool
+        Whether code asks if something is a certain object, or looks for a tensor in a set or dict.
+    watched : Watched
+        What hardly ever changes.
     sources : list of callable
         Say where generators stand that the function may draw from.
 
@@ -130,6 +139,8 @@ class Search:
             self.objects: list[Any] = []
             self.tensors: list[tuple[Tensor, int]] = []
             self.own: list[Any] = []
+            self.watched = Watched()
+            self.compares = False
             self._others: dict[int, Any] = {id(Tensor): Tensor}
             for mapping, name in put_in:
                 self._names(mapping, [name])
@@ -138,10 +149,12 @@ class Search:
                 self._visit(self._waiting.pop())
             if len(self._words) > count:
                 continue
-            found = patches(self._others.values(), self._words)
+            owners = list(with_submodules(self._others.values(), self._words))
+            found = patches(owners, self._words)
             if len(found) == len(put_in):
                 break
             put_in = found
+        self.watched.others, self.watched.words = owners, self._words
         self.sources += shared_sources()
         if "requires_grad" in self._words:
             tensors = [*(t for t, _ in self.tensors), *members_of(self.objects)]
@@ -214,6 +227,10 @@ class Search:
                 raise Spoiled(f"can reach more than {MOST} values of Python's (a {type(value).__name__})")
             self.copies.append((value, copy, equal))
         self._waiting += items
+        if isinstance(value, dict | set | frozenset):
+            keys = [x for x in value if isinstance(x, Tensor)]  # which are found by what they are
+            self.compares |= bool(keys)
+            self._waiting += keys
         if is_users(type(value).__module__):  # a class made from the container's
             self._object(value)
 
@@ -235,7 +252,8 @@ class Search:
                 own = getattr(value, "_own", ())
                 self._names(value.__dict__, [n for n in self._words if n in value.__dict__ and n not in own])
             return
-        mapping = _attributes_of(value)
+        mapping = attributes_of(value)
+        self.watched.objects.append(value)
         if is_users(kind.__module__):
             self._class(kind, "__call__")
         if self._computed or is_foreign(kind) or not is_users(kind.__module__):
@@ -243,7 +261,7 @@ class Search:
             return
         if mapping is not None:
             self._attributes(mapping)
-        self._names(Slots(value), [n for n in _slots_of(kind) if n in self._words])
+        self._names(Slots(value), [n for n in slots_of(kind) if n in self._words])
 
     def _attributes(self, mapping: Any) -> None:
         """The attributes, among those in a dict, that code names."""
@@ -258,7 +276,7 @@ class Search:
         if (array := array_of(value)) is not None:
             self.copies.append((value, array, same_as_array))
             return
-        slots = [n for n in _slots_of(type(value)) if n not in ("__dict__", "__weakref__")]
+        slots = [n for n in slots_of(type(value)) if n not in ("__dict__", "__weakref__")]
         if mapping is not None:
             self.copies.append((mapping, dict(mapping), same_values))
             unread = () if is_users(type(value).__module__) else _UNREAD
@@ -288,6 +306,7 @@ class Search:
         """
         if type(kind) is not type:
             self._waiting.append(type(kind))
+        self.watched.classes[id(kind)] = kind
         for base in kind.__mro__:
             if not is_users(base.__module__):
                 self._others[id(base)] = base
@@ -304,6 +323,8 @@ class Search:
         """What a function's code names, or what a function of others holds."""
         if is_ours(function.__module__):
             return
+        if function is os.getenv:
+            self._waiting.append(os.environ)
         for cell in function.__closure__ or ():
             reader = cell_reader(cell)
             if id(cell) not in self._known:
@@ -313,6 +334,7 @@ class Search:
         if not is_users(function.__module__):
             return
         self._words |= words_of(function.__code__)
+        self.compares |= compares_identity(function.__code__)
         namespace = function.__globals__
         for name in read_from(namespace, function.__code__):
             value = namespace[name]
@@ -324,6 +346,7 @@ class Search:
             self.absent.append((namespace, len(namespace), unbound))
         self._waiting += imported_by(function)
         self._waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        self.watched.functions.append(function)
         if function.__dict__:
             self._attributes(function.__dict__)
 
@@ -335,7 +358,8 @@ class Search:
         self._others[id(module)] = module
         if is_ours(module.__name__):
             return
-        found = (vars(module).get(n) for n in self._words)
+        found = [vars(module).get(n) for n in self._words]
+        self._waiting += [os.environ for x in found if x is os.getenv]
         self._waiting += [x for x in found if not (callable(x) or isinstance(x, (*_UNREAD, Iterator)))]
 
     # objects of jitgrad's ----------------------------------------------------------------------------
@@ -374,6 +398,7 @@ class Search:
         """Its settings are read from memory, unless code of the user's reads them."""
         self.objects.append(optimizer)
         self._waiting += [hook for _, hook in optimizer.step_hooks()]
+        self._others |= {id(base): base for base in type(optimizer).__mro__}
         users = is_users(type(optimizer).__module__)
         if users:
             self._class(type(optimizer), "step", "zero_grad")
@@ -393,21 +418,3 @@ def members_of(objects: list[Any]) -> Iterator[Tensor]:
             yield from x.buffers()
         else:
             yield from (p for group in x.param_groups for p in group["params"])
-
-
-def _attributes_of(value: Any) -> Any:
-    """The dict of an object's attributes, or None."""
-    try:
-        mapping = value.__dict__
-    except Exception:  # of an object whose own way to look attributes up fails
-        return None
-    return mapping if isinstance(mapping, dict) else None
-
-
-def _slots_of(kind: type) -> list[str]:
-    """The names in the ``__slots__`` of a class and of those it is made from."""
-    found: list[str] = []
-    for base in kind.__mro__:
-        slots = base.__dict__.get("__slots__", ())
-        found += [slots] if isinstance(slots, str) else slots
-    return found

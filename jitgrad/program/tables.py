@@ -127,6 +127,10 @@ class Tables:
         self.words[FIELDS[name]] = made.buffer_info()[0]
         self.words[FIELDS[count]] = len(lines)
 
+    def watch(self, address: int, count: int) -> None:
+        """Let compiled code compare the words of a table in every call."""
+        self.words[FIELDS["watched"]], self.words[FIELDS["watched_count"]] = address, count
+
     def let_go(self) -> bool:
         """Give back the handles; whether there were any."""
         if not self._held:

@@ -101,6 +101,33 @@ def unbound_in(namespace: dict[str, Any], code: types.CodeType) -> list[str]:
     return sorted(n for n in names if n not in namespace and not hasattr(builtins, n))
 
 
+@functools.cache
+def compares_identity(code: types.CodeType) -> bool:
+    """Whether a function asks if something is a certain object, but for None and other constants."""
+    if "id" in words_of(code):
+        return True
+    for part in _parts(code):
+        before = ""
+        for step in dis.get_instructions(part):
+            if step.opname == "IS_OP" and before != "LOAD_CONST":
+                return True
+            before = step.opname
+    return False
+
+
+def expected_in(namespace: dict[str, Any], code: types.CodeType) -> list[str]:
+    """The globals that a function's code reads and that hardly ever change: modules, and builtins that it finds there.
+
+    A global that comes later would be found before the builtin.
+    """
+    names = globals_of(code) - {EVERYTHING}
+    return [
+        n
+        for n in names
+        if (isinstance(namespace[n], types.ModuleType) if n in namespace else hasattr(builtins, n))
+    ]
+
+
 def imported_by(function: types.FunctionType) -> list[types.ModuleType]:
     """The modules that a function imports while it runs, as far as they have been imported before."""
     package = function.__globals__.get("__package__") or ""

@@ -26,6 +26,8 @@ class World:
     ----------
     objects, tensors, own : list
         What of jitgrad's is among them.
+    compares : bool
+        Whether it matters which tensors the arguments are.
     is_empty : bool
         Whether there is nothing to look at before a replay.
     has_written : bool
@@ -37,15 +39,20 @@ class World:
         self.objects, self.tensors, self.own = found.objects, found.tensors, found.own
         self._maps, self._absent, self._copies = found.maps, found.absent, found.copies
         self._sources, self._reached = found.sources, found.reached
+        self.compares = found.compares
+        self.watch = found.watched.watch()
         self.has_written = False
         self.is_empty = not (self._maps or self._absent or self._copies)
 
     def holds(self) -> bool:
-        """Whether everything that a function can read is as it was."""
-        return self.changed() is None
+        """Whether everything that a function can read is as it was, but for what compiled code compares."""
+        return self._changed() is None and not any(x.changed() for x in self.watch.often)
 
     def changed(self) -> str | None:
         """What is not as it was."""
+        return (None if self.is_empty else self._changed()) or self.watch.changed()
+
+    def _changed(self) -> str | None:
         for mapping, name, value in self._maps:
             now = mapping.get(name, MISSING)
             if now is not value and not same(now, value):
@@ -73,7 +80,7 @@ class World:
 
         `before` is what `standing` said before the run.
         """
-        name = None if self.is_empty else self.changed()
+        name = self.changed()
         if name is not None:
             raise Spoiled(f"changes a value of Python's ({name})", None, False)
         if self.standing() != before:

@@ -1,0 +1,242 @@
+"""What nobody changes in most programs, and anybody may: watched in words of memory that compiled code compares.
+
+These are the code and defaults of functions, the classes of objects, what classes are made from, and what stands in
+modules and classes of the library and others under names that the step's code contains. Python compares only after a
+word has changed, and when it finds that nothing else has, the words are read anew.
+"""
+
+from __future__ import annotations
+
+import builtins
+import types
+from array import array
+from collections.abc import Iterable
+from typing import Any
+
+from ..dispatch import CONTEXT
+from ..engine.entry import entries
+from ..engine.layout import WATCH_ADDRESS, WATCH_VALUE, WATCH_WORDS
+from .memory_of import address_of, dict_behind, version_of, word_at
+from .patches import RUN
+from .reading import MISSING, same
+from .user_code import expected_in
+
+MOST_TURNS = 3  # readings anew for one namespace, after which Python compares it in every call
+_MADE_AT_RUN_TIME = 1 << 9  # a flag of classes: they, and the classes of their objects, can be changed
+_OF_FUNCTIONS = ("__code__", "__defaults__", "__kwdefaults__")
+_QUIET = array("q", [0])  # a word that never changes
+
+
+class Pin:
+    """An attribute that is kept outside an object's dict, such as a function's code.
+
+    Parameters
+    ----------
+    owner : object
+        Whose attribute it is.
+    name : str
+        What it is called.
+    """
+
+    def __init__(self, owner: Any, name: str) -> None:
+        self._owner, self.name = owner, name
+        self._value = getattr(owner, name)
+        self.address = address_of(owner, name)
+
+    def changed(self) -> str | None:
+        """The name if it is something else now."""
+        return None if getattr(self._owner, self.name, MISSING) is self._value else self.name
+
+
+class Namespace:
+    """A dict in which some names have to mean what they meant.
+
+    Parameters
+    ----------
+    mapping : mapping
+        What a module or class shows of its names, or a function's globals.
+    names : set of str
+        Those that matter.
+    """
+
+    def __init__(self, mapping: Any, names: Iterable[str]) -> None:
+        self._mapping, self._names = mapping, names
+        self._behind = dict_behind(mapping)
+        self.address = None if self._behind is None else version_of(self._behind)
+        self._found = self._taken()
+        self.turns = 0
+
+    def _taken(self) -> dict[str, Any]:
+        """What has to stay: the names that matter, and what they mean."""
+        mapping = self._mapping
+        return {n: mapping[n] for n in self._names if n in mapping}
+
+    def _compared(self) -> Iterable[str]:
+        return self._names
+
+    def changed(self) -> str | None:
+        """A name that means something else now, if there is one."""
+        found, now = self._found, self._mapping
+        for name in self._compared():
+            before, after = found.get(name, MISSING), now.get(name, MISSING)
+            if before is not after and not same(before, after):
+                return name
+        return None
+
+
+class Shared(Namespace):
+    """A namespace of the library or of others, which mostly stays as it is: programs share a copy of it."""
+
+    def _taken(self) -> dict[str, Any]:
+        return _copy_of(self._mapping, self.address)
+
+
+class Class(Shared):
+    """What stands in a class. Names with two underscores matter, too: Python looks them up by itself."""
+
+    def _compared(self) -> Iterable[str]:
+        names = self._names
+        return [n for n in {*self._found, *self._mapping} if n in names or n.startswith("__")]
+
+
+_groups: dict[
+    Any, tuple[Watch, list[Any]]
+] = {}  # by the words of code, and ids of modules and classes that it reaches
+MOST_GROUPS = 100
+_copies: dict[int, tuple[int, dict[str, Any]]] = {}  # by the address of a version: the version and a copy
+MOST_COPIES = 400
+
+
+def _copy_of(mapping: Any, address: int | None) -> dict[str, Any]:
+    """A copy of a dict: the same as before while it has not changed."""
+    if address is None:
+        return dict(mapping)
+    version = word_at(address)
+    known = _copies.get(address)
+    if known is None or known[0] != version:
+        if len(_copies) > MOST_COPIES:
+            _copies.clear()
+        known = _copies[address] = version, dict(mapping)
+    return known[1]
+
+
+class Watched:
+    """What a function can reach that hardly ever changes, as it is found.
+
+    Attributes
+    ----------
+    functions, objects : list
+        The user's functions, and objects of classes that can be changed.
+    classes : dict
+        The user's classes by their ids.
+    others : list
+        Modules and classes of the library and of others.
+    words : set of str
+        The names in the code of the functions.
+    """
+
+    def __init__(self) -> None:
+        self.functions: list[types.FunctionType] = []
+        self.objects: list[Any] = []
+        self.classes: dict[int, type] = {}
+        self.others: list[Any] = []
+        self.words: set[str] = set()
+
+    def watch(self) -> Watch:
+        """Watch all of it, from now on."""
+        pins = [Pin(x, name) for x in self.functions for name in _OF_FUNCTIONS]
+        pins += [Pin(x, "__class__") for x in self.objects if _is_changeable(type(x))]
+        pins += [Pin(x, "__mro__") for x in self.classes.values()]
+        others = [*self.others, builtins] if self.functions else self.others
+        namespaces = [*_namespaces_of(others, frozenset(self.words))]
+        namespaces += [Class(vars(x), ()) for x in self.classes.values()]
+        expected: dict[int, tuple[dict[str, Any], set[str]]] = {}
+        for x in self.functions:
+            space = expected.setdefault(id(x.__globals__), (x.__globals__, set()))
+            space[1].update(expected_in(x.__globals__, x.__code__))
+            if x.__kwdefaults__:
+                namespaces.append(Namespace(x.__kwdefaults__, [*x.__kwdefaults__]))
+        namespaces += [Namespace(mapping, found) for mapping, found in expected.values() if found]
+        return Watch(pins, namespaces)
+
+
+def _namespaces_of(owners: list[Any], words: frozenset[str]) -> list[Namespace]:
+    """What code with these words in it may look up in modules and classes; as found before, while it is so."""
+    key = words, *map(id, owners)
+    known = _groups.get(key)
+    if known is None or not known[0].holds():
+        if len(_groups) > MOST_GROUPS:
+            _groups.clear()
+        names = words | RUN
+        changeable = [x for x in owners if not isinstance(x, type) or _is_changeable(x)]
+        spaces = [(Class if isinstance(x, type) else Shared)(vars(x), names) for x in changeable]
+        known = _groups[key] = Watch((), spaces), owners  # which are kept, so that no others get their ids
+    return known[0].namespaces
+
+
+def _is_changeable(kind: type) -> bool:
+    return bool(kind.__flags__ & _MADE_AT_RUN_TIME)
+
+
+class Watch:
+    """Everything that is watched for a program.
+
+    Parameters
+    ----------
+    pins, namespaces : iterable
+        What there is to watch.
+
+    Attributes
+    ----------
+    address, count : int
+        Of the table of words and what they have to be, WATCH_WORDS each.
+    often : list
+        What Python compares before every call.
+    """
+
+    def __init__(self, pins: Iterable[Pin], namespaces: Iterable[Namespace]) -> None:
+        self.namespaces = [*namespaces]
+        watched: list[Pin | Namespace] = [*pins, *self.namespaces]
+        self.often: list[Pin | Namespace] = [x for x in watched if x.address is None]
+        self._watched = [x for x in watched if x.address is not None]
+        self.count = len(self._watched)
+        self._table = array("q", [w for x in self._watched for w in (x.address or 0, 0)])
+        self.address = self._table.buffer_info()[0]
+        self._table[WATCH_VALUE::WATCH_WORDS] = self._values()
+
+    def holds(self) -> bool:
+        """Whether no word is another one."""
+        return not self.often and bool(entries.words_hold(CONTEXT, self.address, self.count))
+
+    def _values(self) -> array:
+        """What the words say."""
+        values = _QUIET * self.count
+        entries.read_words(CONTEXT, self.address, values.buffer_info()[0], self.count)
+        return values
+
+    def changed(self) -> str | None:
+        """What has changed, or None; then the words are those of now."""
+        for x in self.often:
+            if (name := x.changed()) is not None:
+                return name
+        if entries.words_hold(CONTEXT, self.address, self.count):
+            return None
+        values = self._values()  # before anything is compared: another thread may change it after that
+        for x in self._watched:
+            if (name := x.changed()) is not None:
+                return name
+        for k, value in enumerate(values):
+            if self._table[k * WATCH_WORDS + WATCH_VALUE] != value:
+                self._turn(k, value)
+        return None
+
+    def _turn(self, k: int, value: int) -> None:
+        """Expect another value of a word, or leave a namespace that changes all the time to Python."""
+        x, line = self._watched[k], k * WATCH_WORDS
+        if isinstance(x, Namespace):
+            x.turns += 1
+            if x.turns > MOST_TURNS and self._table[line + WATCH_ADDRESS] == x.address:
+                self.often = [*self.often, x]
+                self._table[line + WATCH_ADDRESS] = _QUIET.buffer_info()[0]
+                value = 0
+        self._table[line + WATCH_VALUE] = value
