@@ -12,7 +12,7 @@ import numpy as np
 
 from .._tensor import Tensor, wrap
 from ..dispatch import insist, view
-from ..dtypes import bool_, int64, uint8
+from ..dtypes import bool_, int32, int64, uint8
 from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, MAX_DIMS, S_FLAGS, SLOT_WORDS
@@ -106,12 +106,24 @@ class Plan:
         Shape of that view.
     points : list of (int, Tensor or bool)
         The advanced part: dimension of the view (the first of several for a mask), and index.
+
+    Parameters
+    ----------
+    index : tuple
+        The items.
+    own : sequence of int
+        The shape.
+    unread : bool
+        Whether integer tensors without dimensions are points, too, and not read as Python's integers are.
     """
 
     __slots__ = ("_plain", "_starts", "_words", "points", "shape", "words")
 
-    def __init__(self, index: tuple, own: Sequence[int]) -> None:
-        items = [x if x is None or type(x) in _PLAIN else _normal(x) for x in index]
+    def __init__(self, index: tuple, own: Sequence[int], unread: bool = False) -> None:
+        items = [
+            x if x is None or type(x) in _PLAIN else _unread(x) if unread and is_number(x) else _normal(x)
+            for x in index
+        ]
         used = sum(map(_dims_used, items))
         if used > len(own):
             _refuse_number(used, items[0], len(own))
@@ -174,6 +186,15 @@ class Plan:
 
 
 _PLAIN = frozenset((int, slice, type(Ellipsis), bool))
+
+
+def is_number(item: Any) -> bool:
+    """Whether an item of an index is an integer tensor without dimensions."""
+    return isinstance(item, Tensor) and not item.ndim and item.dtype in (int64, int32)
+
+
+def _unread(item: Tensor) -> Tensor:
+    return item if item.dtype is int64 else item.to(int64)  # type: ignore[attr-defined]
 
 
 def bounds(item: slice, size: int) -> tuple[int, int, int]:

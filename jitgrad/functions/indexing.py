@@ -21,7 +21,7 @@ from ..operators import exact_number, overwrite
 from ..store import store
 from ._call import dtype_code
 from ._dims import dims_of, shape_of
-from ._indices import Plan, Points, check_mask, is_dense, is_plain, read_rows, table_of_nonzero
+from ._indices import Plan, Points, check_mask, is_dense, is_number, is_plain, read_rows, table_of_nonzero
 from ._launch import launch, run
 from .expansion import expand
 
@@ -193,7 +193,8 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         return
     if type(value) is Tensor and _set_plain(self, index, value):
         return
-    plan = Plan(_items(index), shape_of(self))
+    items = _items(index)
+    plan = Plan(items, shape_of(self), store.recording is not None and _has_only_numbers(items))
     if not isinstance(value, Tensor):
         value = as_value(value, self.dtype, "__setitem__")
     if _share_storage(self, value):
@@ -218,6 +219,14 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         if status == layout.BAD_SHAPE:
             _fitted(value, plan.shape)
         complete(OVERWRITE, (target, value), None, slot, status)
+
+
+def _has_only_numbers(items: tuple) -> bool:
+    """Whether an index is a plain one but for tensors that stand for an integer each.
+
+    Where there are other tensors the dimensions of what is written would be in another order.
+    """
+    return all(x is None or type(x) in (int, slice, type(Ellipsis)) or is_number(x) for x in items)
 
 
 def _set_plain(self: Tensor, index: Any, value: Tensor) -> bool:
