@@ -153,6 +153,15 @@ def test_a_class_is_made_from_another_one():
         assert compiled(X).tolist() == (X * factor).tolist()
 
 
+def test_a_forward_of_one_layer_is_taken_out_of_its_dict():
+    layer = nn.Tanh()
+    layer.forward = lambda x: x * 2
+    compiled = torch.compile(lambda x: layer(x), fullgraph=True)
+    assert compiled(X).tolist() == compiled(X).tolist() == (X * 2).tolist()
+    del vars(layer)["forward"]
+    assert compiled(X).tolist() == X.tanh().tolist()
+
+
 def test_a_change_is_seen_by_run(monkeypatch):
     data = torch.arange(6.0).reshape(3, 2)
     compiled = torch.compile(lambda x: nn.functional.relu(x).sum(), fullgraph=True)

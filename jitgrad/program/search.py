@@ -376,6 +376,7 @@ class Search:
                 self._waiting += one._hooks.functions()
             if getattr(one.forward, "__func__", None) is not kind.forward:  # set on the instance
                 self._waiting.append(one.forward)
+                self._names(vars(one), ["forward"])  # it can be taken away there
             if not is_users(kind.__module__):
                 self._others |= {id(base): base for base in kind.__mro__}
                 given = {n: x for n, x in vars(one).items() if n not in _OWN_ATTRIBUTES}
