@@ -251,3 +251,41 @@ def test_draws_by_wrong_values_raise_in_replays_and_draw_nothing(name):
     torch.manual_seed(3)
     assert bits(step(torch.full((3,), 0.5))) == expected
     assert len(step.programs) == 1
+
+
+def _words_and_step(clears):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Embedding(5, 3), nn.Linear(3, 4))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+
+    def step(words, labels):
+        if clears:
+            optimizer.zero_grad()
+        loss = nn.functional.cross_entropy(model(words), labels)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return model, step
+
+
+@pytest.mark.parametrize("clears", [True, False], ids=["cleared", "added up"])
+@pytest.mark.parametrize("shuffle", [False, True], ids=["in order", "shuffled"])
+@pytest.mark.parametrize("wrong", ["word", "label"])
+def test_a_bad_index_in_run_leaves_what_the_step_itself_leaves(wrong, shuffle, clears):
+    left = []
+    for compiled in (False, True):
+        words, labels = torch.arange(12) % 5, torch.arange(12) % 4
+        (words if wrong == "word" else labels)[9] = 7
+        model, step = _words_and_step(clears)
+        torch.manual_seed(5)
+        with pytest.raises(IndexError) as error:
+            if compiled:
+                run = torch.compile(step, fullgraph=True, options={"strips": False}).run
+                run(words, labels, batch_size=2, epochs=2, shuffle=shuffle)
+            order = torch.randperm(12) if shuffle else torch.arange(12)
+            for k in range(0, 12, 2):
+                step(words[order[k : k + 2]], labels[order[k : k + 2]])
+        grads = [None if p.grad is None else p.grad.tolist() for p in model.parameters()]
+        left.append((str(error.value), grads, [p.tolist() for p in model.parameters()]))
+    assert left[0] == left[1]

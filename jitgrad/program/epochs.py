@@ -95,7 +95,7 @@ class Part:
             )
         self.form = program.form
         kept = self._room_for([(tuple(x["shape"]), DTYPES[x["dtype"]]) for x in program.results])
-        runner = Runner(program, self.batches, kept, self.steps)
+        runner = Runner(program, self.batches, kept, self.steps, self.function)
         if not runner.fits():
             return None
         self.function.was_replayed()

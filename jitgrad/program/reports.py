@@ -139,6 +139,10 @@ class Reports:
                 self._cells[self._number(cell) + LATE] = late
             late = late or any(is_seen(w) and w.numel for w in row.writes)
 
+    def is_late(self, cell: int) -> bool:
+        """Whether the step had changed what can be seen from outside before it met what a cell says."""
+        return bool(self._cells[self._number(cell) + LATE])
+
     def error(self, cell: int) -> Exception:
         """What a cell says."""
         first, op = self._number(cell), self._ops[cell]

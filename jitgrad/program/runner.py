@@ -10,7 +10,7 @@ import math
 import time
 from array import array
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import numpy as np
 
@@ -47,6 +47,8 @@ class Runner:
         Where each result of the program goes: room for as many as there will be steps.
     steps : int
         How many batches an epoch has.
+    function : callable
+        What the program was recorded from.
 
     Attributes
     ----------
@@ -54,8 +56,15 @@ class Runner:
         The segments of a step.
     """
 
-    def __init__(self, program: Program, batches: Batches, results: list[np.ndarray], steps: int) -> None:
-        self.program, self._batches, self._results = program, batches, results
+    def __init__(
+        self,
+        program: Program,
+        batches: Batches,
+        results: list[np.ndarray],
+        steps: int,
+        function: Callable[..., Any],
+    ) -> None:
+        self.program, self._batches, self._results, self._function = program, batches, results, function
         self._labels = [batches.tensors[k] for k in program.class_arguments]
         self._seen = self._versions  # of the labels that have been looked at
         self._counters = array("q", (0, 0))
@@ -89,6 +98,18 @@ class Runner:
     def hold(self) -> bool:
         """Whether that is still so; then the program points at its batches, and nobody else replays it."""
         return self._seen == self._versions and self.program.hold(self._batches.examples)
+
+    def refuse(self, report: int) -> NoReturn:
+        """Raise the error of a bad index that ended a step.
+
+        Where the step had changed nothing yet the function itself is called, which leaves behind what it leaves.
+        """
+        reports = self.program.reports
+        late = reports.is_late(report)
+        error = reports.error(report)
+        if not late:
+            self._function(*self._batches.take(self._counters[BATCH]))
+        raise error
 
     def begin(self, kept: int, batch: int) -> None:
         """Say where the next step puts its results, and which batch it gets."""
@@ -130,14 +151,15 @@ class Walk(NamedTuple):
     def _walk(self, times: int) -> None:
         """Walk programs that are held; afterwards leaves have the gradients of the last step, also after an error."""
         programs = [runner.program for runner in self.runners]
-        last = programs[-1]
+        last, report = self.runners[-1], 0
         try:
             report = walk(self.table, times)
             if report:
-                last = next(p for p in programs if report in p.reports)
-                raise last.reports.error(report)
+                last = next(r for r in self.runners if report in r.program.reports)
         finally:
-            for program in (*(p for p in programs if p is not last), last):
+            for program in (*(p for p in programs if p is not last.program), last.program):
                 program.complete()
             for program in programs:
                 program.release()
+        if report:
+            last.refuse(report)
