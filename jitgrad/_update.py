@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ._tensor import Tensor
+from .autograd.modes import no_grad
 from .dispatch import CONTEXT
 from .dtypes import float64
 from .engine import layout
@@ -32,6 +33,12 @@ class HyperParameters(MutableMapping[str, float]):
 
     def __setitem__(self, name: str, value: float) -> None:
         self._values[self._index[name]] = value
+
+    def copy(self, name: str, value: Tensor) -> None:
+        """Set a number to that in a tensor of one element, by a kernel, as a replay does it."""
+        with no_grad():
+            place = self.memory[self._index[name]]  # type: ignore[index]
+            place.copy_(value.detach().reshape(()))
 
     def __delitem__(self, name: str) -> None:
         raise TypeError("the hyper-parameters of a rule are fixed")

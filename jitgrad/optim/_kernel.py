@@ -98,10 +98,14 @@ class KernelOptimizer(Optimizer):
             with store.outside_recording():
                 plans = self._build()
         for group in self._groups:
-            for key in group.volatile:
-                if store.recording is not None:
-                    store.recording.read(f"{type(self).__name__}.param_groups[...][{key!r}]; give a number")
-                self._write(group, key)
+            for key, value in group.volatile.items():
+                if store.recording is None:
+                    self._write(group, key)
+                elif key == "maximize":
+                    store.recording.read(f"{type(self).__name__}.param_groups[...][{key!r}]; give a bool")
+                else:
+                    for plan in group.plans:  # a replay reads it anew
+                        plan.hyper.copy(key, value)
         for plan in plans:
             plan.step()
         self._opt_called = True
@@ -144,7 +148,7 @@ class KernelOptimizer(Optimizer):
             if entry:
                 self._load(entry, plan, i)
         for group, group.op, group.plans in made:
-            group.volatile = tuple(k for k in self._hyper if isinstance(group[k], Tensor))
+            group.volatile = {k: group[k] for k in self._hyper if isinstance(group[k], Tensor)}
             for key in self._hyper:
                 self._write(group, key)
         self._places = places
@@ -193,7 +197,8 @@ class KernelOptimizer(Optimizer):
         if key in self._choices and not structural:
             structural = self._op(group) != group.op
         if key in self._hyper and not structural:
-            structural = isinstance(group[key], Tensor) != (key in group.volatile)
+            value = group[key]
+            structural = (value if isinstance(value, Tensor) else None) is not group.volatile.get(key)
             if not structural:
                 self._write(group, key)
         if structural and (key in ("params", *self._choices, *self._hyper)):

@@ -26,10 +26,10 @@ class ParamGroup(TellingDict):
     def __init__(self, entries: dict[str, Any], owner: Optimizer) -> None:
         super().__init__(entries)
         self._owner = ref(owner)
-        # kept for the optimizer: the op and the plans that update this group, keys held as tensors
+        # kept for the optimizer: the op and the plans that update this group, what is held as a tensor
         self.op = ""
         self.plans: list[Any] = []
-        self.volatile: tuple[str, ...] = ()
+        self.volatile: dict[str, Any] = {}
         self.watch_params()
 
     def watch_params(self) -> None:

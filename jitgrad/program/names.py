@@ -62,7 +62,7 @@ def updates_of(row: Row) -> list[Update]:
     names = UPDATES[row.op].state
     width = 3 + len(names)
     found = []
-    for k in range(0, len(row.reads), width):
+    for k in range(0, len(row.reads) // width * width, width):  # others are hyper-parameters
         step, parameter, gradient, *states = row.reads[k : k + width]
         found.append(Update(step.address, parameter, gradient, dict(zip(names, states, strict=True))))
     return found

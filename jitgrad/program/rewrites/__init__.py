@@ -16,7 +16,7 @@ from .counters import merge_counters
 from .dead import drop_dead_rows
 from .facts import Facts
 from .in_place import reuse_operands
-from .optimizer import merge_updates
+from .optimizer import merge_updates, read_settings
 from .planned import plan_products
 from .slopes import keep_slopes
 from .strips import cut_strips
@@ -46,6 +46,8 @@ OPTIONS = (*REWRITES, PARTIAL_SUMS)
 def rewrite(rows: list[Row], facts: Facts, options: Mapping[str, bool]) -> list[Row]:
     """Apply every rewrite that is not switched off, in order."""
     for name, apply in REWRITES.items():
+        if apply is cut_strips:  # it is the first that moves updates
+            rows = read_settings(rows)
         if options.get(name, True):
             rows = apply(rows, facts)
     return rows

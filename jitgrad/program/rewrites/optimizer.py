@@ -6,7 +6,8 @@ import numpy as np
 
 from ...kernels import updates_row
 from ...kernels.abi import NEST_CONTIGUOUS, R_LAYOUT
-from ..rows import Row, attributes, decode
+from ...kernels.update_table import UPDATES
+from ..rows import Row, View, attributes, decode, view
 from .facts import Facts
 
 
@@ -27,6 +28,31 @@ def merge_updates(rows: list[Row], facts: Facts) -> list[Row]:
             run, common = [], (row.kernel, hyper)
         run.append(row)
     return merged + _joined(run, common)
+
+
+def read_settings(rows: list[Row]) -> list[Row]:
+    """Let updates name hyper-parameters that other rows write, so that threads wait for those rows.
+
+    A learning rate that is held as a tensor is copied to where the update reads it. Others are written by Python.
+    """
+    written = [v for row in rows if not row.kernel.startswith("update") for v in row.writes]
+    found = []
+    for row in rows:
+        settings = _settings_of(row)
+        if settings is not None and any(v.touches(settings) for v in written):
+            row = Row(row.words, row.kernel, (*row.reads, settings), row.writes)
+        found.append(row)
+    return found
+
+
+def _settings_of(row: Row) -> View | None:
+    """The hyper-parameters of an optimizer's row."""
+    kind, rule, *_ = row.kernel.split(".")
+    if kind not in ("update", "updates"):
+        return None
+    address = attributes(row.words)[0] if kind == "update" else row.words[updates_row.HYPER]
+    count = len(UPDATES[rule].hyper)
+    return view(0, int(address), 8, (count,), (1,))
 
 
 def _is_flat_update(row: Row) -> bool:
