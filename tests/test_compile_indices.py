@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
+from compile_cases import bits
 
 import jitgrad as torch
 
@@ -57,3 +60,100 @@ def test_a_write_at_a_number_out_of_range():
         else:
             with pytest.raises(IndexError, match=f"index {k} is out of bounds for dimension 0 with size 3"):
                 compiled(x, i)
+
+
+# name -> how a step reads at an integer tensor without dimensions, and whether a program does that
+READS = {
+    "row": (lambda x, w, i: (x[i] * w[0]).sum(), True),
+    "row with a slice": (lambda x, w, i: (x[i, :] * w[i, ...]).sum(), True),
+    "part of a row": (lambda x, w, i: (x[i, 1:3] * w[1, 1:3]).sum(), True),
+    "element": (lambda x, w, i: x[i, i] * w[i, 2], True),
+    "one after the other": (lambda x, w, i: x[i][i] * w[i][1], True),
+    "row in another shape": (lambda x, w, i: (x[i].view(2, 2) @ w[i].reshape(2, 2)).sum(), True),
+    "computed": (lambda x, w, i: ((x * w)[i] ** 2).sum() + ((x + w)[i.abs() - 1] * 3).sum(), True),
+    "number of a class": (lambda x, w, i: -torch.log_softmax(x @ w.t(), -1)[0, i], True),
+    "int32": (lambda x, w, i: (x * w)[i.to(torch.int32)].sum(), True),
+    "in a random place": (lambda x, w, i: (x[torch.randint(3, ())] * w[i]).sum(), True),
+    "gradient of a gradient": (
+        lambda x, w, i: torch.autograd.grad((w[i] ** 3 * x[i]).sum(), w, create_graph=True)[0].sum(),
+        True,
+    ),
+    "after a write": (lambda x, w, i: (x.mul_(2), (x[i] * w[i]).sum())[1], True),
+    "before a write": (lambda x, w, i: (x[i].sum() * w[0], x.mul_(2))[0].sum(), False),
+    "and writes there": (lambda x, w, i: (x[i].add_(1).sum() + x.sum()) * w[0, 0], False),
+    "and writes to a part": (lambda x, w, i: (x[i][1:].zero_().sum() + x.sum()) * w[0, 0], False),
+    "column": (lambda x, w, i: (x[:, i] * w[:, 0]).sum(), False),
+}
+
+
+@pytest.mark.parametrize("name", READS)
+def test_a_read_at_a_number_in_memory(name):
+    read, replays = READS[name]
+    states = []
+    for compiled in (True, False):
+        torch.manual_seed(0)
+        w = torch.randn(3, 4).requires_grad_()
+
+        def step(x, i, w=w):
+            w.grad = None
+            loss = read(x, w, i)
+            loss.backward()
+            return loss
+
+        call, found = torch.compile(step, options={"strips": False}) if compiled else step, []
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            for k in (0, 1, 2, -1, 1, -3, 0):
+                x = torch.randn(3, 4)
+                found.append(bits([call(x, torch.tensor(k)), x, w.grad]))
+        states.append(found)
+        if compiled:
+            assert len(call.programs) == replays and bool(caught) != replays
+    assert states[0] == states[1]
+
+
+def test_a_parameter_that_is_updated_later_is_read_eagerly():
+    """What an update writes to is what a view shows."""
+    w = torch.nn.Parameter(torch.ones(3))
+    optimizer = torch.optim.SGD([w], lr=0.1)
+
+    def step(i):
+        optimizer.zero_grad()
+        loss = w[i] * 2
+        loss.backward()
+        optimizer.step()
+        return loss.detach() + w[i].detach()
+
+    compiled = torch.compile(step)
+    with pytest.warns(RuntimeWarning, match="reads a tensor's value"):
+        compiled(torch.tensor(1))
+    assert w.tolist() == pytest.approx([1.0, 0.8, 1.0])
+
+
+def test_a_read_at_a_number_out_of_range():
+    compiled = torch.compile(lambda x, i: x[i] * 2, fullgraph=True)
+    for k in (0, 1, 2, 3, -4, -3, 3):
+        i = torch.tensor(k)
+        if -3 <= k < 3:
+            assert compiled(torch.arange(3.0), i).item() == torch.arange(3.0)[i].item() * 2
+        else:
+            with pytest.raises(IndexError, match=f"index {k} is out of bounds for dimension 0 with size 3"):
+                compiled(torch.arange(3.0), i)
+    assert len(compiled.programs) == 1
+
+
+def test_a_write_that_comes_after_the_first_call_is_refused():
+    """Nobody knew when the copy was taken that it would be written to: the results cannot be trusted."""
+    writes = []
+
+    def step(x, i):
+        row = x[i]
+        if writes:
+            row.add_(1)
+        return row.sum()
+
+    compiled = torch.compile(step)
+    compiled(torch.zeros(3, 2), torch.tensor(1))
+    writes.append(True)
+    with pytest.raises(RuntimeError, match="writes to x or x\\[i\\]"):
+        compiled(torch.zeros(3, 2), torch.tensor(1))

@@ -70,12 +70,23 @@ def _read(self: Tensor, index: Any) -> Tensor:
         *before, last = items
         if type(last) is Tensor and is_plain(last) and all(type(x) is slice and x == WHOLE for x in before):
             return read_rows(INDEX, self, len(before), last)
-    plan = Plan(items, own)
+    recording = store.recording_here
+    if recording is not None and not (any(map(is_number, items)) and _takes_a_block(self, items)):
+        recording = None
+    copies = recording is not None and recording.copies_at_numbers
+    if recording is not None:
+        recording.hold(self)  # a view shows later writes into it, and a copy does not
+    plan = Plan(items, own, copies)
     if plan.words is not None:
         x = wrap(view(STRIDED_VIEW, self, plan.words, "select" if type(index) is int else "slice"))
     elif not plan.points:
         return wrap(view(STRIDED_VIEW, self, _whole_words(own), "alias"))
-    return read_points(x, Points(plan.points, plan.shape)) if plan.points else x
+    if not plan.points:
+        return x
+    made = read_points(x, Points(plan.points, plan.shape))
+    if copies and recording is not None:
+        recording.hold(made)
+    return made
 
 
 def _whole_words(shape: tuple[int, ...]) -> array:
@@ -227,6 +238,17 @@ def _has_only_numbers(items: tuple) -> bool:
     Where there are other tensors the dimensions of what is written would be in another order.
     """
     return all(x is None or type(x) in (int, slice, type(Ellipsis)) or is_number(x) for x in items)
+
+
+def _takes_a_block(x: Tensor, items: tuple) -> bool:
+    """Whether an index takes contiguous memory: a copy is computed with in the same order as the view then."""
+    first = next(
+        (k for k, item in enumerate(items) if not (type(item) is int or is_number(item))), len(items)
+    )
+    rest = items[first:]
+    if rest and type(rest[0]) is slice and rest[0].step in (None, 1):
+        rest = rest[1:]
+    return is_dense(x) and all(item is Ellipsis or (type(item) is slice and item == WHOLE) for item in rest)
 
 
 def _set_plain(self: Tensor, index: Any, value: Tensor) -> bool:

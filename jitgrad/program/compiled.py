@@ -64,6 +64,7 @@ class CompiledFunction(Steps):
         self.programs: list[Program] = []
         self._attempts = 0
         self._misses = 0
+        self._copies = False  # the next recording may copy what tensors without dimensions point at
         self._said = False  # that some arguments cannot be replayed
         self._eager = False  # the function runs eagerly for good
         # the entry that replays the program used last, the program, and what of Python's world it depends on; set
@@ -217,7 +218,8 @@ class CompiledFunction(Steps):
                 Spoiled(f"depends on something that is new in every call{self._changed(key, shapes)}")
             )
             return self._function(*args, **kwargs), None
-        recording = Recording()
+        recording = Recording(copies_at_numbers=self._copies)
+        self._copies = False
         recording.arguments = arguments
         rows = store.field("live_rows")
         returned, before = Returned(arguments, guards.reachable), guards.standing()
@@ -227,6 +229,8 @@ class CompiledFunction(Steps):
             recording.release()
             raise
         try:
+            if recording.copies_at_numbers and recording.held_is_written:
+                raise Spoiled("writes to x or x[i], where i is a tensor, as it has not done before")
             if recording.spoiled is not None:
                 raise recording.spoiled
             _check_left_behind(recording, rows, returned, lambda: guards.storages(arguments))
@@ -244,7 +248,15 @@ class CompiledFunction(Steps):
                 program.pullback = record_pullback(program, recording, returned.graph, arguments)
         except Spoiled as reason:
             recording.release()
-            self._give_up(reason)
+            if recording.copies_at_numbers and recording.held_is_written:
+                raise RuntimeError(
+                    f"compile: {self._name} {reason.reason}; use x.index_select, or x[i].clone()"
+                ) from None
+            self._copies = (
+                recording.could_copy and not recording.copies_at_numbers and not recording.held_is_written
+            )
+            if not self._copies:
+                self._give_up(reason)
             return unflatten(returned.form, iter(returned.leaves)), None
         program.key, program.shapes = key, shapes
         program.form, program.outputs, program.again = returned.form, returned.outputs, returned.again

@@ -69,6 +69,12 @@ class Recording:
         By which storages know their program.
     spoiled : Spoiled or None
         Why it cannot be replayed.
+    copies_at_numbers : bool
+        Whether ``x[i]`` is a copy when `i` is an integer tensor without dimensions, and not a view.
+    could_copy : bool
+        Whether it may become a program where it is: nothing else has spoiled it first.
+    held_is_written : bool
+        Whether something has been written to such a copy, or to what it was taken from.
     address : int
         Of the words of the call records, the blocks of memory taken and what happened to gradients, as they are
         copied after `run`: see TAKEN_LOG.
@@ -76,7 +82,7 @@ class Recording:
 
     lock = threading.RLock()
 
-    def __init__(self, first_row: int = NO_ROW) -> None:
+    def __init__(self, first_row: int = NO_ROW, copies_at_numbers: bool = False) -> None:
         self.number = next(_numbers)
         self.spoiled: Spoiled | None = None
         self.thread = threading.get_ident()
@@ -87,6 +93,9 @@ class Recording:
         self.made: list[Any] = []  # whose lasting memory has been made during the step
         self._moved: list[weakref.ref[Tensor]] = []
         self.arguments: list[Tensor] = []
+        self.copies_at_numbers = copies_at_numbers
+        self._held: list[tuple[Tensor, int]] = []  # with their versions
+        self.could_copy = self.held_is_written = False
 
     # what the rest of the library reports ------------------------------------------------------------
 
@@ -103,6 +112,21 @@ class Recording:
         """Python looks whether a tensor was computed: an argument with a gradient may be another time, or not."""
         if tensor.requires_grad and any(tensor is x for x in self.arguments):
             self.spoil(f"asks for the history of an argument ({name})")
+
+    def hold(self, tensor: Tensor) -> None:
+        """Look in the end whether a tensor has been written to since: ``x[i]`` shows it, with `i` in memory.
+
+        Python's is a view, at a place that a replay does not know. As long as nothing is written to either, a copy
+        is as good: see `copies_at_numbers`.
+        """
+        if self.spoiled is None:
+            self.could_copy = True
+        held = tensor.detach()  # type: ignore[attr-defined]
+        self._held.append((held, _version_of(held)))
+
+    def _let_go(self) -> None:
+        self.held_is_written = any(_version_of(x) != version for x, version in self._held)
+        self._held.clear()
 
     def assigned(self, what: str) -> None:
         """Python state that later steps may depend on has changed."""
@@ -141,11 +165,14 @@ class Recording:
                     raise Spoiled("has no memory for its log")
                 self.first_row = store.field("first_row")
                 store.recording = self
-                return function()
+                result = function()
+                self._let_go()
+                return result
             except BaseException:
                 self.spoil("raised an exception")
                 raise
             finally:
+                self._held.clear()
                 store.recording = None
                 self._collect(entries.end_recording(CONTEXT))
 
@@ -225,6 +252,10 @@ class Recording:
     def has_memory(self) -> bool:
         """Whether blocks of memory have been taken, and not been given back."""
         return self._taken[TAKEN_BLOCKS] > 0
+
+
+def _version_of(x: Tensor) -> int:
+    return store.storage_word(x._word(S_STORAGE), "version")
 
 
 def clone_outside(tensors: list[Tensor]) -> list[Tensor]:
