@@ -246,7 +246,7 @@ def test_where_words_are():
 def test_python_compares_where_no_word_is_found(monkeypatch):
     monkeypatch.setattr("jitgrad.program.watch.address_of", lambda value, attribute: None)
     monkeypatch.setattr("jitgrad.program.watch.version_of", lambda mapping: None)
-    monkeypatch.setattr("jitgrad.program.watch._groups", {})
+    monkeypatch.setattr("jitgrad.program.watch._seen", {})
     function, step = _function()
     compiled = torch.compile(step, fullgraph=True)
     for _ in range(4):

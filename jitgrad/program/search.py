@@ -28,7 +28,7 @@ from ..dtypes import Size, device, dtype
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
 from .drawn import Source, shared_sources, source_of
-from .patches import function_of, patches, with_submodules
+from .patches import function_of
 from .reading import (
     MISSING,
     Reader,
@@ -58,7 +58,7 @@ from .user_code import (
     unbound_in,
     words_of,
 )
-from .watch import Watched
+from .watch import Watched, others_of
 
 MOST = 20_000  # things to look at; a function that can reach more is not replayed
 MOST_FOREIGN = 1_000  # objects of others' classes of which all attributes are looked at
@@ -149,12 +149,10 @@ class Search:
                 self._visit(self._waiting.pop())
             if len(self._words) > count:
                 continue
-            owners = list(with_submodules(self._others.values(), self._words))
-            found = patches(owners, self._words)
-            if len(found) == len(put_in):
+            self.watched.others = others = others_of(self._others.values(), self._words)
+            if len(others.put_in) == len(put_in):
                 break
-            put_in = found
-        self.watched.others, self.watched.words = owners, self._words
+            put_in = others.put_in
         self.sources += shared_sources()
         if "requires_grad" in self._words:
             tensors = [*(t for t, _ in self.tensors), *members_of(self.objects)]

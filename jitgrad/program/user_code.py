@@ -33,6 +33,11 @@ def compiles(module: str | None) -> None:
         is_users.cache_clear()
 
 
+def packages() -> int:
+    """How many packages are known to be the user's: what `is_users` says may change when there is another one."""
+    return len(_own)
+
+
 @functools.cache
 def is_users(module: str | None) -> bool:
     """Whether a module of Python code is the user's: not jitgrad, the standard library or an installed package."""

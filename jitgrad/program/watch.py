@@ -11,15 +11,15 @@ import builtins
 import types
 from array import array
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..dispatch import CONTEXT
 from ..engine.entry import entries
 from ..engine.layout import WATCH_ADDRESS, WATCH_VALUE, WATCH_WORDS
 from .memory_of import address_of, dict_behind, version_of, word_at
-from .patches import RUN
+from .patches import RUN, patches, with_submodules
 from .reading import MISSING, same
-from .user_code import expected_in
+from .user_code import expected_in, packages
 
 MOST_TURNS = 3  # readings anew for one namespace, after which Python compares it in every call
 _MADE_AT_RUN_TIME = 1 << 9  # a flag of classes: they, and the classes of their objects, can be changed
@@ -99,10 +99,6 @@ class Class(Shared):
         return [n for n in {*self._found, *self._mapping} if n in names or n.startswith("__")]
 
 
-_groups: dict[
-    Any, tuple[Watch, list[Any]]
-] = {}  # by the words of code, and ids of modules and classes that it reaches
-MOST_GROUPS = 100
 _copies: dict[int, tuple[int, dict[str, Any]]] = {}  # by the address of a version: the version and a copy
 MOST_COPIES = 400
 
@@ -129,26 +125,22 @@ class Watched:
         The user's functions, and objects of classes that can be changed.
     classes : dict
         The user's classes by their ids.
-    others : list
-        Modules and classes of the library and of others.
-    words : set of str
-        The names in the code of the functions.
+    others : Others
+        What is looked up in modules and classes of the library and of others.
     """
 
     def __init__(self) -> None:
         self.functions: list[types.FunctionType] = []
         self.objects: list[Any] = []
         self.classes: dict[int, type] = {}
-        self.others: list[Any] = []
-        self.words: set[str] = set()
+        self.others: Others | None = None
 
     def watch(self) -> Watch:
         """Watch all of it, from now on."""
         pins = [Pin(x, name) for x in self.functions for name in _OF_FUNCTIONS]
         pins += [Pin(x, "__class__") for x in self.objects if _is_changeable(type(x))]
         pins += [Pin(x, "__mro__") for x in self.classes.values()]
-        others = [*self.others, builtins] if self.functions else self.others
-        namespaces = [*_namespaces_of(others, frozenset(self.words))]
+        namespaces = [] if self.others is None else [*self.others.watch.namespaces]
         namespaces += [Class(vars(x), ()) for x in self.classes.values()]
         expected: dict[int, tuple[dict[str, Any], set[str]]] = {}
         for x in self.functions:
@@ -158,20 +150,6 @@ class Watched:
                 namespaces.append(Namespace(x.__kwdefaults__, [*x.__kwdefaults__]))
         namespaces += [Namespace(mapping, found) for mapping, found in expected.values() if found]
         return Watch(pins, namespaces)
-
-
-def _namespaces_of(owners: list[Any], words: frozenset[str]) -> list[Namespace]:
-    """What code with these words in it may look up in modules and classes; as found before, while it is so."""
-    key = words, *map(id, owners)
-    known = _groups.get(key)
-    if known is None or not known[0].holds():
-        if len(_groups) > MOST_GROUPS:
-            _groups.clear()
-        names = words | RUN
-        changeable = [x for x in owners if not isinstance(x, type) or _is_changeable(x)]
-        spaces = [(Class if isinstance(x, type) else Shared)(vars(x), names) for x in changeable]
-        known = _groups[key] = Watch((), spaces), owners  # which are kept, so that no others get their ids
-    return known[0].namespaces
 
 
 def _is_changeable(kind: type) -> bool:
@@ -240,3 +218,43 @@ class Watch:
                 self._table[line + WATCH_ADDRESS] = _QUIET.buffer_info()[0]
                 value = 0
         self._table[line + WATCH_VALUE] = value
+
+
+class Others(NamedTuple):
+    """What code may look up in modules and classes that are not the user's.
+
+    Attributes
+    ----------
+    owners : list
+        The modules and classes.
+    watch : Watch
+        Says whether they still have it.
+    put_in : list of (mapping, str)
+        What users have put there: see `patches`.
+    """
+
+    owners: list[Any]
+    watch: Watch
+    put_in: list[tuple[Any, str]]
+
+
+def others_of(found: Iterable[Any], words: set[str]) -> Others:
+    """What code with these words in it may look up in others' modules and classes; as seen before, while it is so."""
+    key = frozenset(words), packages(), *map(id, found)
+    known = _seen.get(key)
+    if known is None or not known.watch.holds():
+        if len(_seen) > MOST_SEEN:
+            _seen.clear()
+        owners = list(with_submodules(found, words))
+        names = words | RUN
+        spaces = [
+            (Class if isinstance(x, type) else Shared)(vars(x), names)
+            for x in (*owners, builtins)
+            if not isinstance(x, type) or _is_changeable(x)
+        ]
+        known = _seen[key] = Others([*found, *owners], Watch((), spaces), patches(owners, words))
+    return known
+
+
+_seen: dict[Any, Others] = {}  # by words, and ids of what it holds
+MOST_SEEN = 100
