@@ -185,6 +185,18 @@ def test_names_that_change_in_every_call_and_do_not_matter(monkeypatch):
     assert compiled(X).tolist() == (X * 2).tolist()
 
 
+def test_what_only_describes_a_class_does_not_matter():
+    class Noted(Two):
+        pass
+
+    thing = Noted()
+    compiled = torch.compile(lambda x: thing.times(x), fullgraph=True)
+    for k in range(20):
+        Noted.__doc__ = f"Called {k} times."
+        assert Noted.__annotations__ == {} and compiled(X).tolist() == (X * 2).tolist()
+    assert len(compiled.programs) == 1
+
+
 KEPT = torch.ones(3)
 SEEN = {KEPT: 2.0}
 

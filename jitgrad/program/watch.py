@@ -24,6 +24,8 @@ from .user_code import expected_in, packages
 MOST_TURNS = 3  # readings anew for one namespace, after which Python compares it in every call
 _MADE_AT_RUN_TIME = 1 << 9  # a flag of classes: they, and the classes of their objects, can be changed
 _OF_FUNCTIONS = ("__code__", "__defaults__", "__kwdefaults__")
+# of a class: what no operation looks up, and Python may add when it is first asked for
+_DESCRIBING = frozenset(("__annotations__", "__doc__", "__module__", "__qualname__"))
 _QUIET = array("q", [0])  # a word that never changes
 
 
@@ -96,7 +98,8 @@ class Class(Shared):
 
     def _compared(self) -> Iterable[str]:
         names = self._names
-        return [n for n in {*self._found, *self._mapping} if n in names or n.startswith("__")]
+        found = {*self._found, *self._mapping} - _DESCRIBING
+        return [n for n in found if n.startswith("__") or n in names] + [n for n in _DESCRIBING if n in names]
 
 
 _copies: dict[int, tuple[int, dict[str, Any]]] = {}  # by the address of a version: the version and a copy
