@@ -67,6 +67,7 @@ class Namespace:
         self.address = None if self._behind is None else version_of(self._behind)
         self._found = self._taken()
         self.turns = 0
+        self._compared_at: int | None = None  # the version of which nothing is another one
 
     def _taken(self) -> dict[str, Any]:
         """What has to stay: the names that matter, and what they mean."""
@@ -78,11 +79,15 @@ class Namespace:
 
     def changed(self) -> str | None:
         """A name that means something else now, if there is one."""
+        version = None if self.address is None else word_at(self.address)
+        if version is not None and version == self._compared_at:
+            return None
         found, now = self._found, self._mapping
         for name in self._compared():
             before, after = found.get(name, MISSING), now.get(name, MISSING)
             if before is not after and not same(before, after):
                 return name
+        self._compared_at = version
         return None
 
 
