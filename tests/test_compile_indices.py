@@ -142,6 +142,22 @@ def test_a_read_at_a_number_out_of_range():
     assert len(compiled.programs) == 1
 
 
+def test_a_view_that_is_kept_stays_a_view():
+    kept = {}
+    x = torch.zeros(3, 2)
+
+    def step(i):
+        kept["row"] = x[i]
+        return kept["row"] * 2
+
+    compiled = torch.compile(step)
+    with pytest.warns(RuntimeWarning):
+        for k in range(5):
+            compiled(torch.tensor(k % 3))
+            kept["row"].add_(1)
+    assert x.tolist() == [[2.0, 2.0], [2.0, 2.0], [1.0, 1.0]]
+
+
 def test_a_write_that_comes_after_the_first_call_is_refused():
     """Nobody knew when the copy was taken that it would be written to: the results cannot be trusted."""
     writes = []

@@ -231,7 +231,7 @@ class CompiledFunction(Steps):
         try:
             if recording.copies_at_numbers and recording.held_is_written:
                 raise Spoiled("writes to x or x[i], where i is a tensor, as it has not done before")
-            if recording.spoiled is not None:
+            if recording.spoiled is not None and not recording.could_copy:
                 raise recording.spoiled
             _check_left_behind(recording, rows, returned, lambda: guards.storages(arguments))
             _check_arguments(args, kwargs, key, arguments)
@@ -241,6 +241,9 @@ class CompiledFunction(Steps):
                 known = {id(x) for x in arguments} | guards.tensor_ids()
                 recording.check_moved(known, {id(x) for x in returned.leaves})
             guards = guards.settled(recording.made, recording.number, before)
+            if recording.spoiled is not None:  # by nothing but places that a copy may stand for
+                self._copies = not recording.held_is_written
+                raise recording.spoiled
             recording.made.clear()
             recording.arguments = []
             program = Program(recording, arguments, returned.sources, guards, self._options)
@@ -252,9 +255,6 @@ class CompiledFunction(Steps):
                 raise RuntimeError(
                     f"compile: {self._name} {reason.reason}; use x.index_select, or x[i].clone()"
                 ) from None
-            self._copies = (
-                recording.could_copy and not recording.copies_at_numbers and not recording.held_is_written
-            )
             if not self._copies:
                 self._give_up(reason)
             return unflatten(returned.form, iter(returned.leaves)), None

@@ -119,7 +119,7 @@ class Recording:
         Python's is a view, at a place that a replay does not know. As long as nothing is written to either, a copy
         is as good: see `copies_at_numbers`.
         """
-        if self.spoiled is None:
+        if self.spoiled is None and not self.copies_at_numbers:
             self.could_copy = True
         held = tensor.detach()  # type: ignore[attr-defined]
         self._held.append((held, _version_of(held)))
