@@ -163,7 +163,7 @@ def test_a_state_that_does_not_fit_is_refused_and_nothing_changes():
         (two_groups, ValueError, "different number of parameter groups: 2, the optimizer has 1"),
         (fewer, ValueError, "doesn't match the size of optimizer's group: group 0 has 1 parameters"),
         (bad_rate, TypeError, "Adam: lr must be a number, got 'fast'"),
-        (shape, ValueError, r"'exp_avg' of parameter 0 has shape \(2, 2\), the parameter \(3, 4\)"),
+        (shape, ValueError, r"'exp_avg' of parameter 0 has shape \(2, 2\), expected \(3, 4\)"),
         ({"state": {}}, KeyError, "param_groups"),
     ]:
         with pytest.raises(error, match=message):
@@ -253,7 +253,7 @@ def test_state_of_a_shape_that_does_not_fit_is_an_error_at_the_next_step():
     optimizer = jg.optim.Adam([p], lr=0.1)
     steps(optimizer, [p], 1)
     optimizer.state[p]["exp_avg"] = jg.zeros(3)
-    with pytest.raises(RuntimeError, match=r"state 'exp_avg' has shape \(3,\), its parameter \(2,\)"):
+    with pytest.raises(RuntimeError, match=r"state 'exp_avg' has shape \(3,\), expected \(2,\)"):
         optimizer.step()
 
 

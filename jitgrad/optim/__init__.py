@@ -5,6 +5,7 @@
 
 from . import lr_scheduler as lr_scheduler
 from .adadelta import Adadelta as Adadelta
+from .adafactor import Adafactor as Adafactor
 from .adagrad import Adagrad as Adagrad
 from .adam import Adam as Adam
 from .adam import AdamW as AdamW
@@ -13,6 +14,7 @@ from .asgd import ASGD as ASGD
 from ._minimize import MinimizeResult as MinimizeResult
 from ._minimize import minimize as minimize
 from .lbfgs import LBFGS as LBFGS
+from .muon import Muon as Muon
 from .nadam import NAdam as NAdam
 from .optimizer import Optimizer as Optimizer
 from .radam import RAdam as RAdam
@@ -26,11 +28,13 @@ __all__ = [
     "LBFGS",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",
     "Adamax",
     "MinimizeResult",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",

@@ -55,9 +55,26 @@ class KernelOptimizer(Optimizer):
 
     # what a subclass says ---------------------------------------------------------------------------
 
-    def _op(self, group: dict[str, Any]) -> str:
-        """The name of the update formula for `group`."""
+    def _op(self, group: dict[str, Any]) -> Any:
+        """What selects the update for `group`: the name of its formula, where `_plan` does not say otherwise."""
         raise NotImplementedError
+
+    def _plan(self, op: Any, params: list[Tensor]) -> Any:
+        """What updates parameters of one dtype."""
+        return UpdatePlan(op, params, self._starts())
+
+    def _numbers(self, key: str, value: Any, plan: Any) -> dict[str, float]:
+        """The numbers of a plan that a hyper-parameter stands for."""
+        if key in _PAIRS:
+            first, second = value
+            return dict(zip(_PAIRS[key], (float(first), float(second)), strict=True))
+        if key == "maximize":
+            return {"sign": -1.0 if value else 1.0}
+        return {key: as_number(type(self).__name__, key, value)}
+
+    def _state_shape(self, param: Tensor, name: str) -> tuple[int, ...]:
+        """The shape of a state of `param`."""
+        return tuple(param.shape)
 
     def _starts(self) -> dict[str, float]:
         """What the states of a parameter start with that do not start with zeros."""
@@ -139,7 +156,7 @@ class KernelOptimizer(Optimizer):
             op = self._op(group)
             plans = []
             for params in _by_dtype(group["params"]):
-                plan = UpdatePlan(op, params, self._starts())
+                plan = self._plan(op, params)
                 plans.append(plan)
                 places.update((p, (plan, i)) for i, p in enumerate(params))
             made.append((group, op, plans))
@@ -179,15 +196,8 @@ class KernelOptimizer(Optimizer):
         value = group[key]
         if store.recording is not None and group.plans:
             store.recording.assigned(f"{type(self).__name__}.param_groups[...][{key!r}]")
-        if key in _PAIRS:
-            first, second = value
-            numbers = dict(zip(_PAIRS[key], (float(first), float(second)), strict=True))
-        elif key == "maximize":
-            numbers = {"sign": -1.0 if value else 1.0}
-        else:
-            numbers = {key: as_number(type(self).__name__, key, value)}
         for plan in group.plans:
-            for name, number in numbers.items():
+            for name, number in self._numbers(key, value, plan).items():
                 plan.hyper[name] = number
 
     def _group_changed(self, group: ParamGroup, key: str) -> None:
@@ -220,11 +230,11 @@ class KernelOptimizer(Optimizer):
 
     def _check_state(self, param: Tensor, entry: Any, number: Any) -> None:
         for name, value in entry.items():
-            shape = tuple(getattr(value, "shape", ()))
-            if shape not in ((), tuple(param.shape)):
+            shape, expected = tuple(getattr(value, "shape", ())), self._state_shape(param, name)
+            if shape not in ((), expected):
                 raise ValueError(
                     f"loaded state dict does not fit: {name!r} of parameter {number} has shape {shape}, "
-                    f"the parameter {tuple(param.shape)}"
+                    f"expected {expected} for a parameter of shape {tuple(param.shape)}"
                 )
 
     def _set_state(self, state: Any) -> None:
@@ -256,7 +266,7 @@ class KernelOptimizer(Optimizer):
         if plan is None:
             return
         value = entry.get(key)
-        if gone or (isinstance(value, Tensor) and _misfit(entry.param, value)):
+        if gone or (isinstance(value, Tensor) and self._misfit(entry.param, key, value)):
             # a state of another shape is on its way to another parameter: look again at the next step
             entry.plan = plan
             self._release()
@@ -270,10 +280,11 @@ class KernelOptimizer(Optimizer):
         given = self._loadable(entry.param, entry)
         values = {k: v for k, v in given.items() if k in plan.names and v is not None}
         for name, value in values.items():
-            if isinstance(value, Tensor) and _misfit(entry.param, value):
+            if isinstance(value, Tensor) and self._misfit(entry.param, name, value):
                 raise RuntimeError(
                     f"{type(self).__name__}: state {name!r} has shape {tuple(value.shape)}, "
-                    f"its parameter {tuple(entry.param.shape)}; replace both together"
+                    f"expected {self._state_shape(entry.param, name)} for its parameter of shape "
+                    f"{tuple(entry.param.shape)}; replace both together"
                 )
         if values:
             plan.load(i, values)
@@ -282,9 +293,8 @@ class KernelOptimizer(Optimizer):
                 entry.set_quietly(self._saved(live))
         entry.plan = plan
 
-
-def _misfit(param: Tensor, value: Tensor) -> bool:
-    return value.ndim != 0 and tuple(value.shape) != tuple(param.shape)
+    def _misfit(self, param: Tensor, name: str, value: Tensor) -> bool:
+        return value.ndim != 0 and tuple(value.shape) != self._state_shape(param, name)
 
 
 def _by_dtype(params: list[Tensor]) -> list[list[Tensor]]:

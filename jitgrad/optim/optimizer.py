@@ -76,7 +76,7 @@ class Optimizer(Hooked):
             )
         self._prepare(dict(defaults))
         given = {k: v for k, v in defaults.items() if v is not required}
-        check_hyper(type(self).__name__, given, self._free)
+        self._check_group(given)
         groups: Any = params if isinstance(params, dict) else list(params)
         if not groups:
             raise ValueError("optimizer got an empty parameter list")
@@ -138,9 +138,16 @@ class Optimizer(Hooked):
                     f"parameter group didn't specify a value of required optimization parameter {name}"
                 )
             group.setdefault(name, default)
-        check_hyper(type(self).__name__, group, self._free)
+        self._check_group(group)
         self._check_params(group)
         self._groups.append(ParamGroup(group, self))
+
+    def _check_group(self, group: dict[str, Any], ranges: bool = True) -> None:
+        """Raise ValueError, TypeError or RuntimeError if hyper-parameters cannot be used; see `check_hyper`.
+
+        Saved ones need not be in their ranges: a schedule may have ended a little below 0.
+        """
+        (check_hyper if ranges else check_numbers)(type(self).__name__, group, self._free)
 
     def _check_params(self, group: dict[str, Any]) -> None:
         for i, p in enumerate(group["params"]):
@@ -265,7 +272,7 @@ class Optimizer(Hooked):
             state[p] = cast_state(p, entry)
         hyper = [{k: deepcopy(v) for k, v in g.items() if k != "params"} for g in saved_groups]
         for group in hyper:
-            check_numbers(type(self).__name__, group, self._free)
+            self._check_group(group, ranges=False)
         self._set_state(state)
         for group, entries in zip(self._groups, hyper, strict=True):
             group.update(entries)
