@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -17,16 +17,10 @@ from ..kernels import BY_NAME
 from ..kernels.abi import FLOAT32
 from ..operators import number_tensor
 from ..store import store
+from ._out import write_out
+from ._refusals import refuse_operand as refuse_operand
 
 CACHED_WORDS = 4096  # attribute lists kept ready; a script that varies them endlessly starts over
-
-
-def refuse_operand(name: str, value: Any, position: str = "input") -> NoReturn:
-    """An operand is not a tensor."""
-    raise TypeError(
-        f"{name}(): argument '{position}' must be Tensor, not {type(value).__name__}; "
-        "wrap the value with torch.tensor(...)"
-    )
 
 
 def tensor_of(value: Any, name: str, position: str = "input") -> Tensor:
@@ -83,8 +77,8 @@ def as_tensors(name: str, *values: Any) -> tuple[Tensor, ...]:
     return tuple(x if isinstance(x, Tensor) else number_tensor(x, common) for x in plain)
 
 
-def unary(name: str, op_name: str | None = None) -> Callable[[Tensor], Tensor]:
-    """The function of an operation with one operand and no attributes."""
+def unary(name: str, op_name: str | None = None, *, out: bool = False) -> Callable[..., Tensor]:
+    """The function of an operation with one operand and no attributes; `out` says whether it takes ``out=``."""
     op = BY_NAME[op_name or name]
     code = op.code
 
@@ -95,7 +89,19 @@ def unary(name: str, op_name: str | None = None) -> Callable[[Tensor], Tensor]:
             refuse_operand(name, input)
         return wrap(complete(op, (input,), None, 0, result)) if type(result) is int else result
 
-    return _named(function, name, f"``{name}``, elementwise.")
+    plain = function
+
+    def into(input: Tensor, *, out: Any = None) -> Tensor:
+        if out is not None:
+            return write_out(name, plain(input), out)
+        # as above: a call of it would take a tenth of what the operation takes
+        try:
+            result = entries.unary(code, input)
+        except TypeError:
+            refuse_operand(name, input)
+        return wrap(complete(op, (input,), None, 0, result)) if type(result) is int else result
+
+    return _named(into if out else function, name, f"``{name}``, elementwise.")
 
 
 def two_operands(name: str) -> Callable[[Any, Any], Tensor]:

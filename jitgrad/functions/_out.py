@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any
 
 from .._tensor import Tensor
 from ..autograd.modes import records
 from ..dtypes import category, dtype, to_dtype
-from ._call import refuse_operand
+from ._refusals import refuse_operand
 
 
 def write_out(
@@ -49,6 +51,25 @@ def write_out(
             "resized: make it with torch.empty"
         )
     return out.copy_(result)  # type: ignore[attr-defined]
+
+
+def takes_out(function: Callable[..., Tensor], *, same_dtype: bool = False) -> Callable[..., Any]:
+    """The function with an argument ``out=``; for those that are not so fast that one more call would show."""
+    name = function.__name__
+    signature = inspect.signature(function)
+    into = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Any)
+
+    @wraps(function)
+    def with_out(*args: Any, out: Any = None, **options: Any) -> Tensor:
+        made = function(*args, **options)
+        return made if out is None else write_out(name, made, out, same_dtype=same_dtype)
+
+    changed: Any = with_out
+    changed.__signature__ = signature.replace(parameters=[*signature.parameters.values(), into])
+    return changed
+
+
+takes_alike_out = partial(takes_out, same_dtype=True)
 
 
 def make_out(

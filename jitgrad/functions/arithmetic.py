@@ -22,7 +22,7 @@ from ._call import (
     two_operands,
     unary,
 )
-from ._out import write_out
+from ._out import takes_alike_out, takes_out, write_out
 
 __all__ = ["add", "addcdiv", "addcmul", "div", "divide", "float_power", "floor_divide", "fmod", "lerp", "mul",
            "multiply", "pow", "remainder", "rsub", "sub", "subtract", "true_divide"]  # fmt: skip
@@ -217,11 +217,13 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
     return (input / other).trunc()
 
 
+@takes_out
 def true_divide(input: Any, other: Any) -> Tensor:
     """``input / other``; integers give floats."""
     return div(input, other)
 
 
+@takes_out
 def floor_divide(input: Any, other: Any) -> Tensor:
     """``floor(input / other)``; a walk back through it is an error, as in PyTorch: use ``div`` and round.
 
@@ -234,12 +236,14 @@ def floor_divide(input: Any, other: Any) -> Tensor:
     return input // other
 
 
+@takes_out
 def remainder(input: Any, other: Any) -> Tensor:
     """``input - floor(input / other) * other``: it has the divisor's sign."""
     input, other = _operands("remainder", input, other)
     return input % other
 
 
+@takes_out
 def fmod(input: Any, other: Any) -> Tensor:
     """``input - trunc(input / other) * other``: it has the dividend's sign."""
     if (
@@ -256,12 +260,14 @@ def fmod(input: Any, other: Any) -> Tensor:
     return wrap(call(_int_fmod, (a, b)))
 
 
-def pow(input: Any, exponent: Any) -> Tensor:
+def pow(input: Any, exponent: Any, *, out: Any = None) -> Tensor:
     """``input ** exponent``; integers to integer powers stay integers."""
     input, exponent = _operands("pow", input, exponent)
-    return input**exponent
+    made = input**exponent
+    return made if out is None else write_out("pow", made, out)
 
 
+@takes_alike_out
 def float_power(input: Any, exponent: Any) -> Tensor:
     """``input ** exponent`` in float64."""
     input, exponent = _operands("float_power", input, exponent)
@@ -274,6 +280,7 @@ multiply, divide, subtract = mul, div, sub
 _LERP = BY_NAME["lerp"].code
 
 
+@takes_out
 def lerp(input: Tensor | float, end: Tensor | float, weight: Tensor | float) -> Tensor:
     """``input + weight * (end - input)``."""
     if type(weight) is float and isinstance(input, Tensor) and is_floating(input):
@@ -305,6 +312,7 @@ def _with_value(name: str, input: Any, a: Any, b: Any, value: float) -> Tensor:
     return input + a * b * value
 
 
+@takes_out
 def addcmul(
     input: Tensor | float, tensor1: Tensor | float, tensor2: Tensor | float, *, value: float = 1
 ) -> Tensor:
@@ -312,6 +320,7 @@ def addcmul(
     return _with_value("addcmul", input, tensor1, tensor2, value)
 
 
+@takes_out
 def addcdiv(
     input: Tensor | float, tensor1: Tensor | float, tensor2: Tensor | float, *, value: float = 1
 ) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -63,9 +64,14 @@ def _pow_(self: Tensor, exponent: Any) -> Tensor:
 
 def in_place_of(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """The in-place form of a function that is not worth a kernel of its own: compute, then copy back."""
+    signature = inspect.signature(function)
 
     @wraps(function)
     def run(self: Tensor, *args: Any, **options: Any) -> Tensor:
+        if "out" in options:
+            raise TypeError(
+                f"{function.__name__}_() got an unexpected argument 'out'; it writes into the tensor itself"
+            )
         recorded = records() and any(isinstance(x, Tensor) and x.requires_grad for x in (self, *args))
         # the walk back may want the values from before
         result = function(self.clone() if recorded else self, *args, **options)  # type: ignore[attr-defined]
@@ -83,6 +89,10 @@ def in_place_of(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
     run.__name__ = run.__qualname__ = function.__name__ + "_"
     run.__doc__ = f"``{function.__name__}`` in place."
+    own: Any = run
+    own.__signature__ = signature.replace(
+        parameters=[p for p in signature.parameters.values() if p.name != "out"]
+    )
     return run
 
 

@@ -13,6 +13,7 @@ from ..engine.layout import BAD_DTYPE
 from ..kernels import BY_NAME
 from ..operators import exact_number
 from ._call import apply_floats, as_tensors, dtype_code, is_floating, require_tensors, tensor_of
+from ._out import takes_alike_out, takes_out, write_out
 from .arithmetic_in_place import in_place_of
 
 __all__ = ["clamp", "clamp_max", "clamp_min", "clip", "fmax", "fmin", "masked_fill", "maximum", "minimum",
@@ -33,29 +34,33 @@ def _extreme(name: str, op: Any, input: Any, other: Any) -> Tensor:
     return wrap(call(op, (a, b)))
 
 
-def minimum(input: Tensor | float, other: Tensor | float) -> Tensor:
+def minimum(input: Tensor | float, other: Tensor | float, *, out: Any = None) -> Tensor:
     """The smaller of two values; nan when either is. Where they tie, each gets half of the gradient."""
-    return _extreme("minimum", _MINIMUM, input, other)
+    made = _extreme("minimum", _MINIMUM, input, other)
+    return made if out is None else write_out("minimum", made, out)
 
 
-def maximum(input: Tensor | float, other: Tensor | float) -> Tensor:
+def maximum(input: Tensor | float, other: Tensor | float, *, out: Any = None) -> Tensor:
     """The larger of two values; nan when either is. Where they tie, each gets half of the gradient."""
-    return _extreme("maximum", _MAXIMUM, input, other)
+    made = _extreme("maximum", _MAXIMUM, input, other)
+    return made if out is None else write_out("maximum", made, out)
 
 
+@takes_out
 def fmin(input: Tensor, other: Tensor) -> Tensor:
     """The smaller of two values; a nan gives way to the other."""
     require_tensors("fmin", input, other)
     return where(other.isnan(), input, where(input.isnan(), other, minimum(input, other)))
 
 
+@takes_out
 def fmax(input: Tensor, other: Tensor) -> Tensor:
     """The larger of two values; a nan gives way to the other."""
     require_tensors("fmax", input, other)
     return where(other.isnan(), input, where(input.isnan(), other, maximum(input, other)))
 
 
-def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
+def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -> Tensor:
     """Values below `min` become `min`, values above `max` become `max`; bounds are numbers or tensors.
 
     Raises
@@ -63,6 +68,8 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     RuntimeError
         When neither bound is given.
     """
+    if out is not None:
+        return write_out("clamp", clamp(input, min, max), out, same_dtype=True)
     x = tensor_of(input, "clamp")
     if min is None and max is None:
         raise RuntimeError("clamp: At least one of 'min' or 'max' must not be None")
@@ -91,11 +98,13 @@ def _cast_for(x: Tensor, bound: Any) -> Any:
     return bound if bound.dtype is common else bound.to(common)
 
 
+@takes_alike_out
 def clamp_min(input: Tensor, min: Any) -> Tensor:
     """``clamp`` with a lower bound only."""
     return clamp(input, min=min)
 
 
+@takes_alike_out
 def clamp_max(input: Tensor, max: Any) -> Tensor:
     """``clamp`` with an upper bound only."""
     return clamp(input, max=max)
@@ -112,7 +121,7 @@ def _beside_number(code: int, a: Any, b: Any, value: float) -> Tensor | int:
         return BAD_DTYPE
 
 
-def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
+def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any = None) -> Any:
     """`input` where `condition` holds, else `other`; either may be a number.
 
     With the condition alone, the indices of its true elements, one tensor a dimension.
@@ -122,6 +131,8 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
     RuntimeError
         When `condition` is not a bool tensor.
     """
+    if out is not None:
+        return write_out("where", where(condition, input, other), out, same_dtype=True)
     if isinstance(input, Tensor) and isinstance(other, Tensor) and isinstance(condition, Tensor):
         result = entries.ternary(_WHERE.code, condition, input, other)
         if type(result) is not int:

@@ -10,6 +10,7 @@ from ..kernels import BY_NAME
 from ..operators import binary
 from ._call import is_floating, refuse_operand, tensor_of, two_operands, unary
 from ._dims import shape_of
+from ._out import takes_out, write_out
 from .arithmetic_in_place import in_place_of
 from .reduce import reduced
 
@@ -21,15 +22,19 @@ __all__ = ["allclose", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitw
 _ALL = BY_NAME["all"]
 
 
-def _attach(name: str, special: str, *, in_place: bool = False) -> Callable[..., Tensor]:
+def _attach(
+    name: str, special: str, *, in_place: bool = False, op: str | None = None
+) -> Callable[..., Tensor]:
     """The operator of a binary operation on Tensor, and its named function."""
-    forward, reflected, over = binary(name)
+    forward, reflected, over = binary(op or name)
     setattr(Tensor, f"__{special}__", forward)
     if in_place:
         setattr(Tensor, f"__r{special}__", reflected)
         setattr(Tensor, f"__i{special}__", over)
 
-    def function(input: Any, other: Any) -> Tensor:
+    def function(input: Any, other: Any, *, out: Any = None) -> Tensor:
+        if out is not None:
+            return write_out(name, function(input, other), out)
         if not isinstance(input, Tensor):
             if not isinstance(other, Tensor):
                 refuse_operand(name, input)
@@ -53,12 +58,12 @@ ge = greater_equal = _attach("ge", "ge")
 bitwise_and = _attach("bitwise_and", "and", in_place=True)
 bitwise_or = _attach("bitwise_or", "or", in_place=True)
 bitwise_xor = _attach("bitwise_xor", "xor", in_place=True)
-bitwise_left_shift = _attach("left_shift", "lshift", in_place=True)
-bitwise_right_shift = _attach("right_shift", "rshift", in_place=True)
-bitwise_not = unary("bitwise_not")
+bitwise_left_shift = _attach("bitwise_left_shift", "lshift", in_place=True, op="left_shift")
+bitwise_right_shift = _attach("bitwise_right_shift", "rshift", in_place=True, op="right_shift")
+bitwise_not = unary("bitwise_not", out=True)
 Tensor.__invert__ = bitwise_not
 
-logical_not = unary("logical_not")
+logical_not = unary("logical_not", out=True)
 
 
 def _logical(name: str) -> Callable[..., Tensor]:
@@ -69,7 +74,7 @@ def _logical(name: str) -> Callable[..., Tensor]:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"``{name}`` of what is not zero, elementwise."
-    return function
+    return takes_out(function)
 
 
 logical_and, logical_or, logical_xor = (

@@ -17,6 +17,7 @@ from ._call import (
     unary,
     unary_in_place,
 )
+from ._out import takes_alike_out, takes_out, write_out
 from .arithmetic_in_place import in_place_of
 
 __all__ = ["abs", "absolute", "acos", "arccos", "arcsin", "arctan", "arctan2", "asin", "atan", "atan2",
@@ -26,29 +27,29 @@ __all__ = ["abs", "absolute", "acos", "arccos", "arcsin", "arctan", "arctan2", "
            "round", "rsqrt", "sigmoid", "sign", "sin", "sinh", "sqrt", "square", "tan", "tanh",
            "trunc"]  # fmt: skip
 
-exp = unary("exp")
-exp2 = unary("exp2")
-expm1 = unary("expm1")
-log = unary("log")
-log2 = unary("log2")
-log10 = unary("log10")
-log1p = unary("log1p")
-sqrt = unary("sqrt")
-rsqrt = unary("rsqrt")
-square = unary("square")
-reciprocal = unary("reciprocal")
-sin = unary("sin")
-cos = unary("cos")
-tan = unary("tan")
-asin = arcsin = unary("asin")
-acos = arccos = unary("acos")
-atan = arctan = unary("atan")
-sinh = unary("sinh")
-cosh = unary("cosh")
-tanh = unary("tanh")
-sigmoid = unary("sigmoid")
-erf = unary("erf")
-erfc = unary("erfc")
+exp = unary("exp", out=True)
+exp2 = unary("exp2", out=True)
+expm1 = unary("expm1", out=True)
+log = unary("log", out=True)
+log2 = unary("log2", out=True)
+log10 = unary("log10", out=True)
+log1p = unary("log1p", out=True)
+sqrt = unary("sqrt", out=True)
+rsqrt = unary("rsqrt", out=True)
+square = unary("square", out=True)
+reciprocal = unary("reciprocal", out=True)
+sin = unary("sin", out=True)
+cos = unary("cos", out=True)
+tan = unary("tan", out=True)
+asin = arcsin = unary("asin", out=True)
+acos = arccos = unary("acos", out=True)
+atan = arctan = unary("atan", out=True)
+sinh = unary("sinh", out=True)
+cosh = unary("cosh", out=True)
+tanh = unary("tanh", out=True)
+sigmoid = unary("sigmoid", out=True)
+erf = unary("erf", out=True)
+erfc = unary("erfc", out=True)
 
 _abs, _neg, _sign = unary("abs"), unary("neg"), unary("sign")
 _copy = unary("copy")
@@ -59,8 +60,10 @@ def _refuse_bool(name: str, input: Tensor, instead: str) -> None:
         raise RuntimeError(f"{name}: not implemented for a bool tensor; {instead}")
 
 
-def abs(input: Tensor) -> Tensor:
+def abs(input: Tensor, *, out: Any = None) -> Tensor:
     """Absolute values; integers stay integers."""
+    if out is not None:
+        return write_out("abs", abs(input), out, same_dtype=True)
     _refuse_bool("abs", input, "its values are 0 and 1 already")
     return _abs(input)
 
@@ -68,7 +71,7 @@ def abs(input: Tensor) -> Tensor:
 absolute = abs
 
 
-def neg(input: Tensor) -> Tensor:
+def neg(input: Tensor, *, out: Any = None) -> Tensor:
     """``-input``.
 
     Raises
@@ -76,6 +79,8 @@ def neg(input: Tensor) -> Tensor:
     RuntimeError
         For a bool tensor.
     """
+    if out is not None:
+        return write_out("neg", neg(input), out, same_dtype=True)
     _refuse_bool(
         "neg",
         input,
@@ -87,6 +92,7 @@ def neg(input: Tensor) -> Tensor:
 negative = neg
 
 
+@takes_alike_out
 def sign(input: Tensor) -> Tensor:
     """-1, 0 or 1."""
     return _copy(input) if dtype_code(tensor_of(input, "sign")) == 0 else _sign(input)
@@ -100,7 +106,9 @@ def positive(input: Tensor) -> Tensor:
 def _rounding(name: str) -> Any:
     run = unary(name)
 
-    def function(input: Tensor) -> Tensor:
+    def function(input: Tensor, *, out: Any = None) -> Tensor:
+        if out is not None:
+            return write_out(name, function(input), out, same_dtype=True)
         # integers are whole already
         return run(input) if is_floating(tensor_of(input, name)) else _copy(input)
 
@@ -114,6 +122,7 @@ fix = trunc
 _round = _rounding("round")
 
 
+@takes_alike_out
 def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     """The nearest integer, ties to even, or the nearest number with so many decimals."""
     if not decimals:
@@ -127,6 +136,7 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     return _round(input / scale) * scale
 
 
+@takes_alike_out
 def frac(input: Tensor) -> Tensor:
     """``input - trunc(input)``.
 
@@ -142,24 +152,27 @@ def frac(input: Tensor) -> Tensor:
     return input - trunc(input)
 
 
-atan2 = arctan2 = two_operands("atan2")
+atan2 = arctan2 = takes_out(two_operands("atan2"))
 atan2.__doc__ = "The angle of the point (other, input)."
-copysign = two_operands("copysign")
+copysign = takes_out(two_operands("copysign"))
 copysign.__doc__ = "The magnitude of `input` with the sign of `other`."
 
 
+@takes_out
 def deg2rad(input: Tensor) -> Tensor:
     """Degrees to radians."""
     require_tensors("deg2rad", input)
     return input * 0.017453292519943295
 
 
+@takes_out
 def rad2deg(input: Tensor) -> Tensor:
     """Radians to degrees."""
     require_tensors("rad2deg", input)
     return input * 57.29577951308232
 
 
+@takes_out
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """``log(x / (1 - x))`` with `x` kept within ``eps`` and ``1 - eps``."""
     require_tensors("logit", input)
@@ -188,6 +201,7 @@ def isfinite(input: Tensor) -> Tensor:
 LARGEST = {4: 3.4028234663852886e38, 5: 1.7976931348623157e308}
 
 
+@takes_alike_out
 def nan_to_num(
     input: Tensor, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:

@@ -20,6 +20,7 @@ from ._call import (
     unary,
     unary_in_place,
 )
+from ._out import takes_alike_out, takes_out
 from .arithmetic_in_place import in_place_of
 from .elementwise import sign
 
@@ -27,15 +28,16 @@ __all__ = ["acosh", "arccosh", "arcsinh", "arctanh", "asinh", "atanh", "digamma"
            "hypot", "isneginf", "isposinf", "isreal", "ldexp", "lgamma", "logaddexp", "logaddexp2",
            "sgn", "signbit", "sinc", "xlogy"]  # fmt: skip
 
-asinh = arcsinh = unary("asinh")
-acosh = arccosh = unary("acosh")
-atanh = arctanh = unary("atanh")
-sinc = unary("sinc")
-lgamma = unary("lgamma")
-digamma = unary("digamma")
-erfinv = unary("erfinv")
+asinh = arcsinh = unary("asinh", out=True)
+acosh = arccosh = unary("acosh", out=True)
+atanh = arctanh = unary("atanh", out=True)
+sinc = unary("sinc", out=True)
+lgamma = unary("lgamma", out=True)
+digamma = unary("digamma", out=True)
+erfinv = unary("erfinv", out=True)
 
 
+@takes_alike_out
 def sgn(input: Tensor) -> Tensor:
     """-1, 0 or 1: for real numbers the same as `sign`."""
     return sign(tensor_of(input, "sgn"))
@@ -44,6 +46,7 @@ def sgn(input: Tensor) -> Tensor:
 _signbit = unary("signbit")
 
 
+@takes_alike_out
 def signbit(input: Tensor) -> Tensor:
     """Where the sign is set, also that of zero and nan."""
     x = tensor_of(input, "signbit")
@@ -59,7 +62,7 @@ def _is(name: str, value: float) -> Callable[[Tensor], Tensor]:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Where the values are {value}."
-    return function
+    return takes_alike_out(function)
 
 
 isposinf, isneginf = _is("isposinf", math.inf), _is("isneginf", -math.inf)
@@ -83,7 +86,7 @@ def _of_floats(name: str, summary: str) -> Callable[[Tensor, Tensor], Tensor]:
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"{summary}\n\nRaises\n------\nNotImplementedError\n    When both hold integers.\n"
-    return function
+    return takes_out(function)
 
 
 def _check_floats(name: str, input: Any, other: Any) -> None:
@@ -102,6 +105,7 @@ _hypot_ = two_operands_in_place("hypot")
 _xlogy = two_operands("xlogy")
 
 
+@takes_out
 def xlogy(input: Tensor | float, other: Tensor | float) -> Tensor:
     """``input * log(other)``; zero where `input` is, unless `other` is nan."""
     if not isinstance(input, Tensor) and not isinstance(other, Tensor):
@@ -109,6 +113,7 @@ def xlogy(input: Tensor | float, other: Tensor | float) -> Tensor:
     return _xlogy(input, other)
 
 
+@takes_alike_out
 def heaviside(input: Tensor, values: Tensor) -> Tensor:
     """0 where `input` is below zero, 1 where it is above, and `values` where it is zero; not differentiable.
 
@@ -128,6 +133,7 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
     return wrap(call(BY_NAME["heaviside"], (input, values)))
 
 
+@takes_out
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
     """``input * 2**other``; integers become floats."""
     require_tensors("ldexp", input, other)
