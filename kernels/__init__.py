@@ -4,7 +4,16 @@
 turn them into native code once per machine. Importing this package fills the table.
 """
 
-from . import elementwise, comparison, special, special_gamma, activations, pointwise_losses, reductions
+from . import (
+    elementwise,
+    comparison,
+    special,
+    special_bessel,
+    special_gamma,
+    activations,
+    pointwise_losses,
+    reductions,
+)
 from . import softmax, squared_loss, class_losses, class_likelihood, value_checks, random, dropout
 from . import row_norm, channel_norm
 from . import movement, products, selection

@@ -170,6 +170,20 @@ elementwise(
     samples={"b": POSITIVE},
 )
 elementwise(
+    "xlog1py",
+    lambda a, b: where((a == 0) & (b == b), like(a, 0), a * log1p(b)),
+    a=lambda a, b, g: where(((a == 0) & (b <= -1)) | ((g == 0) & (b == b)), like(g, 0), g * log1p(b)),
+    b=lambda a, b, g: g * a / (b + 1),
+    reference=lambda a, b: np.where((a == 0) & ~np.isnan(b), 0.0, a * np.log1p(b)),
+    samples={"b": POSITIVE},
+)
+elementwise(
+    "entr",
+    lambda x: where(x > 0, -x * log(x), where(x < 0, like(x, -math.inf), x)),
+    x=lambda x, g: -g * (log(x) + 1),
+    samples={"x": POSITIVE},
+)
+elementwise(
     "heaviside",
     lambda a, b: where(a == 0, b, where(a > 0, like(a, 1), like(a, 0))),
     dtypes=NUMBERS,

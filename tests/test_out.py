@@ -36,6 +36,7 @@ CASES = {
     "torch.linspace": lambda **k: torch.linspace(0, 3, 5, **k),
     "torch.norm": lambda x=None, **k: torch.norm(matrix() if x is None else x, dim=1, **k),
     "torch.ones": lambda **k: torch.ones(2, 3, **k),
+    "torch.polygamma": lambda x=None, **k: torch.polygamma(2, matrix() if x is None else x, **k),
     "torch.stack": lambda x=None, **k: torch.stack([matrix() if x is None else x, matrix()], **k),
     "torch.zeros": lambda **k: torch.zeros((2, 3), **k),
     "torch.nn.functional.normalize": lambda x=None, **k: F.normalize(matrix() if x is None else x, **k),

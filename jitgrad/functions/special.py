@@ -9,6 +9,7 @@ from typing import Any
 from .._tensor import Tensor, wrap
 from ..dispatch import call
 from ..kernels import BY_NAME
+from ..kernels.special_gamma import trigamma
 from ._call import (
     dtype_code,
     is_floating,
@@ -25,8 +26,8 @@ from .arithmetic_in_place import in_place_of
 from .elementwise import sign
 
 __all__ = ["acosh", "arccosh", "arcsinh", "arctanh", "asinh", "atanh", "digamma", "erfinv", "heaviside",
-           "hypot", "isneginf", "isposinf", "isreal", "ldexp", "lgamma", "logaddexp", "logaddexp2",
-           "sgn", "signbit", "sinc", "xlogy"]  # fmt: skip
+           "hypot", "i0", "isneginf", "isposinf", "isreal", "ldexp", "lgamma", "logaddexp", "logaddexp2",
+           "mvlgamma", "polygamma", "sgn", "signbit", "sinc", "xlogy"]  # fmt: skip
 
 asinh = arcsinh = unary("asinh", out=True)
 acosh = arccosh = unary("acosh", out=True)
@@ -35,6 +36,7 @@ sinc = unary("sinc", out=True)
 lgamma = unary("lgamma", out=True)
 digamma = unary("digamma", out=True)
 erfinv = unary("erfinv", out=True)
+i0 = unary("i0", out=True)
 
 
 @takes_alike_out
@@ -140,9 +142,74 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
     return input * 2.0**other  # type: ignore[operator]
 
 
+# derivatives of the gamma function's logarithm, and its sums --------------------------------------------
+
+_zeta = two_operands("zeta")
+
+
+@takes_out
+def polygamma(n: int, input: Tensor) -> Tensor:
+    """The n-th derivative of `digamma`: ``(-1)**(n + 1) * n! * zeta(n + 1, input)``; of n > 1 nan below zero.
+
+    Raises
+    ------
+    RuntimeError
+        For negative n.
+    """
+    if isinstance(n, Tensor) or not isinstance(n, int):
+        raise TypeError(f"polygamma(): argument 'n' must be int, not {type(n).__name__}")
+    x = tensor_of(input, "polygamma")
+    if n < 0:
+        raise RuntimeError(f"polygamma(n, x) does not support negative n; got {n}")
+    if n == 0:
+        return digamma(x)
+    x = x if is_floating(x) else x.float()  # type: ignore[attr-defined]
+    if n == 1:
+        return trigamma(x)
+    return _zeta(float(n + 1), x) * ((-1.0) ** (n + 1) * math.factorial(n))
+
+
+@takes_out
+def mvlgamma(input: Tensor, p: int) -> Tensor:
+    """The logarithm of the multivariate gamma function: ``sum_j lgamma(input - j / 2) + p (p - 1) / 4 log(pi)``.
+
+    Parameters
+    ----------
+    p : int
+        The dimension; j runs from 0 to p - 1.
+
+    Raises
+    ------
+    RuntimeError
+        If `p` is below 1.
+    """
+    x = tensor_of(input, "mvlgamma")
+    if p < 1:
+        raise RuntimeError(f"mvlgamma: p has to be greater than or equal to 1, got {p}")
+    x = x if is_floating(x) else x.float()  # type: ignore[attr-defined]
+    total = lgamma(x)
+    for j in range(1, p):
+        total = total + lgamma(x - 0.5 * j)
+    return total + p * (p - 1) / 4 * math.log(math.pi)
+
+
 for _name in __all__:
-    setattr(Tensor, _name, globals()[_name])
-for _name in ("asinh", "acosh", "atanh", "sinc", "lgamma", "digamma", "erfinv"):
+    if _name != "polygamma":
+        setattr(Tensor, _name, globals()[_name])
+
+
+def _polygamma(self: Tensor, n: int) -> Tensor:
+    """The n-th derivative of `digamma`."""
+    return polygamma(n, self)
+
+
+_polygamma.__name__ = _polygamma.__qualname__ = "polygamma"
+Tensor.polygamma, Tensor.polygamma_, Tensor.mvlgamma_ = (
+    _polygamma,
+    in_place_of(_polygamma),
+    in_place_of(mvlgamma),
+)
+for _name in ("asinh", "acosh", "atanh", "sinc", "lgamma", "digamma", "erfinv", "i0"):
     setattr(Tensor, _name + "_", unary_in_place(_name))
 Tensor.arcsinh_, Tensor.arccosh_, Tensor.arctanh_ = Tensor.asinh_, Tensor.acosh_, Tensor.atanh_
 Tensor.xlogy_ = two_operands_in_place("xlogy")
