@@ -88,6 +88,18 @@ def test_kthvalue_and_median(dim):
     check_gradients(lambda x: x.kthvalue(3, dim)[0], A)
 
 
+@pytest.mark.parametrize("function", [torch.median, torch.nanmedian])
+def test_the_median_of_nothing_is_nan_and_the_least_integer(function):
+    x = torch.zeros(0, 3, requires_grad=True)
+    y = function(x)
+    assert np.isnan(y.item())
+    y.backward()
+    assert x.grad.shape == (0, 3)
+    for kind in (torch.uint8, torch.int32, torch.int64):
+        least = function(torch.zeros(0, dtype=kind))
+        assert (least.dtype, least.item()) == (kind, torch.iinfo(kind).min)
+
+
 def test_medians_with_nan():
     x = torch.tensor([[3.0, np.nan, 1.0, 2.0], [np.nan] * 4, [4.0, 1.0, 3.0, 2.0]])
     np.testing.assert_array_equal(x.median(1).values.numpy(), [np.nan, np.nan, 2])

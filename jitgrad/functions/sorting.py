@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from ..engine.entry import entries
 from ..engine.layout import HALF, WHOLE_LINE
 from ..kernels import BY_NAME
 from ..kernels.table import Op
+from ..limits import iinfo
 from ._arrays import LOWER_HALF, run_arrays
-from ._call import require_tensors
+from ._call import is_floating, require_tensors
 from ._dims import axis_as_dim, dims_of, numel_of, one_dim, shape_of
 from ._indices import is_dense
 from ._launch import REPORTS_AT
@@ -201,7 +203,8 @@ def _median(name: str, kind: int, result: Any, x: Tensor, dim: int | None, keepd
         return _ranked(result, name, x, dim, keepdim, kind)
     require_tensors(name, x)
     if not numel_of(x):
-        raise RuntimeError(f"{name}(): expected at least one element, got shape {tuple(x.shape)}")
+        # of integers, which have no nan, the least
+        return x.sum() + math.nan if is_floating(x) else x.new_full((), iinfo(x.dtype).min)  # type: ignore[attr-defined]
     line = x if dims_of(x) == 1 else x.reshape(-1)  # type: ignore[attr-defined]
     return _ranked(result, name, line, 0, False, kind)[0]
 
@@ -209,7 +212,7 @@ def _median(name: str, kind: int, result: Any, x: Tensor, dim: int | None, keepd
 @method
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False, axis: int | None = None,
            keepdims: bool = False) -> Any:  # fmt: skip
-    """The lower median of all elements; with `dim`, along it, and its index. Nan when there is any nan."""
+    """The lower median of all elements; with `dim`, along it, and its index. Nan when there is any nan or nothing."""
     if axis is not None:
         dim = axis_as_dim("median", dim, axis)
     return _median("median", MEDIAN, median_result, input, dim, keepdim or keepdims)
