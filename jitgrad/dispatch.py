@@ -16,7 +16,7 @@ from .engine.entry import entries
 from .engine.layout import S_DIMS, S_DTYPE, S_FLAGS, SLOT_WORDS, WRAPPED
 from .kernels import BY_NAME, OPS, ROLES
 from .kernels.table import ARRAYS, Op, identity
-from .refusals import refuse, refuse_dtype, refuse_stale_view
+from .refusals import refuse, refuse_bool, refuse_dtype, refuse_stale_view
 from .slots import slot_dtype
 from .store import raise_out_of_memory, store
 
@@ -155,8 +155,8 @@ def promoted(op: Op, operands: Sequence[Any], into: int) -> list[Any]:
     """The operands cast to the dtypes in which the operation can run."""
     free = [x for x, d in zip(operands, op.operand_dtypes, strict=True) if d == layout.SAME]
     common = result_type([x for x in free if x is not None])
-    if common.code == 0 and op.bool_error:
-        raise RuntimeError(f"{op.name}: {op.bool_error}")
+    if op.bool_error and any(x is not None and x.dtype.code == 0 for x in free):
+        refuse_bool(op)
     common = entered_as(op, common) or get_default_dtype()
     if into and common.code != store.slots[into * SLOT_WORDS + S_DTYPE]:
         target = slot_dtype(into)

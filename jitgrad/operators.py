@@ -15,6 +15,7 @@ from .engine.entry import entries
 from .kernels import BY_NAME
 from .kernels.abi import BOOL, FLOAT32
 from .kernels.table import Op
+from .refusals import refuse_bool
 from .store import store
 
 # the least and the greatest number that a dtype of integers takes; uint8 takes negative ones in two's complement
@@ -75,6 +76,8 @@ def mixed_binary(op: Op, a: Any, b: Any, into: int) -> int:
     operands = a, b  # `b` may be a NumPy array's tensor, for which nothing has been tried yet
     if not (isinstance(a, Tensor) and isinstance(b, Tensor)):
         tensor, number = (a, b) if isinstance(a, Tensor) else (b, a)
+        if op.bool_error and isinstance(number, bool):
+            refuse_bool(op)
         # a number that an operation of floats takes beside integers need not fit their dtype
         kind = entered_as(op, result_type((tensor, number))) or get_default_dtype()
         number = number_tensor(number, kind)
@@ -128,7 +131,9 @@ def binary(name: str) -> tuple[Callable, Callable, Callable]:
             return forward(other, self)
         kind = number_category(other)
         whole = int(other) if kind < 2 else 0
-        result = entries.with_number(code, self, other, whole, kind, 1)
+        result = layout.BAD_DTYPE
+        if kind or not op.bool_error:
+            result = entries.with_number(code, self, other, whole, kind, 1)
         return wrap(mixed_binary(op, other, self, 0)) if type(result) is int else result
 
     def in_place(self: Tensor, other: Any) -> Tensor:

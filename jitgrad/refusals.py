@@ -12,6 +12,11 @@ from .slots import slot_dtype, slot_shape
 from .store import raise_out_of_memory
 
 
+def refuse_bool(op: Op) -> NoReturn:
+    """An operand is a bool, which the operation does not take though it takes integers."""
+    raise RuntimeError(f"{op.name}: {op.bool_error}")
+
+
 def refuse_dtype(op: Op, operands: Sequence[Any], into: int) -> NoReturn:
     """No kernel fits the operands' dtypes."""
     got = ", ".join(x.dtype.name for x in operands if x is not None)

@@ -102,8 +102,8 @@ elementwise(
     b=lambda g: -g,
     dtypes=NUMBERS,
     reference=np.subtract,
-    bool_error="Subtraction, the `-` operator, with two bool tensors is not supported; "
-    "use the `^` or logical_xor() operator instead",
+    bool_error="Subtraction, the `-` operator, with a bool tensor is not supported; use `^` or logical_xor() for "
+    "two masks, `~` or logical_not() to invert one, or .int() to count with it",
 )
 elementwise(
     "mul",

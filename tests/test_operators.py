@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 import pytest
 from gradients import check_gradients
@@ -64,10 +66,42 @@ def test_bool_arithmetic_is_logic():
     assert (a & b).tolist() == (a * b).tolist()
     assert (a ^ b).tolist() == [False, True, True, False]
     assert (~a).tolist() == [False, False, True, True]
-    with pytest.raises(RuntimeError, match="two bool tensors"):
-        a - b
     with pytest.raises(RuntimeError, match="bool"):
         a.neg()
+
+
+MASK, WHOLE, FLOAT = torch.tensor([True, False]), torch.tensor([1, 2]), torch.tensor([1.5, 2.5])
+
+
+@pytest.mark.parametrize(
+    "subtract",
+    [
+        lambda: MASK - MASK,
+        lambda: MASK - 1,
+        lambda: 1 - MASK,
+        lambda: MASK - 1.5,
+        lambda: 1.5 - MASK,
+        lambda: MASK - True,
+        lambda: WHOLE - True,
+        lambda: True - WHOLE,
+        lambda: True - FLOAT,
+        lambda: MASK - WHOLE,
+        lambda: WHOLE - MASK,
+        lambda: FLOAT - MASK,
+        lambda: torch.sub(MASK, 1),
+        lambda: torch.rsub(MASK, 1),
+        lambda: FLOAT.sub_(MASK),
+        lambda: WHOLE.sub_(True),
+        lambda: MASK.sub_(MASK),
+        lambda: operator.isub(FLOAT, MASK),
+    ],
+)
+def test_masks_are_not_subtracted(subtract):
+    with pytest.raises(
+        RuntimeError, match="Subtraction, the `-` operator, with a bool tensor is not supported"
+    ):
+        subtract()
+    assert (MASK.tolist(), WHOLE.tolist(), FLOAT.tolist()) == ([True, False], [1, 2], [1.5, 2.5])
 
 
 def test_integer_arithmetic():

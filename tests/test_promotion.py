@@ -66,6 +66,8 @@ def test_a_tensor_and_a_number(name, default):
     promoted = 0
     for x, value, reflected in itertools.product(OPERANDS.values(), NUMBERS, (0, 1)):
         pair = (value, x) if reflected else (x, value)
+        if value is True and op.bool_error:
+            continue  # what Python refuses before the engine sees it
         expected = known(lambda pair=pair: operators.mixed_binary(op, *pair, 0))
         made = entries.with_number(op.code, x, value, int(value), dispatch.number_category(value), reflected)
         if type(made) is not int:

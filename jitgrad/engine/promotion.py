@@ -55,6 +55,10 @@ def promoted_two(c, op, a, b, status):
     first, second = slot_at(c, a).dtype, slot_at(c, b).dtype
     if first != second and category(first) == category(second):
         return status
+    if (
+        entered(c, op, first) < 0 or entered(c, op, second) < 0
+    ):  # a bool that the operation refuses beside anything
+        return status
     common = max(first, second)  # of two categories the higher one decides
     target = entered(c, op, common)
     if common == BOOL or target < 0 or (target == first and target == second):
@@ -80,7 +84,7 @@ def promoted_number(c, op, x, value, whole, kind, reflected, status):
     if kind > category(own):
         common = INT64 if kind == 1 else c.default_dtype
     target = entered(c, op, common)
-    if common == BOOL or target < 0 or target == own:
+    if common == BOOL or target < 0 or target == own or entered(c, op, own) < 0:
         return status
     x = cast(c, x, target)
     if x < 0:
