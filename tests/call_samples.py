@@ -253,7 +253,8 @@ for _n in (1, 2, 3):
 CALLS["feature_alpha_dropout"] = CALLS["alpha_dropout"] = lambda: [matrix(), 0.5, True]
 
 # of integers and bools, on which these functions work
-WHOLE = ("bitwise_", "__and__", "__or__", "__xor__", "lshift__", "rshift__", "__rand__", "__ror__", "__rxor__",
+WHOLE = ("bitwise_", "gcd", "lcm", "__and__", "__or__", "__xor__", "lshift__", "rshift__", "__rand__", "__ror__",
+         "__rxor__",
          "__iand__", "__ior__", "__ixor__", "__invert__")  # fmt: skip
 
 # methods that tell only that jitgrad does not have something

@@ -20,7 +20,7 @@ i0 lgamma log log10 log1p log2 logit neg rad2deg reciprocal round rsqrt sgn sigm
 tanh trunc nan_to_num isneginf isposinf logical_not signbit"""
 _TWO = """atan2 copysign eq float_power floor_divide fmax fmin fmod ge gt heaviside hypot ldexp le logaddexp
 logaddexp2 logical_and logical_or logical_xor lt maximum minimum ne pow remainder true_divide xlogy"""
-_WHOLE = "bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift"
+_WHOLE = "gcd lcm bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift"
 
 # name: what stands beside the first operand
 ELEMENTWISE = {

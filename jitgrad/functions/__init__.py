@@ -38,6 +38,7 @@ from .matrices import *
 from .geometry import *
 from .inquiries import *
 from .statistics import *
+from .differences import *
 from .combining import *
 from .factorisations import *
 from .einsum import *

@@ -12,14 +12,17 @@ from ..functions import chain_matmul as _chain_matmul
 from ._factors import LinAlgError, cholesky, eigh, eigvalsh, qr, svd, svdvals
 from ._exponential import householder_product, matrix_exp
 from ._lu import lu, lu_factor, lu_solve
-from ._inverses import det, inv, inv_ex, lstsq, matrix_rank, pinv, slogdet, solve, solve_triangular
+from ._inverses import det, inv, lstsq, matrix_rank, pinv, slogdet, solve, solve_triangular
 from ._inverses import cholesky_inverse, cholesky_solve  # these are in ``torch`` itself only
+from ._checked import cholesky_ex, inv_ex, lu_factor_ex, solve_ex
+from ._tensors import tensorinv, tensorsolve, vander
 from ._norms import cond, cross, diagonal, matrix_norm, norm, vecdot, vector_norm
 
-__all__ = ["LinAlgError", "cholesky", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh", "householder_product",
-           "inv", "inv_ex", "lstsq", "lu", "lu_factor", "lu_solve", "matmul", "matrix_exp", "matrix_norm",
-           "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet", "solve", "solve_triangular",
-           "svd", "svdvals", "vecdot", "vector_norm"]  # fmt: skip
+__all__ = ["LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "diagonal", "eigh", "eigvalsh",
+           "householder_product", "inv", "inv_ex", "lstsq", "lu", "lu_factor", "lu_factor_ex", "lu_solve", "matmul",
+           "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet",
+           "solve", "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve", "vander", "vecdot",
+           "vector_norm"]  # fmt: skip
 
 
 inverse, pinverse = inv, pinv  # as they are called in ``torch`` itself

@@ -8,7 +8,7 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..autograd import Function
-from ..functions import diag_embed, eye, matmul, tensor, tril, triu, where, zeros
+from ..functions import diag_embed, eye, matmul, tensor, tril, triu, where
 from ..functions._pairs import shown_as
 from ..limits import finfo
 from ._checks import by_numpy, matrices
@@ -22,15 +22,6 @@ class Slogdet(NamedTuple):
     logabsdet: Tensor
 
     __repr__ = shown_as("linalg_slogdet")
-
-
-class InvEx(NamedTuple):
-    """An inverse, and 0."""
-
-    inverse: Tensor
-    info: Tensor
-
-    __repr__ = shown_as("linalg_inv_ex")
 
 
 class Lstsq(NamedTuple):
@@ -120,11 +111,6 @@ def inv(A: Tensor) -> Tensor:
     """
     matrices("inv", A, square=True)
     return _Inv.apply(A)
-
-
-def inv_ex(A: Tensor, *, check_errors: bool = False) -> InvEx:
-    """`inv`, with the 0 that says that it was found; errors are always checked."""
-    return InvEx(inv(A), zeros(A.shape[:-2]).int())  # type: ignore[attr-defined]
 
 
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
