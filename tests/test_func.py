@@ -50,6 +50,48 @@ def test_jvp_is_the_directional_derivative():
     np.testing.assert_allclose(functional.jvp(lambda t: t**3, x, v)[1].numpy(), change.numpy())
 
 
+def test_linearize_is_the_derivative_at_one_point():
+    calls = []
+
+    def f(x, p):
+        calls.append(1)
+        return {"y": (x @ p["w"]).sin(), "z": x.exp().sum()}
+
+    x, w = torch.randn(3, 2, dtype=torch.float64), {"w": torch.randn(2, 4, dtype=torch.float64)}
+    value, push = func.linearize(f, x, w)
+    assert calls == [1]
+    assert not value["y"].requires_grad
+    for _ in range(3):
+        dx, dw = torch.randn(3, 2, dtype=torch.float64), {"w": torch.randn(2, 4, dtype=torch.float64)}
+        moved = push(dx, dw)
+        assert calls == [1]
+        expected_value, expected = func.jvp(f, (x, w), (dx, dw))
+        calls.pop()
+        for key in "yz":
+            np.testing.assert_array_equal(value[key].numpy(), expected_value[key].numpy())
+            np.testing.assert_allclose(moved[key].numpy(), expected[key].numpy(), rtol=1e-12)
+            assert not moved[key].requires_grad
+    with pytest.raises(RuntimeError, match=r"linearize: tangents must have the shapes .*\(3, 2\)"):
+        push(torch.zeros(3), w)
+
+
+def test_linearize_in_a_compiled_function_and_with_gradients():
+    w = torch.tensor([1.5, -0.5], requires_grad=True)
+
+    def step(x, v):
+        _, push = func.linearize(lambda x: (x * w).sin(), x)
+        return push(v)
+
+    compiled = torch.compile(step)
+    for k in range(4):
+        x, v = torch.tensor([0.1 + k, 0.2]), torch.tensor([1.0, 2.0 + k])
+        (slope,) = torch.autograd.grad(step(x, v).sum(), w)
+        expected = (v * ((x * w).cos() - w * x * (x * w).sin())).detach()
+        np.testing.assert_allclose(slope.numpy(), expected.numpy(), rtol=1e-5)
+        with torch.no_grad():
+            np.testing.assert_allclose(compiled(x, v).numpy(), (v * w * (x * w).cos()).numpy(), rtol=1e-5)
+
+
 def test_per_sample_gradients_add_up_to_the_gradient_of_the_sum():
     net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.Tanh(), torch.nn.Linear(4, 1))
     parameters = {name: p.detach() for name, p in net.named_parameters()}

@@ -301,3 +301,24 @@ def test_what_is_impossible_is_refused_as_in_pytorch(name):
 def test_skip_init_makes_the_module():
     layer = nn.utils.skip_init(nn.Linear, 3, 2, bias=False)
     assert tuple(layer.weight.shape) == (2, 3) and layer.bias is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        (nn.Linear, (30, 20)),
+        (nn.Conv2d, (3, 8, 3)),
+        (nn.GRUCell, (5, 6)),
+        (nn.Embedding, (9, 4)),
+        (nn.MultiheadAttention, (8, 2)),
+        (nn.TransformerEncoderLayer, (8, 2)),
+    ],
+)
+def test_skip_init_draws_nothing(kind, arguments):
+    torch.manual_seed(3)
+    before = torch.get_rng_state().tolist()
+    skipped = nn.utils.skip_init(kind, *arguments)
+    assert torch.get_rng_state().tolist() == before
+    plain = kind(*arguments)
+    assert torch.get_rng_state().tolist() != before
+    skipped.load_state_dict(plain.state_dict())

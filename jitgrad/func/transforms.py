@@ -197,6 +197,36 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, has_aux: bool = Fals
     return shown if has_aux else shown[:2]
 
 
+def linearize(func: Callable, *primals: Any) -> tuple[Any, Callable]:
+    """The value of `func`, and the linear function that is its derivative there.
+
+    Returns
+    -------
+    value, push_forward
+        ``push_forward(*tangents)`` gives what `jvp` gives, without running `func` again; it takes tangents of the
+        structure and shapes of `primals`.
+    """
+    outer = is_grad_enabled()
+    with enable_grad():
+        tracked = [_tracked(x) for x in primals]
+        value = func(*(moved for moved, _ in tracked))
+    flat = tuple(x for _, fresh in tracked for x in fresh)
+    given, outputs = [x for p in primals for x in Tree(p).leaves], Tree(value)
+
+    def push(*tangents: Any) -> Any:
+        vs = tuple(x for t in tangents for x in Tree(t).leaves)
+        if [v.shape for v in vs] != [x.shape for x in flat]:
+            raise RuntimeError(
+                f"linearize: tangents must have the shapes of the primals, {[tuple(x.shape) for x in flat]}, got "
+                f"{[tuple(v.shape) for v in vs]}"
+            )
+        with enable_grad():  # kept for the next call, also where this one is not recorded
+            moved = outputs.build(push_forward(tuple(outputs.leaves), flat, vs, True))
+        return _finished(moved, [*given, *vs], list(flat), is_grad_enabled())
+
+    return _finished(value, given, list(flat), outer), push
+
+
 def jacrev(
     func: Callable, argnums: Positions = 0, *, has_aux: bool = False, chunk_size: int | None = None
 ) -> Callable:

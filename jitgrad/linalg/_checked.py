@@ -136,12 +136,11 @@ def _first_pivot(a: np.ndarray) -> int:
 
 
 def _check(name: str, info: Tensor, wanted: bool, message: str) -> None:
-    wrong = np.flatnonzero(info.numpy()) if wanted else ()
-    if len(wrong):
-        where_ = f"(Batch element {wrong[0]}): " if info.ndim else ""
-        raise LinAlgError(
-            f"linalg.{name}: {where_}" + message.format(int(info.numpy().reshape(-1)[wrong[0]]))
-        )
+    numbers = info.numpy().reshape(-1)
+    if wanted and numbers.any():
+        first = int((numbers != 0).argmax())
+        element = f"(Batch element {first}): " if info.ndim else ""
+        raise LinAlgError(f"linalg.{name}: {element}{message.format(int(numbers[first]))}")
 
 
 def _made_regular(A: Tensor, info: Tensor) -> Tensor:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from jitgrad import functions as T
@@ -49,20 +52,39 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     return _GAINS[nonlinearity]
 
 
+_skipped: ContextVar[bool] = ContextVar("skipped", default=False)
+
+
+@contextmanager
+def skipped() -> Iterator[None]:
+    """Have the functions of this file leave tensors as they are, for modules that somebody else will fill."""
+    before = _skipped.set(True)
+    try:
+        yield
+    finally:
+        _skipped.reset(before)
+
+
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Fill with numbers drawn uniformly from ``a`` to ``b``."""
+    if _skipped.get():
+        return tensor
     with no_grad():
         return tensor.uniform_(a, b, generator=generator)
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Fill with numbers drawn from the normal distribution."""
+    if _skipped.get():
+        return tensor
     with no_grad():
         return tensor.normal_(mean, std, generator=generator)
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with one value."""
+    if _skipped.get():
+        return tensor
     with no_grad():
         return tensor.fill_(val)
 
@@ -87,6 +109,8 @@ def eye_(tensor: Tensor) -> Tensor:
     """
     if tensor.ndim != 2:
         raise ValueError(f"eye_: only tensors with 2 dimensions are supported, got {tensor.ndim}")
+    if _skipped.get():
+        return tensor
     with no_grad():
         return tensor.copy_(T.eye(*tensor.shape))
 
@@ -114,6 +138,8 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
         )
     middle = tuple(size // 2 for size in sizes)
     each = outputs // groups
+    if _skipped.get():
+        return tensor
     with no_grad():
         tensor.zero_()
         for group in range(groups):
@@ -141,6 +167,8 @@ def trunc_normal_(
             UserWarning,
             stacklevel=2,
         )
+    if _skipped.get():
+        return tensor
     with no_grad():
         low, high = (math.erf((bound - mean) / (std * math.sqrt(2.0))) for bound in (a, b))
         # clamped, because erf is 1 in floating point from 6 on
@@ -275,6 +303,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
         return tensor
     import numpy as np
 
+    if _skipped.get():
+        return tensor
     with no_grad():
         rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
         shape = (max(rows, columns), min(rows, columns))
@@ -305,6 +335,8 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
         raise ValueError(f"sparse_: only tensors with 2 dimensions are supported, got {tensor.ndim}")
     rows, columns = tensor.shape
     zeros = math.ceil(sparsity * rows)
+    if _skipped.get():
+        return tensor
     with no_grad():
         tensor.normal_(0.0, std, generator=generator)
         for column in range(columns):

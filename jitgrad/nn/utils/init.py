@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from ..init import skipped
 from ..module import Module
 
 __all__ = ["skip_init"]
@@ -13,8 +14,7 @@ __all__ = ["skip_init"]
 def skip_init(module_cls: type[Module], *args: Any, **kwargs: Any) -> Any:
     """Make a module whose parameters somebody else will fill.
 
-    PyTorch leaves their memory as it is. Here the module's own initialisation has run, which costs little for what
-    fits a CPU, but draws from the generator; the values mean as little.
+    The functions of `nn.init` leave what is made meanwhile as it is in memory, and draw nothing.
 
     Parameters
     ----------
@@ -34,4 +34,5 @@ def skip_init(module_cls: type[Module], *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError(
             f"skip_init: {module_cls.__name__} must support a 'device' arg to skip initialization"
         )
-    return module_cls(*args, **kwargs)
+    with skipped():
+        return module_cls(*args, **kwargs)
