@@ -14,6 +14,7 @@ from jitgrad.functions import exp
 from jitgrad.store import store
 
 from ._requirements import REAL, Requirement
+from .constraints import dependent
 from .utils import broadcast_all
 
 __all__ = ["Distribution"]
@@ -46,6 +47,8 @@ class Distribution:
     _validate_args = __debug__
     _requirements: dict[str, Requirement] = {}  # by the names of the parameters
     _support = REAL
+    arg_constraints: dict[str, Any] = {}  # by the names of the parameters, see `_sets`
+    support: Any = dependent
 
     def __init__(
         self,

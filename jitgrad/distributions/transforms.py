@@ -10,6 +10,7 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.limits import finfo
 
+from .constraints import independent, real
 from .utils import sum_last
 
 __all__ = [
@@ -44,6 +45,8 @@ class Transform:
         If ``cache_size`` is neither 0 nor 1.
     """
 
+    domain: Any = real
+    codomain: Any = real
     bijective = True
     event_dim = 0  # dimensions of what one value of the derivative's determinant belongs to
 
@@ -129,6 +132,14 @@ class _Inverse(Transform):
         return self._of
 
     @property
+    def domain(self) -> Any:
+        return self._of.codomain
+
+    @property
+    def codomain(self) -> Any:
+        return self._of.domain
+
+    @property
     def sign(self) -> Any:
         return self._of.sign
 
@@ -159,6 +170,16 @@ class ComposeTransform(Transform):
         self.parts = list(parts)
         self.event_dim = max((part.event_dim for part in self.parts), default=0)
         self.bijective = all(part.bijective for part in self.parts)
+
+    @property
+    def domain(self) -> Any:
+        """That of the first part."""
+        return self.parts[0].domain if self.parts else real
+
+    @property
+    def codomain(self) -> Any:
+        """That of the last part."""
+        return self.parts[-1].codomain if self.parts else real
 
     @property
     def sign(self) -> Any:
@@ -219,6 +240,16 @@ class IndependentTransform(Transform):
         self.reinterpreted_batch_ndims = reinterpreted_batch_ndims
         self.event_dim = base_transform.event_dim + reinterpreted_batch_ndims
         self.bijective = base_transform.bijective
+
+    @property
+    def domain(self) -> Any:
+        """The base's, for each element of the event."""
+        return independent(self.base_transform.domain, self.reinterpreted_batch_ndims)
+
+    @property
+    def codomain(self) -> Any:
+        """The base's, for each element of the event."""
+        return independent(self.base_transform.codomain, self.reinterpreted_batch_ndims)
 
     @property
     def sign(self) -> Any:
