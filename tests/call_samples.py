@@ -237,6 +237,9 @@ for _n, _planes in _PLANES.items():
         CALLS[f"{_kind}{_n}d_with_indices"] = CALLS[f"{_kind}{_n}d"]
     CALLS[f"lp_pool{_n}d"] = lambda planes=_planes: [planes(), 2.0, 2]
 
+for _n in (2, 3):
+    CALLS[f"fractional_max_pool{_n}d"] = lambda n=_n: [image(n), 2, 2, None, False, torch.rand(1, 1, n)]
+
 for _name in ("cumprod", "cumsum", "unsqueeze"):
     CALLS[_name] = lambda: [matrix(), 0]
 CALLS["index_select"] = lambda: [matrix(), 0, places()]

@@ -75,6 +75,7 @@ from .module import Module
 from .normalization import GroupNorm, LayerNorm, RMSNorm
 from .parameter import Buffer, Parameter
 from .parameter_containers import ParameterDict, ParameterList
+from .fractional_pooling import FractionalMaxPool2d, FractionalMaxPool3d
 from .adaptive_pooling import (
     MaxUnpool1d,
     MaxUnpool2d,
@@ -184,6 +185,8 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
+    "FractionalMaxPool2d",
+    "FractionalMaxPool3d",
     "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",

@@ -63,6 +63,7 @@ from .margin import (
 from .normalization import batch_norm, group_norm, instance_norm, layer_norm, rms_norm
 from .probability import binary_cross_entropy, binary_cross_entropy_with_logits, kl_div
 from .regression import gaussian_nll_loss, huber_loss, l1_loss, mse_loss, poisson_nll_loss, smooth_l1_loss
+from .fractional_pooling import fractional_max_pool2d, fractional_max_pool3d
 from .unpooling import max_unpool1d, max_unpool2d, max_unpool3d
 from .adaptive_pooling import (
     adaptive_avg_pool1d,
@@ -138,6 +139,8 @@ __all__ = [
     "embedding_bag",
     "feature_alpha_dropout",
     "fold",
+    "fractional_max_pool2d",
+    "fractional_max_pool3d",
     "gaussian_nll_loss",
     "gelu",
     "glu",
