@@ -11,7 +11,7 @@ import pytest
 
 import jitgrad as torch
 from jitgrad import nn
-from jitgrad.program.memory_of import address_of, dict_behind, version_of, word_at
+from jitgrad.program.memory_of import address_of, entries_of, version_of, word_at
 
 X = torch.tensor([1.0, -2.0, 3.0])
 BACKEND = math
@@ -248,16 +248,49 @@ def test_where_words_are():
         address = address_of(owner, name)
         assert address is None or word_at(address) == id(getattr(owner, name))
     assert address_of(Kind(), "unknown") is None
-    names = dict_behind(vars(Kind))
-    place = None if names is None else version_of(names)
+    place = version_of(Kind)
     before = None if place is None else word_at(place)
     Kind.value = 1
     assert place is None or word_at(place) != before
 
 
+def test_where_entries_of_dicts_are():
+    """The words of a dict change when a name means something else, goes or comes, or when the entries move."""
+
+    def words(places):
+        return [word_at(place) for place in places]
+
+    def come(names):
+        names["new"] = 1
+
+    def replace(names):
+        names["two"] = None
+
+    def leave(names):
+        del names["two"]
+
+    def grow(names):
+        names.update({f"name{k}": k for k in range(1000)})
+
+    for change in (come, replace, leave, grow):
+        names = {"one": 1, "two": 2, "three": 3}
+        places = entries_of(names, ["two"])
+        if places is None:
+            pytest.skip("this interpreter keeps dicts otherwise")
+        before = words(places)
+        assert before[-1] == id(names["two"])
+        names["one"] = "nobody asked"
+        assert words(places) == before
+        change(names)
+        assert words(places[:1]) != before[:1] or words(places) != before
+    assert entries_of(vars(Two), []) is None  # a proxy
+    assert entries_of({"".join(["o", "ne"]): 1}, ["one"]) is None  # another string than the key
+
+
 def test_python_compares_where_no_word_is_found(monkeypatch):
     monkeypatch.setattr("jitgrad.program.watch.address_of", lambda value, attribute: None)
-    monkeypatch.setattr("jitgrad.program.watch.version_of", lambda mapping: None)
+    monkeypatch.setattr("jitgrad.program.watch.version_of", lambda kind: None)
+    monkeypatch.setattr("jitgrad.program.watch.entries_of", lambda mapping, names: None)
     monkeypatch.setattr("jitgrad.program.watch._seen", {})
     function, step = _function()
     compiled = torch.compile(step, fullgraph=True)

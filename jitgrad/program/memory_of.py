@@ -1,19 +1,21 @@
 """Where CPython keeps what tells that an object is not what it was: found by looking at samples, once a process.
 
 Code can be given to a function, a class to an object and a name to a module at any time. Compiled code sees that in
-a word of memory, without asking Python. Where a word is not found (another interpreter, or a newer one that counts
-nothing in its dicts), Python has to compare.
+words of memory, without asking Python. Where a word is not found (another interpreter, or one that keeps things
+otherwise), Python has to compare.
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import gc
+import struct
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 WORD = ctypes.sizeof(ctypes.c_int64)
+HEADER = 4  # words before the entries of a dict: how many there are, and of what kind
 
 
 def word_at(address: int) -> int:
@@ -30,29 +32,61 @@ def address_of(value: Any, attribute: str) -> int | None:
     return None if place is None else id(value) + place
 
 
-def version_of(mapping: dict[str, Any]) -> int | None:
-    """Where a dict keeps a number that is a new one, of all dicts, after every change; None where that is not known."""
+def version_of(kind: type) -> int | None:
+    """Where a class keeps a number that is another one after every change of it, or of a class it is made from.
+
+    None where that is not known.
+    """
     place = _version_place()
-    return None if place is None else id(mapping) + place
+    if place is None:
+        return None
+    getattr(kind, "__init__", None)  # a class has a number when something has been looked up in it
+    return id(kind) + place if word_at(id(kind) + place) else None
 
 
-def dict_behind(mapping: Any) -> dict[str, Any] | None:
-    """The dict itself: a class shows its own through a proxy."""
-    if type(mapping) is dict:
-        return mapping
-    found: list[Any] = gc.get_referents(mapping)
-    return found[0] if len(found) == 1 and type(found[0]) is dict else None
+def entries_of(mapping: Any, names: Iterable[str]) -> list[int] | None:
+    """Where a dict keeps which memory its entries are in, how many there have been, and what each of `names` means.
+
+    All but the first are in that memory: they may be read only while the first says the same. None where that is not
+    known.
+    """
+    places = _dict_places()
+    if places is None or type(mapping) is not dict:
+        return None
+    of_entries, of_count = places
+    entries = word_at(id(mapping) + of_entries)
+    memory = ctypes.string_at(entries, max(0, mapping.__sizeof__() - dict.__basicsize__))
+    found = [id(mapping) + of_entries, entries + of_count]
+    for name in names:
+        pair = memory.find(struct.pack("qq", id(name), id(mapping[name])))
+        if pair < 0 or pair % WORD:
+            return None  # the name is not the very string that is the key, or entries are shared among dicts
+        found.append(entries + pair + WORD)
+    return found
 
 
-def _words(value: Any) -> list[int]:
-    count = type(value).__basicsize__ // WORD
-    return list((ctypes.c_int64 * count).from_address(id(value)))
+def _words(address: int, count: int) -> list[int]:
+    return list((ctypes.c_int64 * count).from_address(address))
+
+
+def _words_of(value: Any) -> list[int]:
+    return _words(id(value), type(value).__basicsize__ // WORD)
+
+
+def _only(columns: Iterable[bool]) -> int | None:
+    """Which one of the columns it is, in bytes; None when it is not one."""
+    found = [k for k, fits in enumerate(columns) if fits]
+    return WORD * found[0] if len(found) == 1 else None
+
+
+def _is_cpython() -> bool:
+    return sys.implementation.name == "cpython" and ctypes.sizeof(ctypes.c_void_p) == WORD
 
 
 @functools.cache
 def _places() -> dict[str, int]:
     """By attributes: how many bytes into an object their addresses are."""
-    if sys.implementation.name != "cpython":
+    if not _is_cpython():
         return {}
 
     class Sample:
@@ -64,24 +98,54 @@ def _places() -> dict[str, int]:
     wanted += [(Sample, "__mro__"), (Sample(), "__class__")]
     found = {}
     for value, attribute in wanted:
-        place = [k for k, word in enumerate(_words(value)) if word == id(getattr(value, attribute))]
-        if len(place) == 1:
-            found[attribute] = WORD * place[0]
+        place = _only(word == id(getattr(value, attribute)) for word in _words_of(value))
+        if place is not None:
+            found[attribute] = place
     return found
 
 
 @functools.cache
 def _version_place() -> int | None:
-    """How many bytes into a dict its version is: the word that changes when only a value does, every time."""
-    if sys.implementation.name != "cpython":
+    """How many bytes into a class its version is: the word that changes as soon as the class does, each time anew."""
+    if not _is_cpython():
         return None
-    sample: dict[str, Any] = {"a": 0}
-    seen = [_words(sample)]
-    for value in (None, 0, None):
-        sample["a"] = value
-        seen.append(_words(sample))
-    columns = list(zip(*seen, strict=True))
-    changing = [k for k, column in enumerate(columns) if len(set(column)) > 1]
-    if len(changing) != 1 or len(set(columns[changing[0]])) != len(seen):
+
+    class Sample:
+        value: Any = 0
+
+    seen = []
+    for value in range(4):
+        Sample.value = value
+        changed = _words_of(Sample)
+        assert Sample.value == value  # looked up, so that there is a number again
+        seen.append((changed, _words_of(Sample)))
+
+    def is_version(k: int) -> bool:
+        numbers = [after[k] for _, after in seen]
+        gone = [changed[k] != before for (changed, _), before in zip(seen[1:], numbers, strict=False)]
+        return len(set(numbers)) == len(numbers) and all(gone)
+
+    return _only(is_version(k) for k in range(len(seen[0][0])))
+
+
+@functools.cache
+def _dict_places() -> tuple[int, int] | None:
+    """How many bytes into a dict the address of its entries is, and how many bytes into these their number."""
+    if not _is_cpython():
         return None
-    return WORD * changing[0]
+    sample = dict.fromkeys(("a", "b", "c"))
+    few = _words_of(sample)
+    sample["d"] = None  # there is room
+    four = _words_of(sample)
+    sample.update({f"name{k}": None for k in range(100)})  # there is not
+    many = _words_of(sample)
+    of_entries = _only(a == b != c for a, b, c in zip(few, four, many, strict=True))
+    if of_entries is None:
+        return None
+    entries = many[of_entries // WORD]
+    before = _words(entries, HEADER)
+    sample["another"] = None
+    after = _words(entries, HEADER)
+    moved = word_at(id(sample) + of_entries) != entries
+    of_count = _only(x == len(sample) - 1 and y == x + 1 for x, y in zip(before, after, strict=True))
+    return None if moved or of_count is None else (of_entries, of_count)

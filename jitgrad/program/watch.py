@@ -16,12 +16,11 @@ from typing import Any, NamedTuple
 from ..dispatch import CONTEXT
 from ..engine.entry import entries
 from ..engine.layout import WATCH_ADDRESS, WATCH_VALUE, WATCH_WORDS
-from .memory_of import address_of, dict_behind, version_of, word_at
+from .memory_of import address_of, entries_of, version_of
 from .patches import RUN, patches, with_submodules
 from .reading import MISSING, same
 from .user_code import expected_in, packages
 
-MOST_TURNS = 3  # readings anew for one namespace, after which Python compares it in every call
 _MADE_AT_RUN_TIME = 1 << 9  # a flag of classes: they, and the classes of their objects, can be changed
 _OF_FUNCTIONS = ("__code__", "__defaults__", "__kwdefaults__")
 # of a class: what no operation looks up, and Python may add when it is first asked for
@@ -43,7 +42,11 @@ class Pin:
     def __init__(self, owner: Any, name: str) -> None:
         self._owner, self.name = owner, name
         self._value = getattr(owner, name)
-        self.address = address_of(owner, name)
+
+    def addresses(self) -> list[int] | None:
+        """Of the words that tell of a change; None where that is not known."""
+        address = address_of(self._owner, self.name)
+        return None if address is None else [address]
 
     def changed(self) -> str | None:
         """The name if it is something else now."""
@@ -57,71 +60,52 @@ class Namespace:
     ----------
     mapping : mapping
         What a module or class shows of its names, or a function's globals.
-    names : set of str
+    names : iterable of str
         Those that matter.
     """
 
     def __init__(self, mapping: Any, names: Iterable[str]) -> None:
         self._mapping, self._names = mapping, names
-        self._behind = dict_behind(mapping)
-        self.address = None if self._behind is None else version_of(self._behind)
         self._found = self._taken()
-        self.turns = 0
-        self._compared_at: int | None = None  # the version of which nothing is another one
 
     def _taken(self) -> dict[str, Any]:
         """What has to stay: the names that matter, and what they mean."""
         mapping = self._mapping
         return {n: mapping[n] for n in self._names if n in mapping}
 
-    def _compared(self) -> Iterable[str]:
-        return self._names
+    def addresses(self) -> list[int] | None:
+        """Of the words that tell of a change, the later ones in memory of which the first tells; None if unknown."""
+        return entries_of(self._mapping, self._found)
 
     def changed(self) -> str | None:
         """A name that means something else now, if there is one."""
-        version = None if self.address is None else word_at(self.address)
-        if version is not None and version == self._compared_at:
-            return None
-        found, now = self._found, self._mapping
-        for name in self._compared():
-            before, after = found.get(name, MISSING), now.get(name, MISSING)
-            if before is not after and not same(before, after):
+        before, now = self._found, self._taken()
+        for name in {**before, **now}:
+            x, y = before.get(name, MISSING), now.get(name, MISSING)
+            if x is not y and not same(x, y):
                 return name
-        self._compared_at = version
         return None
 
 
-class Shared(Namespace):
-    """A namespace of the library or of others, which mostly stays as it is: programs share a copy of it."""
-
-    def _taken(self) -> dict[str, Any]:
-        return _copy_of(self._mapping, self.address)
-
-
-class Class(Shared):
+class Class(Namespace):
     """What stands in a class. Names with two underscores matter, too: Python looks them up by itself."""
 
-    def _compared(self) -> Iterable[str]:
-        names = self._names
-        found = {*self._found, *self._mapping} - _DESCRIBING
-        return [n for n in found if n.startswith("__") or n in names] + [n for n in _DESCRIBING if n in names]
+    def __init__(self, kind: type, names: Iterable[str]) -> None:
+        self._kind = kind
+        super().__init__(vars(kind), names)
 
+    def _taken(self) -> dict[str, Any]:
+        names, special = self._names, _DESCRIBING
+        return {
+            n: value
+            for n, value in self._mapping.items()
+            if n in names or (n.startswith("__") and n not in special)
+        }
 
-_copies: dict[int, tuple[int, dict[str, Any]]] = {}  # by the address of a version: the version and a copy
-MOST_COPIES = 400
-
-
-def _copy_of(mapping: Any, address: int | None) -> dict[str, Any]:
-    """A copy of a dict: the same as before while it has not changed."""
-    if address is None:
-        return dict(mapping)
-    version = word_at(address)
-    known = _copies.get(address)
-    if known is None or known[0] != version:
-        if len(_copies) > MOST_COPIES:
-            _copies.clear()
-        known = _copies[address] = version, dict(mapping)
-    return known[1]
+    def addresses(self) -> list[int] | None:
+        """Of the number of its version."""
+        address = version_of(self._kind)
+        return None if address is None else [address]
 
 
 class Watched:
@@ -145,19 +129,18 @@ class Watched:
 
     def watch(self) -> Watch:
         """Watch all of it, from now on."""
-        pins = [Pin(x, name) for x in self.functions for name in _OF_FUNCTIONS]
-        pins += [Pin(x, "__class__") for x in self.objects if _is_changeable(type(x))]
-        pins += [Pin(x, "__mro__") for x in self.classes.values()]
-        namespaces = [] if self.others is None else [*self.others.watch.namespaces]
-        namespaces += [Class(vars(x), ()) for x in self.classes.values()]
+        found: list[Pin | Namespace] = [Pin(x, name) for x in self.functions for name in _OF_FUNCTIONS]
+        found += [Pin(x, "__class__") for x in self.objects if _is_changeable(type(x))]
+        found += [Pin(x, "__mro__") for x in self.classes.values()]
+        found += [Class(x, ()) for x in self.classes.values()]
         expected: dict[int, tuple[dict[str, Any], set[str]]] = {}
         for x in self.functions:
             space = expected.setdefault(id(x.__globals__), (x.__globals__, set()))
             space[1].update(expected_in(x.__globals__, x.__code__))
             if x.__kwdefaults__:
-                namespaces.append(Namespace(x.__kwdefaults__, [*x.__kwdefaults__]))
-        namespaces += [Namespace(mapping, found) for mapping, found in expected.values() if found]
-        return Watch(pins, namespaces)
+                found.append(Namespace(x.__kwdefaults__, [*x.__kwdefaults__]))
+        found += [Namespace(mapping, names) for mapping, names in expected.values() if names]
+        return Watch(found, self.others and self.others.watch)
 
 
 def _is_changeable(kind: type) -> bool:
@@ -169,8 +152,10 @@ class Watch:
 
     Parameters
     ----------
-    pins, namespaces : iterable
+    items : iterable
         What there is to watch.
+    besides : Watch, optional
+        What it watches is watched, too; its words are those of now.
 
     Attributes
     ----------
@@ -180,25 +165,26 @@ class Watch:
         What Python compares before every call.
     """
 
-    def __init__(self, pins: Iterable[Pin], namespaces: Iterable[Namespace]) -> None:
-        self.namespaces = [*namespaces]
-        watched: list[Pin | Namespace] = [*pins, *self.namespaces]
-        self.often: list[Pin | Namespace] = [x for x in watched if x.address is None]
-        self._watched = [x for x in watched if x.address is not None]
-        self.count = len(self._watched)
-        self._table = array("q", [w for x in self._watched for w in (x.address or 0, 0)])
+    def __init__(self, items: Iterable[Pin | Namespace], besides: Watch | None = None) -> None:
+        self.often: list[Pin | Namespace] = [] if besides is None else [*besides.often]
+        self._watched: list[tuple[Pin | Namespace, int]] = []  # and how many words tell of it
+        addresses: list[int] = []
+        for x in items:
+            found = x.addresses()
+            if found is None:
+                self.often.append(x)
+            else:
+                self._watched.append((x, len(found)))
+                addresses += found
+        self._table = _table_of(addresses)
+        if besides is not None:
+            self._watched, self._table = besides._watched + self._watched, besides._table + self._table
+        self.count = len(self._table) // WATCH_WORDS
         self.address = self._table.buffer_info()[0]
-        self._table[WATCH_VALUE::WATCH_WORDS] = self._values()
 
     def holds(self) -> bool:
         """Whether no word is another one."""
         return not self.often and bool(entries.words_hold(CONTEXT, self.address, self.count))
-
-    def _values(self) -> array:
-        """What the words say."""
-        values = _QUIET * self.count
-        entries.read_words(CONTEXT, self.address, values.buffer_info()[0], self.count)
-        return values
 
     def changed(self) -> str | None:
         """What has changed, or None; then the words are those of now."""
@@ -207,25 +193,36 @@ class Watch:
                 return name
         if entries.words_hold(CONTEXT, self.address, self.count):
             return None
-        values = self._values()  # before anything is compared: another thread may change it after that
-        for x in self._watched:
+        table, lost = (
+            self._found_anew()
+        )  # before anything is compared: another thread may change it after that
+        for x, _ in self._watched:
             if (name := x.changed()) is not None:
                 return name
-        for k, value in enumerate(values):
-            if self._table[k * WATCH_WORDS + WATCH_VALUE] != value:
-                self._turn(k, value)
+        self._table[:] = table  # in the same place, where compiled code looks
+        self.often = [*self.often, *lost]
         return None
 
-    def _turn(self, k: int, value: int) -> None:
-        """Expect another value of a word, or leave a namespace that changes all the time to Python."""
-        x, line = self._watched[k], k * WATCH_WORDS
-        if isinstance(x, Namespace):
-            x.turns += 1
-            if x.turns > MOST_TURNS and self._table[line + WATCH_ADDRESS] == x.address:
-                self.often = [*self.often, x]
-                self._table[line + WATCH_ADDRESS] = _QUIET.buffer_info()[0]
-                value = 0
-        self._table[line + WATCH_VALUE] = value
+    def _found_anew(self) -> tuple[array, list[Pin | Namespace]]:
+        """A table of what the words are now, and what Python has to compare, because they are not found any more."""
+        addresses, lost = [], []
+        for x, count in self._watched:
+            found = x.addresses()
+            if found is None or len(found) != count:
+                found = [_QUIET.buffer_info()[0]] * count
+                lost += [] if x in self.often else [x]
+            addresses += found
+        return _table_of(addresses), lost
+
+
+def _table_of(addresses: list[int]) -> array:
+    """A line for each address, with what its word says."""
+    table, count = _QUIET * (WATCH_WORDS * len(addresses)), len(addresses)
+    table[WATCH_ADDRESS::WATCH_WORDS] = array("q", addresses)
+    values = _QUIET * count
+    entries.read_words(CONTEXT, table.buffer_info()[0], values.buffer_info()[0], count)
+    table[WATCH_VALUE::WATCH_WORDS] = values
+    return table
 
 
 class Others(NamedTuple):
@@ -256,11 +253,11 @@ def others_of(found: Iterable[Any], words: set[str]) -> Others:
         owners = list(with_submodules(found, words))
         names = words | RUN
         spaces = [
-            (Class if isinstance(x, type) else Shared)(vars(x), names)
+            Class(x, names) if isinstance(x, type) else Namespace(vars(x), names)
             for x in (*owners, builtins)
             if not isinstance(x, type) or _is_changeable(x)
         ]
-        known = _seen[key] = Others([*found, *owners], Watch((), spaces), patches(owners, words))
+        known = _seen[key] = Others([*found, *owners], Watch(spaces), patches(owners, words))
     return known
 
 
