@@ -148,6 +148,9 @@ RANDOM = {
     "bernoulli in ones": lambda x, g: x * torch.ones(4, 3).bernoulli(0.3, generator=g),
     "normal of tensors": lambda x, g: x * torch.normal(x.detach(), x.detach().exp(), generator=g),
     "multinomial": lambda x, g: x[torch.multinomial(x.detach().exp().t(), 2).flatten()],
+    "multinomial with replacement": lambda x, g: x[
+        torch.multinomial(x.detach().exp().t(), 2, True).flatten()
+    ],
     "generator": lambda x, g: x * torch.randn(4, 3, generator=g),
     "two draws": lambda x, g: x * torch.rand(4, 3) + torch.rand(4, 3, generator=g),
     "double": lambda x, g: (x * torch.randn(4, 3, dtype=torch.float64)).float(),

@@ -58,7 +58,6 @@ READS = {
     "any": lambda x: x + any(v > 0 for v in x[0]),
     "numpy function": lambda x: np.add(x, 1),
     "one_hot": lambda x: nn.functional.one_hot(x.argmax(1)),
-    "multinomial with replacement": lambda x: torch.multinomial(x.abs(), 2, True),
     "arange": lambda x: torch.arange(x.abs().sum()),
     "full": lambda x: torch.full((2,), x.sum()),
     "repeat_interleave": lambda x: x.repeat_interleave(x[:, 0].abs().long() + 1, 0),

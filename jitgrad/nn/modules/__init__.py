@@ -31,7 +31,7 @@ _FILES = {
     "normalization": ("normalization", "upsampling"),
     "padding": ("padding",),
     "pixelshuffle": ("upsampling",),
-    "pooling": ("adaptive_pooling", "pooling"),
+    "pooling": ("adaptive_pooling", "fractional_pooling", "pooling"),
     "rnn": ("recurrent", "recurrent_cells"),
     "sparse": ("sparse",),
     "transformer": ("transformer",),
