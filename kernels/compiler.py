@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -119,7 +120,7 @@ def native(
         if name not in _loaded:
             code = cache.load(name) if cached else None
             if code is None:
-                with gradual():
+                with gradual(), _collecting_later():
                     code = _object_code(build(), light, vectorize)
                 if cached:
                     cache.save(name, code)
@@ -185,7 +186,8 @@ def entry_points(
             return _loaded[name]
         state = cache.load(name)
         if state is None:
-            state = _link(functions())
+            with _collecting_later():
+                state = _link(functions())
             cache.save(name, state)
         code, symbols = state
         _engine().add_object_file(binding.ObjectFileRef.from_data(code))
@@ -232,6 +234,18 @@ def _link_library(whole: Any, library: Any, seen: set[int]) -> None:
     for other in library._linking_libraries:
         _link_library(whole, other, seen)
     whole.link_in(library._final_module, preserve=True)
+
+
+@contextlib.contextmanager
+def _collecting_later() -> Iterator[None]:
+    """Leave garbage alone while code is made: each collection would look through all that Numba and LLVM keep."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager
