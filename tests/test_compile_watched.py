@@ -185,6 +185,19 @@ def test_names_that_change_in_every_call_and_do_not_matter(monkeypatch):
     assert compiled(X).tolist() == (X * 2).tolist()
 
 
+def test_a_name_that_is_taken_away_is_missed(monkeypatch):
+    compiled = torch.compile(lambda x: x * BACKEND.exp(1.0), fullgraph=True)
+    assert compiled(X).tolist() == compiled(X).tolist()
+    monkeypatch.delattr(math, "exp")
+    with pytest.raises(AttributeError, match="exp"):
+        compiled(X)
+    monkeypatch.undo()
+    assert compiled(X).tolist() == (X * math.exp(1.0)).tolist()
+    monkeypatch.delitem(globals(), "BACKEND")
+    with pytest.raises(NameError, match="BACKEND"):
+        compiled(X)
+
+
 def test_what_only_describes_a_class_does_not_matter():
     class Noted(Two):
         pass

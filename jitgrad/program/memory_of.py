@@ -58,9 +58,12 @@ def entries_of(mapping: Any, names: Iterable[str]) -> list[int] | None:
     memory = ctypes.string_at(entries, max(0, mapping.__sizeof__() - dict.__basicsize__))
     found = [id(mapping) + of_entries, entries + of_count]
     for name in names:
-        pair = memory.find(struct.pack("qq", id(name), id(mapping[name])))
+        value = mapping.get(name, mapping)  # in place of one that has gone: this is no name's value
+        pair = memory.find(struct.pack("qq", id(name), id(value)))
         if pair < 0 or pair % WORD:
-            return None  # the name is not the very string that is the key, or entries are shared among dicts
+            return (
+                None  # the name has gone, or is not the very string that is the key, or dicts share entries
+            )
         found.append(entries + pair + WORD)
     return found
 

@@ -98,7 +98,7 @@ class Class(Namespace):
         names, special = self._names, _DESCRIBING
         return {
             n: value
-            for n, value in self._mapping.items()
+            for n, value in dict(self._mapping).items()  # a copy: another thread may change it meanwhile
             if n in names or (n.startswith("__") and n not in special)
         }
 
