@@ -65,3 +65,11 @@ def test_a_cached_transform_knows_what_its_result_was_made_of():
             base, [jitgrad.distributions.TanhTransform(cache_size=cache)]
         )
         assert bool(policy.log_prob(policy.rsample()).isfinite().all()) is finite
+
+
+def test_every_transform_is_in_the_module_of_transforms():
+    module = jitgrad.distributions
+    names = [name for name in module.__all__ if name.endswith("Transform")]
+    assert len(names) > 10
+    for name in names:
+        assert getattr(module.transforms, name) is getattr(module, name) and name in module.transforms.__all__

@@ -12,19 +12,17 @@ from collections.abc import Callable
 from typing import Any
 
 from . import constraints as C
-from .matrix_transforms import (
-    CorrCholeskyTransform,
-    LowerCholeskyTransform,
-    PositiveDefiniteTransform,
-    StickBreakingTransform,
-)
 from .transforms import (
     AffineTransform,
     ComposeTransform,
+    CorrCholeskyTransform,
     ExpTransform,
     IndependentTransform,
+    LowerCholeskyTransform,
+    PositiveDefiniteTransform,
     SigmoidTransform,
     SoftmaxTransform,
+    StickBreakingTransform,
     Transform,
     identity_transform,
 )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 
-from .transforms import Transform
+from ._transform import Transform
 
 __all__ = [
     "CorrCholeskyTransform",
