@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 
-from ._requirements import POSITIVE, PROBABILITY
+from ._two_concentrations import TwoConcentrations
 from .dirichlet import Dirichlet
-from .distribution import Distribution
 
 __all__ = ["Beta"]
 
 
-class Beta(Distribution):
+class Beta(TwoConcentrations):
     """The distribution of a probability with the density proportional to ``x ** (c1 - 1) * (1 - x) ** (c0 - 1)``.
 
     Parameters
@@ -31,21 +30,6 @@ class Beta(Distribution):
     ValueError
         If a parameter is not positive.
     """
-
-    has_rsample = True
-    _requirements = {"concentration1": POSITIVE, "concentration0": POSITIVE}
-    _support = PROBABILITY
-
-    def __init__(
-        self,
-        concentration1: Tensor | float,
-        concentration0: Tensor | float,
-        validate_args: bool | None = None,
-    ) -> None:
-        self.concentration1, self.concentration0 = self._broadcast(
-            concentration1=concentration1, concentration0=concentration0
-        )
-        super().__init__(self.concentration1.shape, validate_args=validate_args)
 
     @property
     def _both(self) -> Dirichlet:

@@ -11,14 +11,13 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.limits import finfo
 
-from ._requirements import POSITIVE, PROBABILITY
-from .distribution import Distribution
+from ._two_concentrations import TwoConcentrations
 from .utils import euler_constant
 
 __all__ = ["Kumaraswamy"]
 
 
-class Kumaraswamy(Distribution):
+class Kumaraswamy(TwoConcentrations):
     """The distribution with ``P(X <= x) = 1 - (1 - x ** a) ** b`` for x from 0 to 1.
 
     Parameters
@@ -37,21 +36,6 @@ class Kumaraswamy(Distribution):
     -----
     Moments and entropy are from Jones: Kumaraswamy's distribution (2009).
     """
-
-    has_rsample = True
-    _requirements = {"concentration1": POSITIVE, "concentration0": POSITIVE}
-    _support = PROBABILITY
-
-    def __init__(
-        self,
-        concentration1: Tensor | float,
-        concentration0: Tensor | float,
-        validate_args: bool | None = None,
-    ) -> None:
-        self.concentration1, self.concentration0 = self._broadcast(
-            concentration1=concentration1, concentration0=concentration0
-        )
-        super().__init__(self.concentration1.shape, validate_args=validate_args)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         tiny = finfo(self.concentration1.dtype).tiny
