@@ -6,7 +6,7 @@ import functools
 import gc
 import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._tensor import Tensor
@@ -135,12 +135,18 @@ class CompiledFunction(Steps):
     def _find(self, key: Any, arguments: list[Tensor], idle: bool = False) -> Program | None:
         """The program for arguments with this description, if there is one that can run now."""
         shapes = [x.shape for x in arguments]
+        found = self._described(key, arguments, shapes, idle)
+        return next((program for program in found if program.fits(arguments)), None)
+
+    def _described(
+        self, key: Any, arguments: list[Tensor], shapes: list[Size], idle: bool
+    ) -> Iterator[Program]:
+        """The programs for arguments with this description; only those that nobody walks, if `idle`."""
         for program in self.programs:
-            same = program.shapes == shapes and program.key == key
-            same = same and program.identities == program.guards.identities(arguments)
-            if same and not (idle and program.busy) and program.refresh() and program.fits(arguments):
-                return program
-        return None
+            if program.shapes != shapes or program.key != key or (idle and program.busy):
+                continue
+            if program.refresh() and program.identities == program.guards.identities(arguments):
+                yield program
 
     def was_replayed(self) -> None:
         """See `Steps.was_replayed`."""
@@ -154,11 +160,7 @@ class CompiledFunction(Steps):
         leaves: list[Tensor] = []
         key = flatten_call(args, kwargs, leaves)
         shapes = [x.shape for x in leaves]
-        for program in self.programs:
-            if program.shapes != shapes or program.key != key or program.busy or not program.refresh():
-                continue
-            if program.identities != program.guards.identities(leaves):
-                continue
+        for program in self._described(key, leaves, shapes, idle=True):
             results = program.call(leaves)
             if results == BAD_CLASS:
                 break  # the function itself raises the error
@@ -228,9 +230,13 @@ class CompiledFunction(Steps):
         except BaseException:
             recording.release()
             raise
+        if recording.copies_at_numbers and recording.held_is_written:
+            recording.release()
+            raise RuntimeError(
+                f"compile: {self._name} writes to x or x[i], where i is a tensor, as it has not done before; use "
+                "x.index_select, or x[i].clone()"
+            )
         try:
-            if recording.copies_at_numbers and recording.held_is_written:
-                raise Spoiled("writes to x or x[i], where i is a tensor, as it has not done before")
             if recording.spoiled is not None and not recording.could_copy:
                 raise recording.spoiled
             _check_left_behind(recording, rows, returned, lambda: guards.storages(arguments))
@@ -251,10 +257,6 @@ class CompiledFunction(Steps):
                 program.pullback = record_pullback(program, recording, returned.graph, arguments)
         except Spoiled as reason:
             recording.release()
-            if recording.copies_at_numbers and recording.held_is_written:
-                raise RuntimeError(
-                    f"compile: {self._name} {reason.reason}; use x.index_select, or x[i].clone()"
-                ) from None
             if not self._copies:
                 self._give_up(reason)
             return unflatten(returned.form, iter(returned.leaves)), None

@@ -60,10 +60,9 @@ def entries_of(mapping: Any, names: Iterable[str]) -> list[int] | None:
     for name in names:
         value = mapping.get(name, mapping)  # in place of one that has gone: this is no name's value
         pair = memory.find(struct.pack("qq", id(name), id(value)))
+        # nothing where the name has gone or is not the very string that is the key, and where dicts share entries
         if pair < 0 or pair % WORD:
-            return (
-                None  # the name has gone, or is not the very string that is the key, or dicts share entries
-            )
+            return None
         found.append(entries + pair + WORD)
     return found
 
