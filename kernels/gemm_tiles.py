@@ -350,6 +350,16 @@ def unknown(b: ir.IRBuilder, value: ir.Value) -> ir.Value:
     return b.asm(ir.FunctionType(value.type, [value.type]), "", "=r,0", [value], False)
 
 
+def in_low_register(x: Vec) -> Vec:
+    """The vector itself, which LLVM does not look through, in one of x86's first sixteen registers.
+
+    Instructions of vectors of up to 32 bytes are shorter with those.
+    """
+    kind = x.value.type
+    value = x.scope.b.asm(ir.FunctionType(kind, [kind]), "", "=x,0", [x.value], False)
+    return Vec(x.scope, value, x.dtype)
+
+
 def fetch(s: Scope, place: ir.Value) -> None:
     """Bring the cache line of an address near, for writing."""
     i32 = ir.IntType(32)
