@@ -6,7 +6,7 @@ import math
 
 from . import functions as T
 from ._tensor import Tensor
-from .functions._call import refuse_operand, two_operands, unary
+from .functions._call import two_operands, unary
 from .functions._out import takes_out
 
 __all__ = ["digamma", "entr", "erf", "erfc", "erfinv", "exp2", "expit", "expm1", "gammainc", "gammaincc", "gammaln",
@@ -27,30 +27,20 @@ entr = unary("entr", out=True)
 entr.__doc__ = "``-x * log(x)``, elementwise: 0 at 0 and -inf below."
 ndtri = unary("ndtri", out=True)
 ndtri.__doc__ = "The inverse of `ndtr`, elementwise: -inf at 0, inf at 1 and nan outside."
-_xlog1py, _zeta = two_operands("xlog1py"), two_operands("zeta")
+xlog1py = takes_out(
+    two_operands("xlog1py", "``input * log1p(other)``: zero where `input` is, unless `other` is nan")
+)
+zeta = takes_out(
+    two_operands(
+        "zeta",
+        "The sum of ``(other + k)**-input`` over k = 0, 1, ... (Hurwitz), "
+        "nan where `other` is below zero and no whole number",
+    )
+)
 
 _ROOT_HALF = math.sqrt(0.5)
 _FAR = -5.0  # below, the tail of the normal distribution is summed as a continued fraction
 _TERMS = 24  # of that fraction: enough for float64 at _FAR
-
-
-@takes_out
-def xlog1py(input: Tensor | float, other: Tensor | float) -> Tensor:
-    """``input * log1p(other)``; zero where `input` is, unless `other` is nan. One of both may be a number."""
-    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
-        refuse_operand("xlog1py", input)
-    return _xlog1py(input, other)
-
-
-@takes_out
-def zeta(input: Tensor | float, other: Tensor | float) -> Tensor:
-    """The sum of ``(other + k)**-input`` over k = 0, 1, ... (Hurwitz); one of both may be a number.
-
-    Nan where `other` is below zero and no whole number.
-    """
-    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
-        refuse_operand("zeta", input)
-    return _zeta(input, other)
 
 
 @takes_out

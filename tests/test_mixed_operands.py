@@ -166,3 +166,17 @@ def test_compiled_steps_fill_and_mix_as_eager_ones_do() -> None:
     compiled = torch.compile(step)
     for scale in (1.0, 0.5, 2.0):
         np.testing.assert_array_equal(compiled(x * scale, y).numpy(), step(x * scale, y).numpy())
+
+
+@pytest.mark.parametrize(
+    ("function", "count"),
+    [
+        *((f, 2) for f in ("atan2", "copysign", "maximum", "minimum", "xlogy")),
+        *((f, 3) for f in ("addcdiv", "addcmul", "lerp")),
+    ],
+)
+def test_plain_numbers_alone_are_refused(function, count) -> None:
+    with pytest.raises(
+        TypeError, match=rf"^{function}\(\): argument 'input' must be Tensor, not float; wrap"
+    ):
+        getattr(torch, function)(*[1.0] * count)

@@ -77,6 +77,13 @@ def as_tensors(name: str, *values: Any) -> tuple[Tensor, ...]:
     return tuple(x if isinstance(x, Tensor) else number_tensor(x, common) for x in plain)
 
 
+def mixed_operands(name: str, *values: Any) -> tuple[Tensor, ...]:
+    """`as_tensors` of operands of which one at least must be a tensor."""
+    if not any(isinstance(x, Tensor) for x in values):
+        refuse_operand(name, values[0])
+    return as_tensors(name, *values)
+
+
 def unary(name: str, op_name: str | None = None, *, out: bool = False) -> Callable[..., Tensor]:
     """The function of an operation with one operand and no attributes; `out` says whether it takes ``out=``."""
     op = BY_NAME[op_name or name]
@@ -104,8 +111,11 @@ def unary(name: str, op_name: str | None = None, *, out: bool = False) -> Callab
     return _named(into if out else function, name, f"``{name}``, elementwise.")
 
 
-def two_operands(name: str) -> Callable[[Any, Any], Tensor]:
-    """The function of an operation with two operands, of which one may be a number, and no attributes."""
+def two_operands(name: str, summary: str = "") -> Callable[[Any, Any], Tensor]:
+    """The function of an operation with two operands, of which one may be a number, and no attributes.
+
+    `summary` begins its description.
+    """
     op = BY_NAME[name]
     code = op.code
 
@@ -117,9 +127,9 @@ def two_operands(name: str) -> Callable[[Any, Any], Tensor]:
                 result = entries.binary(code, input, other)
         except TypeError:  # no tensor where one was expected
             result = BAD_DTYPE
-        return wrap(call(op, as_tensors(name, input, other))) if type(result) is int else result
+        return wrap(call(op, mixed_operands(name, input, other))) if type(result) is int else result
 
-    return _named(function, name, f"``{name}``, elementwise; one of both may be a number.")
+    return _named(function, name, f"{summary or f'``{name}``, elementwise'}; one of both may be a number.")
 
 
 def two_operands_in_place(name: str) -> Callable[[Tensor, Any], Tensor]:

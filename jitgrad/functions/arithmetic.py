@@ -18,6 +18,7 @@ from ._call import (
     as_tensors,
     dtype_code,
     is_floating,
+    mixed_operands,
     refuse_operand,
     two_operands,
     unary,
@@ -289,9 +290,9 @@ def lerp(input: Tensor | float, end: Tensor | float, weight: Tensor | float) -> 
         result = entries.ternary(_LERP, input, end, weight)
     except TypeError:  # numbers among them
         result = BAD_DTYPE
-    return (
-        wrap(call(BY_NAME["lerp"], as_tensors("lerp", input, end, weight))) if type(result) is int else result
-    )
+    if type(result) is not int:
+        return result
+    return wrap(call(BY_NAME["lerp"], mixed_operands("lerp", input, end, weight)))
 
 
 def _with_value(name: str, input: Any, a: Any, b: Any, value: float) -> Tensor:
@@ -302,9 +303,9 @@ def _with_value(name: str, input: Any, a: Any, b: Any, value: float) -> Tensor:
         slot = BAD_DTYPE  # something else than tensors and a number: what follows tells
     if slot >= 0:
         return wrap(slot)
-    common = result_type((input, a, b))
-    if common.is_floating_point:
-        return wrap(call(op, as_tensors(name, input, a, b), (float(value),)))
+    input, a, b = mixed_operands(name, input, a, b)
+    if result_type((input, a, b)).is_floating_point:
+        return wrap(call(op, (input, a, b), (float(value),)))
     if name == "addcdiv":
         raise RuntimeError(
             "addcdiv: Integer division with addcdiv is no longer supported; convert the tensors with .float()"

@@ -12,7 +12,15 @@ from ..engine.entry import entries
 from ..engine.layout import BAD_DTYPE
 from ..kernels import BY_NAME
 from ..operators import exact_number
-from ._call import apply_floats, as_tensors, dtype_code, is_floating, require_tensors, tensor_of
+from ._call import (
+    apply_floats,
+    as_tensors,
+    dtype_code,
+    is_floating,
+    mixed_operands,
+    require_tensors,
+    tensor_of,
+)
 from ._out import takes_alike_out, takes_out, write_out
 from .arithmetic_in_place import in_place_of
 
@@ -28,7 +36,7 @@ def _extreme(name: str, op: Any, input: Any, other: Any) -> Tensor:
         result = entries.binary(op.code, input, other)
         if type(result) is not int:
             return result
-    a, b = as_tensors(name, input, other)
+    a, b = mixed_operands(name, input, other)
     if dtype_code(a) == 0 and dtype_code(b) == 0:
         return a & b if op is _MINIMUM else a | b
     return wrap(call(op, (a, b)))

@@ -13,7 +13,6 @@ from ..kernels.special_gamma import trigamma
 from ._call import (
     dtype_code,
     is_floating,
-    refuse_operand,
     require_tensors,
     tensor_of,
     two_operands,
@@ -104,15 +103,9 @@ logaddexp = _of_floats("logaddexp", "``log(exp(input) + exp(other))`` without ov
 logaddexp2 = _of_floats("logaddexp2", "``log2(2**input + 2**other)`` without overflow.")
 hypot = _of_floats("hypot", "``sqrt(input**2 + other**2)`` without overflow.")
 _hypot_ = two_operands_in_place("hypot")
-_xlogy = two_operands("xlogy")
-
-
-@takes_out
-def xlogy(input: Tensor | float, other: Tensor | float) -> Tensor:
-    """``input * log(other)``; zero where `input` is, unless `other` is nan."""
-    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
-        refuse_operand("xlogy", input)
-    return _xlogy(input, other)
+xlogy = takes_out(
+    two_operands("xlogy", "``input * log(other)``: zero where `input` is, unless `other` is nan")
+)
 
 
 @takes_alike_out
