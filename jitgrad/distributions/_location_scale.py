@@ -9,11 +9,11 @@ from collections.abc import Sequence
 
 from jitgrad._tensor import Tensor
 
+from ._centred import Centred
 from ._requirements import POSITIVE, REAL
-from .distribution import Distribution
 
 
-class LocationScale(Distribution):
+class LocationScale(Centred):
     """The base of distributions that are moved and stretched; a subclass says what Z is.
 
     Parameters
@@ -72,14 +72,6 @@ class LocationScale(Distribution):
 
     def entropy(self) -> Tensor:
         return self.scale.log() + self._standard_entropy
-
-    @property
-    def mean(self) -> Tensor:
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
-        return self.loc
 
     @property
     def stddev(self) -> Tensor:

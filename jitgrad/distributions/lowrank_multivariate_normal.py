@@ -12,13 +12,13 @@ from jitgrad import linalg
 from jitgrad._tensor import Tensor
 from jitgrad.functions._call import require_tensors
 
+from ._centred import Centred
 from ._requirements import POSITIVE, REAL
-from .distribution import Distribution
 
 __all__ = ["LowRankMultivariateNormal"]
 
 
-class LowRankMultivariateNormal(Distribution):
+class LowRankMultivariateNormal(Centred):
     """The normal distribution of D numbers with the covariance ``W W' + diag(d)``.
 
     Parameters
@@ -109,14 +109,6 @@ class LowRankMultivariateNormal(Distribution):
     def scale_tril(self) -> Tensor:
         """The covariance's lower triangular factor."""
         return linalg.cholesky(self.covariance_matrix)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
-        return self.loc
 
     @property
     def variance(self) -> Tensor:

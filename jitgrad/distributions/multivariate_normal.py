@@ -13,8 +13,8 @@ from jitgrad import linalg
 from jitgrad._tensor import Tensor
 from jitgrad.functions._call import require_tensors
 
+from ._centred import Centred
 from ._requirements import REAL, Requirement
-from .distribution import Distribution
 
 __all__ = ["MultivariateNormal"]
 
@@ -37,7 +37,7 @@ POSITIVE_DEFINITE = Requirement("a positive definite matrix", _positive_definite
 LOWER_CHOLESKY = Requirement("lower triangular with a positive diagonal", _lower_cholesky)
 
 
-class MultivariateNormal(Distribution):
+class MultivariateNormal(Centred):
     """The normal distribution of vectors of D numbers.
 
     Exactly one of the three matrices is given, of shape (..., D, D); the batches broadcast. The lower triangular
@@ -131,14 +131,6 @@ class MultivariateNormal(Distribution):
     def entropy(self) -> Tensor:
         constant = 0.5 * self._event_shape[0] * (1 + math.log(2 * math.pi))
         return (self._logarithm_of_root() + constant).expand(self._batch_shape)
-
-    @property
-    def mean(self) -> Tensor:
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
-        return self.loc
 
     @property
     def variance(self) -> Tensor:

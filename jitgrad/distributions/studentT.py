@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 
+from ._centred import Centred
 from ._requirements import POSITIVE, REAL
 from .chi2 import Chi2
-from .distribution import Distribution
 
 __all__ = ["StudentT"]
 
 
-class StudentT(Distribution):
+class StudentT(Centred):
     """The distribution of ``loc + scale * X / sqrt(Y / df)``, where X is normal and Y chi-squared.
 
     Parameters
@@ -68,10 +68,6 @@ class StudentT(Distribution):
     @property
     def mean(self) -> Tensor:
         return T.where(self.df > 1, self.loc, math.nan)
-
-    @property
-    def mode(self) -> Tensor:
-        return self.loc
 
     @property
     def variance(self) -> Tensor:

@@ -12,8 +12,8 @@ from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 from jitgrad.special import i0e, i1e
 
+from ._centred import Centred
 from ._requirements import POSITIVE, REAL
-from .distribution import Distribution
 
 __all__ = ["VonMises"]
 
@@ -22,7 +22,7 @@ _PROPOSALS = 32
 _FLAT = 1e-5  # concentrations below which the proposals' parameter is taken from its series
 
 
-class VonMises(Distribution):
+class VonMises(Centred):
     """The distribution of angles with the density ``exp(concentration * cos(x - loc)) / (2 pi I0(concentration))``.
 
     Parameters
@@ -71,14 +71,6 @@ class VonMises(Distribution):
         self._check_value(value)
         k = self.concentration
         return k * ((value - self.loc).cos() - 1) - math.log(2 * math.pi) - i0e(k).log()
-
-    @property
-    def mean(self) -> Tensor:
-        return self.loc
-
-    @property
-    def mode(self) -> Tensor:
-        return self.loc
 
     @property
     def variance(self) -> Tensor:
