@@ -19,9 +19,9 @@ from ..nn.module import Module
 from ..optim.optimizer import Optimizer
 from ..store import store
 from ..subnormal import flushes
+from .found import members_of
 from .reading import MISSING, same
 from .recording import Spoiled
-from .search import members_of
 from .user_code import read_from
 from .world import World
 

@@ -27,7 +27,8 @@ from ..autograd.notes import hook_functions
 from ..dtypes import Size, device, dtype
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
-from .drawn import Source, shared_sources, source_of
+from .drawn import shared_sources, source_of
+from .found import Found, members_of
 from .patches import function_of
 from .reading import (
     MISSING,
@@ -58,7 +59,7 @@ from .user_code import (
     unbound_in,
     words_of,
 )
-from .watch import Watched, others_of
+from .watch import others_of
 
 MOST = 20_000  # things to look at; a function that can reach more is not replayed
 MOST_FOREIGN = 1_000  # objects of others' classes of which all attributes are looked at
@@ -83,80 +84,63 @@ def is_constant(value: Any) -> bool:
     )
 
 
-class Search:
-    """The objects that a function can reach, as they are when this is made.
+def _read_by(function: Any) -> tuple[Any, ...]:
+    """What a function of others reads that is no attribute: `os.getenv` reads the environment."""
+    return (os.environ,) if function is os.getenv else ()
+
+
+def search(roots: list[Any], known: set[Any]) -> Found:
+    """Find the objects that a function can reach, as they are now.
 
     Parameters
     ----------
-    roots : iterable
+    roots : list
         The function, and its arguments that are not tensors.
     known : set
         Names that are looked at elsewhere: ids of cells, and (id of the globals, name).
-
-    Attributes
-    ----------
-    objects : list
-        The modules and optimizers among them.
-    tensors : list of (Tensor, int)
-        The tensors among them, with their slots.
-    own : list
-        Other objects of jitgrad's: generators and the like.
-    reached : dict
-        All of them by their ids, but for numbers and other values that cannot change.
-    maps : list of (mapping, str, object)
-        What is read by name, and what it is.
-    absent : list of (mapping, int, list of str)
-        Names that code would find in a mapping before it looks elsewhere, and how long the mapping is without.
-    copies : list of (object, object, callable)
-        Containers, what is in them, and the function that compares the two.
-    compares : bool
-        Whether code asks if something is a certain object, or looks for a tensor in a set or dict.
-    watched : Watched
-        What hardly ever changes.
-    sources : list of callable
-        Say where generators stand that the function may draw from.
 
     Raises
     ------
     Spoiled
         If the function reads from something that cannot be looked at without changing it.
     """
+    words: set[str] = set()
+    put_in: list[tuple[Any, str]] = []
+    while True:  # names found on the way may lead to more
+        count = len(words)
+        found = _Search(words, known)
+        found.follow(roots, put_in)
+        if len(words) > count:
+            continue
+        found.watched.others = others = others_of(found.others.values(), words)
+        if len(others.put_in) == len(put_in):
+            break
+        put_in = others.put_in
+    found.sources += shared_sources()
+    if "requires_grad" in words:
+        tensors = [*(t for t, _ in found.tensors), *members_of(found.objects)]
+        found.read_call("requires_grad", Reader(lambda: tuple([t.requires_grad for t in tensors])))
+    return found
 
-    def __init__(self, roots: list[Any], known: set[Any]) -> None:
-        self._words: set[str] = set()
-        put_in: list[tuple[Any, str]] = []
-        while True:  # names found on the way may lead to more
-            count = len(self._words)
-            self._computed = not COMPUTED.isdisjoint(self._words)
-            self._foreign = 0
-            self._known = set(known)
-            self.reached: dict[int, Any] = {}
-            self._waiting: list[Any] = list(roots)
-            self.maps: list[tuple[Any, str, Any]] = []
-            self.absent: list[tuple[Any, int, list[str]]] = []
-            self.copies: list[tuple[Any, Any, Callable[[Any, Any], bool]]] = []
-            self.sources: list[Source] = []
-            self.objects: list[Any] = []
-            self.tensors: list[tuple[Tensor, int]] = []
-            self.own: list[Any] = []
-            self.watched = Watched()
-            self.compares = False
-            self._others: dict[int, Any] = {id(Tensor): Tensor}
-            for mapping, name in put_in:
-                self._names(mapping, [name])
-                self._waiting.append(function_of(mapping[name]))
-            while self._waiting:
-                self._visit(self._waiting.pop())
-            if len(self._words) > count:
-                continue
-            self.watched.others = others = others_of(self._others.values(), self._words)
-            if len(others.put_in) == len(put_in):
-                break
-            put_in = others.put_in
-        self.sources += shared_sources()
-        if "requires_grad" in self._words:
-            tensors = [*(t for t, _ in self.tensors), *members_of(self.objects)]
-            self._read("requires_grad", Reader(lambda: tuple([t.requires_grad for t in tensors])))
+
+class _Search(Found):
+    """One pass of `search`, by the names that are known when it begins."""
+
+    def __init__(self, words: set[str], known: set[Any]) -> None:
+        super().__init__(words)
+        self._computed = not COMPUTED.isdisjoint(words)
+        self._foreign = 0
+        self._known = set(known)
+        self.others: dict[int, Any] = {id(Tensor): Tensor}
+
+    def follow(self, roots: list[Any], put_in: list[tuple[Any, str]]) -> None:
+        """Look at all that can be reached from some values, and from what was `put_in` mappings under names."""
+        self.waiting += roots
+        for mapping, name in put_in:
+            self.read_names(mapping, [name])
+            self.waiting.append(function_of(mapping[name]))
+        while self.waiting:
+            self._visit(self.waiting.pop())
 
     def _visit(self, value: Any) -> None:
         if isinstance(value, _NOTHING) or id(value) in self.reached:
@@ -170,9 +154,9 @@ class Search:
         elif isinstance(value, types.FunctionType):
             self._function(value)
         elif isinstance(value, types.MethodType):
-            self._waiting += [value.__self__, value.__func__]
+            self.waiting += [value.__self__, value.__func__]
         elif isinstance(value, functools.partial):
-            self._waiting += [value.func, *value.args, value.keywords]
+            self.waiting += [value.func, *value.args, value.keywords]
         elif isinstance(value, Module):
             self._module(value)
         elif isinstance(value, Optimizer):
@@ -187,8 +171,8 @@ class Search:
     def _beside_values(self, tensor: Tensor) -> None:
         """What the user has given a tensor: attributes and hooks."""
         if tensor.__dict__:
-            self._attributes(tensor.__dict__)
-        self._waiting += hook_functions(tensor._slot)
+            self.read_words(tensor.__dict__)
+        self.waiting += hook_functions(tensor._slot)
 
     # data --------------------------------------------------------------------------------------------
 
@@ -204,13 +188,13 @@ class Search:
             self._container(value, set(value), same_members, value)
         elif isinstance(value, np.ndarray):
             self.copies.append((value, value.copy(), same_array))
-            self._waiting += value.ravel().tolist() if value.dtype == object else []
+            self.waiting += value.ravel().tolist() if value.dtype == object else []
         elif isinstance(value, bytearray | memoryview):
             self._memory(value)
         elif isinstance(value, contextvars.ContextVar):
-            self._read("a context variable", Reader(value.get))
+            self.read_call("a context variable", Reader(value.get))
         elif isinstance(value, weakref.ReferenceType):
-            self._read("a weak reference", Reader(value))
+            self.read_call("a weak reference", Reader(value))
         elif isinstance(value, Iterator | random.SystemRandom):
             raise Spoiled(f"may take items from a {type(value).__name__}")
         elif (source := source_of(value)) is not None:
@@ -224,31 +208,27 @@ class Search:
             if len(copy) > MOST:
                 raise Spoiled(f"can reach more than {MOST} values of Python's (a {type(value).__name__})")
             self.copies.append((value, copy, equal))
-        self._waiting += items
+        self.waiting += items
         if isinstance(value, dict | set | frozenset):
             keys = [x for x in value if isinstance(x, Tensor)]  # which are found by what they are
             self.compares |= bool(keys)
-            self._waiting += keys
+            self.waiting += keys
         if is_users(type(value).__module__):  # a class made from the container's
             self._object(value)
-
-    def _read(self, name: str, reader: Reader) -> None:
-        """What is read by a call, and what it gives now."""
-        found = reader.get("", MISSING)
-        self.maps.append((reader, name, found))
-        self._waiting.append(found)
 
     def _object(self, value: Any) -> None:
         kind = type(value)
         if any(base.__module__.startswith(_LAZY) for base in kind.__mro__):
-            self._names(value.__dict__, [*value.__dict__])
+            self.read_names(value.__dict__, [*value.__dict__])
         if is_ours(kind.__module__) and not kind.__module__.startswith(_STATEFUL):
             self.own.append(value)
             function = getattr(value, "_function", None)
             if callable(function):  # a compiled function, which may have attributes of the user's
-                self._waiting.append(function)
+                self.waiting.append(function)
                 own = getattr(value, "_own", ())
-                self._names(value.__dict__, [n for n in self._words if n in value.__dict__ and n not in own])
+                self.read_names(
+                    value.__dict__, [n for n in self.words if n in value.__dict__ and n not in own]
+                )
             return
         mapping = attributes_of(value)
         self.watched.objects.append(value)
@@ -258,13 +238,8 @@ class Search:
             self._all_attributes(value, mapping)
             return
         if mapping is not None:
-            self._attributes(mapping)
-        self._names(Slots(value), [n for n in slots_of(kind) if n in self._words])
-
-    def _attributes(self, mapping: Any) -> None:
-        """The attributes, among those in a dict, that code names."""
-        self._names(mapping, [n for n in self._words if n in mapping])
-        self.absent.append((mapping, len(mapping), [n for n in self._words if n not in mapping]))
+            self.read_words(mapping)
+        self.read_names(Slots(value), [n for n in slots_of(kind) if n in self.words])
 
     def _all_attributes(self, value: Any, mapping: Any) -> None:
         """Every attribute of an object, or the memory of one that has none."""
@@ -278,22 +253,16 @@ class Search:
         if mapping is not None:
             self.copies.append((mapping, dict(mapping), same_values))
             unread = () if is_users(type(value).__module__) else _UNREAD
-            self._waiting += [x for x in mapping.values() if not isinstance(x, unread)]
+            self.waiting += [x for x in mapping.values() if not isinstance(x, unread)]
         elif not slots:
             self._memory(value)
-        self._names(Slots(value), slots)
+        self.read_names(Slots(value), slots)
 
     def _memory(self, value: Any) -> None:
         """The memory that an object such as an `array.array` lends, if it does."""
         memory = bytes_of(value)
         if memory is not None:
             self.copies.append((value, memory, same_bytes))
-
-    def _names(self, mapping: Any, names: list[str]) -> None:
-        for name in names:
-            value = mapping.get(name, MISSING)
-            self.maps.append((mapping, name, value))
-            self._waiting.append(value)
 
     # code --------------------------------------------------------------------------------------------
 
@@ -303,35 +272,35 @@ class Search:
         `made` says that the class itself is called, not only an object of it.
         """
         if type(kind) is not type:
-            self._waiting.append(type(kind))
+            self.waiting.append(type(kind))
         self.watched.classes[id(kind)] = kind
         for base in kind.__mro__:
             if not is_users(base.__module__):
-                self._others[id(base)] = base
+                self.others[id(base)] = base
                 continue
             mapping = base.__dict__
-            names = [n for n in self._words if n in mapping] + [m for m in methods if m in mapping]
-            self._names(mapping, names)
-            self.absent.append((mapping, len(mapping), [n for n in self._words if n not in mapping]))
+            names = [n for n in self.words if n in mapping] + [m for m in methods if m in mapping]
+            self.read_names(mapping, names)
+            self.without(mapping, [n for n in self.words if n not in mapping])
             unnamed = [n for n in mapping if n.startswith("__") and (made or n not in _APART)]
             members = map(function_of, map(mapping.__getitem__, {*names, *unnamed}))
-            self._waiting += [x for x in members if isinstance(x, types.FunctionType)]
+            self.waiting += [x for x in members if isinstance(x, types.FunctionType)]
 
     def _function(self, function: types.FunctionType) -> None:
         """What a function's code names, or what a function of others holds."""
         if is_ours(function.__module__):
             return
-        if function is os.getenv:
-            self._waiting.append(os.environ)
+        self.waiting += _read_by(function)
         for cell in function.__closure__ or ():
             reader = cell_reader(cell)
             if id(cell) not in self._known:
                 self._known.add(id(cell))
-                self.maps.append((reader, "a variable of a closure", reader.get("", MISSING)))
-            self._waiting.append(reader.get("", MISSING))
+                self.read_call("a variable of a closure", reader)
+            else:
+                self.waiting.append(reader.get("", MISSING))
         if not is_users(function.__module__):
             return
-        self._words |= words_of(function.__code__)
+        self.words |= words_of(function.__code__)
         self.compares |= compares_identity(function.__code__)
         namespace = function.__globals__
         for name in read_from(namespace, function.__code__):
@@ -339,26 +308,27 @@ class Search:
             if (id(namespace), name) not in self._known and not isinstance(value, types.ModuleType):
                 self._known.add((id(namespace), name))
                 self.maps.append((namespace, name, value))
-            self._waiting.append(value)
+            self.waiting.append(value)
         if unbound := unbound_in(namespace, function.__code__):
-            self.absent.append((namespace, len(namespace), unbound))
-        self._waiting += imported_by(function)
-        self._waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+            self.without(namespace, unbound)
+        self.waiting += imported_by(function)
+        self.waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
         self.watched.functions.append(function)
         if function.__dict__:
-            self._attributes(function.__dict__)
+            self.read_words(function.__dict__)
 
     def _namespace(self, module: types.ModuleType) -> None:
         """What code names of a module: everything of the user's, and objects of others' that can change."""
         if is_users(module.__name__):
-            self._attributes(vars(module))
+            self.read_words(vars(module))
             return
-        self._others[id(module)] = module
+        self.others[id(module)] = module
         if is_ours(module.__name__):
             return
-        found = [vars(module).get(n) for n in self._words]
-        self._waiting += [os.environ for x in found if x is os.getenv]
-        self._waiting += [x for x in found if not (callable(x) or isinstance(x, (*_UNREAD, Iterator)))]
+        found = [vars(module).get(n) for n in self.words]
+        for x in found:
+            self.waiting += _read_by(x)
+        self.waiting += [x for x in found if not (callable(x) or isinstance(x, (*_UNREAD, Iterator)))]
 
     # objects of jitgrad's ----------------------------------------------------------------------------
 
@@ -371,49 +341,39 @@ class Search:
                 self._beside_values(x)
             kind = type(one)
             if one._hooks is not None:
-                self._waiting += one._hooks.functions()
+                self.waiting += one._hooks.functions()
             if getattr(one.forward, "__func__", None) is not kind.forward:  # set on the instance
-                self._waiting.append(one.forward)
-                self._names(vars(one), ["forward"])  # it can be taken away there
+                self.waiting.append(one.forward)
+                self.read_names(vars(one), ["forward"])  # it can be taken away there
             if not is_users(kind.__module__):
-                self._others |= {id(base): base for base in kind.__mro__}
+                self.others |= {id(base): base for base in kind.__mro__}
                 given = {n: x for n, x in vars(one).items() if n not in _OWN_ATTRIBUTES}
                 # a function that it calls, or what somebody else may have put there
-                self._waiting += [x for n, x in given.items() if callable(x) or n in self._words]
+                self.waiting += [x for n, x in given.items() if callable(x) or n in self.words]
                 continue
             self._class(kind, "forward", "__call__")
-            for name in self._words:
+            for name in self.words:
                 if hasattr(kind, name):
                     made = getattr(kind, name)
                     if callable(made) or isinstance(made, property):
                         continue
                 value = getattr(one, name, MISSING)
                 if value is not MISSING and not isinstance(value, Module):
-                    self._waiting.append(value)
+                    self.waiting.append(value)
             if self._computed:
-                self._waiting += [x for n, x in vars(one).items() if n not in _OWN_ATTRIBUTES]
+                self.waiting += [x for n, x in vars(one).items() if n not in _OWN_ATTRIBUTES]
 
     def _optimizer(self, optimizer: Optimizer) -> None:
         """Its settings are read from memory, unless code of the user's reads them."""
         self.objects.append(optimizer)
-        self._waiting += [hook for _, hook in optimizer.step_hooks()]
-        self._others |= {id(base): base for base in type(optimizer).__mro__}
+        self.waiting += [hook for _, hook in optimizer.step_hooks()]
+        self.others |= {id(base): base for base in type(optimizer).__mro__}
         users = is_users(type(optimizer).__module__)
         if users:
             self._class(type(optimizer), "step", "zero_grad")
-            self._attributes(vars(optimizer))
+            self.read_words(vars(optimizer))
         else:
             own = _OWN_OPTIMIZER
-            self._names(vars(optimizer), [n for n in self._words if n in vars(optimizer) and n not in own])
-        if users or "param_groups" in self._words:
-            self._waiting += optimizer.param_groups
-
-
-def members_of(objects: list[Any]) -> Iterator[Tensor]:
-    """The tensors of modules and optimizers."""
-    for x in objects:
-        if isinstance(x, Module):
-            yield from x.parameters()
-            yield from x.buffers()
-        else:
-            yield from (p for group in x.param_groups for p in group["params"])
+            self.read_names(vars(optimizer), [n for n in self.words if n in vars(optimizer) and n not in own])
+        if users or "param_groups" in self.words:
+            self.waiting += optimizer.param_groups

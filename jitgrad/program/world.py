@@ -1,7 +1,7 @@
 """What of Python's world a function depends on, and whether it is still as it was.
 
 A replay runs no Python, so what Python would have read must not have changed: names, attributes, items of lists,
-dicts and sets, contents of arrays. What there is to read is found by a `Search`.
+dicts and sets, contents of arrays. What there is to read is found by `search`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from ..store import store
 from .reading import MISSING, same
 from .recording import Spoiled
-from .search import Search, is_constant
+from .search import is_constant, search
 
 
 class World:
@@ -20,7 +20,7 @@ class World:
     Parameters
     ----------
     roots, known
-        Where to begin, and what is looked at elsewhere: see `Search`, which also says what it raises.
+        Where to begin, and what is looked at elsewhere: see `search`, which also says what it raises.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ class World:
     """
 
     def __init__(self, roots: list[Any], known: set[Any]) -> None:
-        found = Search(roots, known)
+        found = search(roots, known)
         self.objects, self.tensors, self.own = found.objects, found.tensors, found.own
         self._maps, self._absent, self._copies = found.maps, found.absent, found.copies
         self._sources, self._reached = found.sources, found.reached
