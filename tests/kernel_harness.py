@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import itertools
+import math
 import os
 from collections.abc import Callable, Sequence
 from unittest import mock
@@ -18,6 +19,10 @@ import numpy as np
 from jitgrad.kernels import abi, compiler
 from jitgrad.kernels.host import host
 from jitgrad.kernels.stage import I64, Scope, new_kernel, new_module
+
+EXTENDED = np.finfo(np.longdouble).nmant >= 63  # whether NumPy has a wider type than float64
+FLOATS = ("float32", "float64")
+SPECIAL = [0.0, 1.0, 0.5, 2.0, 3.0, 10.0, 100.0, 1e5, 1e9, 1e30, math.inf]
 
 _CALL = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 _serial = itertools.count()
@@ -108,3 +113,11 @@ def worst_ulp(got: np.ndarray, exact: np.ndarray) -> float:
     got, exact = np.clip(got, -top, top), np.clip(exact, -top, top)
     exponent = np.clip(np.frexp(exact)[1], info.minexp + 1, info.maxexp)
     return float(np.max(np.abs(got - exact) / np.ldexp(exact.dtype.type(1), exponent - 1 - info.nmant)))
+
+
+def specials(dtype: str) -> np.ndarray:
+    """Zeros, infinities, nan, subnormal numbers and the ends of the range, of both signs."""
+    info = np.finfo(dtype)
+    edges = [info.tiny, info.max, info.smallest_subnormal, info.tiny * 0.75, info.eps, 1 - info.epsneg]
+    values = np.array([*SPECIAL, *edges], dtype)
+    return np.concatenate([values, -values, np.array([math.nan], dtype)])
