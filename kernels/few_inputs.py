@@ -25,24 +25,27 @@ SIGNATURE = "outputs stride inputs rows_apart inputs_apart weights bias rows fea
 NAMES = {abi.FLOAT32: "jg_few_inputs_f32", abi.FLOAT64: "jg_few_inputs_f64"}
 
 
-def suits(features: int, depth: int, column: int) -> bool:
-    """Whether a layer's gradients are taken in one pass: few inputs, and outputs that fill a vector.
+def _ranges() -> tuple[tuple[int, int | None], ...]:
+    """The least and the most features, inputs, and elements from one output's gradient to the next one's.
 
-    `column` is the stride from one output's gradient to the next one's.
+    Where they hold, a layer's gradients are taken in one pass: few inputs, and outputs that fill a vector.
     """
-    return 0 < depth <= INPUTS and features >= _least() and column == 1
+    return (host().lanes(abi.ITEM_SIZES[abi.FLOAT32]), None), (1, INPUTS), (1, 1)
+
+
+def suits(features: int, depth: int, column: int) -> bool:
+    """Whether a layer's gradients are taken in one pass; `column` is the stride between gradients of outputs."""
+    sizes = zip((features, depth, column), _ranges(), strict=True)
+    return all(least <= x and (most is None or x <= most) for x, (least, most) in sizes)
 
 
 def suits_bit(b: ir.IRBuilder, features: ir.Value, depth: ir.Value, column: ir.Value) -> ir.Value:
     """The same as a bit, in a kernel."""
-    num = Numbers(b)
-    some = num.all(num.above(depth, 0), num.less(depth, I64(INPUTS + 1)))
-    wide = num.all(num.above(features, _least() - 1), num.equal(column, 1))
-    return num.all(some, wide)
-
-
-def _least() -> int:
-    return host().lanes(abi.ITEM_SIZES[abi.FLOAT32])
+    num, bits = Numbers(b), []
+    for x, (least, most) in zip((features, depth, column), _ranges(), strict=True):
+        bits.append(num.above(x, least - 1))
+        bits += [] if most is None else [num.less(x, I64(most + 1))]
+    return num.all(*bits)
 
 
 def provide(dtype: int) -> None:
