@@ -96,22 +96,9 @@ pin_memory_device, in_order
                 "DataLoader with IterableDataset: expected unspecified shuffle, sampler and batch_sampler "
                 "options, since it has its own order"
             )
-        if sampler is not None and shuffle:
-            raise ValueError("sampler option is mutually exclusive with shuffle")
+        _check_order(batch_size, shuffle, sampler, batch_sampler, drop_last)
         if batch_sampler is not None:
-            if batch_size != 1 or shuffle or sampler is not None or drop_last:
-                raise ValueError(
-                    "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and "
-                    "drop_last"
-                )
-            batch_size, drop_last = None, False
-        elif batch_size is None:
-            if drop_last:
-                raise ValueError(
-                    "batch_size=None option disables auto-batching and is mutually exclusive with drop_last"
-                )
-        else:
-            check_batch_size(batch_size)
+            batch_size = None
         self.dataset: Any = dataset
         self.batch_size = batch_size
         self.drop_last = drop_last
@@ -224,6 +211,25 @@ pin_memory_device, in_order
                     "DataLoader: the data set was changed in place while it was read. Batches in order are "
                     "views of the data; to write into one, copy it first: xb = xb.clone()"
                 )
+
+
+def _check_order(
+    batch_size: int | None, shuffle: bool | None, sampler: Any, batch_sampler: Any, drop_last: bool
+) -> None:
+    """ValueError for options that exclude each other, or a size that is out of range."""
+    if sampler is not None and shuffle:
+        raise ValueError("sampler option is mutually exclusive with shuffle")
+    if batch_sampler is not None:
+        if batch_size != 1 or shuffle or sampler is not None or drop_last:
+            raise ValueError(
+                "batch_sampler option is mutually exclusive with batch_size, shuffle, sampler, and drop_last"
+            )
+    elif batch_size is not None:
+        check_batch_size(batch_size)
+    elif drop_last:
+        raise ValueError(
+            "batch_size=None option disables auto-batching and is mutually exclusive with drop_last"
+        )
 
 
 def _check_workers(num_workers: Any, timeout: float, pin_memory: bool) -> None:
