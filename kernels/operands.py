@@ -268,65 +268,92 @@ def each_line(
     body : callable
         Called up to three times, with the `Line` in each of its forms.
     """
-    b, one = arrays.b, arrays.scope
-    part, parts = share_of
-    lanes = host().lanes(max(abi.ITEM_SIZES[d] for d in dtypes))
-    dims = arrays.dims(ks[0])
-    scalar = b.icmp_signed("==", dims, I64(0))
-    # an array without dimensions is one line of one element
-    size = b.select(scalar, I64(1), arrays.size(ks[0], dim))
-    last = b.sub(dims, I64(1))
-    along = b.or_(scalar, b.icmp_signed("==", dim, last))
-    strides = [b.select(scalar, I64(1), arrays.stride(k, dim)) for k in ks]
-    ends = [b.select(scalar, I64(1), arrays.stride(k, last)) for k in ks]
-    # a stride along one element says nothing
-    short = b.icmp_signed("<=", size, I64(1))
-    strides = [b.select(short, I64(1), s) for s in strides]
-    bases = [arrays.pointer(k, d) for k, d in zip(ks, dtypes, strict=True)]
-    empty = b.icmp_signed("==", arrays.numel(ks[0]), I64(0))
+    lines, b = _Lines(arrays, ks, dtypes, dim, share_of, body), arrays.b
+    with b.if_then(b.not_(lines.empty)), b.if_else(lines.in_memory_order()) as (unit, other):
+        with unit:
+            lines.write_rows("unit", lines.lanes)
+        with other, b.if_else(lines.beside()) as (across, far):
+            with across:
+                lines.write_columns()
+            with far:
+                # without gather instructions a vector of scattered elements only costs
+                lines.write_rows("far", lines.lanes if host().vector_bytes == 64 else 1)
 
-    def all_one(values: list[ir.Value]) -> ir.Value:
+
+class _Lines:
+    """How the lines of `each_line`, whose arguments these are, lie in memory, and the loops over them."""
+
+    def __init__(
+        self,
+        arrays: Arrays,
+        ks: Sequence[int],
+        dtypes: Sequence[int],
+        dim: ir.Value,
+        share_of: tuple[ir.Value, ir.Value],
+        body: Callable[[Line], None],
+    ) -> None:
+        self._arrays, self._ks, self._dtypes, self._dim = arrays, ks, dtypes, dim
+        self._share_of, self._body = share_of, body
+        b = self._b = arrays.b
+        self.lanes = host().lanes(max(abi.ITEM_SIZES[d] for d in dtypes))
+        self._dims = arrays.dims(ks[0])
+        scalar = b.icmp_signed("==", self._dims, I64(0))
+        # an array without dimensions is one line of one element
+        self._size = b.select(scalar, I64(1), arrays.size(ks[0], dim))
+        self._last = b.sub(self._dims, I64(1))
+        self._along = b.or_(scalar, b.icmp_signed("==", dim, self._last))
+        strides = [b.select(scalar, I64(1), arrays.stride(k, dim)) for k in ks]
+        self._ends = [b.select(scalar, I64(1), arrays.stride(k, self._last)) for k in ks]
+        # a stride along one element says nothing
+        short = b.icmp_signed("<=", self._size, I64(1))
+        self._strides = [b.select(short, I64(1), s) for s in strides]
+        self._bases = [arrays.pointer(k, d) for k, d in zip(ks, dtypes, strict=True)]
+        self.empty = b.icmp_signed("==", arrays.numel(ks[0]), I64(0))
+
+    def in_memory_order(self) -> ir.Value:
+        """Whether the elements of a line are neighbours in memory."""
+        return self._b.and_(self._along, self._all_one(self._strides))
+
+    def beside(self) -> ir.Value:
+        """Whether lines lie side by side, so that their first elements are neighbours."""
+        return self._b.and_(self._b.not_(self._along), self._all_one(self._ends))
+
+    def _all_one(self, values: list[ir.Value]) -> ir.Value:
+        b = self._b
         result = b.icmp_signed("==", values[0], I64(1))
         for v in values[1:]:
             result = b.and_(result, b.icmp_signed("==", v, I64(1)))
         return result
 
-    def rows(form: str, width: int) -> None:
+    def write_rows(self, form: str, width: int) -> None:
+        """The body for one line after the other, in vectors of `width`."""
+        b, one, arrays = self._b, self._arrays.scope, self._arrays
         count = one.variable(I64)
-        matrix = b.icmp_signed("==", dims, I64(2))
+        matrix = b.icmp_signed("==", self._dims, I64(2))
         with b.if_else(matrix) as (two, many):
             with two:
-                b.store(arrays.size(ks[0], b.sub(I64(1), dim)), count)
+                b.store(arrays.size(self._ks[0], b.sub(I64(1), self._dim)), count)
             with many:
-                b.store(b.udiv(arrays.numel(ks[0]), size), count)
-        begin, end = share(one, b.load(count), part, parts, 1)
+                b.store(b.udiv(arrays.numel(self._ks[0]), self._size), count)
+        begin, end = share(one, b.load(count), *self._share_of, 1)
         with one.loop(begin, end) as r:
-            offsets = arrays.offset(ks, dims, dim, r)
-            pointers = [one.at(p, o) for p, o in zip(bases, offsets, strict=True)]
-            body(Line(Scope(b, width), size, pointers, strides, dtypes, form, None, r))
+            self._write_line(Scope(b, width), form, None, r)
 
-    def columns() -> None:
-        scope = Scope(b, lanes)
-        width = arrays.size(ks[0], last)
-        blocks = b.sdiv(b.add(width, I64(lanes - 1)), I64(lanes))
-        lines = b.mul(b.udiv(arrays.numel(ks[0]), b.mul(size, width)), blocks)
-        begin, end = share(one, lines, part, parts, 1)
+    def write_columns(self) -> None:
+        """The body for a vector of lines side by side after the other."""
+        b, one, arrays = self._b, self._arrays.scope, self._arrays
+        scope, lanes = Scope(b, self.lanes), I64(self.lanes)
+        width = arrays.size(self._ks[0], self._last)
+        blocks = b.sdiv(b.add(width, I64(self.lanes - 1)), lanes)
+        lines = b.mul(b.udiv(arrays.numel(self._ks[0]), b.mul(self._size, width)), blocks)
+        begin, end = share(one, lines, *self._share_of, 1)
         with one.loop(begin, end) as unit:
-            first = b.mul(b.urem(unit, blocks), I64(lanes))
+            first = b.mul(b.urem(unit, blocks), lanes)
             point = b.add(b.mul(b.udiv(unit, blocks), width), first)
-            offsets = arrays.offset(ks, dims, dim, point)
-            pointers = [one.at(p, o) for p, o in zip(bases, offsets, strict=True)]
-            mask = scope.tail_mask(b.sub(width, first))
-            body(Line(scope, size, pointers, strides, dtypes, "across", mask, point))
+            self._write_line(scope, "across", scope.tail_mask(b.sub(width, first)), point)
 
-    with b.if_then(b.not_(empty)), b.if_else(b.and_(along, all_one(strides))) as (unit, other):
-        with unit:
-            rows("unit", lanes)
-        with other:
-            beside = b.and_(b.not_(along), all_one(ends))
-            with b.if_else(beside) as (across, far):
-                with across:
-                    columns()
-                with far:
-                    # without gather instructions a vector of scattered elements only costs
-                    rows("far", lanes if host().vector_bytes == 64 else 1)
+    def _write_line(self, scope: Scope, form: str, mask: ir.Value | None, number: ir.Value) -> None:
+        one, arrays = self._arrays.scope, self._arrays
+        offsets = arrays.offset(self._ks, self._dims, self._dim, number)
+        pointers = [one.at(p, o) for p, o in zip(self._bases, offsets, strict=True)]
+        self._body(Line(scope, self._size, pointers, self._strides, self._dtypes, form, mask, number))
