@@ -28,8 +28,7 @@ def declare_formula(
     for option in ("backward", "sizes"):
         if options[option] is not None:
             raise ValueError(
-                f"op {name!r}: {option} belongs to operations on arrays, which have a signature; an "
-                "elementwise "
+                f"op {name!r}: {option} belongs to operations on arrays, which have a signature; an elementwise "
                 "one takes a formula for each operand: x=lambda x, g: ..."
             )
     unknown = set(gradients) - set(operands)
@@ -40,25 +39,9 @@ def declare_formula(
     constants |= {k for k, code in fixed.items() if code not in FLOATS}
     names = [*operands, *attributes]
     reference = next((o for o in operands if o not in fixed), operands[0])
-    try:
-        root: symbolic.Expr | None = symbolic.trace(forward, names)
-        reason: Exception | None = None
-    except Exception as error:
-        root, reason = None, error
-    texts: dict[str, str] = {}
-    formulas: dict[str, Callable] = {}
-    if root is not None:
-        texts[name] = symbolic_text.source(name, names, root, reference=reference, every=True)
-        formulas[name] = symbolic_text.function(texts[name])
-    else:
-        formulas[name] = _plain(forward, names)
-    for operand in operands:
-        if operand in constants:
-            continue
-        if operand in gradients:
-            _use_given(name, operand, gradients[operand], [*names, "y", "g"], texts, formulas)
-        else:
-            _derive(name, operand, root, reason, [*names, "y", "g"], texts, formulas)
+    texts, formulas = _traced(
+        name, forward, names, reference, gradients, [o for o in operands if o not in constants]
+    )
     unwritten = [formulas[k] for k in formulas if k not in texts]
     mark, known = fingerprint(*unwritten)
     parts = (name, operands, list(attributes), sorted(fixed.items()), sorted(texts.items()), mark)
@@ -79,6 +62,35 @@ def declare_formula(
     function.formula = texts.get(name, "")
     function.gradients = {o: texts[o] for o in operands if o in texts}
     return documented(function, name, forward)
+
+
+def _traced(
+    name: str,
+    forward: Callable,
+    names: list[str],
+    reference: str,
+    gradients: dict[str, Callable],
+    differentiable: list[str],
+) -> tuple[dict[str, str], dict[str, Callable]]:
+    """The formulas of an operation and of its gradients by name, and the texts of those that can be written down."""
+    try:
+        root: symbolic.Expr | None = symbolic.trace(forward, names)
+        reason: Exception | None = None
+    except Exception as error:
+        root, reason = None, error
+    texts: dict[str, str] = {}
+    formulas: dict[str, Callable] = {}
+    if root is not None:
+        texts[name] = symbolic_text.source(name, names, root, reference=reference, every=True)
+        formulas[name] = symbolic_text.function(texts[name])
+    else:
+        formulas[name] = _plain(forward, names)
+    for operand in differentiable:
+        if operand in gradients:
+            _use_given(name, operand, gradients[operand], [*names, "y", "g"], texts, formulas)
+        else:
+            _derive(name, operand, root, reason, [*names, "y", "g"], texts, formulas)
+    return texts, formulas
 
 
 def _plain(forward: Callable, names: Sequence[str]) -> Callable:

@@ -129,27 +129,14 @@ def run_heads(
     padding, mask, causal = masks
     need_weights, average = weights
     batched = _check_dims(*operands, padding, mask, heads)
+    sequence = 1 if batch_first else 0
     if not batched:
-        first = operands[0]
-        alone = [x.unsqueeze(0 if batch_first else 1) for x in operands]
-        # one tensor in several roles stays one: it is projected once
-        operands = tuple(alone[0] if x is first else y for x, y in zip(operands, alone, strict=True))  # type: ignore[assignment]
+        operands = _batch_of_one(operands, 1 - sequence)
         padding = None if padding is None else padding.unsqueeze(0)
     query, key, value = operands
     _check_sizes(query, key, value, width, heads, isinstance(projections[0], tuple))
-    sequence = 1 if batch_first else 0
     length, batch, keys = query.shape[sequence], query.shape[1 - sequence], key.shape[sequence]
-    padding = canonical_mask(padding, "key_padding_mask", dtype_of(mask), "attn_mask", query.dtype)
-    if causal and mask is None:
-        raise RuntimeError(
-            "Need attn_mask if specifying the is_causal hint. You may use the Transformer module method "
-            "`generate_square_subsequent_mask` to create this mask."
-        )
-    if causal and padding is None and not need_weights:
-        mask = None
-    else:
-        causal = False
-        mask = canonical_mask(mask, "attn_mask", None, "", query.dtype)
+    padding, mask, causal = _as_numbers(padding, mask, causal, query.dtype, need_weights)
     if mask is not None:
         mask = _shaped_mask(mask, batch, heads, length, keys)
     q, k, v = _projected(query, key, value, *projections)
@@ -221,6 +208,14 @@ def _check_sizes(query: Tensor, key: Tensor, value: Tensor, width: int, heads: i
         raise AssertionError(f"key shape {k} does not match value shape {v}")
 
 
+def _batch_of_one(operands: tuple[Tensor, Tensor, Tensor], dim: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Query, key and value of one sequence each, with a dimension for a batch."""
+    query = operands[0].unsqueeze(dim)
+    # one tensor in several roles stays one: it is projected once
+    key, value = (query if x is operands[0] else x.unsqueeze(dim) for x in operands[1:])
+    return query, key, value
+
+
 def _projected(query: Tensor, key: Tensor, value: Tensor, weight: Any, bias: Tensor | None):
     """Query, key and value after their projections: one product for each different operand."""
     parts = (None, None, None) if bias is None else None
@@ -287,6 +282,21 @@ def canonical_mask(
     if own is not bool_:
         return mask
     return T.zeros(mask.shape, dtype=kind).masked_fill(mask, -math.inf)
+
+
+def _as_numbers(
+    padding: Tensor | None, mask: Tensor | None, causal: bool, kind: dtype, need_weights: bool
+) -> tuple[Tensor | None, Tensor | None, bool]:
+    """The masks as numbers to add to scores; or none, and True, where the kernel itself leaves out what is later."""
+    padding = canonical_mask(padding, "key_padding_mask", dtype_of(mask), "attn_mask", kind)
+    if causal and mask is None:
+        raise RuntimeError(
+            "Need attn_mask if specifying the is_causal hint. You may use the Transformer module method "
+            "`generate_square_subsequent_mask` to create this mask."
+        )
+    if causal and padding is None and not need_weights:
+        return None, None, True
+    return padding, canonical_mask(mask, "attn_mask", None, "", kind), False
 
 
 def _shaped_mask(mask: Tensor, batch: int, heads: int, length: int, keys: int) -> Tensor:

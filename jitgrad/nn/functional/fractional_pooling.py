@@ -52,13 +52,7 @@ def _fractional_max_pool(spatial: int):  # the type is that of the function insi
                 f"{name}: Expected {spatial + 1}D or {spatial + 2}D tensor, got shape {tuple(x.shape)}"
             )
         sizes, windows = x.shape[-spatial:], _each(kernel_size, spatial, name, "kernel_size")
-        if output_size is None:
-            if output_ratio is None:
-                raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
-            ratios = _each(output_ratio, spatial, name, "output_ratio")
-            outputs = [int(n * ratio) for n, ratio in zip(sizes, ratios, strict=True)]
-        else:
-            outputs = _each(output_size, spatial, name, "output_size")
+        outputs = _counts(sizes, output_size, output_ratio, name)
         for n, k, out in zip(sizes, windows, outputs, strict=True):
             if out < 1 or out + k - 1 > n:
                 raise RuntimeError(
@@ -92,6 +86,16 @@ def _each(given: Any, spatial: int, name: str, what: str) -> list[Any]:
     if len(numbers) != spatial:
         raise RuntimeError(f"{name}: {what} must either be a single number or {spatial} numbers, got {given}")
     return numbers
+
+
+def _counts(sizes: Any, output_size: Any, output_ratio: Any, name: str) -> list[int]:
+    """How many windows there are along each dimension."""
+    if output_size is not None:
+        return _each(output_size, len(sizes), name, "output_size")
+    if output_ratio is None:
+        raise ValueError(f"{name} requires specifying either an output_size or an output_ratio")
+    ratios = _each(output_ratio, len(sizes), name, "output_ratio")
+    return [int(n * ratio) for n, ratio in zip(sizes, ratios, strict=True)]
 
 
 def _places(samples: Any, sizes: Any, windows: list[int], outputs: list[int]) -> Any:
