@@ -14,7 +14,7 @@ from .plain import accessors, attributes, bits, described, helper, place, quotie
 
 SHORT = 40  # up to this length insertion is quicker
 BUCKETS = 256
-KTH, MEDIAN, NANMEDIAN = range(3)
+KTH, MEDIAN, NANMEDIAN, MODE = range(4)
 _LARGEST = (1 << 63) - 1
 # per floating dtype: all bits but the sign, the bits of infinity, and the key of nan
 _FORMATS = {
@@ -167,16 +167,30 @@ def topk_index(symbol: str, dtype: int) -> Any:
 
 
 def rank_index(symbol: str, dtype: int) -> Any:
-    """Index of one element in order of each line; attributes 3, 4: KTH, MEDIAN or NANMEDIAN, its rank."""
+    """Index of one element in order of each line; attributes 3, 4: KTH, MEDIAN, NANMEDIAN or MODE, its rank."""
     key = key_of(dtype)
     key_bytes = _KEY_BYTES[dtype]
     nan = _FORMATS[dtype][0] if dtype in _FORMATS else _LARGEST
     floating = dtype in _FORMATS
 
+    @helper
+    def end_of_longest_run(x, start, step, n, indices):
+        """The place in order of the last of the most frequent elements, the least of several; no nan equals another."""
+        best, most, count = 0, 0, 0
+        before = nan
+        for k in range(n):
+            value = key(x, start + word(indices, k) * step)
+            same = k > 0 and value == before and not (floating and value == nan)
+            count = count + 1 if same else 1
+            if count > most:
+                best, most = k, count
+            before = value
+        return best
+
     def kernel(record, part, parts):
         words = attributes(record)
         outer, n, inner = word(words, 0), word(words, 1), word(words, 2)
-        mode, rank = word(words, 3), word(words, 4)
+        kind, rank = word(words, 3), word(words, 4)
         x, y = word(described(record, 0), ARRAY_ADDRESS), word(described(record, 1), ARRAY_ADDRESS)
         work = word(described(record, 2), ARRAY_ADDRESS)
         if part != 0:
@@ -192,9 +206,11 @@ def rank_index(symbol: str, dtype: int) -> Any:
                         numbers += 1
                 sorted_ = sort_line(work, n, key_bytes)
                 at = rank
-                if mode != KTH:
+                if kind == MODE:
+                    at = end_of_longest_run(x, o * n * inner + i, inner, n, sorted_)
+                elif kind != KTH:
                     at = (numbers - 1) >> 1 if numbers > 0 else 0
-                    if mode == MEDIAN and numbers < n:
+                    if kind == MEDIAN and numbers < n:
                         at = numbers  # the first nan
                 set_word(y, o * inner + i, word(sorted_, at))
 

@@ -116,6 +116,49 @@ def test_mode():
     assert torch.mode(torch.tensor([[1.0, 2.0], [1.0, 3.0]]), 0, keepdim=True).values.tolist() == [[1.0, 2.0]]
 
 
+def _mode(line: np.ndarray) -> tuple[float, int]:
+    """The least of the most frequent values, and where it occurs last."""
+    line = line.astype(float)
+    best = max(line, key=lambda v: (np.count_nonzero(line == v), -v))
+    return best, np.flatnonzero(line == best)[-1]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8, bool])
+@pytest.mark.parametrize("shape", [(6,), (5, 7), (3, 60), (2, 3, 4)])
+def test_modes_along_every_dimension(shape, dtype):
+    values = np.random.default_rng(3).integers(0, 4, shape).astype(dtype)
+    for dim in range(len(shape)):
+        expected = np.apply_along_axis(_mode, dim, values)
+        found, indices = torch.from_numpy(values).mode(dim)
+        np.testing.assert_array_equal(found.numpy(), np.take(expected, 0, dim))
+        np.testing.assert_array_equal(indices.numpy(), np.take(expected, 1, dim))
+
+
+def test_modes_of_views_have_gradients_in_compiled_steps_too():
+    x = torch.tensor([[1.0, 2.0, 1.0], [2.0, 2.0, 3.0]], dtype=torch.float64, requires_grad=True)
+
+    def step(x):
+        (g,) = torch.autograd.grad((x.t().mode(0).values * torch.tensor([2.0, 3.0])).sum(), x)
+        return g
+
+    compiled = torch.compile(step, fullgraph=True)
+    for _ in range(3):
+        assert compiled(x).tolist() == step(x).tolist() == [[0, 0, 2], [0, 3, 0]]
+
+
+def test_modes_with_nan():
+    x = torch.tensor([[np.nan, 1.0, np.nan, 2.0, 2.0], [np.nan, np.nan, 4.0, 1.0, np.nan]])
+    values, indices = x.mode(1)
+    assert (values.tolist(), indices.tolist()) == ([2, 1], [4, 3])
+    assert np.isnan(torch.tensor([np.nan]).mode().values.item())
+
+
+def test_modes_of_nothing_are_refused():
+    with pytest.raises(IndexError, match=r"mode.*non-zero size"):
+        torch.zeros(3, 0).mode(1)
+    assert torch.zeros(0, 3).mode(1).values.shape == (0,)
+
+
 def test_unique():
     x = torch.tensor([[3, 1], [1, 2]])
     values, inverse, counts = torch.unique(x, return_inverse=True, return_counts=True)

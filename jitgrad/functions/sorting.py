@@ -21,7 +21,7 @@ from ._dims import axis_as_dim, dims_of, numel_of, one_dim, shape_of
 from ._indices import is_dense
 from ._launch import REPORTS_AT
 from ._pairs import pair
-from .from_data import from_array, tensor
+from .from_data import from_array
 from .gathering import GATHER, gather, picked
 from .scans import line_words
 
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 ARGSORT, TOPK, RANK = (BY_NAME[name] for name in ("argsort", "topk_index", "rank_index"))
-KTH, MEDIAN, NANMEDIAN = range(3)  # of the kernel
+KTH, MEDIAN, NANMEDIAN, MODE = range(4)  # of the kernel
 SORT_WORDS_EACH, SORT_WORDS = (
     4,
     256,
@@ -226,19 +226,11 @@ def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> A
 
 @method
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> mode_result:
-    """The most frequent value along `dim` (the least of several), and the index of its last occurrence."""
-    require_tensors("mode", input)
-    dim = one_dim(dim, input.ndim, "mode")
-    lines = np.moveaxis(np.atleast_1d(input.detach().numpy()), dim, -1)
-    found = np.empty((*lines.shape[:-1], 1), np.int64)
-    for at in np.ndindex(lines.shape[:-1]):
-        values, counts = np.unique(lines[at], return_counts=True)
-        found[at] = np.flatnonzero(lines[at] == values[counts.argmax()])[-1]
-    indices = tensor(np.moveaxis(found, -1, dim) if input.ndim else found[0])
-    values_ = gather(input, dim, indices)
-    if not keepdim and input.ndim:
-        values_, indices = values_.squeeze(dim), indices.squeeze(dim)  # type: ignore[attr-defined]
-    return mode_result(values_, indices)
+    """The most frequent value along `dim` (the least of several), and the index of its last occurrence.
+
+    A nan equals no other value.
+    """
+    return _ranked(mode_result, "mode", input, dim, keepdim, MODE)
 
 
 def _unique_outputs(values: np.ndarray, inverse: np.ndarray | None, counts: np.ndarray | None) -> Any:
