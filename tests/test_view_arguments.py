@@ -16,6 +16,10 @@ X = torch.arange(24.0).reshape(2, 3, 1, 4)
 # name, the engine's way, and the same view step by step
 PAIRS = {
     "reshape": (lambda x: x.reshape(4, -1), lambda x: shape._reshape_stepwise(x, (4, -1), "reshape")),
+    "reshape of what must be copied": (
+        lambda x: x.mT.reshape(4, -1),
+        lambda x: shape._reshape_stepwise(x.mT, (4, -1), "reshape"),
+    ),
     "view of sizes": (lambda x: x.view([6, 4]), lambda x: shape._view_stepwise(x, ([6, 4],))),
     "flatten": (lambda x: x.flatten(), lambda x: shape._flatten_stepwise(x, 0, -1)),
     "flatten some": (lambda x: x.flatten(1, -2), lambda x: shape._flatten_stepwise(x, 1, -2)),

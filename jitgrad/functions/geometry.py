@@ -12,9 +12,10 @@ from ._call import dtype_code, is_floating, require_tensors, tensor_of
 from ._dims import one_dim, shape_of
 from .bounds import where
 from .from_data import from_array
+from .joining import cat
 from .norms import norm
 from .products import broadcast_shape
-from .slicing import diagonal
+from .slicing import diagonal, narrow
 
 __all__ = ["cdist", "cross", "dist", "trace"]
 
@@ -130,8 +131,14 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
         raise RuntimeError(f"cross: inputs dimension {at} must have length 3. Got {left[at]} and {right[at]}")
     if broadcast_shape(left, right) is None:
         raise RuntimeError(f"cross: the shapes {left} and {right} do not broadcast")
-    a, b = ([x.roll(-1, at), x.roll(-2, at)] for x in (input, other))  # type: ignore[attr-defined]
-    return a[0] * b[1] - a[1] * b[0]
+    (a1, a2), (b1, b2) = _turned(input, at), _turned(other, at)
+    return a1 * b2 - a2 * b1  # type: ignore[operator]
+
+
+def _turned(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+    """The elements 1, 2, 0 and 2, 0, 1 along a dimension of size 3."""
+    ring = cat([x, narrow(x, dim, 0, 2)], dim)
+    return narrow(ring, dim, 1, 3), narrow(ring, dim, 2, 3)
 
 
 def _diagonal_mask(shape: tuple[int, ...], wrap: bool) -> np.ndarray:

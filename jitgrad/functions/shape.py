@@ -27,6 +27,7 @@ __all__ = ["atleast_1d", "atleast_2d", "atleast_3d", "flatten", "ravel", "reshap
 _STRIDED = layout.STRIDED_VIEW
 NONE = -1  # an output dimension along no input dimension
 _VIEW, _SQUEEZE, _UNSQUEEZE = view_code("view"), view_code("squeeze"), view_code("unsqueeze")
+_UNSAFE_VIEW = view_code("_unsafe_view")
 
 
 # the words of a view: per output dimension (size, input dimension, step, second input dimension) ------------
@@ -84,7 +85,16 @@ def _reshape_words(shape: tuple[int, ...], target: tuple[int, ...], name: str) -
 
 def _reshape(x: Tensor, target: tuple[int, ...], name: str) -> Tensor:
     made = entries.reshaped(_VIEW, x, target)
-    return _reshape_stepwise(x, target, name) if type(made) is int else made
+    return _reshape_otherwise(made, x, (target,), name) if type(made) is int else made
+
+
+def _reshape_otherwise(status: int, x: Tensor, args: tuple[Any, ...], name: str) -> Tensor:
+    """The reshape to `args` of which the engine has made no view, for the reason that `status` tells."""
+    if status == layout.NOT_VIEWABLE:
+        made = entries.reshaped(_UNSAFE_VIEW, x.clone(), *args)  # type: ignore[attr-defined]
+        if type(made) is not int:
+            return made
+    return _reshape_stepwise(x, sizes_of(args, name, "shape"), name)
 
 
 def _reshape_stepwise(x: Tensor, target: tuple[int, ...], name: str) -> Tensor:
@@ -115,7 +125,7 @@ def reshape(input: Tensor, *args: Any, shape: Any = None) -> Tensor:
     made = entries.reshaped(_VIEW, input, *args)
     if type(made) is not int:
         return made
-    return _reshape_stepwise(tensor_of(input, "reshape"), sizes_of(args, "reshape", "shape"), "reshape")
+    return _reshape_otherwise(made, tensor_of(input, "reshape"), args, "reshape")
 
 
 def view(self: Tensor, *shape: Any, size: Any = None) -> Tensor:

@@ -170,6 +170,6 @@ def pdist(input: Tensor, p: float = 2) -> Tensor:
     if not p >= 0:
         raise RuntimeError(f"pdist: expected a p that is not negative, got {p}")
     rows = len(input)
-    first, second = T.triu_indices(rows, rows, 1)
-    difference = input.index_select(0, first) - input.index_select(0, second)
-    return norm_of_rows(difference, p)
+    pairs = T.triu_indices(rows, rows, 1)
+    chosen = input.index_select(0, pairs.reshape(-1)).reshape(2, pairs.shape[1], input.shape[1])
+    return norm_of_rows(chosen[0] - chosen[1], p)
