@@ -140,4 +140,4 @@ class UpdatePlan:
         for name in self.names:
             target = state[name].numpy()
             value = values.get(name, 0.0)
-            target[...] = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
+            target[...] = value.numpy(force=True) if isinstance(value, Tensor) else np.asarray(value)

@@ -73,7 +73,7 @@ def set_printoptions(
 
 def tensor_repr(tensor: Tensor) -> str:
     """The text of a tensor, with its dtype and history where they are not the usual ones."""
-    values = tensor.detach().numpy()
+    values = tensor.numpy(force=True)
     kind = tensor.dtype
     notes = []
     if not values.size:

@@ -325,7 +325,7 @@ def _summary(gradient: Tensor | None) -> str:
     """A gradient in a few words: its values when there are few, else its extent."""
     if gradient is None:
         return ""
-    values = gradient.detach().numpy()
+    values = gradient.numpy(force=True)
     if values.size <= FEW:
         return np.array2string(values, precision=4, separator=", ").replace("\n", "")
     return f"{values.min():.4g} .. {values.max():.4g}, norm {np.sqrt(np.sum(np.square(values))):.4g}"

@@ -115,7 +115,7 @@ def _tuple(value: Any) -> tuple:
 
 
 def _values(x: Tensor) -> Array:
-    return np.array(x.detach().numpy())  # type: ignore[attr-defined]
+    return np.array(x.numpy(force=True))  # type: ignore[attr-defined]
 
 
 def _like(x: Tensor, values: Array) -> Tensor:
@@ -195,7 +195,7 @@ class _Check:
 
     def _difference(self, k: int, index: Any, step: Any) -> list[Array]:
         """Central difference quotients of all differentiable outputs, one step from checked input `k`."""
-        values = self._checked[k].detach().numpy()  # type: ignore[attr-defined]
+        values = self._checked[k].numpy(force=True)  # type: ignore[attr-defined]
         before = values.copy()
         ends = []
         try:

@@ -25,11 +25,18 @@ class _ThreadEnd:
         entries.set_mode(CONTEXT, ENABLED)
 
 
-_thread = threading.local()
+class _State(threading.local):
+    """What this thread keeps beside its mode."""
+
+    end: _ThreadEnd | None = None
+    says = False  # what `is_grad_enabled` tells inside inference_mode, where nothing is recorded whatever it tells
+
+
+_thread = _State()
 
 
 def _set_mode(mode: int) -> int:
-    if mode != ENABLED and not hasattr(_thread, "end"):
+    if mode != ENABLED and _thread.end is None:
         _thread.end = _ThreadEnd()
     before = entries.set_mode(CONTEXT, mode)
     if before < 0:
@@ -45,14 +52,9 @@ def current_mode() -> int:
     return before
 
 
-def _says() -> bool:
-    """What `is_grad_enabled` tells inside inference_mode, where nothing is recorded whatever it tells."""
-    return getattr(_thread, "says", False)
-
-
 def _enter(mode: int) -> tuple[int, bool]:
     """Switch this thread's mode; what there was before, for `_leave`. Only inference_mode ends inference mode."""
-    before, says = _set_mode(mode), _says()
+    before, says = _set_mode(mode), _thread.says
     if before == INFERENCE_MODE:
         _set_mode(before)
         _thread.says = mode == ENABLED
@@ -62,7 +64,7 @@ def _enter(mode: int) -> tuple[int, bool]:
 def _leave(before: tuple[int, bool]) -> None:
     mode, says = before
     _set_mode(mode)
-    if mode == INFERENCE_MODE or says != _says():
+    if mode == INFERENCE_MODE or says != _thread.says:
         _thread.says = says
 
 
@@ -177,7 +179,7 @@ class inference_mode(_Switch):
         self._mode = INFERENCE_MODE if mode else ENABLED
 
     def __enter__(self) -> Any:
-        before, says = _set_mode(self._mode), _says()
+        before, says = _set_mode(self._mode), _thread.says
         _thread.says = False
         self._before.append((before, says))
         return self
@@ -225,7 +227,7 @@ class set_grad_enabled(_Switch):
 def is_grad_enabled() -> bool:
     """Whether this thread has gradients enabled; under ``inference_mode`` nothing is recorded even so."""
     mode = current_mode()
-    return _says() if mode == INFERENCE_MODE else mode == ENABLED
+    return _thread.says if mode == INFERENCE_MODE else mode == ENABLED
 
 
 def is_inference_mode_enabled() -> bool:

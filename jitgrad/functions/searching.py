@@ -124,7 +124,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
             f"{tuple(input.shape)}"
         )
     kind = weights.dtype if weights.dtype in (DTYPES[4],) else DTYPES[5]
-    return from_array(_counts(values, weights.detach().numpy(), minlength), kind)
+    return from_array(_counts(values, weights.numpy(force=True), minlength), kind)
 
 
 def _counts(values: np.ndarray, weights: np.ndarray | None, minlength: int) -> np.ndarray:
@@ -144,7 +144,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
         raise RuntimeError(f"histc: bins must be > 0, got {bins}")
     if not all(isinstance(x, NUMBERS) for x in (min, max)) or min > max:
         raise RuntimeError(f"histc: max must be larger than min, got min={min} and max={max}")
-    values = input.detach().numpy().reshape(-1)
+    values = input.numpy(force=True).reshape(-1)
     low, high = float(min), float(max)
     if low == high and values.size:
         low, high = float(values.min()), float(values.max())

@@ -165,7 +165,7 @@ def _view_as_dtype(x: Tensor, kind: Any) -> Tensor:
         raise RuntimeError(f"view: dtypes of one size only, got {x.dtype.name} as {kind.name}")
     from .from_data import from_numpy
 
-    return from_numpy(x.detach().numpy().view(kind.numpy))
+    return from_numpy(x.numpy(force=True).view(kind.numpy))
 
 
 def view_as(self: Tensor, other: Tensor) -> Tensor:

@@ -257,7 +257,7 @@ def unique(
         Also return how often each value occurs.
     """
     require_tensors("unique", input)
-    values = input.detach().numpy()
+    values = input.numpy(force=True)
     axis = None if dim is None else one_dim(dim, input.ndim, "unique")
     found = np.unique(
         values, return_inverse=return_inverse, return_counts=return_counts, axis=axis, equal_nan=False
@@ -275,7 +275,7 @@ def unique_consecutive(
 ) -> Any:
     """The first of every run of equal neighbours: of the flattened elements, or of the slices along `dim`."""
     require_tensors("unique_consecutive", input)
-    values = input.detach().numpy()
+    values = input.numpy(force=True)
     axis = 0 if dim is None else one_dim(dim, input.ndim, "unique_consecutive")
     lines = values.reshape(-1) if dim is None else np.moveaxis(values, axis, 0)
     first = np.ones(len(lines), bool)

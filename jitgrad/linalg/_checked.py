@@ -104,7 +104,7 @@ def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -
 
 def _of_each(A: Tensor, look: Any) -> Tensor:
     """What `look` says of each matrix, as int32."""
-    values = A.detach().numpy()
+    values = A.numpy(force=True)
     front = values.shape[:-2]
     found = np.zeros(front, np.int32)
     for at in np.ndindex(front):

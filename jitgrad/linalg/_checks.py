@@ -9,7 +9,8 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..functions import from_numpy
-from ..functions._call import require_tensors
+from ..functions._call import is_floating, require_tensors
+from ..functions._dims import shape_of
 
 
 class LinAlgError(RuntimeError):
@@ -28,18 +29,19 @@ def matrices(name: str, *tensors: Any, square: bool = False) -> None:
     """
     require_tensors(f"linalg.{name}", *tensors)
     for x in tensors:
-        if not x.is_floating_point():
+        if not is_floating(x):
             raise RuntimeError(
                 f"linalg.{name}: Expected a floating point tensor as input. Got {x.dtype.name}"
             )
-        if x.ndim < 2:
+        shape = shape_of(x)
+        if len(shape) < 2:
             raise RuntimeError(
-                f"linalg.{name}: The input tensor A must have at least 2 dimensions, got shape {tuple(x.shape)}"
+                f"linalg.{name}: The input tensor A must have at least 2 dimensions, got shape {shape}"
             )
-        if square and x.shape[-1] != x.shape[-2]:
+        rows, columns = shape[-2:]
+        if square and rows != columns:
             raise RuntimeError(
-                f"linalg.{name}: A must be batches of square matrices, but they are {x.shape[-2]} by "
-                f"{x.shape[-1]} matrices"
+                f"linalg.{name}: A must be batches of square matrices, but they are {rows} by {columns} matrices"
             )
 
 
@@ -52,7 +54,7 @@ def by_numpy(name: str, function: Callable[..., Any], *tensors: Tensor) -> Any:
         When NumPy does.
     """
     try:
-        found = function(*[x.detach().numpy() for x in tensors])
+        found = function(*[x.numpy(force=True) for x in tensors])
     except np.linalg.LinAlgError as error:
         raise LinAlgError(f"linalg.{name}: {error}") from None
     return tuple(map(_tensor, found)) if isinstance(found, tuple) else _tensor(found)

@@ -310,7 +310,7 @@ def _constraint(structure: Structure, constraint: dict[str, Any]) -> dict[str, A
         return tensors, y.reshape(-1)  # type: ignore[attr-defined]
 
     def value(vector: np.ndarray) -> np.ndarray:
-        return run(vector)[1].detach().numpy().astype(float)
+        return run(vector)[1].numpy(force=True).astype(float)
 
     def jacobian(vector: np.ndarray) -> np.ndarray:
         tensors, y = run(vector)

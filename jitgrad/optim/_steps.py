@@ -118,4 +118,4 @@ class StepPlan:
         state = self._states[k] or self._make(k)
         for name, tensor in state.items():
             value = values.get(name, 0.0)
-            tensor.numpy()[...] = value.detach().numpy() if isinstance(value, Tensor) else np.asarray(value)
+            tensor.numpy()[...] = value.numpy(force=True) if isinstance(value, Tensor) else np.asarray(value)

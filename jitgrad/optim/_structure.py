@@ -47,7 +47,7 @@ class Structure:
         """Tensors, by default those at the start, as a vector; None stands for zeros."""
         found = self.leaves if tensors is None else tensors
         parts = [
-            np.zeros(size) if t is None else t.detach().numpy().astype(float).reshape(-1)
+            np.zeros(size) if t is None else t.numpy(force=True).astype(float).reshape(-1)
             for t, size in zip(found, self.sizes, strict=True)
         ]
         return np.concatenate(parts)

@@ -119,7 +119,7 @@ class Part:
         self.form = flatten(self.function(*self.batches.take(step)), leaves)
         kept = self._room_for([(tuple(x.shape), x.dtype) for x in leaves])
         for x, to in zip(leaves, kept, strict=True):
-            to[epoch * self.steps + step] = x.detach().numpy()
+            to[epoch * self.steps + step] = x.numpy(force=True)
 
 
 class Epochs:

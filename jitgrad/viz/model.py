@@ -298,12 +298,12 @@ class _Reader:
             name = self.names[slot]
         numbers = None
         if self.values and _field(slot, S_STORAGE):
-            self.arrays[slot] = wrap(entries.retain(CONTEXT, slot)).detach().numpy()
+            self.arrays[slot] = wrap(entries.retain(CONTEXT, slot)).numpy(force=True)
             numbers = numbers_of(self.arrays[slot])
         cotangent = self.cotangents.get(slot)
         grad_slot = _field(slot, S_GRAD)
         accumulated = (
-            numbers_of(wrap(entries.retain(CONTEXT, grad_slot)).detach().numpy()) if grad_slot else None
+            numbers_of(wrap(entries.retain(CONTEXT, grad_slot)).numpy(force=True)) if grad_slot else None
         )
         return Value(
             name,

@@ -190,7 +190,7 @@ def _check_offsets(starts: Tensor, indices: int, count: int) -> None:
         raise RuntimeError("include_last_offset: number of offset should be at least 1")
     if store.recording is not None or not starts.shape[0]:
         return
-    values = starts.detach().numpy()
+    values = starts.numpy(force=True)
     if values[0] != 0:
         raise RuntimeError(
             "offsets[0] has to be 0, i.e., the first sequence in the mini-batch has to start from position 0. "

@@ -158,7 +158,7 @@ class WeightedRandomSampler(Sampler[int]):
         if not isinstance(replacement, bool):
             raise ValueError(f"replacement should be a boolean value, but got replacement={replacement}")
         self.weights = T.as_tensor(weights, dtype=T.float64)
-        values = self.weights.detach().numpy()
+        values = self.weights.numpy(force=True)
         if values.ndim != 1:
             raise ValueError(f"weights should be a 1d sequence but given weights have shape {values.shape}")
         if not (np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0):
@@ -173,7 +173,7 @@ class WeightedRandomSampler(Sampler[int]):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        weights = self.weights.detach().numpy()
+        weights = self.weights.numpy(force=True)
         draw = self._independent if self.replacement else self._distinct
         return iter(draw(weights).tolist())
 
