@@ -77,9 +77,17 @@ def scatter_reduce(
 
 def _reduced(x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, include_self: bool) -> Tensor:
     """The reduction where `index` has the shape of `src`, and that of `x` but for `dim`."""
-    places = x.shape[dim]
+    if reduce == "sum" and include_self:
+        return x.scatter_add(dim, index, src)  # type: ignore[attr-defined]
     # this reports an index out of range, before one could be taken for the place behind the last
     hits = index.new_zeros(x.shape).scatter_add(dim, index, index.new_ones(index.shape))
+    if reduce in ("sum", "mean"):
+        total = (x if include_self else x.masked_fill(hits > 0, 0)).scatter_add(dim, index, src)  # type: ignore
+        if reduce == "sum":
+            return total
+        counts = (hits + 1 if include_self else hits.clamp(min=1)).to(x.dtype)
+        return total / counts if is_floating(x) else total // counts
+    places = x.shape[dim]
     own = arange(places, dtype=int64).reshape([-1 if d == dim else 1 for d in range(x.ndim)])
     own = own.expand(*x.shape)
     if not include_self:
@@ -87,13 +95,7 @@ def _reduced(x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, inclu
     everything, target = cat([x, src], dim), cat([own, index], dim)
     if reduce == "prod":
         return _products(everything, dim, target, places)
-    if reduce in ("amax", "amin"):
-        return _extremes(everything, dim, target, places, reduce == "amax")
-    total = _behind(everything, dim, places).scatter_add(dim, target, everything).narrow(dim, 0, places)
-    if reduce == "sum":
-        return total
-    counts = (hits + 1 if include_self else hits.clamp(min=1)).to(x.dtype)
-    return total / counts if is_floating(x) else total // counts
+    return _extremes(everything, dim, target, places, reduce == "amax")
 
 
 def _behind(x: Tensor, dim: int, places: int) -> Tensor:
