@@ -321,3 +321,36 @@ def test_single_indices_and_masks_read_what_numpys_do(name):
     np.add.at(counts.reshape(-1), expected(np.arange(24).reshape(3, 2, 4)), 1)
     np.testing.assert_array_equal(x.grad.numpy(), counts)
     assert made.grad_fn.name() == "IndexBackward0"
+
+
+TENSORS_OF_INDICES = {
+    "one": lambda i: i,
+    "one of two dimensions": lambda i: i.reshape(2, 2),
+    "one with gaps": lambda i: i.repeat(2)[::2],
+    "two": lambda i: (i, i),
+    "two that broadcast": lambda i: (i.reshape(4, 1), i),
+}
+
+
+@pytest.mark.parametrize("value", [lambda x: 3, lambda x: x.new_tensor(2.0), lambda x: x[0, 0] + 1,
+                                   lambda x: x[-1:, :1], lambda x: x.double()[0, 1]])  # fmt: skip
+@pytest.mark.parametrize("name", TENSORS_OF_INDICES)
+def test_writes_at_index_tensors_are_those_of_numpy(name: str, value) -> None:
+    x = torch.arange(20.0).reshape(5, 4)
+    index = TENSORS_OF_INDICES[name](torch.tensor([3, -1, 0, 1]))
+    expected, written = x.numpy().copy(), value(x)
+    where = tuple(i.numpy() for i in index) if isinstance(index, tuple) else index.numpy()
+    expected[where] = written.numpy() if isinstance(written, torch.Tensor) else written
+
+    def step(x):
+        y = x + 0
+        y[index] = value(y)
+        return y
+
+    compiled = torch.compile(step, fullgraph=True)
+    for found in (step(x), compiled(x), compiled(x)):
+        np.testing.assert_array_equal(found.numpy(), expected)
+    version = x._version
+    x[index] = value(x)
+    np.testing.assert_array_equal(x.numpy(), expected)
+    assert x._version == version + 1

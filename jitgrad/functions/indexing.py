@@ -52,6 +52,14 @@ def _items(index: Any) -> tuple:
     return index if type(index) is tuple else (index,)
 
 
+def _plain_points(self: Tensor, index: Any) -> Points | None:
+    """The points that index tensors alone name, which can be used as they are; None for every other index."""
+    items, own = _items(index), shape_of(self)
+    if 0 < len(items) <= len(own) and all(type(item) is Tensor and is_plain(item) for item in items):
+        return Points([*enumerate(items)], own)
+    return None
+
+
 def _read(self: Tensor, index: Any) -> Tensor:
     """Any index expression."""
     own = shape_of(self)
@@ -63,10 +71,11 @@ def _read(self: Tensor, index: Any) -> Tensor:
             if dims_of(index) == 1:
                 return read_rows(INDEX, self, 0, table_of_nonzero(index))
             return read_points(self, Points([(0, index)], own))
+    points = _plain_points(self, index)
+    if points is not None:
+        return read_points(self, points)
     items, x = _items(index), self
     if 0 < len(items) <= len(own):
-        if all(type(item) is Tensor and is_plain(item) for item in items):
-            return read_points(self, Points([*enumerate(items)], own))
         *before, last = items
         if type(last) is Tensor and is_plain(last) and all(type(x) is slice and x == WHOLE for x in before):
             return read_rows(INDEX, self, len(before), last)
@@ -200,8 +209,10 @@ def _number(value: Any, kind: dtype) -> Tensor:
 
 
 def _setitem(self: Tensor, index: Any, value: Any) -> None:
-    if type(value) in NUMBERS and _set_number(self, index, value):
-        return
+    if type(value) in NUMBERS:
+        if _set_number(self, index, value):
+            return
+        value = _number(value, self.dtype)
     if type(value) is Tensor and _set_plain(self, index, value):
         return
     items = _items(index)
@@ -252,19 +263,30 @@ def _takes_a_block(x: Tensor, items: tuple) -> bool:
 
 
 def _set_plain(self: Tensor, index: Any, value: Tensor) -> bool:
-    """Write a tensor where no history is, into a plain view if it fits as it is; whether it is written."""
+    """Write a tensor where no history is, if it fits as it is, into a plain view or points; whether it is written."""
     if recorded(self, value):
         return False
-    if type(index) is Tensor:
-        if dims_of(value) or not _is_mask_of(self, index):
-            return False
+    target: Any = 0
+    if type(index) is not Tensor:
+        target = _plain_view(self, index)
+    elif not dims_of(value) and _is_mask_of(self, index):
         self.masked_fill_(index, value)  # type: ignore[attr-defined]
         return True
-    target = _plain_view(self, index)
-    if isinstance(target, int) or _share_storage(self, value):
+    if _share_storage(self, value):
         return False
+    if isinstance(target, int):
+        return _set_points(self, index, value)
     slot = target._slot
     return entries.apply(CONTEXT, OVERWRITE.code, slot, slot, value._slot, 0, 0, 0, 0) >= 0
+
+
+def _set_points(self: Tensor, index: Any, value: Tensor) -> bool:
+    """Write a tensor at the points of index tensors; whether it is written."""
+    points = _plain_points(self, index) if dtype_code(value) == dtype_code(self) else None
+    if points is None:
+        return False
+    write_points(self, points, value, False, self._slot)
+    return True
 
 
 def _share_storage(a: Tensor, b: Tensor) -> bool:
