@@ -213,6 +213,17 @@ def test_isin(elements, others):
         torch.isin(1, 2)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("low", "high"), [(-1, 1), (0, 3), (0.25, 0.75)])
+def test_histc_counts_every_element_of_its_range_once(low, high, dtype):
+    values = np.random.default_rng(4).standard_normal((40, 5)).astype(dtype)
+    values[0, :3] = np.nan, low, high
+    counts = torch.histc(torch.from_numpy(values).t(), 8, low, high)
+    assert counts.dtype == torch.from_numpy(values).dtype
+    np.testing.assert_array_equal(counts.numpy(), np.histogram(values, 8, (low, high))[0])
+    assert torch.histc(torch.zeros(0), 3).tolist() == [0, 0, 0]
+
+
 def test_bincount_and_histc():
     x = torch.tensor([1, 1, 3])
     assert torch.bincount(x).tolist() == [0, 2, 0, 1]

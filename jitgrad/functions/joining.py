@@ -20,7 +20,7 @@ from ._launch import run
 from ._out import write_out
 from .conversion import cast
 from .expansion import expand
-from .shape import _reshape, atleast_1d, atleast_2d, atleast_3d, unsqueeze
+from .shape import _reshape, unsqueeze, with_dims
 from .transposing import movedim
 
 __all__ = ["cat", "column_stack", "concat", "concatenate", "dstack", "hstack", "meshgrid", "repeat_interleave",
@@ -162,13 +162,13 @@ def _stack_stepwise(tensors: Sequence[Tensor], dim: int) -> Tensor:
 
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors side by side: along the first dimension of vectors, else the second."""
-    given = [atleast_1d(x) for x in _list_of("hstack", tensors)]
+    given = [with_dims(x, 1) for x in _list_of("hstack", tensors)]
     return cat(given, 0 if dims_of(given[0]) == 1 else 1)
 
 
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors one below the other; vectors are rows."""
-    return cat([atleast_2d(x) for x in _list_of("vstack", tensors)], 0)
+    return cat([with_dims(x, 2) for x in _list_of("vstack", tensors)], 0)
 
 
 row_stack = vstack
@@ -176,7 +176,7 @@ row_stack = vstack
 
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors along the third dimension."""
-    return cat([atleast_3d(x) for x in _list_of("dstack", tensors)], 2)
+    return cat([with_dims(x, 3) for x in _list_of("dstack", tensors)], 2)
 
 
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:

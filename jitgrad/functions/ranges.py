@@ -38,10 +38,14 @@ def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: b
         end = bounds[0]
     elif bounds:
         start, end, step = (*bounds, 1)[:3]
-    start, end, step = named.pop("start", start), named.pop("end", end), named.pop("step", step)
+    if named:
+        start, end, step = named.pop("start", start), named.pop("end", end), named.pop("step", step)
     if end is None or named or len(bounds) > 3:
         raise TypeError("arange(): expected (end), (start, end) or (start, end, step)")
-    start, end, step = (x.item() if isinstance(x, np.generic | Tensor) else x for x in (start, end, step))
+    whole = type(start) is int and type(end) is int and type(step) is int
+    if not whole:
+        start, end, step = (x.item() if isinstance(x, np.generic | Tensor) else x for x in (start, end, step))
+        whole = all(isinstance(x, int) for x in (start, end, step))
     if step == 0:
         raise RuntimeError("arange: step must be nonzero")
     if (end - start) * step < 0:
@@ -49,7 +53,6 @@ def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: b
             "arange: upper bound and lower bound inconsistent with step sign: "
             f"start {start}, end {end}, step {step}"
         )
-    whole = all(isinstance(x, int) for x in (start, end, step))
     kind = (int64 if whole else get_default_dtype()) if dtype is None else to_dtype(dtype, "arange")
     if whole:
         values = np.arange(start, end, step, dtype=np.int64)

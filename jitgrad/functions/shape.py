@@ -264,7 +264,7 @@ def _at_least(dims: int, name: str) -> Any:
         if len(tensors) == 1 and isinstance(tensors[0], list | tuple):
             tensors = tuple(tensors[0])
         require_tensors(name, *tensors)
-        made = tuple(_with_dims(x, dims) for x in tensors)
+        made = tuple(with_dims(x, dims) for x in tensors)
         return made[0] if len(made) == 1 else made
 
     function.__name__ = function.__qualname__ = name
@@ -272,7 +272,8 @@ def _at_least(dims: int, name: str) -> Any:
     return function
 
 
-def _with_dims(x: Tensor, dims: int) -> Tensor:
+def with_dims(x: Tensor, dims: int) -> Tensor:
+    """A tensor with as many dimensions at least."""
     if dims_of(x) == 0:
         return _reshape(x, (1,) * dims, "reshape")
     while dims_of(x) < dims:

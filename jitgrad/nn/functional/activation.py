@@ -236,7 +236,7 @@ def tanhshrink(input: Tensor) -> Tensor:
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """Return 0 from ``-lambd`` to ``lambd`` and ``x`` elsewhere."""
     require_tensors("hardshrink", input)
-    return T.where((input >= -lambd) & (input <= lambd), T.zeros_like(input), input)
+    return input.masked_fill((input >= -lambd) & (input <= lambd), 0.0)  # type: ignore[attr-defined]
 
 
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
