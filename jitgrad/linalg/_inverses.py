@@ -9,6 +9,8 @@ import numpy as np
 from .._tensor import Tensor
 from ..autograd import Function
 from ..functions import diag_embed, eye, matmul, tensor, tril, triu, where
+from ..functions._call import require_tensors
+from ..functions._dims import shape_of
 from ..functions._pairs import shown_as
 from ..limits import finfo
 from ._checks import by_numpy, matrices
@@ -128,16 +130,21 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
         If the matrix is singular.
     """
     matrices("solve", A, square=True)
-    vector = B.ndim == 1 or (B.ndim == A.ndim - 1 and B.shape == A.shape[:-1])
+    require_tensors("linalg.solve", B)
+    own, given = shape_of(A), shape_of(B)
+    vector = len(given) == 1 or (len(given) == len(own) - 1 and given == own[:-1])
     right = B.unsqueeze(-1) if vector else B  # type: ignore[attr-defined]
     matrices("solve", right)
-    if right.shape[-2 if left or vector else -1] != A.shape[-1]:
+    sizes = shape_of(right)
+    if sizes[-2 if left or vector else -1] != own[-1]:
         raise RuntimeError(
             f"linalg.solve: Incompatible shapes of A and B for the equation {'AX' if left else 'XA'} = B: "
-            f"{tuple(A.shape)} and {tuple(B.shape)}"
+            f"{own} and {given}"
         )
-    front = np.broadcast_shapes(A.shape[:-2], right.shape[:-2])
-    a, b = (x.expand(*front, *x.shape[-2:]) for x in (A, right))  # type: ignore[attr-defined]
+    a, b = A, right
+    if own[:-2] != sizes[:-2]:
+        front = np.broadcast_shapes(own[:-2], sizes[:-2])
+        a, b = (x.expand(*front, *x.shape[-2:]) for x in (A, right))  # type: ignore[attr-defined]
     found = _Solve.apply(a, b) if left else _Solve.apply(a.mT, b.mT).mT
     return found.squeeze(-1) if vector else found  # type: ignore[attr-defined]
 
@@ -158,8 +165,7 @@ def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     """The solution of ``A @ X = B`` for the Cholesky factor `L` of A, which is an upper triangle if `upper`."""
     matrices("cholesky_solve", B, L, square=False)
     low = tril(triu(L).mT if upper else L)
-    half = solve_triangular(low, B, upper=False)
-    return solve_triangular(low.mT, half, upper=True)
+    return solve(low.mT, solve(low, B))
 
 
 def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
