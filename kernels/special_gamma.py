@@ -7,6 +7,7 @@ import math
 from .formula import (
     absolute,
     copysign,
+    cos,
     digamma,
     erf,
     erfc,
@@ -35,26 +36,57 @@ def trigamma(x):
     The sum over ``1 / (x + k)**2`` with the Euler-Maclaurin series for what follows, and the reflection formula
     below 1/2 (Abramowitz and Stegun, Handbook of Mathematical Functions, 6.4.7, 6.4.10 and 6.4.12).
     """
-    reflects = x < 0.5
-    z = where(reflects, 1 - x, x)
+    reflects, z = _reflected(x)
     total = like(x, 0)
     for k in range(SHIFT):
         inverse = 1 / (z + k)
         total = total + inverse * inverse
     inverse = 1 / (z + SHIFT)
     square = inverse * inverse
-    series = like(x, BERNOULLI[-1])
-    for b in reversed(BERNOULLI[:-1]):
-        series = series * square + b
+    series = _series(BERNOULLI, square)
     total = total + (inverse + square * (0.5 + inverse * series))
-    # elsewhere an angle at which nothing becomes infinite
-    root = math.pi / sin(math.pi * where(reflects, x - rint(x), like(x, 0.5)))
+    root = math.pi / sin(_angle(x, reflects))
     return where(reflects, root * root - total, total)
+
+
+def tetragamma(x):
+    """The derivative of `trigamma`, of its terms one by one."""
+    reflects, z = _reflected(x)
+    total = like(x, 0)
+    for k in range(SHIFT):
+        inverse = 1 / (z + k)
+        total = total + inverse * inverse * inverse
+    inverse = 1 / (z + SHIFT)
+    square = inverse * inverse
+    series = _series([(2 * j + 1) * b for j, b in enumerate(BERNOULLI, 1)], square)
+    total = 2 * total + square * (1 + inverse + square * series)
+    angle = _angle(x, reflects)
+    root = math.pi / sin(angle)
+    return -where(reflects, 2 * root * root * root * cos(angle) + total, total)
+
+
+def _reflected(x):
+    """Where the reflection formula serves, and the argument for the series."""
+    reflects = x < 0.5
+    return reflects, where(reflects, 1 - x, x)
+
+
+def _angle(x, reflects):
+    """The angle of the reflection formula; elsewhere one at which nothing becomes infinite."""
+    return math.pi * where(reflects, x - rint(x), like(x, 0.5))
+
+
+def _series(coefficients, square):
+    total = like(square, coefficients[-1])
+    for c in reversed(coefficients[:-1]):
+        total = total * square + c
+    return total
 
 
 BETWEEN_POLES = {"x": {"low": 0.3, "high": 9.5}}
 elementwise("lgamma", lambda x: lgamma(x), x=lambda x, g: g * digamma(x), samples=BETWEEN_POLES)
 elementwise("digamma", lambda x: digamma(x), x=lambda x, g: g * trigamma(x), samples=BETWEEN_POLES)
+elementwise("trigamma", lambda x: trigamma(x), x=lambda x, g: g * tetragamma(x), samples=BETWEEN_POLES)
 
 
 def hurwitz_zeta(s, q):

@@ -250,6 +250,7 @@ REFERENCES: dict[str, Callable] = {
     "sigmoid": _sigmoid,
     "lgamma": _lgamma,
     "digamma": _digamma,
+    "trigamma": lambda x: _zeta(2, x),
     "erfinv": _erfinv,
     "floor": np.floor,
     "ceil": np.ceil,

@@ -19,6 +19,11 @@ def tensor(values, dtype="float64", **options):
     return torch.tensor(np.array(values, dtype), **options)
 
 
+def _slope_of_trigamma(x):
+    x = x.requires_grad_()
+    return torch.autograd.grad(torch.polygamma(1, x).sum(), x)[0]
+
+
 EXACT = {
     "i0": (special.i0, lambda m, v: m.besseli(0, v), [(-1, 1), (7, 9), (-60, 60)], 6),
     "i0e": (special.i0e, lambda m, v: m.exp(-abs(v)) * m.besseli(0, v), [(-9, 9), (9, 1000)], 6),
@@ -27,6 +32,13 @@ EXACT = {
     "entr": (special.entr, lambda m, v: -v * m.log(v), [(0.01, 0.8), (1.2, 40)], 3),
     "ndtri": (special.ndtri, lambda m, v: m.sqrt(2) * m.erfinv(2 * v - 1), [(1e-9, 0.3), (0.6, 0.99)], 8),
     "log_ndtr": (special.log_ndtr, lambda m, v: m.log(m.ncdf(v)), [(-20, -5), (-5, 0.5), (1, 6)], 64),
+    "polygamma 1": (
+        lambda x: torch.polygamma(1, x),
+        lambda m, v: m.psi(1, v),
+        [(-3.8, -3.2), (0.01, 3), (3, 60)],
+        8,
+    ),
+    "its slope": (_slope_of_trigamma, lambda m, v: m.psi(2, v), [(-3.8, -3.6), (0.01, 3), (3, 60)], 8),
     "polygamma 2": (lambda x: torch.polygamma(2, x), lambda m, v: m.psi(2, v), [(0.01, 3), (3, 60)], 8),
     "polygamma 5": (lambda x: torch.polygamma(5, x), lambda m, v: m.psi(5, v), [(0.01, 3), (3, 60)], 8),
     "zeta": (lambda x: special.zeta(2.5, x), lambda m, v: m.zeta(2.5, v), [(0.01, 3), (3, 60)], 8),

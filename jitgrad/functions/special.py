@@ -9,7 +9,6 @@ from typing import Any
 from .._tensor import Tensor, wrap
 from ..dispatch import call
 from ..kernels import BY_NAME
-from ..kernels.special_gamma import trigamma
 from ._call import (
     dtype_code,
     is_floating,
@@ -137,7 +136,7 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
 
 # derivatives of the gamma function's logarithm, and its sums --------------------------------------------
 
-_zeta = two_operands("zeta")
+_trigamma, _zeta = unary("trigamma"), two_operands("zeta")
 
 
 @takes_out
@@ -158,7 +157,7 @@ def polygamma(n: int, input: Tensor) -> Tensor:
         return digamma(x)
     x = x if is_floating(x) else x.float()  # type: ignore[attr-defined]
     if n == 1:
-        return trigamma(x)
+        return _trigamma(x)
     return _zeta(float(n + 1), x) * ((-1.0) ** (n + 1) * math.factorial(n))
 
 
