@@ -27,6 +27,8 @@ entr = unary("entr", out=True)
 entr.__doc__ = "``-x * log(x)``, elementwise: 0 at 0 and -inf below."
 ndtri = unary("ndtri", out=True)
 ndtri.__doc__ = "The inverse of `ndtr`, elementwise: -inf at 0, inf at 1 and nan outside."
+log_ndtr = unary("log_ndtr", out=True)
+log_ndtr.__doc__ = "The logarithm of `ndtr`, elementwise, also where that is too small for a number."
 xlog1py = takes_out(
     two_operands("xlog1py", "``input * log1p(other)``: zero where `input` is, unless `other` is nan")
 )
@@ -39,30 +41,9 @@ zeta = takes_out(
 )
 
 _ROOT_HALF = math.sqrt(0.5)
-_FAR = -5.0  # below, the tail of the normal distribution is summed as a continued fraction
-_TERMS = 24  # of that fraction: enough for float64 at _FAR
 
 
 @takes_out
 def ndtr(input: Tensor) -> Tensor:
     """The standard normal distribution function: ``erfc(-x / sqrt(2)) / 2``, which keeps its digits far below 0."""
     return erfc(input * -_ROOT_HALF) * 0.5  # type: ignore[operator]
-
-
-@takes_out
-def log_ndtr(input: Tensor) -> Tensor:
-    """The logarithm of `ndtr`, also where that is too small for a number.
-
-    Far below zero ``ndtr(x) = phi(x) / (-x + 1 / (-x + 2 / (-x + 3 / ...)))`` with the normal density phi
-    (Abramowitz and Stegun, 26.2.14).
-    """
-    far = input < _FAR
-    x = -T.where(far, input, _FAR)
-    fraction = x
-    for k in range(_TERMS, 0, -1):
-        fraction = x + k / fraction
-    tail = -0.5 * x * x - math.log(math.sqrt(2 * math.pi)) - T.log(fraction)
-    above = input > 1
-    near = T.log(ndtr(T.where(far | above, 0.0, input)))
-    # little is missing from one: what is missing keeps its digits
-    return T.where(far, tail, T.where(above, T.log1p(-ndtr(-T.where(above, input, 0.0))), near))

@@ -9,6 +9,7 @@ from . import (
     comparison,
     special,
     special_bessel,
+    normal_tail,
     special_gamma,
     activations,
     pointwise_losses,

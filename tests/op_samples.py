@@ -140,6 +140,9 @@ def operands_for(
 # references for operations whose declaration is its own formula only -------------------------------------
 
 
+_erfc = np.vectorize(math.erfc, otypes=[float])
+
+
 def _erf(x):
     return np.vectorize(math.erf, otypes=[float])(x) if np.size(x) else np.asarray(x, float)
 
@@ -218,6 +221,7 @@ REFERENCES: dict[str, Callable] = {
     "i1e": _bessel(1, True),
     "zeta": _zeta,
     "entr": lambda x: -x * np.log(x),
+    "log_ndtr": lambda x: np.log(0.5 * _erfc(-np.asarray(x) * math.sqrt(0.5))),
     "ndtri": lambda x: np.vectorize(NormalDist().inv_cdf, otypes=[float])(x) if np.size(x) else np.asarray(x),
     "int_pow": _integer_power,
     "square": lambda x: x**2,
