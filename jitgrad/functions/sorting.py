@@ -280,9 +280,12 @@ def unique_consecutive(
     lines = values.reshape(-1) if dim is None else np.moveaxis(values, axis, 0)
     first = np.ones(len(lines), bool)
     if len(lines) > 1:
-        first[1:] = (lines[1:] != lines[:-1]).reshape(len(lines) - 1, -1).any(1)
-    starts = np.flatnonzero(first)
-    counts = np.diff(np.append(starts, len(lines)))
-    kept = np.moveaxis(lines[first], 0, axis)
-    inverse = (np.cumsum(first) - 1).reshape(values.shape if dim is None else (-1,))
-    return _unique_outputs(kept, inverse if return_inverse else None, counts if return_counts else None)
+        differs = lines[1:] != lines[:-1]
+        first[1:] = differs if dim is None else differs.reshape(len(differs), -1).any(1)
+    inverse = counts = None
+    if return_inverse:
+        inverse = (np.cumsum(first) - 1).reshape(values.shape if dim is None else (-1,))
+    if return_counts:
+        counts = np.diff(np.flatnonzero(first), append=len(lines))
+    kept = lines[first]
+    return _unique_outputs(kept if dim is None else np.moveaxis(kept, 0, axis), inverse, counts)
