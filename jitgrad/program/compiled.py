@@ -237,15 +237,7 @@ class CompiledFunction(Steps):
                 "x.index_select, or x[i].clone()"
             )
         try:
-            if recording.spoiled is not None and not recording.could_copy:
-                raise recording.spoiled
-            _check_left_behind(recording, rows, returned, lambda: guards.storages(arguments))
-            _check_arguments(args, kwargs, key, arguments)
-            if returned.form is not LEAF:
-                guards.check_returned(constants_in(returned.form))
-            if recording.has_moved:
-                known = {id(x) for x in arguments} | guards.tensor_ids()
-                recording.check_moved(known, {id(x) for x in returned.leaves})
+            _check_run(recording, rows, returned, guards, (args, kwargs, key, arguments))
             guards = guards.settled(recording.made, recording.number, before)
             if recording.spoiled is not None:  # by nothing but places that a copy may stand for
                 self._copies = not recording.held_is_written
@@ -319,6 +311,29 @@ class CompiledFunction(Steps):
         self._eager = True
         self._direct = None
         warnings.warn(f"{message}; it runs eagerly from now on", RuntimeWarning, stacklevel=5)
+
+
+def _check_run(
+    recording: Recording,
+    rows: int,
+    returned: Returned,
+    guards: Guards,
+    given: tuple[tuple, dict[str, Any], Any, list[Tensor]],
+) -> None:
+    """Raise Spoiled when the function has done what a replay cannot do.
+
+    `rows` is how many rows there were on the tape before; `given` has the arguments, as called and flattened.
+    """
+    if recording.spoiled is not None and not recording.could_copy:
+        raise recording.spoiled
+    arguments = given[-1]
+    _check_left_behind(recording, rows, returned, lambda: guards.storages(arguments))
+    _check_arguments(*given)
+    if returned.form is not LEAF:
+        guards.check_returned(constants_in(returned.form))
+    if recording.has_moved:
+        known = {id(x) for x in arguments} | guards.tensor_ids()
+        recording.check_moved(known, {id(x) for x in returned.leaves})
 
 
 def _check_arguments(args: tuple, kwargs: dict[str, Any], key: Any, before: list[Tensor]) -> None:
