@@ -17,7 +17,16 @@ from ._dims import axis_as_dim, dims_of, numel_of, one_dim, shape_of
 from ._indices import Plan, is_dense, read_rows, row_words
 from ._launch import launch
 from .expansion import expand
-from .indexing import INDEX, as_value, recorded, refuse_leaf, write_at, write_indexed
+from .indexing import (
+    INDEX,
+    as_value,
+    plain_points,
+    recorded,
+    refuse_leaf,
+    write_at,
+    write_indexed,
+    write_points,
+)
 
 __all__ = [
     "gather",
@@ -312,8 +321,10 @@ def _scalar(name: str, value: Any) -> Any:
 
 
 def _index_put(name: str, x: Tensor, indices: Any, values: Any, accumulate: bool, in_place: bool) -> Tensor:
-    plan = Plan(tuple(indices), x.shape)
-    if plan.words is not None or not plan.points:
+    items = tuple(indices)
+    points = plain_points(x, items)
+    plan = Plan(items, x.shape) if points is None else None
+    if plan is not None and (plan.words is not None or not plan.points):
         raise IndexError(
             f"{name}(): indices must be tensors of integers or masks, one a dimension from the first on"
         )
@@ -326,7 +337,11 @@ def _index_put(name: str, x: Tensor, indices: Any, values: Any, accumulate: bool
     value = as_value(values, x.dtype, name)
     if in_place and recorded(x, value):
         refuse_leaf(x, name)
-    slot = write_at(x, plan, value, accumulate, x._slot if in_place else 0)
+    into = x._slot if in_place else 0
+    if plan is not None:
+        slot = write_at(x, plan, value, accumulate, into)
+    else:
+        slot = write_points(x, points, value, accumulate, into)
     if in_place:
         x._become(slot)
         return x

@@ -52,7 +52,7 @@ def _items(index: Any) -> tuple:
     return index if type(index) is tuple else (index,)
 
 
-def _plain_points(self: Tensor, index: Any) -> Points | None:
+def plain_points(self: Tensor, index: Any) -> Points | None:
     """The points that index tensors alone name, which can be used as they are; None for every other index."""
     items, own = _items(index), shape_of(self)
     if 0 < len(items) <= len(own) and all(type(item) is Tensor and is_plain(item) for item in items):
@@ -71,7 +71,7 @@ def _read(self: Tensor, index: Any) -> Tensor:
             if dims_of(index) == 1:
                 return read_rows(INDEX, self, 0, table_of_nonzero(index))
             return read_points(self, Points([(0, index)], own))
-    points = _plain_points(self, index)
+    points = plain_points(self, index)
     if points is not None:
         return read_points(self, points)
     items, x = _items(index), self
@@ -282,7 +282,7 @@ def _set_plain(self: Tensor, index: Any, value: Tensor) -> bool:
 
 def _set_points(self: Tensor, index: Any, value: Tensor) -> bool:
     """Write a tensor at the points of index tensors; whether it is written."""
-    points = _plain_points(self, index) if dtype_code(value) == dtype_code(self) else None
+    points = plain_points(self, index) if dtype_code(value) == dtype_code(self) else None
     if points is None:
         return False
     write_points(self, points, value, False, self._slot)
