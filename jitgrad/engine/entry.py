@@ -40,7 +40,6 @@ GROUPS = {
         "stand_in",
         "swap_cotangent",
         "take_cotangent",
-        "take_freed_node",
         "take_released",
         "walk",
         "walk_one",
