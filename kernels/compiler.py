@@ -293,10 +293,10 @@ def _python_module(name: str, python: Callable) -> Any:
     from llvmlite import binding
     from numba import cfunc
 
-    from .lean import remembered
+    from .lean import Pipeline, remembered
 
     with _parts_only(), remembered():
-        compiled = cfunc("void(int64, int64, int64)", error_model="numpy")(python)
+        compiled = cfunc("void(int64, int64, int64)", error_model="numpy", pipeline_class=Pipeline)(python)
     whole = binding.parse_assembly("")
     _link_library(whole, compiled._library, set())
     for function in whole.functions:

@@ -26,7 +26,7 @@ from numba.core.types.functions import BaseFunction
 from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
 
 
-class _Pipeline(CompilerBase):
+class Pipeline(CompilerBase):
     """Numba's passes, less those for arrays, closures, generators and context managers."""
 
     def define_pipelines(self) -> list[PassManager]:
@@ -54,7 +54,7 @@ def jit(function: Any) -> Any:
         error_model="numpy",
         no_cpython_wrapper=True,
         no_cfunc_wrapper=True,
-        pipeline_class=_Pipeline,
+        pipeline_class=Pipeline,
     )
     resolve = dispatcher.get_call_template
 
