@@ -14,7 +14,10 @@ from typing import Any
 
 from numba import njit, types
 from numba.core.compiler import CompilerBase
-from numba.core.compiler_machinery import PassManager
+from numba.core.compiler_machinery import PassManager, register_pass
+from numba.core.ir_utils import build_definitions
+from numba.core.ssa import reconstruct_ssa
+from numba.core.transforms import canonicalize_cfg
 from numba.core.typed_passes import (
     AnnotateTypes,
     NativeLowering,
@@ -23,22 +26,52 @@ from numba.core.typed_passes import (
     PreLowerStripPhis,
 )
 from numba.core.types.functions import BaseFunction
-from numba.core.untyped_passes import FixupArgs, IRProcessing, ReconstructSSA, TranslateByteCode
+from numba.core.untyped_passes import FixupArgs, ReconstructSSA, TranslateByteCode
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _Assignments(ReconstructSSA):
+    """Give every assignment of a variable a name of its own."""
+
+    _name = "lean_assignments"
+
+    def run_pass(self, state: Any) -> bool:
+        code = state.func_ir
+        code.blocks = canonicalize_cfg(code.blocks)
+        state.func_ir = code = reconstruct_ssa(code)
+        code._definitions = build_definitions(code.blocks)
+        return True
+
+
+@register_pass(mutates_CFG=True, analysis_only=False)
+class _Joins(PreLowerStripPhis):
+    """Put what comes together from several blocks into one variable in each of them."""
+
+    _name = "lean_joins"
+
+    def run_pass(self, state: Any) -> bool:
+        state.func_ir = code = self._strip_phi_nodes(state.func_ir)
+        code._definitions = build_definitions(code.blocks)
+        return True
 
 
 class Pipeline(CompilerBase):
-    """Numba's passes, less those for arrays, closures, generators and context managers."""
+    """Numba's passes, less those for arrays, closures, generators and context managers.
+
+    Numba would also find out after some of them how long each variable lives, for generators and for counting
+    references. Numbers have no use for it, and it took a tenth of the time before LLVM.
+    """
 
     def define_pipelines(self) -> list[PassManager]:
+        """The passes in their order."""
         passes = PassManager("lean")
         for step in (
             TranslateByteCode,
             FixupArgs,
-            IRProcessing,
-            ReconstructSSA,
+            _Assignments,
             NopythonTypeInference,
             AnnotateTypes,
-            PreLowerStripPhis,
+            _Joins,
             NativeLowering,
             NoPythonBackend,
         ):
