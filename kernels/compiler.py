@@ -228,12 +228,18 @@ def _link(functions: dict[str, tuple[Any, Any, Any]]) -> tuple[bytes, dict[str, 
 
 
 def _link_library(whole: Any, library: Any, seen: set[int]) -> None:
+    from llvmlite import binding
+
     if id(library) in seen:
         return
     seen.add(id(library))
     for other in library._linking_libraries:
         _link_library(whole, other, seen)
-    whole.link_in(library._final_module, preserve=True)
+    if not hasattr(library, "texts"):  # Numba's own, from before
+        whole.link_in(library._final_module, preserve=True)
+        return
+    for text in library.texts:
+        whole.link_in(binding.parse_assembly(text))
 
 
 @contextlib.contextmanager
@@ -250,13 +256,35 @@ def _collecting_later() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _parts_only() -> Iterator[None]:
-    """Make Numba's libraries plain containers of IR: neither optimised nor loaded."""
+    """Make Numba's libraries plain containers of IR: neither parsed, nor optimised, nor loaded.
+
+    Numba keeps what it has compiled of its own functions, such as ``min`` of two integers. When it compiles a
+    user's function that calls them, it asks for their modules.
+    """
+    from llvmlite import binding
+    from numba.core.cgutils import normalize_ir_text
+    from numba.core.codegen import CodeLibrary
+
     target = codegen()
     before, set_env = target._library_class, target.set_env
 
     class Part(before):
-        def _optimize_functions(self, ll_module: Any) -> None:
-            pass
+        _shared_module = None
+
+        def __init__(self, codegen: Any, name: str) -> None:
+            CodeLibrary.__init__(self, codegen, name)  # not that of `before`, which makes a module
+            self._linking_libraries: list[Any] = []
+            self.texts: list[str] = []
+
+        @functools.cached_property
+        def _final_module(self) -> Any:
+            module = binding.parse_assembly("")
+            for text in self.texts:
+                module.link_in(binding.parse_assembly(text))
+            return module
+
+        def add_ir_module(self, ir_module: Any) -> None:
+            self.texts.append(normalize_ir_text(str(ir_module)))
 
         def finalize(self) -> None:
             self._finalized = True
