@@ -10,10 +10,10 @@ import cli_calls
 import numpy as np
 import pytest
 
-from jitgrad.cli import fitting, train
+from jitgrad.cli import datasets, fitting, train
 from jitgrad.cli.datasets import RECIPES, load
 
-pytest.importorskip("sklearn")
+sklearn_datasets = pytest.importorskip("sklearn.datasets")
 pytest.importorskip("matplotlib")
 pytest.importorskip("tqdm")
 command, same_threads = cli_calls.command, cli_calls.same_threads
@@ -122,6 +122,22 @@ def test_a_data_set_is_split_without_overlap_and_standardised_by_its_training_ro
     if split.classes:
         shares = [np.bincount(y, minlength=split.classes) / len(y) for y in (split.y_train, split.y_test)]
         np.testing.assert_allclose(*shares, atol=0.02)
+
+
+def test_the_digits_are_those_that_scikit_learn_loads():
+    found = datasets.digits_file()
+    assert found is not None
+    x, y = sklearn_datasets.load_digits(return_X_y=True)
+    np.testing.assert_array_equal(found[0], x)
+    np.testing.assert_array_equal(found[1], y)
+    assert found[2] == 10
+
+
+def test_the_digits_come_from_the_package_when_their_file_does_not_lie_there(monkeypatch):
+    expected = datasets.load("digits")
+    monkeypatch.setattr(datasets, "digits_file", lambda: None)
+    for name in ("x_train", "y_train", "x_test", "y_test", "classes"):
+        np.testing.assert_array_equal(getattr(datasets.load("digits"), name), getattr(expected, name))
 
 
 # train: refusals and interruptions -------------------------------------------------------------------------
