@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import OrderedDict
 
 import numpy as np
 import pytest
@@ -285,3 +286,53 @@ def test_backward_hooks_in_a_compiled_step():
         return made
 
     assert_same(build)
+
+
+# the dictionaries -----------------------------------------------------------------------------------
+
+
+def popped(module):
+    module._forward_hooks.popitem()
+
+
+def replaced(module):
+    module._forward_hooks = OrderedDict()
+
+
+REMOVALS = {
+    "clear": lambda module: module._forward_hooks.clear(),
+    "del": lambda module: module._forward_hooks.__delitem__(next(iter(module._forward_hooks))),
+    "popitem": popped,
+    "another dict": replaced,
+}
+
+
+@pytest.mark.parametrize("name", REMOVALS)
+def test_hooks_taken_from_their_dictionary_run_no_more(name):
+    layer, x = nn.Linear(2, 2), torch.ones(1, 2)
+    plain = layer(x)
+    handle = layer.register_forward_hook(lambda m, args, y: y * 2)
+    assert len(layer._forward_hooks) == 1 and torch.equal(layer(x), plain * 2)
+    REMOVALS[name](layer)
+    handle.remove()  # too late, and no error
+    assert not layer._forward_hooks and torch.equal(layer(x), plain)
+
+
+def test_the_dictionaries_show_the_functions_and_take_others():
+    layer, x = nn.ReLU(), torch.ones(1)
+    pre = lambda m, args: (args[0] + 1,)  # noqa: E731
+    layer._forward_pre_hooks[7] = pre
+    assert dict(layer._forward_pre_hooks) == {7: pre} and "OrderedDict" in repr(layer._forward_pre_hooks)
+    assert layer(x).item() == 2.0 and not nn.ReLU()._forward_pre_hooks
+    with pytest.raises(KeyError):
+        del layer._forward_pre_hooks[8]
+    layer._backward_hooks.clear()
+    layer._backward_pre_hooks.clear()
+
+
+def test_a_program_notices_hooks_taken_from_their_dictionary():
+    def between(scene, k):
+        if k == 3:
+            scene.owners[0][1]._forward_hooks.clear()
+
+    assert_same(scene, "cccccc", between=between, programs=2)

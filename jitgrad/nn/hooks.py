@@ -9,14 +9,13 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
-from jitgrad._tensor import Tensor
-from jitgrad.autograd import Function
 from jitgrad.store import store
 
 from ..utils.hooks import RemovableHandle
+from ._backward_hooks import Backward
 from ._registry import set_plainly
 
 if TYPE_CHECKING:
@@ -69,6 +68,12 @@ class Hooks:
         for hooks in self._of.values():
             yield from (hook.function for hook in hooks.values())
 
+    def _backward(self, module: Module) -> Backward | None:
+        before, after = self.of(BACKWARD_PRE), self.of(BACKWARD)
+        if not before and not after:
+            return None
+        return Backward(module, [h.function for h in before.values()], [h.function for h in after.values()])
+
     def run(self, module: Module, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Call the module's forward with everything around it."""
         forward = self.of(FORWARD)
@@ -76,7 +81,7 @@ class Hooks:
         try:
             for hook in list(self.of(PRE).values()):
                 args, kwargs = _before(module, hook, args, kwargs)
-            backward = Backward.of(module, self)
+            backward = self._backward(module)
             if backward is not None:
                 args = backward.at_inputs(args)
             result = module.forward(*args, **kwargs)
@@ -126,114 +131,6 @@ def _last(module: Module, hook: Hook, args: tuple, kwargs: dict[str, Any]) -> No
         )
 
 
-# gradients ------------------------------------------------------------------------------------------
-
-
-class _Pass(Function):
-    """Hands values through; what passes on the way back is shown to a function, which may change it."""
-
-    @staticmethod
-    def forward(ctx: Any, see: Callable, *tensors: Tensor) -> tuple[Tensor, ...]:
-        ctx.see = see
-        ctx.set_materialize_grads(False)
-        return tuple(t.detach() for t in tensors)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
-        return (None, *ctx.see(gradients))
-
-
-class Backward:
-    """The backward hooks of one call of a module."""
-
-    def __init__(self, module: Module, before: list[Callable], after: list[Callable]) -> None:
-        self._module, self._before, self._after = module, before, after
-        self._inputs = 0
-        self._recorded: list[int] = []  # the arguments that ask for gradients
-        self._gradients: tuple | None = None  # of the outputs
-
-    @classmethod
-    def of(cls, module: Module, hooks: Hooks) -> Backward | None:
-        """For a module that has backward hooks, else None."""
-        before, after = hooks.of(BACKWARD_PRE), hooks.of(BACKWARD)
-        if not before and not after:
-            return None
-        return cls(module, [h.function for h in before.values()], [h.function for h in after.values()])
-
-    def at_inputs(self, args: tuple) -> tuple:
-        """The arguments, with the way back to them watched."""
-        self._inputs = len(args)
-        self._recorded = [k for k, x in enumerate(args) if isinstance(x, Tensor) and x.requires_grad]
-        if not self._after or not self._recorded:
-            return args
-        passed = _Pass.apply(self._leaving, *(args[k] for k in self._recorded))
-        changed = list(args)
-        for k, x in zip(self._recorded, passed, strict=True):
-            changed[k] = x
-        return tuple(changed)
-
-    def at_outputs(self, result: Any) -> Any:
-        """The result, with the way back from it watched."""
-        outputs = result if isinstance(result, tuple) else (result,)
-        tensors = [k for k, y in enumerate(outputs) if isinstance(y, Tensor)]
-        if not any(outputs[k].requires_grad for k in tensors):
-            return result
-
-        def entering(gradients: tuple) -> tuple:
-            whole = [None] * len(outputs)
-            for k, g in zip(tensors, gradients, strict=True):
-                whole[k] = g
-            changed = self._entering(tuple(whole))
-            return tuple(changed[k] for k in tensors)
-
-        passed = _Pass.apply(entering, *(outputs[k] for k in tensors))
-        changed = list(outputs)
-        for k, y in zip(tensors, passed, strict=True):
-            changed[k] = y
-        return tuple(changed) if isinstance(result, tuple) else changed[0]
-
-    def _entering(self, gradients: tuple) -> tuple:
-        for hook in self._before:
-            found = hook(self._module, gradients)
-            if found is not None:
-                gradients = _checked("backward_pre", found, gradients)
-        self._gradients = gradients
-        if not self._recorded:  # nothing will come out at the arguments
-            for hook in self._after:
-                found = hook(self._module, (None,) * self._inputs, gradients)
-                if found is not None and any(g is not None for g in _tuple(found)):
-                    raise RuntimeError(
-                        "Backward hook for Modules where no input requires gradient should "
-                        "always return None or None for all gradients."
-                    )
-        return gradients
-
-    def _leaving(self, gradients: tuple) -> tuple:
-        whole: list[Any] = [None] * self._inputs
-        for k, g in zip(self._recorded, gradients, strict=True):
-            whole[k] = g
-        result: tuple = tuple(whole)
-        for hook in self._after:
-            found = hook(self._module, result, self._gradients)
-            if found is not None:
-                result = _checked("backward", found, result)
-        return tuple(result[k] for k in self._recorded)
-
-
-def _tuple(value: Any) -> tuple:
-    return value if isinstance(value, tuple) else (value,)
-
-
-def _checked(what: str, found: Any, before: tuple) -> tuple:
-    found = _tuple(found)
-    if len(found) != len(before):
-        raise RuntimeError(
-            f"{what} hook has returned an incorrect number of gradients: got {len(found)}, "
-            f"but expected {len(before)}"
-        )
-    return found
-
-
 # registering ----------------------------------------------------------------------------------------
 
 
@@ -274,20 +171,73 @@ def note_hooks(module: Module) -> None:
         store.recording.assigned(f"{type(module).__name__}._hooks")
 
 
+def hooks_of(module: Module, kind: str) -> OrderedDict[int, Hook]:
+    """The hooks of a kind that a module has, to which others can be added."""
+    if module._hooks is None:
+        set_plainly(module, "_hooks", Hooks())
+    assert module._hooks is not None
+    return module._hooks.of(kind)
+
+
 def add_hook(module: Module, kind: str, hook: Hook, prepend: bool = False) -> RemovableHandle:
     """Register a hook of a kind."""
     if not callable(hook.function):
         raise TypeError(f"a hook must be callable, got {type(hook.function).__name__}")
-    if module._hooks is None:
-        set_plainly(module, "_hooks", Hooks())
-    assert module._hooks is not None
-    hooks = module._hooks.of(kind)
+    hooks = hooks_of(module, kind)
     handle = ModuleHandle(module, hooks)
     hooks[handle.id] = hook
     if prepend:
         hooks.move_to_end(handle.id, last=False)
     note_hooks(module)
     return handle
+
+
+class Functions(MutableMapping):
+    """A live view of a module's hooks of one kind, such as ``module._forward_hooks``: number to function.
+
+    Scripts remove hooks whose handles they have lost through it: ``module._forward_hooks.clear()``.
+    """
+
+    __slots__ = ("_kind", "_module")
+
+    def __init__(self, module: Module, kind: str) -> None:
+        self._module, self._kind = module, kind
+
+    def _hooks(self) -> Mapping[int, Hook]:
+        return {} if self._module._hooks is None else self._module._hooks.of(self._kind)
+
+    def __getitem__(self, number: int) -> Callable:
+        return self._hooks()[number].function
+
+    def __setitem__(self, number: int, function: Callable) -> None:
+        self._module._watch()
+        hooks_of(self._module, self._kind)[number] = Hook(function)
+        note_hooks(self._module)
+
+    def __delitem__(self, number: int) -> None:
+        self._hooks()[number]  # a KeyError, if there is none
+        del hooks_of(self._module, self._kind)[number]
+        note_hooks(self._module)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._hooks())
+
+    def __len__(self) -> int:
+        return len(self._hooks())
+
+    def __repr__(self) -> str:
+        return repr(OrderedDict(self))
+
+
+def _shown(kind: str) -> property:
+    """The view of a module's hooks of a kind; a dict that it is set to says which hooks there are from then on."""
+
+    def replace(self: Module, hooks: Mapping[int, Callable]) -> None:
+        shown, wanted = Functions(self, kind), dict(hooks)
+        shown.clear()
+        shown.update(wanted)
+
+    return property(lambda self: Functions(self, kind), replace)
 
 
 class Hooked:
@@ -299,27 +249,16 @@ class Hooked:
     def _watch(self) -> None:
         watch(self, self._plain_calls)  # type: ignore[arg-type]
 
-    @property
-    def _forward_pre_hooks(self) -> OrderedDict[int, Callable]:
-        return self._functions(PRE)
-
-    @property
-    def _forward_hooks(self) -> OrderedDict[int, Callable]:
-        return self._functions(FORWARD)
-
-    @property
-    def _backward_hooks(self) -> OrderedDict[int, Callable]:
-        return self._functions(BACKWARD)
+    _forward_pre_hooks = _shown(PRE)
+    _forward_hooks = _shown(FORWARD)
+    _backward_pre_hooks = _shown(BACKWARD_PRE)
+    _backward_hooks = _shown(BACKWARD)
 
     def _remove_hook(self, number: int) -> None:
         """Take away the hook with this number, of whatever kind."""
         for kind in KINDS:
             if self._hooks is not None and self._hooks.of(kind).pop(number, None) is not None:
                 note_hooks(self)  # type: ignore[arg-type]
-
-    def _functions(self, kind: str) -> OrderedDict[int, Callable]:
-        hooks = {} if self._hooks is None else self._hooks.of(kind)
-        return OrderedDict((number, hook.function) for number, hook in hooks.items())
 
     def register_forward_pre_hook(
         self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
