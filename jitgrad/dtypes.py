@@ -118,7 +118,7 @@ def to_dtype(value: Any, caller: str) -> dtype:
     if isinstance(value, dtype):
         return value
     if value is float:
-        return _Defaults.floating
+        return float64
     if value is int:
         return int64
     if value is bool:

@@ -193,3 +193,9 @@ def test_a_read_only_array_is_lent_with_a_warning():
     values.flags.writeable = False
     with pytest.warns(UserWarning, match="not writable"):
         assert torch.from_numpy(values).tolist() == [0, 1, 2]
+
+
+def test_pythons_types_are_the_widest_dtypes_as_in_numpy():
+    assert torch.zeros(1, dtype=float).dtype is torch.ones(1).to(float).dtype is torch.float64
+    assert torch.zeros(1, dtype=int).dtype is torch.int64 and torch.zeros(1, dtype=bool).dtype is torch.bool
+    assert torch.nn.Linear(1, 1).to(float).weight.dtype is torch.float64
