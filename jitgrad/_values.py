@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import operator
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .dispatch import CONTEXT
+from .dtypes import BY_NUMPY
 from .engine.entry import entries
 from .engine.layout import (
     CONTIGUOUS,
@@ -148,15 +150,57 @@ class Values:
             made.grad = self.grad.clone()  # type: ignore[attr-defined]
         return made
 
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        return _tensors_of(array)
+
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-        plain = [x.numpy() if isinstance(x, Values) else x for x in inputs]
-        reflected = {"add": "__radd__", "subtract": "__rsub__", "multiply": "__rmul__",
-                     "true_divide": "__rtruediv__", "divide": "__rtruediv__", "power": "__rpow__"}  # fmt: skip
-        if method == "__call__" and len(inputs) == 2 and isinstance(inputs[0], np.generic):
-            name = reflected.get(ufunc.__name__)
-            if name:
-                return getattr(self, name)(inputs[0].item())
-        return getattr(ufunc, method)(*plain, **options)
+        """What NumPy's functions of elements give: tensors, as in PyTorch, or the arrays of ``out``."""
+        if method == "__call__" and len(inputs) == 2 and _is_number(inputs[0]) and not options:
+            same = _OPERATORS.get(ufunc.__name__)
+            if same is not None:  # `np.sqrt(2.0) * x` is ours, gradient and all
+                return same(inputs[0].item(), self)
+        if "out" in options:
+            return getattr(ufunc, method)(*_plain(inputs), **options | {"out": _plain(options["out"])})
+        made = getattr(ufunc, method)(*_plain(inputs), **options)
+        return _tensors_of(made) if method in ("__call__", "reduce") else made
+
+
+# what the operators of NumPy's scalars call
+_OPERATORS = {
+    "add": operator.add,
+    "subtract": operator.sub,
+    "multiply": operator.mul,
+    "divide": operator.truediv,
+    "power": operator.pow,
+    "floor_divide": operator.floordiv,
+    "remainder": operator.mod,
+    "equal": operator.eq,
+    "not_equal": operator.ne,
+    "less": operator.lt,
+    "less_equal": operator.le,
+    "greater": operator.gt,
+    "greater_equal": operator.ge,
+}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, np.generic | np.ndarray) and value.ndim == 0
+
+
+def _plain(values: tuple) -> tuple:
+    return tuple([x.numpy() if isinstance(x, Values) else x for x in values])
+
+
+def _tensors_of(made: Any) -> Any:
+    """Tensors on arrays that NumPy has made; arrays of dtypes that tensors cannot have stay what they are."""
+    if isinstance(made, tuple):
+        return tuple([_tensors_of(x) for x in made])
+    array_ = np.asarray(made)
+    if array_.dtype not in BY_NUMPY:
+        return made
+    from .functions.from_data import from_numpy
+
+    return from_numpy(array_)
 
 
 class _Memory(ctypes.c_char * ADDRESSES):
