@@ -38,7 +38,7 @@ import jitgrad.special as special  # the functions' own modules have the same na
 from .func import vmap
 from .limits import finfo, iinfo
 from .model_summary import summary
-from .nn.functional import bilinear, cosine_similarity, pairwise_distance, pdist
+from .nn.functional import bilinear, cosine_similarity, hardshrink, pairwise_distance, pdist
 from .printing import set_printoptions
 from .program import compile
 from .serialization import load, save
@@ -54,6 +54,7 @@ double = float64
 int = int32
 long = int64
 newaxis = None
+strided = Tensor.layout
 # what an array's elements may be laid out like: all are in row-major order, and take these as a wish
 contiguous_format, preserve_format, channels_last, channels_last_3d = (
     f"torch.{name}" for name in ("contiguous_format", "preserve_format", "channels_last", "channels_last_3d")
@@ -63,7 +64,8 @@ is_tensor = lambda value: isinstance(value, Tensor)  # noqa: E731
 
 # what few programs use, and in which module it is
 _LATER = {
-    name: name for name in ("accelerator", "amp", "backends", "distributions", "linalg", "testing", "viz")
+    name: name
+    for name in """accelerator amp backends compiler distributions jit linalg testing version viz""".split()  # noqa: SIM905
 }
 _LATER |= dict.fromkeys(["GradScaler", "autocast", "is_autocast_enabled"], "amp")
 _LATER |= dict.fromkeys(["are_deterministic_algorithms_enabled", "get_float32_matmul_precision",

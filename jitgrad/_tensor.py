@@ -104,7 +104,10 @@ class Tensor(Values):
         return CPU
 
     is_cpu = True
-    is_cuda = False
+    # what scripts ask before they go on with an ordinary tensor, as optimizers of their own do of gradients
+    is_cuda = is_sparse = is_sparse_csr = is_quantized = is_meta = is_mps = is_nested = is_mkldnn = False
+    layout = "torch.strided"
+    name = None
 
     def is_floating_point(self) -> bool:
         """Whether the elements are floating-point numbers."""

@@ -30,6 +30,7 @@ from .scans import *
 from .sorting import *
 from .searching import *
 from .scatter_reduction import *
+from .older_names import *
 from .losses import *
 from .products import *
 from .convolution import *

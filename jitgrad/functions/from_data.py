@@ -28,7 +28,7 @@ from ..operators import LIMITS, exact_number, whole_number
 from ..store import store
 from .creation import dtype_or_default, finish, shape_words
 
-__all__ = ["as_tensor", "asarray", "from_numpy", "scalar_tensor", "tensor"]
+__all__ = ["as_tensor", "asarray", "from_numpy", "frombuffer", "scalar_tensor", "tensor"]
 
 DROP_EVERY = 64  # arrays lent to the engine between two looks for those it has given back
 
@@ -205,6 +205,36 @@ def _refuse_kind(value: Any) -> NoReturn:
 
 
 _lent = 0
+
+
+def frombuffer(
+    buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Tensor:
+    """A tensor of one dimension on the memory of an object such as a bytearray.
+
+    Parameters
+    ----------
+    dtype : dtype
+    count : int
+        Number of elements, -1 for all that follow.
+    offset : int
+        Bytes before the first one.
+
+    Raises
+    ------
+    ValueError
+        When the object is empty, or has not that many bytes.
+    """
+    size = memoryview(buffer).nbytes
+    if not size or not count:
+        raise ValueError(
+            f"frombuffer: expected bytes and a count other than 0, got {size} bytes and count {count}"
+        )
+    try:
+        array = np.frombuffer(buffer, to_dtype(dtype, "frombuffer").numpy, count, offset)
+    except ValueError as error:
+        raise ValueError(f"frombuffer: {error}") from None
+    return from_numpy(array).requires_grad_(requires_grad)
 
 
 def from_numpy(ndarray: np.ndarray) -> Tensor:

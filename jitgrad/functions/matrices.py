@@ -12,7 +12,21 @@ from .arithmetic_in_place import in_place_of
 from .contractions import tensordot
 from .products import broadcast_shape, matmul, refuse_dot, same_dtype
 
-__all__ = ["addbmm", "addmm", "addmv", "addr", "baddbmm", "bmm", "dot", "inner", "mm", "mv", "outer", "vdot"]
+__all__ = [
+    "addbmm",
+    "addmm",
+    "addmv",
+    "addr",
+    "baddbmm",
+    "bmm",
+    "dot",
+    "ger",
+    "inner",
+    "mm",
+    "mv",
+    "outer",
+    "vdot",
+]
 
 
 def _refuse_dims(name: str, expected: str, *operands: Tensor) -> NoReturn:

@@ -74,6 +74,7 @@ from .margin_losses import (
 from .module import Module
 from .normalization import GroupNorm, LayerNorm, RMSNorm
 from .parameter import Buffer, Parameter
+from .parallel import DataParallel
 from .parameter_containers import ParameterDict, ParameterList
 from .fractional_pooling import FractionalMaxPool2d, FractionalMaxPool3d
 from .adaptive_pooling import (
@@ -176,6 +177,7 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "DataParallel",
     "Dropout",
     "Dropout1d",
     "Dropout2d",

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator, Sequence
+from enum import Enum
 from typing import Any
 
 from jitgrad import functions as T
@@ -14,6 +17,23 @@ from .functional.attention import run_heads
 from .linear import Linear
 from .module import Module
 from .parameter import Parameter
+
+
+class SDPBackend(Enum):
+    """PyTorch's ways to compute attention, which scripts choose among; here there is one."""
+
+    ERROR = -1
+    MATH = 0
+    FLASH_ATTENTION = 1
+    EFFICIENT_ATTENTION = 2
+    CUDNN_ATTENTION = 3
+    OVERRIDEABLE = 4
+
+
+@contextlib.contextmanager
+def sdpa_kernel(backends: SDPBackend | Sequence[SDPBackend], set_priority: bool = False) -> Iterator[None]:
+    """A context in which attention is computed as outside of it."""
+    yield
 
 
 class NonDynamicallyQuantizableLinear(Linear):

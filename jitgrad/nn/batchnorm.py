@@ -20,7 +20,7 @@ from .module import Module
 from .normalization import make_affine, reset_affine
 
 
-class _ChannelNorm(Module):
+class _NormBase(Module):
     """What batch and instance normalisation share: parameters, statistics, and how many dimensions fit.
 
     Parameters
@@ -106,7 +106,7 @@ class _ChannelNorm(Module):
         )
 
 
-class _BatchNorm(_ChannelNorm):
+class _BatchNorm(_NormBase):
     """Bring every channel to mean 0 and variance 1, then multiply by a weight and add a bias.
 
     While training the statistics are the batch's; the running ones move towards them by ``momentum``, or with None
@@ -203,7 +203,7 @@ class BatchNorm3d(_BatchNorm):
     _dims = (5,)
 
 
-class _InstanceNorm(_ChannelNorm):
+class _InstanceNorm(_NormBase):
     """Bring every channel of every sample to mean 0 and variance 1; then weight and bias by channel."""
 
     def __init__(

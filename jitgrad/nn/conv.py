@@ -200,7 +200,7 @@ class _Convolution(_ConvNd):
         return [p for p in reversed(self.padding) for _ in range(2)]
 
 
-class _Transposed(_ConvNd):
+class _ConvTransposeNd(_ConvNd):
     """What the transposed convolutions have in common.
 
     Parameters
@@ -311,7 +311,7 @@ class Conv3d(_Convolution):
 
 
 @described_by_base
-class ConvTranspose1d(_Transposed):
+class ConvTranspose1d(_ConvTransposeNd):
     """Go back over 1 spatial dimension: see `functional.conv_transpose1d`."""
 
     _spatial = 1
@@ -319,7 +319,7 @@ class ConvTranspose1d(_Transposed):
 
 
 @described_by_base
-class ConvTranspose2d(_Transposed):
+class ConvTranspose2d(_ConvTransposeNd):
     """Go back over 2 spatial dimensions: see `functional.conv_transpose2d`."""
 
     _spatial = 2
@@ -327,7 +327,7 @@ class ConvTranspose2d(_Transposed):
 
 
 @described_by_base
-class ConvTranspose3d(_Transposed):
+class ConvTranspose3d(_ConvTransposeNd):
     """Go back over 3 spatial dimensions: see `functional.conv_transpose3d`."""
 
     _spatial = 3

@@ -19,7 +19,7 @@ from .functional import (
 from .module import Module
 
 
-class _Dropout(Module):
+class _DropoutNd(Module):
     """What the layers have in common: the probability and whether to write into the input.
 
     Raises
@@ -39,7 +39,7 @@ class _Dropout(Module):
         return f"p={self.p}, inplace={self.inplace}"
 
 
-class Dropout(_Dropout):
+class Dropout(_DropoutNd):
     """While training, zero every element with probability ``p`` and divide the others by ``1 - p``.
 
     Parameters
@@ -64,7 +64,7 @@ class Dropout(_Dropout):
         return T.dropout(input, self.p, True)
 
 
-class Dropout1d(_Dropout):
+class Dropout1d(_DropoutNd):
     """While training, zero whole channels with probability ``p``; see `functional.dropout1d`.
 
     The input has shape (images, channels, length).
@@ -76,7 +76,7 @@ class Dropout1d(_Dropout):
         return dropout1d(input, self.p, self.training, self.inplace)
 
 
-class Dropout2d(_Dropout):
+class Dropout2d(_DropoutNd):
     """While training, zero whole channels with probability ``p``; see `functional.dropout2d`.
 
     The input has shape (images, channels, height, width).
@@ -88,7 +88,7 @@ class Dropout2d(_Dropout):
         return dropout2d(input, self.p, self.training, self.inplace)
 
 
-class Dropout3d(_Dropout):
+class Dropout3d(_DropoutNd):
     """While training, zero whole channels with probability ``p``; see `functional.dropout3d`.
 
     The input has shape (images, channels, depth, height, width).
@@ -100,7 +100,7 @@ class Dropout3d(_Dropout):
         return dropout3d(input, self.p, self.training, self.inplace)
 
 
-class AlphaDropout(_Dropout):
+class AlphaDropout(_DropoutNd):
     """While training, put elements to SELU's lower limit; see `functional.alpha_dropout`."""
 
     __call__ = call_with_one
@@ -109,7 +109,7 @@ class AlphaDropout(_Dropout):
         return alpha_dropout(input, self.p, self.training)
 
 
-class FeatureAlphaDropout(_Dropout):
+class FeatureAlphaDropout(_DropoutNd):
     """While training, put whole channels to SELU's lower limit; see `functional.feature_alpha_dropout`."""
 
     __call__ = call_with_one

@@ -194,8 +194,8 @@ def _inverse_erf(y: Tensor) -> Tensor:
     return x
 
 
-def _fans(tensor: Tensor) -> tuple[int, int]:
-    """Return how many inputs an output has and how many outputs an input has."""
+def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
+    """Return how many inputs an output has and how many outputs an input has; layers of one's own ask for it, too."""
     if tensor.ndim < 2:
         raise ValueError(
             "fan in and fan out cannot be computed for a tensor with fewer than 2 dimensions, "
@@ -213,7 +213,7 @@ def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) ->
     ValueError
         If the tensor has fewer than 2 dimensions.
     """
-    bound = gain * math.sqrt(6.0 / sum(_fans(tensor)))
+    bound = gain * math.sqrt(6.0 / sum(_calculate_fan_in_and_fan_out(tensor)))
     return uniform_(tensor, -bound, bound, generator)
 
 
@@ -225,19 +225,28 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> 
     ValueError
         If the tensor has fewer than 2 dimensions.
     """
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor))), generator)
+    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_calculate_fan_in_and_fan_out(tensor))), generator)
+
+
+def _fan_of_mode(mode: str) -> int:
+    mode = mode.lower()
+    if mode not in ("fan_in", "fan_out"):
+        raise ValueError(f"mode {mode} not supported, please use one of fan_in, fan_out")
+    return int(mode == "fan_out")
+
+
+def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
+    """Return the fan of a mode, ``fan_in`` or ``fan_out``."""
+    return _calculate_fan_in_and_fan_out(tensor)[_fan_of_mode(mode)]
 
 
 def _kaiming_deviation(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float | None:
     """Return ``gain / sqrt(fan)``, or None (with a warning) for a tensor without elements."""
-    mode = mode.lower()
-    if mode not in ("fan_in", "fan_out"):
-        raise ValueError(f"mode {mode} not supported, please use one of fan_in, fan_out")
+    choose = _fan_of_mode(mode)
     if 0 in tensor.shape:
         warnings.warn("Initializing zero-element tensors is a no-op", UserWarning, stacklevel=3)
         return None
-    fan = _fans(tensor)[mode == "fan_out"]
-    return calculate_gain(nonlinearity, a) / math.sqrt(fan)
+    return calculate_gain(nonlinearity, a) / math.sqrt(_calculate_fan_in_and_fan_out(tensor)[choose])
 
 
 def kaiming_uniform_(

@@ -17,6 +17,7 @@ from ._load import cast_state, check_groups
 from ._watch import ParamGroup, WatchedList
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
+ParamsT = Params  # PyTorch's name, which optimizers of one's own import
 
 
 class _Required:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad import functions as T
-from jitgrad._tensor import Tensor
+from jitgrad._tensor import Tensor, method
 from jitgrad.functions._call import require_tensors
 from jitgrad.functions._dims import one_dim, shape_of
 
@@ -233,6 +233,7 @@ def tanhshrink(input: Tensor) -> Tensor:
     return input - T.tanh(input)
 
 
+@method
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """Return 0 from ``-lambd`` to ``lambd`` and ``x`` elsewhere."""
     require_tensors("hardshrink", input)
