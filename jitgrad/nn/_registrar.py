@@ -18,12 +18,28 @@ from ._registry import (
     drop,
     note_change,
     put,
+    read_plainly,
     set_plainly,
 )
 from .parameter import Buffer, Parameter
 
 if TYPE_CHECKING:
     from .module import Module
+
+
+class Missing:
+    """The last base of modules whose class has a ``__getattr__``, which may call this one by ``super()``.
+
+    Only such classes get it: CPython 3.11 reads every attribute slowly where a class has a ``__getattr__``.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the member of that name; AttributeError if there is none."""
+        for kind in KINDS:
+            members = read_plainly(self, kind)
+            if members is not None and name in members:
+                return members[name]
+        raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
 
 class Registrar:
@@ -35,6 +51,8 @@ class Registrar:
     _own_modules: dict[str, Any] = None  # type: ignore[assignment]
     _transient: frozenset[str] = frozenset()  # names of the buffers that are not saved
     _optional_state: frozenset[str] = frozenset()  # names of the members that a state_dict need not have
+
+    _changes = 0  # how often a recorded program may have to look again
 
     if TYPE_CHECKING:
 

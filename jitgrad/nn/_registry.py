@@ -27,15 +27,28 @@ delete_plainly = object.__delattr__
 _MISSING: Any = object()
 
 
+def read_plainly(module: Any, name: str, default: Any = None) -> Any:
+    """An attribute that a module has, past a ``__getattr__`` of its class, which may look further or ask back."""
+    try:
+        return object.__getattribute__(module, name)
+    except AttributeError:
+        return default
+
+
+def count_change(module: Any) -> None:
+    """Count a change of a module, so that recorded programs see that it is another than they knew."""
+    set_plainly(module, "_changes", module._changes + 1)
+
+
 def note_change(module: Any, name: str, value: Any) -> None:
     """Tell recorded programs that an attribute of a module gets another value than it has.
 
     A module counts its changes in ``_changes``, so that a program knows whether it is still the one it saw.
     """
-    before = getattr(module, name, _MISSING)
+    before = read_plainly(module, name, _MISSING)
     if before is value or (type(before) is type(value) and _same(before, value)):
         return
-    set_plainly(module, "_changes", getattr(module, "_changes", 0) + 1)
+    count_change(module)
     store.structure_changed()
     if store.recording is not None and before is not _MISSING:
         store.recording.assigned(f"{type(module).__name__}.{name}")

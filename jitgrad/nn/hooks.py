@@ -16,7 +16,7 @@ from jitgrad.store import store
 
 from ..utils.hooks import RemovableHandle
 from ._backward_hooks import Backward
-from ._registry import set_plainly
+from ._registry import count_change, set_plainly
 
 if TYPE_CHECKING:
     from .module import Module
@@ -165,7 +165,7 @@ def note_hooks(module: Module) -> None:
     """Tell recorded programs that the hooks of a module are others now; without any it forgets that it had some."""
     if module._hooks is not None and next(module._hooks.functions(), None) is None:
         set_plainly(module, "_hooks", None)
-    set_plainly(module, "_changes", getattr(module, "_changes", 0) + 1)
+    count_change(module)
     store.structure_changed()
     if store.recording is not None:
         store.recording.assigned(f"{type(module).__name__}._hooks")

@@ -13,7 +13,7 @@ from jitgrad.dtypes import float32, float64
 from jitgrad.store import store
 
 from ._calls import NARROW_CALLS, call, call_with_one, inherits_narrow_call
-from ._registrar import Registrar
+from ._registrar import Missing, Registrar
 from ._registry import BUFFERS, PARAMETERS, note_change, put, set_plainly
 from ._state import IncompatibleKeys, load, own_state
 from .hooks import STATE, STATE_PRE, Hooked, call_with_hooks
@@ -40,6 +40,8 @@ class Module(Registrar, Hooked):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give a subclass of a layer that has its own ``forward`` the general ``__call__`` back."""
         super().__init_subclass__(**kwargs)
+        if "__getattr__" in cls.__dict__ and not issubclass(cls, Missing):
+            cls.__bases__ = (*cls.__bases__, Missing)
         special = cls.__call__ in (*NARROW_CALLS, call_with_hooks)
         if special and "__call__" not in cls.__dict__ and not inherits_narrow_call(cls):
             cls.__call__ = call

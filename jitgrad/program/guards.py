@@ -258,7 +258,4 @@ def state_of(value: Any) -> tuple:
     """What of a module or optimizer decides which kernels run on what."""
     if isinstance(value, Optimizer):
         return (getattr(value, "_version", 0), *(key for key, _ in value.step_hooks()))
-    return tuple(
-        (id(m), m.training, getattr(m, "_changes", 0), *map(id, m._own_modules.values()))
-        for m in value.modules()
-    )
+    return tuple((id(m), m.training, m._changes, *map(id, m._own_modules.values())) for m in value.modules())
