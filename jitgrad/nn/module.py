@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from jitgrad import functions as T
@@ -15,14 +14,14 @@ from jitgrad.store import store
 from ._calls import NARROW_CALLS, call, call_with_one, inherits_narrow_call
 from ._registrar import Missing, Registrar
 from ._registry import BUFFERS, PARAMETERS, note_change, put, set_plainly
-from ._state import IncompatibleKeys, load, own_state
-from .hooks import STATE, STATE_PRE, Hooked, call_with_hooks
+from ._state import Stateful
+from .hooks import Hooked, call_with_hooks
 from .parameter import Parameter
 
 Self = TypeVar("Self", bound="Module")
 
 
-class Module(Registrar, Hooked):
+class Module(Registrar, Hooked, Stateful):
     """A part of a model: parameters, buffers, child modules, and a ``forward`` that uses them.
 
     Subclasses call ``super().__init__()``, assign parameters and modules as attributes, and
@@ -292,67 +291,6 @@ class Module(Registrar, Hooked):
         return self
 
     # ---------------------------------------------------------------- saving and loading
-
-    def state_dict(
-        self,
-        *,
-        destination: dict[str, Any] | None = None,
-        prefix: str = "",
-        keep_vars: bool = False,
-    ) -> dict[str, Any]:
-        """Return all parameters and persistent buffers by dotted name.
-
-        Parameters
-        ----------
-        destination : dict, optional
-            A dictionary to fill instead of a new one.
-        prefix : str
-            What to put before every key.
-        keep_vars : bool, default False
-            Return the parameters themselves. By default the values are detached; in both
-            cases they share memory with the module.
-        """
-        destination = OrderedDict() if destination is None else destination
-        hooks = self._hooks
-        for hook in () if hooks is None else list(hooks.of(STATE_PRE).values()):
-            hook.function(self, prefix, keep_vars)
-        for name, value in own_state(self):
-            destination[prefix + name] = value if keep_vars else value.detach()
-        for name, child in self._own_modules.items():
-            if child is not None:
-                child.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
-        for hook in () if hooks is None else list(hooks.of(STATE).values()):
-            changed = hook.function(self, destination, prefix, {})
-            destination = destination if changed is None else changed
-        return destination
-
-    def load_state_dict(
-        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> IncompatibleKeys:
-        """Copy the values of a `state_dict` into this module; all of them, or on an error none.
-
-        Parameters
-        ----------
-        state_dict : mapping of str to Tensor
-            The values, by dotted name.
-        strict : bool, default True
-            Whether missing and unexpected keys are errors.
-        assign : bool, default False
-            Make the given tensors the module's own instead of copying their values.
-
-        Returns
-        -------
-        IncompatibleKeys
-            A pair of lists, ``missing_keys`` and ``unexpected_keys``.
-
-        Raises
-        ------
-        TypeError
-            If ``state_dict`` is not a mapping.
-        RuntimeError
-            Naming every missing or unexpected key (if ``strict``) and every shape that differs.
-        """
-        return load(self, state_dict, strict, assign)
 
     # ---------------------------------------------------------------- printing
 
