@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from index_cases import check_gradients
@@ -269,3 +271,44 @@ def test_bad_arguments_are_refused(name):
     call, error, message = BAD[name]
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("function", [torch.median, torch.nanmedian])
+@pytest.mark.parametrize(
+    ("values", "gradient"),
+    [
+        ([0.0, 0.0, 0.0, 1.0], [1 / 3, 1 / 3, 1 / 3, 0]),
+        ([[1.0, 3.0], [2.0, 2.0], [5.0, -1.0]], [[0, 0], [0.5, 0.5], [0, 0]]),
+        ([4.0], [1.0]),
+        ([math.inf, math.inf, 1.0], [0.5, 0.5, 0]),
+    ],
+)
+def test_equal_elements_share_the_gradient_of_a_median_of_all(function, values, gradient):
+    x = torch.tensor(values, dtype=torch.float64, requires_grad=True)
+    found = function(x)
+    found.backward()
+    assert found.item() == function(x.detach()).item()
+    np.testing.assert_allclose(x.grad.numpy(), gradient)
+
+
+def test_a_nan_beside_the_median_gets_no_gradient():
+    x = torch.tensor([0.0, math.nan, 0.0, 2.0], requires_grad=True)
+    found = torch.nanmedian(x)
+    found.backward()
+    assert found.item() == 0.0 and x.grad.tolist() == [0.5, 0.0, 0.5, 0.0]
+    x.grad = None
+    x.median().backward()
+    assert x.grad.tolist() == [0.0, 1.0, 0.0, 0.0]
+
+
+def test_the_shares_of_a_median_are_the_same_in_a_compiled_step():
+    def step(x):
+        x = x.clone().requires_grad_()
+        y = (x * 2).relu().median()
+        return y.detach(), torch.autograd.grad(y * y + y, x)[0]
+
+    compiled = torch.compile(step, fullgraph=True)
+    for k in range(4):
+        x = torch.tensor([-1.0, -2.0, 3.0, -0.5, 1.0]) + k
+        for got, expected in zip(compiled(x), step(x), strict=True):
+            assert torch.equal(got, expected)

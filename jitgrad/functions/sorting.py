@@ -21,6 +21,7 @@ from ._dims import axis_as_dim, dims_of, numel_of, one_dim, shape_of
 from ._indices import is_dense
 from ._launch import REPORTS_AT
 from ._pairs import pair
+from .bounds import where
 from .from_data import from_array
 from .gathering import GATHER, gather, picked
 from .scans import line_words
@@ -206,7 +207,12 @@ def _median(name: str, kind: int, result: Any, x: Tensor, dim: int | None, keepd
         # of integers, which have no nan, the least
         return x.sum() + math.nan if is_floating(x) else x.new_full((), iinfo(x.dtype).min)  # type: ignore[attr-defined]
     line = x if dims_of(x) == 1 else x.reshape(-1)  # type: ignore[attr-defined]
-    return _ranked(result, name, line, 0, False, kind)[0]
+    found = _ranked(result, name, line, 0, False, kind)[0]
+    if not found.requires_grad:
+        return found
+    # elements that are equal to it share the gradient, as each could be the median
+    value = found.detach()
+    return where(value.isnan(), found, where(line == value, line, -math.inf).amax())
 
 
 @method
