@@ -117,6 +117,11 @@ class Values:
             raise TypeError("iteration over a 0-d tensor")
         return iter(self.unbind(0))  # type: ignore[attr-defined]
 
+    def __delitem__(self, index: Any) -> None:
+        raise TypeError(
+            "Tensor does not support deleting items; index what is to remain, or assign to the items"
+        )
+
     def __contains__(self, value: Any) -> bool:
         found = self == value
         if not isinstance(found, Values):

@@ -129,3 +129,10 @@ def test_an_array_shows_the_memory_that_it_keeps(make):
     kept = [torch.zeros(3, 4) for _ in range(20)]  # would take the memory, were it free
     np.testing.assert_array_equal(array, 2 * expected)
     assert len(kept) == 20
+
+
+def test_items_cannot_be_deleted():
+    x = torch.ones(3)
+    with pytest.raises(TypeError, match="does not support deleting items"):
+        del x[0]
+    assert x.shape == (3,)
