@@ -78,8 +78,8 @@ class Backward:
                 found = hook(self._module, (None,) * self._inputs, gradients)
                 if found is not None and any(g is not None for g in _tuple(found)):
                     raise RuntimeError(
-                        "Backward hook for Modules where no input requires gradient should "
-                        "always return None or None for all gradients."
+                        "backward hook: no argument of the module requires a gradient, so there is none to replace; "
+                        "return None"
                     )
         return gradients
 

@@ -98,7 +98,10 @@ _RUNNING: ContextVar[_Plan | None] = ContextVar("running", default=None)  # to w
 def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> IncompatibleKeys:
     """Compare ``state_dict`` with the module's state and copy it in if nothing is wrong."""
     if not isinstance(state_dict, Mapping):
-        raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        raise TypeError(
+            f"load_state_dict: expected a mapping of names to tensors, got {type(state_dict).__name__}; "
+            "pass what state_dict() returned"
+        )
     missing: list[str] = []
     unexpected: list[str] = []
     mismatches: list[str] = []
