@@ -165,6 +165,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "cross_entropy": lambda: [matrix(), places(), vector()],
     "cross_entropy_mean": lambda: [matrix(), places()],
     "diagonal": lambda: [matrix()],
+    "diagonal_scatter": lambda: [matrix(), vector()],
     "dot": lambda: [vector(), vector()],
     "embedding": lambda: [places(), matrix()],
     "embedding_bag": lambda: [integers(), matrix()],
@@ -173,8 +174,11 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "fused_mse_loss": lambda: [matrix(), matrix()],
     "gather": lambda: [matrix(), 0, integers()],
     "group_norm": lambda: [cube(), 1, vector(), vector()],
+    "dsplit": lambda: [cube(), 3],
     "hsplit": lambda: [matrix(), 3],
     "huber": lambda: [matrix(), matrix()],
+    "index_reduce": lambda: [matrix(), 0, places(), matrix(), "mean"],
+    "put": lambda: [matrix(), places(), vector()],
     "index_put": lambda: [matrix(), [places(), places()], vector()],
     "instance_norm": lambda: [cube(), *[vector()] * 4, True, 0.1, 1e-5],
     "kl_div_pointwise": lambda: [matrix(), matrix()],
@@ -262,6 +266,8 @@ WHOLE = ("bitwise_", "gcd", "lcm", "__and__", "__or__", "__xor__", "lshift__", "
 
 # methods that tell only that jitgrad does not have something
 UNAVAILABLE = {"bfloat16", "char", "cuda", "half", "short"}
+# one needs a keyword, one warns in every call
+APART = {"frombuffer", "range"}
 
 # what stands for a tensor though it is annotated as anything
 LOOSE = {"a", "b", "base", "boundaries", "exponent", "fill_value", "input", "matrices", "max", "mean", "min",
@@ -277,7 +283,7 @@ def public() -> Iterator[tuple[str, Callable]]:
             function = getattr(owner, name)
             if not inspect.isfunction(function) or id(function) in seen:
                 continue
-            if name in UNAVAILABLE or (name.startswith("_") and name not in OPERATORS):
+            if name in UNAVAILABLE | APART or (name.startswith("_") and name not in OPERATORS):
                 continue
             seen.add(id(function))
             yield f"{space}.{name}", function
