@@ -21,6 +21,7 @@ from . import movement, products, selection
 from . import recurrent_input, recurrent_layers, ctc
 from . import convolution
 from . import gamma_draws, indexing, scans, sorting
+from . import factorisations
 from . import line_maps, max_pooling, mean_pooling, pair_pooling
 from . import attention, embedding, embedding_bag
 from .abi import DTYPE_NAMES

@@ -65,6 +65,11 @@ def run_op(name: str, operands: Sequence[Tensor | None], *outputs: Any) -> list[
     return [wrap(slot) for slot in made]
 
 
+def solve_triangular(a: Tensor, b: Tensor, upper: bool, unit: bool) -> Tensor:
+    """The X with ``A X = B`` for a triangle of A."""
+    return run_op("solve_triangular", (a, b), (b, b.shape), (int(upper), int(unit)))[0]
+
+
 def window(x: Tensor, words: Sequence[int]) -> Tensor:
     """The view of `x` that the words of a view describe."""
     return wrap(view(STRIDED_VIEW, x, array("q", words), "slice"))

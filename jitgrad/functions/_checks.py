@@ -16,20 +16,37 @@ WITHIN = BY_NAME["within"]
 REFUSALS: list[tuple[type[Exception], str]] = []  # by the number that the kernel reports
 
 
+def refusal(error: type[Exception], message: str) -> int:
+    """The number by which a kernel that finds values without a result says what is to be raised."""
+    REFUSALS.append((error, message))
+    return len(REFUSALS) - 1
+
+
+def is_reported() -> bool:
+    """Whether a kernel has reported something in the cell at `REPORT_ADDRESS`, which is cleared."""
+    found = REPORT[0] != 0
+    REPORT[0] = 0
+    return found
+
+
+def raise_reported() -> None:
+    """Raise what a kernel has reported in the cell at `REPORT_ADDRESS`, if anything."""
+    if is_reported():
+        error, message = REFUSALS[REPORT[1]]
+        raise error(message)
+
+
 def within(
     low: float, high: float, error: type[Exception], message: str, nan_as: float
 ) -> Callable[[Tensor], None]:
     """A check that raises `error` when an element is not from `low` to `high`, where nan counts as `nan_as`."""
-    number = len(REFUSALS)
-    REFUSALS.append((error, message))
+    number = refusal(error, message)
     words = array("q", (REPORT_ADDRESS, number, *map(float_bits, (low, high, nan_as))))
     place = words.buffer_info()[0]
 
     def check(x: Tensor) -> None:
         slot = entries.apply(CONTEXT, WITHIN.code, 0, x._slot, 0, 0, 0, place, len(words))
         entries.release(CONTEXT, slot if slot >= 0 else complete(WITHIN, (x,), words, 0, slot))
-        if REPORT[0]:
-            REPORT[0] = 0
-            raise error(message)
+        raise_reported()
 
     return check

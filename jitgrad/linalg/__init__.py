@@ -9,12 +9,15 @@ from math import nan
 
 from ..functions import matmul, matrix_power, where
 from ..functions import chain_matmul as _chain_matmul
-from ._factors import LinAlgError, cholesky, eigh, eigvalsh, qr, svd, svdvals
+from ._checks import LinAlgError
+from ._cholesky import cholesky, cholesky_ex
+from ._triangular import cholesky_inverse, cholesky_solve  # these are in ``torch`` itself only
+from ._triangular import solve_triangular
+from ._factors import eigh, eigvalsh, qr, svd, svdvals
 from ._exponential import householder_product, matrix_exp
 from ._lu import lu, lu_factor, lu_solve
-from ._inverses import det, inv, lstsq, matrix_rank, pinv, slogdet, solve, solve_triangular
-from ._inverses import cholesky_inverse, cholesky_solve  # these are in ``torch`` itself only
-from ._checked import cholesky_ex, inv_ex, lu_factor_ex, solve_ex
+from ._inverses import det, inv, lstsq, matrix_rank, pinv, slogdet, solve
+from ._checked import inv_ex, lu_factor_ex, solve_ex
 from ._tensors import tensorinv, tensorsolve, vander
 from ._norms import cond, cross, diagonal, matrix_norm, norm, vecdot, vector_norm
 

@@ -45,6 +45,15 @@ def matrices(name: str, *tensors: Any, square: bool = False) -> None:
             )
 
 
+def raise_info(name: str, info: Tensor, message: str) -> None:
+    """Raise a LinAlgError with the first number in `info` that is not 0, in place of the braces of a message."""
+    numbers = info.numpy().reshape(-1)
+    if numbers.any():
+        first = int((numbers != 0).argmax())
+        element = f"(Batch element {first}): " if info.ndim else ""
+        raise LinAlgError(f"linalg.{name}: {element}{message.format(int(numbers[first]))}")
+
+
 def by_numpy(name: str, function: Callable[..., Any], *tensors: Tensor) -> Any:
     """Call a function of NumPy's on the values of tensors; a tensor, or a tuple of them.
 

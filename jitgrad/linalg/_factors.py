@@ -1,4 +1,4 @@
-"""Factorisations and their gradients."""
+"""Factorisations by NumPy and their gradients."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from .._tensor import Tensor
 from ..autograd import Function
 from ..functions import diag_embed, eye, tril, where, zeros_like
 from ..functions._pairs import shown_as
-from ._checks import LinAlgError, by_numpy, matrices
+from ._checks import by_numpy, matrices
 
-__all__ = ["LinAlgError", "cholesky", "eigh", "eigvalsh", "qr", "svd", "svdvals"]
+__all__ = ["eigh", "eigvalsh", "qr", "svd", "svdvals"]
 
 
 class Eigh(NamedTuple):
@@ -57,26 +57,6 @@ def _differences(values: Tensor) -> Tensor:
 
 
 _thin_svd = functools.partial(np.linalg.svd, full_matrices=False)
-
-
-class _Cholesky(Function):
-    """``A = L L'``; the gradient is that of Murray (2016), Differentiation of the Cholesky decomposition, eq. 10."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor) -> Tensor:
-        factor = by_numpy("cholesky", np.linalg.cholesky, a)
-        ctx.save_for_backward(factor)
-        return factor
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
-        from ._inverses import inv
-
-        (factor,) = ctx.saved_tensors
-        inverse = inv(factor)
-        inner = _low(factor.mT @ cotangents[0])
-        outer = inverse.mT @ inner @ inverse
-        return 0.5 * (outer + outer.mT)
 
 
 class _Eigh(Function):
@@ -152,19 +132,6 @@ class _SVD(Function):
         found = u @ inner @ vh
         found = found + (of_u - u @ left) / scale @ vh
         return found + u / scale @ (of_v - v @ right).mT
-
-
-def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
-    """The lower triangular L with ``A = L L'`` of a positive definite matrix, or the upper one, its transpose.
-
-    Raises
-    ------
-    LinAlgError
-        If the matrix is not positive definite.
-    """
-    matrices("cholesky", A, square=True)
-    factor = _Cholesky.apply(A)
-    return factor.mT if upper else factor
 
 
 def eigh(A: Tensor, UPLO: str = "L") -> Eigh:

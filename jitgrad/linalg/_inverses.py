@@ -8,7 +8,7 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..autograd import Function
-from ..functions import diag_embed, eye, matmul, tensor, tril, triu, where
+from ..functions import diag_embed, matmul, tensor, where
 from ..functions._call import require_tensors
 from ..functions._dims import shape_of
 from ..functions._pairs import shown_as
@@ -147,31 +147,6 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
         a, b = (x.expand(*front, *x.shape[-2:]) for x in (A, right))  # type: ignore[attr-defined]
     found = _Solve.apply(a, b) if left else _Solve.apply(a.mT, b.mT).mT
     return found.squeeze(-1) if vector else found  # type: ignore[attr-defined]
-
-
-def solve_triangular(
-    A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
-) -> Tensor:
-    """`solve` with one triangle of `A`, with ones on the diagonal when `unitriangular`."""
-    matrices("solve_triangular", A, B, square=False)
-    triangle = (triu if upper else tril)(A)
-    if unitriangular:
-        diagonal = triangle.diagonal(0, -2, -1)  # type: ignore[attr-defined]
-        triangle = triangle - diag_embed(diagonal - 1)
-    return solve(triangle, B, left=left)
-
-
-def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
-    """The solution of ``A @ X = B`` for the Cholesky factor `L` of A, which is an upper triangle if `upper`."""
-    matrices("cholesky_solve", B, L, square=False)
-    low = tril(triu(L).mT if upper else L)
-    return solve(low.mT, solve(low, B))
-
-
-def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
-    """The inverse of the matrix that `L` is the Cholesky factor of."""
-    matrices("cholesky_inverse", L, square=True)
-    return cholesky_solve(eye(L.shape[-1], dtype=L.dtype).expand(L.shape), L, upper)
 
 
 def det(A: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from ..autograd import Function
 from ..functions import arange, eye, tril, triu
 from ..functions._pairs import shown_as
 from ._checks import by_numpy, matrices
+from ._triangular import solve_triangular
 
 
 class LU(NamedTuple):
@@ -153,8 +154,6 @@ def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoin
     matrices("lu_solve", B)
     if not left:
         return lu_solve(LU, pivots, B.mT, adjoint=not adjoint).mT
-    from ._inverses import solve_triangular
-
     rows = LU.shape[-1]
     permutation, (lower, upper) = _permutation(pivots, rows, LU.dtype), _triangles(LU)
     if adjoint:

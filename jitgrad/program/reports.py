@@ -31,7 +31,7 @@ from .recording import ZERO, Recording
 from .rows import Row, attributes
 from .views import View, op_and_variant
 
-VALUE_CHECK = "within"
+VALUE_CHECKS = ("within", "cholesky", "solve")
 CLASS_LOSSES = ("cross_entropy_mean", "nll_gather", "nll_mean")
 CELL_WORDS = 5
 # of a cell; FIRST is the class, the dimension of the index, or which check
@@ -148,7 +148,7 @@ class Reports:
         first, op = self._number(cell), self._ops[cell]
         words = self._cells[first : first + CELL_WORDS]
         self._cells[first + BAD] = 0
-        if op == VALUE_CHECK:
+        if op in VALUE_CHECKS:
             kind, message = REFUSALS[words[FIRST]]
             return kind(f"{message}, in a compiled step")
         if op in (*CLASS_LOSSES, "ctc_loss"):

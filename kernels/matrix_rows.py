@@ -1,0 +1,239 @@
+"""Sums over rows of matrices, for Numba's loops: vectors are explicit here, as `kernels.compiler` looks for none.
+
+Addresses are in bytes; steps and counts are in elements. Rows lie without gaps.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from . import abi
+from .host import host
+from .lean import jit as helper
+from .plain import accessors
+
+SIDE_BY_SIDE = 4  # vectors whose sums are under way at once: one alone would wait for its own multiply-adds
+I64 = ir.IntType(64)
+
+
+class Rows(NamedTuple):
+    """What is done with rows of one dtype.
+
+    Attributes
+    ----------
+    less, more : callable
+        ``less(target, count, source, step, factors, factor_step, terms)`` takes from a row the sum of `terms` rows,
+        `step` apart, each times its factor; `more` adds it. Every element's terms are added in order.
+    divide : callable
+        ``divide(target, count, number)``.
+    dot : callable
+        ``dot(a, b, count)``: the sum of the products of two rows.
+    transpose : callable
+        ``transpose(matrix, n)``: exchange the rows and columns of a square matrix.
+    """
+
+    less: Any
+    more: Any
+    divide: Any
+    dot: Any
+    transpose: Any
+
+
+class _Writer:
+    """Vectors of one dtype in a function that is being written."""
+
+    def __init__(self, builder: ir.IRBuilder, dtype: int) -> None:
+        self.b, self.size = builder, abi.ITEM_SIZES[dtype]
+        self.kind = ir.FloatType() if dtype == abi.FLOAT32 else ir.DoubleType()
+        self.lanes = host().lanes(self.size)
+
+    def vector(self, width: int) -> ir.Type:
+        return self.kind if width == 1 else ir.VectorType(self.kind, width)
+
+    def pointer(self, address: ir.Value, index: ir.Value, width: int = 1) -> ir.Value:
+        """The place of element `index`, of which `width` are read at once."""
+        base = self.b.inttoptr(address, self.kind.as_pointer())
+        return self.b.bitcast(self.b.gep(base, [index]), self.vector(width).as_pointer())
+
+    def load(self, address: ir.Value, index: ir.Value, width: int = 1) -> ir.Value:
+        return self.b.load(self.pointer(address, index, width), align=self.size)
+
+    def store(self, value: ir.Value, address: ir.Value, index: ir.Value, width: int = 1) -> None:
+        self.b.store(value, self.pointer(address, index, width), align=self.size)
+
+    def splat(self, value: ir.Value, width: int) -> ir.Value:
+        if width == 1:
+            return value
+        kind = self.vector(width)
+        one = self.b.insert_element(ir.Constant(kind, ir.Undefined), value, ir.IntType(32)(0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), width), [0] * width)
+        return self.b.shuffle_vector(one, ir.Constant(kind, ir.Undefined), zeros)
+
+    def multiply_add(self, x: ir.Value, y: ir.Value, z: ir.Value) -> ir.Value:
+        """``x * y + z``, rounded once where the machine can."""
+        letter = "f32" if self.size == 4 else "f64"
+        vector = f"v{x.type.count}" if isinstance(x.type, ir.VectorType) else ""
+        name = f"llvm.fmuladd.{vector}{letter}"
+        function = cgutils.get_or_insert_function(self.b.module, ir.FunctionType(x.type, [x.type] * 3), name)
+        return self.b.call(function, [x, y, z])
+
+    def widths(self) -> list[tuple[int, int]]:
+        """Elements of a vector and vectors at once, down to single elements."""
+        whole = [(self.lanes, SIDE_BY_SIDE)]
+        width = self.lanes
+        while width:
+            whole.append((width, 1))
+            width //= 2
+        return whole
+
+    @contextmanager
+    def turns(self, place: ir.Value, count: ir.Value, size: int) -> Iterator[ir.Value]:
+        """A loop while `size` elements are left from the place in memory on, which moves by so many."""
+        b = self.b
+        head, body, behind = (b.append_basic_block(n) for n in ("turn", "elements", "behind"))
+        b.branch(head)
+        b.position_at_end(head)
+        at = b.load(place)
+        end = b.add(at, I64(size))
+        b.cbranch(b.icmp_signed("<=", end, count), body, behind)
+        b.position_at_end(body)
+        yield at
+        b.store(end, place)
+        b.branch(head)
+        b.position_at_end(behind)
+
+
+def _sum_of_rows(w: _Writer, args: list[ir.Value], sign: float) -> None:
+    target, count, source, step, factors, factor_step, terms = args
+    b = w.b
+    place = cgutils.alloca_once_value(b, I64(0))
+    for width, beside in w.widths():
+        with w.turns(place, count, width * beside) as at:
+            starts = [b.add(at, I64(k * width)) for k in range(beside)]
+            sums = [cgutils.alloca_once(b, w.vector(width)) for _ in starts]
+            for start, total in zip(starts, sums, strict=True):
+                b.store(w.load(target, start, width), total)
+            with cgutils.for_range(b, terms) as loop:
+                factor = w.load(factors, b.mul(loop.index, factor_step))
+                factor = w.splat(b.fneg(factor) if sign < 0 else factor, width)
+                row = b.mul(loop.index, step)
+                for start, total in zip(starts, sums, strict=True):
+                    value = w.load(source, b.add(row, start), width)
+                    b.store(w.multiply_add(factor, value, b.load(total)), total)
+            for start, total in zip(starts, sums, strict=True):
+                w.store(b.load(total), target, start, width)
+
+
+def _quotients(w: _Writer, args: list[ir.Value]) -> None:
+    target, count, number = args
+    place = cgutils.alloca_once_value(w.b, I64(0))
+    for width, beside in w.widths():
+        if beside == 1:
+            with w.turns(place, count, width) as at:
+                by = w.splat(number, width)
+                w.store(w.b.fdiv(w.load(target, at, width), by), target, at, width)
+
+
+def _dot(w: _Writer, args: list[ir.Value]) -> ir.Value:
+    first, second, count = args
+    b = w.b
+    place = cgutils.alloca_once_value(b, I64(0))
+    total = cgutils.alloca_once_value(b, w.kind(0.0))
+    lanes = w.vector(w.lanes)
+    sums = [cgutils.alloca_once_value(b, ir.Constant(lanes, [0.0] * w.lanes)) for _ in range(SIDE_BY_SIDE)]
+    for beside in (SIDE_BY_SIDE, 1):
+        with w.turns(place, count, w.lanes * beside) as at:
+            for k in range(beside):
+                start = b.add(at, I64(k * w.lanes))
+                x, y = w.load(first, start, w.lanes), w.load(second, start, w.lanes)
+                b.store(w.multiply_add(x, y, b.load(sums[k])), sums[k])
+    whole = functools.reduce(b.fadd, [b.load(s) for s in sums])
+    for k in range(w.lanes):
+        b.store(b.fadd(b.load(total), b.extract_element(whole, ir.IntType(32)(k))), total)
+    with w.turns(place, count, 1) as at:
+        b.store(w.multiply_add(w.load(first, at), w.load(second, at), b.load(total)), total)
+    return b.load(total)
+
+
+def _written(dtype: int, write: Callable[[_Writer, list[ir.Value]], Any], signature: Any) -> Any:
+    """A function for Numba's loops whose instructions `write` writes."""
+    result = signature.return_type
+
+    def generate(context: Any, builder: Any, found: Any, args: Any) -> Any:
+        made = write(_Writer(builder, dtype), list(args))
+        return context.get_dummy_value() if result == types.none else made
+
+    return lambda *_: (signature, generate)
+
+
+@functools.cache
+def rows_of(dtype: int) -> Rows:
+    """What is done with rows of a dtype."""
+    number, word = (types.float32 if dtype == abi.FLOAT32 else types.float64), types.int64
+    sums, quotients = types.none(*[word] * 7), types.none(word, word, number)
+    write_less = _written(dtype, lambda w, args: _sum_of_rows(w, args, -1.0), sums)
+    write_more = _written(dtype, lambda w, args: _sum_of_rows(w, args, 1.0), sums)
+    write_quotients = _written(dtype, _quotients, quotients)
+    write_dot = _written(dtype, _dot, number(word, word, word))
+    load, store = accessors(dtype)
+    item = abi.ITEM_SIZES[dtype]
+
+    @intrinsic
+    def less_rows(context, target, count, source, step, factors, factor_step, terms):
+        return write_less()
+
+    @intrinsic
+    def more_rows(context, target, count, source, step, factors, factor_step, terms):
+        return write_more()
+
+    @intrinsic
+    def quotients_of(context, target, count, by):
+        return write_quotients()
+
+    @intrinsic
+    def dot_of(context, a, b, count):
+        return write_dot()
+
+    @helper
+    def less(target, count, source, step, factors, factor_step, terms):
+        less_rows(target, count, source, step, factors, factor_step, terms)
+
+    @helper
+    def more(target, count, source, step, factors, factor_step, terms):
+        more_rows(target, count, source, step, factors, factor_step, terms)
+
+    @helper
+    def divide(target, count, by):
+        quotients_of(target, count, by)
+
+    @helper
+    def dot(a, b, count):
+        return dot_of(a, b, count)
+
+    @helper
+    def transpose(matrix, n):
+        for i in range(n):
+            for j in range(i):
+                below = load(matrix, i * n + j)
+                store(matrix + (i * n + j) * item, 0, load(matrix, j * n + i))
+                store(matrix, j * n + i, below)
+
+    return Rows(less, more, divide, dot, transpose)
+
+
+@intrinsic
+def room_for(typing_context, words):
+    """The address of `words` words of memory, for as long as the kernel runs: ask once, not in a loop."""
+
+    def generate(context, builder, signature, args):
+        return builder.ptrtoint(builder.alloca(I64, size=args[0]), I64)
+
+    return types.int64(types.int64), generate
