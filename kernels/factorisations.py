@@ -1,6 +1,7 @@
-"""Factors of matrices, which stand in the last two dimensions: declared here, the loops are in `triangular_loops`.
+"""Factors of matrices, which stand in the last two dimensions, and what follows from them.
 
-Each matrix of a batch is one thread's. Operands may lie in memory as they like; results have no gaps.
+They are declared here; the loops are in `triangular_loops`, `elimination_loops` and `eliminated_loops`. Each matrix of
+a batch is one thread's. Operands may lie in memory as they like; results have no gaps.
 """
 
 from __future__ import annotations
@@ -10,17 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from . import vjps_factors
+from . import abi, vjps_factors
 from .table import array_op
 
 
-def _triangular(name: str) -> Callable[[str, int], Any]:
+def _loops(file: str, name: str) -> Callable[[str, int], Any]:
     """The builder called `name`, imported when a kernel is built: it needs Numba."""
 
     def build(symbol: str, dtype: int) -> Any:
-        from . import triangular_loops
+        from importlib import import_module
 
-        return getattr(triangular_loops, name)(symbol, dtype)
+        return getattr(import_module(f".{file}_loops", __package__), name)(symbol, dtype)
 
     return build
 
@@ -30,8 +31,8 @@ def _triangular(name: str) -> Callable[[str, int], Any]:
 array_op(
     "cholesky",
     ("a",),
-    _triangular("cholesky"),
-    backward=_triangular("cholesky_backward"),
+    _loops("triangular", "cholesky"),
+    backward=_loops("triangular", "cholesky_backward"),
     gradients={"a": ("y", "y1")},
     vjp={"a": vjps_factors.cholesky_a},
     outputs=2,
@@ -41,9 +42,71 @@ array_op(
 array_op(
     "solve_triangular",
     ("a", "b"),
-    _triangular("triangular"),
-    backward=_triangular("triangular_backward"),
+    _loops("triangular", "triangular"),
+    backward=_loops("triangular", "triangular_backward"),
     gradients={"a": ("a", "y"), "b": ("a",)},
-    vjp={"a": vjps_factors.triangular, "b": vjps_factors.triangular},
+    vjp={"a": vjps_factors.triangular, "b": vjps_factors.triangular_b},
     grad_name="LinalgSolveTriangular",
+)
+# output 1, of int32: the row, from 1, that each was exchanged with
+array_op(
+    "lu_factor",
+    ("a",),
+    _loops("elimination", "lu"),
+    backward=_loops("elimination", "lu_backward"),
+    gradients={"a": ("y", "y1")},
+    vjp={"a": vjps_factors.lu_a},
+    outputs=2,
+    grad_name="LinalgLuFactor",
+)
+array_op(
+    "row_order",
+    ("exchanges",),
+    _loops("elimination", "row_order"),
+    dtypes=(abi.INT32,),
+    result=abi.INT64,
+)
+# the last output of each is the LU factors, with the exchanges as one row more; attribute words of the first: where to
+# report a singular matrix, which refusal that is
+array_op(
+    "solve",
+    ("a", "b"),
+    _loops("eliminated", "solve"),
+    backward=_loops("eliminated", "solve_backward"),
+    gradients={"a": ("a", "y", "y1"), "b": ("a", "y1")},
+    vjp={"a": vjps_factors.solve, "b": vjps_factors.solve_b},
+    outputs=2,
+    reference=np.linalg.solve,
+    grad_name="LinalgSolve",
+)
+array_op(
+    "det",
+    ("a",),
+    _loops("eliminated", "det"),
+    backward=_loops("eliminated", "det_backward"),
+    gradients={"a": ("a", "y1")},
+    vjp={"a": vjps_factors.det_a},
+    outputs=2,
+    reference=np.linalg.det,
+    grad_name="LinalgDet",
+)
+array_op(
+    "cofactors",
+    ("a",),
+    _loops("eliminated", "cofactors"),
+    backward=_loops("eliminated", "cofactors_backward"),
+    gradients={"a": ("a", "y", "y1")},
+    vjp={"a": vjps_factors.cofactors_a},
+    outputs=2,
+)
+# output 0 is the logarithm, output 1 the sign
+array_op(
+    "slogdet",
+    ("a",),
+    _loops("eliminated", "slogdet"),
+    backward=_loops("eliminated", "slogdet_backward"),
+    gradients={"a": ("a", "y2")},
+    vjp={"a": vjps_factors.slogdet_a},
+    outputs=3,
+    grad_name="LinalgSlogdet",
 )

@@ -53,6 +53,8 @@ class Matrices(NamedTuple):
     ----------
     at : callable
         ``at(array, m)``: the address of matrix `m` of a described array.
+    one : callable
+        ``one(array, m)``: the address of element `m` of an array that has one for each matrix.
     copy : callable
         ``copy(target, pitch, array, m)``: the elements of matrix `m`, in rows.
     lower, upper : callable
@@ -64,6 +66,7 @@ class Matrices(NamedTuple):
     """
 
     at: Any
+    one: Any
     copy: Any
     lower: Any
     upper: Any
@@ -80,6 +83,10 @@ def matrices_of(dtype: int) -> Matrices:
     @helper
     def at(array, m):
         return word(array, ARRAY_ADDRESS) + place(array, word(array, ARRAY_DIMS) - 2, m) * item
+
+    @helper
+    def one(array, m):
+        return word(array, ARRAY_ADDRESS) + place(array, word(array, ARRAY_DIMS), m) * item
 
     @helper
     def copy(target, pitch, array, m):
@@ -120,7 +127,7 @@ def matrices_of(dtype: int) -> Matrices:
                 value = dot(own, x + j * k * item, k)
                 store(target, i * n + j, 0.0 - value if first <= j and j < last else 0.0)
 
-    return Matrices(at, copy, lower, upper, outer)
+    return Matrices(at, one, copy, lower, upper, outer)
 
 
 @functools.cache
@@ -284,7 +291,7 @@ def triangular_backward(symbol: str, dtype: int) -> Any:
     """
     _, store = accessors(dtype)
     item, parts_of = abi.ITEM_SIZES[dtype], matrices_of(dtype)
-    at, copy, lower, upper, outer = parts_of
+    at, _, copy, lower, upper, outer = parts_of
     products = products_of(dtype)
 
     @helper

@@ -11,7 +11,10 @@ from jitgrad import linalg
 
 
 class Case(NamedTuple):
-    """A function, its reference, and how its operands are made: "definite", "square", or columns of a matrix."""
+    """A function, its reference, and how its operands are made.
+
+    That is "definite", "square" with good triangles, "general", or a number of columns.
+    """
 
     function: Any
     reference: Any
@@ -51,25 +54,79 @@ def by_factor(upper):
     return Case(lambda b, l: torch.cholesky_solve(b, l, upper), reference, (3, "square"))
 
 
-CASES = {
-    "cholesky": Case(linalg.cholesky, np.linalg.cholesky, ("definite",)),
-    "upper cholesky": Case(
-        lambda a: linalg.cholesky(a, upper=True), lambda a: turned(np.linalg.cholesky(a)), ("definite",)
-    ),
-    "cholesky_ex": Case(lambda a: linalg.cholesky_ex(a).L, np.linalg.cholesky, ("definite",)),
-    "cholesky_solve": by_factor(False),
-    "upper cholesky_solve": by_factor(True),
-    "cholesky_inverse": Case(
-        torch.cholesky_inverse, lambda l: np.linalg.inv(np.tril(l) @ turned(np.tril(l))), ("square",)
-    ),
-} | {
-    f"{'upper' if upper else 'lower'} triangle{'' if left else ' from the right'}{' of ones' if ones else ''}": (
-        by_triangle(upper, left, ones)
-    )
-    for upper in (False, True)
-    for left in (False, True)
-    for ones in (False, True)
-}
+def eliminated(a):
+    """The LU factors of matrices in one, and the exchanges of rows, by the textbook."""
+    packed, count = a.copy(), min(a.shape[-2:])
+    exchanges = np.zeros((*a.shape[:-2], count), np.int32)
+    for at in np.ndindex(a.shape[:-2]):
+        u = packed[at]
+        for k in range(count):
+            row = k + int(np.abs(u[k:, k]).argmax())
+            exchanges[*at, k] = row + 1
+            u[[k, row]] = u[[row, k]]
+            if u[k, k]:
+                u[k + 1 :, k] /= u[k, k]
+                u[k + 1 :, k + 1 :] -= np.outer(u[k + 1 :, k], u[k, k + 1 :])
+    return packed, exchanges
+
+
+def by_lu(left, adjoint):
+    def function(a, b):
+        return linalg.lu_solve(*linalg.lu_factor(a), b if left else b.mT, left=left, adjoint=adjoint)
+
+    def reference(a, b):
+        a = turned(a) if adjoint else a
+        return np.linalg.solve(a, b) if left else turned(np.linalg.solve(turned(a), b))
+
+    return Case(function, reference, ("general", 3))
+
+
+CASES = (
+    {
+        "cholesky": Case(linalg.cholesky, np.linalg.cholesky, ("definite",)),
+        "upper cholesky": Case(
+            lambda a: linalg.cholesky(a, upper=True), lambda a: turned(np.linalg.cholesky(a)), ("definite",)
+        ),
+        "cholesky_ex": Case(lambda a: linalg.cholesky_ex(a).L, np.linalg.cholesky, ("definite",)),
+        "cholesky_solve": by_factor(False),
+        "upper cholesky_solve": by_factor(True),
+        "cholesky_inverse": Case(
+            torch.cholesky_inverse, lambda l: np.linalg.inv(np.tril(l) @ turned(np.tril(l))), ("square",)
+        ),
+        "solve": Case(linalg.solve, np.linalg.solve, ("general", 3)),
+        "solve for one column": Case(linalg.solve, np.linalg.solve, ("general", 1)),
+        "solve from the right": Case(
+            lambda a, b: linalg.solve(a, b.mT, left=False),
+            lambda a, b: turned(np.linalg.solve(turned(a), b)),
+            ("general", 3),
+        ),
+        "solve_ex": Case(lambda a, b: linalg.solve_ex(a, b).result, np.linalg.solve, ("general", 3)),
+        "inv": Case(linalg.inv, np.linalg.inv, ("general",)),
+        "inv_ex": Case(lambda a: linalg.inv_ex(a).inverse, np.linalg.inv, ("general",)),
+        "det": Case(linalg.det, np.linalg.det, ("general",)),
+        "slogdet": Case(
+            lambda a: linalg.slogdet(a)[::-1], lambda a: tuple(np.linalg.slogdet(a))[::-1], ("general",)
+        ),
+        "logdet": Case(torch.logdet, lambda a: np.linalg.slogdet(a)[1], ("definite",)),
+        "lu_factor": Case(lambda a: tuple(linalg.lu_factor(a)), eliminated, ("general",)),
+        "lu_factor_ex": Case(lambda a: linalg.lu_factor_ex(a).LU, lambda a: eliminated(a)[0], ("general",)),
+    }
+    | {
+        f"lu_solve {'' if left else 'from the right '}{'of the transposed' if adjoint else ''}": by_lu(
+            left, adjoint
+        )
+        for left in (True, False)
+        for adjoint in (True, False)
+    }
+    | {
+        f"{'upper' if upper else 'lower'} triangle{'' if left else ' from the right'}{' of ones' if ones else ''}": (
+            by_triangle(upper, left, ones)
+        )
+        for upper in (False, True)
+        for left in (False, True)
+        for ones in (False, True)
+    }
+)
 
 
 def operand(kind: Any, front: tuple[int, ...], n: int, rng: Any) -> np.ndarray:
@@ -77,6 +134,8 @@ def operand(kind: Any, front: tuple[int, ...], n: int, rng: Any) -> np.ndarray:
     if isinstance(kind, int):
         return rng.standard_normal((*front, n, kind))
     a = rng.standard_normal((*front, n, n)) / max(n, 1) + 1.5 * np.eye(n)
+    if kind == "general":
+        return a[..., rng.permutation(n), :]  # so that rows are exchanged
     return a @ turned(a) if kind == "definite" else a
 
 

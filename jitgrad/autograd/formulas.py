@@ -11,13 +11,14 @@ import numpy as np
 from .. import functions as F
 from .._tensor import Tensor, wrap
 from ..dispatch import arrays, view
+from ..dtypes import int64
 from ..engine.layout import STRIDED_VIEW
 from ..functions._indices import launch, run
 from ..functions.pooling import spread_means  # noqa: F401 - for the formulas
 from ..kernels import BY_NAME
 
 cat, stack, linear, conv3d = F.cat, F.stack, F.linear, F.conv3d
-SLICE_PUT, LINE_MAP = BY_NAME["slice_put"], BY_NAME["line_map"]
+SLICE_PUT, LINE_MAP, ROW_ORDER = (BY_NAME[name] for name in ("slice_put", "line_map", "row_order"))
 DIM_WORDS = 4
 NONE = -1
 
@@ -68,6 +69,35 @@ def run_op(name: str, operands: Sequence[Tensor | None], *outputs: Any) -> list[
 def solve_triangular(a: Tensor, b: Tensor, upper: bool, unit: bool) -> Tensor:
     """The X with ``A X = B`` for a triangle of A."""
     return run_op("solve_triangular", (a, b), (b, b.shape), (int(upper), int(unit)))[0]
+
+
+def solve(a: Tensor, b: Tensor) -> Tensor:
+    """The X with ``A X = B``, nan where A is singular."""
+    *front, n, _ = a.shape
+    return run_op("solve", (a, b), (b, b.shape), (a, (*front, n + 1, n)), (0, 0))[0]
+
+
+def det(a: Tensor) -> Tensor:
+    """The determinants of matrices."""
+    *front, n, _ = a.shape
+    return run_op("det", (a,), (a, front), (a, (*front, n + 1, n)), ())[0]
+
+
+def cofactors(a: Tensor) -> Tensor:
+    """The cofactors of matrices."""
+    *front, n, _ = a.shape
+    return run_op("cofactors", (a,), (a, a.shape), (a, (*front, n + 1, n)), ())[0]
+
+
+def units(like: Tensor) -> Tensor:
+    """Unit matrices of the shape and dtype of `like`."""
+    return F.eye(like.shape[-1], dtype=like.dtype).expand(like.shape)  # type: ignore[attr-defined]
+
+
+def permutation(exchanges: Tensor, rows: int, kind: Any) -> Tensor:
+    """P with ``A = P L U``, from the exchanges of rows."""
+    order = run(ROW_ORDER, (exchanges,), int64, (*exchanges.shape[:-1], rows), ())
+    return (wrap(order).unsqueeze(-1) == F.arange(rows)).to(kind).mT  # type: ignore[attr-defined]
 
 
 def window(x: Tensor, words: Sequence[int]) -> Tensor:

@@ -1,8 +1,10 @@
 """``torch.linalg``: norms, inverses, factorisations and what follows from them.
 
-The factorisations are NumPy's (LAPACK); their gradients are here, made of ordinary operations, so gradients of
-gradients work, too. A compiled step that needs one runs eagerly, as NumPy reads the values. Every function takes
-matrices in the last two dimensions, with any dimensions in front, in float32 or float64.
+Cholesky's and LU factors, equations with triangles and what follows from them are operations of the table
+(`kernels.factorisations`), which compiled steps replay. The other factorisations are NumPy's (LAPACK); their gradients
+are here, made of ordinary operations, so gradients of gradients work, too. A compiled step that needs one of those runs
+eagerly, as NumPy reads the values. Every function takes matrices in the last two dimensions, with any dimensions in
+front, in float32 or float64.
 """
 
 from math import nan

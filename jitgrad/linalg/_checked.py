@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import NamedTuple
 
 from .._tensor import Tensor
-from ..functions import eye, from_numpy, where
+from ..autograd.formulas import units
+from ..dtypes import int32
+from ..functions import where
+from ..functions._checks import is_reported, refusal, within
 from ..functions._pairs import shown_as
-from ._checks import matrices, raise_info
-from ._inverses import inv, solve
+from ..store import store
+from ._checks import LinAlgError, matrices, raise_info
+from ._inverses import NO_REPORT, solve_with_factors, solved
 from ._lu import lu_factor
+
+_ZERO = "the diagonal element {} of U is zero: the matrix is singular"
+_NO_INVERSE = refusal(LinAlgError, "linalg.inv_ex: Singular matrix")
+_NO_SOLUTION = refusal(LinAlgError, "linalg.solve_ex: Singular matrix")
+_check_pivots = within(
+    0,
+    0,
+    LinAlgError,
+    "linalg.lu_factor_ex: U has a zero on its diagonal, by which `lu_solve` would divide",
+    1,
+)
 
 
 class InvEx(NamedTuple):
@@ -45,59 +58,38 @@ class LUFactorEx(NamedTuple):
 def inv_ex(A: Tensor, *, check_errors: bool = False) -> InvEx:
     """`inv`, and for each matrix whether there is an inverse: see `cholesky_ex`."""
     matrices("inv_ex", A, square=True)
-    info = _of_each(A, _first_pivot)
-    if check_errors:
-        raise_info("inv_ex", info, "the diagonal element {} of U is zero: the matrix is singular")
-    return InvEx(_without_result(inv(_made_regular(A, info)), info), info)
+    found, factors = solved(A, units(A), _NO_INVERSE if check_errors else NO_REPORT)
+    info = _first_zero(factors[..., :-1, :])  # type: ignore[index]
+    if check_errors and is_reported():
+        raise_info("inv_ex", info, _ZERO)
+    return InvEx(found, info)
 
 
 def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = False) -> SolveEx:
     """`solve`, and for each matrix whether there is a solution: see `cholesky_ex`."""
-    matrices("solve_ex", A, square=True)
-    info = _of_each(A, _first_pivot)
-    if check_errors:
-        raise_info("solve_ex", info, "the diagonal element {} of U is zero: the matrix is singular")
-    found = solve(_made_regular(A, info), B, left=left)
-    vectors = found.ndim < A.ndim or B.ndim == 1
-    return SolveEx(_without_result(found, info, 1 if vectors else 2), info)
+    number = _NO_SOLUTION if check_errors else NO_REPORT
+    found, factors = solve_with_factors("solve_ex", A, B, left, number)
+    info = _first_zero(factors[..., :-1, :])  # type: ignore[index]
+    if check_errors and is_reported():
+        raise_info("solve_ex", info, _ZERO)
+    return SolveEx(found, info)
 
 
 def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -> LUFactorEx:
     """`lu_factor`, and for each matrix whether it can be used to solve equations: see `cholesky_ex`."""
     packed, pivots = lu_factor(A, pivot=pivot)
-    info = _of_each(A, _first_pivot)
-    if check_errors:
+    info = _first_zero(packed)
+    if check_errors and store.recording is None:
         raise_info("lu_factor_ex", info, "U[{0},{0}] is zero, by which `lu_solve` would divide")
+    elif check_errors:
+        _check_pivots(info.to(packed.dtype))  # type: ignore[attr-defined]
     return LUFactorEx(packed, pivots, info)
 
 
-def _of_each(A: Tensor, look: Any) -> Tensor:
-    """What `look` says of each matrix, as int32."""
-    values = A.numpy(force=True)
-    front = values.shape[:-2]
-    found = np.zeros(front, np.int32)
-    for at in np.ndindex(front):
-        found[at] = look(values[at])
-    return from_numpy(found)
-
-
-def _first_pivot(a: np.ndarray) -> int:
-    """The number of the first pivot of the LU factors that is zero, or 0."""
-    packed = lu_factor(from_numpy(np.ascontiguousarray(a)))[0].numpy()
-    zeros = np.flatnonzero(np.diagonal(packed) == 0)
-    return int(zeros[0]) + 1 if zeros.size else 0
-
-
-def _made_regular(A: Tensor, info: Tensor) -> Tensor:
-    """The matrices, with the identity in place of those for which there is no result."""
-    if not info.numpy().any():
-        return A
-    return where(_over(info, 2), eye(A.shape[-1], dtype=A.dtype), A)
-
-
-def _without_result(found: Tensor, info: Tensor, dims: int = 2) -> Tensor:
-    return where(_over(info, dims), np.nan, found) if info.numpy().any() else found
-
-
-def _over(info: Tensor, dims: int) -> Tensor:
-    return (info != 0).reshape(*info.shape, *[1] * dims)  # type: ignore[attr-defined]
+def _first_zero(packed: Tensor) -> Tensor:
+    """The number, from 1, of the first zero on the diagonal of each matrix, or 0."""
+    zeros = packed.detach().diagonal(0, -2, -1) == 0  # type: ignore[attr-defined]
+    if not zeros.shape[-1]:
+        return zeros.sum(-1).to(int32)
+    first = zeros.to(int32).argmax(-1) + 1
+    return where(zeros.any(-1), first, 0).to(int32)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
-from .._tensor import Tensor
-from ..autograd import Function
-from ..functions import diag_embed, matmul, tensor, where
+from .._tensor import Tensor, wrap
+from ..autograd.formulas import det as determinant
+from ..autograd.formulas import units
+from ..dispatch import arrays
+from ..functions import tensor, where
+from ..functions._arrays import run_arrays
 from ..functions._call import require_tensors
+from ..functions._checks import raise_reported, refusal
 from ..functions._dims import shape_of
 from ..functions._pairs import shown_as
+from ..functions.losses import REPORT_ADDRESS
+from ..kernels import BY_NAME
 from ..limits import finfo
-from ._checks import by_numpy, matrices
+from ._checks import LinAlgError, matrices
 from ._factors import svd, svdvals
+from ._triangular import same_batch
+
+_SOLVE, _SLOGDET = BY_NAME["solve"], BY_NAME["slogdet"]
+NO_REPORT = -1
+_SINGULAR = refusal(LinAlgError, "linalg.solve: Singular matrix")
+_SINGULAR_INV = refusal(LinAlgError, "linalg.inv: Singular matrix")
 
 
 class Slogdet(NamedTuple):
@@ -37,72 +47,6 @@ class Lstsq(NamedTuple):
     __repr__ = shown_as("linalg_lstsq")
 
 
-class _Inv(Function):
-    """The gradient is ``-Y' G Y'`` for the inverse Y."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor) -> Tensor:
-        found = by_numpy("inv", np.linalg.inv, a)
-        ctx.save_for_backward(found)
-        return found
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
-        (found,) = ctx.saved_tensors
-        return -(found.mT @ cotangents[0] @ found.mT)
-
-
-class _Solve(Function):
-    """The gradient of X with ``A X = B`` is ``H = A'^-1 G`` for B and ``-H X'`` for A."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor, b: Tensor) -> Tensor:
-        found = by_numpy("solve", np.linalg.solve, a, b)
-        ctx.save_for_backward(a, found)
-        return found
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> tuple[Tensor, Tensor]:
-        a, found = ctx.saved_tensors
-        of_b = _Solve.apply(a.mT, cotangents[0])
-        return -(of_b @ found.mT), of_b
-
-
-class _Det(Function):
-    """The gradient is the cofactors, made of the singular values so that those of a singular matrix are right, too."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor) -> Tensor:
-        ctx.save_for_backward(a)
-        return by_numpy("det", np.linalg.det, a)
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
-        (a,) = ctx.saved_tensors
-        u, s, vh = svd(a)
-        turned = by_numpy("det", np.linalg.det, matmul(u, vh))
-        ones = diag_embed(s * 0 + 1)
-        others = where(ones == 1, 1.0, s.unsqueeze(-2)).prod(-1)  # type: ignore[attr-defined]
-        scale = (cotangents[0] * turned).unsqueeze(-1).unsqueeze(-1)  # type: ignore[attr-defined]
-        return scale * matmul(u * others.unsqueeze(-2), vh)
-
-
-class _Slogdet(Function):
-    """The gradient of the logarithm is the inverse, transposed; the sign has none."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor) -> tuple[Tensor, Tensor]:
-        sign, logabsdet = by_numpy("slogdet", np.linalg.slogdet, a)
-        ctx.save_for_backward(a)
-        ctx.mark_non_differentiable(sign)
-        return sign, logabsdet
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
-        (a,) = ctx.saved_tensors
-        return cotangents[1].unsqueeze(-1).unsqueeze(-1) * inv(a).mT  # type: ignore[attr-defined]
-
-
 def inv(A: Tensor) -> Tensor:
     """The inverse of a square matrix.
 
@@ -112,7 +56,9 @@ def inv(A: Tensor) -> Tensor:
         If the matrix is singular.
     """
     matrices("inv", A, square=True)
-    return _Inv.apply(A)
+    found, _ = solved(A, units(A), _SINGULAR_INV)
+    raise_reported()
+    return found
 
 
 def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
@@ -129,36 +75,53 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     LinAlgError
         If the matrix is singular.
     """
-    matrices("solve", A, square=True)
-    require_tensors("linalg.solve", B)
+    found, _ = solve_with_factors("solve", A, B, left, _SINGULAR)
+    raise_reported()
+    return found
+
+
+def solve_with_factors(name: str, A: Tensor, B: Tensor, left: bool, number: int) -> tuple[Tensor, Tensor]:
+    """`solve` and the factors of `solved`, where the caller looks at the report."""
+    matrices(name, A, square=True)
+    require_tensors(f"linalg.{name}", B)
     own, given = shape_of(A), shape_of(B)
     vector = len(given) == 1 or (len(given) == len(own) - 1 and given == own[:-1])
     right = B.unsqueeze(-1) if vector else B  # type: ignore[attr-defined]
-    matrices("solve", right)
-    sizes = shape_of(right)
-    if sizes[-2 if left or vector else -1] != own[-1]:
-        raise RuntimeError(
-            f"linalg.solve: Incompatible shapes of A and B for the equation {'AX' if left else 'XA'} = B: "
-            f"{own} and {given}"
-        )
-    a, b = A, right
-    if own[:-2] != sizes[:-2]:
-        front = np.broadcast_shapes(own[:-2], sizes[:-2])
-        a, b = (x.expand(*front, *x.shape[-2:]) for x in (A, right))  # type: ignore[attr-defined]
-    found = _Solve.apply(a, b) if left else _Solve.apply(a.mT, b.mT).mT
-    return found.squeeze(-1) if vector else found  # type: ignore[attr-defined]
+    matrices(name, right)
+    a, b = same_batch(name, A, right, left or vector)
+    if left or vector:
+        found, factors = solved(a if left else a.mT, b, number)
+    else:
+        found, factors = solved(a.mT, b.mT, number)
+        found = found.mT
+    return found.squeeze(-1) if vector else found, factors  # type: ignore[attr-defined]
+
+
+def solved(a: Tensor, b: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """The X of ``A X = B`` and A's LU factors, with the exchanges of rows as one row more.
+
+    A singular matrix is reported as refusal `number`, unless that is NO_REPORT, and has nan for a solution.
+    """
+    own, shape, kind = shape_of(a), shape_of(b), b.dtype
+    words = (0, 0) if number == NO_REPORT else (REPORT_ADDRESS, number)
+    slots = run_arrays(_SOLVE, (a, b), [(kind, shape), (kind, (*own[:-2], own[-1] + 1, own[-1]))], words)
+    return wrap(slots[0]), wrap(slots[1])
 
 
 def det(A: Tensor) -> Tensor:
     """The determinant of a square matrix."""
     matrices("det", A, square=True)
-    return _Det.apply(A)
+    return determinant(A)
 
 
 def slogdet(A: Tensor) -> Slogdet:
     """The sign of the determinant and the logarithm of its magnitude, which is -inf for a singular matrix."""
     matrices("slogdet", A, square=True)
-    return Slogdet(*_Slogdet.apply(A))
+    *front, n, _ = shape_of(A)
+    kind = A.dtype
+    slots = arrays(_SLOGDET, (A,), [(kind, front), (kind, front), (kind, (*front, n + 1, n))])
+    logabsdet, sign, _ = map(wrap, slots)
+    return Slogdet(sign.detach(), logabsdet)  # type: ignore[attr-defined]
 
 
 def pinv(A: Tensor, *, rtol: float | None = None, atol: float = 0.0) -> Tensor:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from .._tensor import Tensor
-from ..autograd import Function
-from ..functions import arange, eye, tril, triu
+from .._tensor import Tensor, wrap
+from ..autograd.formulas import permutation
+from ..dtypes import int32
+from ..functions import eye, tril, triu
+from ..functions._arrays import run_arrays
+from ..functions._dims import shape_of
 from ..functions._pairs import shown_as
-from ._checks import by_numpy, matrices
+from ..kernels import BY_NAME
+from ._checks import matrices
 from ._triangular import solve_triangular
+
+_LU = BY_NAME["lu_factor"]
 
 
 class LU(NamedTuple):
@@ -33,40 +37,6 @@ class LUFactor(NamedTuple):
     __repr__ = shown_as("linalg_lu_factor")
 
 
-def _eliminated(a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Gaussian elimination, a column at a time for the whole batch (Golub and Van Loan, algorithm 3.4.1)."""
-    rows, columns = a.shape[-2:]
-    flat = np.array(a, order="C").reshape(-1, rows, columns)
-    batch, count = np.arange(len(flat)), min(rows, columns)
-    pivots = np.empty((len(flat), count), np.int32)
-    for k in range(count):
-        largest = k + np.abs(flat[:, k:, k]).argmax(1)
-        pivots[:, k] = largest + 1
-        swapped = flat[batch, largest].copy()
-        flat[batch, largest] = flat[:, k]
-        flat[:, k] = swapped
-        pivot = flat[:, k, k, None]
-        flat[:, k + 1 :, k] /= np.where(pivot == 0, 1, pivot)
-        flat[:, k + 1 :, k + 1 :] -= flat[:, k + 1 :, k, None] * flat[:, k, None, k + 1 :]
-    return flat.reshape(a.shape), pivots.reshape(*a.shape[:-2], count)
-
-
-def _order(pivots: np.ndarray, rows: int) -> np.ndarray:
-    """Which row of the matrix is each row of the product of the triangles."""
-    flat = pivots.reshape(-1, pivots.shape[-1])
-    batch, order = np.arange(len(flat)), np.tile(np.arange(rows), (len(flat), 1))
-    for k in range(flat.shape[1]):
-        other = flat[:, k] - 1
-        order[batch, k], order[batch, other] = order[batch, other], order[batch, k].copy()
-    return order.reshape(*pivots.shape[:-1], rows)
-
-
-def _permutation(pivots: Tensor, rows: int, kind: Any) -> Tensor:
-    """P with ``A = P L U``."""
-    order = by_numpy("lu", lambda x: _order(x, rows), pivots)
-    return (order.unsqueeze(-1) == arange(rows)).to(kind).mT
-
-
 def _triangles(packed: Any) -> tuple[Any, Any]:
     rows, columns = packed.shape[-2:]
     least = min(rows, columns)
@@ -74,34 +44,17 @@ def _triangles(packed: Any) -> tuple[Any, Any]:
     return lower, triu(packed[..., :least, :])
 
 
-class _Packed(Function):
-    """The gradient of square matrices: ``P L'^-1 (low(L' G_L) + up(G_U U')) U'^-1``."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor) -> tuple[Tensor, Tensor]:
-        packed, pivots = by_numpy("lu_factor", _eliminated, a)
-        ctx.save_for_backward(packed, pivots)
-        ctx.mark_non_differentiable(pivots)
-        return packed, pivots
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Any) -> Any:
-        from ._inverses import inv
-
-        packed, pivots = ctx.saved_tensors
-        rows, columns = packed.shape[-2:]
-        if rows != columns:
-            raise RuntimeError(f"linalg.lu: the gradient needs square matrices, got {rows} by {columns}")
-        lower, upper = _triangles(packed)
-        g = cotangents[0]
-        inner = tril(lower.mT @ tril(g, -1), -1) + triu(triu(g) @ upper.mT)
-        return _permutation(pivots, rows, packed.dtype) @ inv(lower).mT @ inner @ inv(upper).mT
+def packed_factors(A: Tensor) -> LUFactor:
+    """`lu_factor` of what has been looked at."""
+    shape = shape_of(A)
+    slots = run_arrays(_LU, (A,), [(A.dtype, shape), (int32, (*shape[:-2], min(shape[-2:])))], ())
+    return LUFactor(wrap(slots[0]), wrap(slots[1]))
 
 
 def lu_factor(A: Tensor, *, pivot: bool = True) -> LUFactor:
     """The triangles of ``A = P L U`` in one matrix, and the exchanges of rows; see `lu`."""
     _check("lu_factor", A, pivot)
-    return LUFactor(*_Packed.apply(A))
+    return packed_factors(A)
 
 
 def lu(A: Tensor, *, pivot: bool = True) -> LU:
@@ -110,7 +63,6 @@ def lu(A: Tensor, *, pivot: bool = True) -> LU:
     Parameters
     ----------
     A : Tensor, shape (..., m, n)
-        The gradient is that of square matrices.
     pivot : bool, default True
         Must be True.
 
@@ -120,8 +72,8 @@ def lu(A: Tensor, *, pivot: bool = True) -> LU:
         If the matrices are not floating, or ``pivot`` is False, which no CPU library has.
     """
     _check("lu", A, pivot)
-    packed, pivots = _Packed.apply(A)
-    return LU(_permutation(pivots, A.shape[-2], A.dtype), *_triangles(packed))
+    packed, pivots = packed_factors(A)
+    return LU(permutation(pivots, A.shape[-2], A.dtype), *_triangles(packed))
 
 
 def _check(name: str, A: Tensor, pivot: bool) -> None:
@@ -154,10 +106,9 @@ def lu_solve(LU: Tensor, pivots: Tensor, B: Tensor, *, left: bool = True, adjoin
     matrices("lu_solve", B)
     if not left:
         return lu_solve(LU, pivots, B.mT, adjoint=not adjoint).mT
-    rows = LU.shape[-1]
-    permutation, (lower, upper) = _permutation(pivots, rows, LU.dtype), _triangles(LU)
+    exchanged = permutation(pivots, LU.shape[-1], LU.dtype)
     if adjoint:
-        found = solve_triangular(upper.mT, B, upper=False)
-        return permutation @ solve_triangular(lower.mT, found, upper=True)
-    found = solve_triangular(lower, permutation.mT @ B, upper=False)
-    return solve_triangular(upper, found, upper=True)
+        found = solve_triangular(LU.mT, B, upper=False)
+        return exchanged @ solve_triangular(LU.mT, found, upper=True, unitriangular=True)
+    found = solve_triangular(LU, exchanged.mT @ B, upper=False, unitriangular=True)
+    return solve_triangular(LU, found, upper=True)
