@@ -12,9 +12,9 @@ import functools
 from typing import Any, NamedTuple
 
 from . import abi
-from .abi import ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_NUMEL
-from .matrix_rows import rows_of
-from .plain import accessors, described, helper, place, quotient, word
+from .abi import ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_DTYPE, ARRAY_NUMEL
+from .matrix_rows import room_for, rows_of
+from .plain import accessors, clear_bytes, described, helper, place, quotient, set_word, word
 from .triangular_loops import count_of, matrices_of, size_at, step_at
 
 PANEL = 16
@@ -212,24 +212,57 @@ def lu_backward(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def row_order(symbol: str, dtype: int) -> Any:
-    """Which row of a matrix is each row after the exchanges; arrays exchanges, order (int64)."""
+def permutation(symbol: str, dtype: int) -> Any:
+    """P with ``A = P L U``; arrays exchanges, y, which is float32 or float64.
+
+    Column i has its one in the row of A that the exchanges have brought to row i. Only numbers of rows are followed.
+    """
     load, _ = accessors(dtype)
-    load_row, store_row = accessors(abi.INT64)
+    _, store_single = accessors(abi.FLOAT32)
+    _, store_double = accessors(abi.FLOAT64)
 
     def kernel(record, part, parts):
-        made, order = described(record, 0), described(record, 1)
-        rows, count, step = size_at(order, 1), size_at(made, 1), step_at(made, 1)
-        matrices = quotient(word(order, ARRAY_NUMEL), rows) if rows else 0
+        made, found = described(record, 0), described(record, 1)
+        rows, count, step = size_at(found, 1), size_at(made, 1), step_at(made, 1)
+        single = word(found, ARRAY_DTYPE) == abi.FLOAT32
+        item = 4 if single else 8
+        order = room_for(rows)
+        matrices = count_of(found)
         for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
-            own = word(order, ARRAY_ADDRESS) + m * rows * 8
+            y = word(found, ARRAY_ADDRESS) + m * rows * rows * item
             given = word(made, ARRAY_ADDRESS) + place(made, word(made, ARRAY_DIMS) - 1, m) * 4
             for i in range(rows):
-                store_row(own, i, i)
+                set_word(order, i, i)
             for i in range(count):
-                other, held = load(given, i * step) - 1, load_row(own, i)
+                other, held = load(given, i * step) - 1, word(order, i)
                 if other >= 0 and other < rows:
-                    store_row(own, i, load_row(own, other))
-                    store_row(own, other, held)
+                    set_word(order, i, word(order, other))
+                    set_word(order, other, held)
+            clear_bytes(y, rows * rows * item)
+            for i in range(rows):
+                if single:
+                    store_single(y, word(order, i) * rows + i, 1.0)
+                else:
+                    store_double(y, word(order, i) * rows + i, 1.0)
+
+    return kernel
+
+
+def zero_pivot(symbol: str, dtype: int) -> Any:
+    """The number, from 1, of the first zero on the diagonal of each matrix, or 0; arrays packed, y (int32)."""
+    load, _ = accessors(dtype)
+    _, store_number = accessors(abi.INT32)
+    at = matrices_of(dtype).at
+
+    def kernel(record, part, parts):
+        packed, y = described(record, 0), described(record, 1)
+        count, step = min(size_at(packed, 1), size_at(packed, 2)), step_at(packed, 1) + step_at(packed, 2)
+        matrices = word(y, ARRAY_NUMEL)
+        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+            source, found = at(packed, m), 0
+            for back in range(count):
+                if load(source, (count - 1 - back) * step) == 0.0:
+                    found = count - back
+            store_number(word(y, ARRAY_ADDRESS), m, found)
 
     return kernel

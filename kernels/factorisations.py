@@ -59,13 +59,10 @@ array_op(
     outputs=2,
     grad_name="LinalgLuFactor",
 )
-array_op(
-    "row_order",
-    ("exchanges",),
-    _loops("elimination", "row_order"),
-    dtypes=(abi.INT32,),
-    result=abi.INT64,
-)
+# of the exchanges; the result is float32 or float64, as the caller says
+array_op("permutation", ("exchanges",), _loops("elimination", "permutation"), dtypes=(abi.INT32,))
+# of LU factors in one matrix, which may have other rows behind them
+array_op("zero_pivot", ("packed",), _loops("elimination", "zero_pivot"), result=abi.INT32)
 # the last output of each is the LU factors, with the exchanges as one row more; attribute words of the first: where to
 # report a singular matrix, which refusal that is
 array_op(

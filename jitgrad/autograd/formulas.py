@@ -11,14 +11,13 @@ import numpy as np
 from .. import functions as F
 from .._tensor import Tensor, wrap
 from ..dispatch import arrays, view
-from ..dtypes import int64
 from ..engine.layout import STRIDED_VIEW
 from ..functions._indices import launch, run
 from ..functions.pooling import spread_means  # noqa: F401 - for the formulas
 from ..kernels import BY_NAME
 
 cat, stack, linear, conv3d = F.cat, F.stack, F.linear, F.conv3d
-SLICE_PUT, LINE_MAP, ROW_ORDER = (BY_NAME[name] for name in ("slice_put", "line_map", "row_order"))
+SLICE_PUT, LINE_MAP, PERMUTATION = (BY_NAME[name] for name in ("slice_put", "line_map", "permutation"))
 DIM_WORDS = 4
 NONE = -1
 
@@ -96,8 +95,7 @@ def units(like: Tensor) -> Tensor:
 
 def permutation(exchanges: Tensor, rows: int, kind: Any) -> Tensor:
     """P with ``A = P L U``, from the exchanges of rows."""
-    order = run(ROW_ORDER, (exchanges,), int64, (*exchanges.shape[:-1], rows), ())
-    return (wrap(order).unsqueeze(-1) == F.arange(rows)).to(kind).mT  # type: ignore[attr-defined]
+    return wrap(run(PERMUTATION, (exchanges,), kind, (*exchanges.shape[:-1], rows, rows), ()))
 
 
 def window(x: Tensor, words: Sequence[int]) -> Tensor:

@@ -24,8 +24,8 @@ def _symmetric(x: Tensor) -> Tensor:
 
 
 def _positive_definite(x: Tensor) -> Tensor:
-    least = linalg.eigvalsh(x)[..., :1].unsqueeze(-1)
-    return _symmetric(x) & (least > 0)
+    without = linalg.cholesky_ex(x.detach()).info.unsqueeze(-1).unsqueeze(-1)
+    return _symmetric(x) & (without == 0)
 
 
 def _lower_cholesky(x: Tensor) -> Tensor:

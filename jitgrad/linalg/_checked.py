@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .._tensor import Tensor
+from .._tensor import Tensor, wrap
 from ..autograd.formulas import units
 from ..dtypes import int32
-from ..functions import where
 from ..functions._checks import is_reported, refusal, within
+from ..functions._dims import shape_of
+from ..functions._launch import run
 from ..functions._pairs import shown_as
+from ..kernels import BY_NAME
 from ..store import store
 from ._checks import LinAlgError, matrices, raise_info
 from ._inverses import NO_REPORT, solve_with_factors, solved
 from ._lu import lu_factor
 
+_ZERO_PIVOT = BY_NAME["zero_pivot"]
 _ZERO = "the diagonal element {} of U is zero: the matrix is singular"
 _NO_INVERSE = refusal(LinAlgError, "linalg.inv_ex: Singular matrix")
 _NO_SOLUTION = refusal(LinAlgError, "linalg.solve_ex: Singular matrix")
@@ -59,7 +62,7 @@ def inv_ex(A: Tensor, *, check_errors: bool = False) -> InvEx:
     """`inv`, and for each matrix whether there is an inverse: see `cholesky_ex`."""
     matrices("inv_ex", A, square=True)
     found, factors = solved(A, units(A), _NO_INVERSE if check_errors else NO_REPORT)
-    info = _first_zero(factors[..., :-1, :])  # type: ignore[index]
+    info = _first_zero(factors)
     if check_errors and is_reported():
         raise_info("inv_ex", info, _ZERO)
     return InvEx(found, info)
@@ -69,7 +72,7 @@ def solve_ex(A: Tensor, B: Tensor, *, left: bool = True, check_errors: bool = Fa
     """`solve`, and for each matrix whether there is a solution: see `cholesky_ex`."""
     number = _NO_SOLUTION if check_errors else NO_REPORT
     found, factors = solve_with_factors("solve_ex", A, B, left, number)
-    info = _first_zero(factors[..., :-1, :])  # type: ignore[index]
+    info = _first_zero(factors)
     if check_errors and is_reported():
         raise_info("solve_ex", info, _ZERO)
     return SolveEx(found, info)
@@ -87,9 +90,5 @@ def lu_factor_ex(A: Tensor, *, pivot: bool = True, check_errors: bool = False) -
 
 
 def _first_zero(packed: Tensor) -> Tensor:
-    """The number, from 1, of the first zero on the diagonal of each matrix, or 0."""
-    zeros = packed.detach().diagonal(0, -2, -1) == 0  # type: ignore[attr-defined]
-    if not zeros.shape[-1]:
-        return zeros.sum(-1).to(int32)
-    first = zeros.to(int32).argmax(-1) + 1
-    return where(zeros.any(-1), first, 0).to(int32)
+    """The number, from 1, of the first zero among the pivots of each matrix, or 0."""
+    return wrap(run(_ZERO_PIVOT, (packed.detach(),), int32, shape_of(packed)[:-2], ()))  # type: ignore[attr-defined]
