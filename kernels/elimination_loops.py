@@ -15,7 +15,7 @@ from . import abi
 from .abi import ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_DTYPE, ARRAY_NUMEL
 from .matrix_rows import room_for, rows_of
 from .plain import accessors, clear_bytes, described, helper, place, quotient, set_word, word
-from .triangular_loops import count_of, matrices_of, size_at, step_at
+from .triangular_loops import by_upper_of, count_of, matrices_of, size_at, step_at
 
 PANEL = 16
 
@@ -158,7 +158,7 @@ def lu_backward(symbol: str, dtype: int) -> Any:
         parts_of.copy,
         parts_of.upper,
     )
-    undo = elimination_of(dtype, abi.INT32).undo
+    undo, by_upper = elimination_of(dtype, abi.INT32).undo, by_upper_of(dtype)
 
     @helper
     def inner(x, y, rows, columns, count):
@@ -183,17 +183,6 @@ def lu_backward(symbol: str, dtype: int) -> Any:
                 rows - count,
             )
 
-    @helper
-    def by_upper(x, y, rows, columns, count):
-        """``X U'^-1`` in place."""
-        for i in range(rows):
-            own = x + i * columns * item
-            for back in range(count):
-                j = count - 1 - back
-                at = y + (j * columns + j) * item
-                known = dot(own + (j + 1) * item, at + item, back)
-                store(own, j, (load(own, j) - known) / load(at, 0))
-
     def kernel(record, part, parts):
         found, made, g = described(record, 1), described(record, 2), described(record, 3)
         gradient = described(record, 5)
@@ -206,7 +195,7 @@ def lu_backward(symbol: str, dtype: int) -> Any:
             copy(x, columns, g, m)
             inner(x, y, rows, columns, count)
             upper(x, columns, columns, y, 1, columns, count, True)
-            by_upper(x, y, rows, columns, count)
+            by_upper(x, columns, rows, y, columns, count)
             undo(x, columns, columns, word(made, ARRAY_ADDRESS) + m * count * 4, count)
 
     return kernel

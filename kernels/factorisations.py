@@ -1,7 +1,8 @@
 """Factors of matrices, which stand in the last two dimensions, and what follows from them.
 
-They are declared here; the loops are in `triangular_loops`, `elimination_loops` and `eliminated_loops`. Each matrix of
-a batch is one thread's. Operands may lie in memory as they like; results have no gaps.
+They are declared here; the loops are in `triangular_loops`, `elimination_loops`, `eliminated_loops` and
+`reflection_loops`. Each matrix of a batch is one thread's. Operands may lie in memory as they like; results have no
+gaps.
 """
 
 from __future__ import annotations
@@ -107,3 +108,16 @@ array_op(
     outputs=3,
     grad_name="LinalgSlogdet",
 )
+# of matrices with as many rows as columns or more; output 0 is the orthonormal factor, transposed, which in the second
+# is square
+array_op(
+    "qr",
+    ("a",),
+    _loops("reflection", "qr"),
+    backward=_loops("reflection", "qr_backward"),
+    gradients={"a": ("y", "y1")},
+    vjp={"a": vjps_factors.qr_a},
+    outputs=2,
+    grad_name="LinalgQr",
+)
+array_op("qr_complete", ("a",), _loops("reflection", "qr"), outputs=2)

@@ -131,6 +131,25 @@ def matrices_of(dtype: int) -> Matrices:
 
 
 @functools.cache
+def by_upper_of(dtype: int) -> Any:
+    """``by_upper(x, pitch, count, u, step, n)``: ``X U'^-1`` in place of `count` rows, for a triangle in rows."""
+    load, store = accessors(dtype)
+    dot, item = rows_of(dtype).dot, abi.ITEM_SIZES[dtype]
+
+    @helper
+    def by_upper(x, pitch, count, u, step, n):
+        for i in range(count):
+            own = x + i * pitch * item
+            for back in range(n):
+                j = n - 1 - back
+                at = u + (j * step + j) * item
+                known = dot(own + (j + 1) * item, at + item, back)
+                store(own, j, (load(own, j) - known) / load(at, 0))
+
+    return by_upper
+
+
+@functools.cache
 def products_of(dtype: int) -> Any:
     """``products(target, n, g, m, x, k)``: ``-G X'`` of the described G's matrix `m` and the rows X."""
     load, store = accessors(dtype)

@@ -102,3 +102,20 @@ def lu_a(ops, y, y1, g):
     if columns > count:
         known = ops.cat([known, found[..., count:]], -1)
     return ops.permutation(y1, rows, y.dtype).matmul(known)
+
+
+def qr_a(ops, y, y1, g, g1):
+    """Gradient of ``A = Q R``: ``(G_Q + Q S) R'^-1`` with S of the lower triangle of ``R G_R' - G_Q' Q``, mirrored.
+
+    Walter and Lehmann (2010), Algorithmic differentiation of linear algebra functions with application in optimum
+    experimental design. Q is transposed here.
+    """
+    inner = 0.0
+    if g1 is not None:
+        inner = y1.matmul(g1.mT)
+    if g is not None:
+        inner = inner - g.matmul(y.mT)
+    found = (inner.tril() + inner.tril(-1).mT).matmul(y)
+    if g is not None:
+        found = found + g
+    return ops.solve_triangular(y1, found, True, False).mT

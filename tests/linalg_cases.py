@@ -109,6 +109,9 @@ CASES = (
         ),
         "logdet": Case(torch.logdet, lambda a: np.linalg.slogdet(a)[1], ("definite",)),
         "lu_factor": Case(lambda a: tuple(linalg.lu_factor(a)), eliminated, ("general",)),
+        "Q": Case(lambda a: linalg.qr(a).Q, lambda a: np.linalg.qr(a).Q, (3,)),
+        "R": Case(lambda a: linalg.qr(a).R, lambda a: np.linalg.qr(a).R, (3,)),
+        "Q of square matrices": Case(lambda a: linalg.qr(a).Q, lambda a: np.linalg.qr(a).Q, ("general",)),
         "lu_factor_ex": Case(lambda a: linalg.lu_factor_ex(a).LU, lambda a: eliminated(a)[0], ("general",)),
     }
     | {

@@ -148,7 +148,8 @@ def test_a_compiled_step_replays_them_bit_for_bit(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["cholesky", "lower triangle", "cholesky_solve", "solve", "inv", "det", "slogdet", "lu_factor"]
+    "name",
+    ["cholesky", "lower triangle", "cholesky_solve", "solve", "inv", "det", "slogdet", "lu_factor", "Q", "R"],
 )
 def test_gradients_of_gradients_in_a_compiled_step(name):
     case = CASES[name]
@@ -267,6 +268,36 @@ def test_lu_factors_of_oblong_matrices(shape):
         x = torch.tensor(a, requires_grad=True)
         function = lambda x: linalg.lu_factor(x).LU  # noqa: E731
         assert gradcheck(function, (x,)) and gradgradcheck(function, (x,))
+
+
+QR_SHAPES = [(2, 5, 3), (4, 4), (3, 5), (20, 7), (7, 20), (33, 33), (2, 1), (1, 2), (0, 3), (3, 0), (0, 3, 2)]
+
+
+@pytest.mark.parametrize("shape", QR_SHAPES)
+@pytest.mark.parametrize("mode", ["reduced", "complete"])
+def test_orthonormal_factors_of_every_form(shape, mode):
+    a = np.random.default_rng(6).standard_normal(shape)
+    found = linalg.qr(torch.tensor(a), mode)
+    close(tuple(found), tuple(np.linalg.qr(a, mode)), 1e-11)
+    empty, r = linalg.qr(torch.tensor(a), "r")
+    assert empty.shape == (0,)
+    close(r, np.linalg.qr(a, "r"), 1e-11)
+
+
+@pytest.mark.parametrize("shape", QR_SHAPES[:3])
+def test_gradients_of_both_orthonormal_and_triangular_factors(shape):
+    x = torch.tensor(np.random.default_rng(7).standard_normal(shape), requires_grad=True)
+    for function in (lambda x: tuple(linalg.qr(x)), lambda x: linalg.qr(x).R, lambda x: linalg.qr(x).Q):
+        assert gradcheck(function, (x,)) and gradgradcheck(function, (x,))
+
+
+def test_columns_that_need_no_reflection_are_left_alone():
+    a = np.triu(np.arange(1.0, 10).reshape(3, 3)) * [[1], [-1], [1]]
+    q, r = linalg.qr(torch.tensor(a))
+    np.testing.assert_array_equal(q.numpy(), np.eye(3))
+    np.testing.assert_array_equal(r.numpy(), a)
+    q, r = linalg.qr(torch.zeros(3, 2))
+    np.testing.assert_array_equal(q.numpy(), np.eye(3, 2))
 
 
 @pytest.mark.parametrize("rank", [1, 2, 3])

@@ -1,6 +1,6 @@
 """``torch.linalg``: norms, inverses, factorisations and what follows from them.
 
-Cholesky's and LU factors, equations with triangles and what follows from them are operations of the table
+Cholesky's, LU and QR factors, equations with triangles and what follows from them are operations of the table
 (`kernels.factorisations`), which compiled steps replay. The other factorisations are NumPy's (LAPACK); their gradients
 are here, made of ordinary operations, so gradients of gradients work, too. A compiled step that needs one of those runs
 eagerly, as NumPy reads the values. Every function takes matrices in the last two dimensions, with any dimensions in
@@ -15,7 +15,8 @@ from ._checks import LinAlgError
 from ._cholesky import cholesky, cholesky_ex
 from ._triangular import cholesky_inverse, cholesky_solve  # these are in ``torch`` itself only
 from ._triangular import solve_triangular
-from ._factors import eigh, eigvalsh, qr, svd, svdvals
+from ._qr import qr
+from ._factors import eigh, eigvalsh, svd, svdvals
 from ._exponential import householder_product, matrix_exp
 from ._lu import lu, lu_factor, lu_solve
 from ._inverses import det, inv, lstsq, matrix_rank, pinv, slogdet, solve

@@ -9,11 +9,11 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..autograd import Function
-from ..functions import diag_embed, eye, tril, where, zeros_like
+from ..functions import diag_embed, eye, where, zeros_like
 from ..functions._pairs import shown_as
 from ._checks import by_numpy, matrices
 
-__all__ = ["eigh", "eigvalsh", "qr", "svd", "svdvals"]
+__all__ = ["eigh", "eigvalsh", "svd", "svdvals"]
 
 
 class Eigh(NamedTuple):
@@ -25,15 +25,6 @@ class Eigh(NamedTuple):
     __repr__ = shown_as("linalg_eigh")
 
 
-class QR(NamedTuple):
-    """An orthonormal and an upper triangular factor."""
-
-    Q: Tensor
-    R: Tensor
-
-    __repr__ = shown_as("linalg_qr")
-
-
 class SVD(NamedTuple):
     """Left singular vectors, singular values, descending, and right singular vectors in the rows."""
 
@@ -42,11 +33,6 @@ class SVD(NamedTuple):
     Vh: Tensor
 
     __repr__ = shown_as("linalg_svd")
-
-
-def _low(x: Tensor) -> Tensor:
-    """The lower triangle with half of the diagonal."""
-    return tril(x) - 0.5 * diag_embed(x.diagonal(0, -2, -1))  # type: ignore[attr-defined]
 
 
 def _differences(values: Tensor) -> Tensor:
@@ -78,26 +64,6 @@ class _Eigh(Function):
             inner = inner + _differences(values) * (vectors.mT @ of_vectors)
         found = vectors @ inner @ vectors.mT
         return 0.5 * (found + found.mT), None
-
-
-class _QR(Function):
-    """``A = Q R`` with as many rows as columns or more; the gradient is that of Walter and Lehmann (2010)."""
-
-    @staticmethod
-    def forward(ctx: Any, a: Tensor) -> tuple[Tensor, Tensor]:
-        factors = by_numpy("qr", np.linalg.qr, a)
-        ctx.save_for_backward(*factors)
-        return factors
-
-    @staticmethod
-    def backward(ctx: Any, *cotangents: Tensor) -> Tensor:
-        from ._inverses import inv
-
-        q, r = ctx.saved_tensors
-        of_q, of_r = cotangents
-        inner = r @ of_r.mT - of_q.mT @ q
-        symmetric = _low(inner) + _low(inner).mT
-        return (of_q + q @ symmetric) @ inv(r).mT
 
 
 class _SVD(Function):
@@ -148,22 +114,6 @@ def eigh(A: Tensor, UPLO: str = "L") -> Eigh:
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues of a symmetric matrix, ascending."""
     return eigh(A, UPLO).eigenvalues
-
-
-def qr(A: Tensor, mode: str = "reduced") -> QR:
-    """The factors Q, orthonormal, and R, upper triangular, of a matrix with as many rows as columns or more.
-
-    Raises
-    ------
-    RuntimeError
-        If it has fewer rows, or the mode is not "reduced".
-    """
-    matrices("qr", A)
-    if mode != "reduced":
-        raise RuntimeError(f"linalg.qr: expected mode 'reduced', got {mode!r}")
-    if A.shape[-2] < A.shape[-1]:
-        raise RuntimeError(f"linalg.qr: expected as many rows as columns or more, got {tuple(A.shape)}")
-    return QR(*_QR.apply(A))
 
 
 def svd(A: Tensor, full_matrices: bool = False) -> SVD:

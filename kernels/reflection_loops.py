@@ -1,0 +1,176 @@
+"""The loops of Householder's reflections, which make an orthonormal and a triangular factor. For Numba.
+
+The columns of a matrix lie in rows, where those of Q will be: a reflection ``I - tau v v'`` takes a sum of products and
+a multiple of v from each (Golub and Van Loan, Matrix Computations, algorithms 5.1.1, 5.2.1 and section 5.1.6). The
+signs are LAPACK's.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+from . import abi
+from .abi import ARRAY_ADDRESS
+from .matrix_rows import room_for, rows_of
+from .plain import accessors, clear_bytes, copy_bytes, described, helper, quotient, word
+from .triangular_loops import by_upper_of, count_of, matrices_of, size_at, step_at
+
+
+@functools.cache
+def _reflections(dtype: int) -> Any:
+    """``reflection(q, rows, j)``, tau of column j, and ``reflect(q, rows, j, to, tau, factor)`` the columns behind it.
+
+    `factor` is the address of room for one number.
+    """
+    load, store = accessors(dtype)
+    rows_done, item = rows_of(dtype), abi.ITEM_SIZES[dtype]
+    less, divide, dot = rows_done.less, rows_done.divide, rows_done.dot
+
+    @helper
+    def reflection(q, rows, j):
+        """Make v of column j, whose first element, 1, is that of R instead."""
+        x, rest = q + (j * rows + j) * item, rows - 1 - j
+        first, square = load(x, 0), dot(x + item, x + item, rest)
+        if square == 0.0:
+            return 0.0
+        norm = math.sqrt(first * first + square)
+        made = -norm if first >= 0.0 else norm
+        divide(x + item, rest, first - made)
+        store(x, 0, made)
+        return (made - first) / made
+
+    @helper
+    def reflect(q, rows, j, to, tau, factor):
+        x, rest = q + (j * rows + j) * item, rows - 1 - j
+        if tau != 0.0:
+            for c in range(j + 1, to):
+                y = q + (c * rows + j) * item
+                store(factor, 0, tau * (load(y, 0) + dot(x + item, y + item, rest)))
+                store(y, 0, load(y, 0) - load(factor, 0))
+                less(y + item, rest, x + item, rows, factor, 1, 1)
+
+    return reflection, reflect
+
+
+def qr(symbol: str, dtype: int) -> Any:
+    """Arrays a, Q', r; Q has as many columns as a, or as a has rows."""
+    load, store = accessors(dtype)
+    at, item = matrices_of(dtype).at, abi.ITEM_SIZES[dtype]
+    reflection, reflect = _reflections(dtype)
+
+    @helper
+    def orthonormal(q, rows, columns, size, taus):
+        """Q' of the reflections, from the last to the first."""
+        for c in range(columns, size):
+            clear_bytes(q + c * rows * item, rows * item)
+            store(q, c * rows + c, 1.0)
+        for back in range(columns):
+            j = columns - 1 - back
+            own, tau = q + j * rows * item, load(taus, j)
+            reflect(q, rows, j, size, tau, taus + columns * item)
+            clear_bytes(own, j * item)
+            store(own, j, 1.0 - tau)
+            for i in range(j + 1, rows):
+                store(own, i, -tau * load(own, i))
+
+    def kernel(record, part, parts):
+        a, found, triangle = described(record, 0), described(record, 1), described(record, 2)
+        rows, size, columns = size_at(found, 1), size_at(found, 2), size_at(a, 1)
+        row, column = step_at(a, 2), step_at(a, 1)
+        taus = room_for(columns + 1)
+        matrices = count_of(found)
+        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+            q = word(found, ARRAY_ADDRESS) + m * size * rows * item
+            r = word(triangle, ARRAY_ADDRESS) + m * size * columns * item
+            source = at(a, m)
+            for j in range(columns):
+                for i in range(rows):
+                    store(q, j * rows + i, load(source, i * row + j * column))
+            for j in range(columns):
+                tau = reflection(q, rows, j)
+                store(taus, j, tau)
+                reflect(q, rows, j, columns, tau, taus + columns * item)
+            for i in range(size):
+                for j in range(columns):
+                    store(r, i * columns + j, load(q, j * rows + i) if i <= j else 0.0)
+            orthonormal(q, rows, columns, size, taus)
+
+    return kernel
+
+
+def qr_backward(symbol: str, dtype: int) -> Any:
+    """``(G_Q + Q S) R'^-1``, see `vjps_factors.qr_a`; arrays a, Q', r, their cotangents, ga.
+
+    S lies where the first rows of the gradient will be. Each of them takes its part of S in its own place, as S is
+    symmetric: ``(Q_1 S)' = S Q_1'``.
+    """
+    load, store = accessors(dtype)
+    rows_done, parts_of, item = rows_of(dtype), matrices_of(dtype), abi.ITEM_SIZES[dtype]
+    more, dot, transpose, at = rows_done.more, rows_done.dot, rows_done.transpose, parts_of.at
+    by_upper = by_upper_of(dtype)
+
+    @helper
+    def along(x, source, step, count):
+        if step == 1:
+            return dot(x, source, count)
+        total = 0.0
+        for k in range(count):
+            total += load(x, k) * load(source, k * step)
+        return total
+
+    @helper
+    def mirrored(x, n, q, rows, r, of_q, q_row, q_column, of_r, r_row, r_column):
+        for i in range(n):
+            for j in range(i + 1):
+                total = 0.0
+                if of_r:
+                    behind = of_r + (j * r_row + i * r_column) * item
+                    total += along(r + (i * n + i) * item, behind, r_column, n - i)
+                if of_q:
+                    total -= along(q + j * rows * item, of_q + i * q_row * item, q_column, rows)
+                store(x, i * n + j, total)
+                store(x, j * n + i, total)
+
+    @helper
+    def products(x, n, q, rows, own):
+        for i in range(n, rows):
+            target = x + i * n * item
+            clear_bytes(target, n * item)
+            more(target, n, x, n, q + i * item, rows, n)
+        for k in range(n):
+            target = x + k * n * item
+            copy_bytes(own, target, n * item)
+            clear_bytes(target, n * item)
+            more(target, n, q, rows, own, 1, n)
+        transpose(x, n)
+
+    def kernel(record, part, parts):
+        found, triangle = described(record, 1), described(record, 2)
+        g, g1, gradient = described(record, 3), described(record, 4), described(record, 5)
+        rows, n = size_at(found, 1), size_at(found, 2)
+        own = room_for(n)
+        has_q, has_r = word(g, ARRAY_ADDRESS) != 0, word(g1, ARRAY_ADDRESS) != 0
+        q_row, q_column, r_row, r_column = 0, 0, 0, 0
+        if has_q:
+            q_row, q_column = step_at(g, 2), step_at(g, 1)
+        if has_r:
+            r_row, r_column = step_at(g1, 2), step_at(g1, 1)
+        matrices = count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0
+        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+            x = word(gradient, ARRAY_ADDRESS) + m * rows * n * item
+            q, r = (
+                word(found, ARRAY_ADDRESS) + m * n * rows * item,
+                word(triangle, ARRAY_ADDRESS) + m * n * n * item,
+            )
+            of_q, of_r = at(g, m) if has_q else 0, at(g1, m) if has_r else 0
+            mirrored(x, n, q, rows, r, of_q, q_row, q_column, of_r, r_row, r_column)
+            products(x, n, q, rows, own)
+            if has_q:
+                for i in range(rows):
+                    for j in range(n):
+                        store(x, i * n + j, load(x, i * n + j) + load(of_q, j * q_row + i * q_column))
+            by_upper(x, n, rows, r, n, n)
+
+    return kernel
