@@ -90,7 +90,8 @@ def cofactors(a: Tensor) -> Tensor:
 
 def units(like: Tensor) -> Tensor:
     """Unit matrices of the shape and dtype of `like`."""
-    return F.eye(like.shape[-1], dtype=like.dtype).expand(like.shape)  # type: ignore[attr-defined]
+    made = F.eye(like.shape[-1], dtype=like.dtype)
+    return made if like.ndim == 2 else made.expand(like.shape)  # type: ignore[attr-defined]
 
 
 def permutation(exchanges: Tensor, rows: int, kind: Any) -> Tensor:

@@ -53,6 +53,7 @@ def jobs() -> Iterator[Job]:
     """Name and action of every piece of work."""
     yield "engine", _engine
     yield "tensors", _tensors
+    yield "matrices", _matrices
     for hidden in ((), (WIDTH,)):
         yield f"classifier, {len(hidden)} hidden layers", lambda h=hidden: _classifier(h)
     for name in ("LeNet5", "ResNet", "GPT", "LSTMLanguageModel"):
@@ -283,3 +284,15 @@ def _tensors() -> None:
         x.argmax(1).tolist()
         (x.round() == y).all().item()
         x.mul_(0.5).add_(y)
+
+
+def _matrices() -> None:
+    """Factorisations of matrices and what follows from them, there and back."""
+    import jitgrad
+    from jitgrad import linalg
+
+    a = jitgrad.eye(CLASSES).requires_grad_()
+    factor = linalg.cholesky(a)
+    (q, r), packed = linalg.qr(a), linalg.lu_factor(a)
+    total = jitgrad.cholesky_solve(q, factor) + linalg.solve(a, r) + linalg.lu_solve(*packed, a)
+    (total.sum() + linalg.det(a) + linalg.slogdet(a).logabsdet).backward()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._tensor import Tensor, wrap
-from ..functions import eye
+from ..autograd.formulas import units
 from ..functions._dims import shape_of
 from ..functions._launch import run
 from ..functions.expansion import broadcast_shapes
@@ -97,4 +97,4 @@ def cholesky_solve(B: Tensor, L: Tensor, upper: bool = False) -> Tensor:
 def cholesky_inverse(L: Tensor, upper: bool = False) -> Tensor:
     """The inverse of the matrix that `L` is the Cholesky factor of."""
     matrices("cholesky_inverse", L, square=True)
-    return cholesky_solve(eye(L.shape[-1], dtype=L.dtype).expand(L.shape), L, upper)
+    return cholesky_solve(units(L), L, upper)
