@@ -15,9 +15,7 @@ from . import abi
 from .abi import ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_DTYPE, ARRAY_NUMEL
 from .matrix_rows import room_for, rows_of
 from .plain import accessors, clear_bytes, described, helper, place, quotient, set_word, word
-from .triangular_loops import by_upper_of, count_of, matrices_of, size_at, step_at
-
-PANEL = 16
+from .triangular_loops import PANEL, by_upper_of, count_of, matrices_of, size_at, step_at
 
 
 class Elimination(NamedTuple):

@@ -27,15 +27,35 @@ def _reflections(dtype: int) -> Any:
     load, store = accessors(dtype)
     rows_done, item = rows_of(dtype), abi.ITEM_SIZES[dtype]
     less, divide, dot = rows_done.less, rows_done.divide, rows_done.dot
+    least, most = (1e-28, 1e36) if dtype == abi.FLOAT32 else (1e-280, 1e300)
+
+    @helper
+    def length(x, count, square):
+        """The root of a sum of squares, made anew of shares of the greatest where that is out of range."""
+        if least < square and square < most:
+            return math.sqrt(square)
+        if square != square:
+            return square
+        top = 0.0
+        for k in range(count):
+            top = max(top, abs(load(x, k)))
+        total = 0.0
+        for k in range(count):
+            share = load(x, k) / top if top > 0.0 else 0.0
+            total += share * share
+        return top * math.sqrt(total)
 
     @helper
     def reflection(q, rows, j):
         """Make v of column j, whose first element, 1, is that of R instead."""
         x, rest = q + (j * rows + j) * item, rows - 1 - j
-        first, square = load(x, 0), dot(x + item, x + item, rest)
-        if square == 0.0:
+        first = load(x, 0)
+        beneath = length(x + item, rest, dot(x + item, x + item, rest))
+        if beneath == 0.0:
             return 0.0
-        norm = math.sqrt(first * first + square)
+        greater, smaller = max(abs(first), beneath), min(abs(first), beneath)
+        share = smaller / greater
+        norm = greater * math.sqrt(1.0 + share * share)
         made = -norm if first >= 0.0 else norm
         divide(x + item, rest, first - made)
         store(x, 0, made)

@@ -16,6 +16,7 @@ from .matrix_rows import room_for, rows_of
 from .plain import accessors, attributes, copy_bytes, described, helper, place, quotient, set_word, word
 from .reports import BAD_VALUE
 
+PANEL = 16  # rows that factorisations finish before they take them from those behind
 WHOLE, LOWER, UPPER = range(3)  # the part of a matrix that a gradient fills
 
 
@@ -172,7 +173,8 @@ def cholesky(symbol: str, dtype: int) -> Any:
     """Arrays a, y, info; attributes: upper, where to report (0: nowhere), what.
 
     Row i of the upper factor is the matrix's less the rows above, each times what it has in column i (Golub and Van
-    Loan, Matrix Computations, section 4.2.5). A matrix without a factor gets nan.
+    Loan, Matrix Computations, section 4.2.5), PANEL rows at a time, which stay in the cache. A matrix without
+    a factor gets nan.
     """
     load, store = accessors(dtype)
     _, store_info = accessors(abi.INT32)
@@ -180,18 +182,32 @@ def cholesky(symbol: str, dtype: int) -> Any:
     less, divide, transpose = rows.less, rows.divide, rows.transpose
 
     @helper
-    def factor(y, n):
-        for i in range(n):
-            own = y + i * (n + 1) * item
-            less(own, n - i, y + i * item, n, y + i * item, n, i)
+    def panel(y, n, first, last):
+        for i in range(first, last):
+            own, above = y + i * (n + 1) * item, y + (first * n + i) * item
+            less(own, n - i, above, n, above, n, i - first)
             pivot = load(own, 0)
             if not pivot > 0.0:
-                for k in range(n * n):
-                    store(y, k, math.nan)
                 return i + 1
             root = math.sqrt(pivot)
             divide(own, n - i, root)
             store(own, 0, root)
+        return 0
+
+    @helper
+    def factor(y, n):
+        first = 0
+        while first < n:
+            last = min(first + PANEL, n)
+            bad = panel(y, n, first, last)
+            if bad:
+                for k in range(n * n):
+                    store(y, k, math.nan)
+                return bad
+            for i in range(last, n):
+                above = y + (first * n + i) * item
+                less(y + i * (n + 1) * item, n - i, above, n, above, n, last - first)
+            first = last
         return 0
 
     def kernel(record, part, parts):

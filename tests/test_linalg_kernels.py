@@ -291,6 +291,38 @@ def test_gradients_of_both_orthonormal_and_triangular_factors(shape):
         assert gradcheck(function, (x,)) and gradgradcheck(function, (x,))
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-22, 1e25])
+@pytest.mark.parametrize("dtype", TOLERANCES, ids=lambda d: d.name)
+def test_orthonormal_factors_of_very_small_and_large_numbers(scale, dtype):
+    scale = scale if dtype is torch.float32 else scale**7
+    a = np.random.default_rng(6).standard_normal((5, 3))
+    q, r = linalg.qr(torch.tensor(a * scale, dtype=dtype))
+    close((q, r / scale), tuple(np.linalg.qr(a)), TOLERANCES[dtype])
+
+
+def test_a_column_that_is_nearly_along_its_axis_is_reflected_exactly():
+    a = np.array([[1.0, 2.0], [1e-9, 3.0], [-1e-9, 4.0]])
+    q, r = linalg.qr(torch.tensor(a))
+    np.testing.assert_allclose((q @ r).numpy(), a, rtol=1e-6)
+    np.testing.assert_allclose((q.mT @ q).numpy(), np.eye(2), atol=1e-15)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda a: linalg.qr(a).R,
+        lambda a: linalg.lu_factor(a).LU,
+        linalg.det,
+        lambda a: linalg.slogdet(a).logabsdet,
+        lambda a: linalg.solve(a, torch.ones(3, 1)),
+        lambda a: linalg.cholesky_ex(a).L,
+        lambda a: linalg.solve_triangular(a, torch.ones(3, 1), upper=False),
+    ],
+)
+def test_nan_in_a_matrix_is_seen_in_the_result(function):
+    assert function(torch.full((3, 3), float("nan"))).isnan().any()
+
+
 def test_columns_that_need_no_reflection_are_left_alone():
     a = np.triu(np.arange(1.0, 10).reshape(3, 3)) * [[1], [-1], [1]]
     q, r = linalg.qr(torch.tensor(a))
