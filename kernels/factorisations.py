@@ -38,6 +38,7 @@ array_op(
     vjp={"a": vjps_factors.cholesky_a},
     outputs=2,
     reference=np.linalg.cholesky,
+    grad_name="LinalgCholeskyEx",
 )
 # attribute words: upper, whether the diagonal counts as ones
 array_op(
@@ -58,7 +59,7 @@ array_op(
     gradients={"a": ("y", "y1")},
     vjp={"a": vjps_factors.lu_a},
     outputs=2,
-    grad_name="LinalgLuFactor",
+    grad_name="LinalgLuFactorEx",
 )
 # of the exchanges; the result is float32 or float64, as the caller says
 array_op("permutation", ("exchanges",), _loops("elimination", "permutation"), dtypes=(abi.INT32,))
@@ -75,7 +76,7 @@ array_op(
     vjp={"a": vjps_factors.solve, "b": vjps_factors.solve_b},
     outputs=2,
     reference=np.linalg.solve,
-    grad_name="LinalgSolve",
+    grad_name="LinalgSolveEx",
 )
 array_op(
     "det",

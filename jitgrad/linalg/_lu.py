@@ -38,10 +38,11 @@ class LUFactor(NamedTuple):
 
 
 def _triangles(packed: Any) -> tuple[Any, Any]:
-    rows, columns = packed.shape[-2:]
+    rows, columns = shape_of(packed)[-2:]
     least = min(rows, columns)
-    lower = tril(packed[..., :least], -1) + eye(rows, least, dtype=packed.dtype)
-    return lower, triu(packed[..., :least, :])
+    left = packed if columns == least else packed[..., :least]
+    above = packed if rows == least else packed[..., :least, :]
+    return tril(left, -1) + eye(rows, least, dtype=packed.dtype), triu(above)
 
 
 def packed_factors(A: Tensor) -> LUFactor:
