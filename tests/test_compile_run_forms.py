@@ -96,3 +96,40 @@ def test_compiled_methods_run_and_loop():
         assert trainer.step.program(x) in Trainer.step.programs
     assert first.step == first.step and first.step != second.step
     assert first.step.__self__ is first and first.step.__doc__ == "Move the weights."
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("shuffle", [False, True])
+@pytest.mark.parametrize(("samples", "size"), [(6, 2), (7, 3), (3, 3), (2, 3)])
+def test_a_step_that_writes_into_its_batch_leaves_the_samples_alone(samples, size, shuffle, shared):
+    """Every epoch gets the same samples, whether the step is recorded, replayed, or known from an earlier run."""
+    whole = torch.arange(2.0 * samples + 2).reshape(samples + 1, 2)
+    x, y = (whole[:-1], whole[1:]) if shared else (whole[:-1].clone(), whole[1:].clone())
+    before = x.clone(), y.clone()
+
+    def step(xb, yb):
+        xb.mul_(2).add_(1)
+        return (xb * yb).sum()
+
+    compiled = torch.compile(step)
+    for epochs in (1, 4):
+        orders = torch.Generator().manual_seed(3)
+        got = compiled.run(x, y, batch_size=size, epochs=epochs, shuffle=shuffle, generator=orders)
+        assert torch.equal(x, before[0]) and torch.equal(y, before[1])
+        orders = torch.Generator().manual_seed(3)
+        for epoch in range(epochs):
+            order = torch.randperm(samples, generator=orders) if shuffle else torch.arange(samples)
+            want = [step(x[order[k : k + size]], y[order[k : k + size]]) for k in range(0, samples, size)]
+            assert got[epoch].tolist() == [float(w) for w in want]
+
+
+def test_a_step_that_writes_into_its_batch_and_raises_leaves_the_samples_alone():
+    x = torch.ones(4, 2)
+
+    def step(xb):
+        xb.mul_(2)
+        raise ArithmeticError("stop")
+
+    with pytest.raises(ArithmeticError):
+        torch.compile(step).run(x, batch_size=2)
+    assert torch.equal(x, torch.ones(4, 2))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,10 @@ class Order:
 
 
 class Batches:
-    """The batches of one size.
+    """The batches of one size: slices of samples as they lie, or copies.
+
+    A step may write into its batch, and the samples are to stay as they are. So batches are gathered for a program that
+    does, also in order, and what a call from Python wrote into a slice is put back.
 
     Parameters
     ----------
@@ -82,25 +86,49 @@ class Batches:
     """
 
     def __init__(self, tensors: list[Tensor], size: int, first: int, order: Order | None) -> None:
-        self.tensors, self.size, self.first, self.order = tensors, size, first, order
+        self.tensors, self.size, self.first = tensors, size, first
         self.bytes = [x.nbytes // max(len(x), 1) for x in tensors]
+        self._indices: np.ndarray | None = None
+        self.examples = [x[first : first + size] for x in tensors]  # type: ignore[index]
         if order is not None:
-            self.examples = [x.new_zeros((size, *x.shape[1:])) for x in tensors]  # type: ignore[attr-defined]
-        else:
-            self.examples = [x[first : first + size] for x in tensors]  # type: ignore[index]
+            self._gather(order.indices)
 
-    def take(self, step: int) -> list[Tensor]:
-        """The batch of one step, for a call from Python."""
+    def _gather(self, indices: np.ndarray) -> None:
+        """Take samples from now on by their numbers, as they stand in this memory."""
+        self._indices = indices
+        self.examples = [x.new_zeros((self.size, *x.shape[1:])) for x in self.tensors]  # type: ignore[attr-defined]
+
+    @property
+    def are_slices(self) -> bool:
+        """Whether steps get the memory of the samples themselves."""
+        return self._indices is None
+
+    def may_run(self, program: Program) -> bool:
+        """Whether a program that fits can run on these batches; else they are copies from now on."""
+        if not (self.are_slices and program.improve().written):
+            return True
+        self._gather(np.arange(len(self.tensors[0])))
+        return False
+
+    def call(self, function: Callable[..., Any], step: int) -> Any:
+        """Call a function with the batch of one step, from Python."""
         start = self.first + step * self.size
-        if self.order is None:
-            return [x[start : start + self.size] for x in self.tensors]  # type: ignore[index]
-        rows = from_numpy(self.order.indices[start : start + self.size])
-        return [x[rows] for x in self.tensors]  # type: ignore[index]
+        if self._indices is not None:
+            rows = from_numpy(self._indices[start : start + self.size])
+            return function(*[x[rows] for x in self.tensors])  # type: ignore[index]
+        batch = [x[start : start + self.size] for x in self.tensors]  # type: ignore[index]
+        versions, copies = [x._version for x in batch], [x.numpy().copy() for x in batch]
+        try:
+            return function(*batch)
+        finally:
+            for x, version, copy in zip(batch, versions, copies, strict=True):
+                if x._version != version:
+                    x.numpy()[...] = copy
 
     def rows(self, program: Program, batch: int) -> list[list[int]]:
         """Records that point `program` at the batch of the epoch that the word at address `batch` says."""
-        if self.order is not None:
-            index = self.order.indices.ctypes.data + 8 * self.first
+        if self._indices is not None:
+            index = self._indices.ctypes.data + 8 * self.first
             return [
                 program_rows.record("gather", [batch, index, self.size, x.data_ptr(), size, into.data_ptr()])
                 for x, size, into in zip(self.tensors, self.bytes, self.examples, strict=True)
@@ -119,11 +147,15 @@ class Same(Batches):
 
     def __init__(self, tensors: list[Tensor]) -> None:
         self.tensors = self.examples = tensors
-        self.first, self.order = 0, None
+        self.first, self._indices = 0, None
 
-    def take(self, step: int) -> list[Tensor]:
-        """The tensors."""
-        return self.tensors
+    def may_run(self, program: Program) -> bool:
+        """Every program: what it writes, the next step reads."""
+        return True
+
+    def call(self, function: Callable[..., Any], step: int) -> Any:
+        """Call a function with the tensors."""
+        return function(*self.tensors)
 
     def rows(self, program: Program, batch: int) -> list[list[int]]:
         """None: the program points at them already."""

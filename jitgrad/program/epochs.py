@@ -87,6 +87,8 @@ class Part:
         program = self.function.known(*examples)
         if program is None or not program.ready(examples):
             return None
+        if not self.batches.may_run(program):
+            return self._new_runner()
         if not follow_one_another([program]):
             return None  # the next step is another program
         if any(x is not None for x in program.outputs):
@@ -116,7 +118,7 @@ class Part:
 
     def _step_from_python(self, epoch: int, step: int) -> None:
         leaves: list[Tensor] = []
-        self.form = flatten(self.function(*self.batches.take(step)), leaves)
+        self.form = flatten(self.batches.call(self.function, step), leaves)
         kept = self._room_for([(tuple(x.shape), x.dtype) for x in leaves])
         for x, to in zip(leaves, kept, strict=True):
             to[epoch * self.steps + step] = x.numpy(force=True)

@@ -64,7 +64,8 @@ class Steps(abc.ABC):
         Parameters
         ----------
         *tensors : Tensor
-            With the samples along dimension 0, all of one length; a step gets one batch of each.
+            With the samples along dimension 0, all of one length; a step gets one batch of each. They stay as
+            they are: a step that writes into its batch writes into a copy.
         batch_size : int
             Samples of a batch. The last one of an epoch may be smaller.
         epochs : int

@@ -70,7 +70,7 @@ class Runner:
         self._counters = array("q", (0, 0))
         place = self._counters.buffer_info()[0]
         # samples as they lie that make one batch: the program points at them already
-        single = steps == 1 and batches.order is None
+        single = steps == 1 and batches.are_slices
         before = [] if single else batches.rows(program, place + 8 * BATCH)
         after = [
             program_rows.record(
@@ -108,7 +108,7 @@ class Runner:
         late = reports.is_late(report)
         error = reports.error(report)
         if not late:
-            self._function(*self._batches.take(self._counters[BATCH]))
+            self._batches.call(self._function, self._counters[BATCH])
         raise error
 
     def begin(self, kept: int, batch: int) -> None:
