@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._tensor import Tensor
-from ..engine.layout import PATCH_ARGUMENT, PATCH_OFFSET, PATCH_PLACE
+from ..engine.layout import PATCH_ARGUMENT, PATCH_OFFSET, PATCH_PLACE, S_STORAGE
 from ..functions import from_numpy, randperm
 from ..kernels import program_rows
 from .program import Program
@@ -65,8 +65,8 @@ class Order:
 class Batches:
     """The batches of one size: slices of samples as they lie, or copies.
 
-    A step may write into its batch, and the samples are to stay as they are. So batches are gathered for a program that
-    does, also in order, and what a call from Python wrote into a slice is put back.
+    A step may write into its batch, and the samples are to stay as they are. So batches are gathered for a step that
+    does, also in order, and a call from Python gets copies.
 
     Parameters
     ----------
@@ -88,6 +88,8 @@ class Batches:
     def __init__(self, tensors: list[Tensor], size: int, first: int, order: Order | None) -> None:
         self.tensors, self.size, self.first = tensors, size, first
         self.bytes = [x.nbytes // max(len(x), 1) for x in tensors]
+        self._are_together = len({x._word(S_STORAGE) for x in tensors}) < len(tensors)  # views of one tensor
+        self._only_read = False  # by the last call from Python
         self._indices: np.ndarray | None = None
         self.examples = [x[first : first + size] for x in tensors]  # type: ignore[index]
         if order is not None:
@@ -117,13 +119,15 @@ class Batches:
             rows = from_numpy(self._indices[start : start + self.size])
             return function(*[x[rows] for x in self.tensors])  # type: ignore[index]
         batch = [x[start : start + self.size] for x in self.tensors]  # type: ignore[index]
-        versions, copies = [x._version for x in batch], [x.numpy().copy() for x in batch]
-        try:
+        if self._are_together and self._only_read:  # a program holds for views as far apart
             return function(*batch)
-        finally:
-            for x, version, copy in zip(batch, versions, copies, strict=True):
-                if x._version != version:
-                    x.numpy()[...] = copy
+        batch = [x.clone() for x in batch]  # type: ignore[attr-defined]
+        versions = [x._version for x in batch]
+        result = function(*batch)
+        self._only_read = [x._version for x in batch] == versions
+        if not self._only_read:
+            self._gather(np.arange(len(self.tensors[0])))
+        return result
 
     def rows(self, program: Program, batch: int) -> list[list[int]]:
         """Records that point `program` at the batch of the epoch that the word at address `batch` says."""
