@@ -178,8 +178,6 @@ class CompiledFunction(Steps):
     def _returned(self, program: Program, results: list[Tensor], arguments: list[Tensor]) -> Any:
         if program.single:
             return results[0]
-        if program.pullback is not None:
-            results = program.pullback.attach(results, arguments)
         given = iter(results)
         leaves = [
             next(given) if x is None else x if isinstance(x, Tensor) else arguments[x]
@@ -258,6 +256,8 @@ class CompiledFunction(Steps):
         program.identities = guards.identities(arguments)
         program.plain = key == tensors_only(len(args)) and program.identities is None
         copies = clone_outside(returned.sources)  # before other threads can replay the program
+        if program.pullback is not None:
+            copies = program.pullback.attach(copies, arguments)
         returned.forget()
         self.programs = [program, *self.programs[: MAX_PROGRAMS - 1]]
         self._attempts = 0

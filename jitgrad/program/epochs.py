@@ -20,8 +20,7 @@ from ..dtypes import DTYPES, dtype
 from ..engine.layout import S_STORAGE
 from ..functions import from_numpy
 from .batches import Batches, Order, Same
-from .program import follow_one_another
-from .runner import FIRST_STEPS, PAUSE, Runner, Walk
+from .runner import FIRST_STEPS, PAUSE, Runner, Walk, follow_one_another
 from .tree import flatten, unflatten
 
 if TYPE_CHECKING:

@@ -207,7 +207,7 @@ def _prepare(program: Program, arguments: list[Tensor]) -> None:
     if len(arguments) != program.arity:
         raise TypeError(f"profile: the program takes {program.arity} tensors, got {len(arguments)}")
     program.improve()
-    status = program._prepare(arguments) if program.refresh() else -1
+    status = program.point_at(arguments) if program.refresh() else -1
     if status == BAD_CLASS:
         raise IndexError("profile: a class index among the arguments is out of range")
     if status != 0:

@@ -22,6 +22,7 @@ from ..engine.layout import (
     G_SLOT,
     GRADIENT_LEAF,
     GRADIENT_SLOT,
+    OTHER_PROGRAM,
     PATCH_ARGUMENT,
     SEEN,
     SEGMENT_PARTS,
@@ -250,17 +251,16 @@ class Program:
 
     def fits(self, arguments: list[Tensor]) -> bool:
         """Whether the program can be replayed on these arguments now."""
-        return len(arguments) == self.arity and self._prepare(arguments) == 0
+        return len(arguments) == self.arity and self.point_at(arguments) == 0
+
+    def point_at(self, arguments: list[Tensor]) -> int:
+        """Check everything and point the records at the arguments; 0 or a status."""
+        return self._enter(entries.prepare, self._slots_of(arguments))
 
     def ready(self, arguments: list[Tensor]) -> bool:
         """Whether the rewritten rows (`segments`) can be run on these arguments now; they point at them then."""
         self.improve()
         return not self._header[RECORDED] and self.fits(arguments)
-
-    def _prepare(self, arguments: list[Tensor], entry: Callable[..., int] | None = None) -> int:
-        """Check everything and point the records at the arguments; 0 or a status."""
-        self._ids = ids = self._slots_of(arguments)
-        return self._enter(entry or entries.prepare, ids.buffer_info()[0])
 
     def _slots_of(self, arguments: list[Tensor]) -> array:
         """The slots of arguments, with room for those of the results behind them."""
@@ -268,32 +268,45 @@ class Program:
 
     def hold(self, arguments: list[Tensor]) -> bool:
         """Whether the program fits these arguments; then nobody else can replay it until `release`."""
-        return not self.busy and self.refresh() and self._prepare(arguments, entries.begin) == 0
+        ids = self._slots_of(arguments)
+        if not self.refresh() or self._begin(ids) != 0:
+            return False
+        self._ids = ids
+        return True
 
     def release(self) -> None:
         """Let others replay it again."""
         self._header[RUNNING] = 0
 
-    def _enter(self, entry: Callable[..., int], place: int) -> int:
-        """Call an entry that checks the arguments whose slots are at address `place`; 0 or a status."""
+    def _enter(self, entry: Callable[..., int], ids: array) -> int:
+        """Call an entry that checks the arguments with these slots; 0 or a status."""
+        place = ids.buffer_info()[0]
         status = entry(CONTEXT, self.address, place)
         while store.mend(status):
             status = entry(CONTEXT, self.address, place)
         return status
 
+    def _begin(self, ids: array) -> int:
+        """Check everything, point the records at the arguments and keep others off until `release`; 0 or a status."""
+        status = self._enter(entries.begin, ids)
+        if status == 0 and self.busy:  # which no other thread can change any more
+            self.release()
+            return OTHER_PROGRAM
+        return status
+
     def call(self, arguments: list[Tensor]) -> list[Tensor] | int:
-        """Replay on arguments; the results, or a status with nothing changed."""
-        header = self._header
-        ids = self._slots_of(arguments)
-        place = ids.buffer_info()[0]
-        status = self._enter(entries.begin, place)
+        """Replay on arguments; the results, with their graph if they have one, or a status with nothing changed."""
+        header, ids = self._header, self._slots_of(arguments)
+        status = self._begin(ids)
         if status != 0:
             return status
         try:
             report = run(header[TABLE], header[SEGMENTS], 1)
             if report:
-                return entries.stop(CONTEXT, self.address, place, report)
+                return entries.stop(CONTEXT, self.address, ids.buffer_info()[0], report)
             results = self._completed(ids)
+            if self.pullback is not None:
+                results = self.pullback.attach(results, arguments)
         finally:
             self.release()
         if header[RECORDED] > 1:
@@ -384,17 +397,3 @@ class Program:
         held = tables is not None and tables.let_go()
         if recording is not None and (held or recording.has_memory):
             recording.release()
-
-
-def follow_one_another(programs: Sequence[Program]) -> bool:
-    """Whether programs that fit now can be replayed in this order, over and over, with nothing asked in between.
-
-    One that reads gradients has to find those that it was recorded with: a step that adds to gradients is
-    another program where there are none yet.
-    """
-    gradients: dict[int, int] = {}
-    for program in (*programs, *programs):
-        if any(gradients.get(leaf, found) != found for leaf, found in program.gradients_found.items()):
-            return False
-        gradients |= program.gradients_left
-    return True

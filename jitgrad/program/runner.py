@@ -163,3 +163,17 @@ class Walk(NamedTuple):
                 program.release()
         if report:
             last.refuse(report)
+
+
+def follow_one_another(programs: Sequence[Program]) -> bool:
+    """Whether programs that fit now can be replayed in this order, over and over, with nothing asked in between.
+
+    One that reads gradients has to find those that it was recorded with: a step that adds to gradients is
+    another program where there are none yet.
+    """
+    gradients: dict[int, int] = {}
+    for program in (*programs, *programs):
+        if any(gradients.get(leaf, found) != found for leaf, found in program.gradients_found.items()):
+            return False
+        gradients |= program.gradients_left
+    return True
