@@ -305,6 +305,10 @@ def run_python_row(state: int, offset: int, capture: bool) -> None:
     before, _walk.to_inputs = walks_to_inputs(), capture
     try:
         gradients = node.run_backward(cotangents)
+    except Exception:
+        if store.recording is not None:  # it may do otherwise another time, or in another walk
+            store.recording.spoil("raises an exception in a custom function's backward")
+        raise
     finally:
         _walk.to_inputs = before
     for slot, gradient in zip(slots[:inputs], gradients, strict=True):

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import functools
-import gc
 import operator
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._tensor import Tensor
-from ..autograd.graph import drop_freed_nodes
-from ..autograd.notes import drop_old_notes
 from ..autograd.observe import is_observed
 from ..dtypes import Size
 from ..engine.entry import entries
@@ -37,6 +34,7 @@ from .world import World
 MAX_PROGRAMS = 16  # of one function; the one not used for longest makes room
 MAX_MISSES = 64  # recordings in a row of which none was replayed, before the function runs eagerly for good
 MAX_ATTEMPTS = 3  # recordings in a row that leave tensors behind before the function runs eagerly for good
+KEEPS = "keeps tensors that were computed in the step (return them instead)"
 _DIRECT = {1: "call_one", 2: "call_two", 3: "call_three"}
 
 
@@ -259,6 +257,9 @@ class CompiledFunction(Steps):
         if program.pullback is not None:
             copies = program.pullback.attach(copies, arguments)
         returned.forget()
+        if returned.unsure and recording.outlives(list):
+            self._give_up(Spoiled(KEEPS, None, False))
+            return self._returned(program, copies, arguments), None
         self.programs = [program, *self.programs[: MAX_PROGRAMS - 1]]
         self._attempts = 0
         self._use(program)
@@ -350,15 +351,15 @@ def _check_left_behind(
     """Raise Spoiled when something outlives the step but for what it returns and the gradients of leaves.
 
     `rows` is how many rows there were on the tape before, `reachable` tells the storages that the function can reach.
+    A graph that is returned may keep tensors, too, as contexts of custom functions do: then `returned.unsure` says that
+    this has to be seen once more when the graph is gone.
     """
-    for last in (False, True):
-        drop_freed_nodes()
-        drop_old_notes()
+
+    def left() -> bool:
         more_rows = not returned.graph and store.field("live_rows") > rows
-        if not (more_rows and recording.rows_left(reachable())) and not recording.outlived(
-            returned.handles()
-        ):
-            return
-        if not last:
-            gc.collect()
-    raise Spoiled("keeps tensors that were computed in the step (return them instead)", None, False)
+        return more_rows and recording.rows_left(reachable())
+
+    if recording.outlives(returned.handles, left):
+        if not returned.graph:
+            raise Spoiled(KEEPS, None, False)
+        returned.unsure = True

@@ -21,7 +21,7 @@ from ..engine.layout import FREED_ROW, REQUIRES_GRAD, S_FLAGS, S_ROW, S_STORAGE
 from ..functions import ones_like, zeros
 from ..slots import slot_word
 from ..store import store
-from .recording import Recording, Spoiled
+from .recording import RAISED, Recording, Spoiled
 from .returned import owned
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class Pullback:
         self.outputs, self.inputs, self._program = outputs, inputs, program
         self._used, self._behind, self._freed = used, behind, freed
         self._call: Any = lambda: None
+        written = {program._finder.at(v.address) for row in program.rows for v in row.writes}
+        self._written = written.difference(program._argument_storages)  # storages from outside
 
     @property
     def busy(self) -> bool:
@@ -82,12 +84,16 @@ class Pullback:
         return results
 
     def versions(self, arguments: list[Tensor]) -> list[int]:
-        """How often what the walk back reads has been written to."""
+        """How often what the walk back reads has been written to.
+
+        What it writes itself, as the state of the random numbers, it takes as it finds it.
+        """
         program = self._program
         slots = [x._slot for x in arguments] + program.guarded
         read = program.read_arguments
         storages = [slot_word(s, S_STORAGE) for k, s in enumerate(slots) if k >= len(arguments) or k in read]
-        return store.storage_table["version"][storages].tolist()
+        kept = [s for s in storages if s not in self._written]
+        return store.storage_table["version"][kept].tolist()
 
     def run(self, cotangents: list[Tensor | None], arguments: list[Tensor]) -> list[Tensor | None]:
         """The gradients of the inputs; None for those that no output with a cotangent was made from."""
@@ -253,6 +259,8 @@ def record_pullback(
         back.release()
         if not isinstance(error, RuntimeError):
             raise
+        if back.spoiled is not None and back.spoiled.reason != RAISED:  # which says nothing about other walks
+            raise back.spoiled from None
         if all(_refuses(x, tensors) for x in graph.values()):
             return Refusal(list(graph), inputs, str(error))
         raise Spoiled(f"cannot walk back from what it returns ({error})") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import sys
@@ -14,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from .._tensor import Tensor
+from ..autograd.graph import drop_freed_nodes
+from ..autograd.notes import drop_old_notes
 from ..dispatch import CONTEXT
 from ..engine.entry import entries
 from ..engine.layout import (
@@ -36,6 +39,7 @@ from ..kernels import program_rows
 from ..store import store
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+RAISED = "raised an exception"
 _numbers = itertools.count(1)
 ZERO = array("q", [0])  # times a number it is memory, cleared in one pass
 _NOTHING = ZERO * TAKEN_HEAD
@@ -169,7 +173,7 @@ class Recording:
                 self._let_go()
                 return result
             except BaseException:
-                self.spoil("raised an exception")
+                self.spoil(RAISED)
                 raise
             finally:
                 self._held.clear()
@@ -232,6 +236,19 @@ class Recording:
         """Whether somebody holds memory of the recording but for these handles, one each, and leaves."""
         given = array("q", slots)
         return entries.outlived(CONTEXT, self.number, given.buffer_info()[0], len(given)) > 0
+
+    def outlives(
+        self, handles: Callable[[], list[int]], rows_left: Callable[[], bool] = lambda: False
+    ) -> bool:
+        """Whether memory of the recording is held but for these handles, also when Python's garbage is collected."""
+        for last in (False, True):
+            drop_freed_nodes()
+            drop_old_notes()
+            if not rows_left() and not self.outlived(handles()):
+                return False
+            if not last:
+                gc.collect()
+        return True
 
     def release(self) -> None:
         """Give the memory back: storages still in use keep theirs, as if it had never been recorded."""

@@ -36,6 +36,8 @@ class Returned:
         The computed ones, contiguous, in the recording's memory.
     graph : dict
         Those computed ones that still need their graph, by their number among the sources.
+    unsure : bool
+        Whether it is not known yet if something else than that graph holds tensors that were computed.
     """
 
     def __init__(self, arguments: list[Tensor], reachable: Callable[[], Iterable[Tensor]] = tuple) -> None:
@@ -46,6 +48,7 @@ class Returned:
         self.again: list[tuple[int, int]] = []
         self.sources: list[Tensor] = []
         self.graph: dict[int, Tensor] = {}
+        self.unsure = False
 
     def take(self, value: Any, recording: Recording) -> None:
         """Sort a returned value; to be called while it is still being recorded."""
