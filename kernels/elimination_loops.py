@@ -45,7 +45,7 @@ def elimination_of(dtype: int, exchanges: int) -> Elimination:
     load, store = accessors(dtype)
     load_row, store_row = accessors(exchanges)
     rows, item = rows_of(dtype), abi.ITEM_SIZES[dtype]
-    less = rows.less
+    less, less_block = rows.less, rows.less_block
 
     @helper
     def swap(x, y, count):
@@ -90,10 +90,22 @@ def elimination_of(dtype: int, exchanges: int) -> Elimination:
             found = panel(a, rows, columns, first, last, made)
             bad = bad if bad else found
             source = a + (first * columns + last) * item
-            for i in range(first + 1, rows):
+            for i in range(first + 1, last):
                 factors = a + (i * columns + first) * item
-                terms = min(i, last) - first
-                less(factors + (last - first) * item, columns - last, source, columns, factors, 1, terms)
+                less(factors + (last - first) * item, columns - last, source, columns, factors, 1, i - first)
+            factors = a + (last * columns + first) * item
+            less_block(
+                factors + (last - first) * item,
+                columns,
+                rows - last,
+                columns - last,
+                source,
+                columns,
+                factors,
+                columns,
+                1,
+                last - first,
+            )
             first = last
         return bad
 

@@ -20,6 +20,7 @@ from .host import host
 from .lean import jit as helper
 from .plain import accessors
 
+TALL, WIDE = 4, 2  # rows and vectors of a block whose sums are under way at once
 SIDE_BY_SIDE = 4  # vectors whose sums are under way at once: one alone would wait for its own multiply-adds
 I64 = ir.IntType(64)
 
@@ -32,6 +33,9 @@ class Rows(NamedTuple):
     less, more : callable
         ``less(target, count, source, step, factors, factor_step, terms)`` takes from a row the sum of `terms` rows,
         `step` apart, each times its factor; `more` adds it. Every element's terms are added in order.
+    less_block : callable
+        ``less_block(target, pitch, rows, count, source, step, factors, factor_pitch, factor_step, terms)``: `less` for
+        several rows, `pitch` apart, of the same source. TALL of them share what is read.
     divide : callable
         ``divide(target, count, number)``.
     dot : callable
@@ -42,6 +46,7 @@ class Rows(NamedTuple):
 
     less: Any
     more: Any
+    less_block: Any
     divide: Any
     dot: Any
     transpose: Any
@@ -85,9 +90,9 @@ class _Writer:
         function = cgutils.get_or_insert_function(self.b.module, ir.FunctionType(x.type, [x.type] * 3), name)
         return self.b.call(function, [x, y, z])
 
-    def widths(self) -> list[tuple[int, int]]:
+    def widths(self, beside: int = SIDE_BY_SIDE) -> list[tuple[int, int]]:
         """Elements of a vector and vectors at once, down to single elements."""
-        whole = [(self.lanes, SIDE_BY_SIDE)]
+        whole = [(self.lanes, beside)]
         width = self.lanes
         while width:
             whole.append((width, 1))
@@ -113,22 +118,34 @@ class _Writer:
 
 def _sum_of_rows(w: _Writer, args: list[ir.Value], sign: float) -> None:
     target, count, source, step, factors, factor_step, terms = args
+    zero = I64(0)
+    _sums(w, [target, zero, count, source, step, factors, zero, factor_step, terms], sign, 1, SIDE_BY_SIDE)
+
+
+def _sums(w: _Writer, args: list[ir.Value], sign: float, tall: int, wide: int) -> None:
+    """Sums for `tall` rows, `wide` vectors of each at once."""
+    target, pitch, count, source, step, factors, factor_pitch, factor_step, terms = args
     b = w.b
     place = cgutils.alloca_once_value(b, I64(0))
-    for width, beside in w.widths():
+    rows = [b.mul(pitch, I64(r)) for r in range(tall)]
+    above = [b.mul(factor_pitch, I64(r)) for r in range(tall)]
+    for width, beside in w.widths(wide):
         with w.turns(place, count, width * beside) as at:
             starts = [b.add(at, I64(k * width)) for k in range(beside)]
-            sums = [cgutils.alloca_once(b, w.vector(width)) for _ in starts]
-            for start, total in zip(starts, sums, strict=True):
+            places = [b.add(row, start) for row in rows for start in starts]
+            sums = [cgutils.alloca_once(b, w.vector(width)) for _ in places]
+            for start, total in zip(places, sums, strict=True):
                 b.store(w.load(target, start, width), total)
             with cgutils.for_range(b, terms) as loop:
-                factor = w.load(factors, b.mul(loop.index, factor_step))
-                factor = w.splat(b.fneg(factor) if sign < 0 else factor, width)
-                row = b.mul(loop.index, step)
-                for start, total in zip(starts, sums, strict=True):
-                    value = w.load(source, b.add(row, start), width)
-                    b.store(w.multiply_add(factor, value, b.load(total)), total)
-            for start, total in zip(starts, sums, strict=True):
+                row, along = b.mul(loop.index, step), b.mul(loop.index, factor_step)
+                values = [w.load(source, b.add(row, start), width) for start in starts]
+                for r in range(tall):
+                    factor = w.load(factors, b.add(above[r], along))
+                    factor = w.splat(b.fneg(factor) if sign < 0 else factor, width)
+                    for k, value in enumerate(values):
+                        total = sums[r * beside + k]
+                        b.store(w.multiply_add(factor, value, b.load(total)), total)
+            for start, total in zip(places, sums, strict=True):
                 w.store(b.load(total), target, start, width)
 
 
@@ -179,6 +196,8 @@ def rows_of(dtype: int) -> Rows:
     """What is done with rows of a dtype."""
     number, word = (types.float32 if dtype == abi.FLOAT32 else types.float64), types.int64
     sums, quotients = types.none(*[word] * 7), types.none(word, word, number)
+    blocks = types.none(*[word] * 9)
+    write_block = _written(dtype, lambda w, args: _sums(w, args, -1.0, TALL, WIDE), blocks)
     write_less = _written(dtype, lambda w, args: _sum_of_rows(w, args, -1.0), sums)
     write_more = _written(dtype, lambda w, args: _sum_of_rows(w, args, 1.0), sums)
     write_quotients = _written(dtype, _quotients, quotients)
@@ -193,6 +212,10 @@ def rows_of(dtype: int) -> Rows:
     @intrinsic
     def more_rows(context, target, count, source, step, factors, factor_step, terms):
         return write_more()
+
+    @intrinsic
+    def less_tall(context, target, pitch, count, source, step, factors, factor_pitch, factor_step, terms):
+        return write_block()
 
     @intrinsic
     def quotients_of(context, target, count, by):
@@ -211,6 +234,18 @@ def rows_of(dtype: int) -> Rows:
         more_rows(target, count, source, step, factors, factor_step, terms)
 
     @helper
+    def less_block(target, pitch, rows, count, source, step, factors, factor_pitch, factor_step, terms):
+        row = 0
+        while row + TALL <= rows:
+            own, by = target + row * pitch * item, factors + row * factor_pitch * item
+            less_tall(own, pitch, count, source, step, by, factor_pitch, factor_step, terms)
+            row += TALL
+        while row < rows:
+            own, by = target + row * pitch * item, factors + row * factor_pitch * item
+            less(own, count, source, step, by, factor_step, terms)
+            row += 1
+
+    @helper
     def divide(target, count, by):
         quotients_of(target, count, by)
 
@@ -226,7 +261,7 @@ def rows_of(dtype: int) -> Rows:
                 store(matrix + (i * n + j) * item, 0, load(matrix, j * n + i))
                 store(matrix, j * n + i, below)
 
-    return Rows(less, more, divide, dot, transpose)
+    return Rows(less, more, less_block, divide, dot, transpose)
 
 
 @intrinsic

@@ -13,7 +13,18 @@ from typing import Any, NamedTuple
 from . import abi
 from .abi import ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_NUMEL, ARRAY_SHAPE, ARRAY_STRIDES
 from .matrix_rows import room_for, rows_of
-from .plain import accessors, attributes, copy_bytes, described, helper, place, quotient, set_word, word
+from .plain import (
+    accessors,
+    attributes,
+    clear_bytes,
+    copy_bytes,
+    described,
+    helper,
+    place,
+    quotient,
+    set_word,
+    word,
+)
 from .reports import BAD_VALUE
 
 PANEL = 16  # rows that factorisations finish before they take them from those behind
@@ -79,7 +90,7 @@ def matrices_of(dtype: int) -> Matrices:
     """What is done with matrices of a dtype."""
     load, store = accessors(dtype)
     rows, item = rows_of(dtype), abi.ITEM_SIZES[dtype]
-    less, divide, dot = rows.less, rows.divide, rows.dot
+    less, less_block, divide, dot = rows.less, rows.less_block, rows.divide, rows.dot
 
     @helper
     def at(array, m):
@@ -102,20 +113,32 @@ def matrices_of(dtype: int) -> Matrices:
 
     @helper
     def lower(x, pitch, k, a, row, column, n, unit):
-        for i in range(n):
-            own = x + i * pitch * item
-            less(own, k, x, pitch, a + i * row * item, column, i)
-            if not unit:
-                divide(own, k, load(a, i * (row + column)))
+        first = 0
+        while first < n:
+            last, above = min(first + PANEL, n), x + first * pitch * item
+            for i in range(first, last):
+                own, factors = x + i * pitch * item, a + (i * row + first * column) * item
+                less(own, k, above, pitch, factors, column, i - first)
+                if not unit:
+                    divide(own, k, load(a, i * (row + column)))
+            below, factors = x + last * pitch * item, a + (last * row + first * column) * item
+            less_block(below, pitch, n - last, k, above, pitch, factors, row, column, last - first)
+            first = last
 
     @helper
     def upper(x, pitch, k, a, row, column, n, unit):
-        for back in range(n):
-            i = n - 1 - back
-            own = x + i * pitch * item
-            less(own, k, own + pitch * item, pitch, a + (i * row + (i + 1) * column) * item, column, back)
-            if not unit:
-                divide(own, k, load(a, i * (row + column)))
+        last = n
+        while last > 0:
+            first = max(last - PANEL, 0)
+            for back in range(last - first):
+                i = last - 1 - back
+                own, factors = x + i * pitch * item, a + (i * row + (i + 1) * column) * item
+                less(own, k, own + pitch * item, pitch, factors, column, back)
+                if not unit:
+                    divide(own, k, load(a, i * (row + column)))
+            below, factors = x + first * pitch * item, a + first * column * item
+            less_block(x, pitch, first, k, below, pitch, factors, row, column, last - first)
+            last = first
 
     @helper
     def outer(target, n, h, pitch, x, k, part, unit):
@@ -179,7 +202,7 @@ def cholesky(symbol: str, dtype: int) -> Any:
     load, store = accessors(dtype)
     _, store_info = accessors(abi.INT32)
     rows, item, at = rows_of(dtype), abi.ITEM_SIZES[dtype], matrices_of(dtype).at
-    less, divide, transpose = rows.less, rows.divide, rows.transpose
+    less, less_block, divide, transpose = rows.less, rows.less_block, rows.divide, rows.transpose
 
     @helper
     def panel(y, n, first, last):
@@ -199,15 +222,18 @@ def cholesky(symbol: str, dtype: int) -> Any:
         first = 0
         while first < n:
             last = min(first + PANEL, n)
-            bad = panel(y, n, first, last)
+            i, bad = last, panel(y, n, first, last)
             if bad:
                 for k in range(n * n):
                     store(y, k, math.nan)
                 return bad
-            for i in range(last, n):
-                above = y + (first * n + i) * item
-                less(y + i * (n + 1) * item, n - i, above, n, above, n, last - first)
+            while i < n:
+                above, tall = y + (first * n + i) * item, min(n - i, PANEL)
+                less_block(y + i * (n + 1) * item, n, tall, n - i, above, n, above, 1, n, last - first)
+                i += tall
             first = last
+        for i in range(1, n):  # blocks have gone over the diagonal
+            clear_bytes(y + i * n * item, i * item)
         return 0
 
     def kernel(record, part, parts):
