@@ -174,8 +174,18 @@ class Tensor(Values):
                 "requires_grad_: setting requires_grad=True on an inference tensor outside InferenceMode "
                 "is not allowed; clone() it first"
             )
+        if requires_grad and not self.requires_grad and self._word(layout.S_LINKS):
+            self._leave_rows()
         entries.set_flag(CONTEXT, self._slot, layout.REQUIRES_GRAD, bool(requires_grad))
         return self
+
+    def _leave_rows(self) -> None:
+        """Leave the slot to the rows that have used it without a gradient in mind: they saved nothing for one."""
+        if self._word(S_FLAGS) & (layout.IS_VIEW | layout.HOOKED):
+            return
+        gradient = self.grad
+        self._become(demand("without_history", self._slot))
+        self.grad = gradient
 
     @property
     def is_leaf(self) -> bool:

@@ -102,11 +102,13 @@ def arrays_row(c, state, op, row, inputs, outputs, attrs, attr_count):
             g = slot_at(c, slot_at(c, slot).cotangent)
             put_array(c, inputs + outputs + k, g, g.dims, g)
     status = 0
+    any_wanted = False
     for k in range(inputs):
         slot = operand(row, k)
         gradient = 0
         if slot != 0 and (info.differentiable >> k) & 1 and wanted(c, state, slot):
             gradient = zeros_or_empty_like(c, slot, slot_at(c, slot).dtype, False)
+            any_wanted = True
             if gradient == 0:
                 status = OUT_OF_MEMORY
         store_word(c.scratch, GRADIENTS + k, gradient)
@@ -115,7 +117,9 @@ def arrays_row(c, state, op, row, inputs, outputs, attrs, attr_count):
         else:
             x = slot_at(c, gradient)
             put_array(c, count + k, x, like.dims if expand else x.dims, like)
-    if status == 0:
+    if (
+        status == 0 and any_wanted
+    ):  # none is when leaves ask for gradients no more: kernels write one at least
         kernel = kernel_address(c, op, 1, dtype)
         finish_arrays(c, kernel, count + inputs, like.numel, attrs, attr_count)
         run(c)

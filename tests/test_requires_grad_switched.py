@@ -1,0 +1,78 @@
+"""Leaves that ask for gradients no more, or only now, when the graph that has used them is walked back."""
+
+import pytest
+
+import jitgrad as torch
+
+F = torch.nn.functional
+CLASSES = torch.tensor([0, 1, 2, 3])
+
+# name -> an operation of (4, 4), (4, 4) and (4,)
+USES = {
+    "dropout": lambda x, w, b: F.dropout(x, 0.3),
+    "cross entropy": lambda x, w, b: F.cross_entropy(x, CLASSES),
+    "softmax": lambda x, w, b: x.softmax(1),
+    "embedding": lambda x, w, b: F.embedding(CLASSES, w),
+    "linear": lambda x, w, b: F.linear(x, w, b),
+    "matmul": lambda x, w, b: x @ w,
+    "layer norm": lambda x, w, b: F.layer_norm(x, (4,), b, b),
+    "product": lambda x, w, b: x * w,
+    "quotient": lambda x, w, b: x / w,
+    "where": lambda x, w, b: torch.where(x > 0, x, w),
+    "cat": lambda x, w, b: torch.cat([x, w]),
+    "loss": lambda x, w, b: F.huber_loss(x, w),
+    "prelu": lambda x, w, b: F.prelu(x, b),
+    "sum": lambda x, w, b: x.sum(0) + w + b,
+}
+
+
+def leaves():
+    made = torch.Generator().manual_seed(2)
+    return [torch.randn(*shape, generator=made, requires_grad=True) for shape in ((4, 4), (4, 4), (4,))]
+
+
+@pytest.mark.parametrize("name", USES)
+def test_leaves_that_ask_no_more_get_no_gradient(name):
+    """The others get theirs, and a walk for none of them is no error."""
+    for off in ({0}, {1}, {2}, {0, 1, 2}):
+        expected = leaves()
+        result = USES[name](*expected)
+        torch.manual_seed(3)
+        result = USES[name](*expected)
+        result.backward(torch.ones_like(result))
+        found = leaves()
+        torch.manual_seed(3)
+        result = USES[name](*found)
+        for k in off:
+            found[k].requires_grad_(False)
+        result.backward(torch.ones_like(result))
+        for k, (x, y) in enumerate(zip(found, expected, strict=True)):
+            want = None if k in off or y.grad is None else y.grad.tolist()
+            assert (None if x.grad is None else x.grad.tolist()) == want
+
+
+@pytest.mark.parametrize("name", USES)
+def test_leaves_that_ask_only_later_get_no_gradient_from_before(name):
+    """Nothing has been saved for theirs; what is computed from them afterwards gives them one."""
+    for late in range(3):
+        found = leaves()
+        found[late].requires_grad_(False)
+        result = USES[name](*found)
+        found[late].requires_grad_(True)
+        if result.requires_grad:
+            result.backward(torch.ones_like(result))
+        assert found[late].grad is None
+        (found[late] * 3).sum().backward()
+        assert found[late].grad.tolist() == torch.full(found[late].shape, 3.0).tolist()
+
+
+def test_a_gradient_stays_with_a_leaf_that_asks_again():
+    w, x = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    (2 * w).sum().backward()
+    w.requires_grad_(False)
+    result = (w * x).sum()
+    w.requires_grad_(True)
+    assert w.grad.tolist() == [2, 2, 2]
+    result.backward()
+    (w * 5).sum().backward()
+    assert w.grad.tolist() == [7, 7, 7] and x.grad.tolist() == [1, 1, 1]
