@@ -142,9 +142,13 @@ def matrices_of(dtype: int) -> Matrices:
 
     @helper
     def outer(target, n, h, pitch, x, k, part, unit):
-        own = room_for(k)
+        shared = h == target  # then k is at most n: a row is put by before it is written over
+        room = room_for(k if shared else 1)
         for i in range(n):
-            copy_bytes(own, h + i * pitch * item, k * item)
+            own = h + i * pitch * item
+            if shared:
+                copy_bytes(room, own, k * item)
+                own = room
             first = i + unit if part == UPPER else 0
             last = i + 1 - unit if part == LOWER else n
             for j in range(n):

@@ -122,6 +122,12 @@ def test_a_matrix_gets_its_gradient_beside_right_sides_of_any_width(columns):
             assert gradcheck(function, (a,))
 
 
+def test_right_sides_may_have_more_columns_than_the_stack_has_room_for():
+    a, b = (2 * torch.eye(2)).requires_grad_(), torch.ones(2, 1_100_000, requires_grad=True)
+    linalg.solve_triangular(a, b, upper=True).sum().backward()
+    assert a.grad.tolist() == [[-275_000, -275_000], [0, -275_000]]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_a_compiled_step_replays_them_bit_for_bit(name):
     case = CASES[name]
