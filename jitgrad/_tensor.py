@@ -181,10 +181,16 @@ class Tensor(Values):
 
     def _leave_rows(self) -> None:
         """Leave the slot to the rows that have used it without a gradient in mind: they saved nothing for one."""
-        if self._word(S_FLAGS) & (layout.IS_VIEW | layout.HOOKED):
-            return
-        gradient = self.grad
-        self._become(demand("without_history", self._slot))
+        from .autograd.notes import move_note
+
+        before, gradient = self._slot, self.grad
+        flags, history = self._word(S_FLAGS), self._word(layout.S_HISTORY)
+        self._become(demand("without_history", before))
+        words, at = store.slots, self._slot * SLOT_WORDS
+        words[at + S_FLAGS] |= flags & (layout.IS_VIEW | layout.HOOKED | layout.NOTED)
+        words[at + layout.S_HISTORY] = history
+        words[before * SLOT_WORDS + S_FLAGS] &= ~(layout.HOOKED | layout.NOTED)
+        move_note(before, self._slot)
         self.grad = gradient
 
     @property

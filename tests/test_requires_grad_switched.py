@@ -76,3 +76,29 @@ def test_a_gradient_stays_with_a_leaf_that_asks_again():
     result.backward()
     (w * 5).sum().backward()
     assert w.grad.tolist() == [7, 7, 7] and x.grad.tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("name", USES)
+def test_views_that_ask_only_later_get_no_gradient_from_before(name):
+    for late in range(3):
+        found = leaves()
+        found[late] = torch.cat([found[late].detach()] * 2)[: len(found[late])]
+        result = USES[name](*found)
+        found[late].requires_grad_(True)
+        if result.requires_grad:
+            result.backward(torch.ones_like(result))
+        assert found[late].grad is None
+        (found[late] * 3).sum().backward()
+        assert found[late].grad.tolist() == torch.full(found[late].shape, 3.0).tolist()
+
+
+def test_hooks_stay_with_a_leaf_that_asks_again():
+    w, x, seen = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True), []
+    w.register_hook(lambda g: seen.append(g.tolist()) or g * 2)
+    w.requires_grad_(False)
+    result = (w * x).sum()
+    w.requires_grad_(True)
+    result.backward()
+    assert w.grad is None and seen == []
+    (w * 5).sum().backward()
+    assert w.grad.tolist() == [10, 10, 10] and seen == [[5, 5, 5]]
