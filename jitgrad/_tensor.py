@@ -174,24 +174,15 @@ class Tensor(Values):
                 "requires_grad_: setting requires_grad=True on an inference tensor outside InferenceMode "
                 "is not allowed; clone() it first"
             )
-        if requires_grad and not self.requires_grad and self._word(layout.S_LINKS):
-            self._leave_rows()
-        entries.set_flag(CONTEXT, self._slot, layout.REQUIRES_GRAD, bool(requires_grad))
+        if bool(requires_grad) == self.requires_grad:
+            return self
+        if self._word(layout.S_LINKS) or "_asking" in self.__dict__:
+            from .switching import switch
+
+            switch(self, bool(requires_grad))
+        else:
+            entries.set_flag(CONTEXT, self._slot, layout.REQUIRES_GRAD, bool(requires_grad))
         return self
-
-    def _leave_rows(self) -> None:
-        """Leave the slot to the rows that have used it without a gradient in mind: they saved nothing for one."""
-        from .autograd.notes import move_note
-
-        before, gradient = self._slot, self.grad
-        flags, history = self._word(S_FLAGS), self._word(layout.S_HISTORY)
-        self._become(demand("without_history", before))
-        words, at = store.slots, self._slot * SLOT_WORDS
-        words[at + S_FLAGS] |= flags & (layout.IS_VIEW | layout.HOOKED | layout.NOTED)
-        words[at + layout.S_HISTORY] = history
-        words[before * SLOT_WORDS + S_FLAGS] &= ~(layout.HOOKED | layout.NOTED)
-        move_note(before, self._slot)
-        self.grad = gradient
 
     @property
     def is_leaf(self) -> bool:

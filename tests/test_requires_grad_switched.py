@@ -102,3 +102,32 @@ def test_hooks_stay_with_a_leaf_that_asks_again():
     assert w.grad is None and seen == []
     (w * 5).sum().backward()
     assert w.grad.tolist() == [10, 10, 10] and seen == [[5, 5, 5]]
+
+
+def test_a_leaf_that_asks_again_gets_the_gradients_of_what_it_had_asked_in():
+    """Not of what was computed while it did not ask, nor what walks brought in that time."""
+    w, x = torch.ones(3, requires_grad=True), torch.ones(3, requires_grad=True)
+    first, second = (2 * w * x).sum(), (3 * w * x).sum()
+    first.backward(retain_graph=True)
+    w.requires_grad_(False)
+    without = (5 * w * x).sum()
+    first.backward()
+    assert w.grad.tolist() == [2, 2, 2] and x.grad.tolist() == [4, 4, 4]
+    w.requires_grad_(True)
+    without.backward()
+    second.backward()
+    assert w.grad.tolist() == [5, 5, 5] and x.grad.tolist() == [12, 12, 12]
+    (7 * w).sum().backward()
+    assert w.grad.tolist() == [12, 12, 12]
+
+
+def test_an_optimizer_follows_a_parameter_through_its_slots():
+    layer = torch.nn.Linear(2, 1, bias=False)
+    optimizer, x = torch.optim.SGD(layer.parameters(), lr=1.0), torch.ones(1, 2)
+    torch.nn.init.ones_(layer.weight)
+    kept = layer(x).sum()
+    layer.requires_grad_(False)
+    layer.requires_grad_(True)
+    kept.backward()
+    optimizer.step()
+    assert layer.weight.tolist() == [[0, 0]]
