@@ -5,7 +5,7 @@ Names, arguments and shapes are those of ``torch.autograd.functional``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .._tensor import Tensor
@@ -13,6 +13,8 @@ from .backward import grad
 from .modes import enable_grad
 
 Tensors = tuple[Tensor, ...]
+
+COLUMN_COST = 3  # a product with one column, which walks the recorded walk back, in walks back
 
 
 def vjp(
@@ -81,10 +83,17 @@ def jvp(
 def push_forward(
     ys: Tensors, xs: Tensors, vs: Tensors, create_graph: bool, strict: bool = False, name: str = "jvp"
 ) -> Tensors:
-    """``J v`` for recorded outputs: ``v J`` is linear in v, and this is its transpose."""
+    """``J v`` for recorded outputs."""
+    return _pusher(ys, xs, create_graph, strict, name)(vs)
+
+
+def _pusher(
+    ys: Tensors, xs: Tensors, create_graph: bool, strict: bool, name: str
+) -> Callable[[Tensors], Tensors]:
+    """The function from v to ``J v``: ``u J`` is linear in u, and this is its transpose."""
     cotangents = tuple(y.new_zeros(y.shape).requires_grad_() for y in ys)  # type: ignore[attr-defined]
     pulled = _gradients(ys, xs, cotangents, True, strict, name)
-    return _gradients(pulled, cotangents, vs, create_graph, False, name)
+    return lambda vs: _gradients(pulled, cotangents, vs, create_graph, False, name)
 
 
 def jacobian(
@@ -104,7 +113,8 @@ def jacobian(
     vectorize : bool
         Accepted; there is one walk back for each element either way.
     strategy : {"reverse-mode", "forward-mode"}
-        One walk back for each element of the outputs, or one product for each element of the inputs.
+        One walk back for each element of the outputs; or one product for each element of the inputs, where
+        these are so much fewer that it is faster.
 
     Returns
     -------
@@ -126,47 +136,48 @@ def jacobian_blocks(
     ys: Tensors, xs: Tensors, create_graph: bool, strict: bool = False, strategy: str = "reverse-mode"
 ) -> list[list[Tensor]]:
     """A row for each output, with the block for each input, whether or not gradients reach from one to the other."""
-    build = _rows if strategy == "reverse-mode" else _columns
-    blocks = build(ys, xs, create_graph, strict)
+    columns = sum(x.numel() for x in xs) * COLUMN_COST
+    by_columns = strategy == "forward-mode" and columns < sum(y.numel() for y in ys)
+    blocks = (_columns if by_columns else _rows)(ys, xs, create_graph, strict)
     return blocks if create_graph else [[block.detach() for block in row] for row in blocks]
 
 
 def _rows(ys: Tensors, xs: Tensors, create_graph: bool, strict: bool) -> list[list[Tensor]]:
-    from ..functions import stack
-
     blocks = []
     for y in ys:
-        flat = y.reshape(-1)  # type: ignore[attr-defined]
-        each = [_gradients((flat[k],), xs, None, create_graph, strict, "jacobian") for k in range(y.numel())]
-        blocks.append(
-            [
-                stack([g[j] for g in each]).reshape((*y.shape, *x.shape))
-                if each
-                else x.new_zeros((*y.shape, *x.shape))  # type: ignore[attr-defined]
-                for j, x in enumerate(xs)
-            ]
-        )
+        each = [_gradients((y,), xs, (u,), create_graph, strict, "jacobian") for u in _basis(y)]
+        columns = zip(*each, strict=True) if each else ((),) * len(xs)
+        blocks.append([_block(parts, 0, y, x) for parts, x in zip(columns, xs, strict=True)])
     return blocks
 
 
 def _columns(ys: Tensors, xs: Tensors, create_graph: bool, strict: bool) -> list[list[Tensor]]:
+    push, blocks = _pusher(ys, xs, create_graph, strict, "jacobian"), []
+    still = [x.new_zeros(x.shape) for x in xs]  # type: ignore[attr-defined]
+    for j, x in enumerate(xs):
+        each = [push((*still[:j], v, *still[j + 1 :])) for v in _basis(x)]
+        rows = zip(*each, strict=True) if each else ((),) * len(ys)
+        blocks.append([_block(parts, -1, y, x) for parts, y in zip(rows, ys, strict=True)])
+    return [list(row) for row in zip(*blocks, strict=True)]
+
+
+def _basis(x: Tensor) -> Iterator[Tensor]:
+    """The unit vectors of a tensor's shape: windows of a line with a single one."""
+    n, shape = x.numel(), x.shape
+    line = x.new_zeros(2 * n)  # type: ignore[attr-defined]
+    line[n] = 1
+    for k in range(n):
+        yield line[n - k : 2 * n - k].view(shape)
+
+
+def _block(parts: Sequence[Tensor], dim: int, y: Tensor, x: Tensor) -> Tensor:
+    """The block of an output and an input, given its rows (dimension 0) or its columns (-1)."""
     from ..functions import stack
 
-    blocks: list[list[Tensor]] = [[] for _ in ys]
-    for j, x in enumerate(xs):
-        each = []
-        for k in range(x.numel()):
-            vs = [other.new_zeros(other.shape) for other in xs]  # type: ignore[attr-defined]
-            vs[j].reshape(-1)[k] = 1
-            each.append(push_forward(ys, xs, tuple(vs), create_graph, strict, "jacobian"))
-        for i, y in enumerate(ys):
-            shape = (*y.shape, *x.shape)
-            if each:
-                columns = stack([t[i].reshape(-1) for t in each], 1)  # type: ignore[attr-defined]
-                blocks[i].append(columns.reshape(shape))
-            else:
-                blocks[i].append(y.new_zeros(shape))  # type: ignore[attr-defined]
-    return blocks
+    shape = (*y.shape, *x.shape)
+    if not parts:
+        return x.new_zeros(shape)  # type: ignore[attr-defined]
+    return stack([g.reshape(-1) for g in parts], dim).reshape(shape)  # type: ignore[attr-defined]
 
 
 def hessian(

@@ -104,16 +104,16 @@ def grad_and_value(func: Callable, argnums: Positions = 0, has_aux: bool = False
                     f"got {got}; reduce the result, for example with .sum()"
                 )
             flat = [x for fresh in leaves for x in fresh]
-            found = (
-                gradients_of(value, flat, create_graph=True, allow_unused=True) if value.requires_grad else ()
-            )
+            given = [x for tree in trees for x in tree.leaves]
+            record, found = _reaches_caller([value], given, flat, outer), ()
+            if value.requires_grad:
+                found = gradients_of(value, flat, None, record or has_aux, record, allow_unused=True)
             each = iter(_zeros_for(found or (None,) * len(flat), flat))
             gradients = [
                 tree.build([next(each) for _ in fresh]) for tree, fresh in zip(trees, leaves, strict=True)
             ]
         answer = gradients[0] if isinstance(argnums, int) else tuple(gradients)
-        given = [x for tree in trees for x in tree.leaves]
-        return _finished((answer, (value, aux) if has_aux else value), given, flat, outer)
+        return answer, _finished((value, aux) if has_aux else value, given, flat, outer)
 
     return run
 
@@ -159,10 +159,10 @@ def vjp(func: Callable, *primals: Any, has_aux: bool = False) -> Any:
         found: Any = (None,) * len(flat)
         if live:
             ys, gs = zip(*live, strict=True)
-            found = gradients_of(ys, flat, gs, retain_graph, keep, allow_unused=True)
+            record = _reaches_caller(list(ys), [*given, *gs], flat, keep)
+            found = gradients_of(ys, flat, gs, retain_graph, record, allow_unused=True)
         each = iter(_zeros_for(found, flat))
-        answer = tuple(tree.build([next(each) for _ in tree.leaves]) for tree in trees)
-        return _finished(answer, [*given, *cotangents], flat, keep)
+        return tuple(tree.build([next(each) for _ in tree.leaves]) for tree in trees)
 
     shown, extra = _finished((value, aux), given, flat, outer)
     return (shown, pull_back, extra) if has_aux else (shown, pull_back)
@@ -190,11 +190,11 @@ def jvp(func: Callable, primals: tuple, tangents: tuple, *, has_aux: bool = Fals
                 f"jvp: tangents must have the shapes of the primals, {[tuple(x.shape) for x in flat]}, got "
                 f"{[tuple(v.shape) for v in vs]}"
             )
-        tree = Tree(value)
-        moved = tree.build(push_forward(tuple(tree.leaves), flat, vs, outer))
-    given = [x for p in primals for x in Tree(p).leaves]
-    shown = _finished((value, moved, aux), given, list(flat), outer)
-    return shown if has_aux else shown[:2]
+        tree, given = Tree(value), [x for p in primals for x in Tree(p).leaves]
+        record = _reaches_caller(tree.leaves, [*given, *vs], list(flat), outer)
+        moved = tree.build(push_forward(tuple(tree.leaves), flat, vs, record))
+    value, aux = _finished((value, aux), given, list(flat), outer)
+    return (value, moved, aux) if has_aux else (value, moved)
 
 
 def linearize(func: Callable, *primals: Any) -> tuple[Any, Callable]:
