@@ -289,6 +289,7 @@ class _Search(Found):
     def _function(self, function: types.FunctionType) -> None:
         """What a function's code names, or what a function of others holds."""
         if is_ours(function.__module__):
+            self.waiting += [x for x in (vars(function).get("__wrapped__"),) if x is not None]
             return
         self.waiting += _read_by(function)
         for cell in function.__closure__ or ():
