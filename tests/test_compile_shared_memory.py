@@ -114,12 +114,12 @@ def test_argument_that_becomes_a_captured_tensor():
         check_quietly(function, (w, torch.ones(3), w, torch.full((3,), 5.0), w.detach(), w[:], torch.ones(3)))
 
 
-def check_quietly(function, given):
-    """Some of these arguments share memory with a captured tensor: one warning, and replays of the others."""
+def check_quietly(function, given, told=0):
+    """Some of these arguments share memory with a captured tensor, which is only read: one program, few warnings."""
     step = torch.compile(function)
     found, warned = warnings_of(lambda: [bits(step(x)) for x in given])
     assert found == [bits(function(x)) for x in given]
-    assert len(warned) == 1 and "shares memory" in warned[0]
+    assert len(warned) == told and all("shares memory" in w for w in warned)
     assert len(step.programs) == 1
 
 
@@ -143,7 +143,7 @@ def test_argument_whose_array_a_captured_tensor_shows_too():
         return x - data.mean(0), data[1]
 
     rows = [torch.from_numpy(a) for a in array]
-    check_quietly(function, (rows[0], rows[1], torch.ones(3), rows[2], torch.zeros(3), rows[1]))
+    check_quietly(function, (rows[0], rows[1], torch.ones(3), rows[2], torch.zeros(3), rows[1]), told=1)
 
 
 def test_arguments_that_show_one_array():
@@ -174,4 +174,49 @@ def test_argument_that_is_a_parameter():
 
     model = nn.Linear(3, 3)
     ones, zeros = torch.ones(3, 3), torch.zeros(3, 3)
-    check_quietly(function, (model.weight.detach(), ones, model.weight.detach(), model.weight, zeros))
+    check_quietly(function, (model.weight, ones, model.weight.detach(), model.weight, zeros), told=1)
+
+
+def test_parameters_are_arguments_in_the_place_of_a_modules_own():
+    model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2))
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    gradients = torch.func.grad(
+        lambda p, x, y: ((torch.func.functional_call(model, p, (x,)) - y) ** 2).mean()
+    )
+    step = torch.compile(gradients, fullgraph=True)
+    for _ in range(6):
+        x, y = torch.randn(5, 4), torch.randn(5, 2)
+        expected = gradients(parameters, x, y)
+        for name, g in step(parameters, x, y).items():
+            assert bits(g) == bits(expected[name])
+            parameters[name] -= 0.1 * g  # which the module sees, too
+    assert len(step.programs) == 1
+
+
+def test_what_a_step_returns_of_an_argument_that_shares_memory():
+    w = torch.arange(4.0)
+    keeps = torch.compile(lambda x: (x, x[1:], (x * 2, len(w))), fullgraph=True)
+    for _ in range(5):
+        given = w.detach()
+        same, part, (twice, _) = keeps(given)
+        assert same is given and bits(part) == bits(w[1:]) and bits(twice) == bits(w * 2)
+
+
+@pytest.mark.parametrize("target", ["argument", "captured"])
+def test_step_that_begins_to_write_to_memory_that_an_argument_shares(target):
+    """It is recorded on a copy of the argument, as it had not written before; then that is not what it computes."""
+    w = torch.arange(3.0)
+    written = {"argument": False, "captured": False}
+
+    def function(x):
+        if written["argument"]:
+            x.add_(1)
+        if written["captured"]:
+            w.add_(1)
+        return x * w
+
+    step = torch.compile(function)
+    assert bits(step(w.detach())) == bits(w * w)
+    written[target] = True
+    with pytest.raises(RuntimeError, match=r"writes to memory that an argument shares .* clone\(\)"):
+        step(w.detach())

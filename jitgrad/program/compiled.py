@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import operator
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -20,6 +19,8 @@ from ..engine.layout import (
 )
 from ..store import raise_out_of_memory, store
 from ..team import current
+from .checks import KEEPS, check_run
+from .copied import copies_of, versions_of, with_tensors
 from .differentiable import record_pullback
 from .guards import Guards
 from .method import CompiledMethod, Steps
@@ -34,7 +35,6 @@ from .world import World
 MAX_PROGRAMS = 16  # of one function; the one not used for longest makes room
 MAX_MISSES = 64  # recordings in a row of which none was replayed, before the function runs eagerly for good
 MAX_ATTEMPTS = 3  # recordings in a row that leave tensors behind before the function runs eagerly for good
-KEEPS = "keeps tensors that were computed in the step (return them instead)"
 _DIRECT = {1: "call_one", 2: "call_two", 3: "call_three"}
 
 
@@ -63,6 +63,8 @@ class CompiledFunction(Steps):
         self._attempts = 0
         self._misses = 0
         self._copies = False  # the next recording may copy what tensors without dimensions point at
+        # whether the function needs the memory that an argument shares with another tensor; None: not known
+        self._needs_shared: bool | None = None
         self._said = False  # that some arguments cannot be replayed
         self._eager = False  # the function runs eagerly for good
         # the entry that replays the program used last, the program, and what of Python's world it depends on; set
@@ -150,6 +152,11 @@ class CompiledFunction(Steps):
         """See `Steps.was_replayed`."""
         self._misses = 0
 
+    @property
+    def is_eager(self) -> bool:
+        """Whether the function runs eagerly for good."""
+        return self._eager
+
     # finding and making programs ---------------------------------------------------------------------
 
     def _general(self, args: tuple, kwargs: dict[str, Any]) -> Any:
@@ -209,7 +216,57 @@ class CompiledFunction(Steps):
         guards = self._guards(key)
         shared = guards.shared_memory(arguments)
         if shared is not None:
-            return self._aside(shared, args, kwargs), None
+            return self._record_shared(shared, args, kwargs, key, arguments, shapes, guards)
+        return self._record_apart(args, kwargs, key, arguments, shapes, guards)
+
+    def _record_shared(
+        self,
+        reason: str,
+        args: tuple,
+        kwargs: dict[str, Any],
+        key: Any,
+        arguments: list[Tensor],
+        shapes: list[Size],
+        guards: Guards,
+    ) -> tuple[Any, Program | None]:
+        """`_record` for arguments that share memory: on copies, once a run has shown that nothing writes there."""
+        copies = copies_of(arguments, guards.reachable())
+        if (
+            self._needs_shared
+            or guards.compares
+            or copies is None
+            or guards.shared_memory(copies) is not None
+        ):
+            return self._aside(reason, args, kwargs), None
+        before = versions_of(arguments)
+        if self._needs_shared is None:
+            result = self._function(*args, **kwargs)
+            self._needs_shared = versions_of(arguments) != before
+            if self._needs_shared and not self._fullgraph:
+                self._say_aside(reason)
+            return result, None
+        args, kwargs = with_tensors((args, kwargs), arguments, copies)
+        before += versions_of(copies)
+        result, program = self._record_apart(args, kwargs, key, copies, shapes, guards)
+        if versions_of(arguments + copies) != before:
+            raise RuntimeError(
+                f"compile: {self._name} writes to memory that an argument shares with another tensor, as it has not "
+                "done before; clone() the argument"
+            )
+        if program is not None and not program.fits(arguments):  # it uses the other tensor, too
+            self._needs_shared = True
+        return with_tensors(result, copies, arguments), program
+
+    def _record_apart(
+        self,
+        args: tuple,
+        kwargs: dict[str, Any],
+        key: Any,
+        arguments: list[Tensor],
+        shapes: list[Size],
+        guards: Guards,
+    ) -> tuple[Any, Program | None]:
+        """`_record` for arguments that share no memory with what the function can reach otherwise."""
         self._misses += 1
         if self._misses > MAX_MISSES and not self._fullgraph:
             self._give_up(
@@ -233,7 +290,7 @@ class CompiledFunction(Steps):
                 "x.index_select, or x[i].clone()"
             )
         try:
-            _check_run(recording, rows, returned, guards, (args, kwargs, key, arguments))
+            check_run(recording, rows, returned, guards, (args, kwargs, key, arguments))
             guards = guards.settled(recording.made, recording.number, before)
             if recording.spoiled is not None:  # by nothing but places that a copy may stand for
                 self._copies = not recording.held_is_written
@@ -285,13 +342,19 @@ class CompiledFunction(Steps):
 
     def _aside(self, reason: str, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Run the function eagerly for arguments that no program can be recorded for."""
-        message = f"compile: {self._name} {reason}, which a replay cannot do"
         if self._fullgraph:
-            raise RuntimeError(f"{message}; clone() it first")
+            raise RuntimeError(f"compile: {self._name} {reason}, which a replay cannot do; clone() it first")
+        self._say_aside(reason)
+        return self._function(*args, **kwargs)
+
+    def _say_aside(self, reason: str) -> None:
+        """Say once that such arguments are not replayed."""
         if not self._said:
             self._said = True
-            warnings.warn(f"{message}; it runs eagerly for such tensors", RuntimeWarning, stacklevel=4)
-        return self._function(*args, **kwargs)
+            self._warn(
+                f"compile: {self._name} {reason}, which a replay cannot do; it runs eagerly for such tensors",
+                7,
+            )
 
     @property
     def _name(self) -> str:
@@ -311,55 +374,8 @@ class CompiledFunction(Steps):
             )
         self._eager = True
         self._direct = None
-        warnings.warn(f"{message}; it runs eagerly from now on", RuntimeWarning, stacklevel=5)
+        self._warn(f"{message}; it runs eagerly from now on", 6)
 
-
-def _check_run(
-    recording: Recording,
-    rows: int,
-    returned: Returned,
-    guards: Guards,
-    given: tuple[tuple, dict[str, Any], Any, list[Tensor]],
-) -> None:
-    """Raise Spoiled when the function has done what a replay cannot do.
-
-    `rows` is how many rows there were on the tape before; `given` has the arguments, as called and flattened.
-    """
-    if recording.spoiled is not None and not recording.could_copy:
-        raise recording.spoiled
-    arguments = given[-1]
-    _check_left_behind(recording, rows, returned, lambda: guards.storages(arguments))
-    _check_arguments(*given)
-    if returned.form is not LEAF:
-        guards.check_returned(constants_in(returned.form))
-    if recording.has_moved:
-        known = {id(x) for x in arguments} | guards.tensor_ids()
-        recording.check_moved(known, {id(x) for x in returned.leaves})
-
-
-def _check_arguments(args: tuple, kwargs: dict[str, Any], key: Any, before: list[Tensor]) -> None:
-    """Raise Spoiled when the function has changed lists or dicts that it was given: a replay would not."""
-    after: list[Tensor] = []
-    same = flatten_call(args, kwargs, after) == key and len(after) == len(before)
-    if not (same and all(map(operator.is_, after, before))):
-        raise Spoiled("changes a container that it is called with", None, False)
-
-
-def _check_left_behind(
-    recording: Recording, rows: int, returned: Returned, reachable: Callable[[], set[int]]
-) -> None:
-    """Raise Spoiled when something outlives the step but for what it returns and the gradients of leaves.
-
-    `rows` is how many rows there were on the tape before, `reachable` tells the storages that the function can reach.
-    A graph that is returned may keep tensors, too, as contexts of custom functions do: then `returned.unsure` says that
-    this has to be seen once more when the graph is gone.
-    """
-
-    def left() -> bool:
-        more_rows = not returned.graph and store.field("live_rows") > rows
-        return more_rows and recording.rows_left(reachable())
-
-    if recording.outlives(returned.handles, left):
-        if not returned.graph:
-            raise Spoiled(KEEPS, None, False)
-        returned.unsure = True
+    def _warn(self, message: str, level: int) -> None:
+        """Tell the user, so many callers further up."""
+        warnings.warn(message, RuntimeWarning, stacklevel=level)

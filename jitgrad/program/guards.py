@@ -179,9 +179,14 @@ class Guards:
             if not known and self.world is not None and not self.world.holds_object(x):
                 raise Spoiled(f"returns an object that it has made ({type(x).__name__})")
 
+    @property
+    def compares(self) -> bool:
+        """Whether the function asks if tensors are certain ones."""
+        return self.world is not None and self.world.compares
+
     def identities(self, arguments: list[Tensor]) -> list[int] | None:
         """Which arguments are one tensor, and which (-1) one that can be reached otherwise; None where nobody asks."""
-        if self.world is None or not self.world.compares:
+        if not self.compares:
             return None
         known = {id(t): -1 for t in self.reachable()}
         return [known.setdefault(id(x), k) for k, x in enumerate(arguments)]

@@ -1,0 +1,67 @@
+"""What a replay could not do: looked for when a function has been recorded."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from typing import Any
+
+from .._tensor import Tensor
+from ..store import store
+from .guards import Guards
+from .recording import Recording, Spoiled
+from .returned import Returned
+from .tree import LEAF, constants_in, flatten_call
+
+KEEPS = "keeps tensors that were computed in the step (return them instead)"
+
+
+def check_run(
+    recording: Recording,
+    rows: int,
+    returned: Returned,
+    guards: Guards,
+    given: tuple[tuple, dict[str, Any], Any, list[Tensor]],
+) -> None:
+    """Raise Spoiled when the function has done what a replay cannot do.
+
+    `rows` is how many rows there were on the tape before; `given` has the arguments, as called and flattened.
+    """
+    if recording.spoiled is not None and not recording.could_copy:
+        raise recording.spoiled
+    arguments = given[-1]
+    _check_left_behind(recording, rows, returned, lambda: guards.storages(arguments))
+    _check_arguments(*given)
+    if returned.form is not LEAF:
+        guards.check_returned(constants_in(returned.form))
+    if recording.has_moved:
+        known = {id(x) for x in arguments} | guards.tensor_ids()
+        recording.check_moved(known, {id(x) for x in returned.leaves})
+
+
+def _check_arguments(args: tuple, kwargs: dict[str, Any], key: Any, before: list[Tensor]) -> None:
+    """Raise Spoiled when the function has changed lists or dicts that it was given: a replay would not."""
+    after: list[Tensor] = []
+    same = flatten_call(args, kwargs, after) == key and len(after) == len(before)
+    if not (same and all(map(operator.is_, after, before))):
+        raise Spoiled("changes a container that it is called with", None, False)
+
+
+def _check_left_behind(
+    recording: Recording, rows: int, returned: Returned, reachable: Callable[[], set[int]]
+) -> None:
+    """Raise Spoiled when something outlives the step but for what it returns and the gradients of leaves.
+
+    `rows` is how many rows there were on the tape before, `reachable` tells the storages that the function can reach.
+    A graph that is returned may keep tensors, too, as contexts of custom functions do: then `returned.unsure` says that
+    this has to be seen once more when the graph is gone.
+    """
+
+    def left() -> bool:
+        more_rows = not returned.graph and store.field("live_rows") > rows
+        return more_rows and recording.rows_left(reachable())
+
+    if recording.outlives(returned.handles, left):
+        if not returned.graph:
+            raise Spoiled(KEEPS, None, False)
+        returned.unsure = True
