@@ -164,3 +164,17 @@ class Same(Batches):
     def rows(self, program: Program, batch: int) -> list[list[int]]:
         """None: the program points at them already."""
         return []
+
+
+def samples_as_they_lie(tensors: list[Tensor]) -> list[Tensor]:
+    """The tensors as batches are taken of them: without history, contiguous.
+
+    Batches of tensors with one storage have to lie as far apart in every step as in the first.
+    """
+    made: list[Tensor] = []
+    for x in tensors:
+        x = x.detach().contiguous()  # type: ignore[attr-defined]
+        beside = [y for y in made if y._word(S_STORAGE) == x._word(S_STORAGE)]
+        alike = all(y.dtype == x.dtype and y[:1].shape == x[:1].shape for y in beside)  # type: ignore[index]
+        made.append(x if alike else x.clone())
+    return made

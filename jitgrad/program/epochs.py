@@ -17,9 +17,8 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..dtypes import DTYPES, dtype
-from ..engine.layout import S_STORAGE
 from ..functions import from_numpy
-from .batches import Batches, Order, Same
+from .batches import Batches, Order, Same, samples_as_they_lie
 from .runner import FIRST_STEPS, PAUSE, Runner, Walk, follow_one_another
 from .tree import flatten, unflatten
 
@@ -216,7 +215,7 @@ def run_epochs(
     batch_size, epochs = _whole("run", "batch_size", batch_size), _whole("run", "epochs", epochs)
     _check(tensors, batch_size, epochs)
     _check_calls(progress, callback, schedule)
-    tensors = _samples(tensors)
+    tensors = samples_as_they_lie(tensors)
     samples = len(tensors[0])
     steps, rest = divmod(samples, batch_size)
     sizes = [(batch_size, steps)] if steps else []
@@ -306,20 +305,6 @@ def _check_calls(progress: Any, callback: Any, schedule: Any) -> None:
         raise TypeError(
             f"run: {type(schedule).__name__}.step needs arguments; call it in `callback`, which gets the results"
         )
-
-
-def _samples(tensors: list[Tensor]) -> list[Tensor]:
-    """The tensors as batches are taken of them: without history, contiguous.
-
-    Batches of tensors with one storage have to lie as far apart in every step as in the first.
-    """
-    made: list[Tensor] = []
-    for x in tensors:
-        x = x.detach().contiguous()  # type: ignore[attr-defined]
-        beside = [y for y in made if y._word(S_STORAGE) == x._word(S_STORAGE)]
-        alike = all(y.dtype == x.dtype and y[:1].shape == x[:1].shape for y in beside)  # type: ignore[index]
-        made.append(x if alike else x.clone())
-    return made
 
 
 def _advance(schedule: Any, epoch: int) -> None:
