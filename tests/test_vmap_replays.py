@@ -76,6 +76,16 @@ def test_samples_are_replays_with_the_same_results(name, dtype, replayed):
     assert replayed.count(N) == 2
 
 
+@pytest.mark.parametrize("count", range(1, 7))
+def test_few_samples(count):
+    """Some of them are run by Python first, and one may be left."""
+    mapped = func.vmap(lambda x, w: (x * w).cumsum(0), in_dims=(0, None))
+    for _ in range(3):
+        x, w = torch.randn(count, 4), torch.randn(4)
+        expected = (x.numpy() * w.numpy()).cumsum(1)
+        np.testing.assert_allclose(mapped(x, w).numpy(), expected, rtol=1e-5, atol=1e-6)
+
+
 def test_nested_arguments_and_results_and_where_the_samples_go():
     def function(p, x, scale):
         y = x @ p["w"] + p["b"]

@@ -78,7 +78,7 @@ class Replays:
                 done.append(compiled(*batches.sample(len(done))))
             if len(done) == samples.count:
                 return None
-        batches.first = len(done)
+        batches.begin_at(len(done))
         part = Part(compiled, batches, samples.count - len(done), 1)
         part.run(0, lambda _: None)
         return Epochs([part], None, 1).of_epoch(0)
@@ -102,6 +102,10 @@ class _SampleBatches(Batches):
         """The batch of one sample."""
         mapped, shared = self.tensors[: self._mapped], self.tensors[self._mapped :]
         return [*(x[k : k + 1] for x in mapped), *shared]  # type: ignore[index]
+
+    def begin_at(self, first: int) -> None:
+        """Let the first batch be that of a certain sample."""
+        self.first, self.examples = first, self.sample(first)
 
     def may_run(self, program: Program) -> bool:
         """Whether a program that fits can run on these batches: `program_for` has seen to that."""
