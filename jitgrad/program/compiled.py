@@ -229,8 +229,9 @@ class CompiledFunction(Steps):
         shapes: list[Size],
         guards: Guards,
     ) -> tuple[Any, Program | None]:
-        """`_record` for arguments that share memory: on copies, once a run has shown that nothing writes there."""
-        copies = copies_of(arguments, guards.reachable())
+        """`_record` for arguments that share memory: on copies, once a run has written to nothing from outside."""
+        reachable = guards.reachable()
+        copies = copies_of(arguments, reachable)
         if (
             self._needs_shared
             or guards.compares
@@ -238,15 +239,16 @@ class CompiledFunction(Steps):
             or guards.shared_memory(copies) is not None
         ):
             return self._aside(reason, args, kwargs), None
-        before = versions_of(arguments)
         if self._needs_shared is None:
+            outside = [*arguments, *reachable]
+            before = versions_of(outside)
             result = self._function(*args, **kwargs)
-            self._needs_shared = versions_of(arguments) != before
+            self._needs_shared = versions_of(outside) != before
             if self._needs_shared and not self._fullgraph:
                 self._say_aside(reason)
             return result, None
         args, kwargs = with_tensors((args, kwargs), arguments, copies)
-        before += versions_of(copies)
+        before = versions_of(arguments + copies)
         result, program = self._record_apart(args, kwargs, key, copies, shapes, guards)
         if versions_of(arguments + copies) != before:
             raise RuntimeError(

@@ -1,8 +1,8 @@
 """Copies in the place of arguments that share memory with tensors which the function can reach otherwise.
 
-A record names memory: it could not tell what the function reads through such an argument from what it reads by itself.
-From a copy it can, and as long as nothing writes to that memory, a copy is as good. The program is then replayed on
-the argument itself, if it does not use the other tensor; compiled code looks at that in every call.
+A record names memory: it could not tell what the function reads through such an argument from what it reads by
+itself. From a copy it can, and as long as nothing writes to that memory, a copy is as good. The program is then
+replayed on the argument itself, if it does not use the other tensor; compiled code looks at that in every call.
 """
 
 from __future__ import annotations
