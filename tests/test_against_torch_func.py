@@ -67,6 +67,21 @@ def pulled_back(m, t):
     return value, pull((t(3), t()))
 
 
+def beside_what_is_trained(m, t):
+    """Values and what is returned beside them have a history where they depend on the caller's tensors themselves."""
+    trained, fixed, found = t(3).requires_grad_(), t(3), []
+    for u, v in ((trained, fixed), (fixed, trained), (trained, trained)):
+        f = lambda x, u=u, v=v: ((x.sin() * u).sum(), (x * v, v.sum()))  # noqa: E731
+        x = t(3)
+        found += [
+            m.func.grad(f, has_aux=True)(x),
+            m.func.grad_and_value(f, has_aux=True)(x),
+            m.func.jvp(f, (x,), (t(3),), has_aux=True),
+            m.func.vjp(f, x, has_aux=True)[::2],
+        ]
+    return found
+
+
 A = lambda m: m.autograd.functional  # noqa: E731
 CASES = {
     "vjp": lambda m, t: A(m).vjp(lambda x: (x**2).sum(1), t(3, 4), t(3)),
@@ -107,6 +122,7 @@ CASES = {
     "functional_call": functional_call_per_sample,
     "closed over": closure,
     "Jacobians closed over": jacobians_closed_over,
+    "beside what is trained": beside_what_is_trained,
 }
 
 

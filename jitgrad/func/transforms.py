@@ -36,10 +36,10 @@ def _tracked(value: Any) -> tuple[Any, list[Tensor]]:
 
 
 def _finished(value: Any, given: list[Tensor], fresh: list[Tensor], outer: bool) -> Any:
-    """Results without history, unless the caller records and they depend on something of the caller's."""
+    """Results without history, but for those that depend on something of the caller's, who records."""
     tree = Tree(value)
-    kept = _reaches_caller(tree.leaves, given, fresh, outer)
-    return value if kept else tree.build([x.detach() for x in tree.leaves])
+    kept = [x.requires_grad and _reaches_caller([x], given, fresh, outer) for x in tree.leaves]
+    return tree.build([x if keep else x.detach() for x, keep in zip(tree.leaves, kept, strict=True)])
 
 
 def _reaches_caller(results: list[Tensor], given: list[Tensor], fresh: list[Tensor], outer: bool) -> bool:
@@ -113,7 +113,8 @@ def grad_and_value(func: Callable, argnums: Positions = 0, has_aux: bool = False
                 tree.build([next(each) for _ in fresh]) for tree, fresh in zip(trees, leaves, strict=True)
             ]
         answer = gradients[0] if isinstance(argnums, int) else tuple(gradients)
-        return answer, _finished((value, aux) if has_aux else value, given, flat, outer)
+        shown = value if record else value.detach()
+        return answer, (shown, _finished(aux, given, flat, outer)) if has_aux else shown
 
     return run
 
