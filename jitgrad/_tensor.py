@@ -333,6 +333,11 @@ def wrap(slot: int) -> Tensor:
     return tensor
 
 
+def handle_of(slot: int) -> Tensor:
+    """One more Tensor for a slot that something else holds, too."""
+    return wrap(entries.retain(CONTEXT, slot))
+
+
 def method(function: F) -> F:
     """Attach a function whose first parameter is a tensor as the method of that name."""
     setattr(Tensor, function.__name__, function)

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from ._tensor import Tensor, wrap
+from ._tensor import Tensor, handle_of, wrap
 from .dispatch import CONTEXT, demand, view
 from .engine import layout
 from .engine.entry import entries
@@ -57,7 +57,7 @@ def write(name: str, into: int, operands: Sequence[Any], compute: Callable[[list
         When the base is a leaf that requires grad or its memory is not one run, or a walk back is under way.
     """
     _check(name)
-    t = wrap(entries.retain(CONTEXT, into))
+    t = handle_of(into)
     others = _on_storage(into)
     storage = t._word(S_STORAGE)
     # what shares the memory is copied, because the walk back may want it as it was
@@ -113,7 +113,7 @@ def without_repetitions(slot: int) -> Tensor | None:
     if tuple(sizes) == shape:
         return None
     words = [dims, *(word for d, n in enumerate(sizes) for word in (n, d, 1, NONE)), *(0,) * dims]
-    return wrap(view(STRIDED_VIEW, wrap(entries.retain(CONTEXT, slot)), array("q", words), "slice"))
+    return wrap(view(STRIDED_VIEW, handle_of(slot), array("q", words), "slice"))
 
 
 def _check(name: str) -> None:
@@ -161,7 +161,7 @@ def _flat(name: str, root: int, into: int) -> Tensor:
     """All of the memory as one dimension, with the history of `root`."""
     if root == 0:
         return _unknown_memory(name, into)
-    base = wrap(entries.retain(CONTEXT, root))
+    base = handle_of(root)
     if base.is_leaf and base.requires_grad:
         raise RuntimeError(
             f"{name}_: a view of a leaf Variable that requires grad is being used in an in-place operation; do it "

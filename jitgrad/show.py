@@ -10,18 +10,16 @@ from typing import Any, TextIO
 
 import numpy as np
 
-from ._tensor import Tensor, wrap
+from ._tensor import Tensor, handle_of
 from .autograd.graph import python_nodes, row_name
-from .dispatch import CONTEXT, VIEW_CODE, VIEW_NAMES
+from .dispatch import VIEW_CODE, VIEW_NAMES
 from .engine import layout
-from .engine.entry import entries
 from .engine.layout import (
     S_DIMS,
     S_FLAGS,
     S_GRAD,
     S_OUTPUT,
     S_ROW,
-    SLOT_WORDS,
     T_ATTRS,
     T_INPUTS,
     T_KIND,
@@ -32,7 +30,7 @@ from .engine.layout import (
 )
 from .kernels import OPS
 from .kernels.abi import bits_float
-from .slots import slot_dtype, slot_shape
+from .slots import slot_dtype, slot_shape, slot_word
 from .store import store
 
 FEW = 4  # gradients of at most so many elements are written out
@@ -168,10 +166,6 @@ def tape_table(tensor: Tensor, *, names: Mapping[str, Tensor] | None = None) -> 
     return [_read_row(offset, numbers, known) for offset in offsets]
 
 
-def _field(slot: int, field: int) -> int:
-    return store.slots[slot * SLOT_WORDS + field]
-
-
 def _slots_of(offset: int) -> list[int]:
     """Slots of a row: operands, then outputs; 0 where there is none."""
     tape = store.tape
@@ -182,14 +176,14 @@ def _slots_of(offset: int) -> list[int]:
 def _rows_behind(slot: int) -> list[int]:
     """Offsets of every row that a slot depends on, in the order of the tape."""
     found: set[int] = set()
-    waiting = [_field(slot, S_ROW)]
+    waiting = [slot_word(slot, S_ROW)]
     while waiting:
         offset = waiting.pop()
         if offset < 0 or offset in found:
             continue
         found.add(offset)
         operands = _slots_of(offset)[: int(store.tape[offset + T_INPUTS])]
-        waiting += [_field(s, S_ROW) for s in operands if s]
+        waiting += [slot_word(s, S_ROW) for s in operands if s]
     return sorted(found)
 
 
@@ -205,17 +199,17 @@ def _value(slot: int, offset: int, k: int, numbers: dict[int, int], names: dict[
     if not slot:
         return None
     saved = int(store.tape[offset + T_OPERANDS + 2 * k + 1]) != layout.NOT_SAVED
-    row = _field(slot, S_ROW)
-    gradient = _field(slot, S_GRAD)
+    row = slot_word(slot, S_ROW)
+    gradient = slot_word(slot, S_GRAD)
     if row >= 0:
         kind, name = "row", f"%{numbers[row]}"
         if int(store.tape[row + T_OUTPUTS]) > 1:
-            name += f".{_field(slot, S_OUTPUT)}"
+            name += f".{slot_word(slot, S_OUTPUT)}"
     else:
         if slot not in names:
             names[slot] = f"%{_letters(len(names))}"
         name = names[slot]
-        kind = "leaf" if _field(slot, S_FLAGS) & layout.REQUIRES_GRAD else "const"
+        kind = "leaf" if slot_word(slot, S_FLAGS) & layout.REQUIRES_GRAD else "const"
         if row <= layout.FREED_ROW:
             kind = f"freed {row_name(row)}"
     return Value(
@@ -224,7 +218,7 @@ def _value(slot: int, offset: int, k: int, numbers: dict[int, int], names: dict[
         slot_dtype(slot),
         kind,
         saved,
-        wrap(entries.retain(CONTEXT, gradient)) if gradient else None,
+        handle_of(gradient) if gradient else None,
     )
 
 
@@ -250,7 +244,7 @@ def _operation(offset: int) -> tuple[str, dict[str, Any]]:
     attributes: dict[str, Any] = {}
     if kind == layout.REDUCE:
         mask = words[0]
-        dims = _field(int(tape[offset + T_OPERANDS]), S_DIMS)
+        dims = slot_word(int(tape[offset + T_OPERANDS]), S_DIMS)
         dim = tuple(d for d in range(dims) if (mask >> d) & 1)
         attributes = {"dim": dim, "keepdim": bool(words[1])}
         words = words[2:]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from array import array
 
-from .._tensor import Tensor, wrap
+from .._tensor import Tensor, handle_of, wrap
 from ..dispatch import CONTEXT, demand
 from ..engine import layout
 from ..engine.entry import entries
@@ -55,7 +55,7 @@ def deliver(state: int, slot: int, gradient: Tensor) -> None:
 
 def _cotangent(slot: int) -> Tensor | None:
     found = slot_word(slot, S_COTANGENT) if slot else 0
-    return wrap(entries.retain(CONTEXT, found)) if found else None
+    return handle_of(found) if found else None
 
 
 def operands_of(offset: int) -> list[int]:

@@ -8,7 +8,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from .._tensor import Tensor, method, wrap
+from .._tensor import Tensor, handle_of, method, wrap
 from ..dispatch import CONTEXT, demand
 from ..engine import layout
 from ..engine.entry import entries
@@ -271,7 +271,7 @@ def _recorded(
         else:
             with _marked(roots, chosen):
                 found = walk(roots, starts, {x._slot for x in chosen}, retain)
-    return [(wrap(entries.retain(CONTEXT, slot)), g) for slot, g in found.items()]
+    return [(handle_of(slot), g) for slot, g in found.items()]
 
 
 def _recorded_seed(root: Tensor, gradient: Any) -> Tensor:

@@ -10,9 +10,8 @@ from array import array
 from collections.abc import Sequence
 from typing import Any
 
-from .._tensor import Tensor, wrap
-from ..dispatch import CONTEXT, demand
-from ..engine.entry import entries
+from .._tensor import Tensor, handle_of
+from ..dispatch import demand
 from ..engine.layout import USE_OUTPUT, USES
 from ..store import store
 from .context import FunctionCtx, no_gradients_twice
@@ -163,7 +162,7 @@ def _record(context: FunctionCtx, args: tuple, positions: list[int], outputs: tu
     operands = [args[k] for k in positions]
     ids = array("q", [t._slot for t in operands])
     # an argument that was changed in place gets a new slot below: hold the old one until the row does
-    held = [wrap(entries.retain(CONTEXT, slot)) for slot in ids]
+    held = [handle_of(slot) for slot in ids]
     fresh: dict[int, Any] = {}  # by the id of what forward returned
     for t in outputs:
         if isinstance(t, Tensor) and id(t) not in fresh:

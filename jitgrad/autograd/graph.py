@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple, NoReturn
 
-from .._tensor import Tensor, wrap
+from .._tensor import Tensor, handle_of
 from ..dispatch import CONTEXT, VIEW_CODE, VIEW_NAMES
 from ..engine import layout
 from ..engine.entry import entries
@@ -91,7 +91,7 @@ class Node:
             if not slot or not words[slot * SLOT_WORDS + S_FLAGS] & layout.REQUIRES_GRAD:
                 edges.append((None, 0))
                 continue
-            operand = wrap(entries.retain(CONTEXT, slot))
+            operand = handle_of(slot)
             leaf = words[slot * SLOT_WORDS + S_ROW] == layout.NO_ROW
             node = AccumulateGrad(operand) if leaf else Node(operand)
             edges.append((node, words[slot * SLOT_WORDS + S_OUTPUT]))
@@ -179,7 +179,7 @@ class GradientEdge(NamedTuple):
         slot = int(tape[row + T_OPERANDS + 2 * (int(tape[row + T_INPUTS]) + self.output_nr)])
         if not slot:
             raise RuntimeError(f"GradientEdge: output {self.output_nr} of {self.node.name()} is gone")
-        return wrap(entries.retain(CONTEXT, slot))
+        return handle_of(slot)
 
 
 def get_gradient_edge(tensor: Tensor) -> GradientEdge:
@@ -301,7 +301,7 @@ def run_python_row(state: int, offset: int, capture: bool) -> None:
     cotangents = []
     for slot in slots[inputs:]:
         found = store.slots[slot * SLOT_WORDS + layout.S_COTANGENT] if slot else 0
-        cotangents.append(wrap(entries.retain(CONTEXT, found)) if found else None)
+        cotangents.append(handle_of(found) if found else None)
     before, _walk.to_inputs = walks_to_inputs(), capture
     try:
         gradients = node.run_backward(cotangents)

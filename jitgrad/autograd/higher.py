@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .._tensor import Tensor, wrap
+from .._tensor import Tensor, handle_of
 from ..dispatch import CONTEXT
 from ..engine import layout
 from ..engine.entry import entries
@@ -81,13 +81,13 @@ class Row:
         slot, version = self.slots[k], self._versions[k]
         if k in self.note.packed:
             value = self.note.packed[k].unpack()
-            return with_history(value, wrap(entries.retain(CONTEXT, slot))) if slot else value
+            return with_history(value, handle_of(slot)) if slot else value
         if not slot or version == NOT_SAVED:
             return None
         now = int(store.storage_table["version"][store.slots[slot * SLOT_WORDS + S_STORAGE]])
         if now != version:
             raise RuntimeError(describe_stale([self.offset, k, version, now]))
-        return wrap(entries.retain(CONTEXT, slot))
+        return handle_of(slot)
 
     def shape(self, k: int) -> tuple[int, ...]:
         """Shape of entry `k`."""
@@ -128,7 +128,7 @@ def walk(
             if slot not in waiting and -row not in rows:
                 heapq.heappush(rows, -row)
             if not retain and slot not in held:
-                held[slot] = wrap(entries.retain(CONTEXT, slot))
+                held[slot] = handle_of(slot)
             _add(waiting, slot, g)
 
     with enable_grad():
@@ -242,7 +242,7 @@ def _fitted(g: Any, row: Row, k: int) -> Tensor:
 
 def _of_function(row: Row, cotangents: Cotangents, wanted: Sequence[bool]) -> Gradients:
     node = python_nodes[row.code]
-    places = [wrap(entries.retain(CONTEXT, s)) if s else None for s in row.slots]
+    places = [handle_of(s) if s else None for s in row.slots]
     gradients = node.run_backward(list(cotangents), record=True, entries=places)
     for k, g in enumerate(gradients):
         if g is not None and wanted[k]:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from .._tensor import Tensor, method, wrap
+from .._tensor import Tensor, handle_of, method
 from ..dispatch import CONTEXT
 from ..engine import layout
 from ..engine.entry import entries
@@ -173,12 +173,8 @@ class Sights:
                 run_node_hooks(note.row, [slot])
             if note.accumulated or (note.row is not None and note.row.after):
                 after = note.row is not None and note.row.after
-                gradient = _handle(store.slots[slot * SLOT_WORDS + S_COTANGENT]) if after else None
-                self._accumulated.append((_handle(slot), gradient))
-
-
-def _handle(slot: int) -> Tensor:
-    return wrap(entries.retain(CONTEXT, slot))
+                gradient = handle_of(store.slots[slot * SLOT_WORDS + S_COTANGENT]) if after else None
+                self._accumulated.append((handle_of(slot), gradient))
 
 
 def run_tensor_hooks(slot: int, note: Note) -> None:
@@ -186,7 +182,7 @@ def run_tensor_hooks(slot: int, note: Note) -> None:
     hooks = note.hooks
     if not hooks or slot in _skipped:
         return
-    before = _handle(store.slots[slot * SLOT_WORDS + S_COTANGENT])
+    before = handle_of(store.slots[slot * SLOT_WORDS + S_COTANGENT])
     after = hooked_gradient(hooks, before)
     if after is not before:
         _swap(slot, after)
@@ -275,7 +271,7 @@ def through_hooks(
 def run_node_hooks(note: RowNote, slots: list[int]) -> None:
     """Show the cotangents of a row's outputs to the hooks that run before it."""
     found = [store.slots[s * SLOT_WORDS + S_COTANGENT] if s else 0 for s in slots]
-    before = tuple(_handle(s) if s else None for s in found)
+    before = tuple(handle_of(s) if s else None for s in found)
     for hook in list(note.before.values()):
         after = replaced(hook, hook(before), before)
         for slot, old, new in zip(slots, before, after, strict=True):

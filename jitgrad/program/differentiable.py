@@ -10,13 +10,11 @@ from __future__ import annotations
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from .._tensor import Tensor, wrap
+from .._tensor import Tensor, handle_of
 from ..autograd import Function, grad, is_grad_enabled, no_grad
 from ..autograd.graph import SECOND_TIME, drop_freed_nodes, slots_behind
 from ..autograd.hooks import without_hooks_of
-from ..dispatch import CONTEXT
 from ..dtypes import DTYPES
-from ..engine.entry import entries
 from ..engine.layout import FREED_ROW, REQUIRES_GRAD, S_FLAGS, S_ROW, S_STORAGE
 from ..functions import ones_like, zeros
 from ..slots import slot_word
@@ -232,7 +230,7 @@ def record_pullback(
     from .program import Program
 
     inputs: list[Any] = [k for k, x in enumerate(arguments) if x.requires_grad]
-    inputs += [_tensor_of(slot) for slot in program.guarded if slot_word(slot, S_FLAGS) & REQUIRES_GRAD]
+    inputs += [handle_of(slot) for slot in program.guarded if slot_word(slot, S_FLAGS) & REQUIRES_GRAD]
     tensors = [arguments[x] if isinstance(x, int) else x for x in inputs]
     behind = [slots_behind([x]) for x in graph.values()]
     outside = {x._slot for x in tensors}
@@ -277,7 +275,3 @@ def _refuses(result: Tensor, tensors: list[Tensor]) -> bool:
     except RuntimeError:
         return True
     return False
-
-
-def _tensor_of(slot: int) -> Tensor:
-    return wrap(entries.retain(CONTEXT, slot))

@@ -7,11 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from .._tensor import Tensor, wrap
+from .._tensor import Tensor, handle_of
 from ..autograd.graph import row_name
-from ..dispatch import CONTEXT
 from ..engine import layout
-from ..engine.entry import entries
 from ..engine.layout import (
     S_FLAGS,
     S_GRAD,
@@ -30,8 +28,8 @@ from ..kernels import OPS
 from ..kernels.abi import bits_float
 from ..kernels.table import LINEAR, MATMUL
 from ..nn.parameter import Parameter
-from ..show import _field, _letters, _operation, _rows_behind, _slots_of, _text
-from ..slots import slot_dtype, slot_shape
+from ..show import _letters, _operation, _rows_behind, _slots_of, _text
+from ..slots import slot_dtype, slot_shape, slot_word
 from ..store import store
 
 FEW = 6  # values written out
@@ -175,10 +173,8 @@ class _Reader:
 
         slots = {self.root._slot}
         for offset in self.offsets:
-            slots.update(s for s in _slots_of(offset) if s and _field(s, S_FLAGS) & layout.REQUIRES_GRAD)
-        inputs = [
-            wrap(entries.retain(CONTEXT, s)) for s in sorted(slots) if _field(s, S_ROW) > layout.FREED_ROW
-        ]
+            slots.update(s for s in _slots_of(offset) if s and slot_word(s, S_FLAGS) & layout.REQUIRES_GRAD)
+        inputs = [handle_of(s) for s in sorted(slots) if slot_word(s, S_ROW) > layout.FREED_ROW]
         seed = self.root.detach().clone().fill_(1)
         try:
             found = grad(self.root, inputs, seed, retain_graph=True, allow_unused=True)
@@ -194,7 +190,7 @@ class _Reader:
             slots = _slots_of(offset)[: len(node.operands)]
             for slot in filter(None, slots):
                 source = self._source(slot, nodes)
-                label = f".{_field(slot, S_OUTPUT)}" if self._several(slot) else ""
+                label = f".{slot_word(slot, S_OUTPUT)}" if self._several(slot) else ""
                 edges.append(Edge(source, node.key, label))
             nodes.append(node)
         if not nodes:
@@ -210,12 +206,12 @@ class _Reader:
         return f"{count} row{'s' if count != 1 else ''} behind {self._value(self.root._slot).type}"
 
     def _several(self, slot: int) -> bool:
-        row = _field(slot, S_ROW)
+        row = slot_word(slot, S_ROW)
         return row >= 0 and int(store.tape[row + T_OUTPUTS]) > 1
 
     def _source(self, slot: int, nodes: list[Node]) -> str:
         """The key of the node that has a value; made when no row did."""
-        row = _field(slot, S_ROW)
+        row = slot_word(slot, S_ROW)
         if row >= 0:
             return f"r{self.numbered[row]}"
         if slot not in self.outside:
@@ -227,9 +223,9 @@ class _Reader:
         return self.outside[slot]
 
     def _kind(self, slot: int) -> str:
-        if _field(slot, S_ROW) <= layout.FREED_ROW:
+        if slot_word(slot, S_ROW) <= layout.FREED_ROW:
             return FREED
-        if _field(slot, S_FLAGS) & layout.REQUIRES_GRAD:
+        if slot_word(slot, S_FLAGS) & layout.REQUIRES_GRAD:
             return LEAF
         return FROZEN if slot in self.parameters else CONSTANT
 
@@ -289,22 +285,20 @@ class _Reader:
         return self.known[slot]
 
     def _read_value(self, slot: int) -> Value:
-        row = _field(slot, S_ROW)
+        row = slot_word(slot, S_ROW)
         if row >= 0:
-            name = f"%{self.numbered[row]}" + (f".{_field(slot, S_OUTPUT)}" if self._several(slot) else "")
+            name = f"%{self.numbered[row]}" + (f".{slot_word(slot, S_OUTPUT)}" if self._several(slot) else "")
         else:
             if slot not in self.names:
                 self.names[slot] = f"%{_letters(len(self.names))}"
             name = self.names[slot]
         numbers = None
-        if self.values and _field(slot, S_STORAGE):
-            self.arrays[slot] = wrap(entries.retain(CONTEXT, slot)).numpy(force=True)
+        if self.values and slot_word(slot, S_STORAGE):
+            self.arrays[slot] = handle_of(slot).numpy(force=True)
             numbers = numbers_of(self.arrays[slot])
         cotangent = self.cotangents.get(slot)
-        grad_slot = _field(slot, S_GRAD)
-        accumulated = (
-            numbers_of(wrap(entries.retain(CONTEXT, grad_slot)).numpy(force=True)) if grad_slot else None
-        )
+        grad_slot = slot_word(slot, S_GRAD)
+        accumulated = numbers_of(handle_of(grad_slot).numpy(force=True)) if grad_slot else None
         return Value(
             name,
             slot_shape(slot),
