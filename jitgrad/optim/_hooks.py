@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from jitgrad.autograd.notes import HookHandle
 from jitgrad.store import store
 from jitgrad.utils.hooks import RemovableHandle
 
@@ -14,19 +15,10 @@ STEP = ("before", "after")
 STATE = ("saving", "saved", "loading", "loaded")
 
 
-class _Handle(RemovableHandle):
-    """The handle of a hook on which recorded programs may depend."""
-
-    def remove(self) -> None:
-        """Remove the hook; doing so twice is allowed."""
-        super().remove()
-        store.structure_changed()
-
-
 def _add(hooks: OrderedDict[int, Hook], hook: Hook, prepend: bool = False) -> RemovableHandle:
     if not callable(hook):
         raise TypeError(f"register hook: expected a callable, got {type(hook).__name__}")
-    handle = _Handle(hooks)
+    handle = HookHandle(hooks)
     hooks[handle.id] = hook
     if prepend:
         hooks.move_to_end(handle.id, last=False)
