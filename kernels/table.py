@@ -211,7 +211,7 @@ def elementwise(
         gradients=gradients,
         reference=reference,
         samples=samples or {},
-        grad_name=grad_name or _camel(name),
+        grad_name=grad_name or camel_case(name),
         bool_error=bool_error,
         identity=identity,
         cached=cached,
@@ -268,7 +268,7 @@ def reduction(
         initial=initial,
         reference=reference,
         samples=samples or {},
-        grad_name=grad_name or _camel(name),
+        grad_name=grad_name or camel_case(name),
     )
 
 
@@ -342,7 +342,7 @@ def array_op(
         requires=requires,
         reference=reference,
         samples=samples or {},
-        grad_name=grad_name or _camel(name),
+        grad_name=grad_name or camel_case(name),
         identity=identity,
         cached=cached,
         batch=batch,
@@ -351,5 +351,6 @@ def array_op(
     )
 
 
-def _camel(name: str) -> str:
+def camel_case(name: str) -> str:
+    """What ``grad_fn`` calls an operation of this name: ``a_b`` is ``AB``."""
     return "".join(part.capitalize() for part in name.split("_"))

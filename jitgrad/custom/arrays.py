@@ -14,9 +14,9 @@ from ..kernels import array_functions, table
 from ..kernels.abi import FLOAT32, float_bits
 from ..kernels.array_functions import Layout, meaning, names_of, parse
 from ..kernels.fingerprint import digest, fingerprint
-from ..kernels.table import FLOATS, SAME, Op
+from ..kernels.table import FLOATS, SAME, Op, camel_case
 from .checks import check_arrays
-from .common import bind, constants_of, documented, finish, grad_name
+from .common import bind, constants_of, documented, finish
 from .once import once_formulas
 
 MAX_RESULTS = 4
@@ -64,7 +64,7 @@ def declare_arrays(
             operand_dtypes=operand_dtypes,
             result=layout.fixed.get(layout.results[0], SAME),
             outputs=len(layout.results),
-            grad_name=grad_name(name),
+            grad_name=camel_case(name),
             attributes=tuple(attributes),
             identity=ident,
             cached=known,

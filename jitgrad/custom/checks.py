@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..kernels.abi import BOOL, FLOAT32, FLOAT64, NUMPY_DTYPES
+from ..kernels.array_functions import names_of
 from ..kernels.table import parameters
 
 POINTS = 64
@@ -116,7 +117,7 @@ def check_arrays(
         values[o] = values_for(o, layout.fixed.get(o, -1), samples, shape, rng)
     known = extents | numbers
     for d, rule in sizes.items():
-        known[d] = extents[d] = rule(**{p: known[p] for p in _names(rule)})
+        known[d] = extents[d] = rule(**{p: known[p] for p in names_of(rule)})
     out_shapes = [
         tuple(int(d) if d.isdigit() else extents[d] for d in dims) for dims in layout.signature.results
     ]
@@ -165,21 +166,16 @@ def _given(value: np.ndarray) -> Any:
     return value if value.ndim else value[()]
 
 
-def _names(function: Callable) -> tuple[str, ...]:
-    code = getattr(function, "py_func", function).__code__
-    return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-
-
 def _call(name: str, function: Callable, known: Mapping[str, Any]) -> None:
     """Call a user's function as Python."""
     python = getattr(function, "py_func", function)
     try:
         with np.errstate(all="ignore"):
-            python(**{p: known[p] for p in _names(function)})
+            python(**{p: known[p] for p in names_of(function)})
     except Exception as error:
         raise RuntimeError(
             f"op {name!r}: {python.__name__} fails on arrays of "
-            f"{', '.join(f'{p}: {np.shape(known[p])}' for p in _names(function))}: "
+            f"{', '.join(f'{p}: {np.shape(known[p])}' for p in names_of(function))}: "
             f"{type(error).__name__}: {error}. "
             "Other operands can be given as samples={'name': array}; check=False skips the check"
         ) from error

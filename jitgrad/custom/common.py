@@ -77,8 +77,3 @@ def documented(function: Any, name: str, forward: Callable) -> Callable:
     function.__doc__ = forward.__doc__ or f"``{name}``, an operation declared with `jitgrad.op`."
     function.__wrapped__ = getattr(forward, "py_func", forward)
     return function
-
-
-def grad_name(name: str) -> str:
-    """What ``grad_fn`` calls the operation."""
-    return "".join(part.capitalize() for part in name.split("_"))

@@ -11,9 +11,9 @@ from ..dispatch import call
 from ..functions._call import as_tensors
 from ..kernels import symbolic, symbolic_slopes, symbolic_text, table
 from ..kernels.fingerprint import digest, fingerprint
-from ..kernels.table import FLOATS, Op, identity
+from ..kernels.table import FLOATS, Op, camel_case, identity
 from .checks import check_formula
-from .common import bind, constants_of, documented, finish, grad_name
+from .common import bind, constants_of, documented, finish
 
 
 def declare_formula(
@@ -52,7 +52,7 @@ def declare_formula(
             name=name, kind=table.MAP, operands=tuple(operands), attributes=tuple(attributes), dtypes=FLOATS,
             operand_dtypes=tuple(fixed.get(o, table.SAME) for o in operands), result=table.SAME,
             forward=formulas[name], gradients={o: formulas[o] for o in operands if o in formulas},
-            grad_name=grad_name(name), identity=ident, cached=known,
+            grad_name=camel_case(name), identity=ident, cached=known,
         )  # fmt: skip
 
     def verify() -> None:

@@ -15,8 +15,7 @@ from ..autograd.function import Function
 from ..dispatch import publish
 from ..kernels import table
 from ..kernels.array_functions import Layout
-from ..kernels.table import FLOATS, SAME, Op
-from .common import grad_name
+from ..kernels.table import FLOATS, SAME, Op, camel_case
 
 MAX_OUTPUTS, MAX_OPERANDS = 4, 12
 
@@ -45,7 +44,7 @@ def once_formulas(
         dtypes=FLOATS,
         operand_dtypes={o: c for o, c in fixed.items() if c != SAME},
         outputs=inputs,
-        grad_name=grad_name(f"{name}_backward"),
+        grad_name=camel_case(f"{name}_backward"),
         identity=ident,
         cached=known,
     )
