@@ -8,9 +8,11 @@ function is to fill holds zeros when the call begins.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from . import abi
 
@@ -151,7 +153,7 @@ def forward_kernel(layout: Layout, function: Callable, parameters: Sequence[str]
 
     def build(symbol: str, dtype: int) -> Callable:
         arguments = forward_arguments(layout, parameters, dtype)
-        return _kernel(layout, [(function, arguments, -1)], len(layout.operands), dtype)
+        return _kernel(layout, [(function, arguments, -1)], dtype)
 
     return build
 
@@ -167,7 +169,7 @@ def backward_kernel(layout: Layout, joint: Callable | None, single: Mapping[str,
         for name, function in single.items():
             arguments = backward_arguments(layout, names_of(function), dtype, name)
             calls.append((function, arguments, inputs + 2 * outputs + layout.operands.index(name)))
-        return _kernel(layout, calls, -1, dtype)
+        return _kernel(layout, calls, dtype)
 
     return build
 
@@ -178,53 +180,62 @@ def names_of(function: Callable) -> tuple[str, ...]:
     return code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
 
 
-def _kernel(layout: Layout, calls: list, first_result: int, dtype: int) -> Callable:
+def _kernel(layout: Layout, calls: list, dtype: int) -> Callable:
     """Python text of a kernel that makes the arrays and calls the functions; compiled by Numba."""
-    from numba import njit
-
     from . import plain
-    from .array_views import cell, view
 
     scope: dict[str, Any] = {n: getattr(plain, n) for n in _HELPERS}
+    scope["as_number"] = np.float32 if dtype == abi.FLOAT32 else float
     lines = ["def kernel(record, part, parts):"]
-    for number, (function, arguments, wanted) in enumerate(calls):
-        compiled = function if hasattr(function, "py_func") else njit(function, error_model="numpy")
-        scope[f"function{number}"] = compiled
-        # the batch is that of any array of known shape
-        guide = next(a for a in arguments if isinstance(a, Argument) and (a.filled or a.place == a.shaped))
-        indent = "    "
-        if wanted >= 0:
-            lines.append(f"    if address_of(record, {wanted}) != 0:")
-            indent = "        "
-        lines.append(f"{indent}batch = dims_of(record, {guide.shaped}) - {guide.dims}")
-        lines.append(f"{indent}points = 1")
-        lines.append(f"{indent}for d in range(batch):")
-        lines.append(f"{indent}    points *= size_of(record, {guide.shaped}, d)")
-        lines.append(f"{indent}begin, end = share_of(points, part, parts)")
-        lines.append(f"{indent}for point in range(begin, end):")
-        passed = []
-        names = list(names_of(function))
-        for k, a in enumerate(arguments):
-            if isinstance(a, str):
-                kind = layout.attributes[a]
-                scope["as_number"] = {abi.FLOAT32: _float32(), abi.FLOAT64: float}.get(dtype, float)
-                value = f"word_as_float(attribute(record, {list(layout.attributes).index(a)}))"
-                convert = {int: "int", bool: "bool"}.get(kind, "as_number")
-                passed.append(f"{names[k]}={convert}({value})")
-                continue
-            scalar = a.dims == 0 and not a.filled
-            scope[f"view{number}_{k}"] = cell(a) if scalar else view(a)
-            lines.append(f"{indent}    a{k} = view{number}_{k}(record, point, batch)")
-            passed.append(f"{names[k]}=a{k}")
-        lines.append(f"{indent}    function{number}({', '.join(passed)})")
+    for number, call in enumerate(calls):
+        lines += _lines_of_call(layout, number, *call, scope)
     exec(compile("\n".join(lines) + "\n", "<kernel of a user's function>", "exec"), scope)
     return scope["kernel"]
 
 
+def _lines_of_call(
+    layout: Layout, number: int, function: Callable, arguments: list, wanted: int, scope: dict[str, Any]
+) -> Iterator[str]:
+    """The lines that call a function for every point of the batch; what they name is put into the scope."""
+    from numba import njit
+
+    scope[f"function{number}"] = (
+        function if hasattr(function, "py_func") else njit(function, error_model="numpy")
+    )
+    # the batch is that of any array of known shape
+    guide = next(a for a in arguments if isinstance(a, Argument) and (a.filled or a.place == a.shaped))
+    indent = "    "
+    if wanted >= 0:
+        yield f"    if address_of(record, {wanted}) != 0:"
+        indent = "        "
+    yield f"{indent}batch = dims_of(record, {guide.shaped}) - {guide.dims}"
+    yield f"{indent}points = 1"
+    yield f"{indent}for d in range(batch):"
+    yield f"{indent}    points *= size_of(record, {guide.shaped}, d)"
+    yield f"{indent}begin, end = share_of(points, part, parts)"
+    yield f"{indent}for point in range(begin, end):"
+    passed = []
+    for k, (name, a) in enumerate(zip(names_of(function), arguments, strict=True)):
+        if isinstance(a, str):
+            passed.append(f"{name}={_attribute_text(layout, a)}")
+        else:
+            scope[f"view{number}_{k}"] = _reader(a)
+            yield f"{indent}    a{k} = view{number}_{k}(record, point, batch)"
+            passed.append(f"{name}=a{k}")
+    yield f"{indent}    function{number}({', '.join(passed)})"
+
+
+def _attribute_text(layout: Layout, name: str) -> str:
+    """How a kernel reads an attribute."""
+    convert = {int: "int", bool: "bool"}.get(layout.attributes[name], "as_number")
+    return f"{convert}(word_as_float(attribute(record, {list(layout.attributes).index(name)})))"
+
+
+def _reader(argument: Argument) -> Callable:
+    """What gives a kernel an argument: a number where it has no dimensions and is only read, else an array."""
+    from .array_views import cell, view
+
+    return cell(argument) if argument.dims == 0 and not argument.filled else view(argument)
+
+
 _HELPERS = ("address_of", "dims_of", "size_of", "share_of", "attribute", "word_as_float")
-
-
-def _float32() -> Any:
-    import numpy as np
-
-    return np.float32
