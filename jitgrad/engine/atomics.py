@@ -133,8 +133,7 @@ def _system(name, *parameters, result=types.int32):
 
 usleep = _system("usleep", types.int32)
 
-# parking; a lock and a bell take at most LOCK_BYTES on every system
-LOCK_BYTES = 128
+# parking; a lock and a bell take at most the 128 bytes that block.py leaves for each, on every system
 lock_init = _system("pthread_mutex_init", types.int64, types.int64)
 lock = _system("pthread_mutex_lock", types.int64)
 try_lock = _system("pthread_mutex_trylock", types.int64)
