@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import subprocess
-import sys
 import zlib
 
 import numpy as np
@@ -13,6 +9,7 @@ import pytest
 from convolution_cases import cases, expected, output_size
 from gradients import check_gradients
 from kernel_records import run
+from other_targets import on_other_targets, run_tests
 
 import jitgrad as torch
 from jitgrad.kernels import abi
@@ -209,20 +206,9 @@ def test_every_number_of_parts_gives_the_same_bits(name, case, dtype):
             np.testing.assert_array_equal(a, b)
 
 
-TARGETS = {"avx2": ("haswell", "+sse4.2,+avx,+avx2,+fma"), "baseline": ("x86-64", "+sse,+sse2")}
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="targets of x86 only")
-@pytest.mark.skipif("NUMBA_CPU_NAME" in os.environ, reason="the target is chosen already")
-@pytest.mark.parametrize("target", TARGETS)
+@on_other_targets
 def test_on_another_target(target):
-    cpu, features = TARGETS[target]
-    environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
-    choice = "parts and float32"  # without the engine, which takes long to compile
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", choice, __file__]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-3000:]
+    run_tests(target, "parts and float32", __file__)  # without the engine, which takes long to compile
 
 
 # unfold and fold ----------------------------------------------------------------------------------

@@ -6,13 +6,11 @@ import ctypes
 import itertools
 import mmap
 import os
-import platform
-import subprocess
-import sys
 from functools import cache
 
 import numpy as np
 import pytest
+from other_targets import on_other_targets, run_tests
 
 from jitgrad.kernels import abi, compiler, gemm, gemm_held
 
@@ -330,20 +328,6 @@ def test_a_bias_for_any_strides_of_c_in_two_parts(m, n):
         np.testing.assert_allclose(c, a @ b + bias, rtol=1e-12, atol=1e-12)
 
 
-TARGETS = {
-    "avx2": ("haswell", "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+avx,+avx2,+fma,+bmi,+bmi2,+lzcnt,+popcnt"),
-    "baseline": ("x86-64", "+sse,+sse2"),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="targets of x86 only")
-@pytest.mark.skipif("NUMBA_CPU_NAME" in os.environ, reason="the target is chosen already")
-@pytest.mark.parametrize("target", TARGETS)
+@on_other_targets
 def test_on_another_target(target):
-    cpu, features = TARGETS[target]
-    environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
-    choice = "layouts or every_number or threads or outside or many_terms or strips"
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", choice, __file__]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-3000:]
+    run_tests(target, "layouts or every_number or threads or outside or many_terms or strips", __file__)

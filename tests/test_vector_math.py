@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-import platform
 import re
-import subprocess
-import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,6 +11,7 @@ import kernel_harness
 import numpy as np
 import pytest
 from kernel_harness import EXTENDED, FLOATS, kernel, specials, worst_ulp
+from other_targets import on_other_targets, run_tests
 
 from jitgrad.kernels import vector_math
 from jitgrad.kernels.host import host
@@ -280,21 +277,7 @@ def test_integer_lanes(dtype: str) -> None:
         assert not kernel(vector_math.isnan, dtype, output="bool")(x).any()
 
 
-TARGETS = {
-    "avx2": ("haswell", "+sse,+sse2,+sse3,+ssse3,+sse4.1,+sse4.2,+avx,+avx2,+fma,+bmi,+bmi2,+lzcnt,+popcnt"),
-    "baseline": ("x86-64", "+sse,+sse2"),
-}
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="targets of x86 only")
-@pytest.mark.skipif("NUMBA_CPU_NAME" in os.environ, reason="the target is chosen already")
-@pytest.mark.parametrize("target", TARGETS)
+@on_other_targets
 def test_on_another_target(target: str) -> None:
-    cpu, features = TARGETS[target]
-    environment = {**os.environ, "NUMBA_CPU_NAME": cpu, "NUMBA_CPU_FEATURES": features}
     choice = "ulp or in_float or absolute or below or ends or library or exact or integer or huge or gradually or c99"
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", choice]
-    command += [__file__, __file__.replace(".py", "_pairs.py")]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-3000:]
+    run_tests(target, choice, __file__, __file__.replace(".py", "_pairs.py"))
