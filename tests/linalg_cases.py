@@ -1,4 +1,4 @@
-"""Factorisations with kernels of their own: functions of matrices, their operands and what NumPy makes of these."""
+"""Functions of matrices with kernels of their own, their operands, what NumPy makes of these, and how near it is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 
 import jitgrad as torch
 from jitgrad import linalg
+
+TOLERANCES = {torch.float32: 2e-4, torch.float64: 1e-10}
 
 
 class Case(NamedTuple):
@@ -145,3 +147,11 @@ def operand(kind: Any, front: tuple[int, ...], n: int, rng: Any) -> np.ndarray:
 def operands(case: Case, front: tuple[int, ...], n: int, seed: int = 0) -> list[np.ndarray]:
     rng = np.random.default_rng((seed, n, len(front)))
     return [operand(kind, front, n, rng) for kind in case.operands]
+
+
+def close(found, expected, tolerance):
+    """Assert that tensors, one or several, have the shapes and values of arrays."""
+    found, expected = (x if isinstance(x, tuple) else (x,) for x in (found, expected))
+    for x, y in zip(found, expected, strict=True):
+        assert x.shape == y.shape
+        np.testing.assert_allclose(x.detach().numpy(), y, tolerance, tolerance)
