@@ -164,9 +164,11 @@ def small_model(dtype: Any = None) -> nn.Module:
     return nn.Sequential(nn.Linear(3, 4, dtype=dtype), nn.Tanh(), nn.Linear(4, 2, dtype=dtype))
 
 
-def regression(kind: str = "Adam", dtype: Any = None, **options: Any) -> Scene:
-    """A small network, an optimizer and batches."""
-    model = small_model(dtype)
+def regression(
+    kind: str = "Adam", dtype: Any = None, model: nn.Module | None = None, **options: Any
+) -> Scene:
+    """A small network, or another of 3 inputs and 2 outputs, an optimizer and batches."""
+    model = model or small_model(dtype)
     optimizer = getattr(torch.optim, kind)(model.parameters(), **options)
     inputs = batches((5, 3), (5, 2), dtype=dtype)
     return Scene(training_step(model, optimizer), inputs, model, optimizer)

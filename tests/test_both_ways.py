@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from compile_cases import training_step
 
 import jitgrad as torch
 from jitgrad import nn
@@ -111,14 +112,7 @@ def test_a_training_step_is_one_row_shorter_and_says_so(capsys):
     model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     x, y = torch.randn(8, 6), torch.arange(8) % 3
-
-    def train(x, y):
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
+    train = training_step(model, optimizer, F.cross_entropy)
     lengths = []
     for options in ({}, {"both_ways": False}):
         step = torch.compile(train, fullgraph=True, options=options)

@@ -2,36 +2,13 @@
 
 import pytest
 from compile_cases import bits
+from custom_functions import Cube, Exp
 
 import jitgrad as torch
 from jitgrad import nn
 from jitgrad.utils.checkpoint import checkpoint
 
 F = nn.functional
-
-
-class SavesInput(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x * x * x
-
-    @staticmethod
-    def backward(ctx, g):
-        (x,) = ctx.saved_tensors
-        return 3 * g * x * x
-
-
-class SavesOutput(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        y = x.exp()
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx, g):
-        return g * ctx.saved_tensors[0]
 
 
 class SavesAside(torch.autograd.Function):
@@ -50,12 +27,12 @@ def again(x):
 
 
 def twice(x):
-    return SavesInput.apply(SavesOutput.apply(x) + again(x))
+    return Cube.apply(Exp.apply(x) + again(x))
 
 
 BENDS = {
-    "saved input": SavesInput.apply,
-    "saved output": SavesOutput.apply,
+    "saved input": Cube.apply,
+    "saved output": Exp.apply,
     "attributes": SavesAside.apply,
     "checkpoint": again,
     "several": twice,
@@ -95,11 +72,11 @@ def test_what_contexts_keep_is_the_programs(name):
 def test_tensors_that_are_kept_beside_the_graph_are_those_of_their_call():
     kept = []
 
-    class Keeps(SavesInput):
+    class Keeps(Cube):
         @staticmethod
         def forward(ctx, x):
             kept.append(x)
-            return SavesInput.forward(ctx, x)
+            return Cube.forward(ctx, x)
 
     w = nn.Parameter(torch.ones(2))
     function = torch.compile(lambda x: Keeps.apply(x * w))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import pytest
-from compile_cases import Scene, assert_same, batches, small_model, training_step
+from compile_cases import assert_same, regression, training_step
 
 import jitgrad as torch
 from jitgrad import nn
@@ -13,10 +14,7 @@ from jitgrad import nn
 X, Y = (5, 3), (5, 2)
 
 
-def scene(kind="Adam", model=None, **options):
-    model = model or small_model()
-    optimizer = getattr(torch.optim, kind)(model.parameters(), **{"lr": 0.05, **options})
-    return Scene(training_step(model, optimizer), batches(X, Y), model, optimizer)
+scene = partial(regression, lr=0.05)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from compile_cases import Scene, assert_same, batches
+from compile_cases import Scene, assert_same, batches, training_step
 
 import jitgrad as torch
 from jitgrad import nn
@@ -219,14 +219,7 @@ def test_a_compiled_step_leaves_what_an_eager_one_leaves(batch):
     def build():
         model = network()
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
-
-        def step(x, y):
-            optimizer.zero_grad()
-            loss = F.cross_entropy(model(x), y)
-            loss.backward()
-            optimizer.step()
-            return loss
-
+        step = training_step(model, optimizer, F.cross_entropy)
         inputs = batches((batch, 1, 9, 9))
         return Scene(step, lambda k: (*inputs(k), torch.arange(batch) % 3), model, optimizer)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from compile_cases import Scene, assert_same
+from compile_cases import Scene, assert_same, training_step
 from gradients import check_gradients
 from kernel_records import run
 
@@ -268,18 +268,10 @@ def test_modules():
 def language_model(**options):
     model = nn.Sequential(nn.Embedding(9, 4, **options), nn.Flatten(), nn.Linear(12, 9))
     optimizer = torch.optim.Adam(model.parameters())
-
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = F.cross_entropy(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
     data = [
         (torch.tensor(indices(5, 3, rows=9) // (k + 1)), torch.tensor(indices(5, rows=9))) for k in range(3)
     ]
-    return Scene(step, lambda k: data[k % 3], model, optimizer)
+    return Scene(training_step(model, optimizer, F.cross_entropy), lambda k: data[k % 3], model, optimizer)
 
 
 @pytest.mark.parametrize("options", [{}, {"padding_idx": 1}, {"max_norm": 1.0}, {"scale_grad_by_freq": True}])

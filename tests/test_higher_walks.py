@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from custom_functions import Cube
 
 import jitgrad as torch
 
@@ -113,17 +114,6 @@ def test_rows_that_go_let_the_walk_go_on():
 
 
 def test_a_custom_function_is_differentiated_through_its_backward():
-    class Cube(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            ctx.save_for_backward(x)
-            return x**3
-
-        @staticmethod
-        def backward(ctx, g):
-            (x,) = ctx.saved_tensors
-            return 3 * x**2 * g
-
     x = torch.tensor(2.0, requires_grad=True)
     (g,) = torch.autograd.grad(Cube.apply(x), x, create_graph=True)
     (h,) = torch.autograd.grad(g, x, create_graph=True)

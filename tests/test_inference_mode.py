@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from custom_functions import Twice
 from grad_modes import recording
 
 import jitgrad as torch
@@ -129,15 +130,6 @@ def test_nothing_is_recorded_in_inference_mode_whatever_is_said():
 
 
 def test_custom_functions_are_not_recorded_in_inference_mode():
-    class Twice(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            return x * 2
-
-        @staticmethod
-        def backward(ctx, g):
-            return g * 2
-
     x = torch.ones(2, requires_grad=True)
     with torch.inference_mode(), torch.enable_grad():
         assert not Twice.apply(x).requires_grad

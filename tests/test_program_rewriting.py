@@ -6,6 +6,7 @@ import gc
 
 import numpy as np
 import pytest
+from compile_cases import training_step
 
 import jitgrad as torch
 from jitgrad import nn
@@ -19,17 +20,6 @@ from jitgrad.program.survey import known
 def batch(size: int, number: int = 0):
     rng = np.random.default_rng(100 * size + number)
     return [torch.from_numpy(rng.standard_normal((size, n)).astype(np.float32)) for n in (6, 3)]
-
-
-def training(model, optimizer):
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = nn.functional.mse_loss(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return step
 
 
 def network():
@@ -51,7 +41,7 @@ def is_rewritten(program) -> bool:
 
 def test_rows_are_rewritten_after_some_replays_and_no_step_differs():
     (model, optimizer), (twin, other) = network(), network()
-    step, eager = compiled(training(model, optimizer)), training(twin, other)
+    step, eager = compiled(training_step(model, optimizer)), training_step(twin, other)
     for k in range(REPLAYS + 6):
         data = batch(70, k)
         assert step(*data).item() == eager(*data).item()
@@ -117,7 +107,7 @@ def test_a_program_whose_call_asked_for_workers_goes_through_python_once():
 def test_looking_at_a_program_rewrites_it_and_calls_go_on():
     model, optimizer = network()
     twin, other = network()
-    step, eager = compiled(training(model, optimizer)), training(twin, other)
+    step, eager = compiled(training_step(model, optimizer)), training_step(twin, other)
     for k in range(5):
         data = batch(70, k)
         assert step(*data).item() == eager(*data).item()
@@ -197,7 +187,7 @@ def test_arguments_that_share_memory_with_what_is_used_otherwise_are_seen_in_eve
 def programs():
     """Compiled functions of many kinds of rows, each after a call."""
     model, optimizer = network()
-    yield torch.compile(training(model, optimizer), fullgraph=True), batch(40)
+    yield torch.compile(training_step(model, optimizer), fullgraph=True), batch(40)
     embedding, dropout, norm = nn.Embedding(9, 4), nn.Dropout(0.3), nn.BatchNorm1d(4)
     indices = torch.from_numpy(np.arange(8) % 5)
 

@@ -7,6 +7,7 @@ import io
 
 import numpy as np
 import pytest
+from compile_cases import training_step
 
 import jitgrad as torch
 from jitgrad import nn
@@ -17,16 +18,9 @@ PLAIN = dict.fromkeys(("in_place", "strips", "both_ways", "optimizer", "counters
 BOTH_WAYS = "mse_loss and back to x"
 
 
-def training_step(model, options=None, optimizer="Adam"):
+def compiled_step(model, options=None, optimizer="Adam"):
     optimizer = getattr(torch.optim, optimizer)(model.parameters(), lr=0.1)
-
-    def step(x, y):
-        optimizer.zero_grad()
-        loss = nn.functional.mse_loss(model(x), y)
-        loss.backward()
-        optimizer.step()
-        return loss
-
+    step = training_step(model, optimizer)
     compiled = torch.compile(step, options=options) if options else torch.compile(step)
     return compiled, optimizer
 
@@ -35,7 +29,7 @@ def small(options=None):
     """Linear, tanh, mean squared error, Adam; batch 5."""
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(3, 4), nn.Tanh())
-    step, optimizer = training_step(model, options)
+    step, optimizer = compiled_step(model, options)
     data = torch.randn(5, 3), torch.randn(5, 4)
     return model, optimizer, step.program(*data), data
 
@@ -154,7 +148,7 @@ def test_summary_is_one_line():
 def test_rows_that_run_strip_by_strip_are_shown_below_one_another():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
-    step, _ = training_step(model)
+    step, _ = compiled_step(model)
     program = step.program(torch.randn(256, 64), torch.randn(256, 8))
     chains = [line for line in lines_of(program) if line.chain]
     assert chains
@@ -219,7 +213,7 @@ def assert_same_state(before, after):
 def test_profiling_leaves_everything_as_it_was(optimizer, batch):
     torch.manual_seed(3)
     model = nn.Sequential(nn.Linear(64, 32), nn.Dropout(0.5), nn.Tanh(), nn.Linear(32, 8))
-    step, optimizer = training_step(model, optimizer=optimizer)
+    step, optimizer = compiled_step(model, optimizer=optimizer)
     data = torch.randn(batch, 64), torch.randn(batch, 8)
     for _ in range(3):
         step(*data)
@@ -237,7 +231,7 @@ def test_training_goes_on_as_if_nothing_had_been_measured():
     def train(measured):
         torch.manual_seed(1)
         model = nn.Sequential(nn.Linear(3, 8), nn.Dropout(0.3), nn.Linear(8, 1))
-        step, _ = training_step(model)
+        step, _ = compiled_step(model)
         x, y = torch.randn(6, 3), torch.randn(6, 1)
         losses = []
         for k in range(6):

@@ -8,38 +8,16 @@ import weakref
 
 import numpy as np
 import pytest
+from custom_functions import Cube, Exp
 from usage import usage
 
 import jitgrad as torch
-from jitgrad.autograd import Function, graph
+from jitgrad.autograd import graph
 from jitgrad.autograd.graph import save_on_cpu, saved_tensors_hooks
 
 
 def leaf(values):
     return torch.tensor(values, requires_grad=True)
-
-
-class Cube(Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x * x * x
-
-    @staticmethod
-    def backward(ctx, g):
-        return 3 * ctx.saved_tensors[0] ** 2 * g
-
-
-class Exp(Function):
-    @staticmethod
-    def forward(ctx, x):
-        y = x.exp()
-        ctx.save_for_backward(y)
-        return y
-
-    @staticmethod
-    def backward(ctx, g):
-        return g * ctx.saved_tensors[0]
 
 
 # the operations, and how many values each of them keeps

@@ -9,6 +9,7 @@ import textwrap
 import threading
 
 import pytest
+from custom_functions import Twice
 from usage import usage
 
 import jitgrad as torch
@@ -76,22 +77,13 @@ def test_a_leaf_shared_by_all_threads_gets_every_gradient():
 
 
 def test_custom_functions_in_all_threads_with_a_shared_leaf():
-    class Double(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            return x * 2
-
-        @staticmethod
-        def backward(ctx, g):
-            return g * 2
-
     w = torch.zeros(2, requires_grad=True)
     turns = 60
 
     def work(k):
         for _ in range(turns):
-            Double.apply(w * 1.0).sum().backward()
-            (g,) = torch.autograd.grad(Double.apply(w * 3.0).sum(), w)
+            Twice.apply(w * 1.0).sum().backward()
+            (g,) = torch.autograd.grad(Twice.apply(w * 3.0).sum(), w)
             assert g.tolist() == [6.0, 6.0]
 
     before = usage()

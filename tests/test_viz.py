@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from custom_functions import Pair
 
 import jitgrad as torch
 from jitgrad import nn, viz
@@ -169,15 +170,6 @@ def test_a_chain_is_a_straight_line():
 
 
 def test_custom_functions_and_several_results():
-    class Pair(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            return x + 1, x * 2
-
-        @staticmethod
-        def backward(ctx, g, h):
-            return g + 2 * h
-
     x = torch.tensor([1.0, 2.0], requires_grad=True)
     a, b = Pair.apply(x)
     g = viz.graph(a * b)
