@@ -13,9 +13,9 @@ from .engine.layout import T_INPUTS, T_KIND, T_OP, T_WORDS
 from .kernels import OPS
 from .kernels.work import multiply_adds
 from .nn.module import Module
-from .show import _slots_of
 from .slots import slot_shape
 from .store import store
+from .tape import slots_of
 
 UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
@@ -244,7 +244,7 @@ def _work(start: int) -> int:
     while at < len(tape):
         code, kind = int(tape[at + T_OP]), int(tape[at + T_KIND])
         if code != layout.DEAD_OP and kind == layout.ARRAYS:
-            shapes = [slot_shape(s) if s else None for s in _slots_of(at)]
+            shapes = [slot_shape(s) if s else None for s in slots_of(at)]
             inputs = int(tape[at + T_INPUTS])
             total += multiply_adds(OPS[code].name, shapes[:inputs], shapes[inputs:])
         at += int(tape[at + T_WORDS])

@@ -32,6 +32,7 @@ from .kernels import OPS
 from .kernels.abi import bits_float
 from .slots import slot_dtype, slot_shape, slot_word
 from .store import store
+from .tape import rows_behind, slots_of
 
 FEW = 4  # gradients of at most so many elements are written out
 WIDEST = (
@@ -161,36 +162,15 @@ def tape_table(tensor: Tensor, *, names: Mapping[str, Tensor] | None = None) -> 
     if not isinstance(tensor, Tensor):
         raise TypeError(f"show_tape: expected a Tensor, got {type(tensor).__name__}")
     known = {t._slot: name for name, t in (names or {}).items()}
-    offsets = _rows_behind(tensor._slot)
+    offsets = rows_behind(tensor._slot)
     numbers = {offset: k + 1 for k, offset in enumerate(offsets)}
     return [_read_row(offset, numbers, known) for offset in offsets]
 
 
-def _slots_of(offset: int) -> list[int]:
-    """Slots of a row: operands, then outputs; 0 where there is none."""
-    tape = store.tape
-    count = int(tape[offset + T_INPUTS] + tape[offset + T_OUTPUTS])
-    return [int(tape[offset + T_OPERANDS + 2 * k]) for k in range(count)]
-
-
-def _rows_behind(slot: int) -> list[int]:
-    """Offsets of every row that a slot depends on, in the order of the tape."""
-    found: set[int] = set()
-    waiting = [slot_word(slot, S_ROW)]
-    while waiting:
-        offset = waiting.pop()
-        if offset < 0 or offset in found:
-            continue
-        found.add(offset)
-        operands = _slots_of(offset)[: int(store.tape[offset + T_INPUTS])]
-        waiting += [slot_word(s, S_ROW) for s in operands if s]
-    return sorted(found)
-
-
 def _read_row(offset: int, numbers: dict[int, int], names: dict[int, str]) -> TapeRow:
     inputs = int(store.tape[offset + T_INPUTS])
-    values = [_value(slot, offset, k, numbers, names) for k, slot in enumerate(_slots_of(offset))]
-    op, attributes = _operation(offset)
+    values = [_value(slot, offset, k, numbers, names) for k, slot in enumerate(slots_of(offset))]
+    op, attributes = operation(offset)
     return TapeRow(numbers[offset], op, tuple(values[:inputs]), tuple(values[inputs:]), attributes)
 
 
@@ -207,7 +187,7 @@ def _value(slot: int, offset: int, k: int, numbers: dict[int, int], names: dict[
             name += f".{slot_word(slot, S_OUTPUT)}"
     else:
         if slot not in names:
-            names[slot] = f"%{_letters(len(names))}"
+            names[slot] = f"%{letters(len(names))}"
         name = names[slot]
         kind = "leaf" if slot_word(slot, S_FLAGS) & layout.REQUIRES_GRAD else "const"
         if row <= layout.FREED_ROW:
@@ -222,12 +202,12 @@ def _value(slot: int, offset: int, k: int, numbers: dict[int, int], names: dict[
     )
 
 
-def _letters(k: int) -> str:
+def letters(k: int) -> str:
     """a, b, ..., z, a1, b1, ..."""
     return chr(ord("a") + k % 26) + (str(k // 26) if k >= 26 else "")
 
 
-def _operation(offset: int) -> tuple[str, dict[str, Any]]:
+def operation(offset: int) -> tuple[str, dict[str, Any]]:
     """Name and attributes of a row's operation."""
     tape = store.tape
     code, kind = int(tape[offset + T_OP]), int(tape[offset + T_KIND])
@@ -302,16 +282,19 @@ def _line(row: TapeRow) -> tuple[str, ...]:
             f"{_marked(v)}: {_type(v) if v.dtype is not outputs[0].dtype or not k else list(v.shape)}"
             for k, v in enumerate(outputs)
         ),
-        " ".join(f"{name}={_text(value)}" for name, value in row.attributes.items() if value is not False),
+        " ".join(
+            f"{name}={value_text(value)}" for name, value in row.attributes.items() if value is not False
+        ),
         ", ".join(filter(None, (_summary(v.gradient) for v in outputs))),
     )
 
 
-def _text(value: Any) -> str:
+def value_text(value: Any) -> str:
+    """An attribute as it is written in a table."""
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, tuple):
-        return f"({','.join(map(_text, value))}{',' * (len(value) == 1)})"
+        return f"({','.join(map(value_text, value))}{',' * (len(value) == 1)})"
     return str(value).replace(" ", "")
 
 

@@ -15,10 +15,10 @@ from ..engine.layout import (
     T_INPUTS,
     T_KIND,
     T_OPERANDS,
-    T_OUTPUTS,
 )
 from ..slots import slot_word
 from ..store import store
+from ..tape import operands_of, slots_of
 from .notes import RowNote
 
 
@@ -56,18 +56,6 @@ def deliver(state: int, slot: int, gradient: Tensor) -> None:
 def _cotangent(slot: int) -> Tensor | None:
     found = slot_word(slot, S_COTANGENT) if slot else 0
     return handle_of(found) if found else None
-
-
-def operands_of(offset: int) -> list[int]:
-    """The slots of a row's operands, 0 for one that was left out."""
-    return slots_of(offset)[: int(store.tape[offset + T_INPUTS])]
-
-
-def slots_of(offset: int) -> list[int]:
-    """The slots of a row's operands, then of its outputs; 0 for what is not there."""
-    tape = store.tape
-    count = int(tape[offset + T_INPUTS] + tape[offset + T_OUTPUTS])
-    return tape[offset + T_OPERANDS : offset + T_OPERANDS + 2 * count : 2].tolist()
 
 
 def _gradients(offset: int, capture: bool, note: RowNote) -> list[Tensor | None]:

@@ -19,12 +19,11 @@ from ..engine.layout import (
     T_INPUTS,
     T_KIND,
     T_OP,
-    T_OPERANDS,
-    T_OUTPUTS,
 )
 from ..kernels import OPS
 from ..slots import slot_dtype, slot_shape
 from ..store import store
+from ..tape import operands_of, slots_of
 from ..utils.hooks import RemovableHandle
 from .notes import add_hook, row_note
 from .saved import (
@@ -83,10 +82,8 @@ class Node:
         row = self._output._word(S_ROW)
         if row < 0:
             return ()
-        tape = store.tape
         edges = []
-        for k in range(int(tape[row + T_INPUTS])):
-            slot = int(tape[row + T_OPERANDS + 2 * k])
+        for slot in operands_of(row):
             words = store.slots
             if not slot or not words[slot * SLOT_WORDS + S_FLAGS] & layout.REQUIRES_GRAD:
                 edges.append((None, 0))
@@ -175,8 +172,7 @@ class GradientEdge(NamedTuple):
         row = self.node._output._word(S_ROW)
         if row < 0 or self.node._output._word(S_OUTPUT) == self.output_nr:
             return self.node._output
-        tape = store.tape
-        slot = int(tape[row + T_OPERANDS + 2 * (int(tape[row + T_INPUTS]) + self.output_nr)])
+        slot = slots_of(row)[int(store.tape[row + T_INPUTS]) + self.output_nr]
         if not slot:
             raise RuntimeError(f"GradientEdge: output {self.output_nr} of {self.node.name()} is gone")
         return handle_of(slot)
@@ -224,7 +220,7 @@ def node_of(tensor: Tensor) -> Node | None:
 
 def slots_behind(tensors: Iterable[Tensor]) -> set[int]:
     """Slots of tensors, and of what they were made from, as far as these ask for a gradient."""
-    tape, words = store.tape, store.slots
+    words = store.slots
     waiting, seen = [t._slot for t in tensors], set()
     while waiting:
         slot = waiting.pop()
@@ -233,8 +229,7 @@ def slots_behind(tensors: Iterable[Tensor]) -> set[int]:
         seen.add(slot)
         row = words[slot * SLOT_WORDS + S_ROW]
         if row >= 0:
-            inputs = int(tape[row + T_INPUTS])
-            waiting += [int(s) for s in tape[row + T_OPERANDS : row + T_OPERANDS + 2 * inputs : 2]]
+            waiting += operands_of(row)
     return seen
 
 
@@ -263,9 +258,7 @@ def row_name(row: int) -> str:
 def describe_stale(detail: list[int]) -> str:
     """The message for a saved value that was overwritten before the walk came back to it."""
     offset, k, expected, found = detail
-    tape = store.tape
-    slot = int(tape[offset + T_OPERANDS + 2 * k])
-    inputs = int(tape[offset + T_INPUTS])
+    slot, inputs = slots_of(offset)[k], int(store.tape[offset + T_INPUTS])
     role = f"operand {k}" if k < inputs else f"output {k - inputs}"
     kind = slot_dtype(slot).name
     return (
@@ -294,10 +287,8 @@ def walks_to_inputs() -> bool:
 
 def run_python_row(state: int, offset: int, capture: bool) -> None:
     """Run the backward of a custom function's row and hand its results to the operands."""
-    tape = store.tape
-    inputs, outputs = int(tape[offset + T_INPUTS]), int(tape[offset + T_OUTPUTS])
-    slots = [int(tape[offset + T_OPERANDS + 2 * k]) for k in range(inputs + outputs)]
-    node = python_nodes[int(tape[offset + T_OP])]
+    slots, inputs = slots_of(offset), int(store.tape[offset + T_INPUTS])
+    node = python_nodes[int(store.tape[offset + T_OP])]
     cotangents = []
     for slot in slots[inputs:]:
         found = store.slots[slot * SLOT_WORDS + layout.S_COTANGENT] if slot else 0

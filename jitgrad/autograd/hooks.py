@@ -14,10 +14,11 @@ from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import S_COTANGENT, S_FLAGS, S_NEXT, SLOT_WORDS
 from ..store import store
+from ..tape import operands_of, outputs_of, slots_of
 from ..utils.hooks import RemovableHandle
-from .aside import operands_of, slots_of, walk_aside
+from .aside import walk_aside
 from .modes import no_grad
-from .notes import Note, RowNote, add_hook, make_note, note_of, outputs_of, settle_notes
+from .notes import Note, RowNote, add_hook, make_note, note_of, settle_notes
 
 _skipped: set[int] = set()
 

@@ -21,11 +21,9 @@ from ..engine.layout import (
     S_HANDLES,
     S_ROW,
     SLOT_WORDS,
-    T_INPUTS,
-    T_OPERANDS,
-    T_OUTPUTS,
 )
 from ..store import store
+from ..tape import outputs_of
 from ..utils.hooks import RemovableHandle
 
 FEWEST = 64  # notes of slots that are gone do not matter up to this number
@@ -128,13 +126,6 @@ def move_note(slot: int, to: int) -> None:
     """What was written down about one slot is about another now, which has its place in the graph."""
     if slot in notes:
         notes[to] = notes.pop(slot)
-
-
-def outputs_of(offset: int) -> list[int]:
-    """The outputs of a row that are still there."""
-    tape = store.tape
-    first = offset + T_OPERANDS + 2 * int(tape[offset + T_INPUTS])
-    return [int(s) for s in tape[first : first + 2 * int(tape[offset + T_OUTPUTS]) : 2] if s]
 
 
 def row_note(slot: int) -> RowNote:

@@ -14,7 +14,7 @@ from ..engine.entry import entries
 from ..engine.layout import S_ROW, SLOT_WORDS
 from ..kernels.arguments import UNFIT
 from ..store import store
-from .notes import outputs_of
+from ..tape import outputs_of
 
 RECORDING = (
     "unary",

@@ -28,9 +28,10 @@ from ..kernels import OPS
 from ..kernels.abi import bits_float
 from ..kernels.table import LINEAR, MATMUL
 from ..nn.parameter import Parameter
-from ..show import _letters, _operation, _rows_behind, _slots_of, _text
+from ..show import letters, operation, value_text
 from ..slots import slot_dtype, slot_shape, slot_word
 from ..store import store
+from ..tape import rows_behind, slots_of
 
 FEW = 6  # values written out
 LEAF, FROZEN, CONSTANT, OPERATION, FREED = "leaf", "frozen", "constant", "operation", "freed"
@@ -160,7 +161,7 @@ class _Reader:
         self.values = values
         self.names = {t._slot: name for name, t in params.items()}
         self.parameters = {t._slot for t in params.values() if isinstance(t, Parameter)}
-        self.offsets = _rows_behind(root._slot)
+        self.offsets = rows_behind(root._slot)
         self.numbered = {offset: k + 1 for k, offset in enumerate(self.offsets)}
         self.known: dict[int, Value] = {}
         self.arrays: dict[int, np.ndarray] = {}  # values, of those that are known
@@ -173,7 +174,7 @@ class _Reader:
 
         slots = {self.root._slot}
         for offset in self.offsets:
-            slots.update(s for s in _slots_of(offset) if s and slot_word(s, S_FLAGS) & layout.REQUIRES_GRAD)
+            slots.update(s for s in slots_of(offset) if s and slot_word(s, S_FLAGS) & layout.REQUIRES_GRAD)
         inputs = [handle_of(s) for s in sorted(slots) if slot_word(s, S_ROW) > layout.FREED_ROW]
         seed = self.root.detach().clone().fill_(1)
         try:
@@ -187,7 +188,7 @@ class _Reader:
         edges: list[Edge] = []
         for offset in self.offsets:
             node = self._row(offset)
-            slots = _slots_of(offset)[: len(node.operands)]
+            slots = slots_of(offset)[: len(node.operands)]
             for slot in filter(None, slots):
                 source = self._source(slot, nodes)
                 label = f".{slot_word(slot, S_OUTPUT)}" if self._several(slot) else ""
@@ -236,8 +237,8 @@ class _Reader:
     def _row(self, offset: int) -> Node:
         tape = store.tape
         inputs = int(tape[offset + T_INPUTS])
-        slots = _slots_of(offset)
-        op, attributes = _operation(offset)
+        slots = slots_of(offset)
+        op, attributes = operation(offset)
         present = [k for k, s in enumerate(slots) if s or k < inputs]
         kept = [int(tape[offset + T_OPERANDS + 2 * k + 1]) != layout.NOT_SAVED for k in present]
         number = self.numbered[offset]
@@ -253,7 +254,7 @@ class _Reader:
             outputs,
             operands,
             kept,
-            {k: _text(v) for k, v in attributes.items() if k != "words" and v is not False},
+            {k: value_text(v) for k, v in attributes.items() if k != "words" and v is not False},
         )
 
     def _recompute(self, offset: int, operands: list[int], output: int, value: Value) -> None:
@@ -290,7 +291,7 @@ class _Reader:
             name = f"%{self.numbered[row]}" + (f".{slot_word(slot, S_OUTPUT)}" if self._several(slot) else "")
         else:
             if slot not in self.names:
-                self.names[slot] = f"%{_letters(len(self.names))}"
+                self.names[slot] = f"%{letters(len(self.names))}"
             name = self.names[slot]
         numbers = None
         if self.values and slot_word(slot, S_STORAGE):
