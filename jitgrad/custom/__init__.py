@@ -92,7 +92,7 @@ def op(
 
     Examples
     --------
-    >>> bent = jitgrad.op("bent", lambda x: (sqrt(x * x + 1) - 1) / 2 + x)  # doctest: +SKIP
+    >>> bent = jitgrad.op("bent", lambda x: (numpy.sqrt(x * x + 1) - 1) / 2 + x)  # doctest: +SKIP
     >>> @jitgrad.op(signature="(n),(m)->(n,m)", x=dx, w=dw)  # doctest: +SKIP
     ... def outer(x, w, out): ...
     """
