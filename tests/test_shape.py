@@ -78,6 +78,7 @@ CASES = {
     "chunk": (lambda x: x.chunk(2, 2)[1], lambda x: x[..., 3:]),
     "unbind": (lambda x: x.unbind(1)[2], lambda x: x[:, 2]),
     "tensor_split": (lambda x: x.tensor_split(3, 2)[1], lambda x: x[..., 2:4]),
+    "tensor_split at a tensor": (lambda x: x.tensor_split(torch.tensor([1, 3]), 2)[1], lambda x: x[..., 1:3]),
     "flip": (lambda x: x.flip(0, -1), lambda x: x[::-1, :, ::-1]),
     "flip of a transpose": (lambda x: torch.flip(x.mT, (1,)), lambda x: x.swapaxes(1, 2)[:, ::-1]),
     "roll": (lambda x: x.roll(2, 1), lambda x: np.roll(x, 2, 1)),

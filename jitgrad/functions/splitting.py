@@ -73,7 +73,21 @@ def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) ->
 
 
 def chunk(input: Tensor, chunks: int, dim: int = 0, axis: int | None = None) -> tuple[Tensor, ...]:
-    """At most so many views of consecutive parts of one size; the last may be smaller."""
+    """Views of at most `chunks` consecutive parts of one size; the last may be smaller.
+
+    Parameters
+    ----------
+    input : Tensor
+    chunks : int
+    dim : int, default 0
+    axis : int, optional
+        NumPy's name of `dim`.
+
+    Raises
+    ------
+    RuntimeError
+        If `chunks` is not positive, or the tensor has no dimension.
+    """
     shape = shape_of(tensor_of(input, "chunk"))
     if chunks <= 0:
         raise RuntimeError(f"chunk: chunk expects `chunks` to be greater than 0, got: {chunks}")
@@ -90,7 +104,20 @@ def chunk(input: Tensor, chunks: int, dim: int = 0, axis: int | None = None) -> 
 
 
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of consecutive parts: so many of nearly one size, or cut before the given indices."""
+    """Views of consecutive parts.
+
+    Parameters
+    ----------
+    input : Tensor
+    indices_or_sections : int, or sequence or Tensor of int
+        How many parts, whose sizes differ by one at most; or the indices before which to cut.
+    dim : int, default 0
+
+    Raises
+    ------
+    RuntimeError
+        If there is to be no part, or the tensor has no dimension.
+    """
     shape = shape_of(tensor_of(input, "tensor_split"))
     if not shape:
         raise RuntimeError(
@@ -98,14 +125,14 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
         )
     at = one_dim(dim, len(shape), "tensor_split")
     size = shape[at]
+    if isinstance(indices_or_sections, Tensor):
+        indices_or_sections = indices_or_sections.tolist()
     if hasattr(indices_or_sections, "__index__"):
         sections = indices_or_sections.__index__()
         if sections <= 0:
             raise RuntimeError(f"tensor_split: number of sections must be larger than 0, got {sections}")
         small, more = divmod(size, sections)
         return _cut(input, at, [small + (k < more) for k in range(sections)])
-    if isinstance(indices_or_sections, Tensor):
-        indices_or_sections = indices_or_sections.tolist()
     parts, start = [], 0
     for cut in [*indices_or_sections, size]:
         stop = min(max(cut + size if cut < 0 else cut, 0), size)
