@@ -69,7 +69,15 @@ def fmax(input: Tensor, other: Tensor) -> Tensor:
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -> Tensor:
-    """Values below `min` become `min`, values above `max` become `max`; bounds are numbers or tensors.
+    """Values below `min` become `min`, values above `max` become `max`.
+
+    Parameters
+    ----------
+    input : Tensor
+    min, max : number or Tensor, optional
+        At least one. Tensors broadcast; `max` prevails where it is less than `min`.
+    out : Tensor, optional
+        Takes the result and is returned.
 
     Raises
     ------

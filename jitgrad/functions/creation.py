@@ -86,7 +86,28 @@ def make_full(shape: tuple[int, ...], value: Any, kind: dtype) -> Tensor:
 def empty(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
           out: Any = None, layout: Any = None, pin_memory: bool = False,
           memory_format: Any = None) -> Tensor:  # fmt: skip
-    """A tensor whose values are whatever the memory holds."""
+    """A tensor whose values are whatever the memory holds.
+
+    Parameters
+    ----------
+    *args : int or tuple of int
+        The sizes; none make a tensor without dimensions.
+    size : tuple of int, optional
+        The sizes, given by name.
+    dtype : dtype, optional
+        By default that of `get_default_dtype`.
+    requires_grad : bool, default False
+        Whether operations on the tensor are recorded.
+    out : Tensor, optional
+        Of the shape that is asked for; takes the values and is returned.
+    device, layout, pin_memory, memory_format
+        For PyTorch's sake: all memory is the CPU's, and contiguous.
+
+    Raises
+    ------
+    RuntimeError
+        If a size is negative, there are more than 8, or another device is asked for.
+    """
     if out is not None:
         return make_out(
             "empty",
@@ -100,7 +121,7 @@ def empty(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, r
 
 def zeros(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
           out: Any = None, layout: Any = None, pin_memory: bool = False) -> Tensor:  # fmt: skip
-    """A tensor of zeros."""
+    """A tensor of zeros; see `empty` for the parameters."""
     if out is not None:
         return make_out(
             "zeros",
@@ -114,7 +135,7 @@ def zeros(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, r
 
 def ones(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
          out: Any = None, layout: Any = None, pin_memory: bool = False) -> Tensor:  # fmt: skip
-    """A tensor of ones."""
+    """A tensor of ones; see `empty` for the parameters."""
     if out is not None:
         return make_out(
             "ones", lambda kind: ones(*args, size=size, dtype=kind, device=device), out, dtype, requires_grad
@@ -126,7 +147,18 @@ def ones(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, re
 
 def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
          out: Any = None, layout: Any = None, pin_memory: bool = False) -> Tensor:  # fmt: skip
-    """A tensor with `fill_value` everywhere; its type decides the dtype unless one is given."""
+    """A tensor with the same number everywhere.
+
+    Parameters
+    ----------
+    size : tuple of int
+    fill_value : number or Tensor
+        The number, or a tensor with one element.
+    dtype : dtype, optional
+        By default bool or int64 as the number's type is, and that of `get_default_dtype` for a float.
+
+    See `empty` for the other parameters and the errors.
+    """
     value = fill_value.item() if isinstance(fill_value, np.generic | Tensor) else fill_value
     if out is not None:
         return make_out(

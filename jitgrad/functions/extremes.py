@@ -168,9 +168,27 @@ def _argument(name: str, op: Op) -> Callable[..., Tensor]:
         return wrap(run(op, (x,), int64, shape, (at,)))
 
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = (
-        f"The index of the {'greatest' if op is _ARGMAX else 'smallest'} element (the first, if many)."
-    )
+    extreme = "greatest" if op is _ARGMAX else "smallest"
+    function.__doc__ = f"""The index of the {extreme} element (the first, if many), as int64.
+
+    Parameters
+    ----------
+    input : Tensor
+        Of numbers; nan counts as the {extreme}.
+    dim : int, optional
+        The dimension; when left out, the index is that of the flattened elements.
+    keepdim : bool
+        Keep the dimension with size 1.
+    axis, keepdims
+        NumPy's names of `dim` and `keepdim`.
+
+    Raises
+    ------
+    IndexError
+        When there are no elements to choose from.
+    RuntimeError
+        When the tensor is of bools.
+    """
     return function
 
 

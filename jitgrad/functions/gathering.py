@@ -82,9 +82,27 @@ def _lines(*tensors: Tensor) -> tuple[Tensor, ...]:
 @method
 def gather(input: Tensor, dim: int | None = None, index: Tensor | None = None, *, sparse_grad: bool = False,
            axis: int | None = None) -> Tensor:  # fmt: skip
-    """Elements of `input` at `index` along `dim`; the result has the shape of `index`.
+    """Elements of `input` at `index` along `dim`: ``out[i][j] = input[index[i][j]][j]`` for ``dim=0``.
 
-    ``out[i][j] = input[index[i][j]][j]`` for ``dim=0``.
+    Parameters
+    ----------
+    input : Tensor
+    dim : int
+    index : Tensor of int64 or int32
+        It has as many dimensions, and sizes no larger than those of `input`, but along `dim`.
+    sparse_grad : bool
+        For PyTorch's sake: gradients are dense.
+    axis : int, optional
+        NumPy's name of `dim`.
+
+    Returns
+    -------
+    Tensor, shape of index
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes do not fit, or an index is out of range.
     """
     require_tensors("gather", input, index)
     own, index = shape_of(input), _long_index(index, "gather")
@@ -152,9 +170,25 @@ def _scatter_source(name: str, src: Any, value: Any, reduce: str | None) -> tupl
 def scatter(
     input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
 ) -> Tensor:
-    """`input` with the elements of `src` written at `index` along `dim`.
+    """`input` with the elements of `src` written at `index`: ``out[index[i][j]][j] = src[i][j]`` for ``dim=0``.
 
-    ``out[index[i][j]][j] = src[i][j]`` for ``dim=0``. Where an index repeats, the last write stays.
+    Parameters
+    ----------
+    input : Tensor
+    dim : int
+    index : Tensor of int64 or int32
+        Its sizes are no larger than those of `src`, nor, but along `dim`, of `input`.
+    src : Tensor or number
+        Of the dtype of `input`. Where an index repeats, the last write stays.
+    value : number, optional
+        In place of `src`.
+    reduce : str, optional
+        ``"add"`` adds to what is there.
+
+    Raises
+    ------
+    RuntimeError
+        If shapes or dtypes do not fit, or an index is out of range.
     """
     require_tensors("scatter", input, index)
     source, add = _scatter_source("scatter", src, value, reduce)

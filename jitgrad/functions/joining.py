@@ -130,6 +130,17 @@ concat = concatenate = cat
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Any = None, axis: int | None = None) -> Tensor:
     """Tensors of one shape along a new dimension.
 
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        Their dtypes are promoted.
+    dim : int, default 0
+        Where the new dimension goes; its size is the number of tensors.
+    out : Tensor, optional
+        Takes the result and is returned.
+    axis : int, optional
+        NumPy's name of `dim`.
+
     Raises
     ------
     RuntimeError

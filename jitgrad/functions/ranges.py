@@ -18,12 +18,23 @@ __all__ = ["arange", "eye", "linspace", "logspace"]  # fmt: skip
 
 def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False, out: Any = None,
            layout: Any = None, pin_memory: bool = False, **named: Any) -> Tensor:  # fmt: skip
-    """Numbers from `start` (default 0) up to but not including `end`, `step` (default 1) apart.
+    """Numbers from `start` up to but not including `end`, `step` apart.
+
+    Parameters
+    ----------
+    *bounds : number
+        ``end``, ``start, end`` or ``start, end, step``, also by name; they start at 0, and are 1 apart by default.
+    dtype : dtype, optional
+        By default int64 where all bounds are whole numbers, else that of `get_default_dtype`.
+
+    Returns
+    -------
+    Tensor, shape (ceil((end - start) / step),)
 
     Raises
     ------
     RuntimeError
-        When the step is zero or leads away from the end.
+        When the step is zero or leads away from the end, or a bound is not finite.
     """
     if out is not None:
         return make_out(
@@ -65,7 +76,19 @@ def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: b
 
 def linspace(start: float, end: float, steps: int, *, dtype: Any = None, device: Any = None,
              requires_grad: bool = False, out: Any = None, layout: Any = None) -> Tensor:  # fmt: skip
-    """So many numbers evenly spaced from `start` to `end`, both included.
+    """Numbers evenly spaced from `start` to `end`, both included exactly.
+
+    Parameters
+    ----------
+    start, end : float
+    steps : int
+        How many numbers.
+    dtype : dtype, optional
+        By default that of `get_default_dtype`.
+
+    Returns
+    -------
+    Tensor, shape (steps,)
 
     Raises
     ------
@@ -104,6 +127,17 @@ def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype:
 def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
         out: Any = None, layout: Any = None) -> Tensor:  # fmt: skip
     """Ones on the diagonal, zeros elsewhere.
+
+    Parameters
+    ----------
+    n : int
+        Rows.
+    m : int, optional
+        Columns; by default as many.
+
+    Returns
+    -------
+    Tensor, shape (n, m)
 
     Raises
     ------

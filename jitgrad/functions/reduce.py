@@ -79,7 +79,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
 
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None,
          keepdims: bool = False) -> Tensor:  # fmt: skip
-    """The mean over all elements or some dimensions; of nothing it is nan.
+    """The mean over all elements or some dimensions; of nothing it is nan. See `sum` for the parameters.
 
     Raises
     ------
@@ -105,7 +105,17 @@ def _refuse_integers(x: Tensor) -> NoReturn:
 
 def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None,
          keepdims: bool = False) -> Tensor:  # fmt: skip
-    """The product of all elements or along one dimension; integers and bools give int64 unless a `dtype` is given."""
+    """The product of all elements or along one dimension; integers and bools give int64 unless a `dtype` is given.
+
+    Parameters
+    ----------
+    dim : int, optional
+        The dimension; all elements when left out.
+    keepdim : bool
+        Keep it with size 1.
+    dtype : dtype, optional
+        Convert to this before multiplying; the result has it, too.
+    """
     x = tensor_of(input, "prod")
     keepdim = keepdim or keepdims
     if axis is not None:
@@ -135,7 +145,7 @@ def line_along(x: Tensor, dim: Any, keepdim: bool, name: str) -> tuple[Tensor, t
 
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None,
            keepdims: bool = False) -> Tensor:  # fmt: skip
-    """The sum without nan."""
+    """The sum of the elements that are not nan; see `sum` for the parameters."""
     x = tensor_of(input, "nansum")
     keepdim = keepdim or keepdims
     if axis is not None:
@@ -147,7 +157,7 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any 
 
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None,
             keepdims: bool = False) -> Tensor:  # fmt: skip
-    """The mean without nan."""
+    """The mean of the elements that are not nan; see `sum` for the parameters."""
     x = converted(tensor_of(input, "nanmean"), dtype, "nanmean")
     keepdim = keepdim or keepdims
     if axis is not None:
@@ -156,7 +166,7 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any
 
 
 def count_nonzero(input: Tensor, dim: Any = None, axis: Any = None) -> Tensor:
-    """How many elements are not zero."""
+    """How many elements are not zero, over all of them or the dimensions `dim`: int64."""
     if axis is not None:
         dim = axis_as_dim("count_nonzero", dim, axis)
     return reduced(_COUNT, tensor_of(input, "count_nonzero"), dim, False)
@@ -164,7 +174,7 @@ def count_nonzero(input: Tensor, dim: Any = None, axis: Any = None) -> Tensor:
 
 def any(input: Tensor, dim: Any = None, keepdim: bool = False, axis: Any = None,
         keepdims: bool = False) -> Tensor:  # fmt: skip
-    """Whether any element is not zero: bool, but uint8 of uint8."""
+    """Whether any element is not zero: bool, but uint8 of uint8; `dim` and `keepdim` as of `sum`."""
     if axis is not None:
         dim = axis_as_dim("any", dim, axis)
     return _truth(_ANY, input, dim, keepdim or keepdims)
@@ -172,7 +182,7 @@ def any(input: Tensor, dim: Any = None, keepdim: bool = False, axis: Any = None,
 
 def all(input: Tensor, dim: Any = None, keepdim: bool = False, axis: Any = None,
         keepdims: bool = False) -> Tensor:  # fmt: skip
-    """Whether no element is zero: bool, but uint8 of uint8."""
+    """Whether no element is zero: bool, but uint8 of uint8; `dim` and `keepdim` as of `sum`."""
     if axis is not None:
         dim = axis_as_dim("all", dim, axis)
     return _truth(_ALL, input, dim, keepdim or keepdims)
@@ -222,7 +232,26 @@ def without_dims(x: Tensor, mask: int) -> Tensor:
 
 def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
         correction: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:  # fmt: skip
-    """The variance; sums of squares are divided by the count less `correction` (default 1)."""
+    """The variance over all elements or some dimensions: ``sum((x - mean)**2) / (n - correction)``, n elements each.
+
+    Parameters
+    ----------
+    dim : int or tuple of int, optional
+        Dimensions; all when left out.
+    unbiased : bool, optional
+        PyTorch's older name: True is a `correction` of 1, False of 0.
+    keepdim : bool
+        Keep the dimensions with size 1.
+    correction : int, optional
+        1 by default (Bessel's correction).
+    axis, keepdims
+        NumPy's names of `dim` and `keepdim`.
+
+    Raises
+    ------
+    RuntimeError
+        When the tensor is not floating point.
+    """
     if axis is not None:
         dim = axis_as_dim("var", dim, axis)
     return _moments("var", input, dim, unbiased, correction, keepdim or keepdims)[0]
@@ -230,7 +259,7 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
 
 def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
         correction: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:  # fmt: skip
-    """The standard deviation: the root of `var`."""
+    """The standard deviation: the root of `var`, and with its parameters. Where it is 0, so is its gradient."""
     if axis is not None:
         dim = axis_as_dim("std", dim, axis)
     return square_root(_moments("std", input, dim, unbiased, correction, keepdim or keepdims)[0])
@@ -238,7 +267,7 @@ def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
 
 def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
              correction: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # fmt: skip
-    """The variance and the mean."""
+    """The variance and the mean, as a pair; see `var` for the parameters."""
     keepdim = keepdim or keepdims
     if axis is not None:
         dim = axis_as_dim("var_mean", dim, axis)
@@ -248,7 +277,7 @@ def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool
 
 def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
              correction: Any = None, axis: Any = None, keepdims: bool = False) -> Any:  # fmt: skip
-    """The standard deviation and the mean."""
+    """The standard deviation and the mean, as a pair; see `var` for the parameters."""
     keepdim = keepdim or keepdims
     if axis is not None:
         dim = axis_as_dim("std_mean", dim, axis)

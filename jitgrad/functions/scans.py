@@ -52,7 +52,21 @@ def _scan(op: Op, name: str, x: Tensor, dim: Any, kind: dtype | None) -> Tensor:
 def cumsum(
     input: Tensor, dim: int | None = None, *, dtype: dtype | None = None, axis: int | None = None
 ) -> Tensor:
-    """Sums of the elements up to each, along `dim`; integers are summed as int64."""
+    """Sums of the elements up to each, along `dim`; integers are summed as int64.
+
+    Parameters
+    ----------
+    input : Tensor
+    dim : int
+    dtype : dtype, optional
+        Convert to this before summing; the result has it, too.
+    axis : int, optional
+        NumPy's name of `dim`.
+
+    Returns
+    -------
+    Tensor, shape of input
+    """
     return _scan(CUMSUM, "cumsum", input, named_dim("cumsum", dim, axis), dtype)
 
 
@@ -60,7 +74,7 @@ def cumsum(
 def cumprod(
     input: Tensor, dim: int | None = None, *, dtype: dtype | None = None, axis: int | None = None
 ) -> Tensor:
-    """Products of the elements up to each, along `dim`; integers are multiplied as int64."""
+    """Products of the elements up to each, along `dim`; integers are multiplied as int64. Else as `cumsum`."""
     return _scan(CUMPROD, "cumprod", input, named_dim("cumprod", dim, axis), dtype)
 
 

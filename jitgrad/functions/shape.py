@@ -131,10 +131,17 @@ def reshape(input: Tensor, *args: Any, shape: Any = None) -> Tensor:
 def view(self: Tensor, *shape: Any, size: Any = None) -> Tensor:
     """The elements in another shape, always on the same memory.
 
+    Parameters
+    ----------
+    *shape : int or tuple of int, or dtype
+        One size may be -1: it follows from the others. With a dtype of the same size, the bytes are read as that.
+    size : tuple of int, optional
+        The sizes, given by name.
+
     Raises
     ------
     RuntimeError
-        When strides cannot express the shape.
+        When strides cannot express the shape, or the number of elements differs.
     """
     if size is not None:
         shape = by_name("view", "size", size, shape)
@@ -181,7 +188,15 @@ def reshape_as(self: Tensor, other: Tensor) -> Tensor:
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
-    """Dimensions `start_dim` to `end_dim` as one."""
+    """Dimensions `start_dim` to `end_dim` as one: a view where strides allow, else a copy.
+
+    Raises
+    ------
+    RuntimeError
+        If `start_dim` comes after `end_dim`.
+    IndexError
+        If there is no such dimension.
+    """
     made = entries.flattened(_VIEW, input, start_dim, end_dim)
     return _flatten_stepwise(input, start_dim, end_dim) if type(made) is int else made
 
@@ -205,7 +220,20 @@ def ravel(input: Tensor) -> Tensor:
 
 
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
-    """One dimension as several, whose sizes multiply to its own; one may be -1."""
+    """One dimension as several.
+
+    Parameters
+    ----------
+    input : Tensor
+    dim : int
+    sizes : sequence of int
+        They multiply to the size of `dim`; one may be -1, and follows from the others.
+
+    Raises
+    ------
+    RuntimeError
+        If they do not.
+    """
     shape = shape_of(tensor_of(input, "unflatten"))
     at = one_dim(dim, len(shape), "unflatten")
     parts = tuple(int(s) for s in sizes)
@@ -225,7 +253,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 
 
 def squeeze(input: Tensor, dim: Any = None, axis: Any = None) -> Tensor:
-    """Without the dimensions of size 1: all of them, or those given."""
+    """A view without the dimensions of size 1: all of them, or those among `dim` (an int or several)."""
     if axis is not None:
         dim = axis_as_dim("squeeze", dim, axis)
     made = entries.squeezed(_SQUEEZE, input, 0 if dim is None else dim, dim is None)
@@ -245,7 +273,7 @@ def _squeeze_stepwise(input: Tensor, dim: Any) -> Tensor:
 
 
 def unsqueeze(input: Tensor, dim: int | None = None, axis: int | None = None) -> Tensor:
-    """With a new dimension of size 1 at `dim`."""
+    """A view with a new dimension of size 1 at `dim`, from ``-input.ndim - 1`` to ``input.ndim``."""
     if axis is not None:
         dim = axis_as_dim("unsqueeze", dim, axis)
     made = entries.unsqueezed(_UNSQUEEZE, input, dim)

@@ -103,7 +103,30 @@ def _order(x: Tensor, dim: int, descending: bool) -> Tensor:
 @method
 def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False,
          axis: int | None = None) -> sort_result:  # fmt: skip
-    """Values in order along `dim`, and their indices. Nan is the greatest; equal ones keep their order."""
+    """Values in order along `dim`, and their indices. Nan is the greatest; equal ones keep their order.
+
+    Parameters
+    ----------
+    input : Tensor
+    dim : int, default -1
+    descending : bool, default False
+        The greatest first.
+    stable : bool
+        For PyTorch's sake: every sort is stable.
+    axis : int, optional
+        NumPy's name of `dim`.
+
+    Returns
+    -------
+    values : Tensor, shape of input
+        The gradient of each goes to the element that it was.
+    indices : Tensor of int64, shape of input
+
+    Raises
+    ------
+    IndexError
+        If there is no such dimension.
+    """
     if axis is not None:
         dim = axis_as_dim("sort", dim, axis, -1)
     slots = _at_once(
@@ -120,7 +143,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = 
 @method
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False,
             axis: int | None = None) -> Tensor:  # fmt: skip
-    """Indices that put the elements in order along `dim`."""
+    """Indices that put the elements in order along `dim`: those of `sort`, which has the same parameters."""
     if axis is not None:
         dim = axis_as_dim("argsort", dim, axis, -1)
     made = entries.places_in_order(ARGSORT.code, input, dim, bool(descending), SORT_WORDS_EACH, SORT_WORDS)
@@ -139,7 +162,30 @@ def msort(input: Tensor) -> Tensor:
 @method
 def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True,
          axis: int | None = None) -> topk_result:  # fmt: skip
-    """The `k` greatest (or least) elements along `dim`, best first, and their indices."""
+    """The `k` greatest (or least) elements along `dim`, best first, and their indices.
+
+    Parameters
+    ----------
+    input : Tensor
+    k : int
+    dim : int, default -1
+    largest : bool, default True
+        The greatest; else the least.
+    sorted : bool
+        For PyTorch's sake: they always come in order.
+    axis : int, optional
+        NumPy's name of `dim`.
+
+    Returns
+    -------
+    values, indices : Tensor
+        In the shape of input, but `k` along `dim`.
+
+    Raises
+    ------
+    RuntimeError
+        If `k` is negative or more than the dimension has.
+    """
     if axis is not None:
         dim = axis_as_dim("topk", dim, axis, -1)
     if type(k) is int and 0 < k <= FEW:
@@ -195,7 +241,13 @@ def _ranked(result: Any, name: str, x: Tensor, dim: int, keepdim: bool, kind: in
 
 @method
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> kthvalue_result:
-    """The `k`-th smallest element (from 1) along `dim`, and its index."""
+    """The `k`-th smallest element (from 1) along `dim`, and its index.
+
+    Raises
+    ------
+    RuntimeError
+        If `k` is not between 1 and the size of the dimension.
+    """
     return _ranked(kthvalue_result, "kthvalue", input, dim, keepdim, KTH, k - 1)
 
 
