@@ -30,7 +30,7 @@ from .engine.block import (
 from .engine.entry import entries
 from .kernels import compiler
 from .store import SHARED_FROM, store
-from .threads import _Setting, get_num_threads, processors
+from .threads import Setting, get_num_threads, processors
 
 
 class Team:
@@ -210,7 +210,7 @@ def _after_fork() -> None:
     _leave_eager_code()
 
 
-_Setting.changed = _replace
+Setting.changed = _replace
 atexit.register(_end)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)

@@ -11,7 +11,9 @@ from pathlib import Path
 MOST = 1024
 
 
-class _Setting:
+class Setting:
+    """How many threads programs may have."""
+
     threads: int | None = None  # None: as many as there are cores
     changed: Callable[[], None] | None = None  # told when the number changes
 
@@ -26,14 +28,14 @@ def set_num_threads(count: int) -> None:
         raise TypeError(f"set_num_threads: expected an int, got {type(count).__name__}")
     if count < 1:
         raise RuntimeError(f"set_num_threads: expects a positive integer, got {count}")
-    _Setting.threads = min(count, MOST)
-    if _Setting.changed is not None:
-        _Setting.changed()
+    Setting.threads = min(count, MOST)
+    if Setting.changed is not None:
+        Setting.changed()
 
 
 def get_num_threads() -> int:
     """The number of threads that may share such work: by default the cores that this process may use."""
-    return _cores() if _Setting.threads is None else _Setting.threads
+    return _cores() if Setting.threads is None else Setting.threads
 
 
 @functools.cache

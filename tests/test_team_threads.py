@@ -25,9 +25,9 @@ PATIENCE = 60  # seconds
 def setting(monkeypatch):
     """Let there be processors enough, and put the number of threads back."""
     monkeypatch.setattr(teams, "processors", lambda: 8)
-    before = threads._Setting.threads
+    before = threads.Setting.threads
     yield
-    threads._Setting.threads = before
+    threads.Setting.threads = before
     teams._replace()
 
 

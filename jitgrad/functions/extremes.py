@@ -19,7 +19,7 @@ from ._pairs import pair
 from .bounds import maximum, minimum
 from .conversion import cast
 from .reduce import line_along, reduced
-from .shape import _reshape, flatten
+from .shape import flatten, reshaped
 
 __all__ = ["amax", "amin", "aminmax", "argmax", "argmin", "max", "min"]
 
@@ -161,7 +161,7 @@ def _argument(name: str, op: Op) -> Callable[..., Tensor]:
                 )
             line = x if dims_of(x) == 1 else flatten(x)
             made = wrap(run(op, (line,), int64, (), (0,)))
-            return _reshape(made, (1,) * dims_of(x), "reshape") if keepdim else made
+            return reshaped(made, (1,) * dims_of(x), "reshape") if keepdim else made
         at = one_dim(dim, dims_of(x), name)
         refuse_empty(x, 1 << at, name)
         x, shape, at = line_along(x, at, keepdim, name)

@@ -43,7 +43,8 @@ _new = Tensor.__new__
 GATHER, SCATTER = BY_NAME["gather"], BY_NAME["scatter"]
 
 
-def _long_index(index: Any, name: str) -> Tensor:
+def long_index(index: Any, name: str) -> Tensor:
+    """An index as int64; a TypeError or RuntimeError for what is no tensor of whole numbers."""
     if not isinstance(index, Tensor):
         raise TypeError(f"{name}(): argument 'index' must be Tensor, not {type(index).__name__}")
     if store.slots[index._slot * SLOT_WORDS + S_DTYPE] == INT64:
@@ -55,7 +56,7 @@ def _long_index(index: Any, name: str) -> Tensor:
     return index.to(int64)  # type: ignore[attr-defined]
 
 
-def _check_dims(name: str, own: tuple[int, ...], index: tuple[int, ...], what: str = "input") -> None:
+def check_dims(name: str, own: tuple[int, ...], index: tuple[int, ...], what: str = "input") -> None:
     """A RuntimeError unless two shapes have as many dimensions; none counts as one."""
     if max(len(own), 1) != max(len(index), 1):
         raise RuntimeError(
@@ -64,7 +65,7 @@ def _check_dims(name: str, own: tuple[int, ...], index: tuple[int, ...], what: s
         )
 
 
-def _check_sizes(name: str, own: tuple[int, ...], index: tuple[int, ...], dim: int, what: str) -> None:
+def check_sizes(name: str, own: tuple[int, ...], index: tuple[int, ...], dim: int, what: str) -> None:
     """A RuntimeError when an index is larger than what it points into, but for dimension `dim`."""
     for d, size in enumerate(index):
         if size > own[d] and d != dim:
@@ -74,7 +75,7 @@ def _check_sizes(name: str, own: tuple[int, ...], index: tuple[int, ...], dim: i
             )
 
 
-def _lines(*tensors: Tensor) -> tuple[Tensor, ...]:
+def lines_of(*tensors: Tensor) -> tuple[Tensor, ...]:
     """The tensors, those without dimensions as ones of one element."""
     return tuple(x if x.ndim else x.reshape(1) for x in tensors)  # type: ignore[attr-defined]
 
@@ -105,16 +106,16 @@ def gather(input: Tensor, dim: int | None = None, index: Tensor | None = None, *
         If the shapes do not fit, or an index is out of range.
     """
     require_tensors("gather", input, index)
-    own, index = shape_of(input), _long_index(index, "gather")
+    own, index = shape_of(input), long_index(index, "gather")
     if axis is not None:
         dim = axis_as_dim("gather", dim, axis)
     dim = one_dim(dim, len(own), "gather")
     shape = shape_of(index)
     if len(shape) != len(own) or not shape:
-        _check_dims("gather", own, shape)
-        out = wrap(launch(GATHER, _lines(input, index), shape or (1,), (0,)))
+        check_dims("gather", own, shape)
+        out = wrap(launch(GATHER, lines_of(input, index), shape or (1,), (0,)))
         return out if shape else out.reshape(())  # type: ignore[attr-defined]
-    _check_sizes("gather", own, shape, dim, "self")
+    check_sizes("gather", own, shape, dim, "self")
     return picked(input, dim, index, shape)
 
 
@@ -127,7 +128,7 @@ def picked(x: Tensor, dim: int, index: Tensor, shape: tuple[int, ...]) -> Tensor
 
 def _scatter(name: str, x: Tensor, dim: int, index: Tensor, source: Any, add: bool, in_place: bool) -> Tensor:
     dim = one_dim(dim, dims_of(x), name)
-    index = _long_index(index, name)
+    index = long_index(index, name)
     if isinstance(source, NUMBERS):
         source = expand(as_value(source, x.dtype, name), *index.shape)
     elif not isinstance(source, Tensor):
@@ -138,16 +139,16 @@ def _scatter(name: str, x: Tensor, dim: int, index: Tensor, source: Any, add: bo
             f"{source.dtype.name}"
         )
     own, shape, given = shape_of(x), shape_of(index), shape_of(source)
-    _check_dims(name, own, shape)
-    _check_dims(name, given, shape, "src")
+    check_dims(name, own, shape)
+    check_dims(name, given, shape, "src")
     if 0 in shape:
         return x if in_place else x.clone()  # type: ignore[attr-defined]
     if not (own and shape and given):
-        line, index, source = _lines(x, index, source)
+        line, index, source = lines_of(x, index, source)
         out = _scatter(name, line, dim, index, source, add, False).reshape(own)  # type: ignore[attr-defined]
         return x.copy_(out) if in_place else out  # type: ignore[attr-defined]
-    _check_sizes(name, own, shape, dim, "self")
-    _check_sizes(name, given, shape, -1, "src")
+    check_sizes(name, own, shape, dim, "self")
+    check_sizes(name, given, shape, -1, "src")
     into = x._slot if in_place else 0
     if in_place and recorded(x, source):
         refuse_leaf(x, name)
@@ -222,7 +223,7 @@ def _line_at(name: str, x: Tensor, dim: int, index: Tensor) -> tuple[Tensor, int
     """A tensor, a dimension of it, and an index tensor along that; those without dimensions as ones of one element."""
     dims = dims_of(x)
     dim = one_dim(dim, dims, name)
-    index = _long_index(index, name)
+    index = long_index(index, name)
     if dims_of(index) > 1:
         raise IndexError(f"{name}(): Index is supposed to be a vector, got shape {tuple(index.shape)}")
     if not dims_of(index):
@@ -275,10 +276,10 @@ def _write_line(
     def write(into: int) -> int:
         return write_indexed(line, (index,), shape, words, value, into, name)
 
-    return _put(name, x, line, value, write, in_place)
+    return written(name, x, line, value, write, in_place)
 
 
-def _put(
+def written(
     name: str, x: Tensor, line: Tensor, value: Tensor, write: Callable[[int], int], in_place: bool
 ) -> Tensor:
     """What ``write(into)`` makes of `x`, seen as `line` when it has no dimensions, and of a value."""

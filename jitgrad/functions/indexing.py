@@ -89,7 +89,7 @@ def _read(self: Tensor, index: Any) -> Tensor:
     if plan.words is not None:
         x = wrap(view(STRIDED_VIEW, self, plan.words, "select" if type(index) is int else "slice"))
     elif not plan.points:
-        return wrap(view(STRIDED_VIEW, self, _whole_words(own), "alias"))
+        return wrap(view(STRIDED_VIEW, self, whole_words(own), "alias"))
     if not plan.points:
         return x
     made = read_points(x, Points(plan.points, plan.shape))
@@ -98,7 +98,8 @@ def _read(self: Tensor, index: Any) -> Tensor:
     return made
 
 
-def _whole_words(shape: tuple[int, ...]) -> array:
+def whole_words(shape: tuple[int, ...]) -> array:
+    """The words of a strided view of all of a tensor, as it is."""
     words = [len(shape)]
     for j, n in enumerate(shape):
         words += (n, j, 1, -1)
@@ -325,7 +326,7 @@ def _write_recorded(self: Tensor, plan: Plan, value: Tensor) -> int:
             return write_at(self, plan, value, False, self._slot)
         part = wrap(view(STRIDED_VIEW, self, plan.words, "slice"))
         value = wrap(write_at(part, plan, value, False, 0))
-    words = _whole_words(self.shape) if plan.words is None else plan.words
+    words = whole_words(self.shape) if plan.words is None else plan.words
     return run(SLICE_PUT, (self, _fitted(value, plan.shape)), self.dtype, self.shape, words, self._slot)
 
 

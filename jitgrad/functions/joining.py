@@ -20,7 +20,7 @@ from ._launch import run
 from ._out import write_out
 from .conversion import cast
 from .expansion import expand
-from .shape import _reshape, unsqueeze, with_dims
+from .shape import reshaped, unsqueeze, with_dims
 from .transposing import movedim
 
 __all__ = ["cat", "column_stack", "concat", "concatenate", "dstack", "hstack", "meshgrid", "repeat_interleave",
@@ -167,7 +167,7 @@ def _stack_stepwise(tensors: Sequence[Tensor], dim: int) -> Tensor:
     at = one_dim(dim, len(shape) + 1, "stack")
     if shape and at == 0 and shape[0]:
         # joined along their first dimension and cut again: one row instead of one for each tensor
-        return _reshape(cat(given, 0), (len(given), *shape), "stack")
+        return reshaped(cat(given, 0), (len(given), *shape), "stack")
     return cat([unsqueeze(x, at) for x in given], at)
 
 
@@ -193,7 +193,7 @@ def dstack(tensors: Sequence[Tensor]) -> Tensor:
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     """Vectors as the columns of a matrix; matrices side by side."""
     given = _list_of("column_stack", tensors)
-    return cat([_reshape(x, (x.numel(), 1), "reshape") if dims_of(x) < 2 else x for x in given], 1)
+    return cat([reshaped(x, (x.numel(), 1), "reshape") if dims_of(x) < 2 else x for x in given], 1)
 
 
 # repeating ----------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
         apart.append(size)
         wide.append(size)
     result = tuple(n * size for n, size in zip(times, shape, strict=True))
-    return _reshape(expand(_reshape(self, tuple(apart), "reshape"), *wide).clone(), result, "repeat")  # type: ignore[attr-defined]
+    return reshaped(expand(reshaped(self, tuple(apart), "reshape"), *wide).clone(), result, "repeat")  # type: ignore[attr-defined]
 
 
 def tile(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
@@ -250,7 +250,7 @@ def repeat_interleave(
     """
     x = tensor_of(input, "repeat_interleave")
     if dim is None:
-        x, dim = _reshape(x, (x.numel(),), "reshape"), 0
+        x, dim = reshaped(x, (x.numel(),), "reshape"), 0
     shape = shape_of(x)
     at = one_dim(dim, len(shape), "repeat_interleave")
     if isinstance(repeats, Tensor) and repeats.numel() == 1:
@@ -259,7 +259,7 @@ def repeat_interleave(
         if repeats < 0:
             raise RuntimeError(f"repeat_interleave: repeats can not be negative, got {repeats}")
         wide = unsqueeze(x, at + 1).expand(*shape[: at + 1], repeats, *shape[at + 1 :])  # type: ignore[attr-defined]
-        return _reshape(wide, (*shape[:at], shape[at] * repeats, *shape[at + 1 :]), "repeat_interleave")
+        return reshaped(wide, (*shape[:at], shape[at] * repeats, *shape[at + 1 :]), "repeat_interleave")
     if isinstance(repeats, Tensor) and repeats.ndim != 1:
         raise RuntimeError(
             f"repeat_interleave: repeats must be 0-dim or 1-dim tensor, got shape {tuple(repeats.shape)}"
@@ -294,7 +294,7 @@ def meshgrid(*tensors: Any, indexing: str = "ij") -> tuple[Tensor, ...]:
     count = len(tensors)
     lengths = [x.numel() for x in tensors]
     grids = tuple(
-        expand(_reshape(x, tuple(-1 if d == k else 1 for d in range(count)), "view"), *lengths)
+        expand(reshaped(x, tuple(-1 if d == k else 1 for d in range(count)), "view"), *lengths)
         for k, x in enumerate(tensors)
     )
     if indexing == "xy" and count > 1:

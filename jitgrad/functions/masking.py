@@ -17,8 +17,8 @@ from ._launch import launch, run
 from .bounds import where
 from .creation import make_empty, zeros
 from .expansion import expand
-from .gathering import SCATTER, _lines, _long_index, _put, gather
-from .indexing import INDEX, SLICE_PUT, _whole_words, as_value, read_points, write_points
+from .gathering import SCATTER, gather, lines_of, long_index, written
+from .indexing import INDEX, SLICE_PUT, as_value, read_points, whole_words, write_points
 
 __all__ = [
     "argwhere",
@@ -64,7 +64,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     x, mask = _broadcast("masked_select", input, _mask_of("masked_select", mask))
     if is_dense(x):  # one index for each element, however many dimensions
         x, mask = x.reshape(-1), mask.reshape(-1)  # type: ignore[attr-defined]
-    x, mask = _lines(x, mask)
+    x, mask = lines_of(x, mask)
     return read_points(x, _mask_points(mask))
 
 
@@ -80,7 +80,7 @@ def _masked_scatter(name: str, x: Tensor, mask: Tensor, source: Tensor, in_place
         raise RuntimeError(
             f"{name}: mask of shape {tuple(mask.shape)} does not broadcast to {tuple(x.shape)}"
         )
-    line, mask = _lines(like, mask)
+    line, mask = lines_of(like, mask)
     points = _mask_points(mask)
     count = points.indices[0].numel()
     if source.numel() < count:
@@ -90,7 +90,7 @@ def _masked_scatter(name: str, x: Tensor, mask: Tensor, source: Tensor, in_place
     def write(into: int) -> int:
         return write_points(line, points, values, False, into, name)
 
-    return _put(name, like, line, values, write, in_place)
+    return written(name, like, line, values, write, in_place)
 
 
 @method
@@ -109,7 +109,7 @@ def masked_scatter_(self: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements of `input`, seen as one dimension, at `index`; the result has the shape of `index`."""
     require_tensors("take", input, index)
-    index = _long_index(index, "take")
+    index = long_index(index, "take")
     flat = input.reshape(-1)  # type: ignore[attr-defined]
     return read_rows(INDEX, flat, 0, index, name="take")
 
@@ -232,5 +232,5 @@ def _region_put(name: str, x: Tensor, index: tuple, source: Tensor) -> Tensor:
             f"{name}: expected src to have a size equal to the slice of self: {tuple(plan.shape)}, got "
             f"{tuple(source.shape)}"
         )
-    words = _whole_words(x.shape) if plan.words is None else plan.words
+    words = whole_words(x.shape) if plan.words is None else plan.words
     return wrap(run(SLICE_PUT, (x, as_value(source, x.dtype, name)), x.dtype, x.shape, words))

@@ -17,7 +17,7 @@ from ._launch import run, run_alike
 from .creation import make_empty
 from .from_data import from_array
 from .joining import cat
-from .shape import _reshape, plain_columns, view_words
+from .shape import plain_columns, reshaped, view_words
 from .slicing import diagonal, narrow
 from .transposing import movedim, transpose
 
@@ -70,8 +70,8 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
             raise RuntimeError(f"roll: shifts and dimensions must align. shifts: {len(steps)}, dims: 0")
         if len(shape) == 1:
             return roll(input, steps[0], 0)
-        flat = roll(_reshape(input, (input.numel(),), "reshape"), steps[0], 0)
-        return _reshape(flat, shape, "reshape")
+        flat = roll(reshaped(input, (input.numel(),), "reshape"), steps[0], 0)
+        return reshaped(flat, shape, "reshape")
     where_to = [dims] if isinstance(dims, Integral) else list(dims)
     if len(steps) != len(where_to):
         raise RuntimeError(
@@ -180,7 +180,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """The matrix with all elements of a tensor as its diagonal."""
     require_tensors("diagflat", input)
-    return diag_embed(_reshape(input, (input.numel(),), "reshape"), offset)
+    return diag_embed(reshaped(input, (input.numel(),), "reshape"), offset)
 
 
 for _name in __all__:

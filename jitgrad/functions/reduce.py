@@ -17,7 +17,7 @@ from ._call import dtype_code, is_floating, tensor_of, unary
 from ._dims import axis_as_dim, dim_mask, dims_of, numel_of, one_dim, shape_of
 from ._launch import run
 from .conversion import cast
-from .shape import _reshape
+from .shape import reshaped
 
 __all__ = ["all", "any", "count_nonzero", "mean", "nanmean", "nansum", "prod", "std", "std_mean", "sum", "var",
            "var_mean"]  # fmt: skip
@@ -127,9 +127,9 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
             one_dim(dim, dims_of(x), "prod")
         return reduced(_PROD, x, dim, keepdim)
     if dim is None:
-        line = _reshape(x, (numel_of(x),), "reshape")
+        line = reshaped(x, (numel_of(x),), "reshape")
         made = wrap(run(_PROD_ALONG, (line,), x.dtype, (), (0,)))
-        return _reshape(made, (1,) * dims_of(x), "reshape") if keepdim else made
+        return reshaped(made, (1,) * dims_of(x), "reshape") if keepdim else made
     x, shape, at = line_along(x, dim, keepdim, "prod")
     return wrap(run(_PROD_ALONG, (x,), x.dtype, shape, (at,)))
 
@@ -139,7 +139,7 @@ def line_along(x: Tensor, dim: Any, keepdim: bool, name: str) -> tuple[Tensor, t
     shape = shape_of(x)
     at = one_dim(dim, len(shape), name)
     if not shape:
-        return _reshape(x, (1,), "reshape"), (), 0
+        return reshaped(x, (1,), "reshape"), (), 0
     return x, (*shape[:at], *((1,) if keepdim else ()), *shape[at + 1 :]), at
 
 
@@ -227,7 +227,7 @@ def _moments(
 def without_dims(x: Tensor, mask: int) -> Tensor:
     """A tensor without the dimensions of a mask, whose sizes are 1."""
     kept = tuple(size for d, size in enumerate(shape_of(x)) if not mask >> d & 1)
-    return _reshape(x, kept, "reshape") if dims_of(x) else x
+    return reshaped(x, kept, "reshape") if dims_of(x) else x
 
 
 def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,

@@ -13,7 +13,7 @@ from ..kernels import BY_NAME
 from ._call import is_floating, require_tensors
 from ._dims import one_dim, shape_of
 from .arithmetic_in_place import in_place_of
-from .gathering import _check_dims, _check_sizes, _lines, _long_index
+from .gathering import check_dims, check_sizes, lines_of, long_index
 from .joining import cat
 from .ranges import arange
 
@@ -52,15 +52,15 @@ def scatter_reduce(
             f"scatter_reduce: Expected self.dtype to be equal to src.dtype, got {input.dtype.name} and "
             f"{src.dtype.name}; convert one with .to()"
         )
-    index = _long_index(index, "scatter_reduce")
+    index = long_index(index, "scatter_reduce")
     at = one_dim(dim, input.ndim, "scatter_reduce")
-    _check_dims("scatter_reduce", shape_of(input), shape_of(index))
-    _check_dims("scatter_reduce", shape_of(src), shape_of(index), "src")
+    check_dims("scatter_reduce", shape_of(input), shape_of(index))
+    check_dims("scatter_reduce", shape_of(src), shape_of(index), "src")
     if not index.numel():
         return input.clone()  # type: ignore[attr-defined]
-    x, index, src = _lines(input, index, src)
-    _check_sizes("scatter_reduce", shape_of(x), shape_of(index), at, "self")
-    _check_sizes("scatter_reduce", shape_of(src), shape_of(index), -1, "src")
+    x, index, src = lines_of(input, index, src)
+    check_sizes("scatter_reduce", shape_of(x), shape_of(index), at, "self")
+    check_sizes("scatter_reduce", shape_of(src), shape_of(index), -1, "src")
     if x.dtype is bool_:
         kind = {"sum": "amax", "prod": "amin"}.get(reduce, reduce)
         whole = scatter_reduce(x.long(), at, index, src.long(), kind, include_self=include_self)  # type: ignore

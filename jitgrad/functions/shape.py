@@ -83,7 +83,8 @@ def _reshape_words(shape: tuple[int, ...], target: tuple[int, ...], name: str) -
     return array("q", target)
 
 
-def _reshape(x: Tensor, target: tuple[int, ...], name: str) -> Tensor:
+def reshaped(x: Tensor, target: tuple[int, ...], name: str) -> Tensor:
+    """`reshape` to a tuple of sizes, as the operation `name`."""
     made = entries.reshaped(_VIEW, x, target)
     return _reshape_otherwise(made, x, (target,), name) if type(made) is int else made
 
@@ -184,7 +185,7 @@ def view_as(self: Tensor, other: Tensor) -> Tensor:
 def reshape_as(self: Tensor, other: Tensor) -> Tensor:
     """`reshape` to the shape of `other`."""
     require_tensors("reshape_as", self, other)
-    return _reshape(self, tuple(other.shape), "reshape")
+    return reshaped(self, tuple(other.shape), "reshape")
 
 
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
@@ -207,16 +208,16 @@ def _flatten_stepwise(input: Tensor, start_dim: int, end_dim: int) -> Tensor:
     if first > last:
         raise RuntimeError("flatten: flatten() has invalid args: start_dim cannot come after end_dim")
     if not shape:
-        return _reshape(input, (1,), "flatten")
+        return reshaped(input, (1,), "flatten")
     if first == last:
         return input
-    return _reshape(input, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]), "view")
+    return reshaped(input, (*shape[:first], math.prod(shape[first : last + 1]), *shape[last + 1 :]), "view")
 
 
 def ravel(input: Tensor) -> Tensor:
     """All elements in one dimension."""
     require_tensors("ravel", input)
-    return _reshape(input, (-1,) if input.numel() else (0,), "reshape")
+    return reshaped(input, (-1,) if input.numel() else (0,), "reshape")
 
 
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
@@ -246,7 +247,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
             f"unflatten: Provided sizes {list(sizes)} don't multiply up to the size of dim {at} "
             f"({shape[at]}) in the input tensor"
         )
-    return _reshape(input, (*shape[:at], *parts, *shape[at + 1 :]), "unflatten")
+    return reshaped(input, (*shape[:at], *parts, *shape[at + 1 :]), "unflatten")
 
 
 # sizes of 1 ---------------------------------------------------------------------------------------------
@@ -303,7 +304,7 @@ def _at_least(dims: int, name: str) -> Any:
 def with_dims(x: Tensor, dims: int) -> Tensor:
     """A tensor with as many dimensions at least."""
     if dims_of(x) == 0:
-        return _reshape(x, (1,) * dims, "reshape")
+        return reshaped(x, (1,) * dims, "reshape")
     while dims_of(x) < dims:
         x = unsqueeze(x, 0 if dims_of(x) == 1 else -1)
     return x

@@ -16,7 +16,7 @@ from jitgrad.functions._call import require_tensors
 from jitgrad.functions._dims import one_dim, shape_of
 
 
-def _overwrite(input: Tensor, function: Callable[..., Tensor], *options: Any) -> Tensor:
+def overwrite(input: Tensor, function: Callable[..., Tensor], *options: Any) -> Tensor:
     """Put ``function(input)`` into ``input``; the clone keeps what backward needs to see."""
     require_tensors(function.__name__ + "_", input)
     return input.copy_(function(input.clone(), *options))
@@ -24,7 +24,7 @@ def _overwrite(input: Tensor, function: Callable[..., Tensor], *options: Any) ->
 
 def relu_(input: Tensor) -> Tensor:
     """Apply `relu` in place."""
-    return _overwrite(input, T.relu)
+    return overwrite(input, T.relu)
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -34,7 +34,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """Apply `leaky_relu` in place."""
-    return _overwrite(input, T.leaky_relu, negative_slope)
+    return overwrite(input, T.leaky_relu, negative_slope)
 
 
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
@@ -79,7 +79,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 
 def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     """Apply `elu` in place."""
-    return _overwrite(input, T.elu, alpha)
+    return overwrite(input, T.elu, alpha)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -89,7 +89,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
 
 def selu_(input: Tensor) -> Tensor:
     """Apply `selu` in place."""
-    return _overwrite(input, T.selu)
+    return overwrite(input, T.selu)
 
 
 def selu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -105,7 +105,7 @@ def _check_celu(alpha: float) -> None:
 def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     """Apply `celu` in place."""
     _check_celu(alpha)
-    return _overwrite(input, T.celu, alpha)
+    return overwrite(input, T.celu, alpha)
 
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -143,12 +143,12 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
 
 def silu(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``x * sigmoid(x)``."""
-    return _overwrite(input, T.silu) if inplace else T.silu(input)
+    return overwrite(input, T.silu) if inplace else T.silu(input)
 
 
 def mish(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``x * tanh(softplus(x))`` (Misra, 2019)."""
-    return _overwrite(input, T.mish) if inplace else T.mish(input)
+    return overwrite(input, T.mish) if inplace else T.mish(input)
 
 
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
@@ -184,7 +184,7 @@ def _check_hardtanh(min_val: float, max_val: float) -> None:
 def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """Apply `hardtanh` in place."""
     _check_hardtanh(min_val, max_val)
-    return _overwrite(input, T.hardtanh, min_val, max_val)
+    return overwrite(input, T.hardtanh, min_val, max_val)
 
 
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
@@ -203,22 +203,22 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``min(max(x, 0), 6)``."""
-    return _overwrite(input, T.relu6) if inplace else T.relu6(input)
+    return overwrite(input, T.relu6) if inplace else T.relu6(input)
 
 
 def hardswish(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``x * relu6(x + 3) / 6``."""
-    return _overwrite(input, T.hardswish) if inplace else T.hardswish(input)
+    return overwrite(input, T.hardswish) if inplace else T.hardswish(input)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
     """Return ``relu6(x + 3) / 6``."""
-    return _overwrite(input, T.hardsigmoid) if inplace else T.hardsigmoid(input)
+    return overwrite(input, T.hardsigmoid) if inplace else T.hardsigmoid(input)
 
 
 def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
     """Apply `threshold` in place."""
-    return _overwrite(input, T.threshold, threshold, value)
+    return overwrite(input, T.threshold, threshold, value)
 
 
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:

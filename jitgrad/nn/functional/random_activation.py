@@ -11,7 +11,7 @@ from jitgrad.dtypes import float64
 from jitgrad.functions._call import require_tensors
 from jitgrad.functions._random import check_floating
 
-from .activation import _overwrite
+from .activation import overwrite
 
 # The smallest numbers that are drawn except for 0, which would make a sample infinite: half an eps
 _LEAST_FLOAT32, _LEAST_FLOAT64 = 2.0**-24, 2.0**-53
@@ -51,7 +51,7 @@ def rrelu(
 def rrelu_(input: Tensor, lower: float = 1.0 / 8, upper: float = 1.0 / 3, training: bool = False) -> Tensor:
     """Apply `rrelu` in place."""
     _check_slopes("rrelu_", input, lower, upper)
-    return _overwrite(input, rrelu, lower, upper, training)
+    return overwrite(input, rrelu, lower, upper, training)
 
 
 def _rrelu(name: str, input: Tensor, lower: float, upper: float, training: bool) -> Tensor:

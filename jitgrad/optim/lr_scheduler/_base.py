@@ -15,7 +15,7 @@ _BEFORE_OPTIMIZER = (
     "Detected call of `lr_scheduler.step()` before `optimizer.step()`: the first value of the learning rate "
     "schedule is skipped. Call `optimizer.step()` before `lr_scheduler.step()`."
 )
-_EPOCH_GIVEN = "The epoch parameter in `scheduler.step()` is deprecated: call `scheduler.step()` without it."
+EPOCH_GIVEN = "The epoch parameter in `scheduler.step()` is deprecated: call `scheduler.step()` without it."
 
 
 class LRScheduler:
@@ -79,7 +79,7 @@ class LRScheduler:
             warnings.warn(_BEFORE_OPTIMIZER, UserWarning, stacklevel=2)
         self._step_count += 1
         if epoch is not None:
-            warnings.warn(_EPOCH_GIVEN, UserWarning, stacklevel=2)
+            warnings.warn(EPOCH_GIVEN, UserWarning, stacklevel=2)
         self._update_lr(epoch)
 
     def _update_lr(self, epoch: int | None = None) -> None:

@@ -7,7 +7,7 @@ from math import inf
 from typing import SupportsFloat
 
 from ..optimizer import Optimizer
-from ._base import _EPOCH_GIVEN, LRScheduler, check_optimizer, set_value, values
+from ._base import EPOCH_GIVEN, LRScheduler, check_optimizer, set_value, values
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -105,7 +105,7 @@ class ReduceLROnPlateau(LRScheduler):
         """
         current = float(metrics)
         if epoch is not None:
-            warnings.warn(_EPOCH_GIVEN, UserWarning, stacklevel=2)
+            warnings.warn(EPOCH_GIVEN, UserWarning, stacklevel=2)
         self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
         if self._is_better(current, self.best):
             self.best = current
