@@ -87,7 +87,16 @@ def test_reduction(op, dtype):
 
 PUBLIC = dict(public())
 # what cannot be compared: what reads the clock or the system, or makes memory without values
-INDEFINITE = ("empty", "seed", "initial_seed", "data_ptr", "is_pinned", "pin_memory", "share_memory_")
+INDEFINITE = (
+    "empty",
+    "new_empty",
+    "seed",
+    "initial_seed",
+    "data_ptr",
+    "is_pinned",
+    "pin_memory",
+    "share_memory_",
+)
 
 
 def tensors_in(value):
