@@ -148,5 +148,5 @@ class _OneSample(CompiledFunction):
             return None
         return program
 
-    def _warn(self, message: str, level: int) -> None:
+    def _warn(self, message: str) -> None:
         """Nothing: a mapped function that is not replayed is run sample by sample."""

@@ -25,7 +25,7 @@ from .differentiable import record_pullback
 from .guards import Guards
 from .method import CompiledMethod, Steps
 from .program import Program
-from .recording import Recording, Spoiled, clone_outside
+from .recording import Recording, Spoiled, clone_outside, user_level
 from .returned import Returned
 from .rewrites import OPTIONS
 from .tree import LEAF, constants_in, flatten_call, tensors_only, unflatten
@@ -280,17 +280,7 @@ class CompiledFunction(Steps):
         recording.arguments = arguments
         rows = store.field("live_rows")
         returned, before = Returned(arguments, guards.reachable), guards.standing()
-        try:
-            recording.run(lambda: returned.take(self._function(*args, **kwargs), recording))
-        except BaseException:
-            recording.release()
-            raise
-        if recording.copies_at_numbers and recording.held_is_written:
-            recording.release()
-            raise RuntimeError(
-                f"compile: {self._name} writes to x or x[i], where i is a tensor, as it has not done before; use "
-                "x.index_select, or x[i].clone()"
-            )
+        self._run_recorded(recording, returned, args, kwargs)
         try:
             check_run(recording, rows, returned, guards, (args, kwargs, key, arguments))
             guards = guards.settled(recording.made, recording.number, before)
@@ -308,10 +298,9 @@ class CompiledFunction(Steps):
                 self._give_up(reason)
             return unflatten(returned.form, iter(returned.leaves)), None
         program.key, program.shapes = key, shapes
-        program.form, program.outputs, program.again = returned.form, returned.outputs, returned.again
-        program.single = returned.form == LEAF and returned.outputs == [None] and not returned.graph
         program.identities = guards.identities(arguments)
         program.plain = key == tensors_only(len(args)) and program.identities is None
+        _tell_results(program, returned)
         copies = clone_outside(returned.sources)  # before other threads can replay the program
         if program.pullback is not None:
             copies = program.pullback.attach(copies, arguments)
@@ -323,6 +312,20 @@ class CompiledFunction(Steps):
         self._attempts = 0
         self._use(program)
         return self._returned(program, copies, arguments), program
+
+    def _run_recorded(self, recording: Recording, returned: Returned, args: tuple, kwargs: dict) -> None:
+        """Run the function while it is recorded; when that fails, nothing of the recording stays."""
+        try:
+            recording.run(lambda: returned.take(self._function(*args, **kwargs), recording))
+        except BaseException:
+            recording.release()
+            raise
+        if recording.copies_at_numbers and recording.held_is_written:
+            recording.release()
+            raise RuntimeError(
+                f"compile: {self._name} writes to x or x[i], where i is a tensor, as it has not done before; use "
+                "x.index_select, or x[i].clone()"
+            )
 
     def _guards(self, key: Any) -> Guards:
         """What the function depends on: as another program has found, while nothing has changed since."""
@@ -354,8 +357,7 @@ class CompiledFunction(Steps):
         if not self._said:
             self._said = True
             self._warn(
-                f"compile: {self._name} {reason}, which a replay cannot do; it runs eagerly for such tensors",
-                7,
+                f"compile: {self._name} {reason}, which a replay cannot do; it runs eagerly for such tensors"
             )
 
     @property
@@ -376,8 +378,14 @@ class CompiledFunction(Steps):
             )
         self._eager = True
         self._direct = None
-        self._warn(f"{message}; it runs eagerly from now on", 6)
+        self._warn(f"{message}; it runs eagerly from now on")
 
-    def _warn(self, message: str, level: int) -> None:
-        """Tell the user, so many callers further up."""
-        warnings.warn(message, RuntimeWarning, stacklevel=level)
+    def _warn(self, message: str) -> None:
+        """Tell the user, at the line that called the function."""
+        warnings.warn(message, RuntimeWarning, stacklevel=user_level())
+
+
+def _tell_results(program: Program, returned: Returned) -> None:
+    """Tell a program in which form its results are returned."""
+    program.form, program.outputs, program.again = returned.form, returned.outputs, returned.again
+    program.single = returned.form == LEAF and returned.outputs == [None] and not returned.graph

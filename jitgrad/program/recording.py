@@ -64,6 +64,14 @@ def user_line() -> str | None:
     return None if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
+def user_level() -> int:
+    """The `stacklevel` with which a warning of the caller's points at the innermost frame outside this package."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
 class Recording:
     """What a function runs while it is recorded.
 
