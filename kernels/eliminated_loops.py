@@ -13,7 +13,7 @@ from . import abi
 from .abi import ARRAY_ADDRESS, ARRAY_NUMEL
 from .elimination_loops import elimination_of
 from .matrix_rows import room_for, rows_of
-from .plain import accessors, attributes, clear_bytes, described, helper, quotient, word
+from .plain import accessors, attributes, clear_bytes, described, helper, share_of, word
 from .triangular_loops import WHOLE, count_of, matrices_of, products_of, size_at, step_at, tell
 
 
@@ -62,8 +62,8 @@ def solve(symbol: str, dtype: int) -> Any:
             described(record, 3),
         )
         n, k = size_at(found, 2), size_at(found, 1)
-        matrices = count_of(a)
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(count_of(a), part, parts)
+        for m in range(begin, end):
             x = word(found, ARRAY_ADDRESS) + m * n * k * item
             factors = word(store_of, ARRAY_ADDRESS) + m * (n + 1) * n * item
             if eliminate(factors, n, a, m):
@@ -100,8 +100,8 @@ def solve_backward(symbol: str, dtype: int) -> Any:
         found, store_of, g = described(record, 2), described(record, 3), described(record, 4)
         of_a, of_b = word(described(record, 6), ARRAY_ADDRESS), word(described(record, 7), ARRAY_ADDRESS)
         n, k = size_at(store_of, 1), size_at(g, 1)
-        matrices = count_of(store_of)
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(count_of(store_of), part, parts)
+        for m in range(begin, end):
             x = word(found, ARRAY_ADDRESS) + m * n * k * item
             factors = word(store_of, ARRAY_ADDRESS) + m * (n + 1) * n * item
             own, h, pitch = of_a + m * n * n * item, of_b + m * n * k * item, k
@@ -133,7 +133,8 @@ def slogdet(symbol: str, dtype: int) -> Any:
         a, logarithm, sign = described(record, 0), described(record, 1), described(record, 2)
         store_of = described(record, 3)
         n, matrices = size_at(a, 1), word(logarithm, ARRAY_NUMEL)
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(matrices, part, parts)
+        for m in range(begin, end):
             factors = word(store_of, ARRAY_ADDRESS) + m * (n + 1) * n * item
             eliminate(factors, n, a, m)
             total, turned = 0.0, parity(factors + n * n * item, n)
@@ -159,8 +160,8 @@ def slogdet_backward(symbol: str, dtype: int) -> Any:
     def kernel(record, part, parts):
         store_of, g, gradient = described(record, 3), described(record, 4), described(record, 7)
         n = size_at(store_of, 1)
-        matrices = count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0, part, parts)
+        for m in range(begin, end):
             x = word(gradient, ARRAY_ADDRESS) + m * n * n * item
             for i in range(n):
                 for j in range(n):
@@ -179,7 +180,8 @@ def det(symbol: str, dtype: int) -> Any:
     def kernel(record, part, parts):
         a, y, store_of = described(record, 0), described(record, 1), described(record, 2)
         n, matrices = size_at(a, 1), word(y, ARRAY_NUMEL)
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(matrices, part, parts)
+        for m in range(begin, end):
             factors = word(store_of, ARRAY_ADDRESS) + m * (n + 1) * n * item
             eliminate(factors, n, a, m)
             found = parity(factors + n * n * item, n)
@@ -245,8 +247,8 @@ def det_backward(symbol: str, dtype: int) -> Any:
         store_of, g, gradient = described(record, 2), described(record, 3), described(record, 5)
         n = size_at(store_of, 1)
         weights = room_for(n)
-        matrices = count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0, part, parts)
+        for m in range(begin, end):
             x = word(gradient, ARRAY_ADDRESS) + m * n * n * item
             factors = word(store_of, ARRAY_ADDRESS) + m * (n + 1) * n * item
             make(x, n, factors, float(load(at_g(g, m), 0)), weights)
@@ -262,7 +264,8 @@ def cofactors(symbol: str, dtype: int) -> Any:
         a, y, store_of = described(record, 0), described(record, 1), described(record, 2)
         n, matrices = size_at(a, 1), count_of(a)
         weights = room_for(n)
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(matrices, part, parts)
+        for m in range(begin, end):
             factors = word(store_of, ARRAY_ADDRESS) + m * (n + 1) * n * item
             eliminate(factors, n, a, m)
             make(word(y, ARRAY_ADDRESS) + m * n * n * item, n, factors, 1.0, weights)
@@ -290,8 +293,8 @@ def cofactors_backward(symbol: str, dtype: int) -> Any:
         gradient = described(record, 5)
         n, row, column = size_at(store_of, 1), step_at(g, 2), step_at(g, 1)
         weights = room_for(n)
-        matrices = count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0, part, parts)
+        for m in range(begin, end):
             x, c = word(gradient, ARRAY_ADDRESS) + m * n * n * item, word(y, ARRAY_ADDRESS) + m * n * n * item
             factors, source = word(store_of, ARRAY_ADDRESS) + m * (n + 1) * n * item, at(g, m)
             det, along = parity(factors + n * n * item, n), 0.0

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from . import abi
 from .abi import ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_DTYPE, ARRAY_NUMEL
 from .matrix_rows import room_for, rows_of
-from .plain import accessors, clear_bytes, described, helper, place, quotient, set_word, word
+from .plain import accessors, clear_bytes, described, helper, place, set_word, share_of, word
 from .triangular_loops import PANEL, by_upper_of, count_of, matrices_of, size_at, step_at
 
 
@@ -144,7 +144,8 @@ def lu(symbol: str, dtype: int) -> Any:
         a, found, made = described(record, 0), described(record, 1), described(record, 2)
         rows, columns = size_at(found, 2), size_at(found, 1)
         matrices, count = count_of(found), min(rows, columns)
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(matrices, part, parts)
+        for m in range(begin, end):
             y = word(found, ARRAY_ADDRESS) + m * rows * columns * item
             copy(y, columns, a, m)
             factor(y, rows, columns, word(made, ARRAY_ADDRESS) + m * count * 4)
@@ -198,8 +199,8 @@ def lu_backward(symbol: str, dtype: int) -> Any:
         gradient = described(record, 5)
         rows, columns = size_at(found, 2), size_at(found, 1)
         count = min(rows, columns)
-        matrices = count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0, part, parts)
+        for m in range(begin, end):
             x = word(gradient, ARRAY_ADDRESS) + m * rows * columns * item
             y = word(found, ARRAY_ADDRESS) + m * rows * columns * item
             copy(x, columns, g, m)
@@ -226,8 +227,8 @@ def permutation(symbol: str, dtype: int) -> Any:
         single = word(found, ARRAY_DTYPE) == abi.FLOAT32
         item = 4 if single else 8
         order = room_for(rows)
-        matrices = count_of(found)
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(count_of(found), part, parts)
+        for m in range(begin, end):
             y = word(found, ARRAY_ADDRESS) + m * rows * rows * item
             given = word(made, ARRAY_ADDRESS) + place(made, word(made, ARRAY_DIMS) - 1, m) * 4
             for i in range(rows):
@@ -256,8 +257,8 @@ def zero_pivot(symbol: str, dtype: int) -> Any:
     def kernel(record, part, parts):
         packed, y = described(record, 0), described(record, 1)
         count, step = min(size_at(packed, 1), size_at(packed, 2)), step_at(packed, 1) + step_at(packed, 2)
-        matrices = word(y, ARRAY_NUMEL)
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(word(y, ARRAY_NUMEL), part, parts)
+        for m in range(begin, end):
             source, found = at(packed, m), 0
             for back in range(count):
                 if load(source, (count - 1 - back) * step) == 0.0:

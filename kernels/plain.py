@@ -256,7 +256,7 @@ def attribute(record, k):
 @helper
 def share_of(total, part, parts):
     """First and last-plus-one of the items that `part` of `parts` works on."""
-    return total * part // parts, total * (part + 1) // parts
+    return quotient(total * part, parts), quotient(total * (part + 1), parts)
 
 
 @helper

@@ -14,7 +14,7 @@ from typing import Any
 from . import abi
 from .abi import ARRAY_ADDRESS
 from .matrix_rows import room_for, rows_of
-from .plain import accessors, clear_bytes, copy_bytes, described, helper, quotient, word
+from .plain import accessors, clear_bytes, copy_bytes, described, helper, share_of, word
 from .triangular_loops import by_upper_of, count_of, matrices_of, size_at, step_at
 
 
@@ -100,8 +100,8 @@ def qr(symbol: str, dtype: int) -> Any:
         rows, size, columns = size_at(found, 1), size_at(found, 2), size_at(a, 1)
         row, column = step_at(a, 2), step_at(a, 1)
         taus = room_for(columns + 1)
-        matrices = count_of(found)
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(count_of(found), part, parts)
+        for m in range(begin, end):
             q = word(found, ARRAY_ADDRESS) + m * size * rows * item
             r = word(triangle, ARRAY_ADDRESS) + m * size * columns * item
             source = at(a, m)
@@ -177,8 +177,8 @@ def qr_backward(symbol: str, dtype: int) -> Any:
             q_row, q_column = step_at(g, 2), step_at(g, 1)
         if has_r:
             r_row, r_column = step_at(g1, 2), step_at(g1, 1)
-        matrices = count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0, part, parts)
+        for m in range(begin, end):
             x = word(gradient, ARRAY_ADDRESS) + m * rows * n * item
             q, r = (
                 word(found, ARRAY_ADDRESS) + m * n * rows * item,

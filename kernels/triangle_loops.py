@@ -6,7 +6,18 @@ from typing import Any
 
 from . import abi
 from .abi import ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_NUMEL, ARRAY_SHAPE, ARRAY_STRIDES
-from .plain import attributes, bits, clear_bytes, copy_bytes, described, helper, place, quotient, word
+from .plain import (
+    attributes,
+    bits,
+    clear_bytes,
+    copy_bytes,
+    described,
+    helper,
+    place,
+    quotient,
+    share_of,
+    word,
+)
 
 
 def _copy(dtype: int) -> Any:
@@ -41,7 +52,8 @@ def triangle(dtype: int, back: bool) -> Any:
         rows, columns = word(y, ARRAY_SHAPE + dims - 2), word(y, ARRAY_SHAPE + dims - 1)
         step = word(x, ARRAY_STRIDES + dims - 1)
         lines = quotient(numel, columns)
-        for line in range(quotient(lines * part, parts), quotient(lines * (part + 1), parts)):
+        begin, end = share_of(lines, part, parts)
+        for line in range(begin, end):
             row = line - quotient(line, rows) * rows
             # from here on the upper triangle's columns, which begin one after the lower one's last
             edge = min(max(row + diagonal + (0 if upper else 1), 0), columns)

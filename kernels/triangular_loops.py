@@ -23,6 +23,7 @@ from .plain import (
     place,
     quotient,
     set_word,
+    share_of,
     word,
 )
 from .reports import BAD_VALUE
@@ -247,8 +248,8 @@ def cholesky(symbol: str, dtype: int) -> Any:
         row, column = step_at(a, 2), step_at(a, 1)
         if upper == 0:
             row, column = column, row
-        matrices = count_of(found)
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(count_of(found), part, parts)
+        for m in range(begin, end):
             source, y = at(a, m), word(found, ARRAY_ADDRESS) + m * n * n * item
             for i in range(n):
                 for j in range(n):
@@ -313,8 +314,8 @@ def cholesky_backward(symbol: str, dtype: int) -> Any:
         g_row, g_column = step_at(g, 2), step_at(g, 1)
         if word(attributes(record), 0):
             row, column, g_row, g_column = column, row, g_column, g_row
-        matrices = count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0, part, parts)
+        for m in range(begin, end):
             x = word(gradient, ARRAY_ADDRESS) + m * n * n * item
             if load_info(word(info, ARRAY_ADDRESS), m):
                 for k in range(n * n):
@@ -336,8 +337,8 @@ def triangular(symbol: str, dtype: int) -> Any:
         a, b, found = described(record, 0), described(record, 1), described(record, 2)
         n, k, row, column = size_at(found, 2), size_at(found, 1), step_at(a, 2), step_at(a, 1)
         is_upper, unit = word(words, 0) != 0, word(words, 1) != 0
-        matrices = count_of(found)
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(count_of(found), part, parts)
+        for m in range(begin, end):
             x = word(found, ARRAY_ADDRESS) + m * n * k * item
             copy(x, k, b, m)
             if is_upper:
@@ -379,8 +380,8 @@ def triangular_backward(symbol: str, dtype: int) -> Any:
         of_a, of_b = word(described(record, 4), ARRAY_ADDRESS), word(described(record, 5), ARRAY_ADDRESS)
         n, k, row, column = size_at(a, 1), size_at(g, 1), step_at(a, 2), step_at(a, 1)
         is_upper, unit = word(words, 0) != 0, word(words, 1) != 0
-        matrices = count_of(a)
-        for m in range(quotient(matrices * part, parts), quotient(matrices * (part + 1), parts)):
+        begin, end = share_of(count_of(a), part, parts)
+        for m in range(begin, end):
             x = word(found, ARRAY_ADDRESS) + m * n * k * item
             own, h, pitch = of_a + m * n * n * item, of_b + m * n * k * item, k
             if of_b == 0 and k > n:
