@@ -24,6 +24,7 @@ from .transposing import *
 from .slicing import *
 from . import indexing
 from .gathering import *
+from .indexed_slices import *
 from .masking import *
 from .embedding import *
 from .scans import *

@@ -180,7 +180,20 @@ _where_method.__name__ = _where_method.__qualname__ = "where"  # what Python's o
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """`value`, a number or a tensor with one element, where `mask` holds."""
+    """`value` where `mask` holds, else `input`; no gradient goes to what is replaced.
+
+    Parameters
+    ----------
+    input : Tensor
+    mask : Tensor of bool
+        Broadcasts with `input`.
+    value : number or Tensor without dimensions
+
+    Raises
+    ------
+    RuntimeError
+        If the mask is not of bools, the value has dimensions, or the shapes do not broadcast.
+    """
     if type(value) is float or type(value) is int:
         made = _beside_number(_MASKED_FILL.code, input, mask, value)
         if type(made) is not int:

@@ -87,7 +87,16 @@ logical_and, logical_or, logical_xor = (
 def isclose(
     input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
-    """Where ``|input - other| <= atol + rtol * |other|``.
+    """Where ``|input - other| <= atol + rtol * |other|``: a tensor of bools.
+
+    Parameters
+    ----------
+    input, other : Tensor
+        Of one dtype; they broadcast.
+    rtol, atol : float
+        The relative and the absolute tolerance.
+    equal_nan : bool, default False
+        Whether two nan are close.
 
     Raises
     ------

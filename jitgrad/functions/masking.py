@@ -163,7 +163,24 @@ def argwhere(input: Tensor) -> Tensor:
 
 
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """Int64 tensor with a new last dimension that is 1 at the class that `tensor` names and 0 elsewhere."""
+    """Int64 tensor with a new last dimension that is 1 at the class that `tensor` names and 0 elsewhere.
+
+    Parameters
+    ----------
+    tensor : Tensor of int64, shape (...)
+        Classes, from 0.
+    num_classes : int, default -1
+        Size of the new dimension; by default the greatest class and one more.
+
+    Returns
+    -------
+    Tensor of int64, shape (..., num_classes)
+
+    Raises
+    ------
+    RuntimeError
+        If the dtype is another, or a class is negative or not below `num_classes`.
+    """
     require_tensors("one_hot", tensor)
     if dtype_code(tensor) != INT64:
         raise RuntimeError(

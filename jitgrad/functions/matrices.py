@@ -150,7 +150,22 @@ def _added(name: str, input: Tensor, product: Tensor, beta: float, alpha: float)
 
 @method
 def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
-    """Return ``beta * input + alpha * (mat1 @ mat2)`` for matrices."""
+    """Return ``beta * input + alpha * (mat1 @ mat2)`` for matrices.
+
+    Parameters
+    ----------
+    input : Tensor
+        Broadcasts to (m, n).
+    mat1 : Tensor, shape (m, k)
+    mat2 : Tensor, shape (k, n)
+    beta, alpha : float, default 1
+        Where `beta` is 0, `input` is not read.
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes do not fit.
+    """
     require_tensors("addmm", input, mat1, mat2)
     return _added("addmm", input, mm(mat1, mat2), beta, alpha)
 

@@ -14,7 +14,7 @@ from ..dtypes import DTYPES
 from ._call import dtype_code, is_floating, require_tensors
 from .creation import full
 from .from_data import from_array
-from .gathering import index_select
+from .indexed_slices import index_select
 from .line_maps import ABSENT, LineMap, apply_line_map, line_map
 from .slicing import narrow
 

@@ -270,7 +270,23 @@ def _median(name: str, kind: int, result: Any, x: Tensor, dim: int | None, keepd
 @method
 def median(input: Tensor, dim: int | None = None, keepdim: bool = False, axis: int | None = None,
            keepdims: bool = False) -> Any:  # fmt: skip
-    """The lower median of all elements; with `dim`, along it, and its index. Nan when there is any nan or nothing."""
+    """The lower median of all elements; with `dim`, along it, and its index.
+
+    Nan when there is any nan, or no element.
+
+    Parameters
+    ----------
+    input : Tensor
+    dim : int, optional
+    keepdim : bool, default False
+        Keep the dimension with size 1.
+    axis, keepdims
+        NumPy's names of `dim` and `keepdim`.
+
+    Returns
+    -------
+    Tensor, or with `dim` a pair of values and int64 indices
+    """
     if axis is not None:
         dim = axis_as_dim("median", dim, axis)
     return _median("median", MEDIAN, median_result, input, dim, keepdim or keepdims)

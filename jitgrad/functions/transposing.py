@@ -26,7 +26,14 @@ def _permute_words(shape: tuple[int, ...], order: tuple[int, ...]) -> array:
 
 
 def permute(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
-    """The dimensions in another order.
+    """A view with the dimensions in another order.
+
+    Parameters
+    ----------
+    *args : int or tuple of int
+        The dimensions of `input` in the new order.
+    dims : tuple of int, optional
+        The same, given by name.
 
     Raises
     ------
@@ -54,7 +61,13 @@ def _permute_stepwise(input: Tensor, dims: tuple[Any, ...]) -> Tensor:
 
 
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """Two dimensions exchanged."""
+    """A view with two dimensions exchanged.
+
+    Raises
+    ------
+    IndexError
+        When there is no such dimension.
+    """
     made = entries.transposed(_TRANSPOSE, input, dim0, dim1)
     return _transpose_stepwise(input, dim0, dim1) if type(made) is int else made
 
