@@ -12,9 +12,9 @@ from typing import Any
 from . import abi
 from .abi import ARRAY_ADDRESS, ARRAY_NUMEL
 from .elimination_loops import elimination_of
+from .matrices import WHOLE, count_of, matrices_of, products_of, size_at, step_at, tell, wanted_of
 from .matrix_rows import room_for, rows_of
 from .plain import accessors, attributes, clear_bytes, described, helper, share_of, word
-from .triangular_loops import WHOLE, count_of, matrices_of, products_of, size_at, step_at, tell
 
 
 @functools.cache
@@ -160,7 +160,7 @@ def slogdet_backward(symbol: str, dtype: int) -> Any:
     def kernel(record, part, parts):
         store_of, g, gradient = described(record, 3), described(record, 4), described(record, 7)
         n = size_at(store_of, 1)
-        begin, end = share_of(count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0, part, parts)
+        begin, end = share_of(wanted_of(gradient), part, parts)
         for m in range(begin, end):
             x = word(gradient, ARRAY_ADDRESS) + m * n * n * item
             for i in range(n):
@@ -247,7 +247,7 @@ def det_backward(symbol: str, dtype: int) -> Any:
         store_of, g, gradient = described(record, 2), described(record, 3), described(record, 5)
         n = size_at(store_of, 1)
         weights = room_for(n)
-        begin, end = share_of(count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0, part, parts)
+        begin, end = share_of(wanted_of(gradient), part, parts)
         for m in range(begin, end):
             x = word(gradient, ARRAY_ADDRESS) + m * n * n * item
             factors = word(store_of, ARRAY_ADDRESS) + m * (n + 1) * n * item
@@ -293,7 +293,7 @@ def cofactors_backward(symbol: str, dtype: int) -> Any:
         gradient = described(record, 5)
         n, row, column = size_at(store_of, 1), step_at(g, 2), step_at(g, 1)
         weights = room_for(n)
-        begin, end = share_of(count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0, part, parts)
+        begin, end = share_of(wanted_of(gradient), part, parts)
         for m in range(begin, end):
             x, c = word(gradient, ARRAY_ADDRESS) + m * n * n * item, word(y, ARRAY_ADDRESS) + m * n * n * item
             factors, source = word(store_of, ARRAY_ADDRESS) + m * (n + 1) * n * item, at(g, m)

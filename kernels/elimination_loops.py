@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from . import abi
 from .abi import ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_DTYPE, ARRAY_NUMEL
+from .matrices import PANEL, by_upper_of, count_of, matrices_of, size_at, step_at, wanted_of
 from .matrix_rows import room_for, rows_of
 from .plain import accessors, clear_bytes, described, helper, place, set_word, share_of, word
-from .triangular_loops import PANEL, by_upper_of, count_of, matrices_of, size_at, step_at
 
 
 class Elimination(NamedTuple):
@@ -199,7 +199,7 @@ def lu_backward(symbol: str, dtype: int) -> Any:
         gradient = described(record, 5)
         rows, columns = size_at(found, 2), size_at(found, 1)
         count = min(rows, columns)
-        begin, end = share_of(count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0, part, parts)
+        begin, end = share_of(wanted_of(gradient), part, parts)
         for m in range(begin, end):
             x = word(gradient, ARRAY_ADDRESS) + m * rows * columns * item
             y = word(found, ARRAY_ADDRESS) + m * rows * columns * item

@@ -13,9 +13,9 @@ from typing import Any
 
 from . import abi
 from .abi import ARRAY_ADDRESS
+from .matrices import by_upper_of, count_of, matrices_of, size_at, step_at, wanted_of
 from .matrix_rows import room_for, rows_of
 from .plain import accessors, clear_bytes, copy_bytes, described, helper, share_of, word
-from .triangular_loops import by_upper_of, count_of, matrices_of, size_at, step_at
 
 
 @functools.cache
@@ -177,7 +177,7 @@ def qr_backward(symbol: str, dtype: int) -> Any:
             q_row, q_column = step_at(g, 2), step_at(g, 1)
         if has_r:
             r_row, r_column = step_at(g1, 2), step_at(g1, 1)
-        begin, end = share_of(count_of(gradient) if word(gradient, ARRAY_ADDRESS) else 0, part, parts)
+        begin, end = share_of(wanted_of(gradient), part, parts)
         for m in range(begin, end):
             x = word(gradient, ARRAY_ADDRESS) + m * rows * n * item
             q, r = (
