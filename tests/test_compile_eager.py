@@ -218,10 +218,10 @@ def test_a_step_that_sets_the_mode_is_replayed_after_every_evaluation(recwarn):
         return loss
 
     x = torch.randn(5, 3)
-    for _ in range(6):  # the first call of an epoch changes the mode, so it is not recorded
+    for _ in range(6):  # the first call of an epoch changes the mode, so it is a program of its own
         for _ in range(4):
             step(x)
         model.eval()
     model.train()
-    assert step.program(x) is step.programs[0] and len(step.programs) == 1
+    assert step.program(x) is step.programs[0] and len(step.programs) == 2
     assert not recwarn.list

@@ -119,12 +119,13 @@ class CompiledFunction(Steps):
         """
         leaves: list[Tensor] = []
         key = flatten_call(args, kwargs, leaves)
-        for attempt in range(MAX_ATTEMPTS):
+        for _ in range(MAX_ATTEMPTS + 1):
             known = self._find(key, leaves)
             if known is not None:
                 return known
-            if self._eager or (self.record(args, kwargs)[1] is None and attempt == MAX_ATTEMPTS - 1):
+            if self._eager:
                 break
+            self.record(args, kwargs)
         raise RuntimeError(f"program: {self!r} cannot be replayed for these arguments; it runs eagerly")
 
     def known(self, *args: Any) -> Program | None:
@@ -133,9 +134,9 @@ class CompiledFunction(Steps):
         return self._find(flatten_call(args, {}, leaves), leaves, idle=True)
 
     def _find(self, key: Any, arguments: list[Tensor], idle: bool = False) -> Program | None:
-        """The program for arguments with this description, if there is one that can run now."""
+        """The program for arguments with this description, if there is one that can run now, and then once more."""
         shapes = [x.shape for x in arguments]
-        found = self._described(key, arguments, shapes, idle)
+        found = (p for p in self._described(key, arguments, shapes, idle) if not p.guards.modes)
         return next((program for program in found if program.fits(arguments)), None)
 
     def _described(
@@ -173,6 +174,7 @@ class CompiledFunction(Steps):
                 raise program.reports.error(store.detail()[0])
             if not isinstance(results, int):
                 self._misses = 0
+                program.guards.leave()
                 self._use(program)
                 return self._returned(program, results, leaves)
             assert results == OTHER_PROGRAM
@@ -196,10 +198,11 @@ class CompiledFunction(Steps):
         """Try this program first, and if it is simple enough, without looking at anything in Python."""
         if self.programs[0] is not program:
             self.programs = [program, *(p for p in self.programs if p is not program)]
-        direct = program.single and program.plain and program.arity in _DIRECT
+        guards = program.guards
+        direct = program.single and program.plain and not guards.modes and program.arity in _DIRECT
         together = "_together" if direct and program.is_shared and current() is not None else ""
         fast = getattr(entries, _DIRECT[program.arity] + together) if direct else None
-        self._direct = None if fast is None else (fast, program, program.guards.names, program.guards.watched)
+        self._direct = None if fast is None else (fast, program, guards.names, guards.watched)
 
     def record(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, Program | None]:
         """Run the function once and record it; what it returned, and the program if there is one."""
@@ -290,6 +293,7 @@ class CompiledFunction(Steps):
             recording.made.clear()
             recording.arguments = []
             program = Program(recording, arguments, returned.sources, guards, self._options)
+            guards.leave()  # so that it is seen not to hold any more
             if returned.graph:
                 program.pullback = record_pullback(program, recording, returned.graph, arguments)
         except Spoiled as reason:

@@ -15,6 +15,7 @@ from ..dtypes import get_default_dtype
 from ..engine.entry import entries
 from ..engine.layout import S_STORAGE
 from ..functions import default_generator
+from ..nn._registrar import set_plainly
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
 from ..store import store
@@ -95,6 +96,11 @@ class Guards:
         The recorded function.
     arguments : iterable
         What it was called with, apart from tensors.
+
+    Attributes
+    ----------
+    modes : list of (Module, bool)
+        The modules that the function leaves in another mode than it finds them in, and which: as ``model.eval()`` does.
     """
 
     def __init__(self, function: Any, arguments: list[Any]) -> None:
@@ -109,6 +115,7 @@ class Guards:
             self.refused = reason
         self.states = [state_of(x) for x in self.objects]
         self.arguments = arguments
+        self.modes: list[tuple[Module, bool]] = []
         self._structure = -1  # counts what has changed in modules and optimizers; -1 for not known
         self._layouts: list[tuple[Tensor, tuple]] | None = None
         self._slots: array | None = None  # of the tensors that these are the layouts of
@@ -121,7 +128,7 @@ class Guards:
 
     def serve_again(self) -> bool:
         """Whether these, which hold, can guard another recording; if not, Python has to be looked at anew."""
-        if self.world is None or self._layouts is None or self.world.has_written:
+        if self.world is None or self._layouts is None or self.world.has_written or self.modes:
             return False
         self._structure = store.structure
         return True
@@ -161,16 +168,40 @@ class Guards:
         world.check_untouched(before)
         if self._nothing_changed and world is self.world and self._settings == _settings():
             return self
-        for x, state in zip(self.objects, self.states, strict=True):
-            if isinstance(x, Module) and state_of(x) != state:
-                raise Spoiled(f"changes the module {type(x).__name__}", None, False)
         again: Guards = object.__new__(Guards)  # other programs may be guarded by these as they are
         again.__dict__ |= self.__dict__
-        again.world, again._settings, again._structure = world, _settings(), store.structure
-        again.states = [state_of(x) for x in self.objects]
+        again.modes = self._modes_left()
+        again.world, again._settings = world, _settings()
+        again._structure = -1 if again.modes else store.structure
+        again.states = [
+            state if isinstance(x, Module) else state_of(x)
+            for x, state in zip(self.objects, self.states, strict=True)
+        ]
         again._layouts = [(t, _layout_of(t)) for t in self._tensors()]
         again._slots = array("q", [t._slot for t, _ in again._layouts])
         return again
+
+    def _modes_left(self) -> list[tuple[Module, bool]]:
+        """See `modes`; raises Spoiled when the function has changed anything else about a module."""
+        left: dict[int, tuple[Module, bool]] = {}
+        for x, before in zip(self.objects, self.states, strict=True):
+            if not isinstance(x, Module) or (after := state_of(x)) == before:
+                continue
+            if [*map(_but_mode, after)] != [*map(_but_mode, before)]:
+                raise Spoiled(f"changes the module {type(x).__name__}", None, False)
+            left |= {
+                id(m): (m, m.training)
+                for m, was in zip(x.modules(), before, strict=True)
+                if m.training != was[1]
+            }
+        return [*left.values()]
+
+    def leave(self) -> None:
+        """After a replay: put modules into the modes that the function leaves them in."""
+        for module, mode in self.modes:
+            set_plainly(module, "training", mode)
+        if self.modes:
+            store.structure_changed()
 
     def check_returned(self, values: list[Any]) -> None:
         """Raise Spoiled when a function returns an object of its own making: a replay would return it again."""
@@ -264,3 +295,8 @@ def state_of(value: Any) -> tuple:
     if isinstance(value, Optimizer):
         return (getattr(value, "_version", 0), *(key for key, _ in value.step_hooks()))
     return tuple((id(m), m.training, m._changes, *map(id, m._own_modules.values())) for m in value.modules())
+
+
+def _but_mode(state: tuple) -> tuple:
+    """Of a module's part in `state_of`: everything but whether it trains."""
+    return state[0], *state[2:]
