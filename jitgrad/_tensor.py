@@ -270,10 +270,16 @@ class Tensor(Values):
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"data: expected a Tensor, got {type(value).__name__}")
+        if self._layout() == value._layout():  # as after `x.data -= y`, which has been written by now
+            return
         if store.recording is not None:
             store.recording.moved(self, self._slot)
         entries.adopt(CONTEXT, self._slot, value._slot)
         store.structure_changed()
+
+    def _layout(self) -> tuple:
+        """What memory this tensor shows, and how."""
+        return self._word(S_STORAGE), self._word(S_ADDRESS), self.dtype, self.shape, self.stride()
 
     def _become(self, slot: int) -> None:
         """Point this handle at another slot, whose handle it takes over."""
