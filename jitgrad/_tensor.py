@@ -273,6 +273,8 @@ class Tensor(Values):
         if self._layout() == value._layout():  # as after `x.data -= y`, which has been written by now
             return
         if store.recording is not None:
+            if store.recording.takes_over(self, value):
+                return
             store.recording.moved(self, self._slot)
         entries.adopt(CONTEXT, self._slot, value._slot)
         store.structure_changed()

@@ -316,7 +316,7 @@ def double_precision(c, x, y):
 STEPS = [f for f in list(globals().values()) if getattr(f, "__module__", "") == __name__ and callable(f)]
 STEPS = [f for f in STEPS if f not in (Case, loss_of) and not isinstance(f, type)]
 # these cannot be replayed: they run eagerly with a warning
-EAGER = {gradient_of_an_argument, data_swapped, data_assigned, seeded, optimizer_made}
+EAGER = {gradient_of_an_argument, data_swapped, seeded, optimizer_made}
 
 
 @pytest.mark.parametrize("between", ["nothing", "eager", "cleared", "accumulated"])

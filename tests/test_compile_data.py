@@ -29,8 +29,33 @@ def powers(layer, mask):
     layer.weight.data[0] = 0.25
 
 
-@pytest.mark.parametrize("update", [descent, descent_of_data, pruning, powers])
-def test_steps_that_update_data_in_place_are_replayed(update, recwarn):
+def assigned_descent(layer, mask):
+    for p in layer.parameters():
+        p.data = p.data - 0.1 * p.grad.data
+
+
+def clipping(layer, mask):
+    for p in layer.parameters():
+        p.data = p.data.clamp(-0.2, 0.2)
+
+
+def assigned_twice(layer, mask):
+    new = layer.weight.data * 0.5
+    layer.weight.data = new
+    layer.weight.data = layer.weight.data + new  # of which the weight is the memory by now
+    new.mul_(0.75)
+
+
+def seen_after(layer, mask):
+    new = layer.bias.data * 0.5
+    layer.bias.data = new
+    layer.bias.data.add_(1.0)
+    layer.weight.data = layer.weight.data * new.sum()
+
+
+def run_with(update):
+    """A function that trains a layer with a wrapped step, on batches of two sizes."""
+
     def run(wrap):
         torch.manual_seed(1)
         layer, mask = nn.Linear(3, 2), torch.tensor([[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]])
@@ -43,13 +68,91 @@ def test_steps_that_update_data_in_place_are_replayed(update, recwarn):
             update(layer, mask)
             return loss
 
-        losses = [step(torch.randn(4, 3)).item() for _ in range(5)]
+        losses = [step(torch.randn(4 + k % 2, 3)).item() for k in range(8)]
         return losses, layer.weight.tolist(), layer.bias.tolist(), layer.weight.grad.tolist(), step
 
+    return run
+
+
+UPDATES = [descent, descent_of_data, pruning, powers]
+ASSIGNMENTS = [assigned_descent, clipping, seen_after]
+
+
+@pytest.mark.parametrize("update", UPDATES + ASSIGNMENTS)
+def test_steps_that_update_data_are_replayed(update, recwarn):
+    run = run_with(update)
     *eager, _ = run(lambda f: f)
     *compiled, step = run(torch.compile)
     assert compiled == eager
-    assert len(step.programs) == 1 and not recwarn.list
+    assert len(step.programs) == 2 and not recwarn.list
+
+
+def old_memory_is_read(layer, mask):
+    old = layer.weight.data
+    layer.weight.data = old * 0.5
+    layer.weight.data += 0.1 * old
+
+
+def view_of_the_old_memory(layer, mask):
+    row = layer.weight.detach()[0]
+    layer.weight.data = layer.weight.data * 0.5
+    layer.bias.data -= row.sum()
+
+
+def two_with_one_memory(layer, mask):
+    new = layer.bias.data * 0.5
+    layer.bias.data = new[:]
+    new += 1.0
+
+
+def other_shape(layer, mask):
+    layer.bias.data = torch.ones(1) * layer.bias.data.sum()
+
+
+def swapped(layer, mask):
+    layer.bias.data, mask.data = mask.data[0, :2], layer.bias.data.expand(2, 2)
+
+
+@pytest.mark.parametrize(
+    "update",
+    [old_memory_is_read, view_of_the_old_memory, two_with_one_memory, assigned_twice, other_shape, swapped],
+)
+@pytest.mark.filterwarnings("ignore:compile:RuntimeWarning")
+def test_data_whose_memory_is_seen_elsewhere_is_not_replayed(update):
+    run = run_with(update)
+    *eager, _ = run(lambda f: f)
+    *compiled, _ = run(torch.compile)
+    assert compiled == eager
+
+
+def test_a_momentum_encoder_between_a_forward_pass_and_its_way_back(recwarn):
+    def run(wrap):
+        torch.manual_seed(1)
+        query, key = nn.Linear(3, 2), nn.Linear(3, 2)
+        optimizer = torch.optim.SGD(query.parameters(), lr=0.1)
+
+        @wrap
+        def step(x):
+            near = query(x)
+            with torch.no_grad():
+                for q, k in zip(query.parameters(), key.parameters(), strict=True):
+                    k.data = k.data * 0.9 + q.data * 0.1
+            loss = (near - key(x).detach()).square().mean() + (key(x) * near).mean()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return (
+            [step(torch.randn(4, 3)).item() for _ in range(5)],
+            key.weight.tolist(),
+            query.weight.tolist(),
+            step,
+        )
+
+    *eager, _ = run(lambda f: f)
+    *compiled, step = run(torch.compile)
+    assert compiled == eager and step.programs and not recwarn.list
 
 
 def test_data_that_is_written_in_place_counts_as_no_change_of_modules():

@@ -23,6 +23,9 @@ from ..engine.layout import (
     DEAD_OP,
     EXTERNAL,
     NO_ROW,
+    S_LINKS,
+    S_ROW,
+    S_SAVED,
     S_STORAGE,
     SLOT_WORDS,
     SPOILED_OUTSIDE,
@@ -149,6 +152,21 @@ class Recording:
         storage = store.slots[slot * SLOT_WORDS + S_STORAGE]
         if store.storage_word(storage, "owner") != self.number and threading.get_ident() == self.thread:
             self._moved.append(weakref.ref(tensor))
+
+    def takes_over(self, tensor: Tensor, value: Tensor) -> bool:
+        """For ``tensor.data = value``: write there what the step has computed, instead of moving, if it is the same.
+
+        It is when nobody else sees the memory of either, and no row of the tape reads them: a replay finds the tensor
+        where it was, and what was computed becomes a view of it.
+        """
+        mine = self.number
+        if threading.get_ident() != self.thread or _owner_of(tensor) == mine or _owner_of(value) != mine:
+            return False
+        if not (_is_alone(tensor) and _is_alone(value) and _form_of(tensor) == _form_of(value)):
+            return False
+        tensor.detach().copy_(value)  # type: ignore[attr-defined]
+        entries.adopt(CONTEXT, value._slot, tensor._slot)
+        return True
 
     @property
     def has_moved(self) -> bool:
@@ -286,3 +304,18 @@ def _version_of(x: Tensor) -> int:
 def clone_outside(tensors: list[Tensor]) -> list[Tensor]:
     """Copies that are not the recording's."""
     return [t.detach().clone() for t in tensors]  # type: ignore[attr-defined]
+
+
+def _owner_of(x: Tensor) -> int:
+    return store.storage_word(x._word(S_STORAGE), "owner")
+
+
+def _is_alone(x: Tensor) -> bool:
+    """Whether memory is seen through this tensor only, which was not computed from others and no row reads."""
+    if store.storage_word(x._word(S_STORAGE), "refs") != 1 or x._word(S_ROW) != NO_ROW:
+        return False
+    return x._word(S_SAVED) == x._word(S_LINKS) == 0
+
+
+def _form_of(x: Tensor) -> tuple:
+    return x.dtype, x.shape, x.stride()
