@@ -82,19 +82,15 @@ def _read(self: Tensor, index: Any) -> Tensor:
     recording = store.recording_here
     if recording is not None and not (any(map(is_number, items)) and _takes_a_block(self, items)):
         recording = None
-    copies = recording is not None and recording.copies_at_numbers
-    if recording is not None:
-        recording.hold(self)  # a view shows later writes into it, and a copy does not
+    copies = recording is not None and recording.picks()
     plan = Plan(items, own, copies)
     if plan.words is not None:
         x = wrap(view(STRIDED_VIEW, self, plan.words, "select" if type(index) is int else "slice"))
     elif not plan.points:
         return wrap(view(STRIDED_VIEW, self, whole_words(own), "alias"))
-    if not plan.points:
-        return x
-    made = read_points(x, Points(plan.points, plan.shape))
-    if copies and recording is not None:
-        recording.hold(made)
+    made = read_points(x, Points(plan.points, plan.shape)) if plan.points else x
+    if recording is not None:  # a view shows later writes into it, and a copy does not
+        recording.held.add(self, made if copies else x, copies)
     return made
 
 

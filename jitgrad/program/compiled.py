@@ -283,12 +283,12 @@ class CompiledFunction(Steps):
         recording.arguments = arguments
         rows = store.field("live_rows")
         returned, before = Returned(arguments, guards.reachable), guards.standing()
-        self._run_recorded(recording, returned, args, kwargs)
+        late = self._run_recorded(recording, returned, args, kwargs)
         try:
             check_run(recording, rows, returned, guards, (args, kwargs, key, arguments))
             guards = guards.settled(recording.made, recording.number, before)
             if recording.spoiled is not None:  # by nothing but places that a copy may stand for
-                self._copies = not recording.held_is_written
+                self._copies = not late
                 raise recording.spoiled
             recording.made.clear()
             recording.arguments = []
@@ -317,19 +317,24 @@ class CompiledFunction(Steps):
         self._use(program)
         return self._returned(program, copies, arguments), program
 
-    def _run_recorded(self, recording: Recording, returned: Returned, args: tuple, kwargs: dict) -> None:
-        """Run the function while it is recorded; when that fails, nothing of the recording stays."""
+    def _run_recorded(self, recording: Recording, returned: Returned, args: tuple, kwargs: dict) -> bool:
+        """Run the function while it is recorded; when that fails, nothing of the recording stays.
+
+        Returns whether views at integer tensors are looked at when a copy would not do.
+        """
         try:
             recording.run(lambda: returned.take(self._function(*args, **kwargs), recording))
         except BaseException:
             recording.release()
             raise
-        if recording.copies_at_numbers and recording.held_is_written:
+        late = recording.held.are_seen_late(recording.log, [*returned.leaves, *returned.sources])
+        if recording.copies_at_numbers and late:
             recording.release()
             raise RuntimeError(
                 f"compile: {self._name} writes to x or x[i], where i is a tensor, as it has not done before; use "
                 "x.index_select, or x[i].clone()"
             )
+        return late
 
     def _guards(self, key: Any) -> Guards:
         """What the function depends on: as another program has found, while nothing has changed since."""

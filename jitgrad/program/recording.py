@@ -40,6 +40,7 @@ from ..engine.layout import (
 )
 from ..kernels import program_rows
 from ..store import store
+from .held import Held
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 RAISED = "raised an exception"
@@ -88,8 +89,8 @@ class Recording:
         Whether ``x[i]`` is a copy when `i` is an integer tensor without dimensions, and not a view.
     could_copy : bool
         Whether it may become a program where it is: nothing else has spoiled it first.
-    held_is_written : bool
-        Whether something has been written to such a copy, or to what it was taken from.
+    held : Held
+        Such copies, or the views in their place, and what they were taken from.
     address : int
         Of the words of the call records, the blocks of memory taken and what happened to gradients, as they are
         copied after `run`: see TAKEN_LOG.
@@ -109,8 +110,8 @@ class Recording:
         self._moved: list[weakref.ref[Tensor]] = []
         self.arguments: list[Tensor] = []
         self.copies_at_numbers = copies_at_numbers
-        self._held: list[tuple[Tensor, int]] = []  # with their versions
-        self.could_copy = self.held_is_written = False
+        self.held = Held()
+        self.could_copy = False
 
     # what the rest of the library reports ------------------------------------------------------------
 
@@ -128,20 +129,15 @@ class Recording:
         if tensor.requires_grad and any(tensor is x for x in self.arguments):
             self.spoil(f"asks for the history of an argument ({name})")
 
-    def hold(self, tensor: Tensor) -> None:
-        """Look in the end whether a tensor has been written to since: ``x[i]`` shows it, with `i` in memory.
+    def picks(self) -> bool:
+        """``x[i]`` is about to be taken, with `i` in memory; whether as a copy.
 
-        Python's is a view, at a place that a replay does not know. As long as nothing is written to either, a copy
-        is as good: see `copies_at_numbers`.
+        Python's is a view, at a place that a replay does not know. If nobody sees later writes in it, a copy is as
+        good: see `copies_at_numbers`. `held` has to know both.
         """
         if self.spoiled is None and not self.copies_at_numbers:
             self.could_copy = True
-        held = tensor.detach()  # type: ignore[attr-defined]
-        self._held.append((held, _version_of(held)))
-
-    def _let_go(self) -> None:
-        self.held_is_written = any(_version_of(x) != version for x, version in self._held)
-        self._held.clear()
+        return self.copies_at_numbers
 
     def assigned(self, what: str) -> None:
         """Python state that later steps may depend on has changed."""
@@ -196,13 +192,13 @@ class Recording:
                 self.first_row = store.field("first_row")
                 store.recording = self
                 result = function()
-                self._let_go()
+                self.held.let_go()
                 return result
             except BaseException:
                 self.spoil(RAISED)
                 raise
             finally:
-                self._held.clear()
+                self.held.let_go()
                 store.recording = None
                 self._collect(entries.end_recording(CONTEXT))
 
@@ -295,10 +291,6 @@ class Recording:
     def has_memory(self) -> bool:
         """Whether blocks of memory have been taken, and not been given back."""
         return self._taken[TAKEN_BLOCKS] > 0
-
-
-def _version_of(x: Tensor) -> int:
-    return store.storage_word(x._word(S_STORAGE), "version")
 
 
 def clone_outside(tensors: list[Tensor]) -> list[Tensor]:
