@@ -125,6 +125,51 @@ def test_data_whose_memory_is_seen_elsewhere_is_not_replayed(update):
     assert compiled == eager
 
 
+# how somebody keeps the memory of a parameter between two calls
+KEPT = {
+    "data": lambda w: w.data,
+    "a view": lambda w: w.detach()[0],
+    "an array": lambda w: w.detach().numpy(),
+    "a graph": lambda w: w * w,
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+@pytest.mark.filterwarnings("ignore:compile:RuntimeWarning")
+def test_memory_that_is_kept_between_calls_stays_as_it_was_when_data_is_assigned(name):
+    def run(wrap):
+        w = nn.Parameter(torch.arange(6.0).view(3, 2))
+
+        @wrap
+        def step(x):
+            w.data = w.data * 0.5 + x
+            return w.detach().sum()
+
+        found, kept = [], []
+        for k in range(8):
+            if k in (3, 5):
+                kept.append(KEPT[name](w))
+            found.append(step(torch.ones(2) * k).item())
+            if k == 6:
+                found += [x.tolist() for x in kept]
+                kept.clear()
+        return found, w.tolist()
+
+    assert run(torch.compile) == run(lambda f: f)
+
+
+def test_memory_that_is_kept_between_the_epochs_of_a_run_stays_as_it_was_when_data_is_assigned():
+    w, kept = nn.Parameter(torch.ones(2)), []
+
+    @torch.compile
+    def step(x):
+        w.data = w.data + x.sum(0)
+        return w.detach().sum()
+
+    step.run(torch.ones(4, 2), batch_size=1, epochs=3, callback=lambda epoch, losses: kept.append(w.data))
+    assert [x.tolist() for x in kept] == [[5.0, 5.0], [9.0, 9.0], [13.0, 13.0]]
+
+
 def test_a_momentum_encoder_between_a_forward_pass_and_its_way_back(recwarn):
     def run(wrap):
         torch.manual_seed(1)

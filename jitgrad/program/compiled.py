@@ -199,7 +199,8 @@ class CompiledFunction(Steps):
         if self.programs[0] is not program:
             self.programs = [program, *(p for p in self.programs if p is not program)]
         guards = program.guards
-        direct = program.single and program.plain and not guards.modes and program.arity in _DIRECT
+        simple = program.single and program.plain and not (guards.modes or program.recording.taken)
+        direct = simple and program.arity in _DIRECT
         together = "_together" if direct and program.is_shared and current() is not None else ""
         fast = getattr(entries, _DIRECT[program.arity] + together) if direct else None
         self._direct = None if fast is None else (fast, program, guards.names, guards.watched)

@@ -89,6 +89,8 @@ class Recording:
         Whether ``x[i]`` is a copy when `i` is an integer tensor without dimensions, and not a view.
     could_copy : bool
         Whether it may become a program where it is: nothing else has spoiled it first.
+    taken : list of weak references to Tensor
+        Those whose memory has been written to where ``tensor.data = value`` would have moved them.
     held : Held
         Such copies, or the views in their place, and what they were taken from.
     address : int
@@ -110,6 +112,7 @@ class Recording:
         self._moved: list[weakref.ref[Tensor]] = []
         self.arguments: list[Tensor] = []
         self.copies_at_numbers = copies_at_numbers
+        self.taken: list[weakref.ref[Tensor]] = []
         self.held = Held()
         self.could_copy = False
 
@@ -153,7 +156,7 @@ class Recording:
         """For ``tensor.data = value``: write there what the step has computed, instead of moving, if it is the same.
 
         It is when nobody else sees the memory of either, and no row of the tape reads them: a replay finds the tensor
-        where it was, and what was computed becomes a view of it.
+        where it was, and what was computed becomes a view of it. Replays have to look again: see `are_alone`.
         """
         mine = self.number
         if threading.get_ident() != self.thread or _owner_of(tensor) == mine or _owner_of(value) != mine:
@@ -162,7 +165,12 @@ class Recording:
             return False
         tensor.detach().copy_(value)  # type: ignore[attr-defined]
         entries.adopt(CONTEXT, value._slot, tensor._slot)
+        self.taken.append(weakref.ref(tensor))
         return True
+
+    def are_alone(self) -> bool:
+        """Whether the memory of what has been taken over is still seen by nobody else, and read by no row."""
+        return all(x is None or _is_alone(x) for x in (reference() for reference in self.taken))
 
     @property
     def has_moved(self) -> bool:
