@@ -270,7 +270,10 @@ class Tensor(Values):
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"data: expected a Tensor, got {type(value).__name__}")
-        if self._layout() == value._layout():  # as after `x.data -= y`, which has been written by now
+        if (self._memory(), self._form()) == (
+            value._memory(),
+            value._form(),
+        ):  # as after `x.data -= y`, which has been written by now
             return
         if store.recording is not None:
             if store.recording.takes_over(self, value):
@@ -279,9 +282,15 @@ class Tensor(Values):
         entries.adopt(CONTEXT, self._slot, value._slot)
         store.structure_changed()
 
-    def _layout(self) -> tuple:
-        """What memory this tensor shows, and how."""
-        return self._word(S_STORAGE), self._word(S_ADDRESS), self.dtype, self.shape, self.stride()
+    def _memory(self) -> tuple[int, int]:
+        """Which memory this tensor shows, and from where on."""
+        return self._word(S_STORAGE), self._word(S_ADDRESS)
+
+    def _form(self) -> list[int]:
+        """How it shows it: dtype, sizes and strides, also of a lazy layer's tensor, which has no `shape` yet."""
+        words, at, dims = store.slots, self._slot * SLOT_WORDS, self._word(layout.S_DIMS)
+        starts = (at + layout.S_SHAPE, at + layout.S_STRIDES)
+        return [self._word(layout.S_DTYPE), *(int(words[k + d]) for k in starts for d in range(dims))]
 
     def _become(self, slot: int) -> None:
         """Point this handle at another slot, whose handle it takes over."""

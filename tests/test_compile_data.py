@@ -225,3 +225,13 @@ def test_data_becomes_whatever_lies_elsewhere_or_otherwise(value):
     x.data = new
     assert x.dtype == new.dtype and x.stride() == new.stride() and x.data_ptr() == new.data_ptr()
     assert x.tolist() == new.tolist() and x.requires_grad
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, torch.compile])
+@pytest.mark.filterwarnings("ignore:compile:RuntimeWarning")
+def test_parameters_of_a_lazy_layer_get_their_memory(wrap):
+    layer = nn.LazyLinear(2)
+    call = wrap(lambda x: layer(x).detach())
+    for _ in range(3):
+        assert call(torch.ones(4, 3)).tolist() == layer(torch.ones(4, 3)).tolist()
+    assert layer.weight.shape == (2, 3)

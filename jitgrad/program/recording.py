@@ -161,7 +161,7 @@ class Recording:
         mine = self.number
         if threading.get_ident() != self.thread or _owner_of(tensor) == mine or _owner_of(value) != mine:
             return False
-        if not (_is_alone(tensor) and _is_alone(value) and _form_of(tensor) == _form_of(value)):
+        if not (_is_alone(tensor) and _is_alone(value) and tensor._form() == value._form()):
             return False
         tensor.detach().copy_(value)  # type: ignore[attr-defined]
         entries.adopt(CONTEXT, value._slot, tensor._slot)
@@ -315,7 +315,3 @@ def _is_alone(x: Tensor) -> bool:
     if store.storage_word(x._word(S_STORAGE), "refs") != 1 or x._word(S_ROW) != NO_ROW:
         return False
     return x._word(S_SAVED) == x._word(S_LINKS) == 0
-
-
-def _form_of(x: Tensor) -> tuple:
-    return x.dtype, x.shape, x.stride()
