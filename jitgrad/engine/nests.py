@@ -38,6 +38,8 @@ from .tables import (
 )
 
 IDS = 1 << 15  # words from the scratch record to the list of slots being worked on
+# strided rows of fewer elements go along the dimension before, when that is so many times as long
+SHORT_ROW, LONGER = 16, 4
 
 
 @jit
@@ -154,16 +156,45 @@ def general_nest(c, count):
             store_word(r, N_STREAMS + k * STREAM_WORDS + 1, 1)
         dims = 1
     store_word(r, R_DIMS, dims)
+    for k in range(count):
+        store_word(r, N_STREAMS + k * STREAM_WORDS, slot_at(c, get_id(c, k)).address)
+    layout = inner_layout(c, count, dims)
+    # a row has to be found before it is walked, and the first dimension stays where programs cut their strips
+    if layout == NEST_STRIDED and dims > 2:
+        size = load_word(r, N_SIZES + dims - 1)
+        if size < SHORT_ROW and load_word(r, N_SIZES + dims - 2) >= LONGER * size:
+            exchange_inner(c, count, dims)
+            layout = inner_layout(c, count, dims)
+    return layout
+
+
+@jit
+def inner_layout(c, count, dims):
+    """The layout class of a nest by the strides of its innermost dimension."""
     layout = NEST_CONTIGUOUS
     for k in range(count):
-        at = N_STREAMS + k * STREAM_WORDS
-        store_word(r, at, slot_at(c, get_id(c, k)).address)
-        stride = load_word(r, at + dims)
+        stride = load_word(c.scratch, N_STREAMS + k * STREAM_WORDS + dims)
         if stride == 0 and k > 0:
             layout = max(layout, NEST_BROADCAST)
         elif stride != 1:
             layout = NEST_STRIDED
     return layout
+
+
+@jit
+def exchange_inner(c, count, dims):
+    """Exchange the two innermost dimensions of a nest."""
+    exchange_words(c, N_SIZES + dims - 2)
+    for k in range(count):
+        exchange_words(c, N_STREAMS + k * STREAM_WORDS + dims - 1)
+
+
+@jit
+def exchange_words(c, at):
+    """Exchange a word of the scratch record and the next one."""
+    first = load_word(c.scratch, at)
+    store_word(c.scratch, at, load_word(c.scratch, at + 1))
+    store_word(c.scratch, at + 1, first)
 
 
 @jit
