@@ -265,6 +265,16 @@ def avg_pool_x(ops, g, x_shape, words):
     return ops.spread_means(g, x_shape, words)
 
 
+def pad_x(ops, g, x_shape, words):
+    """Gradient of a padded array: cotangents added where their elements come from."""
+    return ops.run_op("unpad", (g,), (g, x_shape), (0, *words[1:]))[0]
+
+
+def unpad_x(ops, g, x_shape, words):
+    """Gradient of the transpose of padding: padding, with zeros where nothing is shown."""
+    return ops.run_op("pad", (g,), (g, x_shape), (0, *words[1:]))[0]
+
+
 def line_map_x(ops, places, weights, back_places, back_weights, g, x_shape, words):
     """Gradient of a map along lines: the transposed map."""
     return ops.line_map(g, (back_places, back_weights, places, weights), x_shape, (words[0], 0))

@@ -10,6 +10,7 @@ from op_samples import generator
 import jitgrad as torch
 from jitgrad import nn
 from jitgrad.nn import functional as F
+from jitgrad.program.show import lines_of
 
 NUMPY_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 LAYOUTS = {
@@ -208,3 +209,25 @@ def test_tables_made_without_gradients_serve_later_calls():
     x = torch.ones(3, 17, requires_grad=True)
     F.pad(x, (2, 2), "reflect").sum().backward()
     assert x.grad[0].tolist() == [1.0, 2.0, 2.0, *[1.0] * 11, 2.0, 2.0, 1.0]
+
+
+@pytest.mark.parametrize("mode", NUMPY_MODES)
+def test_all_dimensions_are_padded_in_one_row(mode):
+    step = torch.compile(lambda x: F.pad(x, (1, 2, 2, 1), mode), fullgraph=True)
+    x = torch.randn(2, 3, 4, 5)
+    assert [line.kernel for line in lines_of(step.program(x))] == ["pad"]
+    np.testing.assert_array_equal(step(x).numpy(), F.pad(x, (1, 2, 2, 1), mode).numpy())
+
+
+@pytest.mark.parametrize("mode", NUMPY_MODES)
+def test_gradients_of_gradients(mode):
+    x = torch.tensor(generator("second").standard_normal((2, 3, 4, 5)), requires_grad=True)
+    assert torch.autograd.gradgradcheck(lambda x: F.pad(x, (2, 1, -1, 2), mode).sin(), (x,))
+
+
+@pytest.mark.parametrize("value", [-0.0, -2.5, float("nan"), float("-inf")])
+def test_the_value_around_is_taken_as_it_is(value):
+    for dtype in (torch.float32, torch.float64):
+        found = F.pad(torch.ones(2, dtype=dtype), (1, 0), value=value).numpy()[0]
+        np.testing.assert_array_equal(found, value)
+        assert np.signbit(found) == np.signbit(value)

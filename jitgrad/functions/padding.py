@@ -5,43 +5,38 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from operator import index
+from sys import byteorder
 from typing import Any
 
 import numpy as np
 
-from .._tensor import Tensor
-from ..dtypes import DTYPES
-from ._call import dtype_code, is_floating, require_tensors
-from .creation import full
-from .from_data import from_array
-from .indexed_slices import index_select
-from .line_maps import ABSENT, LineMap, apply_line_map, line_map
-from .slicing import narrow
+from .._tensor import Tensor, wrap
+from ..kernels import BY_NAME
+from ..kernels.abi import NUMPY_DTYPES
+from ..kernels.padding import MODES
+from ._call import dtype_code, require_tensors
+from ._launch import run
 
 __all__: list[str] = []
 
-MODES = ("constant", "reflect", "replicate", "circular")
-
-
-def _sources(mode: str, size: int, before: int, after: int) -> np.ndarray:
-    """For every position of the result, the position of the input that it shows."""
-    i = np.arange(-before, size + after)
-    if mode == "replicate":
-        return np.clip(i, 0, size - 1)
-    if mode == "reflect":
-        i = np.abs(i)
-        return np.where(i >= size, 2 * (size - 1) - i, i)
-    if mode == "circular":
-        # what is cut off one end does not come in at the other
-        cut = max(0, -before)
-        return cut + (i - cut) % (size - cut - max(0, -after))
-    return np.where((i >= 0) & (i < size), i, ABSENT)
+_PAD = BY_NAME["pad"]
 
 
 @lru_cache(512)
-def _padding_map(mode: str, size: int, before: int, after: int, code: int) -> LineMap:
-    sources = _sources(mode, size, before, after)[None]
-    return line_map(sources, np.ones(sources.shape), size, DTYPES[code])
+def _words(
+    mode: str, shape: tuple[int, ...], amounts: tuple[int, ...], rest: int
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The shape of the result, and the attribute words; see `kernels.padding`."""
+    missing = len(shape) - len(amounts) // 2
+    widths = [(0, 0)] * missing + list(zip(amounts[-2::-2], amounts[::-2], strict=True))
+    kept = next((d for d, width in enumerate(widths) if any(width)), len(shape))
+    made = tuple(n + before + after for n, (before, after) in zip(shape, widths, strict=True))
+    return made, (rest, MODES.index(mode), kept, *(n for width in widths for n in width))
+
+
+def _bits(value: float, code: int) -> int:
+    """The bits of a number in a dtype."""
+    return int.from_bytes(np.asarray(value).astype(NUMPY_DTYPES[code]).tobytes(), byteorder, signed=True)
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
@@ -63,30 +58,11 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
                 f"pad: Padding mode '{mode}' doesn't take in value argument, got value={value}"
             )
         _check_bounded(mode, shape, amounts)
-    x = input
-    for k in range(0, len(amounts), 2):
-        before, after = amounts[k], amounts[k + 1]
-        if before or after:
-            x = _pad_dim(x, len(shape) - 1 - k // 2, before, after, mode, 0.0 if value is None else value)
-    return input.clone() if x is input else x  # type: ignore[attr-defined]
-
-
-def _pad_dim(x: Tensor, dim: int, before: int, after: int, mode: str, value: float) -> Tensor:
-    size = x.shape[dim]
-    if is_floating(x):
-        mapping = _padding_map(mode, size, before, after, dtype_code(x))
-        return apply_line_map(x, dim, mapping, float(value))
-    if mode != "constant":
-        sources = _sources(mode, size, before, after)
-        return index_select(x, dim, from_array(sources, DTYPES[3]))
-    shape = list(x.shape)
-    shape[dim] = size + before + after
-    result = full(shape, value, dtype=x.dtype)
-    start, stop = max(0, -before), size - max(0, -after)
-    if stop > start:
-        window = narrow(result, dim, max(0, before), stop - start)
-        window.copy_(narrow(x, dim, start, stop - start))  # type: ignore[attr-defined]
-    return result
+    if not any(amounts):
+        return input.clone()  # type: ignore[attr-defined]
+    rest = _bits(value, dtype_code(input)) if value is not None else 0
+    made, words = _words(mode, shape, amounts, rest)
+    return wrap(run(_PAD, (input,), input.dtype, made, words))
 
 
 def _amounts(pad: Any) -> tuple[int, ...]:
