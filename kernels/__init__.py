@@ -15,7 +15,16 @@ from . import (
     pointwise_losses,
     reductions,
 )
-from . import softmax, squared_loss, class_losses, class_likelihood, value_checks, random, dropout
+from . import (
+    softmax,
+    squared_loss,
+    class_losses,
+    class_margins,
+    class_likelihood,
+    value_checks,
+    random,
+    dropout,
+)
 from . import row_norm, channel_norm
 from . import movement, products, selection
 from . import recurrent_input, recurrent_layers, ctc

@@ -64,6 +64,20 @@ def log_softmax_x(ops, y, g, words):
     return g - y.exp() * g.sum(words[0], keepdim=True)
 
 
+def multi_margin_x(ops, x, target, y1, g, words):
+    """Gradient of margins to one class of each sample: constant but for the squares of margins."""
+    if words[2] == 1:
+        return g.unsqueeze(1) * y1.detach()
+    own = ops.one_hot(target, x.shape[1], x)
+    gap = (abi.bits_float(words[3]) - (x * own).sum(1, keepdim=True) + x).clamp(min=0) * (1 - own)
+    return g.unsqueeze(1) * (gap - own * gap.sum(1, keepdim=True)) * (2 / x.shape[1])
+
+
+def multilabel_margin_x(ops, y1, g):
+    """Gradient of margins to several classes of each sample, which is constant."""
+    return g.unsqueeze(1) * y1.detach()
+
+
 def mse_x(ops, x, t, g):
     """Gradient of the mean squared error for the prediction."""
     return (x - t) * (g * (2 / max(x.numel(), 1)))

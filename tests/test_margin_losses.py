@@ -10,6 +10,7 @@ from gradients import check_gradients
 import jitgrad as jg
 from jitgrad import nn
 from jitgrad.nn import functional as F
+from jitgrad.program.show import lines_of
 
 rng = np.random.default_rng(11)
 A, B, D = rng.standard_normal((3, 4, 5))
@@ -361,3 +362,35 @@ def test_replays_refuse_classes_out_of_range_too():
         step(MATRIX)
     target[1] = 2
     assert step(MATRIX).item() == F.multi_margin_loss(MATRIX, target).item()
+
+
+MARGINS = {
+    "multi margin": (lambda x, k: F.multi_margin_loss(x, k[:, 0]), "multi_margin"),
+    "multi margin 2": (lambda x, k: F.multi_margin_loss(x, k[:, 0], 2, 0.7), "multi_margin"),
+    "multilabel margin": (F.multilabel_margin_loss, "multilabel_margin"),
+}
+
+
+@pytest.mark.parametrize("label", MARGINS)
+def test_margins_between_classes_are_one_row(label):
+    loss, kernel = MARGINS[label]
+    program = jg.compile(loss, fullgraph=True).program(T(A), T(np.abs(LABELS)))
+    rows = [line.kernel for line in lines_of(program)]
+    assert rows.count(kernel) == 1 and len(rows) <= 3
+
+
+@pytest.mark.parametrize("label", MARGINS)
+def test_margins_between_classes_have_gradients_of_gradients(label):
+    loss, _ = MARGINS[label]
+    x = T(A, requires_grad=True)
+    assert jg.autograd.gradgradcheck(lambda x: loss(x, T(np.abs(LABELS))).exp(), (x,))
+
+
+def test_replays_refuse_labels_out_of_range_too():
+    target = T([[0, -1, 1], [2, 1, -1]])
+    step = jg.compile(lambda x: F.multilabel_margin_loss(x, target), fullgraph=True)
+    for _ in range(3):
+        assert step(MATRIX).item() == F.multilabel_margin_loss(MATRIX, target).item()
+    target[1, 1] = 3
+    with pytest.raises(RuntimeError, match="or -1 behind the last one"):
+        step(MATRIX)

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from jitgrad import functions as T
-from jitgrad._tensor import Tensor
-from jitgrad.dtypes import float32, int64
+from jitgrad._tensor import Tensor, wrap
+from jitgrad.dtypes import int64
+from jitgrad.functions._arrays import run_arrays
 from jitgrad.functions._call import require_tensors
-from jitgrad.functions._checks import within
+from jitgrad.functions._checks import raise_reported, refusal
+from jitgrad.functions.losses import REPORT_ADDRESS
+from jitgrad.kernels import BY_NAME
+from jitgrad.kernels.abi import float_bits
+from jitgrad.kernels.table import Op
 
 from ._reduction import chosen_reduction, reduced
 
-_check_class = within(
-    1.0,
-    1.0,
+_MULTI, _MULTILABEL = BY_NAME["multi_margin"], BY_NAME["multilabel_margin"]
+_NO_CLASS = refusal(
     RuntimeError,
     "multi_margin_loss: target out of range; expected class indices from 0 to the number of classes - 1",
-    nan_as=0.0,
 )
-_check_labels = within(
-    1.0,
-    1.0,
+_NO_LABEL = refusal(
     RuntimeError,
     "multilabel_margin_loss: target out of range; expected class indices from 0 to the number of classes - 1, "
     "or -1 behind the last one",
-    nan_as=0.0,
 )
 
 
@@ -121,15 +121,11 @@ def multi_margin_loss(
             f"multi_margin_loss: expected a weight for each of {classes} classes, of dtype {input.dtype}, "
             f"got shape {tuple(weight.shape)} and dtype {weight.dtype}"
         )
-    column = target.reshape(-1, 1)
-    _check_class(((column >= 0) & (column < classes)).to(float32))
-    rows = input.reshape(-1, classes)
-    own = column == T.arange(classes)
-    excess = T.relu(margin - _picked(own, rows) + rows).masked_fill(own, 0.0)
-    loss = excess if p == 1 else excess * excess
+    words = (_NO_CLASS, int(p), float_bits(margin))
+    loss = _per_sample(_MULTI, input.reshape(-1, classes), target.reshape(-1), words)
     if weight is not None:
-        loss = loss * _picked(own, weight)
-    return reduced((loss.sum(1) / classes).reshape(target.shape), reduction)
+        loss = loss * weight[target.reshape(-1)]
+    return reduced(loss.reshape(target.shape), reduction)
 
 
 def multilabel_margin_loss(
@@ -157,10 +153,6 @@ def multilabel_margin_loss(
         If the reduction is unknown.
     RuntimeError
         If a shape or dtype does not fit, or a target is neither a class nor -1.
-
-    Notes
-    -----
-    All pairs of classes are compared at once, in memory for N * C * C numbers.
     """
     require_tensors("multilabel_margin_loss", input, target)
     reduction = chosen_reduction(size_average, reduce, reduction)
@@ -173,23 +165,21 @@ def multilabel_margin_loss(
         )
     _check_long("multilabel_margin_loss", target)
     labels, rows = target.reshape(samples, classes), input.reshape(samples, classes)
-    _check_labels(((labels >= -1) & (labels < classes)).to(float32))
-    given = (labels < 0).cumsum(1) == 0
-    places = labels.unsqueeze(2) == T.arange(classes)
-    own = places & given.unsqueeze(2)  # (sample, place in the target, class)
-    score = T.where(places, rows.unsqueeze(1), 0.0).sum(2, keepdim=True)
-    counted = given.unsqueeze(2) & ~own.any(1, keepdim=True)
-    excess = T.relu(1.0 - score + rows.unsqueeze(1))
-    loss = T.where(counted, excess, 0.0).sum((1, 2)) / classes
+    loss = _per_sample(_MULTILABEL, rows, labels, (_NO_LABEL,))
     if input.ndim < 2:
         loss = loss.squeeze(0)
     # without samples the mean is 0, as in PyTorch
     return reduced(loss, "sum" if reduction == "mean" and not samples else reduction)
 
 
-def _picked(own: Tensor, values: Tensor) -> Tensor:
-    """The one value of each row where `own` is true, as a column; exact, since the others count as 0."""
-    return T.where(own, values, 0.0).sum(1, keepdim=True)
+def _per_sample(op: Op, rows: Tensor, target: Tensor, words: tuple[int, ...]) -> Tensor:
+    """The loss of every sample; see `kernels.class_margins`."""
+    samples, classes = rows.shape
+    made = [(rows.dtype, (samples,)), (rows.dtype, (samples, classes))]
+    slots = run_arrays(op, (rows.contiguous(), target.contiguous()), made, (REPORT_ADDRESS, *words))
+    loss, _slopes = map(wrap, slots)
+    raise_reported()
+    return loss
 
 
 def _samples_and_classes(name: str, input: Tensor) -> tuple[int, int]:

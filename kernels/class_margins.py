@@ -1,0 +1,47 @@
+"""Losses of margins between classes: declared here, their loops are in `kernels.class_margin_loops`.
+
+Operands are contiguous: scores of shape (N, C), and the class of each sample, or its classes up to the first -1. The
+second result is the slope of each sample's loss for each score, which is all that the way back reads. Attribute words:
+where a target that is no class is reported and as what, then for "multi_margin" the exponent and the margin.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from . import abi, vjps
+from .table import array_op
+
+
+def _loops(name: str) -> Callable[[str, int], Any]:
+    """The builder called `name`, imported when a kernel is built: it needs Numba."""
+
+    def build(symbol: str, dtype: int) -> Any:
+        from . import class_margin_loops
+
+        return getattr(class_margin_loops, name)(dtype)
+
+    return build
+
+
+array_op(
+    "multi_margin",
+    ("x", "target"),
+    _loops("multi_margin"),
+    backward=_loops("slopes_back"),
+    gradients={"x": ("x", "target", "y1")},  # the first two for `vjp` alone
+    vjp={"x": vjps.multi_margin_x},
+    operand_dtypes={"target": abi.INT64},
+    outputs=2,
+)
+array_op(
+    "multilabel_margin",
+    ("x", "target"),
+    _loops("multilabel_margin"),
+    backward=_loops("slopes_back"),
+    gradients={"x": ("y1",)},
+    vjp={"x": vjps.multilabel_margin_x},
+    operand_dtypes={"target": abi.INT64},
+    outputs=2,
+)
