@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from .abi import ARRAY_ADDRESS, FLOAT32, INT64
-from .index_walks import loops
-from .plain import accessors, attributes, described, helper, word
+from .abi import ARRAY_ADDRESS, ARRAY_DIMS, FLOAT32, INT64
+from .index_walks import loops, step_of
+from .plain import accessors, attributes, described, helper, place, word
 
 
 def _forward(walk: Any) -> Any:
@@ -156,30 +156,70 @@ def logcumsumexp_backward(symbol: str, dtype: int) -> Any:
     return _backward(dtype, walk)
 
 
-def _extreme_index(dtype: int, sign: int) -> Any:
-    """Index of the greatest (`sign` 1) or least element so far, the last of equals; nan counts as extreme."""
-    load, _store = accessors(dtype)
+def _extreme(dtype: int, sign: int) -> Any:
+    """The greatest (`sign` 1) or least element so far and its index, the last of equals; nan counts as extreme."""
+    load, store = accessors(dtype)
     _load, set_index = accessors(INT64)
 
     @helper
-    def walk(x, y, at, n, step):
+    def walk(x, y, places, at, n, step):
         best, place = load(x, at), 0
         for k in range(n):
             value = load(x, at)
-            better = value >= best if sign > 0 else value <= best
-            if value != value or (better and best == best):
+            behind = value < best if sign > 0 else value > best
+            # of two that cannot be compared one is nan: it stays, and a later one takes its place
+            if not behind and (best == best or value != value):
                 best, place = value, k
-            set_index(y, at, place)
+            store(y, at, best)
+            set_index(places, at, place)
             at += step
 
-    return _forward(walk)
+    def kernel(record, part, parts):
+        words = attributes(record)
+        outer, n, inner = word(words, 0), word(words, 1), word(words, 2)
+        x, y = word(described(record, 0), ARRAY_ADDRESS), word(described(record, 1), ARRAY_ADDRESS)
+        places = word(described(record, 2), ARRAY_ADDRESS)
+        if part != 0 or n == 0:
+            return
+        for o in range(outer):
+            for i in range(inner):
+                walk(x, y, places, o * n * inner + i, n, inner)
+
+    return kernel
 
 
-def cummax_index(symbol: str, dtype: int) -> Any:
-    """Where the greatest element so far is."""
-    return _extreme_index(dtype, 1)
+def cummax(symbol: str, dtype: int) -> Any:
+    """The greatest element so far, and where it is."""
+    return _extreme(dtype, 1)
 
 
-def cummin_index(symbol: str, dtype: int) -> Any:
-    """Where the least element so far is."""
-    return _extreme_index(dtype, -1)
+def cummin(symbol: str, dtype: int) -> Any:
+    """The least element so far, and where it is."""
+    return _extreme(dtype, -1)
+
+
+def extreme_backward(symbol: str, dtype: int) -> Any:
+    """The cotangents, added where the extremes stand; arrays x, y, places, cotangents of both, gradient."""
+    load, store = accessors(dtype)
+    clear_all = loops(dtype).clear_all
+
+    def kernel(record, part, parts):
+        words = attributes(record)
+        outer, n, inner = word(words, 0), word(words, 1), word(words, 2)
+        places, g, gradient = described(record, 2), described(record, 3), described(record, 5)
+        to, of = word(gradient, ARRAY_ADDRESS), word(g, ARRAY_ADDRESS)
+        chosen = word(places, ARRAY_ADDRESS)
+        if part != 0 or to == 0:
+            return
+        clear_all(gradient)
+        dims = word(g, ARRAY_DIMS)
+        dense = step_of(g)
+        for o in range(outer):
+            for k in range(n):
+                for i in range(inner):
+                    at = (o * n + k) * inner + i
+                    there = (o * n + word(chosen, at)) * inner + i
+                    here = at * dense if dense >= 0 else place(g, dims, at)
+                    store(to, there, load(to, there) + load(of, here))
+
+    return kernel

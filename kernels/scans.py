@@ -1,6 +1,7 @@
 """Cumulative operations along one dimension: declared here, their loops are in `kernels.scan_loops`.
 
-Operands are contiguous and seen as (outer, n, inner); the attribute words are these three sizes.
+Operands are contiguous and seen as (outer, n, inner); the attribute words are these three sizes. Extremes have a second
+result: int64 indices of where they stand.
 """
 
 from __future__ import annotations
@@ -49,5 +50,14 @@ array_op(
     gradients={"x": ("x", "y")},
     vjp={"x": vjps.logcumsumexp_x},
 )
-array_op("cummax_index", ("x",), _loops("cummax_index"), result=abi.INT64, dtypes=ALL)
-array_op("cummin_index", ("x",), _loops("cummin_index"), result=abi.INT64, dtypes=ALL)
+for _name in ("cummax", "cummin"):
+    array_op(
+        _name,
+        ("x",),
+        _loops(_name),
+        backward=_loops("extreme_backward"),
+        gradients={"x": ("y1",)},
+        vjp={"x": vjps.extreme_along_x},
+        dtypes=ALL,
+        outputs=2,
+    )

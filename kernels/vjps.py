@@ -222,6 +222,12 @@ def _back(lines, shape):
     return lines.transpose(1, 2).reshape(shape)
 
 
+def extreme_along_x(ops, y1, g, x_shape, words):
+    """Gradient of cumulative extremes: cotangents added where the extremes stand."""
+    zeros = ops.zeros(g, words)
+    return zeros.scatter_add(1, y1.reshape(words), g.reshape(words)).reshape(x_shape)
+
+
 def cumsum_x(ops, g, words, x_shape):
     """Gradient of a running sum: the running sum from the other end."""
     lines = _lines(g, words).flip([-1])

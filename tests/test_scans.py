@@ -7,6 +7,7 @@ import pytest
 from index_cases import check_gradients
 
 import jitgrad as torch
+from jitgrad.program.show import lines_of
 
 A = np.random.default_rng(4).standard_normal((3, 6, 4))
 SCANS = {
@@ -121,3 +122,20 @@ def test_a_dimension_out_of_range_is_refused():
         torch.logcumsumexp(torch.tensor([1, 2]), 0)
     with pytest.raises(RuntimeError, match="at least one-dimensional"):
         torch.diff(torch.tensor(1.0))
+
+
+@pytest.mark.parametrize("name", ["cummax", "cummin"])
+@pytest.mark.parametrize("dim", [0, 1, -1])
+def test_cumulative_extremes_are_one_row_with_gradients_of_gradients(name, dim):
+    def values(x):
+        return getattr(torch, name)(x, dim).values
+
+    x = torch.tensor(A, requires_grad=True)
+    (line,) = lines_of(torch.compile(values, fullgraph=True).program(x.detach()))
+    assert line.kernel == name
+    assert torch.autograd.gradgradcheck(lambda x: values(x).sin(), (x,))
+    y = values(x)
+    y.backward(torch.ones(()).double().expand(*y.shape))
+    expected = torch.tensor(A, requires_grad=True)
+    values(expected).sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), expected.grad.numpy())

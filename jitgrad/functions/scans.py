@@ -10,17 +10,17 @@ from .._tensor import Tensor, method, wrap
 from ..dtypes import DTYPES, dtype, int64
 from ..kernels import BY_NAME
 from ..kernels.table import Op
+from ._arrays import run_arrays
 from ._call import dtype_code, is_floating, require_tensors
 from ._dims import axis_as_dim, named_dim, one_dim, shape_of
 from ._launch import run
 from ._pairs import pair
-from .gathering import gather
 from .indexing import recorded
 
 __all__ = ["cummax", "cummin", "cumprod", "cumsum", "diff", "logcumsumexp"]
 
 CUMSUM, CUMPROD, LOGCUMSUMEXP, CUMMAX, CUMMIN = (
-    BY_NAME[name] for name in ("cumsum", "cumprod", "logcumsumexp", "cummax_index", "cummin_index")
+    BY_NAME[name] for name in ("cumsum", "cumprod", "logcumsumexp", "cummax", "cummin")
 )
 
 
@@ -104,9 +104,10 @@ _in_place("cumprod", cumprod)
 def _extreme(op: Op, name: str, x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     require_tensors(name, x)
     dim = one_dim(dim, x.ndim, name)
-    plain = x.detach().contiguous()  # type: ignore[attr-defined]
-    indices = wrap(run(op, (plain,), int64, x.shape, line_words(x.shape, dim)))
-    return gather(x, dim, indices), indices
+    shape = shape_of(x)
+    made = [(x.dtype, shape), (int64, shape)]
+    values, indices = run_arrays(op, (x.contiguous(),), made, line_words(shape, dim))  # type: ignore[attr-defined]
+    return wrap(values), wrap(indices)
 
 
 @method
