@@ -295,6 +295,13 @@ def unpad_x(ops, g, x_shape, words):
     return ops.run_op("pad", (g,), (g, x_shape), (0, *words[1:]))[0]
 
 
+def grid_sample_both(ops, x, grid, g, words, wanted):
+    """Gradients of samples of images, derived from the same samples made of gathers and arithmetic."""
+    operands = {"x": x, "grid": grid}
+    found = ops.gradients([(ops.sampled(x, grid, words), g)], [operands[name] for name in wanted])
+    return dict(zip(wanted, found, strict=True))
+
+
 def line_map_x(ops, places, weights, back_places, back_weights, g, x_shape, words):
     """Gradient of a map along lines: the transposed map."""
     return ops.line_map(g, (back_places, back_weights, places, weights), x_shape, (words[0], 0))

@@ -12,6 +12,8 @@ import jitgrad as torch
 from jitgrad import nn
 from jitgrad.autograd import gradcheck, gradgradcheck
 from jitgrad.nn import functional as F
+from jitgrad.nn.functional.grid import composed
+from jitgrad.program.show import lines_of
 
 PADDINGS = ("zeros", "border", "reflection")
 WAYS = list(itertools.product(("bilinear", "nearest", "bicubic"), PADDINGS, (False, True)))
@@ -136,3 +138,34 @@ ERRORS = {
 @pytest.mark.parametrize("name", ERRORS)
 def test_what_does_not_fit_is_refused_as_in_pytorch(name):
     fail_alike(*ERRORS[name])
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_images_are_sampled_in_one_row(mode, dtype):
+    def sample(x, grid):
+        return F.grid_sample(x, grid, mode, align_corners=False)
+
+    x, grid = torch.randn(2, 3, 4, 5, dtype=dtype), torch.rand(2, 6, 7, 2, dtype=dtype) * 3 - 1.5
+    step = torch.compile(sample, fullgraph=True)
+    assert [line.kernel for line in lines_of(step.program(x, grid))] == ["grid_sample"]
+    assert torch.equal(step(x, grid), sample(x, grid))
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+@pytest.mark.parametrize("padding", PADDINGS)
+def test_the_kernel_gives_what_gathers_and_arithmetic_give(mode, padding):
+    # so far out a reflected place is any place
+    far, nan, inf = 30.0 if padding == "reflection" else 1e30, float("nan"), float("inf")
+    grid = torch.tensor([[[[nan, 0.0], [far, 0.1]], [[-far, inf], [0.3, -0.2]]]])
+    for places in (grid, torch.rand(1, 9, 11, 2) * 4 - 2, torch.zeros(1, 0, 3, 2)):
+        for aligned in (False, True):
+            operands = torch.randn(1, 2, 5, 3).requires_grad_(), places.clone().requires_grad_()
+            found = F.grid_sample(*operands, mode, padding, aligned)
+            expected = composed(*operands, mode, padding, aligned)
+            assert torch.allclose(found, expected, rtol=1e-4, atol=1e-5)
+            g = torch.randn(1, 2, 1, 1).expand(*found.shape)
+            if places is grid:  # gathers multiply what is outside by zero, which is no number's gradient
+                continue
+            pairs = zip(*(torch.autograd.grad(y, operands, g) for y in (found, expected)), strict=True)
+            assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in pairs)

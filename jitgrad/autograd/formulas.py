@@ -15,6 +15,7 @@ from ..engine.layout import STRIDED_VIEW
 from ..functions._indices import launch, run
 from ..functions.pooling import spread_means  # noqa: F401 - for the formulas
 from ..kernels import BY_NAME
+from ..kernels.grids import BEYOND
 
 cat, stack, linear, conv3d = F.cat, F.stack, F.linear, F.conv3d
 SLICE_PUT, LINE_MAP, PERMUTATION = (BY_NAME[name] for name in ("slice_put", "line_map", "permutation"))
@@ -97,6 +98,14 @@ def units(like: Tensor) -> Tensor:
 def permutation(exchanges: Tensor, rows: int, kind: Any) -> Tensor:
     """P with ``A = P L U``, from the exchanges of rows."""
     return wrap(run(PERMUTATION, (exchanges,), kind, (*exchanges.shape[:-1], rows, rows), ()))
+
+
+def sampled(x: Tensor, grid: Tensor, words: Sequence[int]) -> Tensor:
+    """The operation "grid_sample" as gathers and arithmetic."""
+    from ..nn.functional.grid import composed  # modules come after all functions
+
+    nearest, beyond, aligned = words
+    return composed(x, grid, "nearest" if nearest else "bilinear", BEYOND[beyond], bool(aligned))
 
 
 def window(x: Tensor, words: Sequence[int]) -> Tensor:

@@ -1,7 +1,8 @@
 """Images sampled at places that a tensor holds, and the places of affine maps (Jaderberg et al., 2015).
 
-Everything is made of gathers and arithmetic, so it has gradients of any order and runs in compiled steps. Where an
-element of the grid lies in the input is as in PyTorch (``aten/src/ATen/native/GridSamplerUtils.h``).
+Images between their elements and at the nearest ones have a kernel (`kernels.grids`). Volumes, bicubic interpolation
+and gradients of gradients are made of gathers and arithmetic. Where an element of the grid lies in the input is as in
+PyTorch (``aten/src/ATen/native/GridSamplerUtils.h``).
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ import warnings
 from collections.abc import Sequence
 
 from jitgrad import functions as T
-from jitgrad._tensor import Tensor
+from jitgrad._tensor import Tensor, wrap
 from jitgrad.functions._call import is_floating, require_tensors
+from jitgrad.functions._launch import run
+from jitgrad.kernels import BY_NAME
+from jitgrad.kernels.grids import BEYOND
 
 MODES = ("bilinear", "nearest", "bicubic")
-PADDINGS = ("zeros", "border", "reflection")
+PADDINGS = BEYOND
+_SAMPLE = BY_NAME["grid_sample"]
 CUBIC = -0.75  # the slope parameter of cubic interpolation (Keys, 1981)
 
 
@@ -60,6 +65,16 @@ def grid_sample(
             )
     _check_shapes(input, grid, mode)
     aligned = _aligned(align_corners)
+    if input.ndim == 4 and mode != "bicubic":
+        words = (int(mode == "nearest"), PADDINGS.index(padding_mode), int(aligned))
+        shape = (*input.shape[:2], *grid.shape[1:3])
+        operands = input.contiguous(), grid.contiguous()  # type: ignore[attr-defined]
+        return wrap(run(_SAMPLE, operands, input.dtype, shape, words))
+    return composed(input, grid, mode, padding_mode, aligned)
+
+
+def composed(input: Tensor, grid: Tensor, mode: str, padding_mode: str, aligned: bool) -> Tensor:
+    """`grid_sample` made of gathers and arithmetic, which have gradients of any order."""
     sizes = input.shape[2:]
     # the last number of a place belongs to the first dimension
     places = [
