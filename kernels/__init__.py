@@ -29,7 +29,7 @@ from . import row_norm, channel_norm
 from . import movement, products, selection
 from . import recurrent_input, recurrent_layers, ctc
 from . import convolution
-from . import gamma_draws, indexing, scans, sorting
+from . import gamma_draws, indexing, scans, scatter_extremes, sorting
 from . import factorisations
 from . import grids, line_maps, max_pooling, mean_pooling, padding, pair_pooling
 from . import attention, embedding, embedding_bag

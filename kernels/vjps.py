@@ -228,6 +228,29 @@ def extreme_along_x(ops, y1, g, x_shape, words):
     return zeros.scatter_add(1, y1.reshape(words), g.reshape(words)).reshape(x_shape)
 
 
+def _alike(a, b):
+    """Where two tensors have the same numbers, or both none."""
+    return (a == b) | ((a != a) & (b != b))
+
+
+def scatter_extreme_x(ops, x, y, y1, g, words):
+    """Gradient of extremes at places for what stood there: of equal ones each gets its share."""
+    counts = y1.detach()
+    wins = _alike(x.detach(), y.detach()) if words[7] else counts < 0
+    return g * (wins | (counts == 0)).to(g.dtype) / counts.clamp(min=1)
+
+
+def scatter_extreme_source(ops, index, source, y, y1, g, words):
+    """Gradient of extremes at places for the sources: of equal ones each gets its share."""
+    outer, n, m, inner = words[2:6]
+    at = index.reshape(outer, m, inner)
+    best, shares = (
+        t.reshape(outer, n, inner).gather(1, at) for t in (y.detach(), g / y1.detach().clamp(min=1))
+    )
+    wins = _alike(source.detach().reshape(outer, m, inner), best).to(g.dtype)
+    return (shares * wins).reshape(source.shape)
+
+
 def cumsum_x(ops, g, words, x_shape):
     """Gradient of a running sum: the running sum from the other end."""
     lines = _lines(g, words).flip([-1])

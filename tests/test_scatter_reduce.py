@@ -7,6 +7,7 @@ import pytest
 from gradients import check_gradients
 
 import jitgrad as torch
+from jitgrad.program.show import lines_of
 
 FOLDS = {"sum": np.sum, "prod": np.prod, "mean": np.mean, "amax": np.max, "amin": np.min}
 # shapes of input, index and source, and the dimension
@@ -139,3 +140,33 @@ def test_nan_and_infinity(reduce):
 def test_refusals(call, error, words):
     with pytest.raises(error, match=words):
         call(torch.ones(3), torch.tensor([0, 1, 2]))
+
+
+@pytest.mark.parametrize("reduce", ["amax", "amin"])
+@pytest.mark.parametrize("include_self", [True, False])
+def test_extremes_are_one_row(reduce, include_self):
+    def extremes(x, index, source):
+        return x.scatter_reduce(0, index, source, reduce, include_self=include_self)
+
+    operands = torch.randn(4, 3), torch.tensor([[0, 1, 1], [0, 2, 3]]), torch.randn(2, 3)
+    (line,) = lines_of(torch.compile(extremes, fullgraph=True).program(*operands))
+    assert line.kernel == "scatter_extreme"
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "float32"])
+def test_extremes_of_more_sources_than_a_byte_counts(dtype):
+    index, source = torch.zeros(600, dtype=torch.int64), torch.full((600,), 7).to(getattr(torch, dtype))
+    x = torch.tensor([9, 3]).to(source.dtype)
+    assert x.scatter_reduce(0, index, source, "amax").tolist() == [9, 3]
+    assert x.scatter_reduce(0, index, source, "amax", include_self=False).tolist() == [7, 3]
+    assert x.scatter_reduce(0, index, source, "amin").tolist() == [7, 3]
+
+
+def test_replays_refuse_indices_of_extremes_out_of_range():
+    index = torch.tensor([0, 1])
+    step = torch.compile(lambda x: x.scatter_reduce(0, index, torch.ones(2), "amax"), fullgraph=True)
+    for _ in range(3):
+        assert step(torch.zeros(2)).tolist() == [1, 1]
+    index[1] = 2
+    with pytest.raises(RuntimeError, match="index 2 is out of bounds for dimension 0 with size 2"):
+        step(torch.zeros(2))

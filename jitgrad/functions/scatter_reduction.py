@@ -1,26 +1,29 @@
-"""scatter_reduce: elements that share an index, reduced to one; made of scatter, gather and sort.
+"""scatter_reduce: elements that share an index, reduced to one.
 
-The elements of `input` are sources too, each at its own place. What is to be left out (an element of `input` with
-``include_self=False``, an extreme's losers) is sent to a place behind the last one, which is cut off in the end.
+Extremes have a kernel (`kernels.scatter_extremes`), the rest is made of scatter and gather. In a product the elements
+of `input` are sources too, each at its own place; one that ``include_self=False`` leaves out has a place beyond all.
 """
 
 from __future__ import annotations
 
 from .._tensor import Tensor, method, wrap
-from ..dispatch import call
 from ..dtypes import bool_, int64
 from ..kernels import BY_NAME
+from ._arrays import run_arrays
 from ._call import is_floating, require_tensors
 from ._dims import one_dim, shape_of
+from ._launch import report_cell, take_report
 from .arithmetic_in_place import in_place_of
 from .gathering import check_dims, check_sizes, lines_of, long_index
+from .indexing import recorded
 from .joining import cat
 from .ranges import arange
+from .scans import line_words
 
 __all__ = ["scatter_reduce"]
 
 REDUCTIONS = ("sum", "prod", "mean", "amax", "amin")
-_TIED = BY_NAME["scale_tied"]
+_EXTREME = BY_NAME["scatter_extreme"]
 
 
 @method
@@ -65,13 +68,15 @@ def scatter_reduce(
         kind = {"sum": "amax", "prod": "amin"}.get(reduce, reduce)
         whole = scatter_reduce(x.long(), at, index, src.long(), kind, include_self=include_self)  # type: ignore
         return whole.bool().reshape(input.shape)  # type: ignore[attr-defined]
-    src = src[tuple(slice(n) for n in index.shape)]  # type: ignore[index]
-    part = tuple(slice(None if d == at else n) for d, n in enumerate(index.shape))
-    reduced = _reduced(x[part], at, index, src, reduce, include_self)  # type: ignore[index]
-    if reduced.shape != x.shape:
-        whole = x.clone()  # type: ignore[attr-defined]
-        whole[part] = reduced
-        reduced = whole
+    if src.shape != index.shape:
+        src = src[tuple(slice(n) for n in index.shape)]  # type: ignore[index]
+    sizes = zip(shape_of(x), shape_of(index), strict=True)
+    if all(d == at or n == own for d, (n, own) in enumerate(sizes)):
+        reduced = _reduced(x, at, index, src, reduce, include_self)
+    else:
+        part = tuple(slice(None if d == at else n) for d, n in enumerate(index.shape))
+        reduced = x.clone()  # type: ignore[attr-defined]
+        reduced[part] = _reduced(x[part], at, index, src, reduce, include_self)  # type: ignore[index]
     return reduced.reshape(input.shape)  # type: ignore[attr-defined]
 
 
@@ -79,6 +84,8 @@ def _reduced(x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, inclu
     """The reduction where `index` has the shape of `src`, and that of `x` but for `dim`."""
     if reduce == "sum" and include_self:
         return x.scatter_add(dim, index, src)  # type: ignore[attr-defined]
+    if reduce in ("amax", "amin"):
+        return _extremes(x, dim, index, src, reduce == "amax", include_self)
     # this reports an index out of range, before one could be taken for the place behind the last
     hits = index.new_zeros(x.shape).scatter_add(dim, index, index.new_ones(index.shape))
     if reduce in ("sum", "mean"):
@@ -93,16 +100,7 @@ def _reduced(x: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, inclu
     if not include_self:
         own = own.masked_fill(hits > 0, places)
     everything, target = cat([x, src], dim), cat([own, index], dim)
-    if reduce == "prod":
-        return _products(everything, dim, target, places)
-    return _extremes(everything, dim, target, places, reduce == "amax")
-
-
-def _behind(x: Tensor, dim: int, places: int) -> Tensor:
-    """Zeros for the results, with one place more along `dim`."""
-    shape = list(x.shape)
-    shape[dim] = places + 1
-    return x.new_zeros(shape)  # type: ignore[attr-defined]
+    return _products(everything, dim, target, places)
 
 
 def _products(x: Tensor, dim: int, target: Tensor, places: int) -> Tensor:
@@ -113,22 +111,17 @@ def _products(x: Tensor, dim: int, target: Tensor, places: int) -> Tensor:
     return factors.prod(-1).to(x.dtype).movedim(-1, dim)
 
 
-def _extremes(x: Tensor, dim: int, target: Tensor, places: int, greatest: bool) -> Tensor:
+def _extremes(x: Tensor, dim: int, index: Tensor, src: Tensor, greatest: bool, include_self: bool) -> Tensor:
     """The extreme of each place; of equal ones each gets its share of the gradient."""
-    values = x.detach()
-    keys = values if greatest else (-values if is_floating(values) else ~values)  # type: ignore[operator]
-    order = keys.argsort(dim, stable=True)  # type: ignore[attr-defined]
-    # where an index repeats, the last write stays: that of the greatest key
-    best = _behind(values, dim, places)
-    best = best.scatter(dim, target.gather(dim, order), values.gather(dim, order))
-    chosen = best.gather(dim, target)
-    wins = (values == chosen) | ((values != values) & (chosen != chosen))
-    if not (is_floating(x) and x.requires_grad):
-        return best.narrow(dim, 0, places)
-    counts = _behind(values, dim, places).scatter_add(dim, target, wins.to(x.dtype)).gather(dim, target)
-    shared = wrap(call(_TIED, (x, counts)))
-    winners = target.masked_fill(~wins, places)
-    return _behind(x, dim, places).scatter(dim, winners, shared).narrow(dim, 0, places)
+    shape, cell = shape_of(x), report_cell()
+    outer, places, inner = line_words(shape, dim)
+    counting = recorded(x, src)
+    sizes = (outer, places, index.shape[dim], inner)
+    words = (cell, dim, *sizes, int(greatest), int(include_self), int(counting))
+    operands = [t.contiguous() for t in (x, index, src)]  # type: ignore[attr-defined]
+    best, _counts = map(wrap, run_arrays(_EXTREME, operands, [(x.dtype, shape), (x.dtype, shape)], words))
+    take_report("scatter_reduce", cell)
+    return best
 
 
 Tensor.scatter_reduce_ = in_place_of(scatter_reduce)
