@@ -80,4 +80,14 @@ array_op(
     dtypes=ALL,
     grad_name="CopySlices",
 )
+array_op(
+    "masked_scatter",
+    ("x", "mask", "source"),
+    _loops("masked_scatter"),
+    backward=_loops("masked_scatter_backward"),
+    gradients={"x": ("mask",), "source": ("mask",)},
+    vjp={"x": vjps.masked_scatter_x, "source": vjps.masked_scatter_source},
+    operand_dtypes={"mask": abi.BOOL},
+    dtypes=ALL,
+)
 array_op("nonzero", ("x",), _loops("nonzero"), result=abi.INT64, dtypes=ALL)

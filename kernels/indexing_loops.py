@@ -11,16 +11,21 @@ from .index_walks import (
     CLEAR,
     I_ACCUMULATE,
     I_INDICES,
+    I_STATUS,
     L_ACCUMULATE,
     READ,
     WRITE,
     check_line,
     check_points,
     loops,
+    report,
+    step_of,
 )
+from .indexing import RUNTIME_ERROR
 from .plain import (
     accessors,
     attributes,
+    bits,
     clear_bytes,
     described,
     helper,
@@ -30,6 +35,8 @@ from .plain import (
     set_word,
     word,
 )
+
+load_flag = accessors(abi.BOOL)[0]
 
 
 def index(symbol: str, dtype: int) -> Any:
@@ -225,6 +232,72 @@ def slice_put_backward(symbol: str, dtype: int) -> Any:
             address, dims = word(region, ARRAY_ADDRESS), word(region, ARRAY_DIMS)
             for flat in range(word(region, ARRAY_NUMEL)):
                 store(address, place(region, dims, flat), 0)
+
+    return kernel
+
+
+@helper
+def fits_source(mask, source, words):
+    """Whether a source has an element for every place of a mask; reports the first place that has none."""
+    count, size = 0, word(source, ARRAY_NUMEL)
+    flags, step, dims = word(mask, ARRAY_ADDRESS), step_of(mask), word(mask, ARRAY_DIMS)
+    for k in range(word(mask, ARRAY_NUMEL)):
+        count += load_flag(flags, k * step if step >= 0 else place(mask, dims, k))
+    return count <= size or report(word(words, I_STATUS), RUNTIME_ERROR, 0, size, size)
+
+
+def masked_scatter(symbol: str, dtype: int) -> Any:
+    """``y = x`` with the elements of a row-major source, in order, where a mask is set; `y` may be `x`."""
+    copy_all = loops(dtype).copy_all
+    load, store = bits(dtype)
+
+    def kernel(record, part, parts):
+        mask, source = described(record, 1), described(record, 2)
+        if part != 0 or not fits_source(mask, source, attributes(record)):
+            return
+        y, numel = described(record, 3), word(mask, ARRAY_NUMEL)
+        copy_all(y, described(record, 0))
+        flags, step, dims = word(mask, ARRAY_ADDRESS), step_of(mask), word(mask, ARRAY_DIMS)
+        to, dense, of = word(y, ARRAY_ADDRESS), step_of(y), word(source, ARRAY_ADDRESS)
+        count, last = 0, word(source, ARRAY_NUMEL) - 1
+        if last < 0:
+            return
+        for k in range(numel):
+            flag = load_flag(flags, k * step if step >= 0 else place(mask, dims, k))
+            at = k if dense == 1 else place(y, dims, k)
+            # one of both is written in any case: a random mask cannot be foretold
+            value, old = load(of, min(count, last)), load(to, at)
+            store(to, at, value if flag else old)
+            count += flag
+
+    return kernel
+
+
+def masked_scatter_backward(symbol: str, dtype: int) -> Any:
+    """To `x` the cotangent outside the mask; to the source, in order, that inside."""
+    copy_all, clear_all = loops(dtype).copy_all, loops(dtype).clear_all
+    load, store = accessors(dtype)
+
+    def kernel(record, part, parts):
+        mask, g = described(record, 1), described(record, 4)
+        to_x, to_source = described(record, 5), described(record, 7)
+        if part != 0:
+            return
+        flags, step, dims = word(mask, ARRAY_ADDRESS), step_of(mask), word(mask, ARRAY_DIMS)
+        if word(to_x, ARRAY_ADDRESS) != 0:
+            copy_all(to_x, g)
+            for k in range(word(mask, ARRAY_NUMEL)):
+                old = load(word(to_x, ARRAY_ADDRESS), k)
+                flag = load_flag(flags, k * step if step >= 0 else place(mask, dims, k))
+                store(word(to_x, ARRAY_ADDRESS), k, 0 if flag else old)
+        if word(to_source, ARRAY_ADDRESS) != 0:
+            clear_all(to_source)
+            count, dense = 0, step_of(g)
+            for k in range(word(mask, ARRAY_NUMEL)):
+                if load_flag(flags, k * step if step >= 0 else place(mask, dims, k)):
+                    at = k * dense if dense >= 0 else place(g, dims, k)
+                    store(word(to_source, ARRAY_ADDRESS), count, load(word(g, ARRAY_ADDRESS), at))
+                    count += 1
 
     return kernel
 

@@ -251,6 +251,20 @@ def scatter_extreme_source(ops, index, source, y, y1, g, words):
     return (shares * wins).reshape(source.shape)
 
 
+def masked_scatter_x(ops, mask, g):
+    """Gradient of a scatter under a mask for what stood there: that outside the mask."""
+    return g.masked_fill(mask, 0)
+
+
+def masked_scatter_source(ops, mask, g, source_shape):
+    """Gradient of a scatter under a mask for the source: that inside, in order."""
+    flags, zeros = mask.reshape(-1), ops.zeros(g, (math.prod(source_shape),))
+    if not zeros.numel():
+        return zeros.reshape(source_shape)
+    at = (flags.cumsum(0) - 1).clamp(0, zeros.numel() - 1)
+    return zeros.scatter_add(0, at, g.reshape(-1).masked_fill(~flags, 0)).reshape(source_shape)
+
+
 def cumsum_x(ops, g, words, x_shape):
     """Gradient of a running sum: the running sum from the other end."""
     lines = _lines(g, words).flip([-1])

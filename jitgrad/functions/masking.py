@@ -8,6 +8,7 @@ import numpy as np
 
 from .._tensor import Tensor, method, wrap
 from ..dtypes import bool_, int64
+from ..kernels import BY_NAME
 from ..kernels.abi import INT64
 from ..operators import number_tensor
 from ._call import dtype_code, require_tensors
@@ -18,7 +19,7 @@ from .bounds import where
 from .creation import make_empty, zeros
 from .expansion import expand
 from .gathering import SCATTER, gather, lines_of, long_index, written
-from .indexing import INDEX, SLICE_PUT, as_value, read_points, whole_words, write_points
+from .indexing import INDEX, SLICE_PUT, as_value, read_points, whole_words
 
 __all__ = [
     "argwhere",
@@ -31,6 +32,8 @@ __all__ = [
     "take",
     "take_along_dim",
 ]
+
+_MASKED_SCATTER = BY_NAME["masked_scatter"]
 
 
 def _mask_of(name: str, mask: Any) -> Tensor:
@@ -81,14 +84,18 @@ def _masked_scatter(name: str, x: Tensor, mask: Tensor, source: Tensor, in_place
             f"{name}: mask of shape {tuple(mask.shape)} does not broadcast to {tuple(x.shape)}"
         )
     line, mask = lines_of(like, mask)
-    points = _mask_points(mask)
-    count = points.indices[0].numel()
-    if source.numel() < count:
-        raise RuntimeError(f"{name}: expected source to have at least {count} elements, got {source.numel()}")
-    values = source.reshape(-1)[:count]  # type: ignore[attr-defined]
+    values = source.contiguous()  # type: ignore[attr-defined]
 
     def write(into: int) -> int:
-        return write_points(line, points, values, False, into, name)
+        try:
+            return launch(_MASKED_SCATTER, (line, mask, values), line.shape, (), into, name)
+        except RuntimeError:
+            count = int(mask.sum())  # type: ignore[attr-defined]
+            if count <= source.numel():
+                raise
+            raise RuntimeError(
+                f"{name}: expected source to have at least {count} elements, got {source.numel()}"
+            ) from None
 
     return written(name, like, line, values, write, in_place)
 
