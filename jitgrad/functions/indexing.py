@@ -14,14 +14,24 @@ from ..dispatch import CONTEXT, call, complete, view, view_code
 from ..dtypes import dtype
 from ..engine import layout
 from ..engine.entry import entries
-from ..engine.layout import S_DTYPE, S_FLAGS, S_STORAGE, SLOT_WORDS
+from ..engine.layout import MAX_DIMS, S_DTYPE, S_FLAGS, S_STORAGE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import BOOL
 from ..operators import exact_number, overwrite
 from ..store import store
 from ._call import dtype_code
 from ._dims import dims_of, shape_of
-from ._indices import Plan, Points, check_mask, is_dense, is_number, is_plain, read_rows, table_of_nonzero
+from ._indices import (
+    Plan,
+    Points,
+    check_mask,
+    is_dense,
+    is_number,
+    is_plain,
+    read_rows,
+    row_words,
+    table_of_nonzero,
+)
 from ._launch import launch, run
 from .expansion import expand
 
@@ -279,7 +289,15 @@ def _set_plain(self: Tensor, index: Any, value: Tensor) -> bool:
 
 def _set_points(self: Tensor, index: Any, value: Tensor) -> bool:
     """Write a tensor at the points of index tensors; whether it is written."""
-    points = plain_points(self, index) if dtype_code(value) == dtype_code(self) else None
+    if dtype_code(value) != dtype_code(self):
+        return False
+    own = shape_of(self)
+    if type(index) is Tensor and is_plain(index) and 0 < len(own) <= MAX_DIMS + 1 - dims_of(index):
+        rows = index if is_dense(index) else index.contiguous()  # type: ignore[attr-defined]
+        shape = (*shape_of(rows), *own[1:])
+        write_indexed(self, (rows,), shape, row_words(len(own), 0), value, self._slot, "")
+        return True
+    points = plain_points(self, index)
     if points is None:
         return False
     write_points(self, points, value, False, self._slot)

@@ -192,14 +192,18 @@ class Optimizer(Hooked):
         set_to_none : bool
             Set ``.grad`` to None (the default), which a following `step` skips; otherwise fill with zeros.
         """
-        for p in self._parameters():
-            if set_to_none:
+        if set_to_none:
+            for p in self._parameters():
                 p.grad = None
-            elif p.grad is not None:
-                if p.grad.requires_grad:
-                    p.grad = p.grad.detach()  # not in place: it may be a view
-                with no_grad():
-                    p.grad.zero_()
+            return
+        with no_grad():
+            for p in self._parameters():
+                gradient = p.grad
+                if gradient is None:
+                    continue
+                if gradient.requires_grad:
+                    p.grad = gradient = gradient.detach()  # not in place: it may be a view
+                gradient.zero_()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters from their gradients.
