@@ -2,7 +2,8 @@
 
 Of equal elements the first counts, and of nan the last, as in PyTorch. The place, a number within the plane, is
 kept as int32 for the walk back, which then reads neither input nor result: an input element gets the cotangents of
-the outputs that name its place. Windows of 2x2 side by side have kernels of their own, in `kernels.pair_pooling`.
+the outputs that name its place. Windows of 2x2 side by side have kernels of their own, in `kernels.pair_pooling`, and
+few wide ones a walk of their own, in `kernels.wide_pooling`.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import math
 
 from llvmlite import ir
 
-from . import abi, vjps
+from . import abi, vjps, wide_pooling
 from .batch import samples_first
 from .narrow_pooling import exceeds
 from .operands import array_kernel
@@ -45,7 +46,14 @@ def _build(symbol: str, dtype: int, adaptive: bool) -> ir.Module:
             value = Vec(scope, b.load(cell), kind)
             scope.store(value, scope.at(target, block.number.value), block.exists.value)
 
-    walk_outputs(pool, dtype, (part, parts), visit)
+    if not wide_pooling.is_written():
+        walk_outputs(pool, dtype, (part, parts), visit)
+    else:
+        with b.if_else(wide_pooling.fits(pool, dtype)) as (wide, other):
+            with wide:
+                wide_pooling.write_wide(pool, dtype, (part, parts))
+            with other:
+                walk_outputs(pool, dtype, (part, parts), visit)
     b.ret_void()
     return module
 
