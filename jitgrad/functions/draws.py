@@ -106,7 +106,7 @@ def multinomial(
         # an exponential race: index i arrives at a time of rate w[i], and the first ones win; a weight of zero
         # arrives after all others
         times = weights.new_empty(weights.shape).exponential_(generator=generator) / weights
-        return times.argsort(-1)[..., :num_samples].contiguous()
+        return times.topk(num_samples, -1, largest=False).indices
 
 
 def _check_weights(weights: Any, num_samples: int, replacement: bool) -> None:
