@@ -300,3 +300,11 @@ def test_a_dimension_moves_to_a_place_given_either_way(source, destination):
     for named in ((source, destination), ([source], (destination,))):
         np.testing.assert_array_equal(torch.tensor(a).movedim(*named).numpy(), expected)
     assert torch.tensor(1.0).movedim(0, -1).item() == 1.0
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+def test_a_quarter_turn_moves_elements_once(turns):
+    """The exchange of the dimensions is a view of what has been reversed."""
+    turned = torch.rot90(torch.arange(12).reshape(3, 4), turns)
+    assert turned.stride() == (1, 4)
+    np.testing.assert_array_equal(turned.numpy(), np.rot90(np.arange(12).reshape(3, 4), turns))

@@ -99,9 +99,8 @@ def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
         return input.clone()  # type: ignore[attr-defined]
     if k == 2:
         return flip(input, (first, second))
-    if k == 1:
-        return transpose(flip(input, second), first, second).contiguous()  # type: ignore[attr-defined]
-    return flip(transpose(input, first, second), second)
+    # reversed as it lies in memory; the exchange of dimensions is a view, as in PyTorch
+    return transpose(flip(input, second if k == 1 else first), first, second)
 
 
 def _triangle(name: str, input: Tensor, upper: int, diagonal: int) -> Tensor:
