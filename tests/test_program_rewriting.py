@@ -177,9 +177,10 @@ def test_a_later_recording_that_changes_a_variable_is_refused():
 
 def test_arguments_that_share_memory_with_what_is_used_otherwise_are_seen_in_every_recording():
     weight = torch.ones(4)
-    replayed = torch.compile(lambda x: (x * weight[: len(x)]).sum(), fullgraph=True)
+    replayed = torch.compile(lambda x: (x.mul_(2) * weight[: len(x)]).sum(), fullgraph=True)
     replayed(torch.ones(2))
     replayed(torch.ones(3))
+    assert replayed(weight).item() == 16  # eagerly, to see whether it writes
     with pytest.raises(RuntimeError, match="shares memory"):
         replayed(weight)
 
