@@ -13,6 +13,7 @@ from .host import host
 from .nest import GROUP, SHARE_GRAIN, Nest, compute_lanes, instructions, share, spread, whole_first_by_length
 from .stage import ELEMENT, I64, Scope, Vec, new_kernel, new_module
 from .subnormal import flushed
+from .turned import Turned, can_turn
 
 Formula = Callable[..., Any]
 # instructions up to which a formula is written once more for a single element: those of tanh and sigmoid are among
@@ -83,6 +84,18 @@ def _flat(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
 
 
 def _rows(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
+    """Rows of a nest; of a copy, squares of a matrix that lies transposed in memory."""
+    if body.moved is None or not can_turn(nest.dtypes[0]):
+        return _each_row(nest, body, part, parts)
+    turned = Turned(nest, body.moved)
+    with nest.b.if_else(turned.applies) as (squares, rows):
+        with squares:
+            turned.write(part, parts)
+        with rows:
+            _each_row(nest, body, part, parts)
+
+
+def _each_row(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
     b = nest.b
     inner = b.sub(nest.dims, I64(1))
     rows = nest.extent(I64(0), inner)
@@ -143,7 +156,8 @@ class _Body:
     def __init__(self, nest: Nest, formula: Formula, outputs: int, scalars: list[Vec], lanes: int) -> None:
         self.nest, self.formula, self.outputs = nest, formula, outputs
         self.scalars, self.lanes = scalars, lanes
-        self.length = 0  # instructions of the formula, once it has been written
+        # once the formula has been written: its instructions, and the stream that it hands on as it is
+        self.length, self.moved = 0, None
 
     def _apply(self, scope: Scope, loads: list[Vec]) -> list[Vec]:
         return _apply(scope, self.formula, loads, self.scalars, self.nest.dtypes)
@@ -152,7 +166,14 @@ class _Body:
         before = instructions(self.nest.b)
         result = self.formula(*values)
         self.length = instructions(self.nest.b) - before
+        self.moved = self._handed_on(values, result)
         return result
+
+    def _handed_on(self, values: tuple[Vec, ...], result: Any) -> int | None:
+        """The stream that is the only result, in its dtype, or None."""
+        if self.outputs > 1 or not isinstance(result, Vec) or result.dtype != self.nest.dtypes[0]:
+            return None
+        return next((self.outputs + k for k, x in enumerate(values) if x.value is result.value), None)
 
     def _streams(self, offsets: list[ir.Value]) -> list[ir.Value]:
         n = self.nest
