@@ -89,7 +89,7 @@ class _SampleBatches(Batches):
 
     def __init__(self, samples: Samples) -> None:
         pairs = list(zip(samples.leaves, samples.dims, strict=True))
-        mapped = [x.movedim(d, 0) for x, d in pairs if d is not None]  # type: ignore[attr-defined]
+        mapped = [x.movedim(d, 0) if d else x for x, d in pairs if d is not None]  # type: ignore[attr-defined]
         super().__init__(samples_as_they_lie(mapped), 1, 0, None)
         own = {x._word(S_STORAGE) for x in self.tensors}
         shared = [x.detach() for x, d in pairs if d is None]  # type: ignore[attr-defined]

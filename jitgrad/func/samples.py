@@ -118,5 +118,6 @@ def joined(results: list[Any], rest: Any, out_dims: Any) -> Any:
     for dim, *column in zip(dims, *(leaves for _, leaves in trees), strict=True):
         parts = [stack(column[: len(results)])] if results else []
         parts += column[len(results) :]
-        made.append((parts[0] if len(parts) == 1 else cat(parts)).movedim(0, dim))  # type: ignore[attr-defined]
+        whole = parts[0] if len(parts) == 1 else cat(parts)
+        made.append(whole.movedim(0, dim) if dim else whole)  # type: ignore[attr-defined]
     return unflatten(form, iter(made))
