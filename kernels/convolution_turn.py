@@ -5,30 +5,13 @@ Squares of pixels and images are transposed in registers. The image side of a co
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from llvmlite import ir
 
 from . import abi
 from .convolution_writer import Source, Writer, contiguous, source
-from .gemm_transposed import shuffle
 from .host import host
 from .stage import I64, MASK, WORDS, Scope, Vec
-
-
-def transpose(rows: Sequence[Vec]) -> list[Vec]:
-    """The transposed square of as many vectors as they have lanes."""
-    rows, lanes, half = list(rows), len(rows), 1
-    while half < lanes:
-        low = [k if not k & half else lanes + k - half for k in range(lanes)]
-        high = [k + half if not k & half else lanes + k for k in range(lanes)]
-        after = list(rows)
-        for k in range(lanes):
-            if not k & half:
-                after[k] = shuffle(rows[k], rows[k + half], low)
-                after[k + half] = shuffle(rows[k], rows[k + half], high)
-        rows, half = after, 2 * half
-    return rows
+from .turned import transpose
 
 
 class Lanes(Writer):

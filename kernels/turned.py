@@ -7,10 +7,12 @@ they have lanes, turned, and stored as pieces of rows.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from llvmlite import ir
 
 from . import abi
-from .convolution_turn import transpose
+from .gemm_transposed import shuffle
 from .host import host
 from .nest import Nest, share
 from .stage import I64, Scope, Vec
@@ -22,6 +24,21 @@ LEAST = 2  # rows and columns, for which a square pays
 def can_turn(dtype: int) -> bool:
     """Whether elements of this dtype can be turned, with masks for what is left at the edges."""
     return host().vector_bytes == 64 and abi.ITEM_SIZES[dtype] in (4, 8)
+
+
+def transpose(rows: Sequence[Vec]) -> list[Vec]:
+    """The transposed square of as many vectors as they have lanes."""
+    rows, lanes, half = list(rows), len(rows), 1
+    while half < lanes:
+        low = [k if not k & half else lanes + k - half for k in range(lanes)]
+        high = [k + half if not k & half else lanes + k for k in range(lanes)]
+        after = list(rows)
+        for k in range(lanes):
+            if not k & half:
+                after[k] = shuffle(rows[k], rows[k + half], low)
+                after[k + half] = shuffle(rows[k], rows[k + half], high)
+        rows, half = after, 2 * half
+    return rows
 
 
 class Turned:
