@@ -143,6 +143,22 @@ ERRORS = {
         "Only 2D, 3D, 4D, 5D",
     ),
     "mode": (lambda: F.pad(X, (1, 1), "mirror"), NotImplementedError, "Unrecognised padding mode mirror"),
+    "too many to reflect": (
+        lambda: F.pad(X[0, 0], (1, 1, 1, 1), "reflect"),
+        RuntimeError,
+        "no more than twice",
+    ),
+    "no number of the dtype": (
+        lambda: F.pad(X.to(torch.int64), (1, 1), value=float("nan")),
+        RuntimeError,
+        "cannot be converted to type int64",
+    ),
+    "too great a number": (
+        lambda: F.pad(X.to(torch.uint8), (1, 1), value=300),
+        RuntimeError,
+        "cannot be converted to type uint8",
+    ),
+    "no number": (lambda: F.pad(X, (1, 1), value="a"), TypeError, "'value' must be float, not str"),
     "value": (lambda: F.pad(X, (1, 1), "reflect", 2.0), RuntimeError, "doesn't take in value"),
     "fraction": (lambda: F.pad(X, (1.5, 1)), TypeError, "must be tuple of ints"),
     "not a tensor": (lambda: F.pad([1.0], (1, 1)), TypeError, "must be Tensor, not list"),
@@ -231,3 +247,12 @@ def test_the_value_around_is_taken_as_it_is(value):
         found = F.pad(torch.ones(2, dtype=dtype), (1, 0), value=value).numpy()[0]
         np.testing.assert_array_equal(found, value)
         assert np.signbit(found) == np.signbit(value)
+
+
+@pytest.mark.parametrize("shape", [(2, 0, 3), (0, 3)])
+def test_circular_padding_of_no_elements_has_none(shape):
+    assert F.pad(torch.ones(*shape), (1, 2), "circular").shape == (*shape[:-1], 6)
+
+
+def test_a_value_beyond_float32_is_infinite():
+    assert F.pad(torch.ones(1), (1, 0), value=1e300).tolist() == [float("inf"), 1.0]

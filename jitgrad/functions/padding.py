@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from .._tensor import Tensor, wrap
+from .._tensor import NUMBERS, Tensor, wrap
 from ..kernels import BY_NAME
-from ..kernels.abi import NUMPY_DTYPES
+from ..kernels.abi import FLOAT32, NUMPY_DTYPES
 from ..kernels.padding import MODES
+from ..operators import whole_number
 from ._call import dtype_code, require_tensors
 from ._launch import run
 
@@ -34,9 +35,25 @@ def _words(
     return made, (rest, MODES.index(mode), kept, *(n for width in widths for n in width))
 
 
-def _bits(value: float, code: int) -> int:
-    """The bits of a number in a dtype."""
-    return int.from_bytes(np.asarray(value).astype(NUMPY_DTYPES[code]).tobytes(), byteorder, signed=True)
+def _bits(value: Any, code: int) -> int:
+    """The bits of a number in a dtype; one that is too great for float32 is inf.
+
+    Raises
+    ------
+    TypeError
+        If `value` is no number.
+    RuntimeError
+        If the dtype has no such number.
+    """
+    if isinstance(value, (Tensor, np.generic)):
+        value = value.item()
+    if not isinstance(value, NUMBERS):
+        raise TypeError(f"pad(): argument 'value' must be float, not {type(value).__name__}")
+    if code < FLOAT32:
+        value = whole_number("pad", value, code)
+    with np.errstate(over="ignore"):
+        number = np.asarray(value).astype(NUMPY_DTYPES[code])
+    return int.from_bytes(number.tobytes(), byteorder, signed=True)
 
 
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
@@ -50,6 +67,11 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         )
     if len(amounts) % 2:
         raise RuntimeError(f"pad: Padding length must be divisible by 2, got {len(amounts)}: {list(amounts)}")
+    if len(amounts) > 2 * len(shape):
+        raise RuntimeError(
+            f"pad: Length of pad should be no more than twice the number of dimensions of the input. Pad length "
+            f"is {len(amounts)} while the input has {len(shape)} dimensions."
+        )
     if mode == "constant":
         _check_constant(shape, amounts)
     else:
@@ -73,11 +95,6 @@ def _amounts(pad: Any) -> tuple[int, ...]:
 
 
 def _check_constant(shape: tuple[int, ...], amounts: tuple[int, ...]) -> None:
-    if len(amounts) > 2 * len(shape):
-        raise RuntimeError(
-            f"pad: Length of pad should be no more than twice the number of dimensions of the input. Pad length "
-            f"is {len(amounts)} while the input has {len(shape)} dimensions."
-        )
     for k in range(0, len(amounts), 2):
         dim = len(shape) - 1 - k // 2
         if shape[dim] + amounts[k] + amounts[k + 1] < 0:
@@ -102,7 +119,7 @@ def _check_bounded(mode: str, shape: tuple[int, ...], amounts: tuple[int, ...]) 
             f"'{mode}' pads the last 1, 2 or 3 dimensions of an input with one or two more; got pad "
             f"{list(amounts)} for an input of shape {list(shape)}"
         )
-    if 0 in shape[len(shape) - padded - 1 :]:
+    if mode != "circular" and 0 in shape[len(shape) - padded - 1 :]:
         raise RuntimeError(
             f"pad: Expected {padded + 1}D or {padded + 2}D (batch mode) tensor with possibly 0 batch size "
             f"and other non-zero dimensions for input, but got: {list(shape)}"
