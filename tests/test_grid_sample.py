@@ -169,3 +169,12 @@ def test_the_kernel_gives_what_gathers_and_arithmetic_give(mode, padding):
                 continue
             pairs = zip(*(torch.autograd.grad(y, operands, g) for y in (found, expected)), strict=True)
             assert all(torch.allclose(a, b, rtol=1e-4, atol=1e-4) for a, b in pairs)
+
+
+@pytest.mark.parametrize(("mode", "dims"), [("bicubic", 2), ("bilinear", 2), ("bilinear", 3), ("nearest", 3)])
+def test_images_without_channels_have_no_samples(mode, dims):
+    x, grid = torch.ones(2, 0, *(3,) * dims, requires_grad=True), torch.zeros(2, *(2,) * dims, dims)
+    y = F.grid_sample(x, grid, mode, align_corners=False)
+    y.sum().backward()
+    assert y.shape == (2, 0, *(2,) * dims)
+    assert x.grad.shape == x.shape

@@ -187,7 +187,7 @@ def _gathered(input: Tensor, taps: Sequence[Sequence[Tap]], shape: Sequence[int]
     """The weighted sum over all combinations of taps."""
     count, channels = input.shape[:2]
     sizes = input.shape[2:]
-    rows = input.flatten(2).transpose(1, 2).reshape(-1, channels)
+    rows = input.flatten(2).transpose(1, 2).reshape(count * math.prod(sizes), channels)
     samples = math.prod(shape)
     first = T.arange(count).unsqueeze(1).expand(count, samples).reshape(-1) * math.prod(sizes)
     total = None
