@@ -87,10 +87,31 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
 
 
 def rot90(input: Tensor, k: int = 1, dims: Any = (0, 1)) -> Tensor:
-    """A quarter turn, `k` times, in the plane of two dimensions, from the first towards the second."""
+    """A quarter turn, `k` times, in the plane of two dimensions, from the first towards the second.
+
+    Parameters
+    ----------
+    input : Tensor, of two dimensions or more
+    k : int, default 1
+        Negative turns go the other way.
+    dims : two ints, default (0, 1)
+
+    Raises
+    ------
+    TypeError
+        If `k` is no integer.
+    RuntimeError
+        If `input` has fewer than two dimensions, or `dims` are not two different ones.
+    """
     count = dims_of(tensor_of(input, "rot90"))
+    if not isinstance(k, Integral):
+        raise TypeError(f"rot90(): argument 'k' must be int, not {type(k).__name__}")
     if len(dims) != 2:
         raise RuntimeError(f"rot90: expected total rotation dims == 2, but got dims = {len(dims)}")
+    if count < 2:
+        raise RuntimeError(
+            f"rot90: expected total dims >= 2, but got total dims = {count}; flip() reverses a vector"
+        )
     first, second = (one_dim(d, count, "rot90") for d in dims)
     if first == second:
         raise RuntimeError("rot90: expected rotation dims to be different")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import accumulate
+from operator import index
 from typing import Any
 
 from .._tensor import Tensor
+from ..dtypes import int64
 from ._call import require_tensors, tensor_of
 from ._dims import axis_as_dim, dims_of, one_dim, shape_of, sizes_of
 from .slicing import narrow, select
@@ -115,30 +117,48 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
 
     Raises
     ------
+    TypeError
+        If `indices_or_sections` are no integers.
     RuntimeError
-        If there is to be no part, or the tensor has no dimension.
+        If there is to be no part, the tensor has no dimension, or indices in a tensor are not int64 in one dimension.
     """
     shape = shape_of(tensor_of(input, "tensor_split"))
     if not shape:
         raise RuntimeError(
             "tensor_split: tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims"
         )
+    cuts = _cuts_of(indices_or_sections)
     at = one_dim(dim, len(shape), "tensor_split")
     size = shape[at]
-    if isinstance(indices_or_sections, Tensor):
-        indices_or_sections = indices_or_sections.tolist()
-    if hasattr(indices_or_sections, "__index__"):
-        sections = indices_or_sections.__index__()
+    if isinstance(cuts, int):
+        sections = cuts
         if sections <= 0:
             raise RuntimeError(f"tensor_split: number of sections must be larger than 0, got {sections}")
         small, more = divmod(size, sections)
         return _cut(input, at, [small + (k < more) for k in range(sections)])
     parts, start = [], 0
-    for cut in [*indices_or_sections, size]:
+    for cut in [*cuts, size]:
         stop = min(max(cut + size if cut < 0 else cut, 0), size)
         parts.append(narrow(input, at, min(start, size), max(stop - start, 0)))
         start = stop
     return tuple(parts)
+
+
+def _cuts_of(told: Any) -> int | Sequence[int]:
+    """The number of parts for `tensor_split`, or the indices before which to cut."""
+    if isinstance(told, Tensor):
+        if told.ndim > 1 or told.dtype is not int64:
+            raise RuntimeError(
+                "tensor_split: expected tensor_indices_or_sections to have dtype int64 and at most one dimension, "
+                f"got {told.dtype.name} and {told.ndim}; use .long() and .flatten()"
+            )
+        told = told.tolist()
+    try:
+        return index(told) if hasattr(told, "__index__") else [index(cut) for cut in told]
+    except TypeError:
+        raise TypeError(
+            f"tensor_split(): argument 'indices_or_sections' must be an int or integers, not {told!r}"
+        ) from None
 
 
 def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
