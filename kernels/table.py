@@ -27,7 +27,7 @@ ALL = (abi.BOOL, *NUMBERS)
 FORWARD, BACKWARD, BOTH = range(3)  # kernels of an operation on whole arrays, or on one operand `with_slope`
 
 # shape rules of array operations that compiled code can apply itself
-EXPLICIT, LIKE_FIRST, SCALAR, DROP_LAST, LINEAR, MATMUL = range(6)
+EXPLICIT, LIKE_FIRST, SCALAR, DROP_SECOND, LINEAR, MATMUL = range(6)
 
 Build = Callable[[str, int], Any]  # (symbol, dtype code) -> LLVM module
 

@@ -97,7 +97,7 @@ def cross_entropy_x(ops, x, target, g, words):
 
 
 def nll_logp(ops, target, g, logp_shape, words):
-    """Gradient of ``-logp[n, target[n]]`` for the rows whose target is not ``words[0]``."""
+    """Gradient of ``-logp[n, target[n, s], s]`` for targets that are not ``words[0]``."""
     return _of_classes(ops, target, -g, logp_shape[1], words[0])
 
 
@@ -108,7 +108,7 @@ def nll_mean_logp(ops, target, g, logp_shape, words):
 
 
 def _of_classes(ops, target, g, classes, ignored):
-    """Rows of zeros but for `g` at the target, where that is not the ignored one."""
+    """Zeros but for `g` at the target, where that is not the ignored one; classes are the second dimension."""
     counts = target != ignored
     hot = ops.one_hot(target.where(counts, ops.zeros(target, target.shape)), classes, g)
     return hot * g.where(counts, ops.zeros(g, g.shape)).unsqueeze(1)

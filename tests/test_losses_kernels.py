@@ -13,6 +13,7 @@ from sample_values import numbers
 import jitgrad as torch
 from jitgrad import functions as T
 from jitgrad.kernels import BY_NAME, abi
+from jitgrad.program.show import lines_of
 
 RTOL = {np.float32: 2e-6, np.float64: 1e-13}
 
@@ -190,6 +191,42 @@ def test_nll_gather():
     check_gradients(lambda x: T.nll_gather(x, torch.tensor(target)), logp)
     check_gradients(lambda x: T.nll_gather(x.t(), torch.tensor(target)), numbers(3, 4))
     check_gradients(lambda x: T.nll_gather(x, torch.tensor(target)).sum(), logp)
+
+
+@pytest.mark.parametrize("layout", [lambda x: x, lambda x: x.transpose(1, 2).contiguous().transpose(1, 2)])
+@pytest.mark.parametrize("shape", [(2, 3, 5), (1, 4, 1), (3, 1, 2), (0, 3, 2), (2, 3, 0)])
+def test_nll_of_images_is_that_of_their_rows(shape, layout):
+    n, c, s = shape
+    logp, target = numbers(*shape), np.arange(n * s).reshape(n, s) % c
+    target[:1, :1] = -100
+    rows = torch.tensor(logp.swapaxes(1, 2).reshape(-1, c)), torch.tensor(target.reshape(-1))
+    expected = T.nll_gather(*rows).numpy().reshape(n, s)
+    pick = lambda x: T.nll_gather(layout(x), torch.tensor(target))  # noqa: E731
+    np.testing.assert_array_equal(pick(torch.tensor(logp)).numpy(), expected)
+    check_gradients(pick, logp)
+    x = torch.tensor(logp, requires_grad=True)
+    assert not x.numel() or torch.autograd.gradgradcheck(lambda x: pick(x * x), x)
+
+
+@pytest.mark.parametrize("parts", [2, 5])
+def test_nll_of_images_does_not_depend_on_the_number_of_parts(parts):
+    logp, target = numbers(3, 4, 7), np.arange(21).reshape(3, 7) % 4
+    report = array("q", (0, 0))
+    words, g = (-100, report.buffer_info()[0], 0), numbers(3, 7, seed=1)
+    results = []
+    for count in (1, parts):
+        value, gradient = np.full((3, 7), np.nan), np.full(logp.shape, np.nan)
+        run("nll_gather", abi.FLOAT64, (logp, target, value), words, count)
+        run("nll_gather", abi.FLOAT64, (logp, target, None, g, gradient, None), words, count, variant=1)
+        results.append((value, gradient))
+    for one, several in zip(*results, strict=True):
+        np.testing.assert_array_equal(one, several)
+
+
+def test_the_cross_entropy_of_images_copies_no_scores():
+    step = torch.compile(torch.nn.functional.cross_entropy, fullgraph=True)
+    x, target = torch.randn(2, 3, 4, 5), torch.arange(40).reshape(2, 4, 5) % 3
+    assert [line.kernel for line in lines_of(step.program(x, target))][:2] == ["log_softmax", "nll_gather"]
 
 
 @pytest.mark.parametrize("ignored", [-100, 0, 2])

@@ -34,8 +34,8 @@ def constant(values: Any) -> Tensor:
 
 
 def one_hot(target: Tensor, classes: int, like: Tensor) -> Tensor:
-    """Rows with a 1 at the class, of the dtype of `like`."""
-    return zeros(like, (target.numel(), classes)).scatter(1, target.unsqueeze(1), 1.0)  # type: ignore[attr-defined]
+    """Zeros with a 1 at each target's class, along a second dimension; of the dtype of `like`."""
+    return zeros(like, (target.shape[0], classes, *target.shape[1:])).scatter(1, target.unsqueeze(1), 1.0)  # type: ignore[attr-defined]
 
 
 def sum_to(x: Tensor, shape: Sequence[int]) -> Tensor:

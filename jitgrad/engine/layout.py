@@ -301,7 +301,7 @@ VARIANTS = 8  # kernels of an operation: forward, then backward to each operand
 RULE_EXPLICIT = 0  # the caller gives the outputs' dtypes and shapes
 RULE_SAME = 1  # like operand 0
 RULE_SCALAR = 2  # no dimensions
-RULE_ROWS = 3  # operand 0 without its last dimension
+RULE_PICKED = 3  # operand 0 without its second dimension
 RULE_LINEAR = 4  # (..., k), (n, k) -> (..., n)
 RULE_MATMUL = 5  # (..., m, k), (..., k, n) -> (..., m, n)
 

@@ -9,7 +9,7 @@ from .layout import (
     MAP,
     REDUCE,
     RULE_LINEAR,
-    RULE_ROWS,
+    RULE_PICKED,
     RULE_SAME,
     RULE_SCALAR,
 )
@@ -115,9 +115,11 @@ def ruled_shape(c, rule, target):
         out.shape[d] = x.shape[d]
     if rule == RULE_SAME:
         return 0
-    if rule == RULE_ROWS:
+    if rule == RULE_PICKED:
         out.dims = x.dims - 1
-        return 0 if x.dims > 0 else BAD_SHAPE
+        for d in range(1, out.dims):
+            out.shape[d] = x.shape[d + 1]
+        return 0 if x.dims > 1 else BAD_SHAPE
     w = slot_at(c, get_id(c, 2))
     if rule == RULE_LINEAR:
         if x.dims < 1 or w.dims != 2 or w.shape[1] != x.shape[x.dims - 1]:

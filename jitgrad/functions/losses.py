@@ -193,18 +193,18 @@ def _class_loss(name: str, op: Op, input: Tensor, target: Tensor, ignored: int) 
 
 
 def nll_gather(input: Tensor, target: Tensor, ignore_index: int = -100) -> Tensor:
-    """Return ``-input[n, target[n]]`` for every row, and 0 where the target is to be ignored.
+    """Return ``-input[n, target[n]]`` for every target, and 0 where it is to be ignored.
 
     Parameters
     ----------
-    input : Tensor, shape (N, C)
+    input : Tensor, shape (N, C) or (N, C, S)
         Logarithms of probabilities.
-    target : Tensor of int64, shape (N,)
+    target : Tensor of int64, shape (N,) or (N, S)
     ignore_index : int, default -100
 
     Returns
     -------
-    Tensor, shape (N,)
+    Tensor, shape (N,) or (N, S)
 
     Raises
     ------
@@ -214,8 +214,8 @@ def nll_gather(input: Tensor, target: Tensor, ignore_index: int = -100) -> Tenso
         If the shapes do not fit.
     """
     require_tensors("nll_gather", input, target)
-    rows, classes = shape_of(input), shape_of(target)
-    if len(rows) != 2 or classes != rows[:1]:
+    own = shape_of(input)
+    if len(own) not in (2, 3) or shape_of(target) != own[:1] + own[2:]:
         _refuse_rows("nll_gather", input, target)
     return _class_loss("nll_loss", NLL, input, target, ignore_index)
 

@@ -168,7 +168,7 @@ def _direct(words: memoryview, argument_like: Callable[[int, list[int]], int | N
     scores, targets = A_ARRAYS, A_ARRAYS + ARRAY_WORDS
     if words[R_LAYOUT] != ARRAYS or not words[scores + ARRAY_ADDRESS] or not words[targets + ARRAY_ADDRESS]:
         return None
-    classes = words[scores + ARRAY_SHAPE + words[scores + ARRAY_DIMS] - 1]
+    classes = words[scores + ARRAY_SHAPE + 1]
     dims, numel = words[targets + ARRAY_DIMS], words[targets + ARRAY_NUMEL]
     shape = words[targets + ARRAY_SHAPE : targets + ARRAY_SHAPE + dims].tolist()
     strides = words[targets + ARRAY_STRIDES : targets + ARRAY_STRIDES + dims].tolist()

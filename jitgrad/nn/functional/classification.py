@@ -145,17 +145,15 @@ def _class_dim(input: Tensor) -> int:
     return 0 if input.ndim == 1 else 1
 
 
-def _rows(input: Tensor) -> Tensor:
-    """Bring the classes last and everything else into one dimension: (M, C)."""
+def _scores(input: Tensor) -> Tensor:
+    """One sample or many, each with one target or a line of them: (N, C) or (N, C, S)."""
     if input.ndim == 1:
         return input.unsqueeze(0)
-    if input.ndim == 2:
-        return input
-    return input.movedim(1, -1).reshape(-1, input.shape[1])
+    return input if input.ndim <= 3 else input.flatten(2)
 
 
 class _Targets(NamedTuple):
-    """Class indices as one row."""
+    """Class indices of all samples: (N,) or (N, S)."""
 
     flat: Tensor
     ignore_index: int
@@ -173,14 +171,18 @@ class _Targets(NamedTuple):
 
 def _targets(target: Tensor, ignore_index: int) -> _Targets:
     shape = shape_of(target)
-    return _Targets((target if len(shape) == 1 else target.reshape(-1)).long(), ignore_index, shape)
+    if not shape:
+        target = target.reshape(1)
+    elif len(shape) > 2:
+        target = target.flatten(1)
+    return _Targets(target.long(), ignore_index, shape)
 
 
 def _index_loss(
     log_probabilities: Tensor, targets: _Targets, weight: Tensor | None, reduction: str
 ) -> Tensor:
     """Pick, weigh and reduce ``-log_probabilities[target]``."""
-    loss = T.nll_gather(_rows(log_probabilities), targets.flat, targets.ignore_index)
+    loss = T.nll_gather(_scores(log_probabilities), targets.flat, targets.ignore_index)
     if weight is not None:
         loss = loss * targets.weights(weight)
     return _reduced_by_class(loss, targets, weight, reduction)
@@ -190,9 +192,11 @@ def _uniform_loss(
     log_probabilities: Tensor, targets: _Targets, weight: Tensor | None, reduction: str
 ) -> Tensor:
     """Compute C times the loss against the uniform distribution, for label smoothing."""
-    rows = _rows(log_probabilities)
-    loss = -(rows if weight is None else rows * weight).sum(1)
-    # filled, not multiplied by 0: an ignored row may hold inf or nan
+    scores = _scores(log_probabilities)
+    if weight is not None:
+        scores = scores * weight.reshape((-1,) + (1,) * (scores.ndim - 2))
+    loss = -scores.sum(1)
+    # filled, not multiplied by 0: what is ignored may hold inf or nan
     return _reduced_by_class(loss.masked_fill(targets.ignored, 0.0), targets, weight, reduction)
 
 
