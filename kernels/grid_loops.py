@@ -1,20 +1,24 @@
 """The loops that take images at places, for Numba; places are computed in the dtype of the images.
 
-Where a place lies is as in PyTorch (``aten/src/ATen/native/GridSamplerUtils.h``).
+Where a place lies is as in PyTorch (``aten/src/ATen/native/GridSamplerUtils.h``). Whether it is inside, and to which
+side it is rounded, is chosen without branches: for places in no order, those would be foreseen wrongly. Places are
+found in blocks, which are then read channel after channel: the cache does not hold what all channels have at a place.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 from . import abi
 from .abi import ARRAY_ADDRESS, ARRAY_SHAPE, ARRAY_STRIDES
 from .grids import BEYOND
-from .plain import accessors, attributes, clear_bytes, described, helper, quotient, share_of, word
+from .matrix_rows import room_for
+from .plain import accessors, attributes, clear_bytes, described, helper, quotient, set_word, share_of, word
 
 ZEROS, BORDER, REFLECTION = range(len(BEYOND))
 S_NEAREST, S_BEYOND, S_ALIGNED = range(3)
+BLOCK = 128  # places that are found at once, before one channel after the other is read there
+WORDS = 6  # that are kept of a place: its four corners and two shares
 
 
 class _Places(NamedTuple):
@@ -39,21 +43,17 @@ def _places(dtype: int) -> _Places:
     far = number(1 << 30)
 
     @helper
-    def even(x):
-        return math.floor(x / two) * two == x
-
-    @helper
     def reflected(x, low, span):
         distance, slope = x - low, one
         if distance < none:
             distance, slope = -distance, -one
         if not distance < far:  # where there are no fractions left
             return low, none
-        turns = number(math.floor(distance / span))
-        rest = distance - turns * span
-        if even(turns):
-            return low + rest, slope
-        return low + span - rest, -slope
+        turns = int(distance / span)
+        rest = distance - number(turns) * span
+        if turns & 1:
+            return low + span - rest, -slope
+        return low + rest, slope
 
     @helper
     def place(at, size, words):
@@ -74,23 +74,19 @@ def _places(dtype: int) -> _Places:
                 x = none
             slope *= turn
         if beyond != ZEROS:
-            if not x > none:
-                x, slope = none, none
-            elif not x < last:
-                x, slope = last, none
+            inside = (x > none) & (x < last)
+            slope = slope if inside else none
+            x = x if inside else last if x >= last else none  # what is no number is at the first end
         return x, slope
 
     @helper
     def taps(x, size, nearest):
-        if not -two < x < number(size + 1):  # what is no number is not inside
-            return -1, -1, none
+        x = x if (x > -two) & (x < number(size + 1)) else -two  # what is no number is not inside
         low = int(x)
-        if number(low) > x:
-            low -= 1
+        low -= int(number(low) > x)
         share = x - number(low)
         if nearest:
-            if share > half or (share == half and low & 1):
-                low += 1
+            low += int(share > half) | (int(share == half) & low & 1)
             return low if low < size else -1, -1, none
         return low if low < size else -1, low + 1 if low + 1 < size else -1, share
 
@@ -100,7 +96,18 @@ def _places(dtype: int) -> _Places:
 @helper
 def corner(row, column, width):
     """Where the element of a row and a column lies in an image, or -1 when one of them is outside."""
-    return row * width + column if row >= 0 and column >= 0 else -1
+    return row * width + column if (row | column) >= 0 else -1
+
+
+def _element_of(load: Any, none: Any) -> Any:
+    """``element(image, at)``: an element of an image, zero for -1; the image has a first element."""
+
+    @helper
+    def element(image, at):
+        value = load(image, max(at, 0))
+        return value if at >= 0 else none
+
+    return element
 
 
 def sampled(dtype: int) -> Any:
@@ -110,18 +117,16 @@ def sampled(dtype: int) -> Any:
     item, number = abi.ITEM_SIZES[dtype], abi.NUMPY_DTYPES[dtype].type
     none, one = number(0), number(1)
 
+    element = _element_of(load, none)
+
     @helper
-    def interpolated(image, nw, ne, sw, se, right, below):
-        total = none
-        if nw >= 0:
-            total += load(image, nw) * ((one - right) * (one - below))
-        if ne >= 0:
-            total += load(image, ne) * (right * (one - below))
-        if sw >= 0:
-            total += load(image, sw) * ((one - right) * below)
-        if se >= 0:
-            total += load(image, se) * (right * below)
-        return total
+    def interpolated(image, at):
+        right, below = load(at + 4 * abi.WORD, 0), load(at + 5 * abi.WORD, 0)
+        left, above = one - right, one - below
+        total = element(image, word(at, 0)) * (left * above)
+        total += element(image, word(at, 1)) * (right * above)
+        total += element(image, word(at, 2)) * (left * below)
+        return total + element(image, word(at, 3)) * (right * below)
 
     def kernel(record, part, parts):
         words = attributes(record)
@@ -133,20 +138,35 @@ def sampled(dtype: int) -> Any:
         )
         nearest = word(words, S_NEAREST) != 0
         points = word(grid, ARRAY_SHAPE + 1) * word(grid, ARRAY_SHAPE + 2)
-        begin, end = share_of(word(x, ARRAY_SHAPE) * points, part, parts)
-        for k in range(begin, end):
+        room = room_for(BLOCK * WORDS)
+        k, end = share_of(word(x, ARRAY_SHAPE) * points, part, parts)
+        while k < end:
             n = quotient(k, points)
-            at_x, _slope = place(load(word(grid, ARRAY_ADDRESS), 2 * k), width, words)
-            at_y, _slope = place(load(word(grid, ARRAY_ADDRESS), 2 * k + 1), height, words)
-            west, east, right = taps(at_x, width, nearest)
-            north, south, below = taps(at_y, height, nearest)
-            nw, ne = corner(north, west, width), corner(north, east, width)
-            sw, se = corner(south, west, width), corner(south, east, width)
+            count = min(BLOCK, end - k, (n + 1) * points - k)
+            for i in range(count):
+                at_x, _slope = place(load(word(grid, ARRAY_ADDRESS), 2 * (k + i)), width, words)
+                at_y, _slope = place(load(word(grid, ARRAY_ADDRESS), 2 * (k + i) + 1), height, words)
+                west, east, right = taps(at_x, width, nearest)
+                north, south, below = taps(at_y, height, nearest)
+                at = room + i * WORDS * abi.WORD
+                set_word(at, 0, corner(north, west, width))
+                set_word(at, 1, corner(north, east, width))
+                set_word(at, 2, corner(south, west, width))
+                set_word(at, 3, corner(south, east, width))
+                store(at + 4 * abi.WORD, 0, right)
+                store(at + 5 * abi.WORD, 0, below)
             image = word(x, ARRAY_ADDRESS) + n * channels * height * width * item
             to = word(y, ARRAY_ADDRESS) + (n * (channels - 1) * points + k) * item
-            for c in range(channels):
-                store(to, c * points, interpolated(image, nw, ne, sw, se, right, below))
+            for _c in range(channels):
+                if nearest:
+                    for i in range(count):
+                        store(to, i, element(image, word(room, i * WORDS)))
+                else:
+                    for i in range(count):
+                        store(to, i, interpolated(image, room + i * WORDS * abi.WORD))
                 image += height * width * item
+                to += points * item
+            k += count
 
     return kernel
 
@@ -157,15 +177,12 @@ def sampled_back(dtype: int) -> Any:
     place, taps = _places(dtype)
     item, number = abi.ITEM_SIZES[dtype], abi.NUMPY_DTYPES[dtype].type
     none, one = number(0), number(1)
+    element = _element_of(load, none)
 
     @helper
     def spread(image, at, value):
         if at >= 0:
             store(image, at, load(image, at) + value)
-
-    @helper
-    def element(image, at):
-        return load(image, at) if at >= 0 else none
 
     def kernel(record, part, parts):
         words = attributes(record)

@@ -11,6 +11,7 @@ from twin_calls import fail_alike, run_both, with_gradients
 import jitgrad as torch
 from jitgrad import nn
 from jitgrad.autograd import gradcheck, gradgradcheck
+from jitgrad.kernels.grid_loops import BLOCK
 from jitgrad.nn import functional as F
 from jitgrad.nn.functional.grid import composed
 from jitgrad.program.show import lines_of
@@ -178,3 +179,22 @@ def test_images_without_channels_have_no_samples(mode, dims):
     y.sum().backward()
     assert y.shape == (2, 0, *(2,) * dims)
     assert x.grad.shape == x.shape
+
+
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+def test_places_of_several_blocks_are_those_of_each_alone(mode):
+    x, grid = torch.randn(3, 2, 4, 5), torch.rand(3, 1, 2 * BLOCK + 7, 2) * 3 - 1.5
+    found = F.grid_sample(x, grid, mode, align_corners=False)
+    for n in range(3):
+        for first in range(0, grid.shape[2], 50):
+            some = F.grid_sample(
+                x[n : n + 1], grid[n : n + 1, :, first : first + 50], mode, align_corners=False
+            )
+            assert torch.equal(found[n : n + 1, :, :, first : first + 50], some)
+
+
+def test_nearest_elements_of_halves_are_the_even_ones():
+    x = torch.arange(6, dtype=torch.float64).reshape(1, 1, 1, 6)
+    halves = torch.tensor([0.5, 1.5, 2.5, 3.5, -0.5, 5.5], dtype=torch.float64)
+    grid = torch.stack([(halves + 0.5) / 3 - 1, torch.zeros(6, dtype=torch.float64)], -1).reshape(1, 1, 6, 2)
+    assert F.grid_sample(x, grid, "nearest", align_corners=False).flatten().tolist() == [0, 2, 2, 4, 0, 0]
