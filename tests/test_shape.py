@@ -301,6 +301,8 @@ def test_a_tensor_becomes_a_view_of_itself_by_arguments_with_names(call, shape):
         (lambda x: x[0].tril(), RuntimeError, "at least 2"),
         (lambda x: x.unfold(1, 4, 1), RuntimeError, "maximum size"),
         (lambda x: x[None, None, None].diag(), RuntimeError, "matrix or a vector"),
+        (lambda x: torch.tril_indices(-1, 3), RuntimeError, "non-negative, got -1 and 3"),
+        (lambda x: torch.triu_indices(3, -1), RuntimeError, "non-negative, got 3 and -1"),
         (torch.meshgrid, RuntimeError, "0D or 1D"),
     ],
 )

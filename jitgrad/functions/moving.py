@@ -144,6 +144,8 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
 
 def _indices(name: str, row: int, col: int, offset: int, upper: int, dtype: Any) -> Tensor:
     kind = int64 if dtype is None else to_dtype(dtype, name)
+    if row < 0 or col < 0:
+        raise RuntimeError(f"{name}: row and col must be non-negative, got {row} and {col}")
     last = offset - upper  # that lies below
     below = np.arange(last, last + row)[:, None] >= np.arange(col)
     return from_array(np.array((~below if upper else below).nonzero()), kind)
