@@ -11,7 +11,7 @@ import numpy as np
 from .._tensor import Tensor
 from ..dtypes import check_device, dtype
 from ._random import floating_dtype
-from .from_data import tensor
+from .from_data import from_array
 
 __all__ = ["bartlett_window", "blackman_window", "hamming_window", "hann_window"]
 
@@ -42,7 +42,7 @@ def _places(name: str, length: int, periodic: bool, device: Any) -> np.ndarray:
 
 def _made(name: str, values: Any, length: int, kind: dtype | None, grad: bool) -> Tensor:
     values = np.ones(1) if length == 1 else np.broadcast_to(values, (length,))
-    return tensor(values.tolist(), dtype=floating_dtype(name, kind), requires_grad=grad)
+    return from_array(values, floating_dtype(name, kind)).requires_grad_(grad)
 
 
 def hann_window(
