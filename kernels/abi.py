@@ -10,6 +10,8 @@ Two layouts share one header. A *nest* is a loop nest over one iteration space w
 Integers are 64-bit; floating attributes are stored by their bits.
 """
 
+from struct import Struct
+
 import numpy as np
 
 MAX_DIMS = 8
@@ -68,11 +70,14 @@ def plain_record(kernel: int, words: list[int]) -> list[int]:
     return head + words
 
 
+_FLOAT, _WORD = Struct("d"), Struct("q")
+
+
 def float_bits(value: float) -> int:
     """The bits of a float64 as a signed 64-bit integer, the form in which attributes travel."""
-    return int(np.float64(value).view(np.int64))
+    return _WORD.unpack(_FLOAT.pack(float(value)))[0]
 
 
 def bits_float(bits: int) -> float:
     """The inverse of `float_bits`."""
-    return float(np.int64(bits).view(np.float64))
+    return _FLOAT.unpack(_WORD.pack(bits))[0]
