@@ -1,5 +1,6 @@
 """Steps that write to parameters through ``.data``, as scripts without an optimizer do."""
 
+import numpy as np
 import pytest
 
 import jitgrad as torch
@@ -156,6 +157,47 @@ def test_memory_that_is_kept_between_calls_stays_as_it_was_when_data_is_assigned
         return found, w.tolist()
 
     assert run(torch.compile) == run(lambda f: f)
+
+
+# arrays whose memory a parameter shows, and the matrix in them
+LENDERS = {
+    "an array": lambda: (a := np.ones((3, 2), np.float32), a),
+    "part of an array": lambda: (a := np.ones((4, 2), np.float32), a[1:]),
+    "bytes": lambda: (b := np.ones((3, 2), np.float32).tobytes(), np.frombuffer(b, np.float32).reshape(3, 2)),
+}
+
+
+@pytest.mark.parametrize("name", LENDERS)
+@pytest.mark.parametrize("when", [0, 3])
+@pytest.mark.filterwarnings("ignore:compile:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:from_numpy:UserWarning")
+def test_an_array_that_a_parameter_shows_stays_as_it_was_when_data_is_assigned(name, when):
+    w = nn.Parameter(torch.zeros(3, 2))
+
+    @torch.compile
+    def step(x):
+        w.data = w.data * 0.5 + x
+        return w.detach().sum()
+
+    for k in range(5):
+        if k == when:
+            lender, array = LENDERS[name]()
+            w.data = torch.from_numpy(array)
+            del array
+        step(torch.ones(2) * k)
+    assert (np.frombuffer(lender, np.float32) == 1).all()
+
+
+def test_an_array_that_nobody_else_holds_is_no_hindrance_to_assigned_data(recwarn):
+    w = nn.Parameter(torch.from_numpy(np.ones((3, 2), np.float32)))
+
+    @torch.compile
+    def step(x):
+        w.data = w.data * 0.5 + x
+        return w.detach().sum()
+
+    assert [step(torch.ones(2)).item() for _ in range(3)] == [9.0, 10.5, 11.25]
+    assert len(step.programs) == 1 and not recwarn.list
 
 
 def test_memory_that_is_kept_between_the_epochs_of_a_run_stays_as_it_was_when_data_is_assigned():

@@ -312,6 +312,16 @@ def _owner_of(x: Tensor) -> int:
 
 def _is_alone(x: Tensor) -> bool:
     """Whether memory is seen through this tensor only, which was not computed from others and no row reads."""
-    if store.storage_word(x._word(S_STORAGE), "refs") != 1 or x._word(S_ROW) != NO_ROW:
+    storage = x._word(S_STORAGE)
+    if store.storage_word(storage, "refs") != 1 or x._word(S_ROW) != NO_ROW or _is_lent(storage):
         return False
     return x._word(S_SAVED) == x._word(S_LINKS) == 0
+
+
+def _is_lent(storage: int) -> bool:
+    """Whether the memory is an array's that somebody may still look at."""
+    array = store.externals.get(storage)
+    if array is None:
+        return False
+    only = 3  # what refers to it: the store, this function and the call that counts
+    return not array.flags.owndata or sys.getrefcount(array) > only
