@@ -213,3 +213,40 @@ def test_compiled_steps_see_what_becomes_of_a_module_that_is_mapped():
         np.testing.assert_allclose(step(x).numpy(), net(x).numpy(), rtol=1e-5, atol=1e-6)
         net[0] = nn.Linear(3, 2)
         np.testing.assert_allclose(step(x).numpy(), net(x).numpy(), rtol=1e-5, atol=1e-6)
+
+
+# how the samples lie that a function writes to, given their values
+LIE = {
+    "side by side": lambda x: x.clone(),
+    "in columns": lambda x: x.t().contiguous().t(),
+    "every other row": lambda x: torch.stack([x, x], 1).view(2 * N, 3)[::2],
+    "in one place": lambda x: x[:1].clone().expand(N, 3),
+}
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+@pytest.mark.parametrize("name", LIE)
+def test_samples_that_a_function_writes_to_are_written_to(name, first, monkeypatch):
+    """From the first sample that it gets, or from a later one."""
+
+    def run(worth):
+        monkeypatch.setattr(replays, "WORTH_RECORDING", worth)
+        calls = []
+
+        def function(x, y):
+            calls.append(len(calls))
+            if len(calls) > first:
+                x.mul_(2)
+                y.add_(1)
+            return x + y
+
+        torch.manual_seed(2)
+        mapped, samples, shared = (
+            func.vmap(function, in_dims=(0, None)),
+            LIE[name](torch.randn(N, 3)),
+            torch.ones(3),
+        )
+        found = [mapped(samples, shared).tolist() for _ in range(2)]
+        return found, samples.tolist(), shared.tolist()
+
+    assert run(1) == run(10**9)

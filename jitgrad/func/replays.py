@@ -7,11 +7,12 @@ from functools import wraps
 from typing import Any
 
 from .._tensor import Tensor
-from ..autograd.modes import is_grad_enabled
+from ..autograd.modes import is_grad_enabled, no_grad
 from ..autograd.observe import is_observed
 from ..engine.layout import S_STORAGE
 from ..program.batches import Batches, samples_as_they_lie
 from ..program.compiled import MAX_ATTEMPTS, CompiledFunction
+from ..program.copied import versions_of
 from ..program.epochs import Epochs, Part
 from ..program.program import Program
 from ..program.tree import flatten, unflatten
@@ -67,7 +68,11 @@ class Replays:
             return None
         batches = _SampleBatches(samples)
         if compiled.program_for(batches) is None:
+            before = versions_of(samples.leaves)
             done.append(self._call(samples, 0))
+            if versions_of(samples.leaves) != before:
+                compiled.stays_eager()
+                return None
             leaves: list[Tensor] = []
             flatten(done[0], leaves)
             if not leaves or any(x.requires_grad for x in leaves):
@@ -76,6 +81,9 @@ class Replays:
                 if compiled.is_eager or len(done) in (samples.count, 1 + MAX_ATTEMPTS):
                     return None
                 done.append(compiled(*batches.sample(len(done))))
+                if batches.hand_back(samples, len(done) - 1):
+                    compiled.stays_eager()
+                    return None
             if len(done) == samples.count:
                 return None
         batches.begin_at(len(done))
@@ -97,11 +105,24 @@ class _SampleBatches(Batches):
         self._mapped = len(mapped)
         self.tensors, self.examples = [*self.tensors, *shared], [*self.examples, *shared]
         self.bytes += [0] * len(shared)  # from one sample to the next
+        self._versions = versions_of(self.tensors)
 
     def sample(self, k: int) -> list[Tensor]:
         """The batch of one sample."""
         mapped, shared = self.tensors[: self._mapped], self.tensors[self._mapped :]
         return [*(x[k : k + 1] for x in mapped), *shared]  # type: ignore[index]
+
+    def hand_back(self, samples: Samples, k: int) -> bool:
+        """Whether the function has written to sample `k` or to what all share; what it wrote to copies goes there."""
+        if versions_of(self.tensors) == self._versions:
+            return False
+        pairs = sorted(zip(samples.leaves, samples.dims, strict=True), key=lambda pair: pair[1] is None)
+        with no_grad():
+            for (x, d), mine in zip(pairs, self.sample(k), strict=True):
+                if mine._word(S_STORAGE) != x._word(S_STORAGE):
+                    place, value = (x, mine) if d is None else (x.select(d, k), mine[0])  # type: ignore
+                    place.copy_(value)  # type: ignore[attr-defined]
+        return True
 
     def begin_at(self, first: int) -> None:
         """Let the first batch be that of a certain sample."""
@@ -137,6 +158,10 @@ class _OneSample(CompiledFunction):
     def fits(self, samples: Samples) -> bool:
         """Whether the arguments of these samples are like those it was made for."""
         return self._form == samples.form and self._dims == samples.dims
+
+    def stays_eager(self) -> None:
+        """Run the function in Python from now on: it writes to its samples, which are copies where it is replayed."""
+        self._eager = True
 
     def program_for(self, batches: Batches) -> Program | None:
         """The program that all samples can be replays of, if there is one.
