@@ -269,6 +269,28 @@ def test_data_becomes_whatever_lies_elsewhere_or_otherwise(value):
     assert x.tolist() == new.tolist() and x.requires_grad
 
 
+# what a step returns of a parameter without computing anything
+RETURNED = {
+    "data": lambda w: [w.data],
+    "detach": lambda w: [w.detach()],
+    "both": lambda w: [w.detach(), w.data],
+}
+
+
+@pytest.mark.parametrize("name", RETURNED)
+def test_data_that_is_returned_is_that_of_the_parameter_as_it_is_now(name, recwarn):
+    w = nn.Parameter(torch.zeros(2, 2))
+    step = torch.compile(lambda x: RETURNED[name](w))
+    for k in range(4):
+        leaves = step(torch.ones(2))
+        for x in leaves:
+            assert x.data_ptr() == w.data_ptr() and x.tolist() == w.tolist()
+            assert not x.requires_grad and x is not w
+        leaves[0].data = torch.full((2, 2), 7.0)  # no matter to later calls
+        w.data = torch.full((2, 2), float(k))
+    assert len(step.programs) == 1 and not recwarn.list
+
+
 @pytest.mark.parametrize("wrap", [lambda f: f, torch.compile])
 @pytest.mark.filterwarnings("ignore:compile:RuntimeWarning")
 def test_parameters_of_a_lazy_layer_get_their_memory(wrap):

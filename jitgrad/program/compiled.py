@@ -26,7 +26,7 @@ from .guards import Guards
 from .method import CompiledMethod, Steps
 from .program import Program
 from .recording import Recording, Spoiled, clone_outside, user_level
-from .returned import Returned
+from .returned import Returned, leaf_of
 from .rewrites import OPTIONS
 from .tree import LEAF, constants_in, flatten_call, tensors_only, unflatten
 from .user_code import compiles
@@ -186,10 +186,7 @@ class CompiledFunction(Steps):
         if program.single:
             return results[0]
         given = iter(results)
-        leaves = [
-            next(given) if x is None else x if isinstance(x, Tensor) else arguments[x]
-            for x in program.outputs
-        ]
+        leaves = [next(given) if x is None else leaf_of(x, arguments) for x in program.outputs]
         for number, earlier in program.again:
             leaves[number] = leaves[earlier]
         return unflatten(program.form, iter(leaves))

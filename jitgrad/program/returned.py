@@ -29,7 +29,8 @@ class Returned:
     leaves : list of Tensor
         The tensors themselves.
     outputs : list
-        For each tensor: the number of the argument that it is, the tensor when it is from outside, or None.
+        For each tensor: the number of the argument that it is, the tensor when it is from outside, a function that
+        makes it when it is one without the history, as ``p.data`` makes, or None.
     again : list of (int, int)
         The tensors that are an earlier one once more: the number of each, and of the earlier one.
     sources : list of Tensor
@@ -63,7 +64,7 @@ class Returned:
                 continue
             known = self._number_of(x)
             if known is not None or self._was_there(x, recording.number):
-                self.outputs.append(x if known is None else known)
+                self.outputs.append(self._from_outside(x) if known is None else known)
                 continue
             source = x
             if x._word(S_ROW) >= 0:
@@ -88,6 +89,17 @@ class Returned:
             return True
         return any(x is t for t in self._reachable())
 
+    def _from_outside(self, x: Tensor) -> Tensor | Callable[[], Tensor]:
+        """What gives a tensor that was there: itself, or a function that detaches the one whose memory it shows.
+
+        That may lie elsewhere by the next call, and every call makes a tensor of its own.
+        """
+        shown = [t for t in self._reachable() if t._memory() == x._memory() and t._form() == x._form()]
+        if not shown or any(x is t for t in self._reachable()):
+            return x
+        source, with_gradient = shown[0], x.requires_grad
+        return lambda: source.detach().requires_grad_(with_gradient)  # type: ignore[attr-defined]
+
     def _is_part(self, x: Tensor) -> bool:
         """Whether a tensor shows the memory of an argument."""
         return any(x._word(S_STORAGE) == a._word(S_STORAGE) for a in self._arguments)
@@ -99,6 +111,13 @@ class Returned:
     def forget(self) -> None:
         """Let go of everything but the form."""
         self.leaves, self.sources, self.graph = [], [], {}
+
+
+def leaf_of(output: Any, arguments: list[Tensor]) -> Tensor:
+    """A tensor that is returned and not computed; see `Returned.outputs`."""
+    if isinstance(output, int):
+        return arguments[output]
+    return output if isinstance(output, Tensor) else output()
 
 
 def owned(x: Tensor, number: int) -> Tensor:
