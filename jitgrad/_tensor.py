@@ -264,7 +264,10 @@ class Tensor(Values):
     @property
     def data(self) -> Tensor:
         """The same values without the history; writes are not seen by saved-value checks in PyTorch."""
-        return self.detach()
+        shown = self.detach()
+        if store.recording is not None:
+            store.recording.shows(shown, self)
+        return shown
 
     @data.setter
     def data(self, value: Tensor) -> None:
@@ -274,6 +277,8 @@ class Tensor(Values):
             value._memory(),
             value._form(),
         ):  # as after `x.data -= y`, which has been written by now
+            if store.recording is not None and not store.recording.has_shown(value, self):
+                store.recording.moved(self, self._slot)  # as it would where they are not yet in one place
             return
         if store.recording is not None:
             if store.recording.takes_over(self, value):

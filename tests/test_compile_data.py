@@ -269,6 +269,37 @@ def test_data_becomes_whatever_lies_elsewhere_or_otherwise(value):
     assert x.tolist() == new.tolist() and x.requires_grad
 
 
+ELSEWHERE = {
+    "another tensor": lambda w, other: other,
+    "data of another": lambda w, other: other.data,
+    "a view": lambda w, other: other[:],
+    "its own": lambda w, other: w.data,
+}
+
+
+@pytest.mark.parametrize("name", ELSEWHERE)
+@pytest.mark.filterwarnings("ignore:compile:RuntimeWarning")
+def test_data_assigned_where_it_happens_to_lie_is_assigned_once_that_lies_elsewhere(name):
+    def run(wrap):
+        w, other, found = nn.Parameter(torch.zeros(2)), torch.ones(2), []
+
+        @wrap
+        def step(x):
+            w.data = ELSEWHERE[name](w, other)
+            return x * 2
+
+        w.data = ELSEWHERE[name](w, other)
+        for moved in (None, w, other, w):
+            if moved is not None:
+                moved.data = torch.full((2,), 5.0)
+            for k in range(3):
+                step(torch.ones(2) * k)
+                found.append((w.tolist(), w.data_ptr() == other.data_ptr()))
+        return found
+
+    assert run(torch.compile) == run(lambda f: f)
+
+
 # what a step returns of a parameter without computing anything
 RETURNED = {
     "data": lambda w: [w.data],

@@ -113,6 +113,9 @@ class Recording:
         self.arguments: list[Tensor] = []
         self.copies_at_numbers = copies_at_numbers
         self.taken: list[weakref.ref[Tensor]] = []
+        self._shown: dict[
+            int, tuple[weakref.ref[Tensor], int]
+        ] = {}  # by id: what `tensor.data` is, and of which
         self.held = Held()
         self.could_copy = False
 
@@ -151,6 +154,15 @@ class Recording:
         storage = store.slots[slot * SLOT_WORDS + S_STORAGE]
         if store.storage_word(storage, "owner") != self.number and threading.get_ident() == self.thread:
             self._moved.append(weakref.ref(tensor))
+
+    def shows(self, data: Tensor, tensor: Tensor) -> None:
+        """``tensor.data`` has been asked for; to assign it again, as ``tensor.data -= y`` does, changes nothing."""
+        self._shown[id(data)] = weakref.ref(data), id(tensor)
+
+    def has_shown(self, data: Tensor, tensor: Tensor) -> bool:
+        """Whether that is ``tensor.data`` wherever `tensor` lies, and not a tensor that now happens to lie there."""
+        known = self._shown.get(id(data))
+        return known is not None and known[0]() is data and known[1] == id(tensor)
 
     def takes_over(self, tensor: Tensor, value: Tensor) -> bool:
         """For ``tensor.data = value``: write there what the step has computed, instead of moving, if it is the same.
