@@ -113,15 +113,19 @@ class _SampleBatches(Batches):
         return [*(x[k : k + 1] for x in mapped), *shared]  # type: ignore[index]
 
     def hand_back(self, samples: Samples, k: int) -> bool:
-        """Whether the function has written to sample `k` or to what all share; what it wrote to copies goes there."""
+        """Whether the function has written to sample `k` or to what all share; what it wrote to copies goes there.
+
+        Not where a copy lies otherwise: before, with the sample itself, the function has written to nothing, so it
+        wrote to a copy of its own then, as ``x.contiguous().mul_(2)`` does.
+        """
         if versions_of(self.tensors) == self._versions:
             return False
         pairs = sorted(zip(samples.leaves, samples.dims, strict=True), key=lambda pair: pair[1] is None)
         with no_grad():
             for (x, d), mine in zip(pairs, self.sample(k), strict=True):
-                if mine._word(S_STORAGE) != x._word(S_STORAGE):
-                    place, value = (x, mine) if d is None else (x.select(d, k), mine[0])  # type: ignore
-                    place.copy_(value)  # type: ignore[attr-defined]
+                place, value = (x, mine) if d is None else (x.select(d, k), mine[0])  # type: ignore
+                if mine._word(S_STORAGE) != x._word(S_STORAGE) and place.stride() == value.stride():
+                    place.copy_(value)
         return True
 
     def begin_at(self, first: int) -> None:
