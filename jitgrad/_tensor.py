@@ -302,6 +302,7 @@ class Tensor(Values):
         before, self._slot = self._slot, slot
         if before != slot:
             store.structure_changed()
+            store.tell_moved(before)
             if store.recording is not None:
                 store.recording.moved(self, before)
             words = store.slots

@@ -79,10 +79,14 @@ class UpdatePlan:
         self._states: list[dict[str, Tensor] | None] = [None] * len(self.params)
         self._width = 1 + len(self.names)
         self._lines = array("q", [0] * (self._width * len(self.params)))
-        for k, p in enumerate(self.params):
-            self._lines[k * self._width] = p._slot
+        self.follow()
         self._code = self.params[0].dtype.code if self.params else 0
         self._kernel = 0
+
+    def follow(self) -> None:
+        """Take the slots that the parameters have now, as `requires_grad_` may have given them others."""
+        self._lines[:: self._width] = slots = array("q", [p._slot for p in self.params])
+        store.keep_telling(self, slots)
 
     def step(self) -> None:
         """Update every parameter that has a gradient, in one compiled call."""

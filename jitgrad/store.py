@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NoReturn
+from weakref import WeakSet
 
 import numpy as np
 
@@ -61,6 +62,7 @@ class Store:
         self._words = memoryview(self._context.view(np.int64))
         self._structure = _FIELDS["structure"]
         self.externals: dict[int, Any] = {}  # storage -> the object that owns its memory
+        self._followers: dict[int, WeakSet[Any]] = {}  # slot -> who keeps that number
         c = self._context[0]
         c["scratch"] = self._scratch.ctypes.data
         c["ops"] = self.ops.ctypes.data
@@ -185,6 +187,16 @@ class Store:
             longer = np.zeros(2 * (count + used) + 64, np.int64)
             entries.move_nodes(self.context, longer.ctypes.data)
             self.freed_nodes = longer
+
+    def keep_telling(self, follower: Any, slots: Iterable[int]) -> None:
+        """Let somebody who keeps the numbers of slots know, by `follow`, when a tensor takes another slot."""
+        for slot in slots:
+            self._followers.setdefault(slot, WeakSet()).add(follower)
+
+    def tell_moved(self, slot: int) -> None:
+        """Tell those who keep a slot's number that its tensor has another one by now."""
+        for follower in self._followers.pop(slot, ()):
+            follower.follow()
 
     def drop_externals(self) -> None:
         """Let go of Python objects whose memory no tensor uses any more."""

@@ -120,3 +120,42 @@ def test_an_optimizer_follows_a_parameter_through_its_slots():
     kept.backward()
     optimizer.step()
     assert layer.weight.tolist() == [[0, 0]]
+
+
+OPTIMIZERS = {
+    "SGD": lambda params: torch.optim.SGD(params, lr=0.1, momentum=0.9),
+    "Adam": lambda params: torch.optim.Adam(params, lr=0.1),
+    "Adafactor": lambda params: torch.optim.Adafactor(params, lr=0.1),
+}
+
+
+@pytest.mark.parametrize("wrap", [lambda f: f, torch.compile], ids=["eager", "compiled"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_optimizer_updates_parameters_that_are_switched_while_a_graph_uses_them(name, wrap):
+    """As without that graph, which keeps the slot that the parameter had."""
+
+    def run(keeps):
+        w, v = leaves()[:2]
+        optimizer, kept, found = OPTIMIZERS[name]([w, v]), [], []
+
+        @wrap
+        def step(x):
+            optimizer.zero_grad()
+            (w * v * x).sum().backward()
+            optimizer.step()
+            return w.sum().detach()
+
+        for k in range(8):
+            if keeps:
+                kept.append((w * w).sum())
+            if k in (2, 3, 5, 6):
+                w.requires_grad_(k in (3, 6))
+            if k == 4:
+                kept.clear()
+            step(torch.full((4, 4), 1.0 + k))
+            others = [torch.zeros(4, 4) for _ in range(4)]  # in slots that are free by now
+            found.append((w.tolist(), v.tolist(), w.grad is None, v.grad.tolist()))
+            assert not any(x.any() for x in others)
+        return found
+
+    assert run(keeps=True) == run(keeps=False)

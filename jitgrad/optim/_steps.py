@@ -76,7 +76,12 @@ class StepPlan:
         self.hyper = HyperParameters(rule.hyper)
         self._h = SimpleNamespace(**{name: self.hyper.memory[k] for k, name in enumerate(rule.hyper)})
         self._states: list[dict[str, Tensor] | None] = [None] * len(self.params)
+        self.follow()
+
+    def follow(self) -> None:
+        """Take the slots that the parameters have now, as `requires_grad_` may have given them others."""
         self._slots = array("q", [p._slot for p in self.params])
+        store.keep_telling(self, self._slots)
 
     def step(self) -> None:
         """Update every parameter that has a gradient."""
