@@ -191,3 +191,25 @@ REFUSALS = [
 def test_refusals(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+# name -> a transform of a function of a vector without elements, and the shapes of what it gives
+OF_NOTHING = {
+    "jacrev": (lambda: func.jacrev(lambda z: z * z), [(0, 0)]),
+    "jacfwd": (lambda: func.jacfwd(lambda z: z * z), [(0, 0)]),
+    "of a number": (lambda: func.jacrev(lambda z: z.sum()), [(0,)]),
+    "hessian": (lambda: func.hessian(lambda z: (z**3).sum()), [(0, 0)]),
+    "order three": (lambda: func.jacrev(func.hessian(lambda z: (z**3).sum())), [(0, 0, 0)]),
+    "jacobian": (
+        lambda: lambda x: torch.autograd.functional.jacobian(lambda z: (z, torch.ones(2)), x),
+        [(0, 0), (2, 0)],
+    ),
+    "vmap": (lambda: lambda x: func.vmap(func.jacrev(lambda z: z * z))(x.expand(3, 0)), [(3, 0, 0)]),
+}
+
+
+@pytest.mark.parametrize("name", OF_NOTHING)
+def test_jacobians_of_tensors_without_elements(name):
+    make, shapes = OF_NOTHING[name]
+    found = make()(torch.zeros(0))
+    assert [tuple(x.shape) for x in (found if isinstance(found, tuple) else (found,))] == shapes

@@ -165,7 +165,8 @@ def _basis(x: Tensor) -> Iterator[Tensor]:
     """The unit vectors of a tensor's shape: windows of a line with a single one."""
     n, shape = x.numel(), x.shape
     line = x.new_zeros(2 * n)  # type: ignore[attr-defined]
-    line[n] = 1
+    if n:
+        line[n] = 1
     for k in range(n):
         yield line[n - k : 2 * n - k].view(shape)
 
