@@ -84,6 +84,10 @@ READS = {
         lambda x, w, i: (x[i].sum() * w[0], x.mul_(2))[0].sum() * x.sum(),
         True,
     ),
+    "and then at the next": (
+        lambda x, w, i: (w[i] * x[i.remainder_(2)]).sum() + (w[i.add_(1), 1:3] ** 2).sum(),
+        True,
+    ),
     "before a write from there": (lambda x, w, i: x.mul_(x[i]).sum() * w[0].sum(), True),
     "before and after a write": (lambda x, w, i: (x[i].sum() * w, x.mul_(2))[0].sum() * x[i].sum(), False),
     "and kept over a write": (lambda x, w, i: (lambda row: (x.mul_(2), row * w)[1].sum())(x[i]), False),

@@ -93,6 +93,8 @@ def _read(self: Tensor, index: Any) -> Tensor:
     if recording is not None and not (any(map(is_number, items)) and _takes_a_block(self, items)):
         recording = None
     copies = recording is not None and recording.picks()
+    if copies and recorded(self):  # the way back reads the numbers as they are now
+        items = [item.clone() if is_number(item) else item for item in items]
     plan = Plan(items, own, copies)
     if plan.words is not None:
         x = wrap(view(STRIDED_VIEW, self, plan.words, "select" if type(index) is int else "slice"))
