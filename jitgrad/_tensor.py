@@ -174,6 +174,8 @@ class Tensor(Values):
                 "requires_grad_: setting requires_grad=True on an inference tensor outside InferenceMode "
                 "is not allowed; clone() it first"
             )
+        if store.recording is not None:
+            store.recording.switches(self)
         if bool(requires_grad) == self.requires_grad:
             return self
         if self._word(layout.S_LINKS) or "_asking" in self.__dict__:

@@ -159,3 +159,41 @@ def test_an_optimizer_updates_parameters_that_are_switched_while_a_graph_uses_th
         return found
 
     assert run(keeps=True) == run(keeps=False)
+
+
+def frozen(layer, x):
+    layer.requires_grad_(False)
+    return x * 2
+
+
+def thawed(layer, x):
+    layer.bias.requires_grad_()
+    return x * 2
+
+
+def frozen_for_a_while(layer, x):
+    layer.requires_grad_(False)
+    y = layer(x).sum()
+    layer.requires_grad_(True)
+    return y
+
+
+@pytest.mark.parametrize("function", [frozen, thawed, frozen_for_a_while])
+@pytest.mark.filterwarnings("ignore:compile:RuntimeWarning")
+def test_a_compiled_function_switches_requires_grad_in_every_call(function):
+    layer = torch.nn.Linear(3, 2)
+    step = torch.compile(lambda x: function(layer, x))
+    expected = {frozen: [False] * 2, thawed: [None, True], frozen_for_a_while: [True] * 2}[function]
+    for before in (True, True, False, False, True, False, True, True):
+        layer.requires_grad_(before)
+        step(torch.ones(1, 3))
+        found = [p.requires_grad for p in layer.parameters()]
+        assert found == [before if x is None else x for x in expected]
+
+
+def test_a_compiled_function_that_freezes_a_layer_for_a_while_is_replayed(recwarn):
+    layer = torch.nn.Linear(3, 2)
+    step = torch.compile(lambda x: frozen_for_a_while(layer, x))
+    for _ in range(4):
+        step(torch.ones(1, 3))
+    assert len(step.programs) == 1 and not recwarn.list

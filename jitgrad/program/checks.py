@@ -34,6 +34,7 @@ def check_run(
     _check_arguments(*given)
     if returned.form is not LEAF:
         guards.check_returned(constants_in(returned.form))
+    recording.check_switched(guards.reachable)
     if recording.has_moved:
         known = {id(x) for x in arguments} | guards.tensor_ids()
         recording.check_moved(known, {id(x) for x in returned.leaves})

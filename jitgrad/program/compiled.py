@@ -196,7 +196,7 @@ class CompiledFunction(Steps):
         if self.programs[0] is not program:
             self.programs = [program, *(p for p in self.programs if p is not program)]
         guards = program.guards
-        simple = program.single and program.plain and not (guards.modes or program.recording.taken)
+        simple = program.single and program.plain and not (guards.modes or program.recording.looks_again)
         direct = simple and program.arity in _DIRECT
         together = "_together" if direct and program.is_shared and current() is not None else ""
         fast = getattr(entries, _DIRECT[program.arity] + together) if direct else None

@@ -247,7 +247,8 @@ class Program:
             if not self.guards.objects_hold():
                 return False
             self._header[STRUCTURE] = store.structure
-        return self.guards.names_hold() and self.recording.are_alone()
+        recording = self.recording
+        return self.guards.names_hold() and recording.are_alone() and recording.ask_as_before()
 
     def fits(self, arguments: list[Tensor]) -> bool:
         """Whether the program can be replayed on these arguments now."""

@@ -113,6 +113,9 @@ class Recording:
         self.arguments: list[Tensor] = []
         self.copies_at_numbers = copies_at_numbers
         self.taken: list[weakref.ref[Tensor]] = []
+        self._switched: dict[
+            int, tuple[weakref.ref[Tensor], bool]
+        ] = {}  # by id; whether it asked for a gradient
         self._shown: dict[
             int, tuple[weakref.ref[Tensor], int]
         ] = {}  # by id: what `tensor.data` is, and of which
@@ -183,6 +186,29 @@ class Recording:
     def are_alone(self) -> bool:
         """Whether the memory of what has been taken over is still seen by nobody else, and read by no row."""
         return all(x is None or _is_alone(x) for x in (reference() for reference in self.taken))
+
+    def switches(self, tensor: Tensor) -> None:
+        """``tensor.requires_grad_()`` is about to be called: a replay, which does not, has to find what this finds."""
+        if threading.get_ident() == self.thread and _owner_of(tensor) != self.number:
+            self._switched.setdefault(id(tensor), (weakref.ref(tensor), tensor.requires_grad))
+
+    def ask_as_before(self) -> bool:
+        """Whether the tensors that are switched ask for gradients where they did before the function ran."""
+        pairs = ((reference(), asked) for reference, asked in self._switched.values())
+        return all(x is None or x.requires_grad == asked for x, asked in pairs)
+
+    def check_switched(self, outside: Callable[[], list[Tensor]]) -> None:
+        """Raise Spoiled when tensors from outside ask for gradients otherwise than before; forget all others."""
+        if self._switched:
+            known = {id(x) for x in outside()}
+            self._switched = {k: pair for k, pair in self._switched.items() if k in known}
+        if not self.ask_as_before():
+            raise Spoiled("switches requires_grad of a tensor from outside", None, False)
+
+    @property
+    def looks_again(self) -> bool:
+        """Whether every replay has to look at tensors first: see `are_alone` and `ask_as_before`."""
+        return bool(self.taken or self._switched)
 
     @property
     def has_moved(self) -> bool:
