@@ -322,6 +322,15 @@ def test_data_that_is_returned_is_that_of_the_parameter_as_it_is_now(name, recwa
     assert len(step.programs) == 1 and not recwarn.list
 
 
+@pytest.mark.parametrize("part", [lambda w: w[1].detach(), lambda w: w.data[0], lambda w: w.t().detach()])
+def test_a_part_of_data_that_is_returned_is_that_of_the_parameter_as_it_is_now(part):
+    w = nn.Parameter(torch.zeros(2, 2))
+    step = torch.compile(lambda x: part(w))
+    for k in range(4):
+        assert step(torch.ones(2)).tolist() == part(w).tolist()
+        w.data = torch.arange(4.0).view(2, 2) + k
+
+
 @pytest.mark.parametrize("wrap", [lambda f: f, torch.compile])
 @pytest.mark.filterwarnings("ignore:compile:RuntimeWarning")
 def test_parameters_of_a_lazy_layer_get_their_memory(wrap):

@@ -85,16 +85,20 @@ class Returned:
         """Whether a tensor was there before the step, and is not made anew in every call."""
         if store.storage_word(x._word(S_STORAGE), "owner") == number:
             return False
-        if not x._word(S_FLAGS) & IS_VIEW and x._word(S_ROW) == NO_ROW and not self._is_part(x):
+        reachable = list(self._reachable())
+        if any(x is t for t in reachable):
             return True
-        return any(x is t for t in self._reachable())
+        if x._word(S_FLAGS) & IS_VIEW or x._word(S_ROW) != NO_ROW or self._is_part(x):
+            return False
+        beside = [t for t in reachable if t._word(S_STORAGE) == x._word(S_STORAGE)]
+        return not beside or any(_are_alike(x, t) for t in beside)  # a part goes where the whole goes
 
     def _from_outside(self, x: Tensor) -> Tensor | Callable[[], Tensor]:
         """What gives a tensor that was there: itself, or a function that detaches the one whose memory it shows.
 
         That may lie elsewhere by the next call, and every call makes a tensor of its own.
         """
-        shown = [t for t in self._reachable() if t._memory() == x._memory() and t._form() == x._form()]
+        shown = [t for t in self._reachable() if _are_alike(x, t)]
         if not shown or any(x is t for t in self._reachable()):
             return x
         source, with_gradient = shown[0], x.requires_grad
@@ -111,6 +115,11 @@ class Returned:
     def forget(self) -> None:
         """Let go of everything but the form."""
         self.leaves, self.sources, self.graph = [], [], {}
+
+
+def _are_alike(x: Tensor, y: Tensor) -> bool:
+    """Whether two tensors show the same memory in the same way."""
+    return x._memory() == y._memory() and x._form() == y._form()
 
 
 def leaf_of(output: Any, arguments: list[Tensor]) -> Tensor:
