@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import Any
 
 from .._tensor import Tensor
 from ..store import store
 from .guards import Guards
 from .recording import Recording, Spoiled
 from .returned import Returned
-from .tree import LEAF, constants_in, flatten_call
+from .tree import LEAF, Call, constants_in, flatten_call
 
 KEEPS = "keeps tensors that were computed in the step (return them instead)"
 
@@ -21,30 +20,29 @@ def check_run(
     rows: int,
     returned: Returned,
     guards: Guards,
-    given: tuple[tuple, dict[str, Any], Any, list[Tensor]],
+    call: Call,
 ) -> None:
     """Raise Spoiled when the function has done what a replay cannot do.
 
-    `rows` is how many rows there were on the tape before; `given` has the arguments, as called and flattened.
+    `rows` is how many rows there were on the tape before.
     """
     if recording.spoiled is not None and not recording.could_copy:
         raise recording.spoiled
-    arguments = given[-1]
-    _check_left_behind(recording, rows, returned, lambda: guards.storages(arguments))
-    _check_arguments(*given)
+    _check_left_behind(recording, rows, returned, lambda: guards.storages(call.tensors))
+    _check_arguments(call)
     if returned.form is not LEAF:
         guards.check_returned(constants_in(returned.form))
     recording.check_switched(guards.reachable)
     if recording.has_moved:
-        known = {id(x) for x in arguments} | guards.tensor_ids()
+        known = {id(x) for x in call.tensors} | guards.tensor_ids()
         recording.check_moved(known, {id(x) for x in returned.leaves})
 
 
-def _check_arguments(args: tuple, kwargs: dict[str, Any], key: Any, before: list[Tensor]) -> None:
+def _check_arguments(call: Call) -> None:
     """Raise Spoiled when the function has changed lists or dicts that it was given: a replay would not."""
     after: list[Tensor] = []
-    same = flatten_call(args, kwargs, after) == key and len(after) == len(before)
-    if not (same and all(map(operator.is_, after, before))):
+    same = flatten_call(call.args, call.kwargs, after) == call.key and len(after) == len(call.tensors)
+    if not (same and all(map(operator.is_, after, call.tensors))):
         raise Spoiled("changes a container that it is called with", None, False)
 
 

@@ -28,7 +28,7 @@ from .program import Program
 from .recording import Recording, Spoiled, clone_outside, user_level
 from .returned import Returned, leaf_of
 from .rewrites import OPTIONS
-from .tree import LEAF, constants_in, flatten_call, tensors_only, unflatten
+from .tree import LEAF, Call, constants_in, flatten_call, taken_apart, tensors_only, unflatten
 from .user_code import compiles
 from .world import World
 
@@ -163,11 +163,9 @@ class CompiledFunction(Steps):
     def _general(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         if self._eager or store.recording is not None or is_observed():
             return self._function(*args, **kwargs)
-        leaves: list[Tensor] = []
-        key = flatten_call(args, kwargs, leaves)
-        shapes = [x.shape for x in leaves]
-        for program in self._described(key, leaves, shapes, idle=True):
-            results = program.call(leaves)
+        call = taken_apart(args, kwargs)
+        for program in self._described(call.key, call.tensors, call.shapes, idle=True):
+            results = program.call(call.tensors)
             if results == BAD_CLASS:
                 break  # the function itself raises the error
             if results == BAD_INDEX:
@@ -176,10 +174,10 @@ class CompiledFunction(Steps):
                 self._misses = 0
                 program.guards.leave()
                 self._use(program)
-                return self._returned(program, results, leaves)
+                return self._returned(program, results, call.tensors)
             assert results == OTHER_PROGRAM
         else:
-            return self._record(args, kwargs, key, leaves, shapes)[0]
+            return self._record(call)[0]
         return self._function(*args, **kwargs)
 
     def _returned(self, program: Program, results: list[Tensor], arguments: list[Tensor]) -> Any:
@@ -204,34 +202,20 @@ class CompiledFunction(Steps):
 
     def record(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, Program | None]:
         """Run the function once and record it; what it returned, and the program if there is one."""
-        arguments: list[Tensor] = []
-        key = flatten_call(args, kwargs, arguments)
-        return self._record(args, kwargs, key, arguments, [x.shape for x in arguments])
+        return self._record(taken_apart(args, kwargs))
 
-    def _record(
-        self, args: tuple, kwargs: dict[str, Any], key: Any, arguments: list[Tensor], shapes: list[Size]
-    ) -> tuple[Any, Program | None]:
-        """`record` for arguments that have been looked at."""
+    def _record(self, call: Call) -> tuple[Any, Program | None]:
         if is_observed():
-            return self._function(*args, **kwargs), None
-        guards = self._guards(key)
-        shared = guards.shared_memory(arguments)
+            return self._function(*call.args, **call.kwargs), None
+        guards = self._guards(call.key)
+        shared = guards.shared_memory(call.tensors)
         if shared is not None:
-            return self._record_shared(shared, args, kwargs, key, arguments, shapes, guards)
-        return self._record_apart(args, kwargs, key, arguments, shapes, guards)
+            return self._record_shared(shared, call, guards)
+        return self._record_apart(call, guards)
 
-    def _record_shared(
-        self,
-        reason: str,
-        args: tuple,
-        kwargs: dict[str, Any],
-        key: Any,
-        arguments: list[Tensor],
-        shapes: list[Size],
-        guards: Guards,
-    ) -> tuple[Any, Program | None]:
+    def _record_shared(self, reason: str, call: Call, guards: Guards) -> tuple[Any, Program | None]:
         """`_record` for arguments that share memory: on copies, once a run has written to nothing from outside."""
-        reachable = guards.reachable()
+        arguments, reachable = call.tensors, guards.reachable()
         copies = copies_of(arguments, reachable)
         if (
             self._needs_shared
@@ -239,18 +223,18 @@ class CompiledFunction(Steps):
             or copies is None
             or guards.shared_memory(copies) is not None
         ):
-            return self._aside(reason, args, kwargs), None
+            return self._aside(reason, call), None
         if self._needs_shared is None:
             outside = [*arguments, *reachable]
             before = versions_of(outside)
-            result = self._function(*args, **kwargs)
+            result = self._function(*call.args, **call.kwargs)
             self._needs_shared = versions_of(outside) != before
             if self._needs_shared and not self._fullgraph:
                 self._say_aside(reason)
             return result, None
-        args, kwargs = with_tensors((args, kwargs), arguments, copies)
+        args, kwargs = with_tensors((call.args, call.kwargs), arguments, copies)
         before = versions_of(arguments + copies)
-        result, program = self._record_apart(args, kwargs, key, copies, shapes, guards)
+        result, program = self._record_apart(Call(args, kwargs, call.key, copies, call.shapes), guards)
         if versions_of(arguments + copies) != before:
             raise RuntimeError(
                 f"compile: {self._name} writes to memory that an argument shares with another tensor, as it has not "
@@ -260,30 +244,25 @@ class CompiledFunction(Steps):
             self._needs_shared = True
         return with_tensors(result, copies, arguments), program
 
-    def _record_apart(
-        self,
-        args: tuple,
-        kwargs: dict[str, Any],
-        key: Any,
-        arguments: list[Tensor],
-        shapes: list[Size],
-        guards: Guards,
-    ) -> tuple[Any, Program | None]:
+    def _record_apart(self, call: Call, guards: Guards) -> tuple[Any, Program | None]:
         """`_record` for arguments that share no memory with what the function can reach otherwise."""
+        arguments = call.tensors
         self._misses += 1
         if self._misses > MAX_MISSES and not self._fullgraph:
             self._give_up(
-                Spoiled(f"depends on something that is new in every call{self._changed(key, shapes)}")
+                Spoiled(
+                    f"depends on something that is new in every call{self._changed(call.key, call.shapes)}"
+                )
             )
-            return self._function(*args, **kwargs), None
+            return self._function(*call.args, **call.kwargs), None
         recording = Recording(copies_at_numbers=self._copies)
         self._copies = False
         recording.arguments = arguments
         rows = store.field("live_rows")
         returned, before = Returned(arguments, guards.reachable), guards.standing()
-        late = self._run_recorded(recording, returned, args, kwargs)
+        late = self._run_recorded(recording, returned, call)
         try:
-            check_run(recording, rows, returned, guards, (args, kwargs, key, arguments))
+            check_run(recording, rows, returned, guards, call)
             guards = guards.settled(recording.made, recording.number, before)
             if recording.spoiled is not None:  # by nothing but places that a copy may stand for
                 self._copies = not late
@@ -299,9 +278,9 @@ class CompiledFunction(Steps):
             if not self._copies:
                 self._give_up(reason)
             return unflatten(returned.form, iter(returned.leaves)), None
-        program.key, program.shapes = key, shapes
+        program.key, program.shapes = call.key, call.shapes
         program.identities = guards.identities(arguments)
-        program.plain = key == tensors_only(len(args)) and program.identities is None
+        program.plain = call.key == tensors_only(len(call.args)) and program.identities is None
         _tell_results(program, returned)
         copies = clone_outside(returned.sources)  # before other threads can replay the program
         if program.pullback is not None:
@@ -315,13 +294,13 @@ class CompiledFunction(Steps):
         self._use(program)
         return self._returned(program, copies, arguments), program
 
-    def _run_recorded(self, recording: Recording, returned: Returned, args: tuple, kwargs: dict) -> bool:
+    def _run_recorded(self, recording: Recording, returned: Returned, call: Call) -> bool:
         """Run the function while it is recorded; when that fails, nothing of the recording stays.
 
         Returns whether views at integer tensors are looked at when a copy would not do.
         """
         try:
-            recording.run(lambda: returned.take(self._function(*args, **kwargs), recording))
+            recording.run(lambda: returned.take(self._function(*call.args, **call.kwargs), recording))
         except BaseException:
             recording.release()
             raise
@@ -352,12 +331,12 @@ class CompiledFunction(Steps):
         name = next((w.changed() for w in worlds if w is not None), None)
         return f" ({name})" if name else ""
 
-    def _aside(self, reason: str, args: tuple, kwargs: dict[str, Any]) -> Any:
+    def _aside(self, reason: str, call: Call) -> Any:
         """Run the function eagerly for arguments that no program can be recorded for."""
         if self._fullgraph:
             raise RuntimeError(f"compile: {self._name} {reason}, which a replay cannot do; clone() it first")
         self._say_aside(reason)
-        return self._function(*args, **kwargs)
+        return self._function(*call.args, **call.kwargs)
 
     def _say_aside(self, reason: str) -> None:
         """Say once that such arguments are not replayed."""

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from typing import Any, NamedTuple
 
 from .._tensor import Tensor
+from ..dtypes import Size
 
 LEAF = "tensor"
 MAPPINGS = (dict, OrderedDict)
@@ -46,6 +47,23 @@ class Attributed(NamedTuple):
 
     items: Any  # what describes it without them
     attributes: Any
+
+
+class Call(NamedTuple):
+    """The arguments of a call, as they were given and taken apart."""
+
+    args: tuple
+    kwargs: dict[str, Any]
+    key: Any  # what describes all but the tensors
+    tensors: list[Tensor]
+    shapes: list[Size]  # of the tensors
+
+
+def taken_apart(args: tuple, kwargs: dict[str, Any]) -> Call:
+    """The arguments of a call with the tensors in them."""
+    tensors: list[Tensor] = []
+    key = flatten_call(args, kwargs, tensors)
+    return Call(args, kwargs, key, tensors, [x.shape for x in tensors])
 
 
 def constants_in(description: Any) -> list[Any]:
