@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -304,7 +305,8 @@ class CompiledFunction(Steps):
         except BaseException:
             recording.release()
             raise
-        late = recording.held.are_seen_late(recording.log, [*returned.leaves, *returned.sources])
+        held, results = recording.held, (returned.leaves, returned.sources)
+        late = held.is_overwritten and held.are_seen_late(recording.log, itertools.chain(*results))
         if recording.copies_at_numbers and late:
             recording.release()
             raise RuntimeError(

@@ -28,8 +28,10 @@ class Held:
         self._overwritten: dict[Span, list[Span]] = {}
         self._unsure = False
 
-    def __len__(self) -> int:
-        return len(self._held)
+    @property
+    def is_overwritten(self) -> bool:
+        """Whether something of it has been written to since."""
+        return self._unsure or bool(self._overwritten)
 
     def add(self, x: Tensor, part: Tensor, copied: bool) -> None:
         """Keep what `part` has been read from; and when `part` is a copy, its memory, so that it is not reused."""
@@ -63,7 +65,7 @@ class Held:
         returned : iterable of Tensor
             What the function has returned; the graph of one may read them later.
         """
-        if self._unsure or not self._overwritten:
+        if self._unsure or not self.is_overwritten:
             return self._unsure
         given = [*returned]
         if any(x._word(S_ROW) >= 0 for x in given):

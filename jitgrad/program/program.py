@@ -248,7 +248,9 @@ class Program:
                 return False
             self._header[STRUCTURE] = store.structure
         recording = self.recording
-        return self.guards.names_hold() and recording.are_alone() and recording.ask_as_before()
+        if recording.looks_again and not (recording.are_alone() and recording.ask_as_before()):
+            return False
+        return self.guards.names_hold()
 
     def fits(self, arguments: list[Tensor]) -> bool:
         """Whether the program can be replayed on these arguments now."""

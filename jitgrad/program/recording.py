@@ -113,12 +113,10 @@ class Recording:
         self.arguments: list[Tensor] = []
         self.copies_at_numbers = copies_at_numbers
         self.taken: list[weakref.ref[Tensor]] = []
-        self._switched: dict[
-            int, tuple[weakref.ref[Tensor], bool]
-        ] = {}  # by id; whether it asked for a gradient
-        self._shown: dict[
-            int, tuple[weakref.ref[Tensor], int]
-        ] = {}  # by id: what `tensor.data` is, and of which
+        # by id: tensors that are switched, and whether they asked for a gradient before
+        self._switched: dict[int, tuple[weakref.ref[Tensor], bool]] = {}
+        # by id: what `tensor.data` has given, and of which tensor
+        self._shown: dict[int, tuple[weakref.ref[Tensor], int]] = {}
         self.held = Held()
         self.could_copy = False
 
@@ -199,9 +197,10 @@ class Recording:
 
     def check_switched(self, outside: Callable[[], list[Tensor]]) -> None:
         """Raise Spoiled when tensors from outside ask for gradients otherwise than before; forget all others."""
-        if self._switched:
-            known = {id(x) for x in outside()}
-            self._switched = {k: pair for k, pair in self._switched.items() if k in known}
+        if not self._switched:
+            return
+        known = {id(x) for x in outside()}
+        self._switched = {k: pair for k, pair in self._switched.items() if k in known}
         if not self.ask_as_before():
             raise Spoiled("switches requires_grad of a tensor from outside", None, False)
 
