@@ -18,7 +18,8 @@ from . import (
 from . import (
     softmax,
     squared_loss,
-    class_losses,
+    cross_entropy,
+    cross_entropy_weighted,
     class_margins,
     class_likelihood,
     value_checks,

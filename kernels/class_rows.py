@@ -11,8 +11,8 @@ from . import abi
 from .host import host
 from .operands import Arrays, Line
 from .reports import BAD_SHAPES, Report
-from .rows_beside import short_rows
-from .stage import I64, Scope, Vec
+from .rows_beside import Rows, short_rows
+from .stage import I64, MASK, Scope, Vec
 
 
 class Targets:
@@ -65,6 +65,32 @@ class Targets:
         return carry.final[0].value
 
 
+class BlockTargets:
+    """The targets of a block of rows, one a lane.
+
+    Attributes
+    ----------
+    rows, target : Vec
+        The numbers of the rows, and their targets.
+    counted, known : Vec
+        Which rows count, and which of them have a target that is a class.
+    """
+
+    def __init__(self, targets: Targets, block: Rows, first: ir.Value) -> None:
+        scope = block.scope
+        inside = Vec(scope, scope.tail_mask(block.count), MASK)
+        self.rows = scope.iota() + scope.splat(first, abi.INT64)
+        self.target = target = targets.lanes(scope, first, inside)
+        self.counted = inside & (target != targets.ignored_lanes(scope))
+        self.known = self.counted & (target >= 0) & (target < targets.class_lanes(scope))
+
+    def scores(self, arrays: Arrays, dtype: int) -> Vec:
+        """The scores, array 0, of the targets that are known; 0 for the others."""
+        scope = self.rows.scope
+        places = self.rows * scope.splat(arrays.stride(0, 0), abi.INT64) + self.target
+        return scope.gather_at(arrays.pointer(0, dtype), places, dtype, self.known.value)
+
+
 def logit_row(
     arrays: Arrays, ks: tuple[int, ...], dtype: int, row: ir.Value, scope: Scope, form: str
 ) -> Line:
@@ -75,19 +101,21 @@ def logit_row(
     return Line(scope, arrays.size(0, 1), pointers, strides, [dtype] * len(ks), form)
 
 
-def leave_unless_fit(arrays: Arrays, report: Report, dtype: int) -> None:
-    """Report operands that are no matrix of scores with a target for each row; their loss, array 2, is nan then."""
+def leave_unless_fit(arrays: Arrays, report: Report, dtype: int, y: int = 2) -> None:
+    """Report operands that are no matrix of scores with a target for each row; their loss, array `y`, is nan then."""
     b, one = arrays.b, arrays.scope
     two, single = (b.icmp_signed("==", arrays.dims(k), I64(n)) for k, n in ((0, 2), (1, 1)))
     fits = b.and_(b.and_(two, single), b.icmp_signed("==", arrays.size(0, 0), arrays.size(1, 0)))
     with b.if_then(b.not_(fits)):
         report.write(BAD_SHAPES, I64(0))
-        one.store(one.constant(dtype, math.nan), arrays.pointer(2, dtype))
+        one.store(one.constant(dtype, math.nan), arrays.pointer(y, dtype))
         b.ret_void()
 
 
-def each_form(arrays: Arrays, dtype: int, write, write_block, others: int = 0) -> None:
-    """Call ``write(scope, form)`` for logits whose rows are contiguous, and for others.
+def each_form(
+    arrays: Arrays, dtype: int, write, write_block, others: int = 0, is_near: ir.Value | None = None
+) -> None:
+    """Call ``write(scope, form)`` for logits whose rows are contiguous, if `is_near` too, and for others.
 
     Short contiguous rows go to ``write_block(rows)``, for as many arrays as the logits and `others` are.
     """
@@ -95,6 +123,7 @@ def each_form(arrays: Arrays, dtype: int, write, write_block, others: int = 0) -
     lanes = host().lanes(abi.ITEM_SIZES[dtype])
     classes = arrays.size(0, 1)
     near = b.or_(b.icmp_signed("==", arrays.stride(0, 1), I64(1)), b.icmp_signed("<=", classes, I64(1)))
+    near = near if is_near is None else b.and_(near, is_near)
     with b.if_else(near) as (unit, far):
         with unit:
             short_rows(

@@ -221,6 +221,11 @@ class Line:
         return self.load(k, i, mask)
 
     @property
+    def near(self) -> bool:
+        """Whether the elements of each array's line lie side by side."""
+        return self._form == "unit"
+
+    @property
     def beside(self) -> bool:
         """Whether there are several lines side by side, one a lane."""
         return self._form == "across"

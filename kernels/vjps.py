@@ -96,6 +96,19 @@ def cross_entropy_x(ops, x, target, g, words):
     return (x.softmax(1) - hot) * (g * weight / weight.sum()).unsqueeze(1)
 
 
+def cross_entropy_weighted_x(ops, x, target, weight, g, words):
+    """Gradient of the cross-entropy with weights of classes and smoothed targets; ``words`` as its attributes."""
+    counts = target != words[0]
+    smoothing, classes = abi.bits_float(words[2]), x.shape[1]
+    hot = ops.one_hot(target.where(counts, ops.zeros(target, target.shape)), classes, x)
+    shares = hot * (1 - smoothing) + smoothing / classes
+    own = hot if weight is None else hot * weight
+    shares = shares if weight is None else shares * weight
+    kept = counts.to(x.dtype)
+    scale = g * kept / (own.sum(1) * kept).sum() if words[3] else g * kept
+    return (x.softmax(1) * shares.sum(1).unsqueeze(1) - shares) * scale.unsqueeze(1)
+
+
 def nll_logp(ops, target, g, logp_shape, words):
     """Gradient of ``-logp[n, target[n, s], s]`` for targets that are not ``words[0]``."""
     return _of_classes(ops, target, -g, logp_shape[1], words[0])

@@ -127,6 +127,7 @@ STEPS: dict[str, tuple[int, int]] = {
     "rms_norm": (4, 10),
     **dict.fromkeys(("softmax", "log_softmax"), (5, 4)),
     "cross_entropy_mean": (4, 4),
+    "cross_entropy_weighted": (7, 6),
     "mse_loss": (3, 2),
     "dropout": (1, 1),
     **dict.fromkeys(("max_pool", "adaptive_max_pool", "max_pool_pairs", "avg_pool"), (1, 1)),

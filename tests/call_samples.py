@@ -164,6 +164,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "cosine_embedding_loss": lambda: [matrix(), matrix(), vector()],
     "cross_entropy": lambda: [matrix(), places(), vector()],
     "cross_entropy_mean": lambda: [matrix(), places()],
+    "cross_entropy_weighted": lambda: [matrix(), places(), vector()],
     "diagonal": lambda: [matrix()],
     "diagonal_scatter": lambda: [matrix(), vector()],
     "dot": lambda: [vector(), vector()],

@@ -41,6 +41,10 @@ CASES = {
         lambda x: F.cross_entropy(x, torch.arange(64) % 5, ignore_index=3),
         ((64, 5),),
     ),
+    "cross_entropy_weighted": (
+        lambda x: F.cross_entropy(x, torch.arange(64) % 5, torch.arange(5).to(x.dtype), label_smoothing=0.1),
+        ((64, 5),),
+    ),
     "mse_loss": (lambda x, t: F.mse_loss(x, t), ((64, 3), (64, 3))),
     "tanh": (lambda x: x.tanh() * 2 + 1, ((16, 9),)),
 }
@@ -315,6 +319,10 @@ LOSSES = {
     "mse_loss": (F.mse_loss, lambda: torch.randn(64, 4)),
     "cross_entropy_mean": (
         lambda y, t: F.cross_entropy(y, t, ignore_index=0),
+        lambda: torch.arange(64) // 7 % 4,
+    ),
+    "cross_entropy_weighted": (
+        lambda y, t: F.cross_entropy(y, t, torch.arange(1.0, 5.0), label_smoothing=0.1),
         lambda: torch.arange(64) // 7 % 4,
     ),
 }

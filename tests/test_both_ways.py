@@ -73,6 +73,26 @@ def test_cross_entropy_gives_the_same_bits(classes, layout, dtype):
             assert names == ["cross_entropy_mean"]
 
 
+WEIGHTED = {
+    "weights": lambda x, t, w: F.cross_entropy(x, t, w),
+    "smoothed": lambda x, t, w: F.cross_entropy(x, t, label_smoothing=0.1),
+    "both, a sum": lambda x, t, w: F.cross_entropy(x, t, w, label_smoothing=0.1, reduction="sum"),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("kind", WEIGHTED)
+@pytest.mark.parametrize("classes", CLASSES)
+def test_weighted_cross_entropy_gives_the_same_bits(classes, kind, dtype):
+    rng = np.random.default_rng(classes)
+    for layout, rows in zip(LAYOUTS.values(), ROWS, strict=True):
+        x = layout(draw(rng, (rows, classes), dtype) * 3)
+        target = np.where(rng.random(rows) < 0.3, -100, rng.integers(0, classes, rows))
+        weight = draw(rng, (classes,), dtype).abs()
+        names = compare(step_of(WEIGHTED[kind]), x, torch.from_numpy(target), weight)
+        assert names == ["cross_entropy_weighted"]
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e30])
 def test_cross_entropy_of_unusual_numbers_gives_the_same_bits(value):
     x = torch.from_numpy(np.random.default_rng(1).standard_normal((20, 10)).astype(np.float32))
@@ -104,7 +124,11 @@ def test_the_squared_error_goes_back_to_both_operands():
 
 
 def test_every_operation_that_goes_both_ways_is_tested_here():
-    assert {op.name for op in OPS if op.both is not None} == {"cross_entropy_mean", "mse_loss"}
+    assert {op.name for op in OPS if op.both is not None} == {
+        "cross_entropy_mean",
+        "cross_entropy_weighted",
+        "mse_loss",
+    }
 
 
 def test_a_training_step_is_one_row_shorter_and_says_so(capsys):

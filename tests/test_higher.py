@@ -165,6 +165,10 @@ FUNCTIONS = {
     "log_softmax": (lambda x: x.log_softmax(-1) * x, [SHAPE]),
     "cross_entropy": (lambda x: F.cross_entropy(x, TARGET), [SHAPE]),
     "cross_entropy with ignored rows": (lambda x: F.cross_entropy(x, TARGET, ignore_index=2), [SHAPE]),
+    "cross_entropy of images": (
+        lambda x: F.cross_entropy(x.reshape(1, -1, 2), torch.tensor([[1, 0]]), label_smoothing=0.1),
+        [SHAPE],
+    ),
     "smoothed cross_entropy": (lambda x: F.cross_entropy(x, TARGET, label_smoothing=0.1), [SHAPE]),
     "nll_loss": (lambda x: F.nll_loss(x.log_softmax(1), TARGET, reduction="none"), [SHAPE]),
     "mse_loss": (lambda x, t: F.mse_loss(x, t) * x.sum(), [SHAPE, SHAPE]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from array import array
 from typing import Any, NoReturn
 
@@ -11,6 +12,7 @@ from ..dtypes import dtype, to_dtype
 from ..engine.entry import entries
 from ..engine.layout import S_DIMS, SLOT_WORDS
 from ..kernels import BY_NAME
+from ..kernels.abi import float_bits
 from ..kernels.table import Op
 from ..store import store
 from ._call import refuse_operand, require_tensors
@@ -18,6 +20,7 @@ from ._dims import axis_as_dim, named_dim, shape_of
 
 __all__ = [
     "cross_entropy_mean",
+    "cross_entropy_weighted",
     "fused_mse_loss",
     "log_softmax",
     "mse_loss",
@@ -30,6 +33,7 @@ SOFTMAX, LOG_SOFTMAX = BY_NAME["softmax"], BY_NAME["log_softmax"]
 MSE, CROSS_ENTROPY, NLL, NLL_MEAN = (
     BY_NAME[name] for name in ("mse_loss", "cross_entropy_mean", "nll_gather", "nll_mean")
 )
+CROSS_ENTROPY_WEIGHTED = BY_NAME["cross_entropy_weighted"]
 MSE_CODE = MSE.code
 
 # where kernels report what is wrong with their operands: what, and a number (see kernels/reports.py)
@@ -171,6 +175,62 @@ def cross_entropy_mean(input: Tensor, target: Tensor, ignore_index: int = -100) 
 def nll_mean(input: Tensor, target: Tensor, ignore_index: int = -100) -> Tensor:
     """Return the mean of `nll_gather` over the rows that count, in one kernel; see `cross_entropy_mean`."""
     return _class_loss("nll_loss", NLL_MEAN, input, target, ignore_index)
+
+
+def cross_entropy_weighted(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    mean: bool = True,
+) -> Tensor:
+    """Return the mean or the sum of the cross-entropies of rows of logits and their classes, in one kernel.
+
+    Parameters
+    ----------
+    input : Tensor, shape (N, C)
+        Logits.
+    target : Tensor of int64, shape (N,)
+        The class of each row.
+    weight : Tensor, shape (C,), optional
+        Of each class; it gets no gradient. The mean is weighted by the targets' classes.
+    ignore_index : int, default -100
+        Rows with this target count for nothing.
+    label_smoothing : float, default 0.0
+        The share of the uniform distribution that is mixed into the target, from 0 to 1.
+    mean : bool, default True
+        Whether the result is the mean, or else the sum.
+
+    Raises
+    ------
+    IndexError
+        If a target is not a class.
+    RuntimeError
+        If the shapes or dtypes do not fit.
+    """
+    require_tensors("cross_entropy", input, target, optional=weight)
+    if weight is not None and shape_of(weight) != shape_of(input)[1:]:
+        raise RuntimeError(
+            f"cross_entropy: weight must have one number for each of the input's classes, got shapes "
+            f"{tuple(weight.shape)} and {tuple(input.shape)}"
+        )
+    words, place = _weighted_words(ignore_index, label_smoothing, mean)
+    third = 0 if weight is None else weight._slot
+    op, count = CROSS_ENTROPY_WEIGHTED, len(words)
+    slot = entries.apply(CONTEXT, op.code, 0, input._slot, target._slot, third, 0, place, count)
+    if slot < 0:
+        slot = complete(op, (input, target, weight), words, 0, slot)
+    loss = wrap(slot)
+    if REPORT[0]:
+        _refuse("cross_entropy", input, target)
+    return loss
+
+
+@functools.lru_cache(64)
+def _weighted_words(ignored: int, smoothing: float, mean: bool) -> tuple[array, int]:
+    words = array("q", (ignored, REPORT_ADDRESS, float_bits(smoothing), mean, 0))
+    return words, words.buffer_info()[0]
 
 
 def _class_loss(name: str, op: Op, input: Tensor, target: Tensor, ignored: int) -> Tensor:

@@ -32,7 +32,7 @@ from .rows import Row, attributes
 from .views import View, op_and_variant
 
 VALUE_CHECKS = ("within", "cholesky", "solve", "multi_margin", "multilabel_margin")
-CLASS_LOSSES = ("cross_entropy_mean", "nll_gather", "nll_mean")
+CLASS_LOSSES = ("cross_entropy_mean", "cross_entropy_weighted", "nll_gather", "nll_mean")
 CELL_WORDS = 5
 # of a cell; FIRST is the class, the dimension of the index, or which check
 BAD, FIRST, VALUE, SIZE, LATE = range(CELL_WORDS)

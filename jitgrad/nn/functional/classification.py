@@ -47,7 +47,8 @@ def nll_loss(
     IndexError
         If a target is not a class.
     """
-    if _is_plain("nll_loss", input, target, weight, size_average, reduce, reduction):
+    plain = weight is None and reduction == "mean"
+    if plain and _are_rows("nll_loss", input, target, size_average, reduce):
         return T.nll_mean(input, target, ignore_index)
     require_tensors("nll_loss", input, target, optional=weight)
     reduction = chosen_reduction(size_average, reduce, reduction)
@@ -92,9 +93,13 @@ def cross_entropy(
     IndexError
         If a target is not a class.
     """
-    plain = _is_plain("cross_entropy", input, target, weight, size_average, reduce, reduction)
-    if plain and label_smoothing == 0.0:
-        return T.cross_entropy_mean(input, target, ignore_index)
+    if _are_rows("cross_entropy", input, target, size_average, reduce):
+        if weight is None and label_smoothing == 0.0 and reduction == "mean":
+            return T.cross_entropy_mean(input, target, ignore_index)
+        require_tensors("cross_entropy", input, target, optional=weight)
+        if 0.0 <= label_smoothing <= 1.0 and reduction in ("mean", "sum") and _is_constant(weight, input):
+            mean = reduction == "mean"
+            return T.cross_entropy_weighted(input, target, weight, ignore_index, label_smoothing, mean)
     require_tensors("cross_entropy", input, target, optional=weight)
     reduction = chosen_reduction(size_average, reduce, reduction)
     if label_smoothing > 1.0:
@@ -115,21 +120,13 @@ def cross_entropy(
     return (1.0 - label_smoothing) * loss + share * uniform
 
 
-def _is_plain(
-    name: str,
-    input: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    size_average: bool | None,
-    reduce: bool | None,
-    reduction: str,
+def _are_rows(
+    name: str, input: Tensor, target: Tensor, size_average: bool | None, reduce: bool | None
 ) -> bool:
-    """Whether a loss is the mean over rows that fit their class indices, all of one weight: one kernel's work."""
+    """Whether there is a row of scores for each of the class indices: one kernel's work."""
     try:
         return (
-            weight is None
-            and reduction == "mean"
-            and size_average is None
+            size_average is None
             and reduce is None
             and dims_of(input) == 2
             and dims_of(target) == 1
@@ -139,6 +136,14 @@ def _is_plain(
     except AttributeError:
         require_tensors(name, input, target)
         raise
+
+
+def _is_constant(weight: Tensor | None, input: Tensor) -> bool:
+    """Whether the weights of the classes are there in the input's dtype, and want no gradient; or none are there."""
+    if weight is None:
+        return True
+    fits = shape_of(weight) == shape_of(input)[1:] and dtype_code(weight) == dtype_code(input)
+    return fits and not weight.requires_grad
 
 
 def _class_dim(input: Tensor) -> int:

@@ -84,8 +84,9 @@ def _is_way_back(other: Row, row: Row, op: Op, facts: Facts) -> bool:
     """Whether another row is the way back from a row, or from one that computes the same."""
     if not other.goes_back(row):
         return False
-    same = [_operand(v) for v in row.reads] == [_operand(v) for v in other.reads][: len(op.operands)]
-    return same and _same_attributes(other, row, facts)
+    behind = A_ARRAYS + len(op.operands) * ARRAY_WORDS
+    theirs = [_operand(v) for v in other.reads if v.place < behind]
+    return [_operand(v) for v in row.reads] == theirs and _same_attributes(other, row, facts)
 
 
 def _same_attributes(other: Row, row: Row, facts: Facts) -> bool:
