@@ -18,6 +18,7 @@ from . import (
 from . import (
     softmax,
     squared_loss,
+    total_norm,
     cross_entropy,
     cross_entropy_weighted,
     class_margins,

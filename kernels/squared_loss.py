@@ -7,13 +7,14 @@ all of a sum, so the result does not depend on the number of threads. The gradie
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from llvmlite import ir
 
 from . import abi, vjps
 from .batch import Batch, Strip
+from .block_sums import Read, sum_squares
 from .host import host
 from .nest import share, spread
 from .operands import Arrays, Line, array_kernel, each_line
@@ -21,9 +22,6 @@ from .reports import BAD_SHAPES, Report, accumulate, leave_to_one
 from .softmax import add
 from .stage import F64, I64, Scope, Vec
 from .table import SCALAR, array_op
-
-BLOCK_VECTORS = 512  # vectors summed before their total goes into the float64 sum
-CHAINS = 4  # sums side by side: one addition waits for the one before it, four do not
 
 
 def same_shape(arrays: Arrays, j: int, k: int) -> ir.Value:
@@ -56,7 +54,7 @@ def contiguous(arrays: Arrays, ks: tuple[int, ...]) -> ir.Value:
     return b.load(bit)
 
 
-def _difference(arrays: Arrays, dtype: int) -> Callable[[Scope, ir.Value, ir.Value | None], Vec]:
+def _difference(arrays: Arrays, dtype: int) -> Read:
     """The function of a scope, a place and a mask that reads ``x - t`` there, for contiguous arrays."""
     x, t = arrays.pointer(0, dtype), arrays.pointer(1, dtype)
     return lambda scope, i, mask: (
@@ -94,7 +92,7 @@ def _write_mean(arrays: Arrays, dtype: int, plain: ir.Value, everything: ir.Valu
     numel = arrays.numel(0)
     with b.if_else(plain) as (flat, other):
         with flat:
-            _sum_squares(arrays, dtype, numel, total)
+            sum_squares(b, dtype, _difference(arrays, dtype), numel, total)
         with other:
 
             def body(line: Line) -> None:
@@ -109,35 +107,6 @@ def _write_mean(arrays: Arrays, dtype: int, plain: ir.Value, everything: ir.Valu
             each_line(arrays, (0, 1), [dtype] * 2, arrays.last_dim(0), (I64(0), I64(1)), body)
     mean = b.fdiv(b.load(total), b.sitofp(everything, F64))
     one.store(Vec(one, mean, abi.FLOAT64).to(dtype), arrays.pointer(2, dtype))
-
-
-def _sum_squares(arrays: Arrays, dtype: int, numel: ir.Value, total: ir.Value) -> None:
-    """Add the squared differences of two contiguous arrays to a float64 cell, block by block."""
-    b = arrays.b
-    difference = _difference(arrays, dtype)
-    lanes = host().lanes(abi.ITEM_SIZES[dtype])
-    wide = Scope(b, lanes)
-    zero = wide.constant(dtype, 0.0)
-    turn = lanes * CHAINS
-
-    def square(scope: Scope, i: ir.Value, mask: ir.Value | None) -> Vec:
-        d = difference(scope, i, mask)
-        return d * d
-
-    whole = b.and_(numel, I64(-turn))
-    with wide.loop(I64(0), whole, lanes * BLOCK_VECTORS) as start:
-        stop = b.add(start, I64(lanes * BLOCK_VECTORS))
-        stop = b.select(b.icmp_signed("<", stop, whole), stop, whole)
-        with wide.carried(start, stop, turn, [zero] * CHAINS) as (i, sums, carry):
-            places = [b.add(i, I64(c * lanes)) for c in range(CHAINS)]
-            carry.next(*(s + square(wide, p, None) for s, p in zip(sums, places, strict=True)))
-        w, u, v, z = carry.final
-        accumulate(b, total, ((w + u) + (v + z)).reduce(add))
-
-    def rest(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
-        accumulate(b, total, square(scope, i, mask).reduce(add))
-
-    spread(b, lanes, whole, numel, rest)
 
 
 def build_mse_backward(symbol: str, dtype: int) -> ir.Module:

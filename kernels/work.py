@@ -129,6 +129,7 @@ STEPS: dict[str, tuple[int, int]] = {
     "cross_entropy_mean": (4, 4),
     "cross_entropy_weighted": (7, 6),
     "mse_loss": (3, 2),
+    "total_norm": (2, 0),
     "dropout": (1, 1),
     **dict.fromkeys(("max_pool", "adaptive_max_pool", "max_pool_pairs", "avg_pool"), (1, 1)),
     **dict.fromkeys(("argmax", "argmin", "max_along", "min_along"), (1, 0)),

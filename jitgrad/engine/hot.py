@@ -11,7 +11,7 @@ from .create import apply_number, number
 from .geometry import from_front
 from .handles import alike, release
 from .jit import entry, jit
-from .layout import BAD_DTYPE, BEHIND_RECORD, HALF, NEED_KERNEL, RESHAPE, SAME
+from .layout import BAD_DTYPE, BEHIND_RECORD, CONTIGUOUS, HALF, NEED_KERNEL, RESHAPE, SAME
 from .pointers import load_word, store_word
 from .promotion import is_refused, promoted_number, promoted_one, promoted_two
 from .record import apply
@@ -48,6 +48,17 @@ def with_number(c, op, x: Handle, value: float, whole, kind, reflected) -> Handl
     """A new tensor from one operand and a Python number."""
     out = apply_number(c, op, 0, x, value, whole, kind, reflected)
     return promoted_number(c, op, x, value, whole, kind, reflected, out) if is_refused(out) else out
+
+
+@entry
+def each_in_place(c, op, given: Handles, other: Handle):
+    """Overwrite tensors, in order, by an operation of each and another one; returns how many it could."""
+    count = load_word(given, 0)
+    for k in range(count):
+        x = load_word(given, 1 + k)
+        if apply(c, op, x, x, other, 0, 0, 0, 0) != x:
+            return k
+    return count
 
 
 @entry
@@ -140,6 +151,17 @@ def describe(c, k, kind, shape):
     for j in range(1 + min(dims, MAX_DIMS)):
         store_word(at, 1 + j, load_word(shape, j))
     return dims <= MAX_DIMS
+
+
+@entry
+def lie_densely(c, given: Handles, most):
+    """Whether all tensors are floating point, of one dtype, contiguous, and of at most so many elements."""
+    kind = slot_at(c, load_word(given, 1)).dtype if load_word(given, 0) > 0 else 0
+    for k in range(load_word(given, 0)):
+        x = slot_at(c, load_word(given, 1 + k))
+        if x.dtype != kind or x.flags & CONTIGUOUS == 0 or x.numel > most:
+            return 0
+    return 1 if kind >= FLOAT32 else 0
 
 
 @entry

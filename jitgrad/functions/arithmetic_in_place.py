@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import wraps
 from typing import Any
 
@@ -11,11 +11,15 @@ from .._tensor import Tensor
 from ..autograd.modes import records
 from ..dispatch import call
 from ..dtypes import category, float64
+from ..engine.entry import entries
 from ..engine.layout import BAD_DTYPE
 from ..kernels import BY_NAME
+from ..kernels.arguments import MOST
 from ..operators import number_tensor
 from ._call import apply_three, as_tensors, is_floating, two_operands_in_place
 from .arithmetic import div, float_power, fmod, scaled
+
+_MUL = BY_NAME["mul"]
 
 
 def _add_(self: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
@@ -34,6 +38,19 @@ def _mul_(self: Tensor, other: Any) -> Tensor:
     """``self *= other``."""
     self *= other
     return self
+
+
+def mul_each_(tensors: list[Tensor], factor: Tensor) -> None:
+    """``x *= factor`` for each of a list of tensors, in few compiled calls."""
+    for some in chunks(tensors):
+        for x in some[entries.each_in_place(_MUL.code, some, factor) :]:
+            _mul_(x, factor)
+
+
+def chunks(tensors: list[Tensor]) -> Iterator[list[Tensor]]:
+    """A list in parts that a compiled call takes at once."""
+    for first in range(0, len(tensors), MOST):
+        yield tensors[first : first + MOST]
 
 
 def _div_(self: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:

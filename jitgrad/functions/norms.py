@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 from .._tensor import Tensor, wrap
@@ -10,13 +11,15 @@ from ..dispatch import reduce as run_reduction
 from ..kernels import BY_NAME
 from ._call import is_floating, refuse_operand, tensor_of
 from ._dims import axis_as_dim, dim_mask, dims_of
+from ._launch import run
 from ._out import write_out
 from .bounds import where
 from .extremes import extreme_with_ties, refuse_empty
 from .reduce import converted, square_root, without_dims
 
-__all__ = ["logsumexp", "norm"]  # fmt: skip
+__all__ = ["logsumexp", "norm", "total_norm"]
 
+_TOTAL = BY_NAME["total_norm"]
 _SUM, _AMAX, _AMIN, _SQUARES, _ABSOLUTES = (
     BY_NAME[name] for name in ("sum", "amax", "amin", "sum_of_squares", "sum_of_absolutes")
 )
@@ -96,6 +99,11 @@ def logsumexp(input: Tensor, dim: Any = None, keepdim: bool = False, axis: Any =
     top = top.masked_fill(top.abs() == math.inf, 0)  # type: ignore[attr-defined]
     total = wrap(run_reduction(_SUM, (x - top).exp(), mask, True)).log() + top  # type: ignore[attr-defined]
     return total if keepdim else without_dims(total, mask)
+
+
+def total_norm(tensors: Sequence[Tensor]) -> Tensor:
+    """Return the 2-norm of the elements of contiguous tensors of one floating-point dtype; it has no gradient."""
+    return wrap(run(_TOTAL, tensors, tensors[0].dtype, (), ()))
 
 
 Tensor.norm, Tensor.logsumexp = norm, logsumexp

@@ -9,6 +9,10 @@ from collections.abc import Iterable
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
+from jitgrad.engine.entry import entries
+from jitgrad.functions.arithmetic_in_place import chunks, mul_each_
+
+SMALL = 1 << 15  # elements of a gradient that is not worth sharing among threads
 
 
 def _gradients(parameters: Tensor | Iterable[Tensor]) -> list[Tensor]:
@@ -48,7 +52,7 @@ def get_total_norm(
     with no_grad():
         if not tensors:
             return T.tensor(0.0)
-        norms = [tensor.norm(norm_type) for tensor in tensors]
+        norms = _norms(tensors, norm_type)
         total = norms[0] if len(norms) == 1 else T.stack(norms).norm(norm_type)
         if error_if_nonfinite and not math.isfinite(total.item()):
             raise RuntimeError(
@@ -58,6 +62,17 @@ def get_total_norm(
     return total
 
 
+def _norms(tensors: list[Tensor], norm_type: float) -> list[Tensor]:
+    """Take the norms of tensors, that of many small ones together."""
+    if norm_type != 2.0:
+        return [tensor.norm(norm_type) for tensor in tensors]
+    norms = []
+    for some in chunks(tensors):
+        dense = entries.lie_densely(some, SMALL)
+        norms += [T.total_norm(some)] if dense else [tensor.norm() for tensor in some]
+    return norms
+
+
 def clip_grads_with_norm_(
     parameters: Tensor | Iterable[Tensor],
     max_norm: float,
@@ -65,14 +80,15 @@ def clip_grads_with_norm_(
     foreach: bool | None = None,
 ) -> None:
     """Scale the gradients, in place, by ``max_norm / total_norm`` where that is below 1."""
-    gradients = _gradients(parameters)
-    if not gradients:
-        return
-    with no_grad():
-        # a product with a tensor: no value is read, so a recorded step can be replayed
-        factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
-        for gradient in gradients:
-            gradient.mul_(factor)
+    _clip(_gradients(parameters), max_norm, total_norm)
+
+
+def _clip(gradients: list[Tensor], max_norm: float, total_norm: Tensor) -> None:
+    if gradients:
+        with no_grad():
+            # a product with a tensor: no value is read, so a recorded step can be replayed
+            factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
+            mul_each_(gradients, factor)
 
 
 def clip_grad_norm_(
@@ -106,9 +122,9 @@ def clip_grad_norm_(
     RuntimeError
         If asked for and the norm is inf or nan.
     """
-    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    total = get_total_norm(_gradients(parameters), norm_type, error_if_nonfinite)
-    clip_grads_with_norm_(parameters, max_norm, total)
+    gradients = _gradients(parameters)
+    total = get_total_norm(gradients, norm_type, error_if_nonfinite)
+    _clip(gradients, max_norm, total)
     return total
 
 
