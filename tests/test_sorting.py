@@ -236,6 +236,34 @@ def test_bincount_and_histc():
     assert torch.histc(torch.tensor([1.0, 1.0]), bins=2).tolist() == [0, 2]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("bins", [5, np.array([-1.0, 0.0, 0.5, 2.0])], ids=["parts", "edges"])
+def test_histogram_is_numpys(bins, dtype):
+    rng = np.random.default_rng(5)
+    values, weight = rng.standard_normal((2, 6, 7)).astype(dtype)
+    x, w = (torch.from_numpy(a.T.copy()).t() for a in (values, weight))
+    edges = bins if isinstance(bins, int) else bins.astype(dtype)
+    given = bins if isinstance(bins, int) else torch.from_numpy(edges)
+    ranges = [None, (-1.0, 0.5)] if isinstance(bins, int) else [None]
+    for limits in ranges:
+        for density in (False, True):
+            want, at = np.histogram(values, edges, limits, density)
+            made = torch.histogram(x, given, range=limits, density=density)
+            np.testing.assert_allclose(made.hist.numpy(), want, rtol=1e-5)
+            np.testing.assert_allclose(made.bin_edges.numpy(), at, rtol=1e-5)
+            assert made.hist.dtype is made.bin_edges.dtype is x.dtype
+        want, _ = np.histogram(values, edges, limits, weights=weight)
+        np.testing.assert_allclose(x.histogram(given, range=limits, weight=w)[0].numpy(), want, 1e-4, 1e-5)
+
+
+def test_histograms_of_no_and_of_equal_numbers():
+    counts, edges = torch.histogram(torch.ones(3, requires_grad=True), 2)
+    assert (counts.tolist(), edges.tolist()) == ([0, 3], [0.5, 1.0, 1.5]) and not counts.requires_grad
+    counts, edges = torch.histogram(torch.zeros(0), 2)
+    assert (counts.tolist(), edges.tolist()) == ([0, 0], [0, 0.5, 1.0])
+    assert torch.histogram(torch.tensor([5.0]), 2, range=(0, 2), density=True).hist.isnan().all()
+
+
 def test_operands_without_dimensions():
     x = torch.tensor(2.0)
     assert x.sort().values.item() == 2.0
@@ -261,6 +289,18 @@ BAD = {
     "bucketize matrix": (lambda: torch.bucketize(X, X), RuntimeError, "must be 1 dimension"),
     "bincount float": (lambda: torch.bincount(X[0]), RuntimeError, "non-negative integral"),
     "bincount negative": (lambda: torch.bincount(torch.tensor([-1])), RuntimeError, "non-negative"),
+    "histogram dtype": (lambda: torch.histogram(torch.arange(3), 2), RuntimeError, "floating dtype"),
+    "histogram bins": (lambda: torch.histogram(X, 0), RuntimeError, "bins must be > 0"),
+    "histogram range": (lambda: torch.histogram(X, 2, range=(2.0, 1.0)), RuntimeError, "larger than min"),
+    "histogram nan": (lambda: torch.histogram(X * float("nan"), 2), RuntimeError, "not finite"),
+    "histogram order": (lambda: torch.histogram(X, torch.tensor([1.0, 0.0])), RuntimeError, "to ascend"),
+    "histogram edges": (lambda: torch.histogram(X, torch.tensor([1, 2])), RuntimeError, "dtype float32"),
+    "histogram both": (
+        lambda: torch.histogram(X, torch.tensor([1.0, 2.0]), range=(0, 1)),
+        TypeError,
+        "edges already",
+    ),
+    "histogram weight": (lambda: torch.histogram(X, 2, weight=torch.ones(1, 9)), RuntimeError, "a weight"),
     "histc bins": (lambda: torch.histc(X, 0), RuntimeError, "bins must be > 0"),
     "histc range": (lambda: torch.histc(X, 3, 2, 1), RuntimeError, "max must be larger than min"),
 }

@@ -30,6 +30,7 @@ from .embedding import *
 from .scans import *
 from .sorting import *
 from .searching import *
+from .histograms import *
 from .scatter_reduction import *
 from .older_names import *
 from .losses import *

@@ -1,14 +1,12 @@
-"""Search in lines in order, and counts of values: searchsorted, isin, bincount, histc."""
+"""Search in lines in order, and counts of values: searchsorted, isin, bincount."""
 
 from __future__ import annotations
 
-import math
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 
-from .._tensor import NUMBERS, Tensor, method
+from .._tensor import Tensor, method
 from ..dispatch import result_type
 from ..dtypes import DTYPES, bool_, int32, int64
 from ..kernels import BY_NAME
@@ -20,7 +18,7 @@ from .from_data import from_array
 from .gathering import gather
 from .sorting import sort
 
-__all__ = ["bincount", "bucketize", "histc", "isin", "searchsorted"]
+__all__ = ["bincount", "bucketize", "isin", "searchsorted"]
 
 PLACE, IS_AMONG = BY_NAME["place_in_order"], BY_NAME["is_among"]
 
@@ -133,27 +131,3 @@ def _counts(values: np.ndarray, weights: np.ndarray | None, minlength: int) -> n
         return np.bincount(values, weights, minlength)
     except ValueError:
         raise RuntimeError(f"bincount: only supports non-negative inputs, got {values.min()}") from None
-
-
-@method
-def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
-    """Counts of elements in `bins` equal parts of ``[min, max]``; of their own range when both are equal."""
-    require_tensors("histc", input)
-    if not input.dtype.is_floating_point:
-        raise RuntimeError(f"histc: expected a floating dtype, got {input.dtype.name}; use .float()")
-    if not isinstance(bins, Integral) or bins <= 0:
-        raise RuntimeError(f"histc: bins must be > 0, got {bins}")
-    if not all(isinstance(x, NUMBERS) for x in (min, max)) or min > max:
-        raise RuntimeError(f"histc: max must be larger than min, got min={min} and max={max}")
-    values = input.numpy(force=True).reshape(-1)
-    low, high = float(min), float(max)
-    if low == high and values.size:
-        low, high = float(values.min()), float(values.max())
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise RuntimeError(f"histc: range of [{low}, {high}] is not finite")
-    if low == high:
-        low, high = low - 1, high + 1
-    inside = values[(values >= low) & (values <= high)]
-    parts = ((inside - low) * int(bins) / (high - low)).astype(np.int64)
-    counts = np.bincount(np.minimum(parts, bins - 1), minlength=bins)
-    return from_array(counts, input.dtype)
