@@ -199,3 +199,11 @@ def test_misuse_is_an_error(make, error, message):
 def test_a_loader_is_not_changed_after_it_is_made(name):
     with pytest.raises(ValueError, match=f"{name} attribute should not be set"):
         setattr(DataLoader(pairs()), name, None)
+
+
+def test_names_beside_data_come_as_pytorch_gives_them():
+    loader = DataLoader([(0, "a", {"of": "x"}), (1, "b", {"of": "y"})], batch_size=2)
+    ((numbers, names, notes),) = loader
+    assert (numbers.tolist(), names, notes) == ([0, 1], ("a", "b"), {"of": ["x", "y"]})
+    assert list(DataLoader(["a", "b", "c"], batch_size=2)) == [["a", "b"], ["c"]]
+    assert list(DataLoader([(0, ["a"])], batch_size=None)) == [[0, ["a"]]]

@@ -15,7 +15,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     """Make a batch of a list of items.
 
     Tensors, NumPy arrays and numbers are stacked into a tensor with a new first dimension; of tuples, lists
-    and dicts the members are collated one by one; strings stay a list.
+    and dicts the members are collated one by one; strings stay as they are (those of tuples and lists in a tuple).
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if isinstance(first, int):  # bools too: the tensor takes its dtype from them
         return T.tensor(batch)
     if isinstance(first, str | bytes):
-        return list(batch)
+        return batch
     if isinstance(first, Mapping):
         entries = {key: default_collate([item[key] for item in batch]) for key in first}
         try:
@@ -95,7 +95,7 @@ def default_convert(item: Any) -> Any:
     Returns
     -------
     object
-        The same structure; numbers and strings are left alone.
+        The same structure (a list in place of a tuple); numbers and strings are left alone.
     """
     if isinstance(item, np.ndarray | np.generic) and np.asarray(item).dtype.kind in "bifu":
         return T.as_tensor(np.asarray(item))
@@ -103,7 +103,7 @@ def default_convert(item: Any) -> Any:
         return type(item)({k: default_convert(v) for k, v in item.items()})  # type: ignore[call-arg]
     if isinstance(item, tuple):
         members = [default_convert(v) for v in item]
-        return type(item)(*members) if hasattr(item, "_fields") else tuple(members)
+        return type(item)(*members) if hasattr(item, "_fields") else members
     if isinstance(item, list):
         return [default_convert(v) for v in item]
     return item
