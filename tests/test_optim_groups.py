@@ -278,6 +278,10 @@ def test_repr_lists_the_groups_as_pytorch_does():
     text = repr(jg.optim.Adagrad([parameter(1.0)], lr=0.5))
     assert text.startswith("Adagrad (\nParameter Group 0\n    differentiable: False\n    eps: 1e-10\n")
     assert text.endswith("    weight_decay: 0\n)")
+    groups = [{"params": [parameter(1.0)]}, {"params": [parameter(1.0)], "lr": 2.0}]
+    assert "    weight_decay: 0\n\nParameter Group 1\n    dampening: 0\n" in repr(
+        jg.optim.SGD(groups, lr=1.0)
+    )
 
 
 def test_an_optimizer_of_ones_own():

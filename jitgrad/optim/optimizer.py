@@ -306,11 +306,11 @@ class Optimizer(Hooked):
                 setattr(self, key, value)
 
     def __repr__(self) -> str:
-        lines = [f"{type(self).__name__} ("]
+        texts = []
         for i, group in enumerate(self._groups):
-            lines.append(f"Parameter Group {i}")
-            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
-        return "\n".join([*lines, ")"])
+            entries = [f"    {key}: {group[key]}\n" for key in sorted(group) if key != "params"]
+            texts.append(f"Parameter Group {i}\n{''.join(entries)}")
+        return f"{type(self).__name__} (\n" + "\n".join(texts) + ")"
 
 
 def _plain(entry: Any) -> Any:
