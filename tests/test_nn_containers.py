@@ -108,6 +108,9 @@ def test_parameter_list():
     assert list(values.state_dict()) == ["1", "2", "3"]
     assert "(0): Object of type: int\n" in repr(values)
     assert "(1): Parameter containing: [" in repr(values) and "of size 1]" in repr(values)
+    named = nn.ParameterDict({"a": jg.ones(2, 1), "b": jg.ones(3, dtype=jg.float64)})
+    assert "(a): Parameter containing: [torch.FloatTensor of size 2x1]" in repr(named)
+    assert "(b): Parameter containing: [torch.DoubleTensor of size 3]" in repr(named)
 
 
 def test_parameter_dict():

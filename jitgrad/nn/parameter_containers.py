@@ -20,13 +20,13 @@ def _as_parameter(value: Any) -> Any:
     return value
 
 
-def _line(key: Any, value: Any) -> str:
-    """Describe one entry for ``repr``."""
+def _line(key: Any, value: Any, named: bool = False) -> str:
+    """Describe one entry for ``repr``: a tensor by the name of its type if `named`, otherwise by its dtype."""
     if not isinstance(value, Tensor):
         return f"  ({key}): Object of type: {type(value).__name__}"
     size = "x".join(map(str, value.shape))
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
-    return f"  ({key}): {kind} containing: [{value.dtype} of size {size}]"
+    return f"  ({key}): {kind} containing: [{value.type() if named else value.dtype} of size {size}]"
 
 
 class ParameterList(Module):
@@ -224,6 +224,6 @@ class ParameterDict(Module):
         return self
 
     def __repr__(self) -> str:
-        lines = [_line(key, value) for key, value in self.items()]
+        lines = [_line(key, value, named=True) for key, value in self.items()]
         body = "".join(f"\n  {line}" for line in lines) + "\n" if lines else ""
         return f"{self._get_name()}({body})"
