@@ -56,8 +56,15 @@ long = int64
 newaxis = None
 strided = Tensor.layout
 # what an array's elements may be laid out like: all are in row-major order, and take these as a wish
-contiguous_format, preserve_format, channels_last, channels_last_3d = (
-    f"torch.{name}" for name in ("contiguous_format", "preserve_format", "channels_last", "channels_last_3d")
+contiguous_format, legacy_contiguous_format, preserve_format, channels_last, channels_last_3d = (
+    f"torch.{name}"
+    for name in (
+        "contiguous_format",
+        "contiguous_format",  # by an older name, as in PyTorch
+        "preserve_format",
+        "channels_last",
+        "channels_last_3d",
+    )
 )
 is_tensor = lambda value: isinstance(value, Tensor)  # noqa: E731
 
