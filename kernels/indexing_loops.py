@@ -238,12 +238,17 @@ def slice_put_backward(symbol: str, dtype: int) -> Any:
 
 @helper
 def fits_source(mask, source, words):
-    """Whether a source has an element for every place of a mask; reports the first place that has none."""
+    """Whether a source has an element for every place of a mask; reports a number of elements that does not fit.
+
+    The word behind the status asks for no more elements than places, either.
+    """
     count, size = 0, word(source, ARRAY_NUMEL)
     flags, step, dims = word(mask, ARRAY_ADDRESS), step_of(mask), word(mask, ARRAY_DIMS)
     for k in range(word(mask, ARRAY_NUMEL)):
         count += load_flag(flags, k * step if step >= 0 else place(mask, dims, k))
-    return count <= size or report(word(words, I_STATUS), RUNTIME_ERROR, 0, size, size)
+    exact = word(words, I_STATUS + 1) != 0
+    fits = count == size if exact else count <= size
+    return fits or report(word(words, I_STATUS), RUNTIME_ERROR, 0, count, size)
 
 
 def masked_scatter(symbol: str, dtype: int) -> Any:

@@ -85,3 +85,84 @@ def test_a_replay_refuses_a_source_that_is_too_short():
         assert step(x, mask, source).tolist() == [1, 0, 1]
     with pytest.raises(RuntimeError, match="masked_scatter"):
         step(x, torch.ones(3, dtype=torch.bool), source)
+
+
+# an index with one mask -> what is written there
+ONE_FOR_EACH = {
+    "mask of all": lambda mask: mask,
+    "mask of rows": lambda mask: mask[:, 0],
+    "mask of columns": lambda mask: (slice(None), mask[0]),
+    "mask behind dots": lambda mask: (..., mask[0]),
+    "mask of a part": lambda mask: (slice(1, 3), mask[0]),
+}
+
+
+@pytest.mark.parametrize("name", ONE_FOR_EACH)
+def test_a_compiled_step_writes_to_the_places_of_any_mask(name):
+    def step(x, mask, values):
+        made = x * 2
+        made[ONE_FOR_EACH[name](mask)] = values * 3
+        return made, torch.autograd.grad((made * made).sum(), (x, values))
+
+    compiled = torch.compile(step, fullgraph=True)
+    masks = [
+        np.roll(np.array([[1, 0, 0, 1, 1], [0, 1, 0, 1, 1], [1, 0, 0, 0, 1]], bool), n, (0, 1))
+        for n in range(3)
+    ]
+    for mask in masks:
+        x, flags = torch.tensor(A, requires_grad=True), torch.tensor(mask)
+        shape = A[ONE_FOR_EACH[name](mask)].shape
+        values = torch.tensor(rng.standard_normal(shape), requires_grad=True)
+        made, gradients = compiled(x, flags, values)
+        want = 2 * A
+        want[ONE_FOR_EACH[name](mask)] = 3 * values.detach().numpy()
+        np.testing.assert_array_equal(made.detach().numpy(), want)
+        outside = 2 * want
+        outside[ONE_FOR_EACH[name](mask)] = 0
+        np.testing.assert_allclose(gradients[0].numpy(), 2 * outside)
+        np.testing.assert_allclose(gradients[1].numpy(), 18 * values.detach().numpy())
+
+
+def written(x, mask, values):
+    made = x.clone()
+    made[mask] = values
+    return made
+
+
+@pytest.mark.parametrize("flags", [[1, 1, 1, 0], [0, 0, 0, 1], [0, 0, 0, 0]], ids=["more", "fewer", "none"])
+def test_values_for_another_number_of_places_are_refused(flags):
+    step, x, values = torch.compile(written, fullgraph=True), torch.zeros(4), torch.tensor([1.0, 2.0])
+    mask = torch.tensor(flags, dtype=torch.bool)
+    for run in (written, step):  # the first call of a compiled step, which records
+        with pytest.raises(RuntimeError, match="shape mismatch"):
+            run(x, mask, values)
+    for _ in range(4):
+        assert step(x, torch.tensor([False, True, False, True]), values).tolist() == [0, 1, 0, 2]
+    with pytest.raises(RuntimeError, match="shape mismatch"):
+        step(x, mask, values)
+
+
+def test_one_value_and_no_value_for_the_places_of_a_mask():
+    step = torch.compile(written, fullgraph=True)
+    for flags in ([True, False, True], [False, True, False]):
+        assert step(torch.zeros(3), torch.tensor(flags), torch.tensor([5.0])).tolist() == [
+            5.0 * f for f in flags
+        ]
+        none = torch.zeros(3, dtype=torch.bool)
+        assert step(torch.ones(3), none, torch.zeros(0)).tolist() == [1.0] * 3
+
+
+def test_a_replay_that_writes_to_its_argument_refuses_values_for_another_number_of_places():
+    @torch.compile(fullgraph=True)
+    def step(x, mask, values):
+        x.mul_(2.0)
+        x[mask] = values
+
+    x, values = torch.zeros(4), torch.tensor([1.0, 2.0])
+    for _ in range(4):
+        step(x, torch.tensor([True, False, True, False]), values)
+    for flags, places in (([True] * 4, 4), ([True, False, False, False], 1)):
+        with pytest.raises(
+            RuntimeError, match=f"2 elements were given for {places} places, in a compiled step"
+        ):
+            step(x, torch.tensor(flags), values)

@@ -37,8 +37,9 @@ from .expansion import expand
 
 __all__: list[str] = []
 
-INDEX, INDEX_PUT, SLICE_PUT, OVERWRITE, MASKED_FILL = (
-    BY_NAME[name] for name in ("index", "index_put", "slice_put", "overwrite", "masked_fill")
+INDEX, INDEX_PUT, SLICE_PUT, OVERWRITE, MASKED_FILL, MASKED_SCATTER = (
+    BY_NAME[name]
+    for name in ("index", "index_put", "slice_put", "overwrite", "masked_fill", "masked_scatter")
 )
 STRIDED_VIEW = layout.STRIDED_VIEW
 WHOLE = slice(None)
@@ -152,6 +153,12 @@ def write_at(x: Tensor, plan: Plan, value: Tensor, accumulate: bool, into: int) 
         spread = _under_mask(plan, value)
         if spread is not None:
             return call(MASKED_FILL, (x, *spread), (), into)
+        mask = _one_for_each(x, plan, value)
+        if mask is not None:
+            try:
+                return launch(MASKED_SCATTER, (x, mask, value.contiguous()), shape_of(x), (1,), into)  # type: ignore[attr-defined]
+            except RuntimeError:
+                pass  # another number of elements: what follows says so
     return write_points(x, Points(plan.points, plan.shape), value, accumulate, into)
 
 
@@ -174,6 +181,18 @@ def _under_mask(plan: Plan, value: Tensor) -> tuple[Tensor, Tensor] | None:
     if pad < 0 or any(n not in (1, plan.shape[pad + k]) for k, n in enumerate(own)):
         return None
     return mask.reshape((*shape_of(mask), *(1,) * after)), value.reshape(own)  # type: ignore[attr-defined]
+
+
+def _one_for_each(x: Tensor, plan: Plan, value: Tensor) -> Tensor | None:
+    """The mask of all of `x` whose places take the elements of a value in order; None where they do not do so."""
+    (at, mask), *others = plan.points
+    if others or type(mask) is bool or dtype_code(mask) != BOOL:
+        return None
+    own, given, after = shape_of(x), shape_of(value), at + dims_of(mask)
+    # one element for several places is broadcast to them
+    if len(given) <= at or given[at] == 1 or given[:at] + given[at + 1 :] != own[:at] + own[after:]:
+        return None
+    return expand(mask.reshape((*shape_of(mask), *(1,) * (len(own) - after))), *own)  # type: ignore[attr-defined]
 
 
 def _fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:

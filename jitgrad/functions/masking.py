@@ -88,7 +88,7 @@ def _masked_scatter(name: str, x: Tensor, mask: Tensor, source: Tensor, in_place
 
     def write(into: int) -> int:
         try:
-            return launch(_MASKED_SCATTER, (line, mask, values), line.shape, (), into, name)
+            return launch(_MASKED_SCATTER, (line, mask, values), line.shape, (0,), into, name)
         except RuntimeError:
             count = int(mask.sum())  # type: ignore[attr-defined]
             if count <= source.numel():

@@ -153,6 +153,10 @@ class Reports:
             return kind(f"{message}, in a compiled step")
         if op in (*CLASS_LOSSES, "ctc_loss"):
             return IndexError(f"Target {words[FIRST]} is out of bounds for {op} in a compiled step")
+        if op == "masked_scatter":
+            return RuntimeError(
+                f"{op}: {words[SIZE]} elements were given for {words[VALUE]} places, in a compiled step"
+            )
         return bad_index(op, words[:LATE], ", in a compiled step")
 
 
