@@ -27,7 +27,11 @@ def can_turn(dtype: int) -> bool:
 
 
 def transpose(rows: Sequence[Vec]) -> list[Vec]:
-    """The transposed square of as many vectors as they have lanes."""
+    """The transposed square of as many vectors as they have lanes.
+
+    Single elements beside the diagonal of 2 x 2 squares change places, then squares of 2 x 2 in those of 4 x 4, and so
+    on: each turn takes one shuffle for each vector.
+    """
     rows, lanes, half = list(rows), len(rows), 1
     while half < lanes:
         low = [k if not k & half else lanes + k - half for k in range(lanes)]
@@ -73,29 +77,31 @@ class Turned:
         self.applies = b.and_(b.and_(matrix, strided), b.or_(down, up))
 
     def _unit(self, along: ir.Value, across: ir.Value) -> ir.Value:
+        """Whether the stream steps by one element `along` one dimension, and the output by one `across` it."""
         b, stride = self._nest.b, self._nest.stride
         one = b.icmp_signed("==", stride(self._moved, along), I64(1))
         return b.and_(one, b.icmp_signed("==", stride(0, across), I64(1)))
 
     def write(self, part: ir.Value, parts: ir.Value) -> None:
         """Write the loops: bands of rows of all matrices are shared by threads."""
-        nest, b, one = self._nest, self._nest.b, self._nest.scope
+        nest, b, scope = self._nest, self._nest.b, self._nest.scope
         bands = b.ashr(b.add(self._rows, I64(SIDE - 1)), I64(SIDE.bit_length() - 1))
         matrices = nest.extent(I64(0), self._above)
-        begin, end = share(one, b.mul(matrices, bands), part, parts, 1)
+        begin, end = share(scope, b.mul(matrices, bands), part, parts, 1)
         first, last = b.sdiv(begin, bands), b.sdiv(b.add(end, b.sub(bands, I64(1))), bands)
-        before = one.variable(I64)  # bands of the matrices before
+        before = scope.variable(I64)  # bands of the matrices before
         b.store(b.mul(first, bands), before)
         with nest.walk(I64(0), self._above, first, last) as offsets:
             at = b.load(before)
             low, high = b.sub(begin, at), b.sub(end, at)
             low = b.select(b.icmp_signed(">", low, I64(0)), low, I64(0))
             high = b.select(b.icmp_signed("<", high, bands), high, bands)
-            with one.loop(low, high) as band:
+            with scope.loop(low, high) as band:
                 self._band(b.mul(band, I64(SIDE)), offsets)
             b.store(b.add(at, bands), before)
 
     def _band(self, row: ir.Value, offsets: list[ir.Value]) -> None:
+        """Write the loop over the squares of one band, whose first row is `row`, of the matrix at `offsets`."""
         nest, b, moved = self._nest, self._nest.b, self._moved
         few, dtype = Scope(b, SIDE), nest.dtypes[0]
         pitch, step = nest.stride(0, self._along), nest.stride(moved, self._across)
@@ -115,7 +121,7 @@ class Turned:
                 place = few.at(place, b.select(more, pitch, I64(0)))
 
     def _pieces(self, place: ir.Value, step: ir.Value, left: ir.Value, mask: ir.Value) -> list[Vec]:
-        """Pieces of columns; behind the last column it is read again, for lanes that nobody uses."""
+        """Pieces of the next columns, `left` of them; behind the last it is read again, for lanes that nobody uses."""
         b, few, pieces = self._nest.b, Scope(self._nest.b, SIDE), []
         for c in range(SIDE):
             pieces.append(few.load(place, self._nest.dtypes[0], mask))
