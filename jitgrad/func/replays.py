@@ -67,29 +67,41 @@ class Replays:
         if compiled.is_eager:
             return None
         batches = _SampleBatches(samples)
-        if compiled.program_for(batches) is None:
-            before = versions_of(samples.leaves)
-            done.append(self._call(samples, 0))
-            if versions_of(samples.leaves) != before:
-                compiled.stays_eager()
-                return None
-            leaves: list[Tensor] = []
-            flatten(done[0], leaves)
-            if not leaves or any(x.requires_grad for x in leaves):
-                return None
-            while compiled.program_for(batches) is None:
-                if compiled.is_eager or len(done) in (samples.count, 1 + MAX_ATTEMPTS):
-                    return None
-                done.append(compiled(*batches.sample(len(done))))
-                if batches.hand_back(samples, len(done) - 1):
-                    compiled.stays_eager()
-                    return None
-            if len(done) == samples.count:
-                return None
+        if compiled.program_for(batches) is None and not self._record(compiled, batches, samples, done):
+            return None
+        left = samples.count - len(done)
+        if not left:
+            return None
         batches.begin_at(len(done))
-        part = Part(compiled, batches, samples.count - len(done), 1)
+        part = Part(compiled, batches, left, 1)
         part.run(0, lambda _: None)
         return Epochs([part], None, 1).of_epoch(0)
+
+    def _record(
+        self, compiled: _OneSample, batches: _SampleBatches, samples: Samples, done: list[Any]
+    ) -> bool:
+        """Whether samples can be replayed, after Python has run and recorded the first of them, which `done` gets.
+
+        The first is run with the samples themselves: to write to those, and to return what has a history, is nothing
+        that a replay, on copies, may do.
+        """
+        before = versions_of(samples.leaves)
+        done.append(self._call(samples, 0))
+        if versions_of(samples.leaves) != before:
+            compiled.stays_eager()
+            return False
+        leaves: list[Tensor] = []
+        flatten(done[0], leaves)
+        if not leaves or any(x.requires_grad for x in leaves):
+            return False
+        while compiled.program_for(batches) is None:
+            if compiled.is_eager or len(done) in (samples.count, 1 + MAX_ATTEMPTS):
+                return False
+            done.append(compiled(*batches.sample(len(done))))
+            if batches.hand_back(samples, len(done) - 1):
+                compiled.stays_eager()
+                return False
+        return True
 
 
 class _SampleBatches(Batches):
