@@ -162,10 +162,16 @@ def write_at(x: Tensor, plan: Plan, value: Tensor, accumulate: bool, into: int) 
     return write_points(x, Points(plan.points, plan.shape), value, accumulate, into)
 
 
+def _only_mask(plan: Plan) -> tuple[int, Tensor | None]:
+    """The mask that alone names the points of a plan, and its first dimension; None for any other points."""
+    (at, mask), *others = plan.points
+    return at, None if others or type(mask) is bool or dtype_code(mask) != BOOL else mask
+
+
 def _under_mask(plan: Plan, value: Tensor) -> tuple[Tensor, Tensor] | None:
     """Mask and value that broadcast to a plan's shape; None unless it is one mask, with one value for all of it."""
-    (at, mask), *others = plan.points
-    if others or type(mask) is bool or dtype_code(mask) != BOOL:
+    at, mask = _only_mask(plan)
+    if mask is None:
         return None
     width, own = dims_of(mask), shape_of(value)
     after = len(plan.shape) - at - width
@@ -185,8 +191,8 @@ def _under_mask(plan: Plan, value: Tensor) -> tuple[Tensor, Tensor] | None:
 
 def _one_for_each(x: Tensor, plan: Plan, value: Tensor) -> Tensor | None:
     """The mask of all of `x` whose places take the elements of a value in order; None where they do not do so."""
-    (at, mask), *others = plan.points
-    if others or type(mask) is bool or dtype_code(mask) != BOOL:
+    at, mask = _only_mask(plan)
+    if mask is None:
         return None
     own, given, after = shape_of(x), shape_of(value), at + dims_of(mask)
     # one element for several places is broadcast to them
