@@ -162,6 +162,7 @@ class CompiledFunction(Steps):
     # finding and making programs ---------------------------------------------------------------------
 
     def _general(self, args: tuple, kwargs: dict[str, Any]) -> Any:
+        """A call that `_direct` does not serve: replay the first program that fits, or record one."""
         if self._eager or store.recording is not None or is_observed():
             return self._function(*args, **kwargs)
         call = taken_apart(args, kwargs)
@@ -182,6 +183,7 @@ class CompiledFunction(Steps):
         return self._function(*args, **kwargs)
 
     def _returned(self, program: Program, results: list[Tensor], arguments: list[Tensor]) -> Any:
+        """What the function would have returned, with the results of a replay in it."""
         if program.single:
             return results[0]
         given = iter(results)
@@ -206,6 +208,7 @@ class CompiledFunction(Steps):
         return self._record(taken_apart(args, kwargs))
 
     def _record(self, call: Call) -> tuple[Any, Program | None]:
+        """See `record`."""
         if is_observed():
             return self._function(*call.args, **call.kwargs), None
         guards = self._guards(call.key)

@@ -89,10 +89,10 @@ class Recording:
         Whether ``x[i]`` is a copy when `i` is an integer tensor without dimensions, and not a view.
     could_copy : bool
         Whether it may become a program where it is: nothing else has spoiled it first.
-    taken : list of weak references to Tensor
-        Those whose memory has been written to where ``tensor.data = value`` would have moved them.
     held : Held
-        Such copies, or the views in their place, and what they were taken from.
+        Those copies or views, and what they were taken from.
+    taken_over : list of weak references to Tensor
+        Those whose memory has been written to where ``tensor.data = value`` would have moved them.
     address : int
         Of the words of the call records, the blocks of memory taken and what happened to gradients, as they are
         copied after `run`: see TAKEN_LOG.
@@ -112,7 +112,7 @@ class Recording:
         self._moved: list[weakref.ref[Tensor]] = []
         self.arguments: list[Tensor] = []
         self.copies_at_numbers = copies_at_numbers
-        self.taken: list[weakref.ref[Tensor]] = []
+        self.taken_over: list[weakref.ref[Tensor]] = []
         # by id: tensors that are switched, and whether they asked for a gradient before
         self._switched: dict[int, tuple[weakref.ref[Tensor], bool]] = {}
         # by id: what `tensor.data` has given, and of which tensor
@@ -178,12 +178,12 @@ class Recording:
             return False
         tensor.detach().copy_(value)  # type: ignore[attr-defined]
         entries.adopt(CONTEXT, value._slot, tensor._slot)
-        self.taken.append(weakref.ref(tensor))
+        self.taken_over.append(weakref.ref(tensor))
         return True
 
     def are_alone(self) -> bool:
         """Whether the memory of what has been taken over is still seen by nobody else, and read by no row."""
-        return all(x is None or _is_alone(x) for x in (reference() for reference in self.taken))
+        return all(x is None or _is_alone(x) for x in (reference() for reference in self.taken_over))
 
     def switches(self, tensor: Tensor) -> None:
         """``tensor.requires_grad_()`` is about to be called: a replay, which does not, has to find what this finds."""
@@ -207,7 +207,7 @@ class Recording:
     @property
     def looks_again(self) -> bool:
         """Whether every replay has to look at tensors first: see `are_alone` and `ask_as_before`."""
-        return bool(self.taken or self._switched)
+        return bool(self.taken_over or self._switched)
 
     @property
     def has_moved(self) -> bool:
