@@ -111,7 +111,7 @@ def _element_of(load: Any, none: Any) -> Any:
 
 
 def sampled(dtype: int) -> Any:
-    """Arrays x, grid, y."""
+    """Images at the places of a grid; arrays x (N, C, H, W), grid (N, h, w, 2), y (N, C, h, w)."""
     load, store = accessors(dtype)
     place, taps = _places(dtype)
     item, number = abi.ITEM_SIZES[dtype], abi.NUMPY_DTYPES[dtype].type
@@ -172,7 +172,7 @@ def sampled(dtype: int) -> Any:
 
 
 def sampled_back(dtype: int) -> Any:
-    """Arrays x, grid, y (-), g, gradients of x and of grid."""
+    """Back from them, image by image; arrays x, grid, y (not there), g, and the gradients of x and of the grid."""
     load, store = accessors(dtype)
     place, taps = _places(dtype)
     item, number = abi.ITEM_SIZES[dtype], abi.NUMPY_DTYPES[dtype].type
@@ -210,11 +210,11 @@ def sampled_back(dtype: int) -> Any:
                 sw, se = corner(south, west, width), corner(south, east, width)
                 left, above = one - right, one - below
                 row = quotient(p, columns)
-                from_ = n * word(g, ARRAY_STRIDES) + row * word(g, ARRAY_STRIDES + 2)
-                from_ += (p - row * columns) * word(g, ARRAY_STRIDES + 3)
+                first = n * word(g, ARRAY_STRIDES) + row * word(g, ARRAY_STRIDES + 2)
+                first += (p - row * columns) * word(g, ARRAY_STRIDES + 3)
                 along_x, along_y = none, none
                 for c in range(channels):
-                    value = load(word(g, ARRAY_ADDRESS), from_ + c * word(g, ARRAY_STRIDES + 1))
+                    value = load(word(g, ARRAY_ADDRESS), first + c * word(g, ARRAY_STRIDES + 1))
                     if to_x != 0:
                         image = to_x + (n * channels + c) * size
                         spread(image, nw, value * (left * above))

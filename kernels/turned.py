@@ -84,19 +84,19 @@ class Turned:
 
     def write(self, part: ir.Value, parts: ir.Value) -> None:
         """Write the loops: bands of rows of all matrices are shared by threads."""
-        nest, b, scope = self._nest, self._nest.b, self._nest.scope
+        nest, b, one = self._nest, self._nest.b, self._nest.scope
         bands = b.ashr(b.add(self._rows, I64(SIDE - 1)), I64(SIDE.bit_length() - 1))
         matrices = nest.extent(I64(0), self._above)
-        begin, end = share(scope, b.mul(matrices, bands), part, parts, 1)
+        begin, end = share(one, b.mul(matrices, bands), part, parts, 1)
         first, last = b.sdiv(begin, bands), b.sdiv(b.add(end, b.sub(bands, I64(1))), bands)
-        before = scope.variable(I64)  # bands of the matrices before
+        before = one.variable(I64)  # bands of the matrices before
         b.store(b.mul(first, bands), before)
         with nest.walk(I64(0), self._above, first, last) as offsets:
             at = b.load(before)
             low, high = b.sub(begin, at), b.sub(end, at)
             low = b.select(b.icmp_signed(">", low, I64(0)), low, I64(0))
             high = b.select(b.icmp_signed("<", high, bands), high, bands)
-            with scope.loop(low, high) as band:
+            with one.loop(low, high) as band:
                 self._band(b.mul(band, I64(SIDE)), offsets)
             b.store(b.add(at, bands), before)
 
