@@ -5,22 +5,30 @@ Switches such as ``backends.cudnn.benchmark`` can be set and read, and change no
 
 from __future__ import annotations
 
+import sys
+from types import ModuleType
 from typing import Any
 
 from .dtypes import CPU, check_device, device
 
+__path__: list[str] = []  # a package, all of whose modules are made here
 
-class Backend:
-    """A library of PyTorch's that jitgrad does not have.
+
+class Backend(ModuleType):
+    """A library of PyTorch's that jitgrad does not have; a module, as some scripts import it as one.
 
     Parameters
     ----------
+    name : str
+        Of the library.
     **switches
         The attributes that scripts set, and what they are at first.
     """
 
-    def __init__(self, **switches: object) -> None:
+    def __init__(self, name: str, **switches: object) -> None:
+        super().__init__(f"{__name__}.{name}")
         self.__dict__.update(switches)
+        sys.modules[self.__name__] = self
 
     def is_available(self) -> bool:
         """False."""
@@ -31,9 +39,10 @@ class Backend:
         return False
 
 
-cuda = Backend(matmul=Backend(allow_tf32=False))
-cudnn = Backend(enabled=False, benchmark=False, deterministic=True, allow_tf32=False)
-mps, mkl, mkldnn, openmp = Backend(), Backend(), Backend(enabled=False), Backend()
+cuda = Backend("cuda", matmul=Backend("cuda.matmul", allow_tf32=False))
+cudnn = Backend("cudnn", enabled=False, benchmark=False, deterministic=True, allow_tf32=False)
+mps, mkl, openmp = map(Backend, ("mps", "mkl", "openmp"))
+mkldnn = Backend("mkldnn", enabled=False)
 
 
 def get_default_device() -> device:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 
@@ -81,6 +83,11 @@ def test_other_backends_are_not_there_and_their_switches_do_nothing():
     assert not backends.mps.is_built() and not torch.cuda.is_initialized()
     backends.cudnn.benchmark = True
     assert backends.cudnn.benchmark is True
+    from jitgrad.backends.mkldnn import enabled
+
+    assert enabled is False
+    for name in ("cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp"):
+        assert importlib.import_module(f"jitgrad.backends.{name}") is getattr(backends, name)
     torch.use_deterministic_algorithms(False, warn_only=True)
     assert torch.are_deterministic_algorithms_enabled()
     torch.set_float32_matmul_precision("medium")
