@@ -72,7 +72,7 @@ is_tensor = lambda value: isinstance(value, Tensor)  # noqa: E731
 # what few programs use, and in which module it is
 _LATER = {
     name: name
-    for name in """accelerator amp backends compiler distributions jit linalg testing version viz""".split()  # noqa: SIM905
+    for name in """accelerator amp backends compiler distributed distributions jit linalg testing version viz""".split()  # noqa: SIM905
 }
 _LATER |= dict.fromkeys(["GradScaler", "autocast", "is_autocast_enabled"], "amp")
 _LATER |= dict.fromkeys(["are_deterministic_algorithms_enabled", "get_float32_matmul_precision",

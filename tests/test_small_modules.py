@@ -98,6 +98,10 @@ def test_other_backends_are_not_there_and_their_switches_do_nothing():
     assert x.contiguous(memory_format=torch.contiguous_format).shape == (1, 2, 2, 2)
 
 
+def test_there_are_no_other_processes():
+    assert not (torch.distributed.is_available() or torch.distributed.is_initialized())
+
+
 def test_mixed_precision_that_is_off_changes_nothing():
     model = nn.Linear(2, 1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
