@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 
 import numpy as np
 import pytest
@@ -75,6 +76,21 @@ def test_questions_about_tensors():
     assert torch.result_type(torch.arange(2), torch.ones(1, dtype=torch.float64)) is torch.float64
     with torch.inference_mode():
         assert torch.is_inference(torch.ones(1))
+
+
+def test_which_dtypes_may_be_written_to_which():
+    of = {"bool": 0, "uint8": 1, "int32": 1, "int64": 1, "float32": 2, "float64": 2}
+    for a, b in itertools.product(of, of):
+        assert torch.can_cast(getattr(torch, a), getattr(torch, b)) is (of[a] <= of[b])
+    with pytest.raises(TypeError, match="can_cast"):
+        torch.can_cast(1, torch.float32)
+
+
+def test_names_of_types():
+    assert torch.typename(nn.Parameter(torch.ones(1))) == "torch.FloatTensor"
+    assert torch.typename(torch.tensor([1])) == "torch.LongTensor"
+    assert (torch.typename(3), torch.typename([].append)) == ("int", "list.append")
+    assert torch.typename(nn.Linear(1, 1)) == torch.typename(nn.Linear) == f"{nn.Linear.__module__}.Linear"
 
 
 def test_other_backends_are_not_there_and_their_switches_do_nothing():

@@ -6,11 +6,11 @@ from typing import Any
 
 from .._tensor import Tensor, method
 from ..dispatch import result_type as combined_type
-from ..dtypes import bool_, dtype, uint8
+from ..dtypes import bool_, category, dtype, to_dtype, uint8
 from ._call import require_tensors, tensor_of
 
-__all__ = ["get_device", "is_complex", "is_floating_point", "is_inference", "is_nonzero", "is_same_size",
-           "is_signed", "numel", "result_type"]  # fmt: skip
+__all__ = ["can_cast", "get_device", "is_complex", "is_floating_point", "is_inference", "is_nonzero",
+           "is_same_size", "is_signed", "numel", "result_type", "typename"]  # fmt: skip
 
 
 def is_floating_point(input: Tensor) -> bool:
@@ -38,6 +38,23 @@ def numel(input: Tensor) -> int:
 def result_type(tensor1: Any, tensor2: Any) -> dtype:
     """The dtype of the result of arithmetic with two tensors or numbers."""
     return combined_type((tensor1, tensor2))
+
+
+def can_cast(from_: Any, to: Any) -> bool:
+    """Whether a result of dtype `from_` may be written to a tensor of dtype `to`.
+
+    Fractions may not become integers, nor numbers bools.
+    """
+    return category(to_dtype(from_, "can_cast")) <= category(to_dtype(to, "can_cast"))
+
+
+def typename(obj: Any, /) -> str:
+    """The name of a tensor's type, such as ``torch.FloatTensor``, or that of another object's class with its module."""
+    if isinstance(obj, Tensor):
+        return obj.type()  # type: ignore[attr-defined]
+    kind = obj if hasattr(obj, "__qualname__") else type(obj)
+    home = getattr(kind, "__module__", None) or ""
+    return kind.__qualname__ if home in ("", "builtins") else f"{home}.{kind.__qualname__}"
 
 
 @method
