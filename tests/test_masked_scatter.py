@@ -166,3 +166,10 @@ def test_a_replay_that_writes_to_its_argument_refuses_values_for_another_number_
             RuntimeError, match=f"2 elements were given for {places} places, in a compiled step"
         ):
             step(x, torch.tensor(flags), values)
+
+
+def test_eager_writes_under_a_mask_keep_pytorchs_name_in_the_graph():
+    made = written(
+        torch.ones(3, requires_grad=True) * 1, torch.tensor([True, False, True]), torch.tensor([1.0, 2.0])
+    )
+    assert made.grad_fn.name() == "IndexPutBackward0" and made.tolist() == [1, 1, 2]

@@ -153,7 +153,7 @@ def write_at(x: Tensor, plan: Plan, value: Tensor, accumulate: bool, into: int) 
         spread = _under_mask(plan, value)
         if spread is not None:
             return call(MASKED_FILL, (x, *spread), (), into)
-        mask = _one_for_each(x, plan, value)
+        mask = None if store.recording is None else _one_for_each(x, plan, value)
         if mask is not None:
             try:
                 return launch(MASKED_SCATTER, (x, mask, value.contiguous()), shape_of(x), (1,), into)  # type: ignore[attr-defined]
