@@ -50,7 +50,6 @@ class KernelOptimizer(Optimizer):
         self._plans: list[Any] | None = None
         self._runs: list[Callable[[], Any]] | None = None  # what a plain step calls
         self._clears: list[Callable[[], Any]] | None = None
-        self._version = 0  # counts structural changes, for programs that recorded a step
         super()._prepare(defaults)
 
     # what a subclass says ---------------------------------------------------------------------------
@@ -147,9 +146,6 @@ class KernelOptimizer(Optimizer):
 
     def _build(self) -> list[Any]:
         """Make the plans: one per group and dtype."""
-        for k, group in enumerate(self._groups):
-            if not isinstance(group, ParamGroup):  # put into the list by hand
-                list.__setitem__(self._groups, k, ParamGroup(group, self))
         made = []
         places = {}
         for group in self._groups:
@@ -177,6 +173,7 @@ class KernelOptimizer(Optimizer):
 
     def _release(self) -> None:
         """Give up the plans, keeping the states they hold."""
+        self._restructured()  # without plans, too: a program may only have cleared the gradients
         if self._plans is None:
             return
         self._show_states()
@@ -188,8 +185,6 @@ class KernelOptimizer(Optimizer):
                 group.plans = []
         self._places = {}
         self._plans = self._runs = self._clears = None
-        self._version += 1
-        store.structure_changed()
 
     def _write(self, group: ParamGroup, key: str) -> None:
         """Write a hyper-parameter to the memory the kernels read."""
@@ -202,6 +197,7 @@ class KernelOptimizer(Optimizer):
 
     def _group_changed(self, group: ParamGroup, key: str) -> None:
         if self._plans is None:
+            super()._group_changed(group, key)
             return
         structural = key == "params" or key not in group
         if key in self._choices and not structural:
@@ -215,6 +211,9 @@ class KernelOptimizer(Optimizer):
             self._release()
 
     def _groups_changed(self) -> None:
+        for k, group in enumerate(self._groups):
+            if not isinstance(group, ParamGroup):  # put into the list by hand
+                list.__setitem__(self._groups, k, ParamGroup(group, self))
         self._release()
 
     # state ------------------------------------------------------------------------------------------
@@ -264,6 +263,7 @@ class KernelOptimizer(Optimizer):
     def _state_changed(self, entry: ParamState, key: str, gone: bool) -> None:
         plan, i = self._places.get(entry.param, (None, 0))
         if plan is None:
+            self._restructured()
             return
         value = entry.get(key)
         if gone or (isinstance(value, Tensor) and self._misfit(entry.param, key, value)):

@@ -10,6 +10,7 @@ from typing import Any
 
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
+from jitgrad.store import store
 
 from ._check import check_hyper, check_numbers
 from ._hooks import Hooked
@@ -66,6 +67,7 @@ class Optimizer(Hooked):
     #: whether ``step`` of this class notes that it ran (lr schedulers warn when called before it)
     _notes_steps = False
     _opt_called = False
+    _version = 0  # counts structural changes, for programs that recorded what an optimizer does
     #: the hyper-parameters that may be any number
     _free: tuple[str, ...] = ()
 
@@ -109,9 +111,17 @@ class Optimizer(Hooked):
 
     def _groups_changed(self) -> None:
         """Called after the list of groups changed."""
+        self._restructured()
 
     def _group_changed(self, group: ParamGroup, key: str) -> None:
         """Called after ``group[key]`` changed."""
+        if key == "params":
+            self._restructured()
+
+    def _restructured(self) -> None:
+        """Have compiled programs look anew: parameters, groups or entries of the state have come or gone."""
+        self._version += 1
+        store.structure_changed()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters.
