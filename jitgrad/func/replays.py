@@ -10,7 +10,7 @@ from .._tensor import Tensor
 from ..autograd.modes import is_grad_enabled, no_grad
 from ..autograd.observe import is_observed
 from ..engine.layout import S_STORAGE
-from ..program.batches import Batches, samples_as_they_lie
+from ..program.batches import Batches
 from ..program.compiled import MAX_ATTEMPTS, CompiledFunction
 from ..program.copied import versions_of
 from ..program.epochs import Epochs, Part
@@ -110,7 +110,7 @@ class _SampleBatches(Batches):
     def __init__(self, samples: Samples) -> None:
         pairs = list(zip(samples.leaves, samples.dims, strict=True))
         mapped = [x.movedim(d, 0) if d else x for x, d in pairs if d is not None]  # type: ignore[attr-defined]
-        super().__init__(samples_as_they_lie(mapped), 1, 0, None)
+        super().__init__(Batches.samples(mapped), 1, 0, None)
         own = {x._word(S_STORAGE) for x in self.tensors}
         shared = [x.detach() for x, d in pairs if d is None]  # type: ignore[attr-defined]
         shared = [x.clone() if x._word(S_STORAGE) in own else x for x in shared]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from .._tensor import Tensor
+from ..autograd import is_grad_enabled
 from ..engine.layout import PATCH_ARGUMENT, PATCH_OFFSET, PATCH_PLACE, S_STORAGE
 from ..functions import from_numpy, randperm
 from ..kernels import program_rows
@@ -95,6 +96,20 @@ class Batches:
         if order is not None:
             self._gather(order.indices)
 
+    @staticmethod
+    def samples(tensors: list[Tensor]) -> list[Tensor]:
+        """The tensors as batches are taken of them: without history, contiguous.
+
+        Batches of tensors with one storage have to lie as far apart in every step as in the first.
+        """
+        made: list[Tensor] = []
+        for x in tensors:
+            x = x.detach().contiguous()  # type: ignore[attr-defined]
+            beside = [y for y in made if y._word(S_STORAGE) == x._word(S_STORAGE)]
+            alike = all(y.dtype == x.dtype and y[:1].shape == x[:1].shape for y in beside)  # type: ignore[index]
+            made.append(x if alike else x.clone())
+        return made
+
     def _gather(self, indices: np.ndarray) -> None:
         """Take samples from now on by their numbers, as they stand in this memory."""
         self._indices = indices
@@ -104,6 +119,11 @@ class Batches:
     def are_slices(self) -> bool:
         """Whether steps get the memory of the samples themselves."""
         return self._indices is None
+
+    @property
+    def have_history(self) -> bool:
+        """Whether gradients go through the batches to the samples, so that each is taken in Python."""
+        return False
 
     def may_run(self, program: Program) -> bool:
         """Whether a program that fits can run on these batches; else they are copies from now on."""
@@ -146,6 +166,28 @@ class Batches:
         return made
 
 
+class Tracked(Batches):
+    """Batches of samples that require grad, which backward passes reach: every step is called from Python."""
+
+    @staticmethod
+    def samples(tensors: list[Tensor]) -> list[Tensor]:
+        """The tensors themselves."""
+        return tensors
+
+    @property
+    def have_history(self) -> bool:
+        """Always."""
+        return True
+
+    def call(self, function: Callable[..., Any], step: int) -> Any:
+        """Call a function with the batch of one step; none lies in the memory of the samples."""
+        start = self.first + step * self.size
+        if self._indices is not None:
+            rows = from_numpy(self._indices[start : start + self.size])
+            return function(*[x[rows] for x in self.tensors])  # type: ignore[index]
+        return function(*[x[start : start + self.size].clone() for x in self.tensors])  # type: ignore[index]
+
+
 class Same(Batches):
     """The same tensors in every step."""
 
@@ -166,15 +208,6 @@ class Same(Batches):
         return []
 
 
-def samples_as_they_lie(tensors: list[Tensor]) -> list[Tensor]:
-    """The tensors as batches are taken of them: without history, contiguous.
-
-    Batches of tensors with one storage have to lie as far apart in every step as in the first.
-    """
-    made: list[Tensor] = []
-    for x in tensors:
-        x = x.detach().contiguous()  # type: ignore[attr-defined]
-        beside = [y for y in made if y._word(S_STORAGE) == x._word(S_STORAGE)]
-        alike = all(y.dtype == x.dtype and y[:1].shape == x[:1].shape for y in beside)  # type: ignore[index]
-        made.append(x if alike else x.clone())
-    return made
+def kind_for(tensors: list[Tensor]) -> type[Batches]:
+    """How batches of samples are taken: where gradients are computed, some may have to reach the samples."""
+    return Tracked if is_grad_enabled() and any(x.requires_grad for x in tensors) else Batches

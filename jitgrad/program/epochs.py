@@ -18,7 +18,7 @@ import numpy as np
 from .._tensor import Tensor
 from ..dtypes import DTYPES, dtype
 from ..functions import from_numpy
-from .batches import Batches, Order, Same, samples_as_they_lie
+from .batches import Batches, Order, Same, kind_for
 from .runner import FIRST_STEPS, PAUSE, Runner, Walk, follow_one_another
 from .tree import flatten, unflatten
 
@@ -75,6 +75,8 @@ class Part:
 
     def is_ready(self) -> bool:
         """Whether there is a runner for the next steps; one is made as soon as a program fits them."""
+        if self.batches.have_history:
+            return False
         if self.runner is None or not self.runner.fits():
             self.runner = self._new_runner()
         return self.runner is not None
@@ -215,7 +217,8 @@ def run_epochs(
     batch_size, epochs = _whole("run", "batch_size", batch_size), _whole("run", "epochs", epochs)
     _check(tensors, batch_size, epochs)
     _check_calls(progress, callback, schedule)
-    tensors = samples_as_they_lie(tensors)
+    kind = kind_for(tensors)
+    tensors = kind.samples(tensors)
     samples = len(tensors[0])
     steps, rest = divmod(samples, batch_size)
     sizes = [(batch_size, steps)] if steps else []
@@ -227,7 +230,7 @@ def run_epochs(
     order = Order(samples, generator) if shuffle else None
     firsts = (0, steps * batch_size) if steps else (0,)
     parts = [
-        Part(function, Batches(tensors, size, first, order), count, epochs)
+        Part(function, kind(tensors, size, first, order), count, epochs)
         for (size, count), first in zip(sizes, firsts, strict=False)
     ]
     try:

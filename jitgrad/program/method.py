@@ -65,7 +65,9 @@ class Steps(abc.ABC):
         ----------
         *tensors : Tensor
             With the samples along dimension 0, all of one length; a step gets one batch of each. They stay as
-            they are: a step that writes into its batch writes into a copy.
+            they are: a step that writes into its batch writes into a copy. If one requires grad, batches are
+            taken with their history and every step runs in Python, so that gradients reach the samples;
+            ``detach()`` it if they need not.
         batch_size : int
             Samples of a batch. The last one of an epoch may be smaller.
         epochs : int
