@@ -16,6 +16,7 @@ from ..kernels import program_rows
 from .program import Program
 from .recording import Recording
 from .runner import segment
+from .sources import Sources
 from .walk import walk
 
 
@@ -79,6 +80,8 @@ class Batches:
         Number of the first sample, counted in the epoch's order.
     order : Order or None
         By which batches are gathered; None for samples as they lie.
+    sources : Sources, optional
+        What the tensors have been copied from.
 
     Attributes
     ----------
@@ -86,7 +89,15 @@ class Batches:
         A batch to record and to look at: the first one, or what is gathered into.
     """
 
-    def __init__(self, tensors: list[Tensor], size: int, first: int, order: Order | None) -> None:
+    def __init__(
+        self,
+        tensors: list[Tensor],
+        size: int,
+        first: int,
+        order: Order | None,
+        sources: Sources | None = None,
+    ) -> None:
+        self.sources = sources or Sources([], [])
         self.tensors, self.size, self.first = tensors, size, first
         self.bytes = [x.nbytes // max(len(x), 1) for x in tensors]
         self._are_together = len({x._word(S_STORAGE) for x in tensors}) < len(tensors)  # views of one tensor
@@ -134,6 +145,7 @@ class Batches:
 
     def call(self, function: Callable[..., Any], step: int) -> Any:
         """Call a function with the batch of one step, from Python."""
+        self.sources.follow()
         start = self.first + step * self.size
         if self._indices is not None:
             rows = from_numpy(self._indices[start : start + self.size])
@@ -193,7 +205,7 @@ class Same(Batches):
 
     def __init__(self, tensors: list[Tensor]) -> None:
         self.tensors = self.examples = tensors
-        self.first, self._indices = 0, None
+        self.first, self._indices, self.sources = 0, None, Sources([], [])
 
     def may_run(self, program: Program) -> bool:
         """Every program: what it writes, the next step reads."""

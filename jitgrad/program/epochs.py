@@ -20,6 +20,7 @@ from ..dtypes import DTYPES, dtype
 from ..functions import from_numpy
 from .batches import Batches, Order, Same, kind_for
 from .runner import FIRST_STEPS, PAUSE, Runner, Walk, follow_one_another
+from .sources import Sources
 from .tree import flatten, unflatten
 
 if TYPE_CHECKING:
@@ -86,6 +87,8 @@ class Part:
         examples = self.batches.examples
         program = self.function.known(*examples)
         if program is None or not program.ready(examples):
+            return None
+        if self.batches.sources.are_written_by(program.improve()):
             return None
         if not self.batches.may_run(program):
             return self._new_runner()
@@ -218,7 +221,8 @@ def run_epochs(
     _check(tensors, batch_size, epochs)
     _check_calls(progress, callback, schedule)
     kind = kind_for(tensors)
-    tensors = kind.samples(tensors)
+    given, tensors = tensors, kind.samples(tensors)
+    sources = Sources(given, tensors)
     samples = len(tensors[0])
     steps, rest = divmod(samples, batch_size)
     sizes = [(batch_size, steps)] if steps else []
@@ -230,7 +234,7 @@ def run_epochs(
     order = Order(samples, generator) if shuffle else None
     firsts = (0, steps * batch_size) if steps else (0,)
     parts = [
-        Part(function, kind(tensors, size, first, order), count, epochs)
+        Part(function, kind(tensors, size, first, order, sources), count, epochs)
         for (size, count), first in zip(sizes, firsts, strict=False)
     ]
     try:

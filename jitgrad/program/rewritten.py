@@ -35,6 +35,8 @@ class Rewritten:
         Where the rows name an argument's memory.
     written : set of int
         Numbers of the arguments whose memory rows write; of several in one storage, of the first.
+    outside : set of int
+        The storages from outside that rows write to.
     """
 
     def __init__(self, rows: list[Row], reports: Reports, extra: list[np.ndarray]) -> None:
@@ -42,6 +44,7 @@ class Rewritten:
         self.rows, self.extra = rows, extra
         self.patches = np.zeros((0, PATCH_WORDS), np.int64)
         self.written: set[int] = set()
+        self.outside: set[int] = set()
         base, at = self.words.ctypes.data, 0
         self.places: list[int] = []
         for row in rows:
@@ -60,13 +63,14 @@ class Rewritten:
     def find_arguments(
         self, storage_at: Callable[[int], int], storages: list[int], arguments: list[dict[str, Any]]
     ) -> None:
-        """Work out `patches` and `written` for arguments that lie in these storages, at these addresses."""
+        """Work out `patches`, `written` and `outside` for arguments that lie in these storages, at these addresses."""
         number = {storage: k for k, storage in reversed([*enumerate(storages)])}  # of the first one there
         laid = [*zip(self.rows, self.places, strict=True)]
         lines = []
         for row, place in [inner for pair in laid for inner in pair[0].inner or (pair,)]:
             mine = {v.place: v.address for v in row.reads if storage_at(v.address) in number}
             written = {v.place: v.address for v in row.writes if storage_at(v.address) in number}
+            self.outside |= {storage_at(v.address) for v in row.writes} - {0}
             self.written |= {number[storage_at(address)] for address in written.values()}
             mine |= written
             for word, address in mine.items():

@@ -91,12 +91,14 @@ class Runner:
     def fits(self) -> bool:
         """Whether the next steps may be replays: the program fits, and all class indices are in range."""
         program, tensors = self.program, self._batches.tensors
+        self._batches.sources.follow()
         self._seen = self._versions
         known = all(program.classes_fit(k, tensors[k].numpy()) for k in program.class_arguments)
         return known and not program.busy and program.refresh() and program.fits(self._batches.examples)
 
     def hold(self) -> bool:
         """Whether that is still so; then the program points at its batches, and nobody else replays it."""
+        self._batches.sources.follow()
         return self._seen == self._versions and self.program.hold(self._batches.examples)
 
     def refuse(self, report: int) -> NoReturn:
