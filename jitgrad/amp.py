@@ -122,6 +122,14 @@ class GradScaler:
         self._finite: dict[int, bool] = {}  # of each optimizer since the last update: were its gradients?
         self._stepped: set[int] = set()
 
+    def _read_by_steps(self) -> tuple[Any, ...]:
+        """What the methods decide by: a compiled step that calls one was recorded for these."""
+        if not self._enabled:
+            return (False,)
+        numbers = (self._scale, self._growth_factor, self._backoff_factor, self._growth_interval)
+        seen = tuple(self._finite.items()), tuple(sorted(self._stepped))
+        return *numbers, self._growth_tracker, *seen
+
     def scale(self, outputs: Any) -> Any:
         """A tensor, or each of an iterable of tensors, times the scale.
 

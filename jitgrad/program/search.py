@@ -222,6 +222,9 @@ class _Search(Found):
             self.read_names(value.__dict__, [*value.__dict__])
         if is_ours(kind.__module__) and not kind.__module__.startswith(_STATEFUL):
             self.own.append(value)
+            told = getattr(value, "_read_by_steps", None)
+            if told is not None:
+                self.read_call(f"a {kind.__name__}", Reader(told))
             function = getattr(value, "_function", None)
             if callable(function):  # a compiled function, which may have attributes of the user's
                 self.waiting.append(function)
