@@ -133,3 +133,28 @@ def test_a_step_that_writes_into_its_batch_and_raises_leaves_the_samples_alone()
     with pytest.raises(ArithmeticError):
         torch.compile(step).run(x, batch_size=2)
     assert torch.equal(x, torch.ones(4, 2))
+
+
+@pytest.mark.parametrize("returned", ["a parameter", "a gradient", "the batch", "in a tuple"])
+def test_what_a_step_returns_may_have_been_there_before(returned):
+    def make():
+        w = torch.nn.Parameter(torch.ones(2))
+        opt = torch.optim.SGD([w], lr=0.1)
+
+        def step(xb):
+            opt.zero_grad(set_to_none=False)
+            loss = (xb @ w).square().mean()
+            loss.backward()
+            opt.step()
+            values = {"a parameter": w, "a gradient": w.grad, "the batch": xb, "in a tuple": (loss, [w])}
+            return values[returned]
+
+        return step
+
+    def shown(result):
+        return result[1][0] if returned == "in a tuple" else result
+
+    x = torch.arange(12.0).reshape(6, 2) / 12
+    got = shown(torch.compile(make()).run(x, batch_size=2, epochs=2)).tolist()
+    step = make()
+    assert got == [[shown(step(x[k : k + 2])).tolist() for k in range(0, 6, 2)] for _ in range(2)]
