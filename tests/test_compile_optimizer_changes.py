@@ -160,3 +160,18 @@ def test_parameters_may_come_and_go_before_the_first_step(give_back):
         opt.param_groups[0]["params"].append(taken)
     step(torch.ones(2))
     assert q.grad.tolist() == ([1.0, 1.0] if give_back else [3.0, 3.0])
+
+
+def test_what_a_user_keeps_in_the_state_is_read_anew():
+    p = torch.nn.Parameter(torch.ones(2))
+    opt = torch.optim.Adam([p], lr=0.1)
+    p.grad = torch.ones(2)
+    opt.step()
+    read = torch.compile(lambda x: x * opt.state[p].get("scale", 1.0))
+    seen = []
+    for k in range(6):
+        if k >= 2:
+            opt.state[p]["scale"] = float(k)
+        seen.append(read(torch.ones(())).item())
+    assert seen == [1.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    assert read.programs

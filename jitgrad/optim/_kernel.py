@@ -271,6 +271,8 @@ class KernelOptimizer(Optimizer):
             entry.plan = plan
             self._release()
             return
+        if key not in plan.names:  # nothing that kernels read, and programs with them
+            self._restructured()
         self._show_state(entry.param)
         entry.set_quietly({key: value})
         self._load(entry, plan, i)
