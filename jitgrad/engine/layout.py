@@ -252,8 +252,9 @@ REPORT_LATE = 4  # word of a cell (see program/reports.py): what went before has
 A_DTYPE, A_FLAGS, A_WRITTEN, A_FIRST, A_BEHIND, A_DIMS = range(6)
 A_SHAPE = 6
 ARGUMENT_WORDS = A_SHAPE + 2 * MAX_DIMS
-G_SLOT, G_ADDRESS, G_DTYPE, G_NUMEL, G_FLAGS, G_GRAD = range(6)
-GUARD_WORDS = 6
+# the gradient that the program finds, and where it lay: when it is gone, its slot may become another's
+G_SLOT, G_ADDRESS, G_DTYPE, G_NUMEL, G_FLAGS, G_GRAD, G_GRAD_ADDRESS = range(7)
+GUARD_WORDS = 7
 ANY_MODE = -1  # as a program's mode: it runs in any
 ANY_GRADIENT = -1  # as G_GRAD: the program does not depend on the gradient it finds
 PATCH_ARGUMENT, PATCH_PLACE, PATCH_OFFSET = range(3)
@@ -338,5 +339,5 @@ ENABLED, DISABLED, INFERENCE_MODE = 0, 1, 2
 
 # what a recording notes about the gradient of a leaf: whether the step depends on what it was before
 GRAD_READ, GRAD_SET = range(2)
-EVENT_WORDS = 3  # which of these, the slot, and its gradient at that moment
+EVENT_WORDS = 4  # which of these, the slot, its gradient at that moment, and the address of that
 SPOILED_OUTSIDE, SPOILED_MEMORY = 1, 2  # a walk over rows from before the recording; no memory for the log

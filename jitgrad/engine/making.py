@@ -21,6 +21,7 @@ from .layout import (
     G_DTYPE,
     G_FLAGS,
     G_GRAD,
+    G_GRAD_ADDRESS,
     G_NUMEL,
     G_SLOT,
     GRAD_READ,
@@ -73,7 +74,7 @@ def program_room(c, taken, arity, results):
     events, log = load_word(taken, TAKEN_EVENTS), load_word(taken, TAKEN_LOG)
     words = HEADER_WORDS + SEGMENT_WORDS + SPAN_WORDS + arity * (ARGUMENT_WORDS + 2) + results * RESULT_WORDS
     words += (c.storage_top + load_word(taken, TAKEN_BLOCKS)) * SPAN_WORDS + 3 * c.storage_top
-    words += events * (GRADIENT_WORDS + 2 * GUARD_WORDS + 2)
+    words += events * (GRADIENT_WORDS + 2 * GUARD_WORDS + 3)
     words += (c.slot_count - c.free_slots) * GUARD_WORDS
     return words + log + 2  # a record has at most two patches for 11 words, and reports once for 8
 
@@ -136,7 +137,7 @@ def put_gradients(c, p, taken, ids, number, base):
     events = taken + (TAKEN_HEAD + load_word(taken, TAKEN_LOG) + 2 * load_word(taken, TAKEN_BLOCKS)) * WORD
     end = events + load_word(taken, TAKEN_EVENTS) * EVENT_WORDS * WORD
     p.before = p.end
-    p.end += 2 * load_word(taken, TAKEN_EVENTS) * WORD
+    p.end += 3 * load_word(taken, TAKEN_EVENTS) * WORD
     p.gradients = p.end
     status = 0
     line = events
@@ -148,8 +149,9 @@ def put_gradients(c, p, taken, ids, number, base):
             status = min(status, put_gradient(c, p, ids, slot, number))
             outside = x.handles > 0 and storage_at(c, x.storage).owner != number
             if base == 0 and outside and load_word(line, 0) == GRAD_READ:
-                store_word(p.before, 2 * p.before_count, slot)
-                store_word(p.before, 2 * p.before_count + 1, gradient)
+                store_word(p.before, 3 * p.before_count, slot)
+                store_word(p.before, 3 * p.before_count + 1, gradient)
+                store_word(p.before, 3 * p.before_count + 2, load_word(line, 3))
                 p.before_count += 1
                 span = span_of(c, p, gradient)
                 if span != 0:
@@ -170,8 +172,8 @@ def hold(c, slot):
 
 
 @jit
-def add_guard(c, p, slot, gradient):
-    """Guard a tensor, once, and hold it so that its slot stays its own."""
+def add_guard(c, p, slot, gradient, lies):
+    """Guard a tensor, once, and hold it so that its slot stays its own; its gradient lies at an address."""
     x = slot_at(c, slot)
     if x.flags & LISTED == 0:
         x.flags |= LISTED
@@ -181,6 +183,7 @@ def add_guard(c, p, slot, gradient):
         store_word(p.end, G_NUMEL, x.numel)
         store_word(p.end, G_FLAGS, x.flags & GUARDED_FLAGS)
         store_word(p.end, G_GRAD, gradient)
+        store_word(p.end, G_GRAD_ADDRESS, lies)
         p.end += GUARD_WORDS * WORD
         p.guard_count += 1
         hold(c, slot)
@@ -198,14 +201,15 @@ def put_guards(c, p, first_row):
     """Guard every tensor that shows memory from outside which is used."""
     p.guards = p.end
     for k in range(p.before_count):
-        add_guard(c, p, load_word(p.before, 2 * k), load_word(p.before, 2 * k + 1))
+        line = p.before + 3 * k * WORD
+        add_guard(c, p, load_word(line, 0), load_word(line, 1), load_word(line, 2))
     for s in range(1, c.slot_top):
         if was_there(c, s, first_row):
             span = span_of(c, p, s)
             if span != 0 and load_word(span, SPAN_USE) & USED and argument_of(span) < 0:
-                add_guard(c, p, s, ANY_GRADIENT)
+                add_guard(c, p, s, ANY_GRADIENT, 0)
     for k in range(p.gradient_count):
-        add_guard(c, p, load_word(p.gradients, GRADIENT_WORDS * k + GRADIENT_LEAF), ANY_GRADIENT)
+        add_guard(c, p, load_word(p.gradients, GRADIENT_WORDS * k + GRADIENT_LEAF), ANY_GRADIENT, 0)
         gradient = load_word(p.gradients, GRADIENT_WORDS * k + GRADIENT_SLOT)
         if gradient != 0:
             hold(c, gradient)

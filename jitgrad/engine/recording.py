@@ -129,7 +129,9 @@ def note(c, event, slot):
             c.event_room *= 2
         store_word(c.events, EVENT_WORDS * c.event_count, event)
         store_word(c.events, EVENT_WORDS * c.event_count + 1, slot)
-        store_word(c.events, EVENT_WORDS * c.event_count + 2, slot_at(c, slot).grad)
+        gradient = slot_at(c, slot).grad
+        store_word(c.events, EVENT_WORDS * c.event_count + 2, gradient)
+        store_word(c.events, EVENT_WORDS * c.event_count + 3, slot_at(c, gradient).address if gradient else 0)
         c.event_count += 1
 
 

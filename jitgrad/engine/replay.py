@@ -32,6 +32,7 @@ from .layout import (
     G_DTYPE,
     G_FLAGS,
     G_GRAD,
+    G_GRAD_ADDRESS,
     G_NUMEL,
     G_SLOT,
     GRADIENT_LEAF,
@@ -184,8 +185,11 @@ def same_surroundings(c, p):
         if x.dtype != load_word(line, G_DTYPE) or (x.flags & GUARDED_FLAGS) != load_word(line, G_FLAGS):
             return False
         gradient = load_word(line, G_GRAD)
-        if gradient != ANY_GRADIENT and x.grad != gradient:
-            return False
+        if gradient != ANY_GRADIENT:
+            if x.grad != gradient:
+                return False
+            if gradient != 0 and slot_at(c, gradient).address != load_word(line, G_GRAD_ADDRESS):
+                return False
     return True
 
 
