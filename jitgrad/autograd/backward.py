@@ -23,6 +23,7 @@ from .graph import (
     run_python_row,
 )
 from .hooks import Sights, run_accumulated, state_word
+from .modes import no_grad
 from .turns import own_turn, turn
 
 
@@ -115,22 +116,38 @@ def backward_many(
         chosen = tensors_of(inputs)
         if not chosen:
             raise RuntimeError("backward: inputs argument to backward() cannot be empty")
+        chosen = list({x._slot: x for x in chosen}.values())  # each counts once
         gradients = grad(roots, chosen, seeds, retain_graph, create_graph, allow_unused=True)
-        for x, g in zip(chosen, gradients, strict=True):
-            if g is not None:
-                x.grad = g if x.grad is None else x.grad + g  # type: ignore[operator]
+        found = [(x, g) for x, g in zip(chosen, gradients, strict=True) if g is not None]
+        for x, g in found:
+            _add_gradient(x, g, create_graph)
+        for x, g in found:
+            run_accumulated(x, g)
         return
     if create_graph:
         retain = True if retain_graph is None else bool(retain_graph)
         found = _recorded(roots, seeds, None, retain)
         for x, g in found:
-            x.grad = g if x.grad is None else x.grad + g  # type: ignore[operator]
+            _add_gradient(x, g, True)
         for x, g in found:
             run_accumulated(x, g)
         return
     state = array("q", (layout.NO_ROW, 0, 0, bool(retain_graph), 0, 0, 0))
     with own_turn():
         _walk_from(roots, seeds, state)
+
+
+def _add_gradient(x: Tensor, g: Tensor, keeps_graph: bool) -> None:
+    """Add to ``x.grad``: in place where no graph may need what was there, as a walk to all leaves does."""
+    before = x.grad
+    if keeps_graph or (before is not None and (before.requires_grad or not before.is_contiguous())):
+        x.grad = g if before is None else before + g  # type: ignore[operator]
+        return
+    with no_grad():
+        if before is None:
+            x.grad = g.clone()  # type: ignore[attr-defined]  # it may be another leaf's, too, or the caller's
+        else:
+            before.add_(g)  # type: ignore[attr-defined]
 
 
 def grad(
