@@ -213,3 +213,26 @@ def test_gradients_cross_dtypes():
     y.backward()
     assert x.grad.dtype is torch.float32
     assert x.grad.item() == 2.0
+
+
+def test_a_graph_marked_by_a_walk_goes_when_a_walk_within_has_used_it():
+    w = leaf(1.0, 2.0)
+    before = usage()
+    others = [(w * 5 * w).sum()]  # on a path from w, but not to the loss
+
+    class Within(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            others.pop().backward()
+            return g * 2
+
+    gradients = torch.autograd.grad(Within.apply(w).sum(), w)
+    assert gradients[0].tolist() == [2.0, 2.0]
+    assert w.grad.tolist() == [10.0, 20.0]
+    w.grad = None
+    del gradients
+    assert usage() == before

@@ -4,6 +4,7 @@ A walk marks slots and collects cotangents in them. When it stops for Python, an
 the tables as if the first were not there.
 """
 
+from .handles import release
 from .jit import entry
 from .layout import CAPTURE, LINE_WORDS, NEEDED, TOUCHED
 from .pointers import load_word, store_word
@@ -61,12 +62,13 @@ def set_aside(c, lines, room):
 
 @entry
 def put_back(c, lines, count):
-    """Undo `set_aside`."""
+    """Undo `set_aside`; what nobody has needed since goes now."""
     for k in range(count):
         at = lines + k * LINE_WORDS * 8
         record = slot_at(c, load_word(at, 0))
         record.flags |= load_word(at, 1)
         record.cotangent = load_word(at, 2)
         record.next = load_word(at, 3)
-        record.handles -= 1
+    for k in range(count):
+        release(c, load_word(lines + k * LINE_WORDS * 8, 0))
     return 0
