@@ -30,7 +30,9 @@ class ExactHandle:
 class Handles:
     """Annotation of an entry's parameter: a list or tuple of at most MOST objects with slots.
 
-    The entry gets the address of a word with their number, and of their slots behind it.
+    The entry gets the address of a word with their number, and of their slots behind it. As a result, a tuple of such
+    objects, and of None for a slot of 0: the entry returns such an address, outside the engine's memory, which may be
+    the one that it got. A negative result comes back as an int.
     """
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from llvmlite import ir
 
 from .abi import BOOL, MAX_DIMS, N_DTYPES
@@ -62,6 +64,29 @@ def return_sizes(b: ir.IRBuilder, description: ir.Value) -> None:
     put = outside(module, "PyTuple_SetItem", I32, [POINTER, I64, POINTER])
     with Scope(b, 1).loop(I64(0), count) as k:
         b.call(put, [made, k, b.call(number, [b.load(b.gep(sizes, [k]))])])
+    b.ret(made)
+
+
+def return_handles(b: ir.IRBuilder, result: ir.Value, make: Callable[[ir.Value], ir.Value]) -> None:
+    """Let a wrapper return a tuple of handles, each made by `make` from its slot, or a negative result as an int."""
+    module = b.module
+    with b.if_then(b.icmp_signed("<", result, I64(0)), likely=False):
+        b.ret(b.call(outside(module, "PyLong_FromLongLong", POINTER, [I64]), [result]))
+    words = b.inttoptr(result, I64.as_pointer())
+    count = b.load(words)
+    made = b.call(outside(module, "PyTuple_New", POINTER, [I64]), [count])
+    with b.if_then(b.icmp_unsigned("==", made, NULL), likely=False):
+        b.ret(NULL)
+    put = outside(module, "PyTuple_SetItem", I32, [POINTER, I64, POINTER])
+    nothing = b.load(cell(module, "jg_none", POINTER))
+    with Scope(b, 1).loop(I64(0), count) as k:
+        slot = b.load(b.gep(words, [b.add(k, I64(1))]))
+        with b.if_else(b.icmp_signed("==", slot, I64(0))) as (absent, there):
+            with absent:
+                b.call(outside(module, "Py_IncRef", ir.VoidType(), [POINTER]), [nothing])
+                b.call(put, [made, k, nothing])
+            with there:
+                b.call(put, [made, k, make(slot)])
     b.ret(made)
 
 

@@ -21,6 +21,7 @@ from .arguments import (
     POINTER,
     TYPE_CELL,
     Handle,
+    Handles,
     Kinds,
     Reader,
     Wholes,
@@ -29,7 +30,7 @@ from .arguments import (
     outside,
 )
 from .stage import F64, I32, I64, new_module
-from .values_out import Sizes, Values, return_sizes, return_values
+from .values_out import Sizes, Values, return_handles, return_sizes, return_values
 
 METH_FASTCALL = 0x80
 
@@ -110,15 +111,24 @@ def _return(b: ir.IRBuilder, value: ir.Value, kind: type | None) -> None:
     if kind is Sizes:
         return_sizes(b, value)
         return
+    if kind is Handles:
+        number = outside(b.module, "PyLong_FromLongLong", POINTER, [I64])
+        return_handles(b, value, lambda slot: _handle(b, b.call(number, [slot])))
+        return
     name = "PyFloat_FromDouble" if kind is float else "PyLong_FromLongLong"
     number = b.call(outside(b.module, name, POINTER, [value.type]), [value])
     if kind is Handle:
         with b.if_then(b.icmp_signed(">=", value, I64(0)), likely=True):
-            allocate = outside(b.module, "PyType_GenericAlloc", POINTER, [POINTER, I64])
-            handle = b.call(allocate, [b.load(cell(b.module, TYPE_CELL, POINTER)), I64(0)])
-            b.store(number, handle_field(b, handle))
-            b.ret(handle)
+            b.ret(_handle(b, number))
     b.ret(number)
+
+
+def _handle(b: ir.IRBuilder, number: ir.Value) -> ir.Value:
+    """A new handle with a slot's number, a Python int."""
+    allocate = outside(b.module, "PyType_GenericAlloc", POINTER, [POINTER, I64])
+    handle = b.call(allocate, [b.load(cell(b.module, TYPE_CELL, POINTER)), I64(0)])
+    b.store(number, handle_field(b, handle))
+    return handle
 
 
 def connect(address_of: Callable[[str], int], context: int, handle_type: type) -> None:

@@ -4,7 +4,7 @@ from . import functional as functional
 from . import graph as graph
 from .anomaly import detect_anomaly, set_detect_anomaly
 from .backward import backward_many as backward
-from .backward import grad
+from .chosen import grad
 from .function import Function
 from .gradcheck import gradcheck, gradgradcheck
 from .modes import (

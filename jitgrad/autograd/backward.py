@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from array import array
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
@@ -111,8 +110,10 @@ def backward_many(
     retain_graph, create_graph, inputs
         As for `Tensor.backward`.
     """
-    roots, seeds = _roots_and_seeds(tensors, grad_tensors)
+    roots, seeds = roots_and_seeds(tensors, grad_tensors)
     if inputs is not None:
+        from .chosen import grad
+
         chosen = tensors_of(inputs)
         if not chosen:
             raise RuntimeError("backward: inputs argument to backward() cannot be empty")
@@ -126,7 +127,7 @@ def backward_many(
         return
     if create_graph:
         retain = True if retain_graph is None else bool(retain_graph)
-        found = _recorded(roots, seeds, None, retain)
+        found = recorded(roots, seeds, None, retain)
         for x, g in found:
             _add_gradient(x, g, True)
         for x, g in found:
@@ -134,7 +135,7 @@ def backward_many(
         return
     state = array("q", (layout.NO_ROW, 0, 0, bool(retain_graph), 0, 0, 0))
     with own_turn():
-        _walk_from(roots, seeds, state)
+        walk_from(roots, seeds, state)
 
 
 def _add_gradient(x: Tensor, g: Tensor, keeps_graph: bool) -> None:
@@ -150,132 +151,7 @@ def _add_gradient(x: Tensor, g: Tensor, keeps_graph: bool) -> None:
             before.add_(g)  # type: ignore[attr-defined]
 
 
-def grad(
-    outputs: Any,
-    inputs: Any,
-    grad_outputs: Any = None,
-    retain_graph: bool | None = None,
-    create_graph: bool = False,
-    only_inputs: bool = True,
-    allow_unused: bool | None = None,
-    is_grads_batched: bool = False,
-    materialize_grads: bool = False,
-) -> tuple[Tensor | None, ...]:
-    """The gradients of outputs with respect to inputs, without touching any ``.grad``.
-
-    Only rows on a path from an input to an output are walked.
-
-    Parameters
-    ----------
-    outputs, inputs : Tensor or sequence of Tensor
-    grad_outputs : Tensor, None or a sequence of them
-        The cotangents of the outputs, of their shapes; None for outputs of one element.
-    retain_graph : bool
-        Keep the rows; by default what `create_graph` is.
-    create_graph : bool
-        Record the walk itself, so that the gradients can be differentiated.
-    only_inputs : bool
-        Accepted as in PyTorch, which ignores it: no ``.grad`` is touched in any case.
-    allow_unused : bool
-        Give None for an input that was not used.
-    is_grads_batched : bool
-        The cotangents have a first dimension more; the walk is made for each, and gradients are stacked.
-    materialize_grads : bool
-        Give zeros for an input that was not used.
-
-    Returns
-    -------
-    tuple of Tensor
-        One gradient an input, of its shape.
-
-    Raises
-    ------
-    RuntimeError
-        When an input was not used, unless `allow_unused`.
-    ValueError
-        When such an input is to have both zeros and an error.
-    """
-    if not only_inputs:
-        warnings.warn(
-            "grad: only_inputs argument is deprecated and is ignored now (defaults to True); use backward() to "
-            "accumulate gradients elsewhere",
-            FutureWarning,
-            stacklevel=2,
-        )
-    if materialize_grads and allow_unused is not None and not allow_unused:
-        raise ValueError(
-            "grad: Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
-            f"allow_unused={allow_unused}"
-        )
-    roots, seeds = _roots_and_seeds(outputs, grad_outputs)
-    if is_grads_batched:
-        options = {
-            "create_graph": create_graph,
-            "allow_unused": allow_unused,
-            "materialize_grads": materialize_grads,
-        }
-        return _grad_of_each(roots, inputs, seeds, bool(retain_graph or create_graph), options)
-    chosen = tensors_of(inputs)
-    for x in chosen:
-        if not x.requires_grad:
-            raise RuntimeError("grad: One of the differentiated Tensors does not require grad")
-    found: dict[int, Tensor | None]
-    if create_graph:
-        retain = True if retain_graph is None else bool(retain_graph)
-        found = {x._slot: g for x, g in _recorded(roots, seeds, chosen, retain)}
-    else:
-        with own_turn():
-            found = _capture(roots, seeds, chosen, bool(retain_graph))
-    results = [found.get(x._slot) for x in chosen]
-    for k, (x, result) in enumerate(zip(chosen, results, strict=True)):
-        if result is None and materialize_grads:
-            results[k] = x.new_zeros(x.shape)  # type: ignore[attr-defined]
-        elif result is None and not allow_unused:
-            raise RuntimeError(
-                "grad: One of the differentiated Tensors appears to not have been used in the graph "
-                f"(input {k}). Set allow_unused=True if this is the desired behavior"
-            )
-    return tuple(results)
-
-
-def _grad_of_each(
-    roots: Sequence[Tensor], inputs: Any, seeds: Sequence[Any], retain: bool, options: dict[str, Any]
-) -> tuple[Tensor | None, ...]:
-    from ..functions.joining import stack
-
-    sizes = {len(seed) if isinstance(seed, Tensor) and seed.ndim else None for seed in seeds}
-    fits = all(isinstance(s, Tensor) and s.shape[1:] == r.shape for s, r in zip(seeds, roots, strict=True))
-    if not fits or len(sizes) != 1:
-        raise RuntimeError(
-            "grad: with is_grads_batched=True every grad_output needs a batch dimension before its output's "
-            f"dimensions, of one size; outputs {[tuple(r.shape) for r in roots]}, grad_outputs "
-            f"{[tuple(s.shape) if isinstance(s, Tensor) else s for s in seeds]}"
-        )
-    (count,) = sizes
-    each = []
-    for k in range(count or 0):
-        last = k + 1 == count
-        each.append(grad(roots, inputs, [s[k] for s in seeds], retain or not last, **options))
-    return tuple(None if g[0] is None else stack(list(g)) for g in zip(*each, strict=True))
-
-
-def _capture(
-    roots: Sequence[Tensor], seeds: Sequence[Any], chosen: Sequence[Tensor], retain: bool
-) -> dict[int, Tensor | None]:
-    """Walk back to the chosen tensors only; their gradients by slot."""
-    found: dict[int, Tensor | None] = {}
-    with _marked(roots, chosen):
-        try:
-            _walk_from(roots, seeds, array("q", (layout.NO_ROW, 0, 0, retain, 1, 0, 0)))
-        finally:
-            for x in chosen:
-                if x._slot not in found:
-                    slot = entries.take_cotangent(CONTEXT, x._slot)
-                    found[x._slot] = wrap(slot) if slot else None
-    return found
-
-
-def _recorded(
+def recorded(
     roots: Sequence[Tensor], seeds: Sequence[Any], chosen: Sequence[Tensor] | None, retain: bool
 ) -> list[tuple[Tensor, Tensor]]:
     """Walk back and record it; pairs of a tensor and its gradient."""
@@ -286,7 +162,7 @@ def _recorded(
         if chosen is None:
             found = walk(roots, starts, None, retain)
         else:
-            with _marked(roots, chosen):
+            with marked(roots, chosen):
                 found = walk(roots, starts, {x._slot for x in chosen}, retain)
     return [(handle_of(slot), g) for slot, g in found.items()]
 
@@ -297,11 +173,16 @@ def _recorded_seed(root: Tensor, gradient: Any) -> Tensor:
     return gradient if isinstance(gradient, Tensor) and gradient.dtype is root.dtype else plain
 
 
-@contextlib.contextmanager
-def _marked(roots: Sequence[Tensor], chosen: Sequence[Tensor]) -> Iterator[None]:
-    """Flag the chosen tensors, and every tensor that leads from them to the roots."""
+def first_row() -> int:
+    """The row of the tape at which walks to chosen tensors stop."""
     recording = store.recording_here
-    first = 0 if recording is None else recording.boundary
+    return 0 if recording is None else recording.boundary
+
+
+@contextlib.contextmanager
+def marked(roots: Sequence[Tensor], chosen: Sequence[Tensor]) -> Iterator[None]:
+    """Flag the chosen tensors, and every tensor that leads from them to the roots."""
+    first = first_row()
     last = max((root._word(S_ROW) for root in roots), default=layout.NO_ROW)
     for x in chosen:
         entries.set_flag(CONTEXT, x._slot, layout.CAPTURE, True)
@@ -322,7 +203,8 @@ def tensors_of(given: Any) -> tuple[Tensor, ...]:
     return tuple(x.tensor if isinstance(x, GradientEdge) else x for x in several)
 
 
-def _roots_and_seeds(tensors: Any, gradients: Any) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
+def roots_and_seeds(tensors: Any, gradients: Any) -> tuple[tuple[Tensor, ...], tuple[Any, ...]]:
+    """Where walks start, and the cotangents there or None."""
     roots = tensors_of(tensors)
     if gradients is None:
         return roots, (None,) * len(roots)
@@ -332,7 +214,8 @@ def _roots_and_seeds(tensors: Any, gradients: Any) -> tuple[tuple[Tensor, ...], 
     return roots, seeds
 
 
-def _walk_from(roots: Sequence[Tensor], gradients: Sequence[Any], state: array) -> None:
+def walk_from(roots: Sequence[Tensor], gradients: Sequence[Any], state: array) -> None:
+    """Make the walk of a state back from the roots, within the walk's turn."""
     seeds: list[int] = []
     try:
         for root, gradient in zip(roots, gradients, strict=True):
@@ -358,10 +241,11 @@ def _walk_from(roots: Sequence[Tensor], gradients: Sequence[Any], state: array) 
 def _go_on(address: int, status: int, capture: bool) -> None:
     """Continue a walk that stopped for Python, to its end or to an error."""
     with turn:
-        _finish(address, status, capture)
+        finish(address, status, capture)
 
 
-def _finish(address: int, status: int, capture: bool) -> None:
+def finish(address: int, status: int, capture: bool) -> None:
+    """Go on with a walk that stopped with a status, within its turn, to its end or to an error."""
     sights = Sights()
     try:
         while status != 0:

@@ -177,7 +177,7 @@ def line_map(x: Tensor, tables: Sequence[Tensor], shape: Sequence[int], words: S
 
 def gradients(pairs: Sequence[tuple[Tensor, Tensor]], inputs: Sequence[Tensor]) -> list[Tensor]:
     """Gradients of what a formula has computed, given with its cotangents; zeros where nothing depends on it."""
-    from .backward import grad
+    from .chosen import grad
 
     if not pairs:
         return [zeros(x, x.shape) for x in inputs]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from .._tensor import Tensor
-from .backward import grad
+from .chosen import grad
 from .modes import enable_grad
 
 Tensors = tuple[Tensor, ...]

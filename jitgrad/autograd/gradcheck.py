@@ -10,7 +10,7 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..dtypes import float64
-from .backward import grad
+from .chosen import grad
 from .modes import no_grad
 
 __all__ = ["GradcheckError", "gradcheck", "gradgradcheck"]

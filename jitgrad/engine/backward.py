@@ -9,21 +9,15 @@ Gradients of leaves are handed over at the very end: a walk that fails leaves ev
 """
 
 from .cotangents import give_cotangent
-from .gradients import ones_like, operand
-from .jit import entry
+from .gradients import ones_like
+from .jit import entry, jit
 from .layout import (
     BAD_SHAPE,
-    CAPTURE,
-    DEAD_OP,
     FREED_ROW,
-    NEEDED,
     NO_ROW,
     OUT_OF_MEMORY,
     REQUIRES_GRAD,
-    T_INPUTS,
-    T_OP,
-    T_OUTPUTS,
-    T_WORDS,
+    W_CAPTURE,
     W_CURSOR,
     W_RETAIN,
     W_STATUS,
@@ -38,30 +32,6 @@ from .turns import end_walk
 from .walk import walk
 
 WORD = 8
-
-
-@entry
-def mark_needed(c, first, last, mark):
-    """Flag (or clear) every slot on a path from a captured slot, over the rows first .. last."""
-    offset = first
-    while offset <= last:
-        row = c.tape + offset * WORD
-        if load_word(row, T_OP) != DEAD_OP:
-            inputs = load_word(row, T_INPUTS)
-            leads = False
-            for k in range(inputs):
-                slot = operand(row, k)
-                if slot != 0 and slot_at(c, slot).flags & (CAPTURE | NEEDED):
-                    leads = True
-            for k in range(inputs, inputs + load_word(row, T_OUTPUTS)):
-                slot = operand(row, k)
-                if slot != 0:
-                    if mark and leads:
-                        slot_at(c, slot).flags |= NEEDED
-                    elif not mark:
-                        slot_at(c, slot).flags &= ~NEEDED
-        offset += load_word(row, T_WORDS)
-    return 0
 
 
 @entry
@@ -84,16 +54,12 @@ def begin_walk(c, state, slot, seed):
     return status
 
 
-@entry
-def backward(c, slot, retain, gradient):
-    """The whole of ``loss.backward()`` or ``y.backward(gradient)``, when nothing is in the way.
+@jit
+def starting(c, slot, retain, gradient, capture):
+    """The state of a walk from a slot that has its cotangent now, or a negative status with nothing changed.
 
-    A `gradient` of 0 stands for a one, and the loss has to have one element; otherwise it is the slot of the
-    cotangent, which has to have the root's dtype and shape.
-
-    Returns 0 when it is done, or a negative status with nothing changed, also while another walk is under
-    way. A walk that stops for Python returns the address of its state, a block that `free_state` takes back;
-    it holds the status.
+    A `gradient` of 0 stands for a one, and the root has to have one element; otherwise it is the slot of the
+    cotangent, which has to have the root's dtype and shape. Refused while another walk is under way.
     """
     record = slot_at(c, slot)
     if record.flags & REQUIRES_GRAD == 0 or record.row <= FREED_ROW or c.walks > 0:
@@ -123,7 +89,22 @@ def backward(c, slot, retain, gradient):
         store_word(state, k, 0)
     store_word(state, W_CURSOR, NO_ROW)
     store_word(state, W_RETAIN, retain)
-    status = begin_walk(c, state, slot, seed)
+    store_word(state, W_CAPTURE, capture)
+    give_cotangent(c, state, slot, seed)  # the first one of its slot, which nothing can refuse
+    return state
+
+
+@entry
+def backward(c, slot, retain, gradient):
+    """The whole of ``loss.backward()`` or ``y.backward(gradient)``, when nothing is in the way.
+
+    Returns 0 when it is done, or a negative status with nothing changed; see `starting`. A walk that stops for
+    Python returns the address of its state, a block that `free_state` takes back; it holds the status.
+    """
+    state = starting(c, slot, retain, gradient, 0)
+    if state < 0:
+        return state
+    status = begin_walk(c, state, slot, 0)
     if status != 0:
         store_word(state, W_STATUS, status)
         return state

@@ -19,12 +19,14 @@ GROUPS = {
         "add_storages",
         "adopt",
         "begin_walk",
+        "captured",
         "end_stand_in",
         "end_walk",
         "exchange",
         "forget_saved",
         "free_state",
         "give_cotangent",
+        "gradients",
         "hold_tape",
         "leave_row",
         "link",
@@ -96,6 +98,7 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
         arrays,
         aside,
         backward,
+        chosen,
         cotangents,
         create,
         exchange,
@@ -121,8 +124,8 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
     )
     from .tables import CONTEXT
 
-    modules = (arrays, aside, backward, cotangents, create, exchange, geometry, growth, handles, hot, making,
-               order, pace, record, recording, replay, sharing, team, together, turns, update, values, views,
+    modules = (arrays, aside, backward, chosen, cotangents, create, exchange, geometry, growth, handles, hot,
+               making, order, pace, record, recording, replay, sharing, team, together, turns, update, values, views,
                walk, watching)  # fmt: skip
     found = {}
     for module in modules:

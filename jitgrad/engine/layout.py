@@ -333,6 +333,7 @@ NEED_KINDS = -23  # a record of a kind of which nothing is known
 LOST_MEMORY = -24  # a record uses memory that is neither the recording's nor anybody's any more
 ARGUMENT_GRADIENT = -26  # a recording sets the gradient of an argument
 NO_DERIVATIVE = -25  # the walk has come to an operation that has none; detail: row
+STATUSES = -4096  # every status is more than this, and every address with its sign turned less
 COPY_OPERANDS = -16  # detail: operands, as bits, whose values the write would change while they are needed
 
 ENABLED, DISABLED, INFERENCE_MODE = 0, 1, 2

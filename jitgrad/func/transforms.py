@@ -7,7 +7,7 @@ from functools import wraps
 from typing import Any
 
 from .._tensor import Tensor
-from ..autograd.backward import grad as gradients_of
+from ..autograd.chosen import grad as gradients_of
 from ..autograd.functional import jacobian_blocks, push_forward
 from ..autograd.graph import leaves_behind
 from ..autograd.modes import enable_grad, is_grad_enabled

@@ -170,7 +170,7 @@ class _Reader:
 
     def _cotangents(self) -> dict[int, np.ndarray]:
         """The derivative of the root's sum by every value that asks for one; nothing in ``.grad`` changes."""
-        from ..autograd.backward import grad
+        from ..autograd.chosen import grad
 
         slots = {self.root._slot}
         for offset in self.offsets:
