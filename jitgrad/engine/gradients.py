@@ -26,7 +26,6 @@ from .memory import (
     new_storage,
 )
 from .nests import (
-    map_nest,
     put_array,
     put_id,
     reduce_nest,
@@ -53,6 +52,7 @@ from .tables import (
     storage_at,
 )
 from .tape_rows import item_size
+from .turning import run_map
 
 WORD = 8
 GRADIENTS = (1 << 15) + (1 << 14)  # words from the scratch record to the gradients of one row
@@ -88,8 +88,7 @@ def add_into(c, target, other):
     put_id(c, 1, target)
     put_id(c, 2, other)
     kernel = kernel_address(c, c.add_op, 0, slot_at(c, target).dtype)
-    map_nest(c, kernel, 3, 0, 0)
-    run(c)
+    run_map(c, kernel, 3, 0, 0)
 
 
 @jit
@@ -100,8 +99,7 @@ def copy_of(c, slot):
     if out != 0:
         put_id(c, 0, out)
         put_id(c, 1, slot)
-        map_nest(c, kernel_address(c, c.copy_op, 0, dtype), 2, 0, 0)
-        run(c)
+        run_map(c, kernel_address(c, c.copy_op, 0, dtype), 2, 0, 0)
     return out
 
 
@@ -156,8 +154,7 @@ def map_operand(c, op, row, k, out, inputs, attrs, attr_count):
             put_id(c, count, cotangent)
             count += 1
         dtype = slot_at(c, operand(row, info.main)).dtype
-        map_nest(c, kernel_address(c, op, 1 + k, dtype), count, attrs, attr_count)
-        run(c)
+        run_map(c, kernel_address(c, op, 1 + k, dtype), count, attrs, attr_count)
     if not same_shape(slot_at(c, gradient), slot_at(c, x)):
         gradient = sum_to(c, gradient, x)
     return gradient
@@ -220,8 +217,7 @@ def reduce_operand(c, op, row, out, attrs, attr_count):
     for j in range(attr_count - 2):
         store_word(c.scratch, REDUCE_ATTRS + 1 + j, load_word(attrs, 2 + j))
     kernel = kernel_address(c, op, 1, slot_at(c, x).dtype)
-    map_nest(c, kernel, count, c.scratch + REDUCE_ATTRS * WORD, attr_count - 1)
-    run(c)
+    run_map(c, kernel, count, c.scratch + REDUCE_ATTRS * WORD, attr_count - 1)
     if y != 0:
         release(c, y)
     release(c, g)

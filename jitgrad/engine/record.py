@@ -34,12 +34,13 @@ from .layout import (
     VIEW_IN_PLACE,
 )
 from .memory import new_storage
-from .nests import finish_arrays, get_id, map_nest, put_absent, put_array, put_id, reduce_nest, run
+from .nests import finish_arrays, get_id, put_absent, put_array, put_id, reduce_nest, run
 from .pointers import load_word, thread_ident
 from .shapes import all_apart, output_shape
 from .slots import new_slot, set_contiguous
 from .tables import op_at, slot_at, storage_at
 from .tape_rows import item_size, mode_of_thread, needed_values, rewrite, room, wants_grad, write_row
+from .turning import may_turn, run_map
 
 WORD = 8
 
@@ -80,6 +81,20 @@ def backward_kernels(c, op, dtype, inputs, differentiable, joint):
 
 
 @jit
+def lacks_copy(c, inputs):
+    """Whether an operand may have to be put in order first, see `run_map`, by a kernel that is not compiled."""
+    for k in range(inputs):
+        slot = get_id(c, 1 + k)
+        if (
+            slot != 0
+            and may_turn(slot_at(c, slot))
+            and kernel_address(c, c.copy_op, 0, slot_at(c, slot).dtype) == 0
+        ):
+            return True
+    return False
+
+
+@jit
 def check_dtypes(c, op):
     """The dtype that picks the kernel, or BAD_DTYPE when an operand does not fit."""
     info = op_at(c, op)
@@ -100,8 +115,9 @@ def execute(c, op, kernel, attrs, attr_count):
     info = op_at(c, op)
     out = slot_at(c, get_id(c, 0))
     if info.kind == MAP:
-        map_nest(c, kernel, 1 + info.inputs, attrs, attr_count)
-    elif info.kind == REDUCE:
+        run_map(c, kernel, 1 + info.inputs, attrs, attr_count)
+        return
+    if info.kind == REDUCE:
         x = slot_at(c, get_id(c, 1))
         reduce_nest(c, kernel, x, load_word(attrs, 0), out.address, attrs + 2 * WORD, attr_count - 2)
     else:
@@ -175,6 +191,8 @@ def apply(c, op, into, a, b, d, e, attrs, attr_count):
     else:
         out = target
     put_id(c, 0, out)
+    if info.kind == MAP and lacks_copy(c, info.inputs):
+        return NEED_KERNEL
     if record and not backward_kernels(c, op, dtype, info.inputs, info.differentiable, info.kind == ARRAYS):
         return NEED_KERNEL
     if into == 0:

@@ -12,6 +12,7 @@ from .shapes import all_apart, apart
 from .slots import alias, classify, set_contiguous
 from .tables import slot_at
 from .tape_rows import item_size
+from .turning import take_order
 from .views import D_FIRST, DIM_WORDS, has_expansion, is_permutation, map_strides
 
 
@@ -34,29 +35,6 @@ def view_operand(c, kind, row, out, attrs, attr_count):
             add_into_view(c, gradient, part, attrs)
     release(c, part)
     return gradient
-
-
-@jit
-def take_order(y, x):
-    """Lay a contiguous slot out as another of its shape, if that has an order of dimensions and no gaps.
-
-    What is a permuted view of contiguous memory gets a gradient that is one, too: permuted back it is contiguous.
-    """
-    if x.flags & CONTIGUOUS:
-        return
-    taken, step = 0, 1
-    while step < x.numel:
-        found = -1
-        for d in range(x.dims):
-            if x.strides[d] == step and x.shape[d] > 1 and (taken >> d) & 1 == 0:
-                found = d
-        if found < 0:
-            return
-        taken |= 1 << found
-        step *= x.shape[found]
-    for d in range(x.dims):
-        y.strides[d] = x.strides[d]
-    y.flags = 0
 
 
 @jit

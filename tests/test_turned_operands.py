@@ -1,0 +1,143 @@
+"""Elementwise operations on operands that lie across one another: the same values bit for bit, in the same places."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import jitgrad as torch
+from jitgrad.engine.turning import TURNS
+from jitgrad.program.show import lines_of
+
+SHAPES = [
+    ((40, 33), (1, 0)),
+    ((2, 3, 20, 24), (0, 2, 3, 1)),
+    ((4, 30, 17), (0, 2, 1)),
+    ((5, 6, 7, 8), (3, 1, 0, 2)),
+]
+PLAIN = (33, 40)
+
+
+def values(shape, dtype="float32", seed=0):
+    made = np.random.default_rng([seed, *shape]).standard_normal(shape) * 3
+    return (made > 0) if dtype == "bool" else made.astype(dtype)
+
+
+def permuted(shape, order, dtype="float32", seed=0):
+    """A tensor whose dimensions lie in memory in another order, and the same values in row-major order."""
+    x = torch.tensor(values(shape, dtype, seed)).permute(*order)
+    return x, x.clone()
+
+
+OPERATIONS = {
+    "beside a row-major one": lambda x, y: x + y,
+    "behind a row-major one": lambda x, y: y - x,
+    "alone": lambda x, _y: -x,
+    "with a number": lambda x, _y: x * 3,
+    "with itself": lambda x, _y: x * x,
+    "with the last dimension repeated": lambda x, y: x + y[..., :1],
+    "with a row": lambda x, y: x * y[(0,) * (y.ndim - 1)],
+    "compared": lambda x, y: x > y,
+    "chosen": lambda x, y: torch.where(x > 0, x, y),
+    "three operands": lambda x, y: torch.addcmul(y, x, x),
+    "expanded": lambda x, y: x + y[:1].expand(y.shape),
+    "in place": lambda x, y: y.clone().add_(x),
+    "in place the other way": lambda x, y: x.clone().permute(*range(x.ndim)).mul_(y),
+    "out=": lambda x, y: torch.add(x, y, out=torch.empty(x.shape, dtype=x.dtype)),
+    "every other element": lambda x, y: x[..., ::2] + y[..., ::2],
+    "a part": lambda x, y: x[1:, 1:] - y[1:, 1:],
+    "of no elements": lambda x, y: x[:0] + y[:0],
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32"])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_results_are_those_of_operands_in_order(name, dtype, threads):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for shape, order in SHAPES:
+            x, ordered = permuted(shape, order, dtype)
+            y = torch.tensor(values(tuple(x.shape), dtype, seed=1))
+            found, expected = OPERATIONS[name](x, y), OPERATIONS[name](ordered, y)
+            assert found.shape == expected.shape
+            assert found.numpy().tobytes() == expected.numpy().tobytes()
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", ["tanh", "exp", "log1p", "sigmoid", "sqrt", "erf", "sin"])
+def test_formulas_round_alike(name):
+    x, ordered = permuted(*SHAPES[0])
+    assert (
+        getattr(torch, name)(x.abs()).numpy().tobytes()
+        == getattr(torch, name)(ordered.abs()).numpy().tobytes()
+    )
+
+
+@pytest.mark.parametrize("kind", ["transposed target", "its own transpose"])
+def test_writes_in_place_across(kind):
+    x = torch.tensor(values((40, 40)))
+    expected = x.numpy().copy()
+    if kind == "transposed target":
+        y = torch.tensor(values((40, 40), seed=1))
+        x.t().add_(y)
+        expected += y.numpy().T
+    else:
+        x.add_(x.t())
+        expected += expected.T.copy()
+    np.testing.assert_array_equal(x.numpy(), expected)
+
+
+@pytest.mark.parametrize(("shape", "order"), SHAPES, ids=str)
+def test_gradients_are_those_of_operands_in_order(shape, order):
+    weights = torch.tensor(values([shape[d] for d in order], seed=2))
+    found = []
+    for turn in (False, True):
+        x = torch.tensor(values(shape), requires_grad=True)
+        y = torch.tensor(values(tuple(weights.shape), seed=1), requires_grad=True)
+        moved = x.permute(*order) if turn else x.permute(*order).contiguous()
+        ((moved * y).tanh() * weights + moved.sigmoid() * y).backward(weights)
+        found.append((x.grad.numpy().tobytes(), y.grad.numpy().tobytes()))
+        assert x.grad.is_contiguous()
+        assert y.grad.is_contiguous()
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize(("shape", "order"), SHAPES, ids=str)
+def test_compiled_steps_have_the_values_of_eager_code(shape, order, threads):
+    w = torch.tensor(values([shape[d] for d in order], seed=2), requires_grad=True)
+
+    def step(x):
+        moved = x.permute(*order)
+        hidden = ((moved * 2 + w).tanh() - moved) * w
+        loss = (hidden * hidden).mean()
+        w.grad = None
+        loss.backward()
+        return hidden.detach(), loss.detach(), w.grad
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    compiled = torch.compile(step)
+    try:
+        for seed in range(4):
+            x = torch.tensor(values(shape, seed=seed))
+            expected = [t.numpy().tobytes() for t in step(x)]
+            assert [t.numpy().tobytes() for t in compiled(x)] == expected
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(not TURNS, reason="copies turn no squares here")
+def test_an_operand_that_lies_across_is_turned_first():
+    step = torch.compile(lambda x, y: (x.t() * y).exp())
+    large = step.program(torch.tensor(values((40, 33))), torch.tensor(values(PLAIN)))
+    small = step.program(torch.tensor(values((4, 3))), torch.tensor(values((3, 4))))
+
+    def kernels(program):
+        return [part.kernel for line in lines_of(program) for part in (line.chain or (line,))]
+
+    assert "copy" in kernels(large)
+    assert "copy" not in kernels(small)
