@@ -132,7 +132,7 @@ def test_compiled_steps_have_the_values_of_eager_code(shape, order, threads):
 
 @pytest.mark.skipif(not TURNS, reason="copies turn no squares here")
 def test_an_operand_that_lies_across_is_turned_first():
-    step = torch.compile(lambda x, y: (x.t() * y).exp())
+    step = torch.compile(lambda x, y: (y * x.t()).exp())
     large = step.program(torch.tensor(values((40, 33))), torch.tensor(values(PLAIN)))
     small = step.program(torch.tensor(values((4, 3))), torch.tensor(values((3, 4))))
 
@@ -141,3 +141,59 @@ def test_an_operand_that_lies_across_is_turned_first():
 
     assert "copy" in kernels(large)
     assert "copy" not in kernels(small)
+
+
+STRIDES = {
+    "alone": lambda x, _y: x.tanh(),
+    "with a number": lambda x, _y: x + 1,
+    "with itself": lambda x, _y: x * x,
+    "the first of two decides": lambda x, y: x + y,
+    "the second does not": lambda x, y: y + x,
+    "a row before it": lambda x, y: y[(0,) * (y.ndim - 1)] - x,
+    "compared": lambda x, _y: x > 0,
+    "two in a row": lambda x, _y: (x * 2).exp(),
+    "a copy in order": lambda x, _y: (x + 1).contiguous(),
+}
+
+
+@pytest.mark.parametrize(("shape", "order"), SHAPES, ids=str)
+@pytest.mark.parametrize("name", STRIDES)
+def test_results_lie_in_memory_as_pytorchs_do(name, shape, order):
+    peer = pytest.importorskip("torch")
+    found = []
+    for library in (torch, peer):
+        x = library.tensor(values(shape)).permute(*order)
+        found.append(STRIDES[name](x, library.tensor(values(tuple(x.shape), seed=1))))
+    assert found[0].stride() == found[1].stride()
+    np.testing.assert_allclose(found[0].numpy(), found[1].numpy(), rtol=1e-5, atol=1e-6)
+
+
+def test_gradients_of_permuted_operands_reach_leaves_in_order():
+    x = torch.tensor(values((4, 30, 17)), requires_grad=True)
+    hidden = x.permute(2, 0, 1) * 2
+    hidden.retain_grad()
+    hidden.tanh().sum().backward()
+    assert hidden.grad.shape == hidden.shape
+    assert x.grad.is_contiguous()
+
+
+@pytest.mark.parametrize("fold", ["sum", "mean", "amax", "prod", "std"])
+@pytest.mark.parametrize(("shape", "order"), SHAPES, ids=str)
+def test_a_whole_reduction_takes_elements_as_they_lie(fold, shape, order):
+    x = torch.tensor(values(shape, "float64") / 3)
+    assert getattr(torch, fold)(x.permute(*order)).item() == getattr(torch, fold)(x).item()
+
+
+@pytest.mark.parametrize("dims", [(0,), (1,), (0, 1), (0, 2), (1, 2), (-1,), (0, 1, 2)], ids=str)
+@pytest.mark.parametrize("order", [(1, 0, 2), (2, 1, 0), (2, 0, 1)], ids=str)
+def test_reductions_over_some_dimensions_of_permuted_and_repeated_operands(order, dims):
+    array = values((5, 6, 7), "float64")
+    x = torch.tensor(array, requires_grad=True)
+    moved = x.permute(*order)
+    np.testing.assert_allclose(moved.sum(dims).detach().numpy(), array.transpose(order).sum(dims), rtol=1e-12)
+    repeated = moved[:1].expand(moved.shape)
+    wanted = np.broadcast_to(array.transpose(order)[:1], moved.shape).sum(dims)
+    np.testing.assert_allclose(repeated.sum(dims).detach().numpy(), wanted, rtol=1e-12)
+    ((moved.sum(dims) ** 2).sum() / 2).backward()
+    expected = np.broadcast_to(array.transpose(order).sum(dims, keepdims=True), moved.shape)
+    np.testing.assert_allclose(x.grad.numpy(), expected.transpose(np.argsort(order)), rtol=1e-12)

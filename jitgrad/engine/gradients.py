@@ -52,7 +52,7 @@ from .tables import (
     storage_at,
 )
 from .tape_rows import item_size
-from .turning import run_map
+from .turning import run_map, take_order
 
 WORD = 8
 GRADIENTS = (1 << 15) + (1 << 14)  # words from the scratch record to the gradients of one row
@@ -141,6 +141,7 @@ def map_operand(c, op, row, k, out, inputs, attrs, attr_count):
         gradient = zeros_or_empty_like(c, out, slot_at(c, x).dtype, False)
         if gradient == 0:
             return 0
+        take_order(slot_at(c, gradient), slot_at(c, out))
         put_id(c, 0, gradient)
         count = 1
         for j in range(inputs):
@@ -195,6 +196,7 @@ def reduce_operand(c, op, row, out, attrs, attr_count):
     gradient = zeros_or_empty_like(c, x, slot_at(c, x).dtype, False)
     if gradient == 0:
         return 0
+    take_order(slot_at(c, gradient), slot_at(c, x))
     put_id(c, 0, gradient)
     count = 1
     if uses & 1:

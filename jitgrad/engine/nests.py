@@ -38,6 +38,7 @@ from .tables import (
 )
 
 IDS = 1 << 15  # words from the scratch record to the list of slots being worked on
+GROUP = 64  # entries from there to the dimensions that a reduction keeps or folds
 # strided rows of fewer elements go along the dimension before, when that is so many times as long
 SHORT_ROW, LONGER = 16, 4
 
@@ -229,11 +230,36 @@ def header(c, kernel, layout, count, numel, at, attrs, attr_count):
 
 
 @jit
+def dims_of_group(c, x, mask, folded):
+    """List the dimensions of `x` that are kept, or those that are folded; returns how many. Sizes of one are left out.
+
+    Kept ones are listed in their order, which is the output's, folded ones as they lie in memory, repeated ones first.
+    """
+    listed = 0
+    for d in range(x.dims):
+        if x.shape[d] == 1 or (mask >> d) & 1 != folded:
+            continue
+        k = GROUP + listed
+        while folded and k > GROUP and lies_within(x, get_id(c, k - 1), d):
+            put_id(c, k, get_id(c, k - 1))
+            k -= 1
+        put_id(c, k, d)
+        listed += 1
+    return listed
+
+
+@jit
+def lies_within(x, d, other):
+    """Whether steps along dimension `d` of `x` are shorter than along another."""
+    return x.strides[d] != 0 and (x.strides[other] == 0 or x.strides[d] < x.strides[other])
+
+
+@jit
 def reduce_nest(c, kernel, x, mask, out_address, attrs, attr_count):
     """A nest that folds `x` over the dimensions in `mask` into a contiguous output.
 
-    Kept dimensions come first, reduced ones last, each group merged; attribute 0 counts the kept ones.
-    The record's numel is that of the output, its layout says which group steps by one element.
+    Kept dimensions come first, reduced ones last, see `dims_of_group`, each group merged; attribute 0 counts the
+    kept ones. The record's numel is that of the output, its layout says which group steps by one element.
     """
     r = c.scratch
     dims = 0
@@ -241,10 +267,9 @@ def reduce_nest(c, kernel, x, mask, out_address, attrs, attr_count):
     out_numel = 1
     for group in range(2):
         start = dims
-        for d in range(x.dims):
+        for j in range(dims_of_group(c, x, mask, group)):
+            d = get_id(c, GROUP + j)
             size = x.shape[d]
-            if size == 1 or (mask >> d) & 1 != group:
-                continue
             stride = x.strides[d]
             at = N_STREAMS + STREAM_WORDS + 1
             if dims > start and load_word(r, at + dims - 1) == stride * size:

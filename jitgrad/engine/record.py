@@ -36,11 +36,11 @@ from .layout import (
 from .memory import new_storage
 from .nests import finish_arrays, get_id, put_absent, put_array, put_id, reduce_nest, run
 from .pointers import load_word, thread_ident
-from .shapes import all_apart, output_shape
+from .shapes import all_apart, output_shape, same_shape
 from .slots import new_slot, set_contiguous
 from .tables import op_at, slot_at, storage_at
 from .tape_rows import item_size, mode_of_thread, needed_values, rewrite, room, wants_grad, write_row
-from .turning import may_turn, run_map
+from .turning import may_turn, run_map, take_order
 
 WORD = 8
 
@@ -78,6 +78,18 @@ def backward_kernels(c, op, dtype, inputs, differentiable, joint):
         if wanted and uses[k] & USE_PASS == 0 and kernel_address(c, op, 1 + k, dtype) == 0:
             return False
     return walk_kernels(c, dtype)
+
+
+@jit
+def follow_operands(c, inputs, out):
+    """Lay a result out as the first operand of its shape whose dimensions lie in some order, as PyTorch does."""
+    for k in range(inputs):
+        slot = get_id(c, 1 + k)
+        if slot != 0 and same_shape(slot_at(c, slot), out):
+            x = slot_at(c, slot)
+            take_order(out, x)
+            if out.flags & CONTIGUOUS == x.flags & CONTIGUOUS:
+                return
 
 
 @jit
@@ -181,6 +193,8 @@ def apply(c, op, into, a, b, d, e, attrs, attr_count):
     if status != 0:
         return status
     set_contiguous(slot_at(c, target))
+    if into == 0 and info.kind == MAP and op != c.copy_op and not c.cast_op <= op < c.cast_op + N_DTYPES:
+        follow_operands(c, info.inputs, slot_at(c, target))
     if into != 0:
         out = write_target(c, into, target, wanted, mode, record)
         if out < 0:
@@ -199,8 +213,9 @@ def apply(c, op, into, a, b, d, e, attrs, attr_count):
         storage = new_storage(c, slot_at(c, target).numel * item_size(wanted))
         if storage == 0:
             return OUT_OF_MEMORY
+        order = slot_at(c, target).flags & CONTIGUOUS
         new_slot(c, storage, storage_at(c, storage).address, wanted)
-        slot_at(c, out).flags = CONTIGUOUS
+        slot_at(c, out).flags = order
     execute(c, op, kernel, attrs, attr_count)
     if into != 0:
         storage_at(c, slot_at(c, into).storage).version += 1
@@ -238,10 +253,14 @@ def overwritten(c, into, inputs, saves, elementwise):
 @jit
 def same_place(x, y):
     """Whether two slots show the same elements of one storage in the same order."""
-    if x.address != y.address or x.dims != y.dims:
-        return False
+    return x.address == y.address and same_shape(x, y) and same_strides(x, y)
+
+
+@jit
+def same_strides(x, y):
+    """Whether two slots of one shape step alike along all dimensions of more than one element."""
     for d in range(x.dims):
-        if x.shape[d] != y.shape[d] or (x.strides[d] != y.strides[d] and x.shape[d] != 1):
+        if x.strides[d] != y.strides[d] and x.shape[d] != 1:
             return False
     return True
 
