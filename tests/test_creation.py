@@ -199,3 +199,11 @@ def test_pythons_types_are_the_widest_dtypes_as_in_numpy():
     assert torch.zeros(1, dtype=float).dtype is torch.ones(1).to(float).dtype is torch.float64
     assert torch.zeros(1, dtype=int).dtype is torch.int64 and torch.zeros(1, dtype=bool).dtype is torch.bool
     assert torch.nn.Linear(1, 1).to(float).weight.dtype is torch.float64
+
+
+def test_logspace_names_itself_when_it_refuses():
+    with pytest.raises(RuntimeError, match="logspace: number of steps"):
+        torch.logspace(0, 1, -1)
+    np.testing.assert_allclose(
+        torch.logspace(0, 2, 5, 2.0, dtype=torch.float64), np.logspace(0, 2, 5, base=2.0)
+    )

@@ -128,3 +128,11 @@ def test_wrong_arguments_are_refused(call, error, words):
         call()
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_draw_that_rounds_up_to_the_total_is_the_last_weight_that_counts(monkeypatch):
+    monkeypatch.setattr(
+        "jitgrad.functions.draws.rand", lambda *shape, **_: torch.ones(shape, dtype=torch.float64)
+    )
+    weights = torch.tensor([[1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.5], [3.0, 0.0, 0.0, 0.0]])
+    assert torch.multinomial(weights, 2, True).tolist() == [[1, 1], [3, 3], [0, 0]]

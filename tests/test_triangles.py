@@ -90,3 +90,14 @@ def test_a_compiled_step_takes_triangles_and_diagonals_of_new_values():
     for k in range(4):
         x = torch.tensor(numbers((3, 3)) + k)
         assert step(x).tolist() == call(x).tolist()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_places_of_a_triangle_are_new_at_every_call(name):
+    first = getattr(torch, f"{name}_indices")(4, 4, dtype=torch.int64)
+    expected = first.tolist()
+    first.zero_()
+    assert getattr(torch, f"{name}_indices")(4, 4).tolist() == expected
+    assert getattr(torch, f"{name}_indices")(70, 70).tolist() == [
+        list(line) for line in getattr(np, f"{name}_indices")(70)
+    ]

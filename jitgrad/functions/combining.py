@@ -60,9 +60,15 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
         raise RuntimeError(f"combinations: expected a vector and r >= 0, got {input.ndim}D and r = {r}")
     if not r:
         return input[:0]
+    return input[from_numpy(_choices(len(input), r, with_replacement))]
+
+
+def _choices(n: int, r: int, with_replacement: bool) -> np.ndarray:
+    """The places of all choices of `r` from `n`, a row each."""
+    if r == 2:
+        return np.argwhere(~np.tri(n, k=-1 if with_replacement else 0, dtype=bool))
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
-    places = np.array([*choose(range(len(input)), r)], np.int64).reshape(-1, r)
-    return input[from_numpy(places)]
+    return np.array([*choose(range(n), r)], np.int64).reshape(-1, r)
 
 
 @method

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 from .._tensor import Tensor, method
@@ -87,8 +88,21 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
                 f"chain_matmul: every tensor must be a matrix, but got {tuple(x.shape)}; matmul takes other "
                 "numbers of dimensions"
             )
-    sizes = [matrices[0].shape[0], *(x.shape[1] for x in matrices)]
-    count = len(matrices)
+    best = _cuts((matrices[0].size(0), *(x.size(1) for x in matrices)))
+
+    def product(i: int, j: int) -> Tensor:
+        if i == j:
+            return matrices[i]
+        k = best[i, j][1]
+        return matmul(product(i, k), product(k + 1, j))
+
+    return product(0, len(matrices) - 1)
+
+
+@lru_cache(256)
+def _cuts(sizes: tuple[int, ...]) -> dict[tuple[int, int], tuple[int, int]]:
+    """Of matrices with these sizes, for each part of the chain: its operations, and behind which matrix to cut it."""
+    count = len(sizes) - 1
     best: dict[tuple[int, int], tuple[int, int]] = {(i, i): (0, i) for i in range(count)}
     for span in range(1, count):
         for i in range(count - span):
@@ -97,11 +111,4 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
                 (best[i, k][0] + best[k + 1, j][0] + sizes[i] * sizes[k + 1] * sizes[j + 1], k)
                 for k in range(i, j)
             )
-
-    def product(i: int, j: int) -> Tensor:
-        if i == j:
-            return matrices[i]
-        k = best[i, j][1]
-        return matmul(product(i, k), product(k + 1, j))
-
-    return product(0, count - 1)
+    return best

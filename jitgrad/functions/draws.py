@@ -122,14 +122,13 @@ def _check_weights(weights: Any, num_samples: int, replacement: bool) -> None:
 
 
 def _drawn_again(weights: Any, num_samples: int, generator: Generator | None) -> Tensor:
-    from . import arange, searchsorted
+    from . import searchsorted
 
     if not weights.numel():  # no rows: others without weights have been refused
         return weights.new_empty((*weights.shape[:-1], num_samples), dtype=int64)
     totals = weights.cumsum(-1)
     places = rand(*weights.shape[:-1], num_samples, generator=generator, dtype=weights.dtype)
-    places = places * totals[..., -1:]
-    found = searchsorted(totals, places, right=True)
-    # a place may round up to the total itself: the last positive weight takes it
-    last = (weights > 0).to(int64) * arange(weights.shape[-1])
-    return found.minimum(last.amax(-1, keepdim=True))
+    total = totals[..., -1:]
+    found = searchsorted(totals, places * total, right=True)
+    # a place may round up to the total itself: the weight that reaches it takes it
+    return found.minimum(searchsorted(totals, total))

@@ -24,6 +24,8 @@ from .transposing import movedim, transpose
 __all__ = ["diag", "diag_embed", "diagflat", "flip", "fliplr", "flipud", "roll", "rot90", "tril",
            "tril_indices", "triu", "triu_indices"]  # fmt: skip
 
+REMEMBERED = 4096  # elements of the largest matrices whose triangles are remembered
+
 _FLIP, _TRIANGLE, _SLICE_PUT = (BY_NAME[name] for name in ("flip", "triangle", "slice_put"))
 
 
@@ -146,9 +148,16 @@ def _indices(name: str, row: int, col: int, offset: int, upper: int, dtype: Any)
     kind = int64 if dtype is None else to_dtype(dtype, name)
     if row < 0 or col < 0:
         raise RuntimeError(f"{name}: row and col must be non-negative, got {row} and {col}")
+    places = triangle_places if row * col <= REMEMBERED else triangle_places.__wrapped__
+    return from_array(places(row, col, offset, upper), kind)
+
+
+@lru_cache(64)
+def triangle_places(row: int, col: int, offset: int, upper: int) -> np.ndarray:
+    """Rows and columns of the places in a triangle of a matrix, an array of two lines; not to be written."""
     last = offset - upper  # that lies below
     below = np.arange(last, last + row)[:, None] >= np.arange(col)
-    return from_array(np.array((~below if upper else below).nonzero()), kind)
+    return np.array((~below if upper else below).nonzero())
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:

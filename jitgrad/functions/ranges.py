@@ -105,22 +105,26 @@ def linspace(start: float, end: float, steps: int, *, dtype: Any = None, device:
         )
     if steps < 0:
         raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
-    kind = dtype_or_default(dtype, "linspace")
-    start, end = float(start), float(end)
+    values = _spaced(float(start), float(end), steps)
+    return finish(from_array(values, dtype_or_default(dtype, "linspace")), requires_grad, device)
+
+
+def _spaced(start: float, end: float, steps: int) -> np.ndarray:
     step = (end - start) / (steps - 1) if steps > 1 else 0.0
     distances = step * np.arange(steps, dtype=np.float64)
     values = start + distances
     # counted from the nearer end, so that both ends are exact
     late = steps // 2
     values[steps - late :] = end - distances[:late][::-1]
-    return finish(from_array(values, kind), requires_grad, device)
+    return values
 
 
 def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None,
              device: Any = None, requires_grad: bool = False) -> Tensor:  # fmt: skip
     """``base`` to the powers that `linspace` gives."""
-    powers = linspace(start, end, steps, dtype=np.float64)
-    values = float(base) ** powers.numpy()
+    if steps < 0:
+        raise RuntimeError(f"logspace: number of steps must be non-negative, got {steps}")
+    values = float(base) ** _spaced(float(start), float(end), steps)
     return finish(from_array(values, dtype_or_default(dtype, "logspace")), requires_grad, device)
 
 
