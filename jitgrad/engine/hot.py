@@ -11,7 +11,7 @@ from .create import apply_number, number
 from .geometry import from_front
 from .handles import alike, release
 from .jit import entry, jit
-from .layout import BAD_DTYPE, BEHIND_RECORD, CONTIGUOUS, HALF, NEED_KERNEL, RESHAPE, SAME
+from .layout import BAD_DTYPE, BEHIND_RECORD, CONTIGUOUS, HALF, NEED_KERNEL, RESHAPE, RULE_LINEAR, SAME
 from .pointers import load_word, store_word
 from .promotion import is_refused, promoted_number, promoted_one, promoted_two
 from .record import apply
@@ -33,14 +33,46 @@ def unary(c, op, x: Handle) -> Handle:
 @entry
 def binary(c, op, a: Handle, b: Handle) -> Handle:
     """A new tensor from two operands."""
-    out = apply(c, op, 0, a, b, 0, 0, 0, 0)
+    rows = even_rows(c, op, a)
+    if rows == NEED_KERNEL:
+        return rows
+    out = apply(c, op, 0, rows if rows > 0 else a, b, 0, 0, 0, 0)
+    if rows > 0:
+        release(c, rows)
     return promoted_two(c, op, a, b, out) if is_refused(out) else out
 
 
 @entry
 def ternary(c, op, a: Handle, b: Handle, d: Handle) -> Handle:
     """A new tensor from three operands."""
-    return apply(c, op, 0, a, b, d, 0, 0, 0)
+    rows = even_rows(c, op, a)
+    if rows == NEED_KERNEL:
+        return rows
+    out = apply(c, op, 0, rows if rows > 0 else a, b, d, 0, 0, 0)
+    if rows > 0:
+        release(c, rows)
+    return out
+
+
+@jit
+def even_rows(c, op, x):
+    """A copy, with one handle, of the input of a linear layer whose rows do not lie one step apart; 0 if not needed.
+
+    Otherwise each batch of rows would be a product of its own, in both directions. Negative where the copy failed.
+    """
+    if op_at(c, op).rule != RULE_LINEAR:
+        return 0
+    record = slot_at(c, x)
+    if record.flags & CONTIGUOUS or record.dims <= 2:
+        return 0
+    step = -1
+    for k in range(1, record.dims):
+        d = record.dims - 1 - k
+        if record.shape[d] != 1:
+            if step >= 0 and record.strides[d] != step:
+                return apply(c, c.copy_op, 0, x, 0, 0, 0, 0, 0)
+            step = record.strides[d] * record.shape[d]
+    return 0
 
 
 @entry

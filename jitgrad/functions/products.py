@@ -11,6 +11,7 @@ from ..engine import layout
 from ..engine.entry import entries
 from ..kernels import BY_NAME
 from ..refusals import refuse_contraction
+from ..store import store
 from ._call import dtype_code, is_floating, require_tensors
 from ._dims import shape_of
 from ._out import write_out
@@ -57,6 +58,9 @@ def _linear_slowly(input: Tensor, weight: Tensor, bias: Tensor | None, status: i
     if not input.is_floating_point():
         product = linear(input.to(float64), weight.to(float64), None if bias is None else bias.to(float64))
         return product.to(input.dtype)
+    if status == layout.NEED_KERNEL:  # of the layer, or of the copy that puts rows in order
+        store.mend(status)
+        return linear(input, weight, bias)
     if status in UNSURE:
         if weight.ndim == 1:
             return _plus_bias(matmul(input, weight), bias)
