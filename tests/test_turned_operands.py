@@ -197,3 +197,36 @@ def test_reductions_over_some_dimensions_of_permuted_and_repeated_operands(order
     ((moved.sum(dims) ** 2).sum() / 2).backward()
     expected = np.broadcast_to(array.transpose(order).sum(dims, keepdims=True), moved.shape)
     np.testing.assert_allclose(x.grad.numpy(), expected.transpose(np.argsort(order)), rtol=1e-12)
+
+
+ARRAY_OPERATIONS = {
+    "softmax": lambda x: x.softmax(1),
+    "log_softmax": lambda x: x.log_softmax(-1),
+    "conv1d": lambda x: torch.nn.functional.conv1d(x, torch.ones(2, x.shape[1], 3)),
+    "cat": lambda x: torch.cat([x, x * 2], 1),
+    "index": lambda x: x[torch.tensor([2, 0, 1])],
+    "cross_entropy": lambda x: torch.nn.functional.cross_entropy(x, torch.ones(4, 17, dtype=torch.int64)),
+    "layer_norm": lambda x: torch.nn.functional.layer_norm(x, x.shape[-1:]),
+    "cumsum": lambda x: x.cumsum(1),
+    "sort": lambda x: x.sort(1)[0],
+}
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize("name", ARRAY_OPERATIONS)
+def test_operations_on_arrays_take_permuted_operands_as_those_in_order(name, compiled):
+    x = torch.tensor(values((4, 17, 30)), requires_grad=True)
+
+    def gradient(order):
+        def step(x):
+            moved = x.transpose(1, 2) * 2
+            out = ARRAY_OPERATIONS[name](moved.contiguous() if order else moved)
+            (g,) = torch.autograd.grad((out * out).sum(), x)
+            return out.detach(), g
+
+        run = torch.compile(step) if compiled else step
+        return [[t.numpy().copy() for t in run(x)] for _ in range(2)]
+
+    for found, expected in zip(gradient(False), gradient(True), strict=True):
+        np.testing.assert_array_equal(found[0], expected[0])
+        np.testing.assert_allclose(found[1], expected[1], rtol=1e-5, atol=1e-5)

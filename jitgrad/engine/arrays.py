@@ -1,6 +1,8 @@
 """Operations whose output shapes Python works out, with any number of operands and outputs."""
 
 from ..kernels.abi import MAX_DIMS
+from ..kernels.arguments import MOST
+from .handles import release
 from .jit import entry, jit
 from .layout import (
     ARRAYS,
@@ -29,7 +31,7 @@ from .pointers import (
     load_word,
     store_word,
 )
-from .record import kernel_address, overwritten, walk_kernels
+from .record import apply, kernel_address, overwritten, walk_kernels
 from .shapes import all_apart
 from .slots import let_go, new_slot, set_contiguous
 from .tables import (
@@ -38,9 +40,11 @@ from .tables import (
     storage_at,
 )
 from .tape_rows import item_size, mode_of_thread, needed_values, rewrite, room, wants_grad, write_row
+from .turning import lies_across
 
 OUTPUT_WORDS = 2 + MAX_DIMS  # dtype, dims, shape
 WORD = 8
+GIVEN = 160  # entries from the working list to operands in whose place copies are read
 
 
 @jit
@@ -117,6 +121,46 @@ def apply_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_cou
     int
         Slot of the first output, or a negative status.
     """
+    copies = put_in_order(c, inputs, ids) if into == 0 and inputs <= MOST else 0
+    first = NEED_KERNEL
+    if copies >= 0:
+        first = run_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_count)
+    k = 0
+    while copies > 0:
+        if copies & 1:
+            release(c, load_word(ids, k))
+            store_word(ids, k, get_id(c, GIVEN + k))
+        copies >>= 1
+        k += 1
+    return first
+
+
+@jit
+def put_in_order(c, inputs, ids):
+    """Copy operands that lie across, see `lies_across`, so that kernels walk along memory in both directions.
+
+    Returns which, as bits; their handles are the caller's, and what was given waits in the working list. Negative
+    when that takes a kernel that is not compiled.
+    """
+    copies = 0
+    for k in range(inputs):
+        slot = load_word(ids, k)
+        if slot != 0 and lies_across(slot_at(c, slot)):
+            if kernel_address(c, c.copy_op, 0, slot_at(c, slot).dtype) == 0 and copies == 0:
+                return NEED_KERNEL
+            copy = apply(c, c.copy_op, 0, slot, 0, 0, 0, 0, 0)
+            if copy == NEED_KERNEL and copies == 0:
+                return NEED_KERNEL
+            if copy > 0:
+                put_id(c, GIVEN + k, slot)
+                store_word(ids, k, copy)
+                copies |= 1 << k
+    return copies
+
+
+@jit
+def run_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_count):
+    """`apply_arrays` on operands as they are."""
     status = room(c, attr_count + 2 * (inputs + outputs))
     if status != 0:
         return status

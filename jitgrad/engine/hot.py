@@ -11,12 +11,24 @@ from .create import apply_number, number
 from .geometry import from_front
 from .handles import alike, release
 from .jit import entry, jit
-from .layout import BAD_DTYPE, BEHIND_RECORD, CONTIGUOUS, HALF, NEED_KERNEL, RESHAPE, RULE_LINEAR, SAME
+from .layout import (
+    ARRAYS,
+    BAD_DTYPE,
+    BEHIND_RECORD,
+    CONTIGUOUS,
+    HALF,
+    NEED_KERNEL,
+    RESHAPE,
+    RULE_LINEAR,
+    RULE_MATMUL,
+    SAME,
+)
 from .pointers import load_word, store_word
 from .promotion import is_refused, promoted_number, promoted_one, promoted_two
 from .record import apply
 from .tables import op_at, slot_at
 from .tape_rows import room
+from .turning import lies_across
 from .views import make_view
 
 WORD = 8
@@ -26,7 +38,12 @@ EVERY_DIM = (1 << MAX_DIMS) - 1
 @entry
 def unary(c, op, x: Handle) -> Handle:
     """A new tensor from one operand."""
-    out = apply(c, op, 0, x, 0, 0, 0, 0, 0)
+    rows = even_rows(c, op, x)
+    if rows == NEED_KERNEL:
+        return rows
+    out = apply(c, op, 0, rows if rows > 0 else x, 0, 0, 0, 0, 0)
+    if rows > 0:
+        release(c, rows)
     return promoted_one(c, op, x, 0, 0) if out == NEED_KERNEL else out
 
 
@@ -56,13 +73,15 @@ def ternary(c, op, a: Handle, b: Handle, d: Handle) -> Handle:
 
 @jit
 def even_rows(c, op, x):
-    """A copy, with one handle, of the input of a linear layer whose rows do not lie one step apart; 0 if not needed.
+    """A copy, with one handle, of an operand that lies across, or of a linear layer's uneven rows; 0 if not needed.
 
     Otherwise each batch of rows would be a product of its own, in both directions. Negative where the copy failed.
     """
-    if op_at(c, op).rule != RULE_LINEAR:
-        return 0
     record = slot_at(c, x)
+    if op_at(c, op).rule != RULE_LINEAR:
+        if op_at(c, op).kind == ARRAYS and op_at(c, op).rule != RULE_MATMUL and lies_across(record):
+            return apply(c, c.copy_op, 0, x, 0, 0, 0, 0, 0)
+        return 0
     if record.flags & CONTIGUOUS or record.dims <= 2:
         return 0
     step = -1

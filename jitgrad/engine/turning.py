@@ -71,6 +71,21 @@ def may_turn(x):
 
 
 @jit
+def lies_across(x):
+    """Whether slot record `x` may turn, and does not step by one element along its last dimension."""
+    if not may_turn(x):
+        return False
+    found = False
+    for k in range(x.dims):
+        d = x.dims - 1 - k
+        if x.shape[d] > 1:
+            if x.strides[d] == 1:
+                return found
+            found = True
+    return False
+
+
+@jit
 def across(c, kernel, count):
     """Streams of the record, as bits, that lie across the output, if all others lie along it."""
     dims = load_word(c.scratch, R_DIMS)

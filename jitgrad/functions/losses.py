@@ -10,7 +10,7 @@ from .._tensor import Tensor, method, wrap
 from ..dispatch import CONTEXT, complete
 from ..dtypes import dtype, to_dtype
 from ..engine.entry import entries
-from ..engine.layout import S_DIMS, SLOT_WORDS
+from ..engine.layout import CONTIGUOUS, S_DIMS, S_FLAGS, S_NUMEL, S_STRIDES, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import float_bits
 from ..kernels.table import Op
@@ -29,6 +29,7 @@ __all__ = [
     "softmax",
 ]
 
+WORTH_A_COPY = 512  # elements
 SOFTMAX, LOG_SOFTMAX = BY_NAME["softmax"], BY_NAME["log_softmax"]
 MSE, CROSS_ENTROPY, NLL, NLL_MEAN = (
     BY_NAME[name] for name in ("mse_loss", "cross_entropy_mean", "nll_gather", "nll_mean")
@@ -72,8 +73,18 @@ def _along(op: Op, x: Tensor, dim: int, kind: Any) -> Tensor:
     words = _dim_words.get(dim)
     if words is None:
         words = _dim_words[dim] = array("q", (dim,))
+    if _lies_across(x):
+        x = x.contiguous()  # type: ignore[attr-defined]
     slot = entries.apply(CONTEXT, op.code, 0, x._slot, 0, 0, 0, words.buffer_info()[0], 1)
     return wrap(slot if slot >= 0 else complete(op, (x,), words, 0, slot))
+
+
+def _lies_across(x: Tensor) -> bool:
+    """Whether a copy in order takes less time than to walk along the dimensions of `x` as they lie."""
+    slots, at = store.slots, x._slot * SLOT_WORDS
+    if slots[at + S_FLAGS] & CONTIGUOUS or slots[at + S_NUMEL] < WORTH_A_COPY:
+        return False
+    return slots[at + S_STRIDES + slots[at + S_DIMS] - 1] != 1
 
 
 def _converted(name: str, x: Tensor, kind: Any) -> Tensor:
