@@ -78,11 +78,11 @@ def even_rows(c, op, x):
     Otherwise each batch of rows would be a product of its own, in both directions. Negative where the copy failed.
     """
     record = slot_at(c, x)
-    if op_at(c, op).rule != RULE_LINEAR:
-        if op_at(c, op).kind == ARRAYS and op_at(c, op).rule != RULE_MATMUL and lies_across(record):
-            return apply(c, c.copy_op, 0, x, 0, 0, 0, 0, 0)
+    if record.flags & CONTIGUOUS or op_at(c, op).kind != ARRAYS or op_at(c, op).rule == RULE_MATMUL:
         return 0
-    if record.flags & CONTIGUOUS or record.dims <= 2:
+    if op_at(c, op).rule != RULE_LINEAR:
+        return apply(c, c.copy_op, 0, x, 0, 0, 0, 0, 0) if lies_across(record) else 0
+    if record.dims <= 2:
         return 0
     step = -1
     for k in range(1, record.dims):
