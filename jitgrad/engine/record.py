@@ -81,6 +81,17 @@ def backward_kernels(c, op, dtype, inputs, differentiable, joint):
 
 
 @jit
+def any_loose(c, inputs):
+    """Whether any operand does not lie in row-major order."""
+    flags = CONTIGUOUS
+    for k in range(inputs):
+        slot = get_id(c, 1 + k)
+        if slot != 0:
+            flags &= slot_at(c, slot).flags
+    return flags & CONTIGUOUS == 0
+
+
+@jit
 def follow_operands(c, inputs, out):
     """Lay a result out as the first operand of its shape whose dimensions lie in some order, as PyTorch does."""
     for k in range(inputs):
@@ -193,7 +204,8 @@ def apply(c, op, into, a, b, d, e, attrs, attr_count):
     if status != 0:
         return status
     set_contiguous(slot_at(c, target))
-    if into == 0 and info.kind == MAP and op != c.copy_op and not c.cast_op <= op < c.cast_op + N_DTYPES:
+    loose = info.kind == MAP and any_loose(c, info.inputs)
+    if loose and into == 0 and op != c.copy_op and not c.cast_op <= op < c.cast_op + N_DTYPES:
         follow_operands(c, info.inputs, slot_at(c, target))
     if into != 0:
         out = write_target(c, into, target, wanted, mode, record)
@@ -205,7 +217,7 @@ def apply(c, op, into, a, b, d, e, attrs, attr_count):
     else:
         out = target
     put_id(c, 0, out)
-    if info.kind == MAP and lacks_copy(c, info.inputs):
+    if loose and lacks_copy(c, info.inputs):
         return NEED_KERNEL
     if record and not backward_kernels(c, op, dtype, info.inputs, info.differentiable, info.kind == ARRAYS):
         return NEED_KERNEL
