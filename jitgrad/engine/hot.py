@@ -38,7 +38,7 @@ EVERY_DIM = (1 << MAX_DIMS) - 1
 @entry
 def unary(c, op, x: Handle) -> Handle:
     """A new tensor from one operand."""
-    rows = even_rows(c, op, x)
+    rows = 0 if slot_at(c, x).flags & CONTIGUOUS else even_rows(c, op, x)
     if rows == NEED_KERNEL:
         return rows
     out = apply(c, op, 0, rows if rows > 0 else x, 0, 0, 0, 0, 0)
@@ -50,7 +50,7 @@ def unary(c, op, x: Handle) -> Handle:
 @entry
 def binary(c, op, a: Handle, b: Handle) -> Handle:
     """A new tensor from two operands."""
-    rows = even_rows(c, op, a)
+    rows = 0 if slot_at(c, a).flags & CONTIGUOUS else even_rows(c, op, a)
     if rows == NEED_KERNEL:
         return rows
     out = apply(c, op, 0, rows if rows > 0 else a, b, 0, 0, 0, 0)
@@ -62,7 +62,7 @@ def binary(c, op, a: Handle, b: Handle) -> Handle:
 @entry
 def ternary(c, op, a: Handle, b: Handle, d: Handle) -> Handle:
     """A new tensor from three operands."""
-    rows = even_rows(c, op, a)
+    rows = 0 if slot_at(c, a).flags & CONTIGUOUS else even_rows(c, op, a)
     if rows == NEED_KERNEL:
         return rows
     out = apply(c, op, 0, rows if rows > 0 else a, b, d, 0, 0, 0)
@@ -78,7 +78,7 @@ def even_rows(c, op, x):
     Otherwise each batch of rows would be a product of its own, in both directions. Negative where the copy failed.
     """
     record = slot_at(c, x)
-    if record.flags & CONTIGUOUS or op_at(c, op).kind != ARRAYS or op_at(c, op).rule == RULE_MATMUL:
+    if op_at(c, op).kind != ARRAYS or op_at(c, op).rule == RULE_MATMUL:
         return 0
     if op_at(c, op).rule != RULE_LINEAR:
         return apply(c, c.copy_op, 0, x, 0, 0, 0, 0, 0) if lies_across(record) else 0
