@@ -41,6 +41,10 @@ class Host(NamedTuple):
         """Elements of ``item_size`` bytes that fill one vector register."""
         return self.vector_bytes // item_size
 
+    def turns(self, item_size: int) -> bool:
+        """Whether squares of such elements can be turned in registers, with masks for what is left at the edges."""
+        return self.vector_bytes == 64 and item_size in (4, 8)
+
 
 @cache
 def host() -> Host:

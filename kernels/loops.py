@@ -13,7 +13,7 @@ from .host import host
 from .nest import GROUP, SHARE_GRAIN, Nest, compute_lanes, instructions, share, spread, whole_first_by_length
 from .stage import ELEMENT, I64, Scope, Vec, new_kernel, new_module
 from .subnormal import flushed
-from .turned import Turned, can_turn
+from .turned import Turned
 
 Formula = Callable[..., Any]
 # instructions up to which a formula is written once more for a single element: those of tanh and sigmoid are among
@@ -85,7 +85,7 @@ def _flat(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
 
 def _rows(nest: Nest, body: _Body, part: ir.Value, parts: ir.Value) -> None:
     """Rows of a nest; of a copy, squares of a matrix that lies transposed in memory."""
-    if body.moved is None or not can_turn(nest.dtypes[0]):
+    if body.moved is None or not host().turns(abi.ITEM_SIZES[nest.dtypes[0]]):
         return _each_row(nest, body, part, parts)
     turned = Turned(nest, body.moved)
     with nest.b.if_else(turned.applies) as (squares, rows):

@@ -13,17 +13,11 @@ from llvmlite import ir
 
 from . import abi
 from .gemm_transposed import shuffle
-from .host import host
 from .nest import Nest, share
 from .stage import I64, Scope, Vec
 
 SIDE = 8  # of a square
 LEAST = 2  # rows and columns, for which a square pays
-
-
-def can_turn(dtype: int) -> bool:
-    """Whether elements of this dtype can be turned, with masks for what is left at the edges."""
-    return host().vector_bytes == 64 and abi.ITEM_SIZES[dtype] in (4, 8)
 
 
 def transpose(rows: Sequence[Vec]) -> list[Vec]:

@@ -183,7 +183,7 @@ def test_collating_numbers_arrays_and_structures():
         ([jg.tensor([1.0]), jg.tensor([2.0])], jg.tensor([[1.0], [2.0]])),
         (["a", "b"], ["a", "b"]),
         ([(1, 0.5), (2, 1.5)], [ints, floats]),
-        ([[1, "a"], [2, "b"]], [ints, ["a", "b"]]),
+        ([[1, "a"], [2, "b"]], [ints, ("a", "b")]),
         ([{"x": 1, "y": (0.5,)}, {"x": 2, "y": (1.5,)}], {"x": ints, "y": [floats]}),
         ([Point(1, 0.5), Point(2, 1.5)], Point(ints, floats)),
     ]

@@ -14,7 +14,7 @@ from ..kernels.abi import (
     R_LAYOUT,
     STREAM_WORDS,
 )
-from ..kernels.turned import can_turn
+from ..kernels.host import host
 from .handles import release
 from .jit import jit
 from .layout import CONTIGUOUS, N_DTYPES, VARIANTS
@@ -25,7 +25,7 @@ from .slots import new_slot, set_contiguous
 from .tables import slot_at, storage_at
 from .tape_rows import item_size
 
-TURNS = can_turn(FLOAT32)
+TURNS = host().turns(ITEM_SIZES[FLOAT32])
 FROM = 512  # elements for which a second record is worth its while
 WIDE = sum(1 << dtype for dtype, size in enumerate(ITEM_SIZES) if size in (4, 8))  # dtypes that turn, as bits
 # entries from the working list to where its slots wait while operands are copied, and to what is read in their place

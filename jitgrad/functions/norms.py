@@ -17,7 +17,7 @@ from .bounds import where
 from .extremes import extreme_with_ties, refuse_empty
 from .reduce import converted, square_root, without_dims
 
-__all__ = ["logsumexp", "norm", "total_norm"]
+__all__ = ["logsumexp", "norm"]
 
 _TOTAL = BY_NAME["total_norm"]
 _SUM, _AMAX, _AMIN, _SQUARES, _ABSOLUTES = (

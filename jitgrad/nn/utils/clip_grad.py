@@ -11,6 +11,7 @@ from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 from jitgrad.engine.entry import entries
 from jitgrad.functions.arithmetic_in_place import chunks, mul_each_
+from jitgrad.functions.norms import total_norm
 
 SMALL = 1 << 15  # elements of a gradient that is not worth sharing among threads
 
@@ -69,7 +70,7 @@ def _norms(tensors: list[Tensor], norm_type: float) -> list[Tensor]:
     norms = []
     for some in chunks(tensors):
         dense = entries.lie_densely(some, SMALL)
-        norms += [T.total_norm(some)] if dense else [tensor.norm() for tensor in some]
+        norms += [total_norm(some)] if dense else [tensor.norm() for tensor in some]
     return norms
 
 
