@@ -328,7 +328,9 @@ def _list_text(operands: list[Operand], plain: bool = False) -> str:
 
 
 def _shape(view: View) -> str:
-    return f"[{','.join(map(str, view.shape))}]"
+    """The sizes of an array, 1 where one element stands for all."""
+    sizes = (n if s or not n else 1 for n, s in zip(view.shape, view.strides, strict=True))
+    return f"[{','.join(map(str, sizes))}]"
 
 
 def size_text(size: int) -> str:
