@@ -22,7 +22,6 @@ from .engine.layout import (
     S_DIMS,
     S_DTYPE,
     S_FLAGS,
-    S_GRAD,
     S_NUMEL,
     S_ROW,
     S_SHAPE,
@@ -196,10 +195,8 @@ class Tensor(Values):
     @property
     def grad(self) -> Tensor | None:
         """The gradient that backward passes have accumulated here, or None."""
-        slot = self._word(S_GRAD)
-        if store.recording is not None:
-            entries.note_gradient(CONTEXT, layout.GRAD_READ, self._slot)
-        return wrap(entries.retain(CONTEXT, slot)) if slot else None
+        found = entries.gradient(self)
+        return None if type(found) is int else found
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:

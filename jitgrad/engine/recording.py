@@ -15,7 +15,7 @@ from ..kernels.program_rows import (
     COUNT_COUNTERS,
     COUNT_FIRST,
 )
-from .jit import entry, jit
+from .jit import jit
 from .layout import EVENT_WORDS
 from .memory import longer, recording_here, size_class, take_fresh
 from .pointers import load_word, memcpy, store_word
@@ -133,10 +133,3 @@ def note(c, event, slot):
         store_word(c.events, EVENT_WORDS * c.event_count + 2, gradient)
         store_word(c.events, EVENT_WORDS * c.event_count + 3, slot_at(c, gradient).address if gradient else 0)
         c.event_count += 1
-
-
-@entry
-def note_gradient(c, event, slot):
-    """`note` for Python."""
-    note(c, event, slot)
-    return 0
