@@ -4,7 +4,7 @@ Their wrappers read the slot out of each handle and make the new handle themselv
 bytecode for either; a handle's end runs none at all.
 """
 
-from ..kernels.abi import FLOAT32, MAX_DIMS
+from ..kernels.abi import BOOL, FLOAT32, MAX_DIMS
 from ..kernels.arguments import UNFIT, Handle, Handles, Ints, Whole, Wholes
 from .arrays import OUTPUT_WORDS, apply_arrays, join
 from .create import apply_number, number
@@ -204,6 +204,27 @@ def describe(c, k, kind, shape):
     for j in range(1 + min(dims, MAX_DIMS)):
         store_word(at, 1 + j, load_word(shape, j))
     return dims <= MAX_DIMS
+
+
+@entry
+def without_dim(c, op, kind, x: Handle, dim: Whole, keep) -> Handle:
+    """An array operation along a dimension: a result of dtype `kind` without it, or where it is 1."""
+    record = slot_at(c, x)
+    at = from_front(dim, record.dims)
+    if at < 0 or record.dims == 0 or record.shape[at] == 0 or record.dtype == BOOL:
+        return UNFIT
+    described = c.scratch + BEHIND_RECORD * WORD
+    store_word(described, 0, kind)
+    dims = 0
+    for d in range(record.dims):
+        if d != at or keep:
+            store_word(described, 2 + dims, 1 if d == at else record.shape[d])
+            dims += 1
+    store_word(described, 1, dims)
+    store_word(described, OUTPUT_WORDS, x)
+    store_word(described, OUTPUT_WORDS + 1, at)
+    ids = described + OUTPUT_WORDS * WORD
+    return apply_arrays(c, op, record.dtype, 0, 1, ids, 1, described, ids + WORD, 1)
 
 
 @entry

@@ -186,11 +186,12 @@ class Plan:
 
 
 _PLAIN = frozenset((int, slice, type(Ellipsis), bool))
+_NUMBERS = (int64.code, int32.code)
 
 
 def is_number(item: Any) -> bool:
     """Whether an item of an index is an integer tensor without dimensions."""
-    return isinstance(item, Tensor) and not item.ndim and item.dtype in (int64, int32)
+    return isinstance(item, Tensor) and not dims_of(item) and dtype_code(item) in _NUMBERS
 
 
 def _unread(item: Tensor) -> Tensor:

@@ -9,7 +9,9 @@ from .._tensor import Tensor, wrap
 from ..dispatch import call
 from ..dispatch import reduce as run_reduction
 from ..dtypes import int64
+from ..engine.entry import entries
 from ..kernels import BY_NAME
+from ..kernels.abi import INT64
 from ..kernels.table import Op
 from ._arrays import run_arrays
 from ._call import dtype_code, tensor_of
@@ -147,6 +149,10 @@ max, min = _extreme("max", True), _extreme("min", False)
 def _argument(name: str, op: Op) -> Callable[..., Tensor]:
     def function(input: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None,
                  keepdims: bool = False) -> Tensor:  # fmt: skip
+        if type(dim) is int and axis is None:
+            made = entries.without_dim(op.code, INT64, input, dim, keepdim or keepdims)
+            if type(made) is not int:
+                return made
         x = tensor_of(input, name)
         if dtype_code(x) == 0:
             raise RuntimeError(f"{name}: {name}(): does not support bool input; convert it with .int() first")

@@ -56,6 +56,10 @@ def _getitem(self: Tensor, index: Any) -> Tensor:
         made = _plain_view(self, index)
         if type(made) is not int:
             return made
+    elif store.recording is None and is_number(index):
+        made = _plain_view(self, index.item())
+        if type(made) is not int:
+            return made
     return _read(self, index)
 
 
