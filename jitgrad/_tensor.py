@@ -357,7 +357,9 @@ def wrap(slot: int) -> Tensor:
 
 def handle_of(slot: int) -> Tensor:
     """One more Tensor for a slot that something else holds, too."""
-    return wrap(entries.retain(CONTEXT, slot))
+    tensor = _new(Tensor)
+    tensor._slot = entries.retain(CONTEXT, slot)
+    return tensor
 
 
 def method(function: F) -> F:

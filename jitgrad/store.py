@@ -25,7 +25,7 @@ SCRATCH_WORDS = 1 << 16
 FIRST_SLOTS = 1 << 12
 _FIELDS = {name: at // 8 for name, (_, at, *_) in context_dtype.fields.items()}  # type: ignore[union-attr]
 _STORAGE_FIELDS = {name: at // 8 for name, (_, at, *_) in storage_dtype.fields.items()}  # type: ignore[union-attr]
-_STORAGE_WORDS = len(_STORAGE_FIELDS)
+_STORAGE_WORDS, _VERSION = len(_STORAGE_FIELDS), _STORAGE_FIELDS["version"]
 FIRST_TAPE_WORDS = 1 << 16
 RESERVED_SLOTS = 1 << 20  # entries for which there is address space; beyond them the tables move
 RESERVED_TAPE_WORDS = 1 << 25
@@ -43,6 +43,8 @@ class Store:
         Address of the context record: the first argument of every compiled call.
     slots : memoryview
         The slot table as 64-bit words, for quick reads of single fields.
+    tape_words : memoryview
+        The tape, with what lies behind its words in use, for quick reads of a row.
     """
 
     def __init__(self, slots: int = RESERVED_SLOTS, tape_words: int = RESERVED_TAPE_WORDS) -> None:
@@ -53,6 +55,7 @@ class Store:
         self._storages = np.zeros(slots, storage_dtype)
         self._storage_words = memoryview(self._storages.view(np.int64))
         self._tape = np.zeros(tape_words, np.int64)
+        self.tape_words: memoryview = memoryview(self._tape)
         self.slots: memoryview = memoryview(self._slots.view(np.int64))
         self._scratch = np.zeros(SCRATCH_WORDS, np.int64)
         self.ops = np.zeros(OP_CAPACITY, op_dtype)
@@ -136,7 +139,8 @@ class Store:
 
     def version(self, slot: int) -> int:
         """How often the memory that a slot shows has been written to in place."""
-        return self.storage_word(self.slots[slot * layout.SLOT_WORDS + layout.S_STORAGE], "version")
+        storage = self.slots[slot * layout.SLOT_WORDS + layout.S_STORAGE]
+        return self._storage_words[storage * _STORAGE_WORDS + _VERSION]
 
     @property
     def tape(self) -> np.ndarray:
@@ -167,7 +171,7 @@ class Store:
             return
         longer = np.zeros(words, np.int64)
         entries.move_tape(self.context, longer.ctypes.data, words)
-        self._tape = longer
+        self._tape, self.tape_words = longer, memoryview(longer)
 
     def grow_ops(self, count: int) -> None:
         """Make room for `count` operations in all."""

@@ -6,8 +6,9 @@ the others say what it reads, as in `kernels.table`: operands, ``y`` and ``y1`` 
 for their cotangents (None where there is none), ``x_shape`` for the shape of operand x, ``words`` for the
 attribute words, ``operands`` for all operands, and of operations with any number of them ``position`` for
 which one it is and ``shapes`` for the shapes of all. One that reads ``wanted``, the names of the operands whose
-gradients are asked for, serves all operands at once: it gives a dict of gradients by name. Elementwise operations
-need nothing here: their gradient formulas serve for both.
+gradients are asked for, serves all operands at once: it gives a dict of gradients by name. What they give is summed
+over the dimensions along which the operand was broadcast. Elementwise operations need nothing here: their gradient
+formulas serve for both.
 """
 
 from __future__ import annotations
@@ -31,23 +32,25 @@ def linear_x(ops, w, g):
 
 def linear_w(ops, x, g):
     """Gradient of ``x @ w.T + bias`` for w: one product over all rows."""
-    rows = math.prod(g.shape[:-1])
-    return g.reshape(rows, g.shape[-1]).transpose(0, 1).matmul(x.reshape(rows, x.shape[-1]))
+    if g.ndim != 2:
+        rows = math.prod(g.shape[:-1])
+        g, x = g.reshape(rows, g.shape[-1]), x.reshape(rows, x.shape[-1])
+    return g.transpose(0, 1).matmul(x)
 
 
-def linear_bias(ops, g, bias_shape):
-    """Gradient of ``x @ w.T + bias`` for the bias."""
-    return ops.sum_to(g, bias_shape)
+def linear_bias(ops, g):
+    """Gradient of ``x @ w.T + bias`` for the bias: summed over all rows, as what is broadcast is."""
+    return g
 
 
-def matmul_a(ops, b, g, a_shape):
-    """Gradient of ``a @ b`` for a."""
-    return ops.sum_to(g.matmul(b.transpose(-1, -2)), a_shape)
+def matmul_a(ops, b, g):
+    """Gradient of ``a @ b`` for a, before the sum over what was broadcast; one matrix b lies as a layer's weights."""
+    return ops.linear(g, b) if b.ndim == 2 else g.matmul(b.transpose(-1, -2))
 
 
-def matmul_b(ops, a, g, b_shape):
-    """Gradient of ``a @ b`` for b."""
-    return ops.sum_to(a.transpose(-1, -2).matmul(g), b_shape)
+def matmul_b(ops, a, g):
+    """Gradient of ``a @ b`` for b, before the sum over what was broadcast."""
+    return a.transpose(-1, -2).matmul(g)
 
 
 # softmax and losses -----------------------------------------------------------------------------------

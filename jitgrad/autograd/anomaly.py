@@ -65,9 +65,14 @@ def naming_line(note: RowNote) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if _Setting.on and note.line:
-            error.add_note(f"The forward call of this operation was at {note.line}")
+        name_line(error, note)
         raise
+
+
+def name_line(error: Exception, note: RowNote) -> None:
+    """Let an exception tell the line of the forward call."""
+    if _Setting.on and note.line:
+        error.add_note(f"The forward call of this operation was at {note.line}")
 
 
 def check_gradients(offset: int, gradients: Sequence[Tensor | None], note: RowNote) -> None:

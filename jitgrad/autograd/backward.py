@@ -127,7 +127,7 @@ def backward_many(
         return
     if create_graph:
         retain = True if retain_graph is None else bool(retain_graph)
-        found = recorded(roots, seeds, None, retain)
+        found = [(handle_of(slot), g) for slot, g in recorded(roots, seeds, None, retain).items()]
         for x, g in found:
             _add_gradient(x, g, True)
         for x, g in found:
@@ -153,18 +153,16 @@ def _add_gradient(x: Tensor, g: Tensor, keeps_graph: bool) -> None:
 
 def recorded(
     roots: Sequence[Tensor], seeds: Sequence[Any], chosen: Sequence[Tensor] | None, retain: bool
-) -> list[tuple[Tensor, Tensor]]:
-    """Walk back and record it; pairs of a tensor and its gradient."""
+) -> dict[int, Tensor]:
+    """Walk back and record it; gradients by the slots of their tensors."""
     from .higher import walk
 
     starts = [_recorded_seed(root, seed) for root, seed in zip(roots, seeds, strict=True)]
     with own_turn():
         if chosen is None:
-            found = walk(roots, starts, None, retain)
-        else:
-            with marked(roots, chosen):
-                found = walk(roots, starts, {x._slot for x in chosen}, retain)
-    return [(handle_of(slot), g) for slot, g in found.items()]
+            return walk(roots, starts, None, retain)
+        with marked(roots, chosen):
+            return walk(roots, starts, {x._slot for x in chosen}, retain)
 
 
 def _recorded_seed(root: Tensor, gradient: Any) -> Tensor:

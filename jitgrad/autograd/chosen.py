@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .._tensor import Tensor, wrap
@@ -93,10 +93,10 @@ def grad(
     for x in chosen:
         if not x.requires_grad:
             raise RuntimeError("grad: One of the differentiated Tensors does not require grad")
-    found: dict[int, Tensor | None]
+    found: Mapping[int, Tensor | None]
     if create_graph:
         retain = True if retain_graph is None else bool(retain_graph)
-        found = {x._slot: g for x, g in recorded(roots, seeds, chosen, retain)}
+        found = recorded(roots, seeds, chosen, retain)
     else:
         with own_turn():
             found = _capture(roots, seeds, chosen, bool(retain_graph))

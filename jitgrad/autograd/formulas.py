@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from array import array
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import functions as F
 from .._tensor import Tensor, wrap
 from ..dispatch import arrays, view
-from ..engine.layout import STRIDED_VIEW
+from ..engine.layout import MAX_DIMS, STRIDED_VIEW
+from ..functions._dims import shape_of
 from ..functions._indices import launch, run
 from ..functions.pooling import spread_means  # noqa: F401 - for the formulas
 from ..kernels import BY_NAME
@@ -21,6 +24,7 @@ cat, stack, linear, conv3d = F.cat, F.stack, F.linear, F.conv3d
 SLICE_PUT, LINE_MAP, PERMUTATION = (BY_NAME[name] for name in ("slice_put", "line_map", "permutation"))
 DIM_WORDS = 4
 NONE = -1
+_IN_ORDER = tuple(range(MAX_DIMS))
 
 
 def zeros(like: Tensor, shape: Sequence[int]) -> Tensor:
@@ -40,12 +44,16 @@ def one_hot(target: Tensor, classes: int, like: Tensor) -> Tensor:
 
 def sum_to(x: Tensor, shape: Sequence[int]) -> Tensor:
     """`x` summed over the dimensions along which `shape` was broadcast."""
-    own, shape = tuple(x.shape), tuple(shape)
+    own, shape = shape_of(x), tuple(shape)
     if own == shape:
         return x
     pad = len(own) - len(shape)
     dims = [d for d, n in enumerate(own) if d < pad or (shape[d - pad] == 1 and n != 1)]
-    return (x.sum(dims) if dims else x).reshape(shape)  # type: ignore[attr-defined]
+    if dims:
+        x = x.sum(dims, pad == 0)  # type: ignore[attr-defined]
+        if len(dims) == pad or pad == 0:
+            return x
+    return x.reshape(shape)  # type: ignore[attr-defined]
 
 
 def product(x: Tensor) -> Tensor:
@@ -126,24 +134,55 @@ def corner(part: Tensor, shape: Sequence[int]) -> Tensor:
 
 def unview(g: Tensor, words: Sequence[int], shape: tuple[int, ...]) -> Tensor:
     """The gradient of a view for what it was taken from: the cotangents of all places that show an element."""
+    way = _way_back(tuple(words), shape)
+    if way.repeated:
+        g = g.sum(way.repeated, keepdim=True)  # type: ignore[attr-defined]
+    if way.order is not None:
+        moved = g if way.order == _IN_ORDER[: len(way.order)] else g.permute(way.order)  # type: ignore[attr-defined]
+        return moved if shape_of(moved) == shape else moved.reshape(shape)  # type: ignore[attr-defined]
+    if way.shared:
+        flat, places = zeros(g, (math.prod(shape),)), constant(_places(way.words, shape))
+        return flat.index_add(0, places, g.reshape(-1)).reshape(shape)  # type: ignore
+    return put(zeros(g, shape), g, way.words)
+
+
+class _Way(NamedTuple):
+    """How the cotangent of a view comes to be that of the whole.
+
+    Attributes
+    ----------
+    repeated : list of int
+        Dimensions that show the same elements over and over, to be summed.
+    order : tuple of int or None
+        Where the view shows the whole in another order: the dimensions in the order of the whole.
+    shared : bool
+        Whether places of the view share elements.
+    words : tuple of int
+        The words of the view, without the repetitions.
+    """
+
+    repeated: list[int]
+    order: tuple[int, ...] | None
+    shared: bool
+    words: tuple[int, ...]
+
+
+@functools.lru_cache(maxsize=256)
+def _way_back(words: tuple[int, ...], shape: tuple[int, ...]) -> _Way:
     dims = words[0]
     columns = [list(words[1 + DIM_WORDS * j : 1 + DIM_WORDS * (j + 1)]) for j in range(dims)]
     repeated = [j for j, (size, first, _, _) in enumerate(columns) if first == NONE and size != 1]
-    if repeated:
-        g = g.sum(repeated, keepdim=True)  # type: ignore[attr-defined]
-        for j in repeated:
-            columns[j][0] = 1
+    for j in repeated:
+        columns[j][0] = 1
     taken = [first for _, first, _, _ in columns if first != NONE]
     whole = all(step == 1 and second == NONE for _, first, step, second in columns if first != NONE)
-    if whole and sorted(taken) == list(range(len(shape))) and g.numel() == _numel(shape):
-        order = [next(j for j, c in enumerate(columns) if c[1] == d) for d in range(len(shape))]
+    count = math.prod(size for size, *_ in columns)
+    if whole and len(set(taken)) == len(taken) and count == math.prod(shape):  # what is not taken has size 1
         added = [j for j, c in enumerate(columns) if c[1] == NONE]
-        return g.permute(*order, *added).reshape(shape)  # type: ignore[attr-defined]
-    if _share_elements(columns):
-        places = constant(_places(columns, words[1 + DIM_WORDS * dims :], shape))
-        return zeros(g, (_numel(shape),)).index_add(0, places, g.reshape(-1)).reshape(shape)  # type: ignore
-    flat = [w for column in columns for w in column]
-    return put(zeros(g, shape), g, (dims, *flat, *words[1 + DIM_WORDS * dims :]))
+        order = sorted((j for j, c in enumerate(columns) if c[1] != NONE), key=lambda j: columns[j][1])
+        return _Way(repeated, (*order, *added), False, ())
+    rest = (dims, *(w for column in columns for w in column), *words[1 + DIM_WORDS * dims :])
+    return _Way(repeated, None, _share_elements(columns), rest)
 
 
 def _share_elements(columns: Sequence[Sequence[int]]) -> bool:
@@ -160,11 +199,14 @@ def _share_elements(columns: Sequence[Sequence[int]]) -> bool:
     return False
 
 
-def _places(columns: Sequence[Sequence[int]], start: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
+def _places(words: Sequence[int], shape: tuple[int, ...]) -> np.ndarray:
     """The number, in row-major order, of the element that each place of a view shows."""
-    weights = [_numel(shape[d + 1 :]) for d in range(len(shape))]
+    end = 1 + DIM_WORDS * words[0]
+    start = words[end:]
+    weights = [math.prod(shape[d + 1 :]) for d in range(len(shape))]
     places = np.array(sum(s * w for s, w in zip(start, weights, strict=True)))
-    for size, first, step, second in columns:
+    for j in range(1, end, DIM_WORDS):
+        size, first, step, second = words[j : j + DIM_WORDS]
         along = 0 if first == NONE else step * weights[first] + (0 if second == NONE else weights[second])
         places = np.add.outer(places, along * np.arange(size))
     return places.reshape(-1)
@@ -183,10 +225,3 @@ def gradients(pairs: Sequence[tuple[Tensor, Tensor]], inputs: Sequence[Tensor]) 
         return [zeros(x, x.shape) for x in inputs]
     roots, seeds = zip(*pairs, strict=True)
     return list(grad(roots, inputs, seeds, create_graph=True, materialize_grads=True))
-
-
-def _numel(shape: Sequence[int]) -> int:
-    count = 1
-    for n in shape:
-        count *= n
-    return count
