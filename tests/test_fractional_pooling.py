@@ -9,7 +9,11 @@ import pytest
 
 import jitgrad as torch
 from jitgrad import nn
+from jitgrad._tensor import wrap
 from jitgrad.autograd import gradcheck, gradgradcheck
+from jitgrad.functions._launch import run
+from jitgrad.kernels import BY_NAME
+from jitgrad.kernels.window_places import reference_places
 
 F = nn.functional
 # input, windows, how many of them
@@ -140,3 +144,29 @@ REFUSED = [
 def test_what_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize(
+    "words", [(2, 1, 1, 1, 0, 9, 2, 4, 1, 11, 3, 5, 0), (3, 6, 2, 1, 0, 5, 5, 1, 1, 7, 1, 7, 2)], ids=str
+)
+def test_places_are_listed_as_a_loop_finds_them(words, dtype):
+    samples = torch.rand(4, 3, words[0], dtype=dtype)
+    expected = reference_places(samples.numpy(), words)
+    found = wrap(run(BY_NAME["window_places"], (samples,), torch.int64, expected.shape, words))
+    np.testing.assert_array_equal(found.numpy(), expected)
+
+
+@pytest.mark.parametrize("spatial", (2, 3))
+def test_places_are_one_row_and_what_is_read_there_few_more(spatial):
+    shape, pool = (2, 3, 8, 8, 8)[: spatial + 2], getattr(F, f"fractional_max_pool{spatial}d")
+
+    @torch.compile
+    def step(x, u):
+        return pool(x, 2, 3, _random_samples=u)
+
+    x, u = torch.randn(*shape), torch.rand(2, 3, spatial)
+    for _ in range(3):
+        found = step(x, u)
+    assert found.tolist() == pool(x, 2, 3, _random_samples=u).tolist()
+    assert len(step.programs[0].rows) <= 5

@@ -6,10 +6,16 @@ import math
 from typing import Any
 
 from jitgrad import functions as T
-from jitgrad._tensor import Tensor
+from jitgrad._tensor import Tensor, wrap
+from jitgrad.dtypes import int64
 from jitgrad.functions._call import tensor_of
+from jitgrad.functions._dims import shape_of
+from jitgrad.functions._launch import run
+from jitgrad.kernels import BY_NAME
 
 __all__ = ["fractional_max_pool2d", "fractional_max_pool3d"]
+
+_PLACES = BY_NAME["window_places"]
 
 
 def _fractional_max_pool(spatial: int):  # the type is that of the function inside
@@ -66,10 +72,11 @@ def _fractional_max_pool(spatial: int):  # the type is that of the function insi
         else:
             samples = tensor_of(_random_samples, name, "_random_samples")
         places = _places(samples, sizes, windows, outputs)
+        shape = shape_of(places)
         flat = images.reshape(*front, math.prod(sizes)).gather(
-            2, places.reshape(*front, math.prod(places.shape[2:]))
+            2, places.reshape(*front, math.prod(shape[2:]))
         )
-        values, best = flat.reshape(places.shape).max(-1)
+        values, best = flat.reshape(shape).max(-1)
         values = values.reshape(*x.shape[:-spatial], *outputs)
         if not return_indices:
             return values
@@ -98,22 +105,16 @@ def _counts(sizes: Any, output_size: Any, output_ratio: Any, name: str) -> list[
     return [int(n * ratio) for n, ratio in zip(sizes, ratios, strict=True)]
 
 
-def _places(samples: Any, sizes: Any, windows: list[int], outputs: list[int]) -> Any:
+def _places(samples: Tensor, sizes: Any, windows: list[int], outputs: list[int]) -> Tensor:
     """Places of the windows' elements in the flattened sizes: (images, channels, windows, elements of a window)."""
     spatial = len(sizes)
-    total: Any = 0
-    for d, (n, k, out) in enumerate(zip(sizes, windows, outputs, strict=True)):
-        # PyTorch's samples begin with the last of two dimensions, and with the first of three
-        u = samples[..., spatial - 1 - d if spatial == 2 else d].unsqueeze(-1)
-        step = (n - k) / (out - 1) if out > 1 else 0.0
-        steps = T.arange(out - 1).to(u.dtype)
-        starts = ((steps + u) * step).trunc() - (u * step).trunc()
-        starts = T.cat([starts.long(), T.full_like(u, n - k, dtype=T.int64)], -1)
-        around = (starts.unsqueeze(-1) + T.arange(k)) * math.prod(sizes[d + 1 :])
-        shape = [1] * (2 * spatial)
-        shape[d], shape[spatial + d] = out, k
-        total = total + around.reshape(*samples.shape[:2], *shape)
-    return total.reshape(*samples.shape[:2], math.prod(outputs), math.prod(windows))
+    # PyTorch's samples begin with the last of two dimensions, and with the first of three
+    numbers = (1, 0) if spatial == 2 else (0, 1, 2)
+    words = [spatial] + [1, 1, 1, 0] * (3 - spatial)
+    for each in zip(sizes, windows, outputs, numbers, strict=True):
+        words += each
+    shape = (*samples.shape[:2], math.prod(outputs), math.prod(windows))
+    return wrap(run(_PLACES, (samples.detach().contiguous(),), int64, shape, words))  # type: ignore[attr-defined]
 
 
 fractional_max_pool2d = _fractional_max_pool(2)
