@@ -13,6 +13,7 @@ from ..dtypes import dtype, int32
 from ..kernels import BY_NAME
 from ..kernels.abi import float_bits
 from ..store import store
+from ._dims import shape_of
 from ._launch import run
 from .from_data import from_array
 
@@ -80,7 +81,7 @@ def _packed(places: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
 
 def apply_line_map(x: Tensor, dim: int, mapping: LineMap, rest: float = 0.0) -> Tensor:
     """`x` mapped along a dimension counted from the front; `rest` is the value of what has no tap."""
-    shape = list(x.shape)
-    shape[dim] = mapping.size
+    before = shape_of(x)
+    shape = (*before[:dim], mapping.size, *before[dim + 1 :])
     operands: Sequence[Tensor] = (x, *mapping[1:])
     return wrap(run(_LINE_MAP, operands, x.dtype, shape, (dim, float_bits(rest))))

@@ -17,6 +17,7 @@ import numpy as np
 from .._tensor import Tensor
 from ..dtypes import DTYPES, float32
 from ._call import dtype_code
+from ._dims import shape_of
 from .line_maps import LineMap, apply_line_map, line_map
 
 __all__: list[str] = []
@@ -132,11 +133,11 @@ def resample(
     antialias: bool = False,
 ) -> Tensor:
     """Spatial dimensions of `x`, which follow the first `lead`, resampled to `sizes`."""
-    code = dtype_code(x)
+    code, inner = dtype_code(x), shape_of(x)[lead:]
     result = x
     # what shrinks most comes first, so that the rest works on less
-    for d in sorted(sizes, key=lambda d: sizes[d] / x.shape[lead + d]):
-        before = x.shape[lead + d]
+    for d in sorted(sizes, key=lambda d: sizes[d] / inner[d]):
+        before = inner[d]
         if before != sizes[d] or scales[d] is not None:
             mapping = resampling_map(mode, before, sizes[d], scales[d], align, antialias, code)
             result = apply_line_map(result, lead + d, mapping)

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor, wrap
-from jitgrad.functions._call import is_floating, require_tensors
+from jitgrad.functions._call import dtype_code, is_floating, require_tensors
+from jitgrad.functions._dims import shape_of
 from jitgrad.functions._launch import run
 from jitgrad.kernels import BY_NAME
 from jitgrad.kernels.grids import BEYOND
@@ -63,11 +64,12 @@ def grid_sample(
             raise ValueError(
                 f"nn.functional.grid_sample(): expected {what} to be one of {known}, but got: {given!r}"
             )
-    _check_shapes(input, grid, mode)
+    sizes, places = shape_of(input), shape_of(grid)
+    _check_shapes(input, grid, sizes, places, mode)
     aligned = _aligned(align_corners)
-    if input.ndim == 4 and mode != "bicubic":
+    if len(sizes) == 4 and mode != "bicubic":
         words = (int(mode == "nearest"), PADDINGS.index(padding_mode), int(aligned))
-        shape = (*input.shape[:2], *grid.shape[1:3])
+        shape = (*sizes[:2], *places[1:3])
         operands = input.contiguous(), grid.contiguous()  # type: ignore[attr-defined]
         return wrap(run(_SAMPLE, operands, input.dtype, shape, words))
     return composed(input, grid, mode, padding_mode, aligned)
@@ -85,29 +87,32 @@ def composed(input: Tensor, grid: Tensor, mode: str, padding_mode: str, aligned:
     return _gathered(input, taps, grid.shape[1:-1])
 
 
-def _check_shapes(input: Tensor, grid: Tensor, mode: str) -> None:
-    dims, told = (
-        input.ndim - 2,
-        f"input with sizes {list(input.shape)} and grid with sizes {list(grid.shape)}",
-    )
-    if not is_floating(input) or input.dtype != grid.dtype:
+def _check_shapes(
+    input: Tensor, grid: Tensor, sizes: tuple[int, ...], places: tuple[int, ...], mode: str
+) -> None:
+    dims = len(sizes) - 2
+    if not is_floating(input) or dtype_code(input) != dtype_code(grid):
         raise RuntimeError(
             f"grid_sampler(): expected input and grid to have same floating-point dtype, but input has "
             f"{input.dtype} and grid has {grid.dtype}"
         )
-    if dims not in (2, 3) or grid.ndim != input.ndim:
+    told = ""
+    fits = dims in (2, 3) and len(places) == len(sizes) and sizes[0] == places[0] and places[-1] == dims
+    if not fits or 0 in sizes:
+        told = f"input with sizes {list(sizes)} and grid with sizes {list(places)}"
+    if dims not in (2, 3) or len(places) != len(sizes):
         raise RuntimeError(
             f"grid_sampler(): expected 4D or 5D input and grid with same number of dimensions, but got {told}"
         )
     if mode == "bicubic" and dims == 3:
         raise RuntimeError("grid_sampler(): bicubic interpolation only supports 4D input")
-    if input.shape[0] != grid.shape[0]:
+    if sizes[0] != places[0]:
         raise RuntimeError(f"grid_sampler(): expected grid and input to have same batch size, but got {told}")
-    if grid.shape[-1] != dims:
+    if places[-1] != dims:
         raise RuntimeError(
             f"grid_sampler(): expected grid to have size {dims} in last dimension, but got {told}"
         )
-    if 0 in input.shape[2:]:
+    if 0 in sizes[2:]:
         raise RuntimeError(
             f"grid_sampler(): expected input to have non-empty spatial dimensions, but got {told}"
         )
