@@ -33,7 +33,16 @@ from . import recurrent_input, recurrent_layers, ctc
 from . import convolution
 from . import gamma_draws, indexing, scans, scatter_extremes, sorting
 from . import factorisations
-from . import grids, line_maps, max_pooling, mean_pooling, padding, pair_pooling, window_places
+from . import (
+    grids,
+    line_maps,
+    max_pooling,
+    mean_pooling,
+    padding,
+    pair_distances,
+    pair_pooling,
+    window_places,
+)
 from . import attention, embedding, embedding_bag
 from .abi import DTYPE_NAMES
 from .table import BY_NAME, OPS

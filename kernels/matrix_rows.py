@@ -40,6 +40,11 @@ class Rows(NamedTuple):
         ``divide(target, count, number)``.
     dot : callable
         ``dot(a, b, count)``: the sum of the products of two rows.
+    gap : callable
+        ``gap(a, b, count)``: the sum of the squares of their differences.
+    part : callable
+        ``part(target, other, a, b, count, number)`` adds their differences, times a number, to a row and takes them
+        from another.
     transpose : callable
         ``transpose(matrix, n)``: exchange the rows and columns of a square matrix.
     """
@@ -49,6 +54,8 @@ class Rows(NamedTuple):
     less_block: Any
     divide: Any
     dot: Any
+    gap: Any
+    part: Any
     transpose: Any
 
 
@@ -159,9 +166,27 @@ def _quotients(w: _Writer, args: list[ir.Value]) -> None:
                 w.store(w.b.fdiv(w.load(target, at, width), by), target, at, width)
 
 
-def _dot(w: _Writer, args: list[ir.Value]) -> ir.Value:
+def _parted(w: _Writer, args: list[ir.Value]) -> None:
+    target, other, first, second, count, number = args
+    b = w.b
+    place = cgutils.alloca_once_value(b, I64(0))
+    for width, beside in w.widths():
+        if beside == 1:
+            with w.turns(place, count, width) as at:
+                by = w.splat(number, width)
+                gap = b.fmul(b.fsub(w.load(first, at, width), w.load(second, at, width)), by)
+                w.store(b.fadd(w.load(target, at, width), gap), target, at, width)
+                w.store(b.fsub(w.load(other, at, width), gap), other, at, width)
+
+
+def _dot(w: _Writer, args: list[ir.Value], of_gaps: bool = False) -> ir.Value:
     first, second, count = args
     b = w.b
+
+    def pair(at: ir.Value, width: int) -> tuple[ir.Value, ir.Value]:
+        x, y = w.load(first, at, width), w.load(second, at, width)
+        return (b.fsub(x, y),) * 2 if of_gaps else (x, y)
+
     place = cgutils.alloca_once_value(b, I64(0))
     total = cgutils.alloca_once_value(b, w.kind(0.0))
     lanes = w.vector(w.lanes)
@@ -170,13 +195,12 @@ def _dot(w: _Writer, args: list[ir.Value]) -> ir.Value:
         with w.turns(place, count, w.lanes * beside) as at:
             for k in range(beside):
                 start = b.add(at, I64(k * w.lanes))
-                x, y = w.load(first, start, w.lanes), w.load(second, start, w.lanes)
-                b.store(w.multiply_add(x, y, b.load(sums[k])), sums[k])
+                b.store(w.multiply_add(*pair(start, w.lanes), b.load(sums[k])), sums[k])
     whole = functools.reduce(b.fadd, [b.load(s) for s in sums])
     for k in range(w.lanes):
         b.store(b.fadd(b.load(total), b.extract_element(whole, ir.IntType(32)(k))), total)
     with w.turns(place, count, 1) as at:
-        b.store(w.multiply_add(w.load(first, at), w.load(second, at), b.load(total)), total)
+        b.store(w.multiply_add(*pair(at, 1), b.load(total)), total)
     return b.load(total)
 
 
@@ -202,6 +226,8 @@ def rows_of(dtype: int) -> Rows:
     write_more = _written(dtype, lambda w, args: _sum_of_rows(w, args, 1.0), sums)
     write_quotients = _written(dtype, _quotients, quotients)
     write_dot = _written(dtype, _dot, number(word, word, word))
+    write_gap = _written(dtype, lambda w, args: _dot(w, args, True), number(word, word, word))
+    write_part = _written(dtype, _parted, types.none(*[word] * 5, number))
     load, store = accessors(dtype)
     item = abi.ITEM_SIZES[dtype]
 
@@ -224,6 +250,14 @@ def rows_of(dtype: int) -> Rows:
     @intrinsic
     def dot_of(context, a, b, count):
         return write_dot()
+
+    @intrinsic
+    def gap_of(context, a, b, count):
+        return write_gap()
+
+    @intrinsic
+    def parted(context, target, other, a, b, count, by):
+        return write_part()
 
     @helper
     def less(target, count, source, step, factors, factor_step, terms):
@@ -254,6 +288,14 @@ def rows_of(dtype: int) -> Rows:
         return dot_of(a, b, count)
 
     @helper
+    def gap(a, b, count):
+        return gap_of(a, b, count)
+
+    @helper
+    def part(target, other, a, b, count, by):
+        parted(target, other, a, b, count, by)
+
+    @helper
     def transpose(matrix, n):
         for i in range(n):
             for j in range(i):
@@ -261,7 +303,7 @@ def rows_of(dtype: int) -> Rows:
                 store(matrix + (i * n + j) * item, 0, load(matrix, j * n + i))
                 store(matrix, j * n + i, below)
 
-    return Rows(less, more, less_block, divide, dot, transpose)
+    return Rows(less, more, less_block, divide, dot, gap, part, transpose)
 
 
 @intrinsic

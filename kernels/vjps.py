@@ -135,6 +135,11 @@ def dropout_x(ops, y, g1, words):
     return g1 * (y.to(g1.dtype) * abi.bits_float(words[1]))
 
 
+def pair_distances_x(ops, x, g):
+    """Gradient of the distances of all pairs of rows, through their differences."""
+    return ops.gradients([(ops.distances_of_pairs(x), g)], [x])[0]
+
+
 # reading and writing at indices -------------------------------------------------------------------------
 
 

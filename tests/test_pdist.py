@@ -11,6 +11,7 @@ from gradients import check_gradients
 
 import jitgrad as torch
 from jitgrad.nn import functional as F
+from jitgrad.store import store
 
 X = np.random.default_rng(6).standard_normal((5, 3))
 ORDERS = (0, 0.5, 1, 1.5, 2, 3, math.inf)
@@ -100,3 +101,40 @@ def test_bad_arguments_are_refused(label):
     message, action = BAD[label]
     with pytest.raises(RuntimeError, match=message):
         action()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+@pytest.mark.parametrize("shape", [(0, 3), (1, 3), (2, 0), (2, 1), (7, 5), (9, 70), (3, 129)], ids=str)
+def test_euclidean_distances_of_any_number_of_columns(shape, dtype):
+    x = np.random.default_rng(1).standard_normal(shape)
+    for given in (torch.tensor(x, dtype=dtype), torch.tensor(x.T.copy(), dtype=dtype).t()):
+        given = given.detach().requires_grad_()
+        y = F.pdist(given)
+        np.testing.assert_allclose(
+            y.detach().numpy(), distances(x, 2), rtol=2e-6 if dtype is torch.float32 else 1e-13
+        )
+        seed = torch.randn(len(y), dtype=dtype)
+        (g,) = torch.autograd.grad(y, given, seed, retain_graph=True)
+        (h,) = torch.autograd.grad(y, given, seed, create_graph=True)
+        np.testing.assert_allclose(g.numpy(), h.detach().numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_cotangents_that_lie_apart_are_read_where_they_are():
+    x = torch.tensor(X, requires_grad=True)
+    seed = torch.randn(20, dtype=torch.float64)
+    (apart,) = torch.autograd.grad(F.pdist(x), x, seed[::2])
+    (dense,) = torch.autograd.grad(F.pdist(x), x, seed[::2].clone())
+    assert apart.tolist() == dense.tolist()
+
+
+def test_second_gradients_of_euclidean_distances():
+    x = torch.tensor(X, requires_grad=True)
+    assert torch.autograd.gradgradcheck(F.pdist, (x,))
+
+
+def test_euclidean_distances_are_one_row_and_take_no_memory_for_differences():
+    x = torch.randn(40, 30, requires_grad=True)
+    before = store.field("rows")
+    y = F.pdist(x)
+    assert store.field("rows") == before + 1
+    assert y.grad_fn.name() == "PdistBackward0"

@@ -116,6 +116,13 @@ def sampled(x: Tensor, grid: Tensor, words: Sequence[int]) -> Tensor:
     return composed(x, grid, "nearest" if nearest else "bilinear", BEYOND[beyond], bool(aligned))
 
 
+def distances_of_pairs(x: Tensor) -> Tensor:
+    """The operation "pair_distances" as a norm of differences."""
+    from ..nn.functional.linear import distances_of_pairs  # modules come after all functions
+
+    return distances_of_pairs(x)
+
+
 def window(x: Tensor, words: Sequence[int]) -> Tensor:
     """The view of `x` that the words of a view describe."""
     return wrap(view(STRIDED_VIEW, x, array("q", words), "slice"))

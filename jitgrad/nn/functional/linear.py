@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from jitgrad import functions as T
-from jitgrad._tensor import Tensor
+from jitgrad._tensor import Tensor, wrap
 from jitgrad.autograd import no_grad
 from jitgrad.functions._call import require_tensors
+from jitgrad.functions._launch import run
 from jitgrad.functions._out import write_out
 from jitgrad.functions.geometry import norm_of_rows
+from jitgrad.kernels import BY_NAME
+
+_PAIRS = BY_NAME["pair_distances"]
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -169,6 +173,15 @@ def pdist(input: Tensor, p: float = 2) -> Tensor:
         raise RuntimeError(f"pdist: expected a floating-point tensor, got {input.dtype}; use .float()")
     if not p >= 0:
         raise RuntimeError(f"pdist: expected a p that is not negative, got {p}")
+    if p == 2:
+        rows = input.size(0)
+        dense = input.contiguous()  # type: ignore[attr-defined]
+        return wrap(run(_PAIRS, (dense,), input.dtype, (rows * (rows - 1) // 2,), ()))
+    return distances_of_pairs(input, p)
+
+
+def distances_of_pairs(input: Tensor, p: float = 2) -> Tensor:
+    """`pdist` made of differences, which have gradients of any order."""
     rows = len(input)
     pairs = T.triu_indices(rows, rows, 1)
     chosen = input.index_select(0, pairs.reshape(-1)).reshape(2, pairs.shape[1], input.shape[1])
