@@ -236,3 +236,15 @@ def test_a_graph_marked_by_a_walk_goes_when_a_walk_within_has_used_it():
     w.grad = None
     del gradients
     assert usage() == before
+
+
+@pytest.mark.parametrize("count", (1, 31, 32, 33, 65, 100))
+def test_any_number_of_inputs_with_history(count):
+    xs = [torch.tensor(float(k), requires_grad=True) for k in range(count)]
+    others = [torch.tensor(2.0, requires_grad=True) for _ in xs]
+    y = sum((x * x * other for x, other in zip(xs, others, strict=True)), torch.zeros(()))
+    for _ in range(2):  # the first walk leaves no marks
+        gradients = torch.autograd.grad(y, xs, create_graph=True)
+        assert [g.item() for g in gradients] == [4.0 * k for k in range(count)]
+    (h,) = torch.autograd.grad(gradients[-1], xs[-1])
+    assert h.item() == 4 and all(x.grad is None for x in (*xs, *others))

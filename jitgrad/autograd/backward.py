@@ -12,6 +12,7 @@ from ..dispatch import CONTEXT, demand
 from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import S_FLAGS, S_NUMEL, S_ROW, SLOT_WORDS
+from ..kernels.arguments import MOST
 from ..store import raise_out_of_memory, store
 from .graph import (
     SECOND_TIME,
@@ -181,18 +182,19 @@ def first_row() -> int:
 def marked(roots: Sequence[Tensor], chosen: Sequence[Tensor]) -> Iterator[None]:
     """Flag the chosen tensors, and every tensor that leads from them to the roots."""
     first = first_row()
-    last = max((root._word(S_ROW) for root in roots), default=layout.NO_ROW)
-    for x in chosen:
-        entries.set_flag(CONTEXT, x._slot, layout.CAPTURE, True)
-    if last >= 0:
-        entries.mark_needed(CONTEXT, first, last, True)
+    last = max([root._word(S_ROW) for root in roots], default=layout.NO_ROW)
+    _mark(first, last, 1, chosen)
     try:
         yield
     finally:
-        if last >= 0:
-            entries.mark_needed(CONTEXT, first, min(last, store.field("tape_top") - 1), False)
-        for x in chosen:
-            entries.set_flag(CONTEXT, x._slot, layout.CAPTURE, False)
+        _mark(first, last, 0, chosen)
+
+
+def _mark(first: int, last: int, on: int, chosen: Sequence[Tensor]) -> None:
+    for start in range(0, len(chosen), MOST):
+        few = chosen[start : start + MOST]
+        whole = start + MOST >= len(chosen)  # all are flagged by then, or none is any more
+        entries.mark_chosen(first, last if whole else layout.NO_ROW, on, few)
 
 
 def tensors_of(given: Any) -> tuple[Tensor, ...]:

@@ -28,7 +28,7 @@ from .tables import slot_at
 WORD = 8
 
 
-@entry
+@jit
 def mark_needed(c, first, last, mark):
     """Flag (or clear) every slot on a path from a captured slot, over the rows first .. last."""
     offset = first
@@ -50,6 +50,18 @@ def mark_needed(c, first, last, mark):
                         slot_at(c, slot).flags &= ~NEEDED
         offset += load_word(row, T_WORDS)
     return 0
+
+
+@entry
+def mark_chosen(c, first, last, mark, given: Handles):
+    """Flag (or clear) the listed slots as CAPTURE, and every slot on a path from them over the rows first .. last."""
+    for k in range(load_word(given, 0)):
+        record = slot_at(c, load_word(given, 1 + k))
+        if mark:
+            record.flags |= CAPTURE
+        else:
+            record.flags &= ~CAPTURE
+    return mark_needed(c, first, min(last, c.tape_top - 1), mark)
 
 
 @jit

@@ -30,7 +30,7 @@ GROUPS = {
         "hold_tape",
         "leave_row",
         "link",
-        "mark_needed",
+        "mark_chosen",
         "move_nodes",
         "move_slots",
         "move_storages",
