@@ -32,7 +32,7 @@ from . import movement, products, selection
 from . import recurrent_input, recurrent_layers, ctc
 from . import convolution
 from . import gamma_draws, indexing, scans, scatter_extremes, sorting
-from . import factorisations
+from . import cross_products, factorisations
 from . import (
     grids,
     line_maps,

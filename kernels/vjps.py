@@ -135,6 +135,16 @@ def dropout_x(ops, y, g1, words):
     return g1 * (y.to(g1.dtype) * abi.bits_float(words[1]))
 
 
+def cross_a(ops, b, g, words):
+    """Gradient of the cross products ``a x b`` for a: ``b x g``."""
+    return ops.crosses(b, g, words)
+
+
+def cross_b(ops, a, g, words):
+    """Gradient of the cross products ``a x b`` for b: ``g x a``."""
+    return ops.crosses(g, a, words)
+
+
 def pair_distances_x(ops, x, g):
     """Gradient of the distances of all pairs of rows, through their differences."""
     return ops.gradients([(ops.distances_of_pairs(x), g)], [x])[0]

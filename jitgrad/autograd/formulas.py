@@ -116,6 +116,12 @@ def sampled(x: Tensor, grid: Tensor, words: Sequence[int]) -> Tensor:
     return composed(x, grid, "nearest" if nearest else "bilinear", BEYOND[beyond], bool(aligned))
 
 
+def crosses(a: Tensor, b: Tensor, words: Sequence[int]) -> Tensor:
+    """The operation "cross" on tensors of one shape."""
+    dense = (a.contiguous(), b.contiguous())  # type: ignore[attr-defined]
+    return run_op("cross", dense, (a, shape_of(a)), words)[0]
+
+
 def distances_of_pairs(x: Tensor) -> Tensor:
     """The operation "pair_distances" as a norm of differences."""
     from ..nn.functional.linear import distances_of_pairs  # modules come after all functions

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from .._tensor import Tensor, method
-from ..dtypes import bool_
+from .._tensor import Tensor, method, wrap
+from ..dtypes import DTYPES, bool_
+from ..kernels import BY_NAME
 from ._call import dtype_code, is_floating, require_tensors, tensor_of
 from ._dims import one_dim, shape_of
+from ._launch import run
 from .bounds import where
 from .from_data import from_array
-from .joining import cat
 from .norms import norm
 from .products import broadcast_shape
-from .slicing import diagonal, narrow
+from .slicing import diagonal
 
 __all__ = ["cdist", "cross", "dist", "trace"]
+
+_CROSS = BY_NAME["cross"]
 
 
 @method
@@ -113,6 +117,8 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     ------
     RuntimeError
         If the numbers of dimensions or the dtypes differ, or there is no dimension of size 3 to multiply along.
+    NotImplementedError
+        For bool tensors.
     """
     require_tensors("cross", input, other)
     left, right = shape_of(input), shape_of(other)
@@ -120,7 +126,8 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
         raise RuntimeError(
             f"cross: inputs must have the same number of dimensions, got {left} and {right}; unsqueeze one"
         )
-    if input.dtype is not other.dtype:
+    code = dtype_code(input)
+    if code != dtype_code(other):
         raise RuntimeError(
             f"cross: expected scalar type {input.dtype.name} but found {other.dtype.name}; convert one with .to()"
         )
@@ -129,16 +136,17 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     at = left.index(3) if dim is None else one_dim(dim, len(left), "cross")
     if left[at] != 3 or right[at] != 3:
         raise RuntimeError(f"cross: inputs dimension {at} must have length 3. Got {left[at]} and {right[at]}")
-    if broadcast_shape(left, right) is None:
-        raise RuntimeError(f"cross: the shapes {left} and {right} do not broadcast")
-    (a1, a2), (b1, b2) = _turned(input, at), _turned(other, at)
-    return a1 * b2 - a2 * b1  # type: ignore[operator]
-
-
-def _turned(x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-    """The elements 1, 2, 0 and 2, 0, 1 along a dimension of size 3."""
-    ring = cat([x, narrow(x, dim, 0, 2)], dim)
-    return narrow(ring, dim, 1, 3), narrow(ring, dim, 2, 3)
+    if left != right:
+        common = broadcast_shape(left, right)
+        if common is None:
+            raise RuntimeError(f"cross: the shapes {left} and {right} do not broadcast")
+        input, other, left = input.expand(common), other.expand(common), common  # type: ignore[attr-defined]
+    if not code:
+        raise NotImplementedError(
+            'cross: "cross" not implemented for bool, expected numbers; convert the tensors with .int() first'
+        )
+    operands = input.contiguous(), other.contiguous()  # type: ignore[attr-defined]
+    return wrap(run(_CROSS, operands, DTYPES[code], left, (math.prod(left[at + 1 :]),)))
 
 
 def _diagonal_mask(shape: tuple[int, ...], wrap: bool) -> np.ndarray:
