@@ -175,3 +175,21 @@ def test_quantiles_in_a_compiled_step():
         x = torch.tensor(X + k)
         assert step(x).tolist() == x.quantile(0.3, 1).tolist()
     assert len(step.programs) == 1
+
+
+@pytest.mark.parametrize(
+    "shapes", [[(2, 3)], [(2, 3), (1, 1)], [(0, 2), (3, 1), (2, 0)], [(2, 0)], [(), (3,), (2, 2)]], ids=str
+)
+def test_blocks_along_a_diagonal_are_a_new_tensor(shapes):
+    blocks = [torch.randn(*shape, dtype=torch.float64) for shape in shapes]
+    kept = [b.clone() for b in blocks]
+    found = torch.block_diag(*blocks)
+    matrices = [np.atleast_2d(b.numpy()) for b in blocks]
+    expected = np.zeros(np.sum([m.shape for m in matrices], 0))
+    at = np.zeros(2, int)
+    for m in matrices:
+        expected[at[0] : at[0] + m.shape[0], at[1] : at[1] + m.shape[1]] = m
+        at += m.shape
+    np.testing.assert_array_equal(found.numpy(), expected)
+    found.fill_(7.0)
+    assert all(b.equal(k) for b, k in zip(blocks, kept, strict=True))

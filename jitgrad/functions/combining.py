@@ -10,6 +10,7 @@ import numpy as np
 from .._tensor import Tensor, method
 from ..dtypes import int64
 from ._call import require_tensors, tensor_of
+from ._dims import shape_of
 from .creation import zeros
 from .from_data import from_numpy, scalar_tensor
 from .joining import cat, meshgrid, stack
@@ -32,11 +33,15 @@ def block_diag(*tensors: Tensor) -> Tensor:
     if large is not None:
         raise RuntimeError(f"block_diag: input tensors must have two or fewer dimensions, got {large.ndim}")
     blocks = [x.reshape(1, -1) if x.ndim < 2 else x for x in tensors]  # type: ignore[attr-defined]
-    width, before, rows = sum(b.shape[1] for b in blocks), 0, []
-    for b in blocks:
-        left = zeros(b.shape[0], before, dtype=b.dtype)
-        before += b.shape[1]
-        rows.append(cat([left, b, zeros(b.shape[0], width - before, dtype=b.dtype)], 1))
+    shapes = [shape_of(b) for b in blocks]
+    width, before, rows = sum(columns for _, columns in shapes), 0, []
+    for b, (height, columns) in zip(blocks, shapes, strict=True):
+        after = width - before - columns
+        row = [zeros(height, before, dtype=b.dtype), b] if before else [b]
+        if after:
+            row.append(zeros(height, after, dtype=b.dtype))
+        rows.append(cat(row, 1) if len(row) > 1 else b)
+        before += columns
     return cat(rows, 0) if rows else zeros(1, 0)
 
 
