@@ -20,6 +20,7 @@ from .dispatch import CONTEXT, demand, view
 from .engine import layout
 from .engine.entry import entries
 from .engine.layout import (
+    CONTIGUOUS,
     FAMILIES,
     IS_VIEW,
     NOTED,
@@ -35,6 +36,7 @@ from .engine.layout import (
     T_OPERANDS,
 )
 from .kernels import BY_NAME
+from .lines import line_of
 from .refusals import refuse_broadcast
 from .slots import slot_dtype, slot_shape
 from .store import store
@@ -95,12 +97,12 @@ def follow(base: Tensor) -> None:
     ]
     if not stale:
         return
-    if store.field("walks") or not base.is_contiguous():
+    flat = None if store.field("walks") else line_of(base)
+    if flat is None:
         # using a view that is left behind is an error, also if nothing flowed to it before
         for slot in stale:
             entries.set_flag(CONTEXT, slot, REQUIRES_GRAD, True)
         return
-    flat = wrap(view(RESHAPE, base, array("q", (base.numel(),)), "view"))
     for slot in stale:
         _show(slot, flat, False)
 
@@ -167,9 +169,9 @@ def _flat(name: str, root: int, into: int) -> Tensor:
             f"{name}_: a view of a leaf Variable that requires grad is being used in an in-place operation; do it "
             "under torch.no_grad(), or write into a clone()"
         )
-    if not base.is_contiguous():
+    flat = line_of(base)
+    if flat is None:
         _refuse(name)
-    flat = wrap(view(RESHAPE, base, array("q", (base.numel(),)), "view"))
     store.slots[flat._slot * SLOT_WORDS + S_FLAGS] &= ~IS_VIEW  # it is written into as a base
     return flat
 
@@ -185,7 +187,7 @@ def _revive(root: int, into: int) -> None:
 
 def _refuse(name: str) -> NoReturn:
     raise RuntimeError(
-        f"{name}_: a view of a tensor whose memory is not contiguous is being modified in place while operations "
+        f"{name}_: a view of a tensor whose memory has gaps is being modified in place while operations "
         "are recorded; write through the base, as in base[index] = value, or use the operation without the "
         "underscore"
     )
@@ -202,7 +204,7 @@ def _unknown_memory(name: str, into: int) -> Tensor:
     numel = int(storage["bytes"]) // size
     record["address"], record["dims"], record["numel"] = storage["address"], 1, numel
     record["shape"][0], record["strides"][0] = numel, 1
-    record["flags"] = layout.CONTIGUOUS | (record["flags"] & FAMILIES)
+    record["flags"] = CONTIGUOUS | (record["flags"] & FAMILIES)
     return flat
 
 
@@ -222,12 +224,12 @@ def _words_in(whole: Tensor, slot: int) -> list[int]:
 def _show(slot: int, whole: Tensor, is_base: bool) -> None:
     """Let the handles of `slot` show the same part of `whole`."""
     _tell_recording(slot)
-    shape = slot_shape(slot)
-    if is_base:
-        made = view(RESHAPE, whole, array("q", shape), "view")
-        store.slots[made * SLOT_WORDS + S_FLAGS] &= ~IS_VIEW
+    if is_base and store.slots[slot * SLOT_WORDS + S_FLAGS] & CONTIGUOUS:
+        made = view(RESHAPE, whole, array("q", slot_shape(slot)), "view")
     else:
         made = view(STRIDED_VIEW, whole, array("q", _words_in(whole, slot)), "as_strided")
+    if is_base:
+        store.slots[made * SLOT_WORDS + S_FLAGS] &= ~IS_VIEW
     entries.exchange(CONTEXT, slot, made)
     if store.slots[made * SLOT_WORDS + S_FLAGS] & NOTED:
         from .autograd.notes import move_note

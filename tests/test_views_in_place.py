@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from gradients import check_gradients
-from view_programs import PROGRAMS
+from view_programs import LYING, PROGRAMS
 
 import jitgrad as torch
 
@@ -21,14 +21,15 @@ CUT = {
 }
 
 
-@pytest.mark.parametrize("name", [name for name in PROGRAMS if name not in CUT])
-def test_gradients(name):
+@pytest.mark.parametrize(("name", "across"), [case for case in LYING if case[0] not in CUT])
+def test_gradients(name, across):
     rng = np.random.default_rng(3)
+    a = rng.standard_normal((3, 4))
 
     def function(a, w):
-        return torch.cat([y.reshape(-1) for y in PROGRAMS[name](torch, a, w)])
+        return torch.cat([y.reshape(-1) for y in PROGRAMS[name](torch, a.t() if across else a, w)])
 
-    check_gradients(function, rng.standard_normal((3, 4)), rng.standard_normal(4))
+    check_gradients(function, a.T if across else a, rng.standard_normal(4))
 
 
 def leaf():

@@ -1,7 +1,8 @@
 """Small programs that write in place into views and bases while gradients are recorded.
 
 Each takes the module (jitgrad or PyTorch) and two leaves, `a` of shape (3, 4) and `w` of shape (4,), and returns
-tensors whose values and gradients are compared.
+tensors whose values and gradients are compared. What they compute from `a` lies in memory as `a` does, so that the
+transpose of a leaf has them write to permuted memory.
 """
 
 from __future__ import annotations
@@ -271,3 +272,6 @@ def many_windows_of_two(m, a, w):
 
 
 PROGRAMS = {f.__name__: f for f in list(globals().values()) if callable(f) and f.__module__ == __name__}
+# these write through views of one dimension, which only memory in order has
+IN_ORDER = {"reshaped_view", "reshaped_temporary", "many_windows_of_two"}
+LYING = [(name, across) for name in PROGRAMS for across in (False, True) if not (across and name in IN_ORDER)]

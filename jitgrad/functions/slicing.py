@@ -7,6 +7,7 @@ from typing import Any
 from .._tensor import Tensor
 from ..dispatch import view_code
 from ..engine.entry import entries
+from ..lines import line_of
 from ._call import tensor_of
 from ._dims import one_dim, refuse_dim, shape_of
 from .shape import NONE, plain_columns, strided_view, view_words
@@ -119,7 +120,7 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
 
 
 def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
-    """A view of the elements of a contiguous tensor that steps through its memory reach.
+    """A view of the elements of a tensor without gaps that steps through its memory reach.
 
     Parameters
     ----------
@@ -131,10 +132,13 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     Raises
     ------
     RuntimeError
-        If the tensor is not contiguous, a stride negative, or an element outside of the tensor.
+        If the tensor's memory has gaps or repetitions, a stride is negative, or an element outside of the tensor.
     """
-    if not tensor_of(input, "as_strided").is_contiguous():
-        raise RuntimeError("as_strided: expected a contiguous tensor; call contiguous() first")
+    line = line_of(tensor_of(input, "as_strided"))
+    if line is None:
+        raise RuntimeError(
+            "as_strided: expected a tensor without gaps or repetitions; call contiguous() first"
+        )
     if len(size) != len(stride):
         raise RuntimeError(
             f"as_strided: mismatch in length of strides and shape: {list(stride)}, {list(size)}"
@@ -149,7 +153,6 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
             f"as_strided: sizes {list(size)}, strides {list(stride)} and storage offset {first + own} are out of "
             f"bounds for a tensor of {input.numel()} elements from {own} on"
         )
-    line = input.reshape(-1)  # type: ignore[attr-defined]
     columns = [(n, 0, step, NONE) for n, step in zip(size, stride, strict=True)]
     return strided_view(line, view_words(columns, [0 if 0 in size else first], "as_strided"), "as_strided")
 
