@@ -63,3 +63,39 @@ def test_a_compiled_step_that_adds_to_gradients_of_some_is_replayed():
     (want, _), (got, compiled) = played(lambda f: f), played(torch.compile)
     assert got == want
     assert len(compiled.programs) <= 2
+
+
+LYING = {
+    "permuted": lambda values: torch.tensor(values).t().contiguous().t(),
+    "with gaps": lambda values: torch.tensor([[n for m in row for n in (m, 0.0)] for row in values])[:, ::2],
+}
+
+
+@pytest.mark.parametrize("chosen", [False, True], ids=["all leaves", "inputs"])
+@pytest.mark.parametrize("name", LYING)
+def test_gradients_are_added_to_in_place_however_they_lie(name, chosen):
+    w = torch.ones(2, 3, requires_grad=True)
+    w.grad = given = LYING[name]([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    assert not given.is_contiguous()
+    (w.t() * torch.tensor([[10.0, 40.0], [20.0, 50.0], [30.0, 60.0]])).sum().backward(
+        inputs=[w] if chosen else None
+    )
+    assert given.tolist() == w.grad.tolist() == [[11.0, 22.0, 33.0], [44.0, 55.0, 66.0]]
+
+
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize("chosen", [False, True], ids=["all leaves", "inputs"])
+def test_a_gradient_that_repeats_an_element_is_added_to_in_memory_of_its_own(chosen, compiled):
+    w, one = torch.ones(2, 3, requires_grad=True), torch.ones(1)
+
+    def step(x):
+        (w * x).sum().backward(inputs=[w] if chosen else None)
+
+    run = torch.compile(step) if compiled else step
+    x = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    for _ in range(3):
+        w.grad = one.expand(2, 3)
+        run(x)
+        run(x)
+        assert w.grad.tolist() == (2 * x + 1).tolist()
+        assert one.item() == 1

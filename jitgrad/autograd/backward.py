@@ -142,7 +142,7 @@ def backward_many(
 def _add_gradient(x: Tensor, g: Tensor, keeps_graph: bool) -> None:
     """Add to ``x.grad``: in place where no graph may need what was there, as a walk to all leaves does."""
     before = x.grad
-    if keeps_graph or (before is not None and (before.requires_grad or not before.is_contiguous())):
+    if keeps_graph or (before is not None and (before.requires_grad or _repeats(before))):
         x.grad = g if before is None else before + g  # type: ignore[operator]
         return
     with no_grad():
@@ -150,6 +150,11 @@ def _add_gradient(x: Tensor, g: Tensor, keeps_graph: bool) -> None:
             x.grad = g.clone()  # type: ignore[attr-defined]  # it may be another leaf's, too, or the caller's
         else:
             before.add_(g)  # type: ignore[attr-defined]
+
+
+def _repeats(x: Tensor) -> bool:
+    """Whether a dimension shows the same elements again and again, so that nothing can be added to each."""
+    return any(step == 0 and size > 1 for size, step in zip(x.shape, x.stride(), strict=True))
 
 
 def recorded(

@@ -40,6 +40,7 @@ from .pointers import (
 )
 from .record import walk_kernels
 from .recording import note
+from .shapes import all_apart
 from .slots import (
     let_go,
 )
@@ -116,10 +117,19 @@ def wanted(c, state, slot):
 
 @jit
 def keep_gradient(c, slot, cotangent):
-    """Add a complete cotangent (with its handle) to a slot's .grad; False without memory."""
+    """Add a complete cotangent (with its handle) to a slot's .grad; False without memory.
+
+    What was there is added to in place, but for a tensor with repetitions, which a copy takes the place of.
+    """
     record = slot_at(c, slot)
     note(c, GRAD_READ, slot)
     if record.grad != 0:
+        if not all_apart(slot_at(c, record.grad)):
+            own = copy_of(c, record.grad)
+            if own == 0:
+                return False
+            release(c, record.grad)
+            record.grad = own
         add_into(c, record.grad, cotangent)
         storage_at(c, slot_at(c, record.grad).storage).version += 1
         release(c, cotangent)
