@@ -52,6 +52,7 @@ def publish(op: Op) -> None:
     line["differentiable"] = op.differentiable()
     line["underivable"] = op.underivable
     line["rule"] = op.rule
+    line["picks"] = op.picks
     bits = {name: 1 << k for k, name in enumerate(op.operands)} | _READS
     for k, name in enumerate(op.operands[: layout.USES]):
         uses = sum(bits[read] for read in op.reads(name) if read in bits)

@@ -202,4 +202,5 @@ array_op(
     gradients={"weight": ("index",)},
     vjp={"weight": attention_vjps.embedding_weight},
     operand_dtypes={"index": abi.INT64},
+    picks=True,
 )

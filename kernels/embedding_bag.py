@@ -259,4 +259,5 @@ array_op(
     },
     operand_dtypes={"index": abi.INT64, "offsets": abi.INT64},
     outputs=2,
+    picks=True,
 )

@@ -39,6 +39,7 @@ array_op(
     vjp={"x": vjps.index_x},
     operand_dtypes=_INTEGERS,
     dtypes=ALL,
+    picks=True,
 )
 array_op(
     "index_put",
@@ -59,6 +60,7 @@ array_op(
     vjp={"x": vjps.gather_x},
     operand_dtypes={"index": abi.INT64},
     dtypes=ALL,
+    picks=True,
 )
 array_op(
     "scatter",

@@ -84,6 +84,8 @@ class Op:
         Of an elementwise operation: its result has a history, but a walk back through it is an error.
     replaces : bool
         Of an elementwise operation: what it writes in place does not depend on what was there.
+    picks : bool
+        Of an array operation: of operand 0 it reads only what the others name, however large it is.
     """
 
     name: str
@@ -115,6 +117,7 @@ class Op:
     with_slope: Callable | None = None
     underivable: bool = False
     replaces: bool = False
+    picks: bool = False
 
     @property
     def main(self) -> int:
@@ -295,6 +298,7 @@ def array_op(
     batch: Batch | None = None,
     plan: Callable | None = None,
     both: Build | None = None,
+    picks: bool = False,
 ) -> Op:
     """Declare an operation on whole arrays.
 
@@ -323,6 +327,8 @@ def array_op(
         ``plan(variant, operands)`` returns the products that a kernel's call comes to, or None; see `kernels.planned`.
     both : callable, optional
         As `backward`, but the output is written, too: for programs that go both ways at once.
+    picks : bool
+        Of operand 0 only what the others name is read, however large it is.
     """
     fixed = operand_dtypes or {}
     return register(
@@ -348,6 +354,7 @@ def array_op(
         batch=batch,
         plan=plan,
         both=both,
+        picks=picks,
     )
 
 

@@ -230,3 +230,31 @@ def test_operations_on_arrays_take_permuted_operands_as_those_in_order(name, com
     for found, expected in zip(gradient(False), gradient(True), strict=True):
         np.testing.assert_array_equal(found[0], expected[0])
         np.testing.assert_allclose(found[1], expected[1], rtol=1e-5, atol=1e-5)
+
+
+PICKED = {
+    "index": lambda x, i: x[i],
+    "index_select": lambda x, i: x.index_select(0, i),
+    "two indices": lambda x, i: x[i, i],
+    "gather": lambda x, i: x.gather(0, i[:, None].expand(-1, 40)),
+    "embedding": lambda x, i: torch.nn.functional.embedding(i, x),
+    "embedding_bag": lambda x, i: torch.nn.functional.embedding_bag(i[None], x),
+}
+
+
+@pytest.mark.skipif(not TURNS, reason="copies turn no squares here")
+@pytest.mark.parametrize("name", PICKED)
+def test_what_picks_a_few_elements_copies_no_others(name):
+    x = torch.tensor(values((40, 64))).t()
+    pick = torch.compile(PICKED[name])
+    found = {}
+    for count in (2, 40):
+        places = torch.arange(count) * 7 % 40
+        program = pick.program(x, places)
+        found[count] = [part.kernel for line in lines_of(program) for part in (line.chain or (line,))]
+        expected = PICKED[name](x.contiguous(), places)
+        np.testing.assert_array_equal(pick(x, places).numpy(), expected.numpy())
+    assert not any(kernel.startswith("copy") for kernel in found[2])
+    assert any(kernel.startswith("copy") for kernel in found[40]) == (
+        name not in ("two indices", "embedding_bag")
+    )

@@ -45,6 +45,7 @@ from .turning import lies_across
 OUTPUT_WORDS = 2 + MAX_DIMS  # dtype, dims, shape
 WORD = 8
 GIVEN = 160  # entries from the working list to operands in whose place copies are read
+PICKED = 4  # an element picked from a cache line of its own takes as long as so many copied ones
 
 
 @jit
@@ -121,7 +122,9 @@ def apply_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_cou
     int
         Slot of the first output, or a negative status.
     """
-    copies = put_in_order(c, inputs, ids) if into == 0 and inputs <= MOST else 0
+    copies = 0
+    if into == 0 and inputs <= MOST:
+        copies = put_in_order(c, inputs, ids, 1 if picks_few(c, op, ids, outputs, shapes) else 0)
     first = NEED_KERNEL
     if copies >= 0:
         first = run_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_count)
@@ -136,14 +139,31 @@ def apply_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_cou
 
 
 @jit
-def put_in_order(c, inputs, ids):
+def picks_few(c, op, ids, outputs, shapes):
+    """Whether the operation reads so few elements of operand 0 that it takes longer to copy them all."""
+    if op_at(c, op).picks == 0:
+        return False
+    made = 0
+    for k in range(outputs):
+        numel = 1
+        at = shapes + k * OUTPUT_WORDS * WORD
+        for d in range(load_word(at, 1)):
+            numel *= load_word(at, 2 + d)
+        made += numel
+    return slot_at(c, load_word(ids, 0)).numel > PICKED * made
+
+
+@jit
+def put_in_order(c, inputs, ids, first):
     """Copy operands that lie across, see `lies_across`, so that kernels walk along memory in both directions.
+
+    Those before number `first` are left as they lie.
 
     Returns which, as bits; their handles are the caller's, and what was given waits in the working list. Negative
     when that takes a kernel that is not compiled.
     """
     copies = 0
-    for k in range(inputs):
+    for k in range(first, inputs):
         slot = load_word(ids, k)
         if slot != 0 and lies_across(slot_at(c, slot)):
             if kernel_address(c, c.copy_op, 0, slot_at(c, slot).dtype) == 0 and copies == 0:

@@ -286,6 +286,7 @@ op_dtype = np.dtype(
         ("underivable", i8),  # a MAP operation's row stops the walk back with an error
         ("uses", i8, USES),  # per operand: what its backward reads, operand bits and USE_*
         ("rule", i8),  # shape rule of an ARRAYS operation
+        ("picks", i8),  # an ARRAYS operation reads only some elements of operand 0
         ("entered", i8, N_DTYPES),  # by dtype code: what operands that combine in it become; see promotion.py
     ]
 )
