@@ -55,7 +55,8 @@ int = int32
 long = int64
 newaxis = None
 strided = Tensor.layout
-# what an array's elements may be laid out like: all are in row-major order, and take these as a wish
+# what elements may be laid out like: results of elementwise operations lie as their first operand does, all others in
+# row-major order, and take these as a wish
 contiguous_format, legacy_contiguous_format, preserve_format, channels_last, channels_last_3d = (
     f"torch.{name}"
     for name in (

@@ -33,6 +33,10 @@ from .store import store
 
 F = TypeVar("F", bound=Callable)
 NUMBERS = (float, int, bool)
+_CHANNELS_LAST = {
+    "torch.channels_last": 4,
+    "torch.channels_last_3d": 5,
+}  # dimensions, by the name of the layout
 
 
 class Tensor(Values):
@@ -126,8 +130,11 @@ class Tensor(Values):
         """Bytes of all elements."""
         return self.numel() * self.dtype.itemsize
 
-    def is_contiguous(self) -> bool:
-        """Whether the elements lie in row-major order without gaps."""
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        """Whether the elements lie in row-major order without gaps, or with the channels last if that is asked for."""
+        if memory_format in _CHANNELS_LAST:
+            dims = _CHANNELS_LAST[memory_format]
+            return self.ndim == dims and self.permute(0, *range(2, dims), 1).is_contiguous()  # type: ignore[attr-defined]
         return store.slots[self._slot * SLOT_WORDS + S_FLAGS] & CONTIGUOUS != 0
 
     def data_ptr(self) -> int:

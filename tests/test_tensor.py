@@ -218,3 +218,18 @@ def test_sizes_join_tuples_and_extend_lists():
     for pair in ((size, [4]), ([4], size)):
         with pytest.raises(TypeError):
             add(*pair)
+
+
+@pytest.mark.parametrize(
+    ("layout", "order", "back"),
+    [("channels_last", (0, 2, 3, 1), (0, 3, 1, 2)), ("channels_last_3d", (0, 2, 3, 4, 1), (0, 4, 1, 2, 3))],
+)
+def test_is_contiguous_tells_whether_channels_lie_last(layout, order, back):
+    layout = getattr(torch, layout)
+    plain = torch.ones(2, 3, 4, 5, 6)[..., 0].contiguous() if len(order) == 4 else torch.ones(2, 3, 4, 5, 6)
+    last = plain.permute(*order).contiguous().permute(*back) * 2
+    assert (plain.is_contiguous(), plain.is_contiguous(memory_format=layout)) == (True, False)
+    assert (last.is_contiguous(), last.is_contiguous(memory_format=layout)) == (False, True)
+    assert plain.is_contiguous(memory_format=torch.contiguous_format)
+    assert plain[:, :1].contiguous().is_contiguous(memory_format=layout)
+    assert not plain[0].is_contiguous(memory_format=layout)

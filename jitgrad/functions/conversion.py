@@ -28,7 +28,7 @@ _copy = unary("clone", "copy")
 
 
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
-    """A copy with memory of its own, differentiable."""
+    """A copy with memory of its own, in row-major order, differentiable."""
     return _copy(input)
 
 
