@@ -71,11 +71,12 @@ def test_what_contexts_keep_is_the_programs(name):
 
 def test_tensors_that_are_kept_beside_the_graph_are_those_of_their_call():
     kept = []
+    keep = kept.append  # what a builtin is bound to is not looked at
 
     class Keeps(Cube):
         @staticmethod
         def forward(ctx, x):
-            kept.append(x)
+            keep(x)
             return Cube.forward(ctx, x)
 
     w = nn.Parameter(torch.ones(2))
@@ -93,7 +94,7 @@ def test_a_reentrant_checkpoint_runs_eagerly():
     w = nn.Parameter(torch.ones(2))
     function = torch.compile(lambda x: checkpoint(lambda z: z * w, x, use_reentrant=True).sum())
     x = torch.tensor([2.0, 3.0], requires_grad=True)
-    with pytest.warns(RuntimeWarning, match="in a custom function's backward"):
+    with pytest.warns(RuntimeWarning, match="has a reentrant checkpoint"):
         for k in range(3):
             w.grad = x.grad = None
             function(x + k).backward()

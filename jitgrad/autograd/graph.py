@@ -233,6 +233,19 @@ def slots_behind(tensors: Iterable[Tensor]) -> set[int]:
     return seen
 
 
+def runs_python(slot: int) -> bool:
+    """Whether a walk that comes to a tensor may run Python code: a custom function's, a hook's or a checkpoint's."""
+    return bool(store.slots[slot * SLOT_WORDS + S_FLAGS] & layout.NOTED) or function_of(slot) is not None
+
+
+def function_of(slot: int) -> Any:
+    """The custom function that made a tensor, or None."""
+    row = int(store.slots[slot * SLOT_WORDS + S_ROW])
+    if row < 0 or int(store.tape[row + T_KIND]) != layout.PYTHON:
+        return None
+    return python_nodes[int(store.tape[row + T_OP])]._function
+
+
 def leaves_behind(tensors: Iterable[Tensor]) -> set[int]:
     """Slots of the leaves that ask for a gradient and that tensors were made from."""
     words = store.slots

@@ -56,6 +56,8 @@ def _random_numbers(state: _RandomState | None) -> Iterator[None]:
 class Reentrant(Function):
     """The variant whose backward calls ``backward()`` itself."""
 
+    fills_grad = True  # as walks to inputs do not
+
     @staticmethod
     def forward(ctx: Any, function: Callable, preserve: bool, *args: Any) -> Any:
         """Run the function without a record."""

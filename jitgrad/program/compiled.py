@@ -22,7 +22,7 @@ from ..store import raise_out_of_memory, store
 from ..team import current
 from .checks import KEEPS, check_run
 from .copied import copies_of, versions_of, with_tensors
-from .differentiable import record_pullback
+from .differentiable import WayBack, record_pullback
 from .guards import Guards
 from .method import CompiledMethod, Steps
 from .program import Program
@@ -31,6 +31,7 @@ from .returned import Returned, leaf_of
 from .rewrites import OPTIONS
 from .tree import LEAF, Call, constants_in, flatten_call, taken_apart, tensors_only, unflatten
 from .user_code import compiles
+from .waiting import Waiting, must_wait
 from .world import World
 
 MAX_PROGRAMS = 16  # of one function; the one not used for longest makes room
@@ -275,8 +276,10 @@ class CompiledFunction(Steps):
             recording.arguments = []
             program = Program(recording, arguments, returned.sources, guards, self._options)
             guards.leave()  # so that it is seen not to hold any more
-            if returned.graph:
-                program.pullback = record_pullback(program, recording, returned.graph, arguments)
+            way = WayBack(program, recording, returned.graph, arguments) if returned.graph else None
+            waits = way is not None and must_wait(way)
+            if way is not None and not waits:
+                program.pullback = record_pullback(way)
         except Spoiled as reason:
             recording.release()
             if not self._copies:
@@ -289,14 +292,33 @@ class CompiledFunction(Steps):
         copies = clone_outside(returned.sources)  # before other threads can replay the program
         if program.pullback is not None:
             copies = program.pullback.attach(copies, arguments)
+        if way is not None and waits:
+            settle = functools.partial(self._settle, recording, returned.unsure)
+            copies = Waiting(program, way, arguments, settle).attach(copies)
+            returned.forget()
+            return self._returned(program, copies, arguments), None
+        way = None
         returned.forget()
         if returned.unsure and recording.outlives(list):
             self._give_up(Spoiled(KEEPS, None, False))
             return self._returned(program, copies, arguments), None
+        self._keep(program)
+        return self._returned(program, copies, arguments), program
+
+    def _keep(self, program: Program) -> None:
+        """Have a program that has just been recorded."""
         self.programs = [program, *self.programs[: MAX_PROGRAMS - 1]]
         self._attempts = 0
         self._use(program)
-        return self._returned(program, copies, arguments), program
+
+    def _settle(self, recording: Recording, unsure: bool, program: Program, found: Any) -> None:
+        """Hear of the way back, or why there is none, of a program that has waited for it."""
+        if isinstance(found, Spoiled):
+            self._give_up(found)
+        elif unsure and recording.outlives(list):
+            self._give_up(Spoiled(KEEPS, None, False))
+        else:
+            self._keep(program)
 
     def _run_recorded(self, recording: Recording, returned: Returned, call: Call) -> bool:
         """Run the function while it is recorded; when that fails, nothing of the recording stays.

@@ -7,6 +7,7 @@ puts one row on the tape that runs the second program when a walk comes by.
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -71,15 +72,14 @@ class Pullback:
 
     def attach(self, results: list[Tensor], arguments: list[Tensor]) -> list[Tensor]:
         """The results of a call, with a row on the tape for those that have a gradient."""
-        inputs = [arguments[x] if isinstance(x, int) else x for x in self.inputs]
-        call = _Call(self, [results[k] for k in self.outputs], arguments)
+        call = self.call([results[k] for k in self.outputs], arguments)
+        return with_row(call, self.outputs, self.inputs, results, arguments)
+
+    def call(self, results: list[Tensor], arguments: list[Tensor]) -> Call:
+        """A call of the program, whose values nobody overwrites while this lives."""
+        call = Call(self, results, arguments)
         self._call = weakref.ref(call)
-        made = _Replayed.apply(call, *inputs)
-        made = made if isinstance(made, tuple) else (made,)
-        results = list(results)
-        for k, x in zip(self.outputs, made, strict=True):
-            results[k] = x
-        return results
+        return call
 
     def versions(self, arguments: list[Tensor]) -> list[int]:
         """How often what the walk back reads has been written to.
@@ -158,7 +158,7 @@ class _Refused(Function):
         raise RuntimeError(ctx.reason)
 
 
-class _Call:
+class Call:
     """One call of a program whose results have gradients."""
 
     def __init__(self, pullback: Pullback, results: list[Tensor], arguments: list[Tensor]) -> None:
@@ -167,6 +167,7 @@ class _Call:
         self._versions = pullback.versions(self._arguments)
 
     def backward(self, cotangents: tuple[Tensor | None, ...]) -> list[Tensor | None]:
+        """The gradients of the inputs, by the program of the way back."""
         if self.pullback.versions(self._arguments) != self._versions:
             raise RuntimeError(
                 "backward: one of the variables needed for gradient computation has been modified by an "
@@ -176,11 +177,24 @@ class _Call:
         return self.pullback.run(list(cotangents), self._arguments)
 
 
+def with_row(
+    call: Any, outputs: list[int], inputs: list[Any], results: list[Tensor], arguments: list[Tensor]
+) -> list[Tensor]:
+    """Results of a call, with a row on the tape for those that have a gradient: that calls ``call.backward``."""
+    given = [arguments[x] if isinstance(x, int) else x for x in inputs]
+    made = _Replayed.apply(call, *given)
+    made = made if isinstance(made, tuple) else (made,)
+    results = list(results)
+    for k, x in zip(outputs, made, strict=True):
+        results[k] = x
+    return results
+
+
 class _Replayed(Function):
     """The row of the tape that stands for a whole program."""
 
     @staticmethod
-    def forward(ctx: Any, call: _Call, *inputs: Tensor) -> Any:
+    def forward(ctx: Any, call: Any, *inputs: Tensor) -> Any:
         ctx.call = call
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs)
@@ -214,10 +228,15 @@ class _WithoutGraph(Function):
         )
 
 
-def record_pullback(
-    program: Program, recording: Recording, graph: dict[int, Tensor], arguments: list[Tensor]
-) -> Pullback | Refusal:
-    """Record the walk back from results that still have their graph.
+class WayBack:
+    """What a walk back from results that still have their graph begins with, and where it goes.
+
+    Attributes
+    ----------
+    outputs, inputs, tensors : list
+        As those of a `Pullback`; the inputs themselves.
+    gradients : list of (Tensor or None)
+        Those of the inputs, when the walk has been made.
 
     Parameters
     ----------
@@ -226,45 +245,69 @@ def record_pullback(
     graph : dict
         Number of each result that has a gradient, and the tensor itself.
     """
-    from .guards import Guards
-    from .program import Program
 
-    inputs: list[Any] = [k for k, x in enumerate(arguments) if x.requires_grad]
-    inputs += [handle_of(slot) for slot in program.guarded if slot_word(slot, S_FLAGS) & REQUIRES_GRAD]
-    tensors = [arguments[x] if isinstance(x, int) else x for x in inputs]
-    behind = [slots_behind([x]) for x in graph.values()]
-    outside = {x._slot for x in tensors}
-    freed = [any(slot_word(s, S_ROW) <= FREED_ROW for s in slots - outside) for slots in behind]
-    with no_grad():
-        cotangents = [ones_like(x) for x in graph.values()]
-    found: list[Any] = []
-    back = Recording(recording.first_row)
-    back.boundary = recording.first_row  # the history of an argument is none of the function's
+    def __init__(
+        self, program: Program, recording: Recording, graph: dict[int, Tensor], arguments: list[Tensor]
+    ) -> None:
+        self.outputs, self.results = list(graph), list(graph.values())
+        inputs: list[Any] = [k for k, x in enumerate(arguments) if x.requires_grad]
+        inputs += [handle_of(slot) for slot in program.guarded if slot_word(slot, S_FLAGS) & REQUIRES_GRAD]
+        self.inputs = inputs
+        self.tensors: list[Tensor] = [arguments[x] if isinstance(x, int) else x for x in inputs]
+        self.gradients: list[Tensor | None] = []
+        self._program, self._arguments = program, arguments
+        self._number = recording.number
+        self.back = Recording(recording.first_row)
+        self.back.boundary = recording.first_row  # the history of an argument is none of the function's
 
-    def body() -> None:
-        with without_hooks_of(tensors):  # the walk of which this one becomes a part runs them
-            gradients = grad(list(graph.values()), tensors, cotangents, retain_graph=True, allow_unused=True)
-        found.extend(g if g is None else owned(g, back.number) for g in gradients)
+    def walk(self, cotangents: list[Tensor], chosen: list[bool] | None = None) -> list[Tensor | None]:
+        """Walk back from the results, or the chosen ones; the gradients of the inputs."""
+        roots = self.results if chosen is None else [*itertools.compress(self.results, chosen)]
+        with without_hooks_of(self.tensors):  # the walk of which this one becomes a part runs them
+            return list(grad(roots, self.tensors, cotangents, retain_graph=True, allow_unused=True))
 
-    try:
-        back.run(body)
-        if back.spoiled is not None:
-            raise back.spoiled
-        results = [g for g in found if g is not None]
-        given = [*[x.detach() for x in arguments], *cotangents]
-        way_back = Program(back, given, results, Guards(None, []), program.options, base=recording.number)
-    except BaseException as error:
-        back.release()
-        if not isinstance(error, RuntimeError):
+    def record(self, cotangents: list[Tensor]) -> Pullback:
+        """Walk back, and make a program of that; whatever is raised, the recording has been released then."""
+        from .guards import Guards
+        from .program import Program
+
+        back, program = self.back, self._program
+        behind = [slots_behind([x]) for x in self.results]
+        outside = {x._slot for x in self.tensors}
+        freed = [any(slot_word(s, S_ROW) <= FREED_ROW for s in slots - outside) for slots in behind]
+        reached = [{k for k, x in enumerate(self.tensors) if x._slot in slots} for slots in behind]
+
+        def body() -> None:
+            self.gradients = [g if g is None else owned(g, back.number) for g in self.walk(cotangents)]
+
+        try:
+            back.run(body)
+            if back.spoiled is not None:
+                raise back.spoiled
+            results = [g for g in self.gradients if g is not None]
+            given = [*[x.detach() for x in self._arguments], *cotangents]
+            way_back = Program(back, given, results, Guards(None, []), program.options, base=self._number)
+        except BaseException:
+            back.release()
             raise
-        if back.spoiled is not None and back.spoiled.reason != RAISED:  # which says nothing about other walks
-            raise back.spoiled from None
-        if all(_refuses(x, tensors) for x in graph.values()):
-            return Refusal(list(graph), inputs, str(error))
+        way_back.depends_on = program
+        used = [g is not None for g in self.gradients]
+        return Pullback(self.outputs, self.inputs, used, reached, freed, way_back)
+
+
+def record_pullback(way: WayBack) -> Pullback | Refusal:
+    """Record the walk back from results that still have their graph, and of which no row runs Python code."""
+    with no_grad():
+        cotangents = [ones_like(x) for x in way.results]
+    try:
+        return way.record(cotangents)
+    except RuntimeError as error:
+        spoiled = way.back.spoiled
+        if spoiled is not None and spoiled.reason != RAISED:  # which says nothing about other walks
+            raise spoiled from None
+        if all(_refuses(x, way.tensors) for x in way.results):
+            return Refusal(way.outputs, way.inputs, str(error))
         raise Spoiled(f"cannot walk back from what it returns ({error})") from None
-    way_back.depends_on = program
-    reached = [{k for k, x in enumerate(tensors) if x._slot in slots} for slots in behind]
-    return Pullback(list(graph), inputs, [g is not None for g in found], reached, freed, way_back)
 
 
 def _refuses(result: Tensor, tensors: list[Tensor]) -> bool:

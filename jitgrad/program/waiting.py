@@ -1,0 +1,104 @@
+"""Programs whose way back runs Python code: they wait for the first walk, because recording it runs that code.
+
+Hooks, custom functions and checkpoints may do anything, such as draw random numbers or count. So the way back is
+recorded while the user walks back for the first time; until then the program serves no call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from .._tensor import Tensor
+from ..autograd.graph import function_of, runs_python, slots_behind
+from ..autograd.observe import is_observed
+from ..store import store
+from .differentiable import Call, Pullback, WayBack, with_row
+from .recording import Recording, Spoiled, clone_outside
+
+if TYPE_CHECKING:
+    from .program import Program
+
+Settle = Callable[["Program", "Pullback | Spoiled"], None]
+
+
+def must_wait(way: WayBack) -> bool:
+    """Whether the walk back runs Python code.
+
+    Raises
+    ------
+    Spoiled
+        If that walks back by itself, into ``.grad``, which a walk to the inputs of a program may not do.
+    """
+    outside = {x._slot for x in way.tensors}
+    slots = [slot for slot in slots_behind(way.results) - outside if runs_python(slot)]
+    if any(getattr(function_of(slot), "fills_grad", False) for slot in slots):
+        raise Spoiled("has a reentrant checkpoint (use_reentrant=False is another way)")
+    return bool(slots)
+
+
+class Waiting:
+    """The call in which a program was recorded, until somebody walks back from its results.
+
+    Parameters
+    ----------
+    program : Program
+        The forward program.
+    way : WayBack
+        From its results, which have the graph of the recorded call.
+    arguments : list of Tensor
+        Of the call.
+    settle : callable
+        Gets the program and its `Pullback`, or why there can be none.
+    """
+
+    def __init__(self, program: Program, way: WayBack, arguments: list[Tensor], settle: Settle) -> None:
+        self.results: list[Tensor] = []
+        self._program, self._arguments, self._settle = program, arguments, settle
+        self._way: WayBack | None = way
+        self._call: Call | None = None  # when the way back is a program
+
+    def attach(self, results: list[Tensor]) -> list[Tensor]:
+        """The results of the call, with a row on the tape for those that have a gradient."""
+        assert self._way is not None
+        self.results = [results[k] for k in self._way.outputs]
+        return with_row(self, self._way.outputs, self._way.inputs, results, self._arguments)
+
+    def backward(self, cotangents: Sequence[Tensor | None]) -> list[Tensor | None]:
+        """Walk back, and record that if it can be; the gradients of the inputs."""
+        if self._call is not None:
+            return self._call.backward(tuple(cotangents))
+        given = [g.detach().clone() for g in cotangents if g is not None]  # type: ignore[attr-defined]
+        alone = len(given) == len(cotangents) and store.recording is None and not is_observed()
+        if alone and Recording.lock.acquire(blocking=False):  # who records may wait for the end of this walk
+            try:
+                if self._program.refresh():
+                    return self._record(given)
+            finally:
+                Recording.lock.release()
+        return self._walk(cotangents, given)
+
+    def _walk(self, cotangents: Sequence[Tensor | None], given: list[Tensor]) -> list[Tensor | None]:
+        """Walk back eagerly, from the results with a cotangent only."""
+        assert self._way is not None
+        return self._way.walk(given, [g is not None for g in cotangents])
+
+    def _record(self, given: list[Tensor]) -> list[Tensor | None]:
+        way, program = self._way, self._program
+        assert way is not None
+        try:
+            pullback = way.record(given)
+        except Spoiled as reason:
+            if way.gradients:  # all has been done, but cannot be replayed
+                self._settle(program, reason)
+                return way.gradients
+            return self._walk(given, given)
+        found = clone_outside([g for g in way.gradients if g is not None])
+        used = [g is not None for g in way.gradients]
+        program.pullback = pullback
+        self._call = pullback.call([], self._arguments)
+        self._way = None
+        del way
+        self._settle(program, pullback)
+        gradients = iter(found)
+        return [next(gradients) if u else None for u in used]
