@@ -113,6 +113,16 @@ class Runner:
             self._batches.call(self._function, self._counters[BATCH])
         raise error
 
+    @property
+    def kept(self) -> int:
+        """The place of the results of the next step."""
+        return self._counters[KEPT]
+
+    @property
+    def batch(self) -> int:
+        """The number of the batch of the next step."""
+        return self._counters[BATCH]
+
     def begin(self, kept: int, batch: int) -> None:
         """Say where the next step puts its results, and which batch it gets."""
         self._counters[KEPT], self._counters[BATCH] = kept, batch
@@ -152,19 +162,37 @@ class Walk(NamedTuple):
 
     def _walk(self, times: int) -> None:
         """Walk programs that are held; afterwards leaves have the gradients of the last step, also after an error."""
-        programs = [runner.program for runner in self.runners]
-        last, report = self.runners[-1], 0
+        before = [runner.kept for runner in self.runners]
+        ran: Sequence[Runner] = self.runners
+        failed: Runner | None = None
+        report = 0
         try:
             report = walk(self.table, times)
             if report:
-                last = next(r for r in self.runners if report in r.program.reports)
+                failed = next(r for r in self.runners if report in r.program.reports)
+                ran = self._ran(failed, report, before)
         finally:
-            for program in (*(p for p in programs if p is not last.program), last.program):
-                program.complete()
-            for program in programs:
-                program.release()
-        if report:
-            last.refuse(report)
+            for runner in ran:
+                runner.program.complete()
+            for runner in self.runners:
+                runner.program.release()
+        if failed is not None:
+            failed.refuse(report)
+
+    def _ran(self, failed: Runner, report: int, before: list[int]) -> list[Runner]:
+        """Who has changed something until one reported, in the order of their last steps.
+
+        A step that reports first of all has changed nothing, so that leaves keep the gradients from before it.
+        """
+        late = failed.program.reports.is_late(report)
+        ran = [
+            r
+            for r, kept in zip(self.runners, before, strict=True)
+            if r.kept != kept or (late and r is failed)
+        ]
+        place = self.runners.index(failed)
+        first = place + 1 if late or failed.batch else place  # in this epoch, or not since the one before
+        return [r for r in (*self.runners[first:], *self.runners[:first]) if r in ran]
 
 
 def follow_one_another(programs: Sequence[Program]) -> bool:
