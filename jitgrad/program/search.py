@@ -84,6 +84,19 @@ def is_constant(value: Any) -> bool:
     )
 
 
+@functools.cache
+def _members(kind: type) -> frozenset[str]:
+    """Names of what a class of others lets classes made from it define, and calls itself."""
+    if kind is object or issubclass(kind, (Module, Optimizer, Tensor)):  # which are looked at by other names
+        return frozenset()
+    return frozenset(n for n, x in vars(kind).items() if not n.startswith("__") and callable(function_of(x)))
+
+
+def _called_by_others(kind: type) -> set[str]:
+    """What code of others may call of a user's class, such as the ``backward`` of a `Function`."""
+    return {n for base in kind.__mro__ if not is_users(base.__module__) for n in _members(base)}
+
+
 def _read_by(function: Any) -> tuple[Any, ...]:
     """What a function of others reads that is no attribute: `os.getenv` reads the environment."""
     return (os.environ,) if function is os.getenv else ()
@@ -282,9 +295,10 @@ class _Search(Found):
                 self.others[id(base)] = base
                 continue
             mapping = base.__dict__
-            names = [n for n in self.words if n in mapping] + [m for m in methods if m in mapping]
+            called = self.words.union(methods, _called_by_others(kind))
+            names = [n for n in called if n in mapping]
             self.read_names(mapping, names)
-            self.without(mapping, [n for n in self.words if n not in mapping])
+            self.without(mapping, [n for n in called if n not in mapping])
             unnamed = [n for n in mapping if n.startswith("__") and (made or n not in _APART)]
             members = map(function_of, map(mapping.__getitem__, {*names, *unnamed}))
             self.waiting += [x for x in members if isinstance(x, types.FunctionType)]
