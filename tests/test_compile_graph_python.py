@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import types
 
 import pytest
@@ -109,6 +110,7 @@ def scene(deed, compiled, by_hook):
     return seen
 
 
+@pytest.mark.filterwarnings("ignore:compile. step changes a value of Python's")
 @pytest.mark.parametrize("by_hook", [True, False], ids=["hook", "function"])
 @pytest.mark.parametrize("deed", DEEDS)
 def test_nothing_is_done_before_somebody_walks_back(deed, by_hook):
@@ -188,6 +190,31 @@ def test_what_has_changed_before_the_first_walk_is_not_taken_for_what_the_call_f
         scale.by = after
         loss.backward()
         assert w.grad.tolist() == [after] * 2
+    loss, scale.by = called(torch.ones(2)), 7.0  # a replay, whose way back has been recorded with 3
+    with pytest.raises(RuntimeError, match="has changed since the call"):
+        loss.backward()
+    w.grad = None
+    called(torch.ones(2)).backward()
+    assert w.grad.tolist() == [7.0] * 2
+
+
+def test_a_hook_that_draws_from_pythons_generator_runs_eagerly():
+    w = nn.Parameter(torch.ones(2))
+
+    def function(x):
+        y = x * w
+        y.register_hook(lambda g: g * random.random())
+        return y.sum()
+
+    called = torch.compile(function)
+    random.seed(3)
+    expected = [random.random() for _ in range(4)]
+    random.seed(3)
+    with pytest.warns(RuntimeWarning, match="draws random numbers from Python"):
+        for number in expected:
+            w.grad = None
+            called(torch.ones(2)).backward()
+            assert w.grad.tolist() == pytest.approx([number] * 2)
 
 
 def test_an_error_of_a_hook_in_the_first_walk_is_the_users():

@@ -294,7 +294,7 @@ class CompiledFunction(Steps):
             copies = program.pullback.attach(copies, arguments)
         if way is not None and waits:
             settle = functools.partial(self._settle, recording, returned.unsure)
-            copies = Waiting(program, way, arguments, settle).attach(copies)
+            copies = Waiting(program, way, arguments, settle, returned.unsure).attach(copies)
             returned.forget()
             return self._returned(program, copies, arguments), None
         way = None

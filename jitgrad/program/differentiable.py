@@ -24,6 +24,7 @@ from .recording import RAISED, Recording, Spoiled
 from .returned import owned
 
 if TYPE_CHECKING:
+    from .guards import Guards
     from .program import Program
 
 
@@ -45,6 +46,8 @@ class Pullback:
         For each of the outputs, the numbers of the inputs that it was made from.
     freed : list of bool
         For each of the outputs, whether the step has walked back over, and freed, a part of its graph.
+    reads : Guards or None
+        What the Python code that ran on the way back reads.
     """
 
     def __init__(
@@ -55,8 +58,10 @@ class Pullback:
         behind: list[set[int]],
         freed: list[bool],
         program: Program,
+        reads: Guards | None = None,
     ) -> None:
         self.outputs, self.inputs, self._program = outputs, inputs, program
+        self._reads = reads
         self._used, self._behind, self._freed = used, behind, freed
         self._call: Any = lambda: None
         written = {program._finder.at(v.address) for row in program.rows for v in row.writes}
@@ -69,6 +74,11 @@ class Pullback:
             return False
         drop_freed_nodes()
         return self._call() is not None
+
+    @property
+    def changed(self) -> str | None:
+        """What Python code on the way back reads that is not as it was."""
+        return None if self._reads is None else self._reads.changed()
 
     def attach(self, results: list[Tensor], arguments: list[Tensor]) -> list[Tensor]:
         """The results of a call, with a row on the tape for those that have a gradient."""
@@ -97,6 +107,11 @@ class Pullback:
         """The gradients of the inputs; None for those that no output with a cotangent was made from."""
         if any(freed and g is not None for freed, g in zip(self._freed, cotangents, strict=True)):
             raise RuntimeError(SECOND_TIME)
+        if (name := self.changed) is not None:
+            raise RuntimeError(
+                f"backward: what a hook or custom function in a compiled function reads ({name}) has changed since "
+                "the call; change it before the call, or walk back first"
+            )
         program = self._program
         program.trust()
         like = program._arguments[len(arguments) :]
@@ -131,7 +146,7 @@ class Refusal:
         What walking back raises.
     """
 
-    busy = False
+    busy, changed = False, None
 
     def __init__(self, outputs: list[int], inputs: list[Any], reason: str) -> None:
         self._outputs, self._inputs, self._reason = outputs, inputs, reason
@@ -235,6 +250,8 @@ class WayBack:
     ----------
     outputs, inputs, tensors : list
         As those of a `Pullback`; the inputs themselves.
+    reads : Guards or None
+        What Python code on the way may read.
     gradients : list of (Tensor or None)
         Those of the inputs, when the walk has been made.
 
@@ -255,6 +272,7 @@ class WayBack:
         self.inputs = inputs
         self.tensors: list[Tensor] = [arguments[x] if isinstance(x, int) else x for x in inputs]
         self.gradients: list[Tensor | None] = []
+        self.reads: Guards | None = None
         self._program, self._arguments = program, arguments
         self._number = recording.number
         self.back = Recording(recording.first_row)
@@ -266,11 +284,17 @@ class WayBack:
         with without_hooks_of(self.tensors):  # the walk of which this one becomes a part runs them
             return list(grad(roots, self.tensors, cotangents, retain_graph=True, allow_unused=True))
 
+    def forget(self) -> None:
+        """Let go of the graph, and of the gradients."""
+        self.results, self.gradients = [], []
+
     def record(self, cotangents: list[Tensor]) -> Pullback:
         """Walk back, and make a program of that; whatever is raised, the recording has been released then."""
         from .guards import Guards
         from .program import Program
 
+        reads = self.reads or Guards(None, [])
+        before = reads.standing()
         back, program = self.back, self._program
         behind = [slots_behind([x]) for x in self.results]
         outside = {x._slot for x in self.tensors}
@@ -284,6 +308,7 @@ class WayBack:
             back.run(body)
             if back.spoiled is not None:
                 raise back.spoiled
+            reads.check_untouched(before)
             results = [g for g in self.gradients if g is not None]
             given = [*[x.detach() for x in self._arguments], *cotangents]
             way_back = Program(back, given, results, Guards(None, []), program.options, base=self._number)
@@ -292,7 +317,7 @@ class WayBack:
             raise
         way_back.depends_on = program
         used = [g is not None for g in self.gradients]
-        return Pullback(self.outputs, self.inputs, used, reached, freed, way_back)
+        return Pullback(self.outputs, self.inputs, used, reached, freed, way_back, self.reads)
 
 
 def record_pullback(way: WayBack) -> Pullback | Refusal:

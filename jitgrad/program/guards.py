@@ -272,6 +272,19 @@ class Guards:
                 return False
         return True
 
+    def check_untouched(self, before: list[Any]) -> None:
+        """Raise Spoiled when code has changed what it can reach, or drawn from generators: `standing` before it ran."""
+        if self.world is not None:
+            self.world.check_untouched(before)
+
+    def changed(self) -> str | None:
+        """What is not as it was found: a name, or a module or optimizer."""
+        name = None if self.world is None else self.world.changed()
+        if name is not None:
+            return name
+        pairs = zip(self.objects, self.states, strict=True)
+        return next((f"a {type(x).__name__}" for x, state in pairs if state_of(x) != state), None)
+
     def objects_hold(self) -> bool:
         """Whether the modules and optimizers are in the state they were in, and tensors where they were."""
         if any(state_of(x) != s for x, s in zip(self.objects, self.states, strict=True)):

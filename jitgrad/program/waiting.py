@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 
 from .._tensor import Tensor
 from ..autograd.graph import function_of, runs_python, slots_behind
+from ..autograd.notes import hook_functions
 from ..autograd.observe import is_observed
 from ..store import store
 from .differentiable import Call, Pullback, WayBack, with_row
 from .recording import Recording, Spoiled, clone_outside
 
 if TYPE_CHECKING:
+    from .guards import Guards
     from .program import Program
 
 Settle = Callable[["Program", "Pullback | Spoiled"], None]
@@ -30,11 +32,28 @@ def must_wait(way: WayBack) -> bool:
     Spoiled
         If that walks back by itself, into ``.grad``, which a walk to the inputs of a program may not do.
     """
-    outside = {x._slot for x in way.tensors}
-    slots = [slot for slot in slots_behind(way.results) - outside if runs_python(slot)]
+    slots = _stops(way)
     if any(getattr(function_of(slot), "fills_grad", False) for slot in slots):
         raise Spoiled("has a reentrant checkpoint (use_reentrant=False is another way)")
     return bool(slots)
+
+
+def _stops(way: WayBack) -> list[int]:
+    """Where the walk runs Python code."""
+    outside = {x._slot for x in way.tensors}
+    return [slot for slot in slots_behind(way.results) - outside if runs_python(slot)]
+
+
+def _read_on(way: WayBack) -> Guards:
+    """What the Python code on the way may read, as it is now; raises Spoiled when that cannot be looked at."""
+    from .guards import Guards
+
+    slots = _stops(way)
+    functions = [f for slot in slots if (f := function_of(slot)) is not None]
+    guards = Guards(None, [*functions, *(hook for slot in slots for hook in hook_functions(slot))])
+    if guards.refused is not None:
+        raise guards.refused
+    return guards
 
 
 class Waiting:
@@ -50,13 +69,19 @@ class Waiting:
         Of the call.
     settle : callable
         Gets the program and its `Pullback`, or why there can be none.
+    unsure : bool
+        Whether `settle` looks if anybody holds what was computed, which the graph does.
     """
 
-    def __init__(self, program: Program, way: WayBack, arguments: list[Tensor], settle: Settle) -> None:
+    def __init__(
+        self, program: Program, way: WayBack, arguments: list[Tensor], settle: Settle, unsure: bool
+    ) -> None:
         self.results: list[Tensor] = []
-        self._program, self._arguments, self._settle = program, arguments, settle
-        self._way: WayBack | None = way
-        self._call: Call | None = None  # when the way back is a program
+        self._program, self._arguments, self._settle, self._unsure = program, arguments, settle, unsure
+        self._way: WayBack | None = way  # whose graph serves further walks, too
+        self._call: Call | None = (
+            None  # when the way back is a program, which overwrites nothing while this lives
+        )
 
     def attach(self, results: list[Tensor]) -> list[Tensor]:
         """The results of the call, with a row on the tape for those that have a gradient."""
@@ -66,39 +91,43 @@ class Waiting:
 
     def backward(self, cotangents: Sequence[Tensor | None]) -> list[Tensor | None]:
         """Walk back, and record that if it can be; the gradients of the inputs."""
-        if self._call is not None:
+        if self._way is None:
+            assert self._call is not None
             return self._call.backward(tuple(cotangents))
         given = [g.detach().clone() for g in cotangents if g is not None]  # type: ignore[attr-defined]
-        alone = len(given) == len(cotangents) and store.recording is None and not is_observed()
-        if alone and Recording.lock.acquire(blocking=False):  # who records may wait for the end of this walk
+        all_given = self._call is None and len(given) == len(cotangents)
+        may_record = all_given and store.recording is None and not is_observed()
+        if may_record and Recording.lock.acquire(
+            blocking=False
+        ):  # who records may wait for the end of this walk
             try:
                 if self._program.refresh():
-                    return self._record(given)
+                    return self._record(self._way, given)
             finally:
                 Recording.lock.release()
-        return self._walk(cotangents, given)
-
-    def _walk(self, cotangents: Sequence[Tensor | None], given: list[Tensor]) -> list[Tensor | None]:
-        """Walk back eagerly, from the results with a cotangent only."""
-        assert self._way is not None
         return self._way.walk(given, [g is not None for g in cotangents])
 
-    def _record(self, given: list[Tensor]) -> list[Tensor | None]:
-        way, program = self._way, self._program
-        assert way is not None
+    def _record(self, way: WayBack, given: list[Tensor]) -> list[Tensor | None]:
+        program = self._program
+        try:
+            way.reads = _read_on(way)
+        except Spoiled as reason:
+            self._settle(program, reason)
+            return way.walk(given)
         try:
             pullback = way.record(given)
         except Spoiled as reason:
             if way.gradients:  # all has been done, but cannot be replayed
                 self._settle(program, reason)
                 return way.gradients
-            return self._walk(given, given)
+            return way.walk(given)
         found = clone_outside([g for g in way.gradients if g is not None])
         used = [g is not None for g in way.gradients]
         program.pullback = pullback
         self._call = pullback.call([], self._arguments)
-        self._way = None
-        del way
+        if self._unsure:
+            way.forget()
+            self._way = None
         self._settle(program, pullback)
         gradients = iter(found)
         return [next(gradients) if u else None for u in used]
