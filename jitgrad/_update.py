@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -68,6 +68,8 @@ class UpdatePlan:
         Set before the first step; written when a value changes.
     names : tuple of str
         ``("step", ...)`` and the names of the states.
+    tells : callable
+        Gives what to call when a parameter gets its states, or None.
     """
 
     def __init__(self, op: str, params: Iterable[Tensor], starts: Mapping[str, float] = {}) -> None:
@@ -77,6 +79,7 @@ class UpdatePlan:
         self.names = ("step", *self.rule.state)
         self.hyper = HyperParameters(self.rule.hyper)
         self._states: list[dict[str, Tensor] | None] = [None] * len(self.params)
+        self.tells: Callable[[], Callable[[], None] | None] = lambda: None
         self._width = 1 + len(self.names)
         self._lines = array("q", [0] * (self._width * len(self.params)))
         self.follow()
@@ -126,6 +129,8 @@ class UpdatePlan:
         state = {"step": zeros((), dtype=float64)}
         state.update((name, full_like(p.detach(), self._starts.get(name, 0.0))) for name in self.rule.state)
         self._states[k] = state
+        if (tell := self.tells()) is not None:
+            tell()
         for j, name in enumerate(self.names):
             self._lines[k * self._width + 1 + j] = state[name]._slot
         return state

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakMethod
 
 from jitgrad._tensor import Tensor
 from jitgrad._update import UpdatePlan
@@ -153,6 +154,7 @@ class KernelOptimizer(Optimizer):
             plans = []
             for params in _by_dtype(group["params"]):
                 plan = self._plan(op, params)
+                plan.tells = WeakMethod(self._restructured)  # programs may read which entries there are
                 plans.append(plan)
                 places.update((p, (plan, i)) for i, p in enumerate(params))
             made.append((group, op, plans))

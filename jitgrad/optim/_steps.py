@@ -66,6 +66,8 @@ class StepPlan:
         Set before the first step; written when a value changes.
     names : frozenset of str
         The names of all states that a parameter of some shape has.
+    tells : callable
+        Gives what to call when a parameter gets its states, or None.
     """
 
     def __init__(self, rule: StepRule, params: Iterable[Tensor]) -> None:
@@ -76,6 +78,7 @@ class StepPlan:
         self.hyper = HyperParameters(rule.hyper)
         self._h = SimpleNamespace(**{name: self.hyper.memory[k] for k, name in enumerate(rule.hyper)})
         self._states: list[dict[str, Tensor] | None] = [None] * len(self.params)
+        self.tells: Callable[[], Callable[[], None] | None] = lambda: None
         self.follow()
 
     def follow(self) -> None:
@@ -108,6 +111,8 @@ class StepPlan:
                 n: zeros(shape, dtype=float64 if n == "step" else p.dtype) for n, shape in shapes.items()
             }
         self._states[k] = state
+        if (tell := self.tells()) is not None:
+            tell()
         return state
 
     def clear_grads(self) -> None:
