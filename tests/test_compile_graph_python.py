@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import types
+import warnings
 
 import pytest
 
@@ -110,7 +111,7 @@ def scene(deed, compiled, by_hook):
     return seen
 
 
-@pytest.mark.filterwarnings("ignore:compile. step changes a value of Python's")
+@pytest.mark.filterwarnings("ignore:compile. step (changes a value of Python's|keeps tensors)")
 @pytest.mark.parametrize("by_hook", [True, False], ids=["hook", "function"])
 @pytest.mark.parametrize("deed", DEEDS)
 def test_nothing_is_done_before_somebody_walks_back(deed, by_hook):
@@ -196,6 +197,49 @@ def test_what_has_changed_before_the_first_walk_is_not_taken_for_what_the_call_f
     w.grad = None
     called(torch.ones(2)).backward()
     assert w.grad.tolist() == [7.0] * 2
+
+
+def test_what_a_custom_function_keeps_on_the_way_back_is_that_of_its_walk():
+    class Sums(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, kept):
+            ctx.kept = kept
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            ctx.kept.total = ctx.kept.total + g.sum()
+            return g * 2, None
+
+    def totals(compiled):
+        kept, found = types.SimpleNamespace(total=torch.zeros(())), []
+        w = nn.Parameter(torch.ones(2))
+
+        class Twice(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                ctx.slope = x.detach() * 2
+                return x * x
+
+            @staticmethod
+            def backward(ctx, g):
+                return g * ctx.slope
+
+        def function(x):
+            return Twice.apply(Sums.apply(x * w, kept))
+
+        called = torch.compile(function) if compiled else function
+        for k in range(4):
+            y = called(torch.full((2,), 1.0 + k))
+            y.sum().backward(retain_graph=True)
+            found.append(kept.total.item())
+            y.square().sum().backward()
+            found.append(kept.total.item())
+        return found
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert totals(True) == totals(False)
 
 
 def test_a_hook_that_draws_from_pythons_generator_runs_eagerly():

@@ -20,6 +20,7 @@ from ..engine.layout import FREED_ROW, REQUIRES_GRAD, S_FLAGS, S_ROW, S_STORAGE
 from ..functions import ones_like, zeros
 from ..slots import slot_word
 from ..store import store
+from .checks import KEEPS
 from .recording import RAISED, Recording, Spoiled
 from .returned import owned
 
@@ -284,6 +285,9 @@ class WayBack:
         with without_hooks_of(self.tensors):  # the walk of which this one becomes a part runs them
             return list(grad(roots, self.tensors, cotangents, retain_graph=True, allow_unused=True))
 
+    def _handles(self) -> list[int]:
+        return [x._slot for x in {id(g): g for g in self.gradients if g is not None}.values()]
+
     def forget(self) -> None:
         """Let go of the graph, and of the gradients."""
         self.results, self.gradients = [], []
@@ -309,6 +313,8 @@ class WayBack:
             if back.spoiled is not None:
                 raise back.spoiled
             reads.check_untouched(before)
+            if back.outlives(self._handles):
+                raise Spoiled(KEEPS, None, False)
             results = [g for g in self.gradients if g is not None]
             given = [*[x.detach() for x in self._arguments], *cotangents]
             way_back = Program(back, given, results, Guards(None, []), program.options, base=self._number)
