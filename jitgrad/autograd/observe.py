@@ -28,6 +28,7 @@ RECORDING = (
     "along",
     "reduced",
     "reduced_whole",
+    "without_dim",
     "listed",
     "shaped",
     "make_view",

@@ -9,14 +9,13 @@ from ..kernels.arguments import UNFIT, Handle, Handles, Ints, Whole, Wholes
 from .arrays import OUTPUT_WORDS, apply_arrays, join
 from .create import apply_number, number
 from .geometry import from_front
-from .handles import alike, release, retain
+from .handles import alike, release
 from .jit import entry, jit
 from .layout import (
     ARRAYS,
     BAD_DTYPE,
     BEHIND_RECORD,
     CONTIGUOUS,
-    GRAD_READ,
     HALF,
     NEED_KERNEL,
     RESHAPE,
@@ -27,7 +26,6 @@ from .layout import (
 from .pointers import load_word, store_word
 from .promotion import is_refused, promoted_number, promoted_one, promoted_two
 from .record import apply
-from .recording import note
 from .tables import op_at, slot_at
 from .tape_rows import room
 from .turning import lies_across
@@ -236,14 +234,6 @@ def lie_densely(c, given: Handles, most):
         if x.dtype != kind or x.flags & CONTIGUOUS == 0 or x.numel > most:
             return 0
     return 1 if kind >= FLOAT32 else 0
-
-
-@entry
-def gradient(c, x: Handle) -> Handle:
-    """The gradient that backward passes have accumulated in a leaf; UNFIT when there is none."""
-    note(c, GRAD_READ, x)
-    found = slot_at(c, x).grad
-    return retain(c, found) if found != 0 else UNFIT
 
 
 @entry

@@ -1,6 +1,7 @@
-"""The optimizer's step: every parameter of a group in one compiled call."""
+"""Gradients of leaves, and the optimizer's step: every parameter of a group in one compiled call."""
 
-from .handles import release
+from ..kernels.arguments import UNFIT, Handle
+from .handles import release, retain
 from .jit import entry, jit
 from .layout import BAD_DTYPE, GRAD_READ, GRAD_SET, NEED_KERNEL
 from .nests import map_nest, put_id, run
@@ -113,3 +114,11 @@ def clear_grads(c, plan, count, width):
             parameter.grad = 0
             release(c, gradient)
     return 0
+
+
+@entry
+def gradient(c, x: Handle) -> Handle:
+    """The gradient that backward passes have accumulated in a leaf; UNFIT when there is none."""
+    note(c, GRAD_READ, x)
+    found = slot_at(c, x).grad
+    return retain(c, found) if found != 0 else UNFIT
