@@ -46,7 +46,6 @@ _MSE_WORDS = array("q", (REPORT_ADDRESS, 1, 1))  # all samples are here, see the
 _MSE_PLACE = _MSE_WORDS.buffer_info()[0]
 
 _dim_words: dict[int, array] = {}
-_ignored_words: dict[int, tuple[array, int]] = {}
 
 
 def checked_dim(name: str, x: Tensor, dim: int) -> int:
@@ -180,12 +179,12 @@ def cross_entropy_mean(input: Tensor, target: Tensor, ignore_index: int = -100) 
     RuntimeError
         If the shapes or dtypes do not fit.
     """
-    return _class_loss("cross_entropy", CROSS_ENTROPY, input, target, ignore_index)
+    return _class_loss("cross_entropy", CROSS_ENTROPY, input, target, _words(ignore_index))
 
 
 def nll_mean(input: Tensor, target: Tensor, ignore_index: int = -100) -> Tensor:
     """Return the mean of `nll_gather` over the rows that count, in one kernel; see `cross_entropy_mean`."""
-    return _class_loss("nll_loss", NLL_MEAN, input, target, ignore_index)
+    return _class_loss("nll_loss", NLL_MEAN, input, target, _words(ignore_index))
 
 
 def cross_entropy_weighted(
@@ -226,16 +225,14 @@ def cross_entropy_weighted(
             f"cross_entropy: weight must have one number for each of the input's classes, got shapes "
             f"{tuple(weight.shape)} and {tuple(input.shape)}"
         )
-    words, place = _weighted_words(ignore_index, label_smoothing, mean)
-    third = 0 if weight is None else weight._slot
-    op, count = CROSS_ENTROPY_WEIGHTED, len(words)
-    slot = entries.apply(CONTEXT, op.code, 0, input._slot, target._slot, third, 0, place, count)
-    if slot < 0:
-        slot = complete(op, (input, target, weight), words, 0, slot)
-    loss = wrap(slot)
-    if REPORT[0]:
-        _refuse("cross_entropy", input, target)
-    return loss
+    words = _weighted_words(ignore_index, label_smoothing, mean)
+    return _class_loss("cross_entropy", CROSS_ENTROPY_WEIGHTED, input, target, words, weight)
+
+
+@functools.lru_cache(64)
+def _words(ignored: int) -> tuple[array, int]:
+    words = array("q", (ignored, REPORT_ADDRESS, 0))
+    return words, words.buffer_info()[0]
 
 
 @functools.lru_cache(64)
@@ -244,19 +241,19 @@ def _weighted_words(ignored: int, smoothing: float, mean: bool) -> tuple[array, 
     return words, words.buffer_info()[0]
 
 
-def _class_loss(name: str, op: Op, input: Tensor, target: Tensor, ignored: int) -> Tensor:
-    """Run a loss of rows of numbers and their classes."""
-    known = _ignored_words.get(ignored)
-    if known is None:
-        words = array("q", (ignored, REPORT_ADDRESS, 0))
-        known = _ignored_words[ignored] = words, words.buffer_info()[0]
+def _class_loss(
+    name: str, op: Op, input: Tensor, target: Tensor, given: tuple[array, int], weight: Tensor | None = None
+) -> Tensor:
+    """Run a loss of rows of numbers and their classes; `given` are the attribute words and their address."""
+    words, place = given
+    third = 0 if weight is None else weight._slot
     try:
-        slot = entries.apply(CONTEXT, op.code, 0, input._slot, target._slot, 0, 0, known[1], 3)
+        slot = entries.apply(CONTEXT, op.code, 0, input._slot, target._slot, third, 0, place, len(words))
     except AttributeError:
         require_tensors(name, input, target)
         raise
     if slot < 0:
-        slot = complete(op, (input, target), known[0], 0, slot)
+        slot = complete(op, (input, target, weight)[: len(op.operands)], words, 0, slot)
     loss = wrap(slot)
     if REPORT[0]:
         _refuse(name, input, target)
@@ -288,7 +285,7 @@ def nll_gather(input: Tensor, target: Tensor, ignore_index: int = -100) -> Tenso
     own = shape_of(input)
     if len(own) not in (2, 3) or shape_of(target) != own[:1] + own[2:]:
         _refuse_rows("nll_gather", input, target)
-    return _class_loss("nll_loss", NLL, input, target, ignore_index)
+    return _class_loss("nll_loss", NLL, input, target, _words(ignore_index))
 
 
 def _refuse(name: str, input: Tensor, target: Tensor) -> NoReturn:
