@@ -188,3 +188,12 @@ def test_a_view_that_was_there_before_is_returned_itself(name):
         made = step(torch.full((1,), float(k)))
         assert made["held"] is held
         assert made["y"].tolist() == function(torch.full((1,), float(k)))["y"].tolist()
+
+
+def test_which_of_two_arguments_is_returned_is_known_when_they_were_one_tensor_before():
+    step = torch.compile(lambda a, b: (b, a * 2))
+    x = torch.ones(3)
+    for a, b in [(x, x), (x, x[:]), (x[:], x), (x, x), (x[:], x[:])] * 2:
+        first, second = step(a, b)
+        assert first is b and second.tolist() == [2.0] * 3
+    assert len(step.programs) == 2

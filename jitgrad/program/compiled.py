@@ -29,7 +29,7 @@ from .program import Program
 from .recording import Recording, Spoiled, clone_outside, user_level
 from .returned import Returned, leaf_of
 from .rewrites import OPTIONS
-from .tree import LEAF, Call, constants_in, flatten_call, taken_apart, tensors_only, unflatten
+from .tree import Call, constants_in, flatten_call, taken_apart, tensors_only, unflatten
 from .user_code import compiles
 from .waiting import Waiting, must_wait
 from .world import World
@@ -148,7 +148,8 @@ class CompiledFunction(Steps):
         for program in self.programs:
             if program.shapes != shapes or program.key != key or (idle and program.busy):
                 continue
-            if program.refresh() and program.identities == program.guards.identities(arguments):
+            alike = program.refresh() and program.identities == program.guards.identities(arguments)
+            if alike and all(arguments[a] is arguments[b] for a, b in program.one):
                 yield program
 
     def was_replayed(self) -> None:
@@ -288,7 +289,7 @@ class CompiledFunction(Steps):
         program.key, program.shapes = call.key, call.shapes
         program.identities = guards.identities(arguments)
         program.plain = call.key == tensors_only(len(call.args)) and program.identities is None
-        _tell_results(program, returned)
+        returned.tell(program)
         copies = clone_outside(returned.sources)  # before other threads can replay the program
         if program.pullback is not None:
             copies = program.pullback.attach(copies, arguments)
@@ -396,9 +397,3 @@ class CompiledFunction(Steps):
     def _warn(self, message: str) -> None:
         """Tell the user, at the line that called the function."""
         warnings.warn(message, RuntimeWarning, stacklevel=user_level())
-
-
-def _tell_results(program: Program, returned: Returned) -> None:
-    """Tell a program in which form its results are returned."""
-    program.form, program.outputs, program.again = returned.form, returned.outputs, returned.again
-    program.single = returned.form == LEAF and returned.outputs == [None] and not returned.graph

@@ -81,6 +81,7 @@ class Program:
         # per tensor returned: None, a tensor from outside, or number of an argument
         self.outputs: list[Any] = []
         self.again: list[tuple[int, int]] = []  # numbers of those that are an earlier one, and of that one
+        self.one: list[tuple[int, int]] = []  # arguments that must be one tensor, as one of them is returned
         self.single = self.plain = False  # one computed tensor is returned; all arguments are tensors
         self.pullback: Any = None  # the way back, when results have gradients
         self.depends_on: Any = None  # a program whose memory this one reads
@@ -334,19 +335,6 @@ class Program:
                 entries.release(CONTEXT, ids[k])
             raise_out_of_memory()
         return [wrap(ids[k]) for k in results]
-
-    @property
-    def class_arguments(self) -> list[int]:
-        """The arguments that are class indices."""
-        return [k for k, _, _ in self.checks]
-
-    def classes_fit(self, argument: int, values: np.ndarray) -> bool:
-        """Whether class indices given for an argument are in range."""
-        return all(
-            bool((((values >= 0) & (values < classes)) | (values == ignored)).all())
-            for k, classes, ignored in self.checks
-            if k == argument
-        )
 
     @property
     def memory(self) -> int:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from ..functions._checks import REFUSALS
 from ..functions._launch import bad_index
 from ..kernels import compiler
@@ -142,6 +144,19 @@ class Reports:
     def is_late(self, cell: int) -> bool:
         """Whether the step had changed what can be seen from outside before it met what a cell says."""
         return bool(self._cells[self._number(cell) + LATE])
+
+    @property
+    def class_arguments(self) -> list[int]:
+        """The arguments that are class indices."""
+        return [k for k, _, _ in self.checks]
+
+    def classes_fit(self, argument: int, values: np.ndarray) -> bool:
+        """Whether class indices given for an argument are in range."""
+        return all(
+            bool((((values >= 0) & (values < classes)) | (values == ignored)).all())
+            for k, classes, ignored in self.checks
+            if k == argument
+        )
 
     def error(self, cell: int) -> Exception:
         """What a cell says."""

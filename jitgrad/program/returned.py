@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._tensor import Tensor
 from ..engine.layout import IS_VIEW, NO_ROW, S_FLAGS, S_ROW, S_STORAGE
 from ..store import store
 from .recording import Recording
-from .tree import flatten
+from .tree import LEAF, flatten
+
+if TYPE_CHECKING:
+    from .program import Program
 
 
 class Returned:
@@ -107,6 +110,18 @@ class Returned:
     def _is_part(self, x: Tensor) -> bool:
         """Whether a tensor shows the memory of an argument."""
         return any(x._word(S_STORAGE) == a._word(S_STORAGE) for a in self._arguments)
+
+    def tell(self, program: Program) -> None:
+        """Tell a program in which form its results are returned."""
+        program.form, program.outputs, program.again = self.form, self.outputs, self.again
+        program.single = self.form == LEAF and self.outputs == [None] and not self.graph
+        given = {k for k in self.outputs if isinstance(k, int)}
+        program.one = [
+            (k, other)
+            for k in given
+            for other, x in enumerate(self._arguments)
+            if other != k and x is self._arguments[k]
+        ]
 
     def handles(self) -> list[int]:
         """The slots of the tensors that are kept here."""

@@ -65,7 +65,7 @@ class Runner:
         function: Callable[..., Any],
     ) -> None:
         self.program, self._batches, self._results, self._function = program, batches, results, function
-        self._labels = [batches.tensors[k] for k in program.class_arguments]
+        self._labels = [batches.tensors[k] for k in program.reports.class_arguments]
         self._seen = self._versions  # of the labels that have been looked at
         self._counters = array("q", (0, 0))
         place = self._counters.buffer_info()[0]
@@ -93,7 +93,9 @@ class Runner:
         program, tensors = self.program, self._batches.tensors
         self._batches.sources.follow()
         self._seen = self._versions
-        known = all(program.classes_fit(k, tensors[k].numpy()) for k in program.class_arguments)
+        known = all(
+            program.reports.classes_fit(k, tensors[k].numpy()) for k in program.reports.class_arguments
+        )
         return known and not program.busy and program.refresh() and program.fits(self._batches.examples)
 
     def hold(self) -> bool:
