@@ -205,3 +205,37 @@ def test_compiled_in_place():
     twin.scale = 5.0
     assert same_outputs(twin, model, data)
     assert list(model.state_dict()) == list(twin.state_dict())
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_functional_call_puts_tensors_in_a_compiled_module(grad):
+    torch.manual_seed(0)
+    inner = nn.Linear(3, 2)
+    compiled, x = torch.compile(inner), torch.randn(4, 3)
+    outer = nn.Sequential(compiled)
+    with torch.set_grad_enabled(grad):
+        for k in range(2, 6):
+            assert compiled(x).tolist() == inner(x).tolist()
+            given = {name: p.detach() * k for name, p in inner.named_parameters()}
+            expected = nn.functional.linear(x, given["weight"], given["bias"]).tolist()
+            assert torch.func.functional_call(compiled, given, (x,)).tolist() == expected
+            below = {f"0.{name}": p for name, p in given.items()}
+            assert torch.func.functional_call(outer, below, (x,)).tolist() == expected
+    assert len(compiled.programs) == 1
+
+
+def test_functional_call_puts_tensors_in_what_a_mapped_function_uses():
+    inner, rows = nn.Linear(3, 2), torch.ones(200, 3)
+    inner.rows = torch.func.vmap(inner.forward)
+    inner.forward = inner.rows
+    expected = [
+        torch.func.functional_call(inner, {"bias": torch.full((2,), float(k))}, (rows,)) for k in (1, 2)
+    ]
+    with torch.no_grad():
+        inner(rows)
+        for _ in range(2):
+            found = [
+                torch.func.functional_call(inner, {"bias": torch.full((2,), float(k))}, (rows,))
+                for k in (1, 2)
+            ]
+            assert [x.tolist() for x in found] == [x.tolist() for x in expected]

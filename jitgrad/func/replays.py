@@ -8,11 +8,11 @@ from typing import Any
 
 from .._tensor import Tensor
 from ..autograd.modes import is_grad_enabled, no_grad
-from ..autograd.observe import is_observed
 from ..engine.layout import S_STORAGE
 from ..program.batches import Batches
 from ..program.compiled import MAX_ATTEMPTS, CompiledFunction
 from ..program.copied import versions_of
+from ..program.eagerly import must_run_eagerly
 from ..program.epochs import Epochs, Part
 from ..program.program import Program
 from ..program.tree import flatten, unflatten
@@ -55,7 +55,7 @@ class Replays:
     def _may_replay(self, samples: Samples) -> bool:
         if self._seen < WORTH_RECORDING or samples.count < 2:
             return False
-        if store.recording is not None or is_observed():
+        if store.recording is not None or must_run_eagerly():
             return False
         return not (is_grad_enabled() and any(x.requires_grad for x in samples.leaves))
 

@@ -9,6 +9,7 @@ from typing import Any
 from .._tensor import Tensor
 from ..functions import stack
 from ..nn._registry import BUFFERS, PARAMETERS, set_plainly
+from ..nn._swaps import swaps
 
 
 def functional_call(
@@ -124,15 +125,16 @@ def _with_ties(places: dict[str, Place], wanted: dict[str, Tensor]) -> dict[str,
 
 @contextlib.contextmanager
 def _swapped(places: dict[str, Place], wanted: dict[str, Tensor]) -> Iterator[None]:
-    """Put tensors in place without telling anybody: afterwards everything is as before."""
+    """Put tensors in place without counting that as changes: afterwards everything is as before."""
     before = {name: _held(places[name]) for name in wanted}
-    try:
-        for name, value in wanted.items():
-            _hold(places[name], value)
-        yield
-    finally:
-        for name, value in before.items():
-            _hold(places[name], value)
+    with swaps():
+        try:
+            for name, value in wanted.items():
+                _hold(places[name], value)
+            yield
+        finally:
+            for name, value in before.items():
+                _hold(places[name], value)
 
 
 def _hold(place: Place, value: Tensor) -> None:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._tensor import Tensor
-from ..autograd.observe import is_observed
 from ..dtypes import Size
 from ..engine.entry import entries
 from ..engine.layout import (
@@ -23,6 +22,7 @@ from ..team import current
 from .checks import KEEPS, check_run
 from .copied import copies_of, versions_of, with_tensors
 from .differentiable import WayBack, record_pullback
+from .eagerly import must_run_eagerly
 from .guards import Guards
 from .method import CompiledMethod, Steps
 from .program import Program
@@ -165,7 +165,7 @@ class CompiledFunction(Steps):
 
     def _general(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         """A call that `_direct` does not serve: replay the first program that fits, or record one."""
-        if self._eager or store.recording is not None or is_observed():
+        if self._eager or store.recording is not None or must_run_eagerly():
             return self._function(*args, **kwargs)
         call = taken_apart(args, kwargs)
         for program in self._described(call.key, call.tensors, call.shapes, idle=True):
@@ -211,7 +211,7 @@ class CompiledFunction(Steps):
 
     def _record(self, call: Call) -> tuple[Any, Program | None]:
         """See `record`."""
-        if is_observed():
+        if must_run_eagerly():
             return self._function(*call.args, **call.kwargs), None
         guards = self._guards(call.key)
         shared = guards.shared_memory(call.tensors)
