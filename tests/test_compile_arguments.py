@@ -67,3 +67,24 @@ def test_parameters_and_tensors_are_other_arguments():
     for _ in range(3):
         assert step(parameter).tolist() == [2, 2]
         assert step(torch.ones(2)).tolist() == [3, 3]
+
+
+@pytest.mark.filterwarnings("ignore:compile:RuntimeWarning")
+def test_an_argument_given_twice_is_one_leaf_when_the_step_makes_it_one():
+    def both(a, b):
+        a.requires_grad_()
+        return a * 2 + b * 3
+
+    def inside(a, b):
+        a.requires_grad_()
+        (found,) = torch.autograd.grad((a * 2 + b * 3).sum(), a)
+        a.requires_grad_(False)
+        return found
+
+    step, gradient = torch.compile(both), torch.compile(inside)
+    for apart in (False, False, True, True, False):
+        x, y = torch.ones(3), torch.ones(3)
+        expected = [2.0] * 3 if apart else [5.0] * 3
+        step(x, x[:] if apart else x).sum().backward()
+        assert x.grad.tolist() == expected
+        assert gradient(y, y[:] if apart else y).tolist() == expected

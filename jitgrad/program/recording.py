@@ -188,7 +188,15 @@ class Recording:
     def switches(self, tensor: Tensor) -> None:
         """``tensor.requires_grad_()`` is about to be called: a replay, which does not, has to find what this finds."""
         if threading.get_ident() == self.thread and _owner_of(tensor) != self.number:
+            if self._is_argument_beside_others(tensor):  # one tensor twice is one leaf, two views are two
+                self.spoil("switches requires_grad of an argument that shares memory with another")
             self._switched.setdefault(id(tensor), (weakref.ref(tensor), tensor.requires_grad))
+
+    def _is_argument_beside_others(self, tensor: Tensor) -> bool:
+        """Whether a tensor is an argument, and more than one argument is in its storage."""
+        storage = tensor._word(S_STORAGE)
+        beside = [x for x in self.arguments if x._word(S_STORAGE) == storage]
+        return len(beside) > 1 and any(x is tensor for x in beside)
 
     def ask_as_before(self) -> bool:
         """Whether the tensors that are switched ask for gradients where they did before the function ran."""
