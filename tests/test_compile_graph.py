@@ -295,3 +295,12 @@ def test_a_result_whose_graph_the_step_has_freed_in_part_is_not_walked_back_sile
         before = w.grad.clone()
         other.sum().backward()
         assert (w.grad - before).tolist() == [1.0] * 3
+
+
+def test_a_weight_that_is_only_detached_is_not_in_the_graph_of_the_results():
+    w = torch.ones(3, requires_grad=True)
+    step = torch.compile(lambda x: ((x * w.detach()) ** 2).sum())
+    for _ in range(4):
+        gradient = torch.func.grad(step)(torch.ones(3))
+        assert not gradient.requires_grad
+        assert gradient.numpy().tolist() == [2.0] * 3

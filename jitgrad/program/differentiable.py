@@ -270,8 +270,14 @@ class WayBack:
         self.outputs, self.results = list(graph), list(graph.values())
         inputs: list[Any] = [k for k, x in enumerate(arguments) if x.requires_grad]
         inputs += [handle_of(slot) for slot in program.guarded if slot_word(slot, S_FLAGS) & REQUIRES_GRAD]
-        self.inputs = inputs
-        self.tensors: list[Tensor] = [arguments[x] if isinstance(x, int) else x for x in inputs]
+        tensors = [arguments[x] if isinstance(x, int) else x for x in inputs]
+        behind = slots_behind(
+            self.results
+        )  # a weight that the step only detaches is not, and gets no gradient
+        chosen = [x._slot in behind for x in tensors]
+        chosen = chosen if any(chosen) else [True] * len(chosen)
+        self.inputs = [*itertools.compress(inputs, chosen)]
+        self.tensors: list[Tensor] = [*itertools.compress(tensors, chosen)]
         self.gradients: list[Tensor | None] = []
         self.reads: Guards | None = None
         self._program, self._arguments = program, arguments
