@@ -115,13 +115,13 @@ class Returned:
         """Tell a program in which form its results are returned."""
         program.form, program.outputs, program.again = self.form, self.outputs, self.again
         program.single = self.form == LEAF and self.outputs == [None] and not self.graph
-        given = {k for k in self.outputs if isinstance(k, int)}
-        program.one = [
-            (k, other)
-            for k in given
-            for other, x in enumerate(self._arguments)
-            if other != k and x is self._arguments[k]
-        ]
+        if not program.single:
+            program.one = self._one()
+
+    def _one(self) -> list[tuple[int, int]]:
+        """Arguments that are returned, and the others that are the same tensor: pairs of numbers."""
+        arguments, given = self._arguments, {k for k in self.outputs if isinstance(k, int)}
+        return [(k, j) for k in given for j, x in enumerate(arguments) if j != k and x is arguments[k]]
 
     def handles(self) -> list[int]:
         """The slots of the tensors that are kept here."""
