@@ -7,23 +7,12 @@ where a target that is no class is reported and as what, then for "multi_margin"
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 from . import abi, vjps
-from .table import array_op
+from .table import array_op, loops
 
-
-def _loops(name: str) -> Callable[[str, int], Any]:
-    """The builder called `name`, imported when a kernel is built: it needs Numba."""
-
-    def build(symbol: str, dtype: int) -> Any:
-        from . import class_margin_loops
-
-        return getattr(class_margin_loops, name)(dtype)
-
-    return build
-
+_loops = partial(loops, "class_margin_loops")
 
 array_op(
     "multi_margin",

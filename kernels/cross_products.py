@@ -6,24 +6,10 @@ elements there are from one of a vector's to the next.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 
 from . import vjps
-from .table import NUMBERS, array_op
-
-
-def _loops(back: bool) -> Callable[[str, int], Any]:
-    """The builder, which imports its loops when a kernel is built: they need Numba."""
-
-    def build(symbol: str, dtype: int) -> Any:
-        from . import cross_product_loops
-
-        return cross_product_loops.crosses_back(dtype) if back else cross_product_loops.crosses(dtype)
-
-    return build
+from .table import NUMBERS, array_op, loops
 
 
 def reference_crosses(a: np.ndarray, b: np.ndarray, words: tuple[int, ...]) -> np.ndarray:
@@ -35,8 +21,8 @@ def reference_crosses(a: np.ndarray, b: np.ndarray, words: tuple[int, ...]) -> n
 array_op(
     "cross",
     ("a", "b"),
-    _loops(False),
-    backward=_loops(True),
+    loops("cross_product_loops", "crosses"),
+    backward=loops("cross_product_loops", "crosses_back"),
     gradients={"a": ("b",), "b": ("a",)},
     vjp={"a": vjps.cross_a, "b": vjps.cross_b},
     dtypes=NUMBERS,

@@ -6,23 +6,16 @@ probabilities that are softmaxes of something: through `log_softmax` it is exact
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
 
 import numpy as np
 
 from . import abi
-from .table import FLOATS, array_op
+from .table import FLOATS, array_op, loops
 
 STORE_ROWS = 3  # of the store, beside one a step: sums of what is behind two steps, and the loss
 
-
-def _loops(name: str) -> Any:
-    def build(symbol: str, dtype: int) -> Any:
-        from . import ctc_loops
-
-        return getattr(ctc_loops, name)(symbol, dtype)
-
-    return build
+_loops = partial(loops, "ctc_loops")
 
 
 def reference_ctc(

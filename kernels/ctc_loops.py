@@ -71,7 +71,7 @@ def described_sequence(record, n, offset):
     )
 
 
-def ctc(symbol: str, dtype: int) -> Any:
+def ctc(dtype: int) -> Any:
     """The negative logarithm of the sum over all paths; arrays log_probs, targets, lengths, y, store."""
     probability, label, may_skip = _helpers(dtype)
     load_index, _ = accessors(INT64)
@@ -122,7 +122,7 @@ def ctc(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def ctc_backward(symbol: str, dtype: int) -> Any:
+def ctc_backward(dtype: int) -> Any:
     """The gradient, as if the probabilities were softmaxes of something: ``(p - share of the paths) g``.
 
     Arrays log_probs, targets, lengths, y, store, g, -, gradient, -, -. Sums of what comes after a step are kept

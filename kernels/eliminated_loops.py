@@ -46,7 +46,7 @@ def _back(dtype: int) -> Any:
     return back
 
 
-def solve(symbol: str, dtype: int) -> Any:
+def solve(dtype: int) -> Any:
     """Arrays a, b, x, factors; attributes: where to report a singular matrix (0: nowhere), what. It gets nan."""
     _, store = accessors(dtype)
     parts_of, exchange = matrices_of(dtype), elimination_of(dtype, dtype).exchange
@@ -79,7 +79,7 @@ def solve(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def solve_backward(symbol: str, dtype: int) -> Any:
+def solve_backward(dtype: int) -> Any:
     """``H = A'^-1 G`` for b, and ``-H X'`` for a: Giles (2008), 2.3.1, on the cotangents.
 
     Of a singular matrix they are zero. Arrays a, b, x, factors, g, -, ga, gb. For where H is without a gradient of b
@@ -123,7 +123,7 @@ def solve_backward(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def slogdet(symbol: str, dtype: int) -> Any:
+def slogdet(dtype: int) -> Any:
     """Arrays a, logarithm of the magnitude, sign, factors."""
     load, store = accessors(dtype)
     eliminate, parity = _eliminate(dtype), elimination_of(dtype, dtype).parity
@@ -151,7 +151,7 @@ def slogdet(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def slogdet_backward(symbol: str, dtype: int) -> Any:
+def slogdet_backward(dtype: int) -> Any:
     """The inverse, transposed, times the cotangent; arrays a, -, -, factors, g, -, -, ga."""
     load, store = accessors(dtype)
     back, item = _back(dtype), abi.ITEM_SIZES[dtype]
@@ -171,7 +171,7 @@ def slogdet_backward(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def det(symbol: str, dtype: int) -> Any:
+def det(dtype: int) -> Any:
     """Arrays a, y, factors."""
     load, store = accessors(dtype)
     eliminate, parity = _eliminate(dtype), elimination_of(dtype, dtype).parity
@@ -238,7 +238,7 @@ def _cofactors(dtype: int) -> Any:
     return cofactors
 
 
-def det_backward(symbol: str, dtype: int) -> Any:
+def det_backward(dtype: int) -> Any:
     """The cofactors times the cotangent; arrays a, -, factors, g, -, ga."""
     load, _ = accessors(dtype)
     at_g, make, item = matrices_of(dtype).one, _cofactors(dtype), abi.ITEM_SIZES[dtype]
@@ -256,7 +256,7 @@ def det_backward(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def cofactors(symbol: str, dtype: int) -> Any:
+def cofactors(dtype: int) -> Any:
     """Arrays a, y, factors."""
     eliminate, make, item = _eliminate(dtype), _cofactors(dtype), abi.ITEM_SIZES[dtype]
 
@@ -273,7 +273,7 @@ def cofactors(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def cofactors_backward(symbol: str, dtype: int) -> Any:
+def cofactors_backward(dtype: int) -> Any:
     """``(sum(G C) C - C G' C) / det(A)``; arrays a, y, factors, g, -, ga."""
     load, store = accessors(dtype)
     at, less, item = matrices_of(dtype).at, rows_of(dtype).less, abi.ITEM_SIZES[dtype]

@@ -135,7 +135,7 @@ def elimination_of(dtype: int, exchanges: int) -> Elimination:
     return Elimination(factor, exchange, undo, parity)
 
 
-def lu(symbol: str, dtype: int) -> Any:
+def lu(dtype: int) -> Any:
     """Arrays a, y, exchanges (int32)."""
     item, copy = abi.ITEM_SIZES[dtype], matrices_of(dtype).copy
     factor = elimination_of(dtype, abi.INT32).factor
@@ -153,7 +153,7 @@ def lu(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def lu_backward(symbol: str, dtype: int) -> Any:
+def lu_backward(dtype: int) -> Any:
     """``P L'^-1 (low(L' G) + up(G U')) U'^-1``, low without the diagonal, by Giles's rules for products and inverses.
 
     Of a matrix with more columns than rows the others, ``U_2 = L^-1 P' A_2``, have ``P L'^-1 G_2``, and low loses
@@ -212,7 +212,7 @@ def lu_backward(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def permutation(symbol: str, dtype: int) -> Any:
+def permutation(dtype: int) -> Any:
     """P with ``A = P L U``; arrays exchanges, y, which is float32 or float64.
 
     Column i has its one in the row of A that the exchanges have brought to row i. Only numbers of rows are followed.
@@ -248,7 +248,7 @@ def permutation(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def zero_pivot(symbol: str, dtype: int) -> Any:
+def zero_pivot(dtype: int) -> Any:
     """The number, from 1, of the first zero on the diagonal of each matrix, or 0; arrays packed, y (int32)."""
     load, _ = accessors(dtype)
     _, store_number = accessors(abi.INT32)

@@ -7,24 +7,13 @@ Operands are contiguous and of one shape.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 from . import abi
-from .table import LIKE_FIRST, array_op
+from .table import LIKE_FIRST, array_op, loops
 from .vjps_gamma import gammainc_x, gammaincc_x
 
-
-def _loops(name: str) -> Callable[[str, int], Any]:
-    """The builder called `name`, imported when a kernel is built: it needs Numba."""
-
-    def build(symbol: str, dtype: int) -> Any:
-        from . import gamma_draws_loops
-
-        return getattr(gamma_draws_loops, name)(symbol, dtype)
-
-    return build
-
+_loops = partial(loops, "gamma_draws_loops")
 
 SEED = {"seed": abi.INT64}
 

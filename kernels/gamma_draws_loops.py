@@ -245,17 +245,17 @@ def _draw(dtype: int, of: Any) -> Any:
     return kernel
 
 
-def log_gamma_draw(symbol: str, dtype: int) -> Any:
+def log_gamma_draw(dtype: int) -> Any:
     """Logarithms of gamma numbers."""
     return _draw(dtype, log_gamma_of)
 
 
-def poisson_draw(symbol: str, dtype: int) -> Any:
+def poisson_draw(dtype: int) -> Any:
     """Poisson numbers."""
     return _draw(dtype, poisson_of)
 
 
-def binomial_draw(symbol: str, dtype: int) -> Any:
+def binomial_draw(dtype: int) -> Any:
     """Binomial numbers; arrays count, prob, seed, y."""
     load, store = accessors(dtype)
     load_seed, _ = accessors(INT64)
@@ -270,7 +270,7 @@ def binomial_draw(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def log_gamma_draw_backward(symbol: str, dtype: int) -> Any:
+def log_gamma_draw_backward(dtype: int) -> Any:
     """The implicit derivative times the cotangent; arrays alpha, seed, y, g, gradient, -."""
     load, store = accessors(dtype)
 
@@ -297,12 +297,12 @@ def _incomplete(dtype: int, lower: bool) -> Any:
     return kernel
 
 
-def gammainc(symbol: str, dtype: int) -> Any:
+def gammainc(dtype: int) -> Any:
     """The lower function; arrays a, x, y."""
     return _incomplete(dtype, True)
 
 
-def gammaincc(symbol: str, dtype: int) -> Any:
+def gammaincc(dtype: int) -> Any:
     """The upper function; arrays a, x, y."""
     return _incomplete(dtype, False)
 
@@ -326,11 +326,11 @@ def _incomplete_backward(dtype: int, sign: float) -> Any:
     return kernel
 
 
-def gammainc_backward(symbol: str, dtype: int) -> Any:
+def gammainc_backward(dtype: int) -> Any:
     """Back through the lower function."""
     return _incomplete_backward(dtype, 1.0)
 
 
-def gammaincc_backward(symbol: str, dtype: int) -> Any:
+def gammaincc_backward(dtype: int) -> Any:
     """Back through the upper function."""
     return _incomplete_backward(dtype, -1.0)

@@ -7,31 +7,17 @@ the elements at the ends.
 
 from __future__ import annotations
 
-from typing import Any
-
 from . import vjps
-from .table import array_op
+from .table import array_op, loops
 
 BEYOND = ("zeros", "border", "reflection")
-
-
-def _forward(symbol: str, dtype: int) -> Any:
-    from . import grid_loops  # needs Numba
-
-    return grid_loops.sampled(dtype)
-
-
-def _backward(symbol: str, dtype: int) -> Any:
-    from . import grid_loops
-
-    return grid_loops.sampled_back(dtype)
 
 
 array_op(
     "grid_sample",
     ("x", "grid"),
-    _forward,
-    backward=_backward,
+    loops("grid_loops", "sampled"),
+    backward=loops("grid_loops", "sampled_back"),
     gradients={"x": ("x", "grid"), "grid": ("x", "grid")},
     vjp={"x": vjps.grid_sample_both, "grid": vjps.grid_sample_both},
 )

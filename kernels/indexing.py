@@ -7,28 +7,17 @@ are bad; elsewhere an attribute says whether they count from the end.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 from . import abi, vjps
-from .table import ALL, array_op
+from .table import ALL, array_op, loops
 
 # what negative indices do, as that attribute says it, and what an index out of range is, as a report says it
 COUNT_FROM_END, INDEX_ERROR, RUNTIME_ERROR = range(3)
 _INDICES = tuple(f"i{k}" for k in range(abi.MAX_DIMS))
 _INTEGERS = dict.fromkeys(_INDICES, abi.INT64)
 
-
-def _loops(name: str) -> Callable[[str, int], Any]:
-    """The builder called `name`, imported when a kernel is built: it needs Numba."""
-
-    def build(symbol: str, dtype: int) -> Any:
-        from . import indexing_loops
-
-        return getattr(indexing_loops, name)(symbol, dtype)
-
-    return build
-
+_loops = partial(loops, "indexing_loops")
 
 array_op(
     "index",

@@ -39,7 +39,7 @@ from .plain import (
 load_flag = accessors(abi.BOOL)[0]
 
 
-def index(symbol: str, dtype: int) -> Any:
+def index(dtype: int) -> Any:
     """``y = x[i0, i1, ...]``."""
     transfer = loops(dtype).transfer
 
@@ -52,7 +52,7 @@ def index(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def index_backward(symbol: str, dtype: int) -> Any:
+def index_backward(dtype: int) -> Any:
     """The cotangent, added where the elements came from."""
     transfer, clear_all = loops(dtype).transfer, loops(dtype).clear_all
     item = abi.ITEM_SIZES[dtype]
@@ -72,7 +72,7 @@ def index_backward(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def index_put(symbol: str, dtype: int) -> Any:
+def index_put(dtype: int) -> Any:
     """``y = x`` with values written (or added) at ``[i0, i1, ...]``; `y` may be `x`."""
     transfer, copy_all = loops(dtype).transfer, loops(dtype).copy_all
 
@@ -87,7 +87,7 @@ def index_put(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def index_put_backward(symbol: str, dtype: int) -> Any:
+def index_put_backward(dtype: int) -> Any:
     """To `x` the cotangent, less what was overwritten; to the values the cotangent where they went."""
     transfer, copy_all = loops(dtype).transfer, loops(dtype).copy_all
 
@@ -108,7 +108,7 @@ def index_put_backward(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def gather(symbol: str, dtype: int) -> Any:
+def gather(dtype: int) -> Any:
     """``y[.., j, ..] = x[.., index[.., j, ..], ..]``."""
     along = loops(dtype).along
 
@@ -121,7 +121,7 @@ def gather(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def gather_backward(symbol: str, dtype: int) -> Any:
+def gather_backward(dtype: int) -> Any:
     """The cotangent, added where the elements came from."""
     along, clear_all = loops(dtype).along, loops(dtype).clear_all
 
@@ -134,7 +134,7 @@ def gather_backward(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def scatter(symbol: str, dtype: int) -> Any:
+def scatter(dtype: int) -> Any:
     """``y = x`` with ``y[.., index[.., j, ..], ..]`` written or added; `y` may be `x`."""
     along, copy_all = loops(dtype).along, loops(dtype).copy_all
 
@@ -148,7 +148,7 @@ def scatter(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def scatter_backward(symbol: str, dtype: int) -> Any:
+def scatter_backward(dtype: int) -> Any:
     """To `x` the cotangent, less what was overwritten; to the source the cotangent where it went."""
     walks = loops(dtype)
     along, copy_all, clear_all = walks.along, walks.copy_all, walks.clear_all
@@ -197,7 +197,7 @@ def window(array, words, region):
     set_word(region, ARRAY_ADDRESS, word(array, ARRAY_ADDRESS) + offset * size)
 
 
-def slice_put(symbol: str, dtype: int) -> Any:
+def slice_put(dtype: int) -> Any:
     """``y = x`` with the region that view words name overwritten; `y` may be `x`."""
     copy_all = loops(dtype).copy_all
 
@@ -212,7 +212,7 @@ def slice_put(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def slice_put_backward(symbol: str, dtype: int) -> Any:
+def slice_put_backward(dtype: int) -> Any:
     """To `x` the cotangent outside the region; to the values the cotangent inside."""
     copy_all = loops(dtype).copy_all
     store = accessors(dtype)[1]
@@ -251,7 +251,7 @@ def fits_source(mask, source, words):
     return fits or report(word(words, I_STATUS), RUNTIME_ERROR, 0, count, size)
 
 
-def masked_scatter(symbol: str, dtype: int) -> Any:
+def masked_scatter(dtype: int) -> Any:
     """``y = x`` with the elements of a row-major source, in order, where a mask is set; `y` may be `x`."""
     copy_all = loops(dtype).copy_all
     load, store = bits(dtype)
@@ -278,7 +278,7 @@ def masked_scatter(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def masked_scatter_backward(symbol: str, dtype: int) -> Any:
+def masked_scatter_backward(dtype: int) -> Any:
     """To `x` the cotangent outside the mask; to the source, in order, that inside."""
     copy_all, clear_all = loops(dtype).copy_all, loops(dtype).clear_all
     load, store = accessors(dtype)
@@ -307,7 +307,7 @@ def masked_scatter_backward(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def nonzero(symbol: str, dtype: int) -> Any:
+def nonzero(dtype: int) -> Any:
     """The coordinates of elements that are not zero, one dimension after the other."""
     load = accessors(dtype)[0]
 

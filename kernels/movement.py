@@ -9,7 +9,7 @@ from . import abi, vjps
 from .moves import Copy, Place, geometry
 from .operands import Arrays, array_kernel
 from .stage import I64
-from .table import ALL, array_op
+from .table import ALL, array_op, loops
 
 # attribute words: the dimension for "cat", the bits of the reversed dimensions for "flip"; for "triangle" whether the
 # upper one stays, and its diagonal
@@ -113,20 +113,11 @@ array_op(
 )
 
 
-def _triangle(back: bool):
-    def build(symbol: str, dtype: int):
-        from . import triangle_loops
-
-        return triangle_loops.triangle(dtype, back)
-
-    return build
-
-
 array_op(
     "triangle",
     ("x",),
-    _triangle(False),
-    backward=_triangle(True),
+    loops("triangle_loops", "triangle", False),
+    backward=loops("triangle_loops", "triangle", True),
     gradients={"x": ()},
     vjp={"x": vjps.triangle_x},
     dtypes=ALL,

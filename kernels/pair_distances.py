@@ -6,24 +6,14 @@ on. Rows that are equal hand back no gradient.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 import numpy as np
 
 from . import vjps
-from .table import array_op
+from .table import array_op, loops
 
-
-def _loops(name: str) -> Callable[[str, int], Any]:
-    """The builder called `name`, imported when a kernel is built: it needs Numba."""
-
-    def build(symbol: str, dtype: int) -> Any:
-        from . import pair_distances_loops
-
-        return getattr(pair_distances_loops, name)(dtype)
-
-    return build
+_loops = partial(loops, "pair_distances_loops")
 
 
 def reference_distances(x: np.ndarray, words: tuple[int, ...] = ()) -> np.ndarray:

@@ -74,7 +74,7 @@ def _reflections(dtype: int) -> Any:
     return reflection, reflect
 
 
-def qr(symbol: str, dtype: int) -> Any:
+def qr(dtype: int) -> Any:
     """Arrays a, Q', r; Q has as many columns as a, or as a has rows."""
     load, store = accessors(dtype)
     at, item = matrices_of(dtype).at, abi.ITEM_SIZES[dtype]
@@ -120,7 +120,7 @@ def qr(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def qr_backward(symbol: str, dtype: int) -> Any:
+def qr_backward(dtype: int) -> Any:
     """``(G_Q + Q S) R'^-1``, see `vjps_factors.qr_a`; arrays a, Q', r, their cotangents, ga.
 
     S lies where the first rows of the gradient will be. Each of them takes its part of S in its own place, as S is

@@ -66,7 +66,7 @@ def _zero(dtype: int) -> Any:
     return 0.0 if dtype >= FLOAT32 else 0
 
 
-def cumsum(symbol: str, dtype: int) -> Any:
+def cumsum(dtype: int) -> Any:
     """``y[k] = x[0] + .. + x[k]``."""
 
     @helper
@@ -76,7 +76,7 @@ def cumsum(symbol: str, dtype: int) -> Any:
     return _running(dtype, _zero(dtype), add)
 
 
-def cumprod(symbol: str, dtype: int) -> Any:
+def cumprod(dtype: int) -> Any:
     """``y[k] = x[0] * .. * x[k]``."""
 
     @helper
@@ -86,7 +86,7 @@ def cumprod(symbol: str, dtype: int) -> Any:
     return _running(dtype, _zero(dtype) + 1, multiply)
 
 
-def logcumsumexp(symbol: str, dtype: int) -> Any:
+def logcumsumexp(dtype: int) -> Any:
     """``y[k] = log(exp(x[0]) + .. + exp(x[k]))``."""
 
     @helper
@@ -101,7 +101,7 @@ def logcumsumexp(symbol: str, dtype: int) -> Any:
     return _running(dtype, -math.inf, log_add)
 
 
-def cumsum_backward(symbol: str, dtype: int) -> Any:
+def cumsum_backward(dtype: int) -> Any:
     """The cotangent summed from the end."""
     load, store = accessors(dtype)
 
@@ -116,7 +116,7 @@ def cumsum_backward(symbol: str, dtype: int) -> Any:
     return _backward(dtype, walk)
 
 
-def cumprod_backward(symbol: str, dtype: int) -> Any:
+def cumprod_backward(dtype: int) -> Any:
     """``dx[k] = y[k - 1] s[k]``, ``s[k] = g[k] + x[k + 1] s[k + 1]``: right also where factors are zero."""
     load, store = accessors(dtype)
 
@@ -135,7 +135,7 @@ def cumprod_backward(symbol: str, dtype: int) -> Any:
     return _backward(dtype, walk)
 
 
-def logcumsumexp_backward(symbol: str, dtype: int) -> Any:
+def logcumsumexp_backward(dtype: int) -> Any:
     """``dx[k] = exp(x[k] - y[k]) s[k]`` with ``s[k] = g[k] + exp(y[k] - y[k + 1]) s[k + 1]``."""
     load, store = accessors(dtype)
 
@@ -188,17 +188,17 @@ def _extreme(dtype: int, sign: int) -> Any:
     return kernel
 
 
-def cummax(symbol: str, dtype: int) -> Any:
+def cummax(dtype: int) -> Any:
     """The greatest element so far, and where it is."""
     return _extreme(dtype, 1)
 
 
-def cummin(symbol: str, dtype: int) -> Any:
+def cummin(dtype: int) -> Any:
     """The least element so far, and where it is."""
     return _extreme(dtype, -1)
 
 
-def extreme_backward(symbol: str, dtype: int) -> Any:
+def extreme_backward(dtype: int) -> Any:
     """The cotangents, added where the extremes stand; arrays x, y, places, cotangents of both, gradient."""
     load, store = accessors(dtype)
     clear_all = loops(dtype).clear_all

@@ -6,23 +6,12 @@ result: int64 indices of where they stand.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 from . import abi, vjps
-from .table import ALL, FLOATS, array_op
+from .table import ALL, FLOATS, array_op, loops
 
-
-def _loops(name: str) -> Callable[[str, int], Any]:
-    """The builder called `name`, imported when a kernel is built: it needs Numba."""
-
-    def build(symbol: str, dtype: int) -> Any:
-        from . import scan_loops
-
-        return getattr(scan_loops, name)(symbol, dtype)
-
-    return build
-
+_loops = partial(loops, "scan_loops")
 
 array_op(
     "cumsum",

@@ -7,23 +7,12 @@ dimension to name then, these sizes, 1 for the greatest, and whether the element
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 from . import abi, vjps
-from .table import NUMBERS, array_op
+from .table import NUMBERS, array_op, loops
 
-
-def _loops(name: str) -> Callable[[str, int], Any]:
-    """The builder called `name`, imported when a kernel is built: it needs Numba."""
-
-    def build(symbol: str, dtype: int) -> Any:
-        from . import scatter_extremes_loops
-
-        return getattr(scatter_extremes_loops, name)(dtype)
-
-    return build
-
+_loops = partial(loops, "scatter_extremes_loops")
 
 array_op(
     "scatter_extreme",

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from . import abi, vjps
 from .extremes import build_extreme, build_extreme_backward
-from .table import ALL, array_op
+from .table import ALL, array_op, loops
 
 # attribute word 0: the dimension
 
-
-def _loops(name: str, *options: Any) -> Callable[[str, int], Any]:
-    """The builder called `name`, imported when a kernel is built: it needs Numba."""
-
-    def build(symbol: str, dtype: int) -> Any:
-        from . import selection_loops
-
-        return getattr(selection_loops, name)(dtype, *options)
-
-    return build
+_loops = partial(loops, "selection_loops")
 
 
 def _extreme(greatest: bool, values: bool) -> Callable[[str, int], Any]:

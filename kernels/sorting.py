@@ -6,23 +6,12 @@ are contiguous and seen as (outer, n, inner): the first three attribute words. N
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from functools import partial
 
 from . import abi
-from .table import ALL, array_op
+from .table import ALL, array_op, loops
 
-
-def _loops(name: str) -> Callable[[str, int], Any]:
-    """The builder called `name`, imported when a kernel is built: it needs Numba."""
-
-    def build(symbol: str, dtype: int) -> Any:
-        from . import sorting_loops
-
-        return getattr(sorting_loops, name)(symbol, dtype)
-
-    return build
-
+_loops = partial(loops, "sorting_loops")
 
 # each has a second output: int64 working memory
 array_op("argsort", ("x",), _loops("argsort"), result=abi.INT64, outputs=2, dtypes=ALL)

@@ -110,7 +110,7 @@ def sort_line(work, n, key_bytes):
 _KEY_BYTES = {abi.BOOL: 2, abi.UINT8: 2, abi.INT32: 4, abi.INT64: 8, abi.FLOAT32: 4, abi.FLOAT64: 8}
 
 
-def argsort(symbol: str, dtype: int) -> Any:
+def argsort(dtype: int) -> Any:
     """Indices that sort each line; attribute 3: descending."""
     key = key_of(dtype)
     key_bytes = _KEY_BYTES[dtype]
@@ -136,7 +136,7 @@ def argsort(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def topk_index(symbol: str, dtype: int) -> Any:
+def topk_index(dtype: int) -> Any:
     """Indices of the first `k` in order of each line; attributes 3, 4: greatest first or least, `k`."""
     key = key_of(dtype)
 
@@ -166,7 +166,7 @@ def topk_index(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def rank_index(symbol: str, dtype: int) -> Any:
+def rank_index(dtype: int) -> Any:
     """Index of one element in order of each line; attributes 3, 4: KTH, MEDIAN, NANMEDIAN or MODE, its rank."""
     key = key_of(dtype)
     key_bytes = _KEY_BYTES[dtype]
@@ -277,7 +277,7 @@ def _search(dtype: int, finish: Any) -> Any:
     return kernel
 
 
-def place_in_order(symbol: str, dtype: int) -> Any:
+def place_in_order(dtype: int) -> Any:
     """Where elements belong in lines in order."""
 
     @helper
@@ -287,7 +287,7 @@ def place_in_order(symbol: str, dtype: int) -> Any:
     return _search(dtype, finish)
 
 
-def is_among(symbol: str, dtype: int) -> Any:
+def is_among(dtype: int) -> Any:
     """Whether elements are among those of a line in order; nan equals nothing."""
     store = accessors(abi.BOOL)[1]
 

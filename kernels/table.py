@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from . import abi
@@ -30,6 +31,15 @@ FORWARD, BACKWARD, BOTH = range(3)  # kernels of an operation on whole arrays, o
 EXPLICIT, LIKE_FIRST, SCALAR, DROP_SECOND, LINEAR, MATMUL = range(6)
 
 Build = Callable[[str, int], Any]  # (symbol, dtype code) -> LLVM module
+
+
+def loops(module: str, name: str, *options: Any) -> Build:
+    """The builder ``name(dtype, *options)`` in a file that is imported when a kernel is built: it needs Numba."""
+
+    def build(symbol: str, dtype: int) -> Any:
+        return getattr(import_module(f".{module}", __package__), name)(dtype, *options)
+
+    return build
 
 
 def identity(g: Any) -> Any:

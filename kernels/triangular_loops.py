@@ -31,7 +31,7 @@ from .plain import (
 )
 
 
-def cholesky(symbol: str, dtype: int) -> Any:
+def cholesky(dtype: int) -> Any:
     """Arrays a, y, info; attributes: upper, where to report (0: nowhere), what.
 
     Row i of the upper factor is the matrix's less the rows above, each times what it has in column i (Golub and Van
@@ -101,7 +101,7 @@ def cholesky(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def cholesky_backward(symbol: str, dtype: int) -> Any:
+def cholesky_backward(dtype: int) -> Any:
     """``(S + S') / 2`` with ``S = L'^-1 low(L' G) L^-1``.
 
     Murray (2016), Differentiation of the Cholesky decomposition, equation 10. Arrays a, y, info, g, -, ga. Where there
@@ -161,7 +161,7 @@ def cholesky_backward(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def triangular(symbol: str, dtype: int) -> Any:
+def triangular(dtype: int) -> Any:
     """The X with ``A X = B`` for a triangle of A; arrays a, b, x; attributes: upper, ones on the diagonal."""
     item, parts_of = abi.ITEM_SIZES[dtype], matrices_of(dtype)
     at, copy, lower, upper = parts_of.at, parts_of.copy, parts_of.lower, parts_of.upper
@@ -183,7 +183,7 @@ def triangular(symbol: str, dtype: int) -> Any:
     return kernel
 
 
-def triangular_backward(symbol: str, dtype: int) -> Any:
+def triangular_backward(dtype: int) -> Any:
     """``H = A'^-1 G`` for b, and the triangle of ``-H X'`` for a: Giles (2008), 2.3.1, on the cotangents.
 
     Arrays a, b, x, g, ga, gb. Where b takes no gradient, H lies in the memory of a's, or, when it has more columns than

@@ -8,21 +8,12 @@ the dimension does, and the others begin after so many steps, rounded down (Grah
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from . import abi
-from .table import array_op
+from .table import array_op, loops
 
 DIMS, DIM_WORDS = 3, 4
-
-
-def build_places(symbol: str, dtype: int) -> Any:
-    """Arrays of the random numbers, and of the places."""
-    from . import window_places_loops
-
-    return window_places_loops.places(dtype)
 
 
 def reference_places(samples: np.ndarray, words: tuple[int, ...]) -> np.ndarray:
@@ -45,7 +36,7 @@ def reference_places(samples: np.ndarray, words: tuple[int, ...]) -> np.ndarray:
 array_op(
     "window_places",
     ("samples",),
-    build_places,
+    loops("window_places_loops", "places"),
     result=abi.INT64,
     reference=reference_places,
 )
