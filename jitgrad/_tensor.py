@@ -279,10 +279,7 @@ class Tensor(Values):
     def data(self, value: Tensor) -> None:
         if not isinstance(value, Tensor):
             raise TypeError(f"data: expected a Tensor, got {type(value).__name__}")
-        if (self._memory(), self._form()) == (
-            value._memory(),
-            value._form(),
-        ):  # as after `x.data -= y`, which has been written by now
+        if self._shows_as(value):  # as after `x.data -= y`, which has been written by now
             if store.recording is not None and not store.recording.has_shown(value, self):
                 store.recording.moved(self, self._slot)  # as it would where they are not yet in one place
             return
@@ -302,6 +299,10 @@ class Tensor(Values):
         words, at, dims = store.slots, self._slot * SLOT_WORDS, self._word(layout.S_DIMS)
         starts = (at + layout.S_SHAPE, at + layout.S_STRIDES)
         return [self._word(layout.S_DTYPE), *(int(words[k + d]) for k in starts for d in range(dims))]
+
+    def _shows_as(self, other: Tensor) -> bool:
+        """Whether two tensors show the same memory in the same way."""
+        return self._memory() == other._memory() and self._form() == other._form()
 
     def _become(self, slot: int) -> None:
         """Point this handle at another slot, whose handle it takes over."""

@@ -31,8 +31,8 @@ from .stage import I64, Scope, Vec
 class BlockSum(Protocol):
     """What blocks of rows add to a loss."""
 
-    def add(self, targets: BlockTargets, top: Vec, total: Vec) -> None:
-        """Take in the next block."""
+    def add(self, targets: BlockTargets, own: Vec, top: Vec, total: Vec) -> None:
+        """Take in the next block; `own` are the scores of the targets that are known, 0 for the others."""
 
     def finish(self) -> None:
         """Add what the lanes have."""
@@ -44,8 +44,8 @@ class Sum(Protocol):
     A row comes with its largest score and the sum of the exponentials of the scores less that one.
     """
 
-    def add_row(self, line: Line, target: ir.Value, top: Vec, total: Vec) -> None:
-        """Take in a row that counts, and whose target is a class."""
+    def add_row(self, line: Line, target: ir.Value, own: Vec, top: Vec, total: Vec) -> None:
+        """Take in a row that counts, and whose target is a class with the score `own`."""
 
     def of_blocks(self, block: Rows) -> BlockSum:
         """The same for blocks of rows."""
@@ -117,14 +117,16 @@ class _Loss:
         """Take in a row that counts."""
         with self.b.if_else(self.targets.valid(target)) as (good, bad):
             with good:
-                self.loss.add_row(line, target, top, total)
+                place = line.scope.scalar.at(line.pointers[0], self.b.mul(target, line.strides[0]))
+                own = line.scope.scalar.load(place, line.dtypes[0])
+                self.loss.add_row(line, target, own, top, total)
             with bad:
                 self._refuse(target)
 
     def add_block(self, sums: BlockSum, block: Rows, first: ir.Value, top: Vec, total: Vec) -> None:
         """Take in a block of rows."""
         b, targets = self.b, BlockTargets(self.targets, block, first)
-        sums.add(targets, top, total)
+        sums.add(targets, targets.scores(self.targets.arrays, block.dtypes[0]), top, total)
         with b.if_then(any_lane(targets.counted & ~targets.known), likely=False), block.each_row() as k:
             wrong = self.targets.load(b.add(first, k))
             with b.if_then(b.and_(self.targets.counts(wrong), b.not_(self.targets.valid(wrong)))):

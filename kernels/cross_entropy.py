@@ -37,19 +37,18 @@ class _Mean:
     """
 
     def __init__(self, arrays: Arrays, targets: Targets, dtype: int) -> None:
-        self.arrays, self.dtype = arrays, dtype
+        self.dtype = dtype
         self.b, self.one = arrays.b, arrays.scope
         self.total, self.product = self.one.variable(F64), self.one.variable(F64)
         self.count = self.one.variable(I64)
         for cell, value in ((self.total, F64(0.0)), (self.product, F64(1.0)), (self.count, I64(0))):
             self.b.store(value, cell)
 
-    def add_row(self, line: Line, target: ir.Value, top: Vec, total: Vec) -> None:
+    def add_row(self, line: Line, target: ir.Value, own: Vec, top: Vec, total: Vec) -> None:
         """See `class_losses.Sum`."""
-        one, b = self.one, self.b
+        b = self.b
         b.store(b.add(b.load(self.count), I64(1)), self.count)
-        place = one.at(line.pointers[0], b.mul(target, line.strides[0]))
-        accumulate(b, self.total, line.first(top) - one.load(place, line.dtypes[0]))
+        accumulate(b, self.total, line.first(top) - own)
         grown = b.fmul(b.load(self.product), line.first(total).to(abi.FLOAT64).value)
         b.store(grown, self.product)
         with b.if_then(b.fcmp_ordered(">", grown, F64(LARGE_PRODUCT))):
@@ -86,10 +85,9 @@ class _BlockMean:
         self.b.store(zero.value, self._sums)
         self.b.store(self._unit.value, self._products)
 
-    def add(self, targets: BlockTargets, top: Vec, total: Vec) -> None:
+    def add(self, targets: BlockTargets, own: Vec, top: Vec, total: Vec) -> None:
         """See `class_losses.BlockSum`."""
         mean, b, scope, known = self.mean, self.b, self.block.scope, targets.known
-        own = targets.scores(mean.arrays, mean.dtype)
         loss = known.select(top - own, 0.0).to(abi.FLOAT64)
         b.store((self._loaded(self._sums) + loss).value, self._sums)
         grown = self._loaded(self._products) * known.select(total, 1.0).to(abi.FLOAT64)

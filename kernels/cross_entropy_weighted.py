@@ -127,12 +127,9 @@ class _Loss:
         self.total = self.one.variable(F64)
         self.b.store(F64(0.0), self.total)
 
-    def add_row(self, line: Line, target: ir.Value, top: Vec, total: Vec) -> None:
+    def add_row(self, line: Line, target: ir.Value, own: Vec, top: Vec, total: Vec) -> None:
         """See `class_losses.Sum`."""
         below = line.first(self.below(line, top))
-        own = self.one.load(
-            self.one.at(line.pointers[0], self.b.mul(target, line.strides[0])), line.dtypes[0]
-        )
         weight = self.shares.weights.of(target)
         accumulate(self.b, self.total, self.value(weight, own, below, line.first(top), line.first(total)))
 
@@ -182,10 +179,9 @@ class _BlockLoss:
         self._sums = block.scope.variable(zero.type)
         self.b.store(zero, self._sums)
 
-    def add(self, targets: BlockTargets, top: Vec, total: Vec) -> None:
+    def add(self, targets: BlockTargets, own: Vec, top: Vec, total: Vec) -> None:
         """See `class_losses.BlockSum`."""
         loss = self.loss
-        own = targets.scores(loss.arrays, loss.dtype)
         weight = loss.shares.weights.of_lanes(targets)
         value = loss.value(weight, own, loss.below(self.block, top), top, total)
         self.b.store((self._loaded() + targets.known.select(value, 0.0)).value, self._sums)

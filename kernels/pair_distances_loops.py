@@ -50,15 +50,8 @@ def distances_back(dtype: int) -> Any:
             for j in range(i + 1, rows):
                 distance = load(y, pair)
                 if distance != 0:
-                    a, b = i * line, j * line
-                    move(
-                        to + a,
-                        to + b,
-                        source + a,
-                        source + b,
-                        end - begin,
-                        load(seeds, pair * step) / distance,
-                    )
+                    a, b, share = i * line, j * line, load(seeds, pair * step) / distance
+                    move(to + a, to + b, source + a, source + b, end - begin, share)
                 pair += 1
 
     return kernel

@@ -271,9 +271,8 @@ class WayBack:
         inputs: list[Any] = [k for k, x in enumerate(arguments) if x.requires_grad]
         inputs += [handle_of(slot) for slot in program.guarded if slot_word(slot, S_FLAGS) & REQUIRES_GRAD]
         tensors = [arguments[x] if isinstance(x, int) else x for x in inputs]
-        behind = slots_behind(
-            self.results
-        )  # a weight that the step only detaches is not, and gets no gradient
+        behind = slots_behind(self.results)
+        # a weight that the step only detaches is not behind them, and gets no gradient
         chosen = [x._slot in behind for x in tensors]
         chosen = chosen if any(chosen) else [True] * len(chosen)
         self.inputs = [*itertools.compress(inputs, chosen)]

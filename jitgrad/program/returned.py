@@ -94,14 +94,14 @@ class Returned:
         if x._word(S_FLAGS) & IS_VIEW or x._word(S_ROW) != NO_ROW or self._is_part(x):
             return False
         beside = [t for t in reachable if t._word(S_STORAGE) == x._word(S_STORAGE)]
-        return not beside or any(_are_alike(x, t) for t in beside)  # a part goes where the whole goes
+        return not beside or any(x._shows_as(t) for t in beside)  # a part goes where the whole goes
 
     def _from_outside(self, x: Tensor) -> Tensor | Callable[[], Tensor]:
         """What gives a tensor that was there: itself, or a function that detaches the one whose memory it shows.
 
         That may lie elsewhere by the next call, and every call makes a tensor of its own.
         """
-        shown = [t for t in self._reachable() if _are_alike(x, t)]
+        shown = [t for t in self._reachable() if x._shows_as(t)]
         if not shown or any(x is t for t in self._reachable()):
             return x
         source, with_gradient = shown[0], x.requires_grad
@@ -130,11 +130,6 @@ class Returned:
     def forget(self) -> None:
         """Let go of everything but the form."""
         self.leaves, self.sources, self.graph = [], [], {}
-
-
-def _are_alike(x: Tensor, y: Tensor) -> bool:
-    """Whether two tensors show the same memory in the same way."""
-    return x._memory() == y._memory() and x._form() == y._form()
 
 
 def leaf_of(output: Any, arguments: list[Tensor]) -> Tensor:

@@ -79,9 +79,8 @@ class Waiting:
         self.results: list[Tensor] = []
         self._program, self._arguments, self._settle, self._unsure = program, arguments, settle, unsure
         self._way: WayBack | None = way  # whose graph serves further walks, too
-        self._call: Call | None = (
-            None  # when the way back is a program, which overwrites nothing while this lives
-        )
+        # when the way back is a program, which overwrites nothing while this lives
+        self._call: Call | None = None
 
     def attach(self, results: list[Tensor]) -> list[Tensor]:
         """The results of the call, with a row on the tape for those that have a gradient."""
@@ -97,9 +96,8 @@ class Waiting:
         given = [g.detach().clone() for g in cotangents if g is not None]  # type: ignore[attr-defined]
         all_given = self._call is None and len(given) == len(cotangents)
         may_record = all_given and store.recording is None and not is_observed()
-        if may_record and Recording.lock.acquire(
-            blocking=False
-        ):  # who records may wait for the end of this walk
+        # not waiting for the lock: who records may wait for the end of this walk
+        if may_record and Recording.lock.acquire(blocking=False):
             try:
                 if self._program.refresh():
                     return self._record(self._way, given)
