@@ -7,7 +7,7 @@ found in blocks, which are then read channel after channel: the cache does not h
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from . import abi
 from .abi import ARRAY_ADDRESS, ARRAY_SHAPE, ARRAY_STRIDES
@@ -21,23 +21,19 @@ BLOCK = 128  # places that are found at once, before one channel after the other
 WORDS = 6  # that are kept of a place: its four corners and two shares
 
 
-class _Places(NamedTuple):
-    """How places are found.
+@helper
+def corner(row, column, width):
+    """Where the element of a row and a column lies in an image, or -1 when one of them is outside."""
+    return row * width + column if (row | column) >= 0 else -1
 
-    Attributes
-    ----------
-    place : callable
-        ``place(at, size, words)``: from -1 .. 1 to a position in elements, and its slope.
-    taps : callable
-        ``taps(x, size, nearest)``: the element below a position (-1 where it is outside), the one above, and the
-        share of the one above.
+
+def _site_of(dtype: int) -> Any:
+    """``site(grid, k, width, height, words)``: where point `k` of a grid lies in images of a size.
+
+    Returns the elements around it, nw, ne, sw, se, see `corner`, the shares of those to the right and below, and the
+    slopes of its position in elements along x and y.
     """
-
-    place: Any
-    taps: Any
-
-
-def _places(dtype: int) -> _Places:
+    load, _ = accessors(dtype)
     number = abi.NUMPY_DTYPES[dtype].type
     none, half, one, two = number(0), number(0.5), number(1), number(2)
     far = number(1 << 30)
@@ -90,13 +86,18 @@ def _places(dtype: int) -> _Places:
             return low if low < size else -1, -1, none
         return low if low < size else -1, low + 1 if low + 1 < size else -1, share
 
-    return _Places(place, taps)
+    @helper
+    def site(grid, k, width, height, words):
+        nearest = word(words, S_NEAREST) != 0
+        x, slope_x = place(load(grid, 2 * k), width, words)
+        y, slope_y = place(load(grid, 2 * k + 1), height, words)
+        west, east, right = taps(x, width, nearest)
+        north, south, below = taps(y, height, nearest)
+        nw, ne = corner(north, west, width), corner(north, east, width)
+        sw, se = corner(south, west, width), corner(south, east, width)
+        return nw, ne, sw, se, right, below, slope_x, slope_y
 
-
-@helper
-def corner(row, column, width):
-    """Where the element of a row and a column lies in an image, or -1 when one of them is outside."""
-    return row * width + column if (row | column) >= 0 else -1
+    return site
 
 
 def _element_of(load: Any, none: Any) -> Any:
@@ -113,7 +114,7 @@ def _element_of(load: Any, none: Any) -> Any:
 def sampled(dtype: int) -> Any:
     """Images at the places of a grid; arrays x (N, C, H, W), grid (N, h, w, 2), y (N, C, h, w)."""
     load, store = accessors(dtype)
-    place, taps = _places(dtype)
+    site = _site_of(dtype)
     item, number = abi.ITEM_SIZES[dtype], abi.NUMPY_DTYPES[dtype].type
     none, one = number(0), number(1)
 
@@ -144,15 +145,14 @@ def sampled(dtype: int) -> Any:
             n = quotient(k, points)
             count = min(BLOCK, end - k, (n + 1) * points - k)
             for i in range(count):
-                at_x, _slope = place(load(word(grid, ARRAY_ADDRESS), 2 * (k + i)), width, words)
-                at_y, _slope = place(load(word(grid, ARRAY_ADDRESS), 2 * (k + i) + 1), height, words)
-                west, east, right = taps(at_x, width, nearest)
-                north, south, below = taps(at_y, height, nearest)
+                nw, ne, sw, se, right, below, _x, _y = site(
+                    word(grid, ARRAY_ADDRESS), k + i, width, height, words
+                )
                 at = room + i * WORDS * abi.WORD
-                set_word(at, 0, corner(north, west, width))
-                set_word(at, 1, corner(north, east, width))
-                set_word(at, 2, corner(south, west, width))
-                set_word(at, 3, corner(south, east, width))
+                set_word(at, 0, nw)
+                set_word(at, 1, ne)
+                set_word(at, 2, sw)
+                set_word(at, 3, se)
                 store(at + 4 * abi.WORD, 0, right)
                 store(at + 5 * abi.WORD, 0, below)
             image = word(x, ARRAY_ADDRESS) + n * channels * height * width * item
@@ -174,7 +174,7 @@ def sampled(dtype: int) -> Any:
 def sampled_back(dtype: int) -> Any:
     """Back from them, image by image; arrays x, grid, y (not there), g, and the gradients of x and of the grid."""
     load, store = accessors(dtype)
-    place, taps = _places(dtype)
+    site = _site_of(dtype)
     item, number = abi.ITEM_SIZES[dtype], abi.NUMPY_DTYPES[dtype].type
     none, one = number(0), number(1)
     element = _element_of(load, none)
@@ -202,12 +202,9 @@ def sampled_back(dtype: int) -> Any:
                 clear_bytes(to_x + n * channels * size, channels * size)
             for p in range(rows * columns):
                 k = n * rows * columns + p
-                at_x, slope_x = place(load(word(grid, ARRAY_ADDRESS), 2 * k), width, words)
-                at_y, slope_y = place(load(word(grid, ARRAY_ADDRESS), 2 * k + 1), height, words)
-                west, east, right = taps(at_x, width, nearest)
-                north, south, below = taps(at_y, height, nearest)
-                nw, ne = corner(north, west, width), corner(north, east, width)
-                sw, se = corner(south, west, width), corner(south, east, width)
+                nw, ne, sw, se, right, below, slope_x, slope_y = site(
+                    word(grid, ARRAY_ADDRESS), k, width, height, words
+                )
                 left, above = one - right, one - below
                 row = quotient(p, columns)
                 first = n * word(g, ARRAY_STRIDES) + row * word(g, ARRAY_STRIDES + 2)
