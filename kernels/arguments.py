@@ -56,11 +56,11 @@ class Ints:
 
 
 class Items:
-    """Annotation of an entry's last parameter: what may stand in square brackets, without tensors and lists.
+    """Annotation of an entry's last parameter: what may stand in square brackets, without lists and arrays.
 
-    An int, slice, None, Ellipsis, or a tuple of those. The entry gets the address of a word with their number, and
-    behind it ITEM_WORDS words for each: which of ITEM_INT and the others it is, and the int, or the slice's start, stop
-    and step, which are 0, LAST and 1 where it has none.
+    An int, slice, None, Ellipsis, an object with a slot, or a tuple of those. The entry gets the address of a word with
+    their number, and behind it ITEM_WORDS words for each: which of ITEM_INT and the others it is, and the int, the
+    slot, or the slice's start, stop and step, which are 0, LAST and 1 where it has none.
     """
 
 
@@ -94,7 +94,7 @@ MOST = 32
 UNFIT = -100
 WITH_STRIDES = 0x18  # what is asked of a buffer: PyBUF_STRIDES
 ITEM_WORDS = 4
-ITEM_INT, ITEM_SLICE, ITEM_NEW, ITEM_ELLIPSIS = range(4)
+ITEM_INT, ITEM_SLICE, ITEM_NEW, ITEM_ELLIPSIS, ITEM_HANDLE = range(5)
 LAST = (1 << 63) - 1
 LENIENT = (Whole, Wholes, Ints, Items, Buffer)
 SEQUENCES = {"PyList": 1 << 25, "PyTuple": 1 << 26}  # with CPython's flag of classes that are of that kind
@@ -348,6 +348,12 @@ class Reader:
             for k, (offset, default) in enumerate(zip(_slice_offsets(), defaults, strict=True)):
                 bound = self._bound(b.load(_field(b, item, offset)), default)
                 b.store(bound, b.gep(place, [I64(1 + k)]))
+            b.branch(done)
+        with b.if_then(
+            b.icmp_unsigned("==", _type_of(b, item), b.load(cell(self._module, TYPE_CELL, POINTER)))
+        ):
+            b.store(I64(ITEM_HANDLE), place)
+            b.store(self._slot(item, exact=True), b.gep(place, [I64(1)]))
             b.branch(done)
         b.store(I64(ITEM_INT), place)
         b.store(self._whole(item), b.gep(place, [I64(1)]))

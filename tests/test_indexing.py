@@ -354,3 +354,27 @@ def test_writes_at_index_tensors_are_those_of_numpy(name: str, value) -> None:
     x[index] = value(x)
     np.testing.assert_array_equal(x.numpy(), expected)
     assert x._version == version + 1
+
+
+@pytest.mark.parametrize(
+    ("index", "value"),
+    [
+        ((slice(1, None), torch.tensor([0, 9])), torch.ones(2)),
+        ((torch.tensor([0, 5]), torch.tensor([[0], [1]])), torch.ones(())),
+        ((torch.tensor([[0], [5]]).t(), 0), 1.0),
+    ],
+)
+def test_a_write_out_of_range_changes_nothing_and_is_not_counted(index, value) -> None:
+    x = torch.arange(8.0).reshape(2, 4)
+    version, before = x._version, x.clone()
+    with pytest.raises(IndexError, match="out of bounds"):
+        x[index] = value
+    assert torch.equal(x, before)
+    assert x._version == version
+
+
+def test_a_list_reads_as_the_tensor_of_its_numbers() -> None:
+    x = torch.arange(12.0).reshape(3, 4)
+    assert torch.equal(x[[2, 0]], x[torch.tensor([2, 0])])
+    assert torch.equal(x[[True, False, True]], x[torch.tensor([0, 2])])
+    assert x[[]].shape == (0, 4)

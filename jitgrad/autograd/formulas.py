@@ -15,7 +15,7 @@ from .._tensor import Tensor, wrap
 from ..dispatch import arrays, view
 from ..engine.layout import MAX_DIMS, STRIDED_VIEW
 from ..functions._dims import shape_of
-from ..functions._indices import launch, run
+from ..functions._launch import launch, run
 from ..functions.pooling import spread_means  # noqa: F401 - for the formulas
 from ..kernels import BY_NAME
 from ..kernels.grids import BEYOND

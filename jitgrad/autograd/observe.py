@@ -45,7 +45,7 @@ RECORDING = (
     "indexed",
 )
 # entries that record several rows, or return several slots: it is done step by step while somebody observes
-SEVERAL = ("stacked", "listed_pair", "ordered")
+SEVERAL = ("at_points", "listed_pair", "ordered", "put_at_points", "stacked")
 
 _observers: list[Callable[[int], None]] = []
 _lock = threading.RLock()

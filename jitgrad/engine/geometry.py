@@ -7,6 +7,7 @@ what it is, and says so.
 
 from ..kernels.arguments import (
     ITEM_ELLIPSIS,
+    ITEM_HANDLE,
     ITEM_INT,
     ITEM_NEW,
     ITEM_SLICE,
@@ -29,6 +30,10 @@ WORDS = BEHIND_RECORD  # words from the scratch record to a view's words
 STARTS = WORDS + (
     1 << 10
 )  # and to the first index along each dimension, until their place among them is known
+IS_WHOLE = STARTS + (1 << 9)  # and to whether a view is all of a tensor
+POINTS = (
+    IS_WHOLE + 1
+)  # and to the number of index tensors; behind it the dimension of the view, and slot, of each
 
 
 @jit
@@ -292,18 +297,22 @@ def put_slice(c, item, d, j, size):
 
 @jit
 def unnamed_dims(source, items, count):
-    """How many dimensions neither an int nor a slice is given for."""
+    """How many dimensions neither an int, a slice nor a tensor is given for."""
     unnamed = source.dims
     for k in range(count):
         kind = load_word(items, 1 + k * ITEM_WORDS)
-        if kind == ITEM_INT or kind == ITEM_SLICE:
+        if kind == ITEM_INT or kind == ITEM_SLICE or kind == ITEM_HANDLE:
             unnamed -= 1
     return unnamed
 
 
-@entry
-def indexed(c, name, whole, x: Handle, items: Items) -> Handle:
-    """What square brackets with ints, slices, None and Ellipsis take; called `whole` when that is all there is."""
+@jit
+def put_items(c, x, items):
+    """Describe the view that square brackets take, with every index of the dimensions that tensors stand for.
+
+    Returns how many dimensions it has, or UNFIT. Those of tensors are listed behind POINTS: see `list_point`; IS_WHOLE
+    says whether the view is all of `x`, as it is.
+    """
     source = slot_at(c, x)
     count = load_word(items, 0)
     unnamed = unnamed_dims(source, items, count)
@@ -311,7 +320,7 @@ def indexed(c, name, whole, x: Handle, items: Items) -> Handle:
         return UNFIT
     start_at_front(c, source)
     is_whole = True
-    d = j = 0
+    d = j = points = 0
     for k in range(count + 1):  # the dimensions behind the last item are as behind an ellipsis
         item = items + (1 + k * ITEM_WORDS) * WORD
         kind = load_word(item, 0) if k < count else ITEM_ELLIPSIS
@@ -332,10 +341,34 @@ def indexed(c, name, whole, x: Handle, items: Items) -> Handle:
             start_at(c, d, index)
             d += 1
             is_whole = False
-        else:
+        elif kind == ITEM_SLICE:
             if load_word(item, 3) < 1:
                 return UNFIT
             is_whole = put_slice(c, item, d, j, source.shape[d]) and is_whole
             d += 1
             j += 1
-    return strided(c, whole if is_whole else name, x, j)
+        else:
+            list_point(c, points, j, load_word(item, 1))
+            points += 1
+            put_dim(c, j, source.shape[d], d, 1)
+            d += 1
+            j += 1
+    store_word(c.scratch, POINTS, points)
+    store_word(c.scratch, IS_WHOLE, 1 if is_whole else 0)
+    return j
+
+
+@jit
+def list_point(c, k, dim, slot):
+    """Note that index tensor `k`, with this slot, stands for a dimension of the view."""
+    store_word(c.scratch, POINTS + 1 + 2 * k, dim)
+    store_word(c.scratch, POINTS + 2 + 2 * k, slot)
+
+
+@entry
+def indexed(c, name, whole, x: Handle, items: Items) -> Handle:
+    """What square brackets with ints, slices, None and Ellipsis take; called `whole` when that is all there is."""
+    dims = put_items(c, x, items)
+    if dims < 0 or load_word(c.scratch, POINTS) > 0:
+        return UNFIT
+    return strided(c, whole if load_word(c.scratch, IS_WHOLE) else name, x, dims)

@@ -10,10 +10,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from .._tensor import Tensor, wrap
-from ..dispatch import insist, view
+from .._tensor import Tensor
+from ..dispatch import insist, view_code
 from ..dtypes import bool_, int32, int64, uint8
-from ..engine import layout
 from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, MAX_DIMS, S_FLAGS, SLOT_WORDS
 from ..kernels import BY_NAME
@@ -23,12 +22,13 @@ from ..kernels.table import Op
 from ..store import store
 from ._call import dtype_code
 from ._dims import dims_of, shape_of
-from ._launch import launch, run
+from ._launch import launch
 from .expansion import expand
 
 ROW_WORDS = 4096  # attribute lists kept ready
 _new = Tensor.__new__
 
+_SELECT = view_code("select")
 NONZERO, COUNT_NONZERO = BY_NAME["nonzero"], BY_NAME["count_nonzero"]
 
 
@@ -75,24 +75,15 @@ def coordinates(mask: Tensor) -> list[Tensor]:
     table = table_of_nonzero(mask)
     if dims_of(mask) == 1:
         return [table]
-    dims, count = shape_of(table)
-    rows = [array("q", (1, count, 1, 1, -1, k, 0)) for k in range(dims)]
-    return [wrap(view(layout.STRIDED_VIEW, table, row, "select")) for row in rows]
+    return [insist("selected", _SELECT, table, 0, k) for k in range(dims_of(mask))]
 
 
 def table_of_nonzero(mask: Tensor) -> Tensor:
     """The same coordinates in one tensor, (dimensions, count); (count,) where there is one dimension."""
-    dims, count = dims_of(mask), _count_nonzero(mask)
-    return wrap(run(NONZERO, (mask,), int64, (count,) if dims == 1 else (dims, count), ()))
-
-
-def _count_nonzero(mask: Tensor) -> int:
-    count = entries.reduced_whole(COUNT_NONZERO.code, mask)
-    if type(count) is int:
-        count = insist("reduced_whole", COUNT_NONZERO.code, mask)
     if store.recording is not None:
         store.recording.read("nonzero")
-    return entries.item(count)
+    made = entries.places(COUNT_NONZERO.code, NONZERO.code, mask)
+    return insist("places", COUNT_NONZERO.code, NONZERO.code, mask) if type(made) is int else made
 
 
 class Plan:
@@ -233,7 +224,7 @@ def _normal(item: Any) -> Any:
     if hasattr(item, "__index__") and not isinstance(item, np.ndarray):
         return operator.index(item)
     if isinstance(item, (list, range, tuple, np.ndarray)):
-        return _normal_tensor(_tensor_of(item))
+        return _normal_tensor(tensor_of_list(item))
     error = TypeError if isinstance(item, str) else IndexError
     raise error(
         "only integers, slices (`:`), ellipsis (`...`), None and long or bool tensors, arrays or "
@@ -242,7 +233,8 @@ def _normal(item: Any) -> Any:
     )
 
 
-def _tensor_of(item: Any) -> Tensor:
+def tensor_of_list(item: Any) -> Tensor:
+    """The int64 or bool tensor that a list, range, tuple or array in square brackets stands for."""
     from .from_data import tensor
 
     if isinstance(item, list):
@@ -330,7 +322,7 @@ class Points:
         indices: list[Tensor] = []
         for d, item in points:
             if type(item) is bool:
-                found = [_tensor_of([0] if item else [])]
+                found = [tensor_of_list([0] if item else [])]
             else:
                 found = coordinates(item) if dtype_code(item) == BOOL else [item]
             self.dims += range(d, d + len(found))

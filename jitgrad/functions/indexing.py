@@ -14,7 +14,7 @@ from ..dispatch import CONTEXT, call, complete, view, view_code
 from ..dtypes import dtype
 from ..engine import layout
 from ..engine.entry import entries
-from ..engine.layout import MAX_DIMS, S_DTYPE, S_FLAGS, S_STORAGE, SLOT_WORDS
+from ..engine.layout import S_DTYPE, S_FLAGS, S_STORAGE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import BOOL
 from ..operators import exact_number, overwrite
@@ -25,14 +25,13 @@ from ._indices import (
     Plan,
     Points,
     check_mask,
+    coordinates,
     is_dense,
     is_number,
     is_plain,
-    read_rows,
-    row_words,
-    table_of_nonzero,
+    tensor_of_list,
 )
-from ._launch import launch, run
+from ._launch import launch, report_cell, run
 from .expansion import expand
 
 __all__: list[str] = []
@@ -60,7 +59,8 @@ def _getitem(self: Tensor, index: Any) -> Tensor:
         made = _plain_view(self, index.item())
         if type(made) is not int:
             return made
-    return _read(self, index)
+    made = entries.at_points(_SLICE, INDEX.code, report_cell(), self, index)
+    return _read(self, index) if type(made) is int else made
 
 
 def _items(index: Any) -> tuple:
@@ -77,23 +77,13 @@ def plain_points(self: Tensor, index: Any) -> Points | None:
 
 def _read(self: Tensor, index: Any) -> Tensor:
     """Any index expression."""
-    own = shape_of(self)
-    if isinstance(index, Tensor):
-        if is_plain(index) and own:
-            return read_rows(INDEX, self, 0, index)
-        if dtype_code(index) == BOOL and 0 < dims_of(index) <= len(own):
-            check_mask(index, own, 0)
-            if dims_of(index) == 1:
-                return read_rows(INDEX, self, 0, table_of_nonzero(index))
-            return read_points(self, Points([(0, index)], own))
-    points = plain_points(self, index)
-    if points is not None:
-        return read_points(self, points)
-    items, x = _items(index), self
-    if 0 < len(items) <= len(own):
-        *before, last = items
-        if type(last) is Tensor and is_plain(last) and all(type(x) is slice and x == WHOLE for x in before):
-            return read_rows(INDEX, self, len(before), last)
+    own, x = shape_of(self), self
+    if type(index) is list:
+        return _getitem(self, tensor_of_list(index))
+    if type(index) is Tensor and dtype_code(index) == BOOL and 0 < dims_of(index) <= len(own):
+        check_mask(index, own, 0)
+        return _getitem(self, tuple(coordinates(index)))
+    items = _items(index)
     recording = store.recording_here
     if recording is not None and not (any(map(is_number, items)) and _takes_a_block(self, items)):
         recording = None
@@ -313,26 +303,9 @@ def _set_plain(self: Tensor, index: Any, value: Tensor) -> bool:
     if _share_storage(self, value):
         return False
     if isinstance(target, int):
-        return _set_points(self, index, value)
+        return entries.put_at_points(_SLICE, INDEX_PUT.code, report_cell(), self, value, index) >= 0
     slot = target._slot
     return entries.apply(CONTEXT, OVERWRITE.code, slot, slot, value._slot, 0, 0, 0, 0) >= 0
-
-
-def _set_points(self: Tensor, index: Any, value: Tensor) -> bool:
-    """Write a tensor at the points of index tensors; whether it is written."""
-    if dtype_code(value) != dtype_code(self):
-        return False
-    own = shape_of(self)
-    if type(index) is Tensor and is_plain(index) and 0 < len(own) <= MAX_DIMS + 1 - dims_of(index):
-        rows = index if is_dense(index) else index.contiguous()  # type: ignore[attr-defined]
-        shape = (*shape_of(rows), *own[1:])
-        write_indexed(self, (rows,), shape, row_words(len(own), 0), value, self._slot, "")
-        return True
-    points = plain_points(self, index)
-    if points is None:
-        return False
-    write_points(self, points, value, False, self._slot)
-    return True
 
 
 def _share_storage(a: Tensor, b: Tensor) -> bool:

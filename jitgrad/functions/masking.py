@@ -13,13 +13,13 @@ from ..kernels.abi import INT64
 from ..operators import number_tensor
 from ._call import dtype_code, require_tensors
 from ._dims import axis_as_dim, dims_of, one_dim, shape_of
-from ._indices import Plan, Points, coordinates, is_dense, read_rows, table_of_nonzero
+from ._indices import Plan, coordinates, is_dense, read_rows, table_of_nonzero
 from ._launch import launch, run
 from .bounds import where
 from .creation import make_empty, zeros
 from .expansion import expand
 from .gathering import SCATTER, gather, lines_of, long_index, written
-from .indexing import INDEX, SLICE_PUT, as_value, read_points, whole_words
+from .indexing import INDEX, SLICE_PUT, as_value, whole_words
 
 __all__ = [
     "argwhere",
@@ -56,10 +56,6 @@ def _broadcast(name: str, *tensors: Tensor) -> list[Tensor]:
     return [x if own == shape else expand(x, *shape) for x, own in zip(tensors, shapes, strict=True)]
 
 
-def _mask_points(mask: Tensor) -> Points:
-    return Points([(0, mask)], mask.shape)
-
-
 @method
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements of `input` where `mask` is set, in one dimension; the two broadcast."""
@@ -68,7 +64,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     if is_dense(x):  # one index for each element, however many dimensions
         x, mask = x.reshape(-1), mask.reshape(-1)  # type: ignore[attr-defined]
     x, mask = lines_of(x, mask)
-    return read_points(x, _mask_points(mask))
+    return x[mask]  # type: ignore[index]
 
 
 def _masked_scatter(name: str, x: Tensor, mask: Tensor, source: Tensor, in_place: bool) -> Tensor:
