@@ -30,6 +30,7 @@ RECORDING = (
     "reduced_whole",
     "without_dim",
     "listed",
+    "gathered",
     "shaped",
     "make_view",
     "reshaped",
@@ -45,7 +46,17 @@ RECORDING = (
     "indexed",
 )
 # entries that record several rows, or return several slots: it is done step by step while somebody observes
-SEVERAL = ("at_points", "listed_pair", "ordered", "put_at_points", "stacked")
+SEVERAL = (
+    "at_points",
+    "listed_pair",
+    "ordered",
+    "put_at_points",
+    "put_rows",
+    "put_scattered",
+    "rows_at",
+    "scattered",
+    "stacked",
+)
 
 _observers: list[Callable[[int], None]] = []
 _lock = threading.RLock()

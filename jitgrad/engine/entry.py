@@ -106,6 +106,7 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
         growth,
         handles,
         hot,
+        lines,
         making,
         order,
         pace,
@@ -126,8 +127,8 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
     from .tables import CONTEXT
 
     modules = (arrays, aside, backward, chosen, cotangents, create, exchange, geometry, growth, handles, hot,
-               making, order, pace, points, record, recording, replay, sharing, team, together, turns, update, values,
-               views, walk, watching)  # fmt: skip
+               lines, making, order, pace, points, record, recording, replay, sharing, team, together, turns, update,
+               values, views, walk, watching)  # fmt: skip
     found = {}
     for module in modules:
         for name, dispatcher in vars(module).items():

@@ -5,10 +5,20 @@ fit: masks, tensors of other dtypes than int64, indices that are out of range.
 """
 
 from ..kernels.abi import INT64, MAX_DIMS
-from ..kernels.arguments import UNFIT, Handle, Items
-from ..kernels.indexing import COUNT_FROM_END
+from ..kernels.arguments import UNFIT, Handle, Items, Whole
+from ..kernels.indexing import COUNT_FROM_END, INDEX_ERROR, RUNTIME_ERROR
 from .arrays import OUTPUT_WORDS, apply_arrays
-from .geometry import IS_WHOLE, NONE, POINTS, put_dim, put_items, start_at_front, strided
+from .geometry import (
+    IS_WHOLE,
+    NONE,
+    POINTS,
+    from_front,
+    list_point,
+    put_dim,
+    put_items,
+    start_at_front,
+    strided,
+)
 from .handles import release, retain
 from .hot import EVERY_DIM, fold
 from .jit import entry, jit
@@ -108,11 +118,9 @@ def spread_points(c, name):
 
 
 @jit
-def let_go_of(c, seen, x, points):
-    """Release what `begin` and `spread_points` have made: the view, unless it is `x`, and index tensors."""
-    if seen != x:
-        release(c, seen)
-    for k in range(points):
+def release_points(c, count):
+    """Release what `spread_points` holds."""
+    for k in range(count):
         release(c, point_slot(c, k))
 
 
@@ -126,8 +134,10 @@ def begin(c, name, x, items):
 
 
 @jit
-def describe(c, x, cell):
+def describe(c, x, cell, flag, refusal):
     """Describe the result and the attributes of a call at points of `x`; how many attributes, or UNFIT.
+
+    `flag` and `refusal` are the kernel's: whether a write adds, and what negative indices are.
 
     The dimensions of the index tensors lie where the first of them is, or in front when others come between.
     """
@@ -156,25 +166,28 @@ def describe(c, x, cell):
     store_word(c.scratch, ATTRIBUTES + 1, count)
     store_word(c.scratch, ATTRIBUTES + 2, outer)
     store_word(c.scratch, ATTRIBUTES + 3, j - outer)
-    store_word(c.scratch, ATTRIBUTES + 4, 0)
-    store_word(c.scratch, ATTRIBUTES + 5, COUNT_FROM_END)
+    store_word(c.scratch, ATTRIBUTES + 4, flag)
+    store_word(c.scratch, ATTRIBUTES + 5, refusal)
     return 6 + count + j
 
 
 @jit
 def call(c, op, into, inputs, attributes, cell):
-    """Call the operation that has been described, on `inputs` operands before the index tensors.
-
-    UNFIT, with nothing made or written, when an index is out of range, as the kernel has said in `cell`.
-    """
+    """Call the operation that has been described, on `inputs` operands before the index tensors; see `run_checked`."""
     count = load_word(c.scratch, POINTS)
     for k in range(count):
         store_word(c.scratch, OPERANDS + inputs + k, point_slot(c, k))
+    return run_checked(c, op, into, inputs + count, attributes, cell)
+
+
+@jit
+def run_checked(c, op, into, inputs, attributes, cell):
+    """Run an operation as described; UNFIT, with nothing made or written, when its kernel reports a bad index."""
     key = slot_at(c, load_word(c.scratch, OPERANDS)).dtype
     ids, result = c.scratch + OPERANDS * WORD, c.scratch + RESULT * WORD
     words = c.scratch + ATTRIBUTES * WORD
     store_word(cell, 0, 0)
-    made = apply_arrays(c, op, key, into, inputs + count, ids, 1, result, words, attributes)
+    made = apply_arrays(c, op, key, into, inputs, ids, 1, result, words, attributes)
     if made < 0 or load_word(cell, 0) == 0:
         return made
     if into:  # the write that has been counted did not happen
@@ -184,21 +197,55 @@ def call(c, op, into, inputs, attributes, cell):
     return UNFIT
 
 
+@jit
+def read_points(c, name, op, cell, seen, refusal):
+    """A copy of the points of `seen` that have been listed, or a negative status."""
+    attributes = describe(c, seen, cell, 0, refusal)
+    if attributes < 0:
+        return UNFIT
+    points = spread_points(c, name)
+    made = UNFIT
+    if points == load_word(c.scratch, POINTS):
+        store_word(c.scratch, OPERANDS, seen)
+        made = call(c, op, 0, 1, attributes, cell)
+    release_points(c, points)
+    return made
+
+
+@jit
+def write_points(c, name, op, cell, seen, value, flag, refusal):
+    """Write a tensor of the result's shape, or one element, at the points of `seen` that have been listed.
+
+    Negative when that is not done: then nothing is.
+    """
+    attributes = describe(c, seen, cell, flag, refusal)
+    if attributes < 0:
+        return UNFIT
+    given = spread(c, name, value, RESULT + 1, False)
+    if given < 0:
+        return given
+    points = spread_points(c, name)
+    status = UNFIT
+    if points == load_word(c.scratch, POINTS):
+        store_word(c.scratch, OPERANDS, seen)
+        store_word(c.scratch, OPERANDS + 1, given)
+        put_shape(c, seen)
+        status = call(c, op, seen, 2, attributes, cell)
+    release_points(c, points)
+    if given != value:
+        release(c, given)
+    return status
+
+
 @entry
 def at_points(c, name, op, cell, x: Handle, items: Items) -> Handle:
     """A copy of what square brackets with index tensors name; a bad index is reported in `cell`, and UNFIT."""
     seen = begin(c, name, x, items)
     if seen < 0:
         return seen
-    attributes = describe(c, seen, cell)
-    made = UNFIT
-    points = 0
-    if attributes >= 0:
-        points = spread_points(c, name)
-        if points == load_word(c.scratch, POINTS):
-            store_word(c.scratch, OPERANDS, seen)
-            made = call(c, op, 0, 1, attributes, cell)
-    let_go_of(c, seen, x, points)
+    made = read_points(c, name, op, cell, seen, COUNT_FROM_END)
+    if seen != x:
+        release(c, seen)
     return made
 
 
@@ -208,28 +255,56 @@ def put_at_points(c, name, op, cell, x: Handle, value: Handle, items: Items):
 
     Not negative when that is done; otherwise nothing is. A bad index is reported in `cell`, and UNFIT.
     """
-    if slot_at(c, value).dtype != slot_at(c, x).dtype or slot_at(c, value).storage == slot_at(c, x).storage:
+    if not are_apart(c, x, value):
         return UNFIT
     seen = begin(c, name, x, items)
     if seen < 0:
         return seen
-    attributes = describe(c, seen, cell)
-    given = UNFIT if attributes < 0 else spread(c, name, value, RESULT + 1, False)
-    status = given
-    points = 0
-    if given >= 0:
-        points = spread_points(c, name)
-        if points == load_word(c.scratch, POINTS):
-            store_word(c.scratch, OPERANDS, seen)
-            store_word(c.scratch, OPERANDS + 1, given)
-            put_shape(c, seen)
-            status = call(c, op, seen, 2, attributes, cell)
-        else:
-            status = UNFIT
-        if given != value:
-            release(c, given)
-    let_go_of(c, seen, x, points)
+    status = write_points(c, name, op, cell, seen, value, 0, COUNT_FROM_END)
+    if seen != x:
+        release(c, seen)
     return status
+
+
+@jit
+def are_apart(c, x, value):
+    """Whether a value can be written into `x` as it is: of its dtype, and not in its memory."""
+    return (
+        slot_at(c, value).dtype == slot_at(c, x).dtype and slot_at(c, value).storage != slot_at(c, x).storage
+    )
+
+
+@jit
+def list_line(c, x, dim, index):
+    """List the one point of an index tensor with one dimension along a dimension of `x`; which that is, or UNFIT."""
+    at = from_front(dim, slot_at(c, x).dims)
+    if at < 0 or slot_at(c, index).dims != 1:
+        return UNFIT
+    store_word(c.scratch, POINTS, 1)
+    list_point(c, 0, at, index)
+    return at if put_common_shape(c) else UNFIT
+
+
+@entry
+def rows_at(c, name, op, cell, x: Handle, dim: Whole, index: Handle) -> Handle:
+    """Slices of `x` along a dimension; see `at_points`. Negative indices are bad."""
+    at = list_line(c, x, dim, index)
+    if at < 0:
+        return UNFIT
+    return read_points(c, name, op, cell, x, RUNTIME_ERROR if at else INDEX_ERROR)
+
+
+@entry
+def put_rows(c, name, op, cell, flag, refusal, x: Handle, value: Handle, dim: Whole, index: Handle):
+    """Write slices of `x` along a dimension, or one number to all of them, in place; see `put_at_points`."""
+    at = list_line(c, x, dim, index)
+    given, target = slot_at(c, value), slot_at(c, x)
+    if at < 0 or not are_apart(c, x, value) or (given.dims != target.dims and given.dims != 0):
+        return UNFIT
+    for d in range(given.dims):
+        if given.shape[d] != (slot_at(c, index).numel if d == at else target.shape[d]):
+            return UNFIT
+    return write_points(c, name, op, cell, x, value, flag, refusal)
 
 
 @jit

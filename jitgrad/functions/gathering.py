@@ -6,14 +6,16 @@ from collections.abc import Callable
 from typing import Any
 
 from .._tensor import NUMBERS, Tensor, method, wrap
+from ..dispatch import view_code
 from ..dtypes import bool_, int64, uint8
+from ..engine.entry import entries
 from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import INT64
 from ..store import store
 from ._call import dtype_code, require_tensors
 from ._dims import axis_as_dim, dims_of, one_dim, shape_of
-from ._launch import launch
+from ._launch import launch, report_cell
 from .expansion import expand
 from .indexing import (
     as_value,
@@ -28,6 +30,7 @@ __all__ = [
 ]
 
 _new = Tensor.__new__
+_EXPAND = view_code("expand")
 GATHER, SCATTER = BY_NAME["gather"], BY_NAME["scatter"]
 
 
@@ -93,6 +96,9 @@ def gather(input: Tensor, dim: int | None = None, index: Tensor | None = None, *
     RuntimeError
         If the shapes do not fit, or an index is out of range.
     """
+    made = entries.gathered(GATHER.code, report_cell(), input, dim, index)
+    if type(made) is not int:
+        return made
     require_tensors("gather", input, index)
     own, index = shape_of(input), long_index(index, "gather")
     if axis is not None:
@@ -115,12 +121,29 @@ def picked(x: Tensor, dim: int, index: Tensor, shape: tuple[int, ...]) -> Tensor
 
 
 def _scatter(name: str, x: Tensor, dim: int, index: Tensor, source: Any, add: bool, in_place: bool) -> Tensor:
-    dim = one_dim(dim, dims_of(x), name)
-    index = long_index(index, name)
-    if isinstance(source, NUMBERS):
-        source = expand(as_value(source, x.dtype, name), *index.shape)
+    fills = isinstance(source, NUMBERS)
+    if fills:
+        source = as_value(source, x.dtype, name)
     elif not isinstance(source, Tensor):
         raise TypeError(f"{name}(): argument 'src' must be Tensor, not {type(source).__name__}")
+    if not (in_place and recorded(x, source)):
+        entry = entries.put_scattered if in_place else entries.scattered
+        made = entry(_EXPAND, SCATTER.code, report_cell(), add, fills, x, source, dim, index)
+        if type(made) is not int:
+            return made
+        if in_place and made >= 0:
+            return x
+    dim = one_dim(dim, dims_of(x), name)
+    index = long_index(index, name)
+    if fills:
+        source = expand(source, *index.shape)
+    return _scatter_any(name, x, dim, index, source, add, in_place)
+
+
+def _scatter_any(
+    name: str, x: Tensor, dim: int, index: Tensor, source: Tensor, add: bool, in_place: bool
+) -> Tensor:
+    """`_scatter` of whatever the entries do not take."""
     if dtype_code(source) != dtype_code(x):
         raise RuntimeError(
             f"{name}(): Expected self.dtype to be equal to src.dtype, got {x.dtype.name} and "
@@ -133,7 +156,7 @@ def _scatter(name: str, x: Tensor, dim: int, index: Tensor, source: Any, add: bo
         return x if in_place else x.clone()  # type: ignore[attr-defined]
     if not (own and shape and given):
         line, index, source = lines_of(x, index, source)
-        out = _scatter(name, line, dim, index, source, add, False).reshape(own)  # type: ignore[attr-defined]
+        out = _scatter_any(name, line, dim, index, source, add, False).reshape(own)  # type: ignore[attr-defined]
         return x.copy_(out) if in_place else out  # type: ignore[attr-defined]
     check_sizes(name, own, shape, dim, "self")
     check_sizes(name, given, shape, -1, "src")

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from .._tensor import Tensor, method, wrap
+from ..dispatch import view_code
+from ..engine.entry import entries
 from ..kernels.indexing import COUNT_FROM_END, INDEX_ERROR, RUNTIME_ERROR
 from ._call import dtype_code, require_tensors
 from ._dims import axis_as_dim, dims_of, numel_of, one_dim, shape_of
 from ._indices import Plan, is_dense, read_rows, row_words
+from ._launch import report_cell
 from .gathering import long_index, written
 from .indexing import (
     INDEX,
+    INDEX_PUT,
     as_value,
     plain_points,
     recorded,
@@ -21,6 +25,8 @@ from .indexing import (
     write_indexed,
     write_points,
 )
+
+_EXPAND = view_code("expand")
 
 __all__ = ["index_add", "index_copy", "index_fill", "index_put", "index_select"]
 
@@ -62,6 +68,9 @@ def index_select(input: Tensor, dim: int | None = None, index: Tensor | None = N
     IndexError, RuntimeError
         If an index is out of range: IndexError along the first dimension, RuntimeError along others.
     """
+    made = entries.rows_at(_EXPAND, INDEX.code, report_cell(), input, dim, index)
+    if type(made) is not int:
+        return made
     require_tensors("index_select", input, index)
     if axis is not None:
         dim = axis_as_dim("index_select", dim, axis)
@@ -80,6 +89,11 @@ def _write_line(
     in_place: bool,
     refusal: int = INDEX_ERROR,
 ) -> Tensor:
+    value = source if isinstance(source, Tensor) else as_value(source, x.dtype, name)
+    if in_place and not recorded(x, value):
+        where = _EXPAND, INDEX_PUT.code, report_cell()
+        if entries.put_rows(*where, accumulate, refusal, x, value, dim, index) >= 0:
+            return x
     line, dim, index = _line_at(name, x, dim, index)
     own = shape_of(line)
     shape = (*own[:dim], numel_of(index), *own[dim + 1 :])
@@ -95,7 +109,6 @@ def _write_line(
                 f"{name}(): source of shape {tuple(source.shape)} does not fit; expected {shape} for "
                 f"self {tuple(x.shape)}, dim {dim} and {numel_of(index)} indices"
             )
-    value = source if isinstance(source, Tensor) else as_value(source, x.dtype, name)
     words = row_words(len(own), dim, int(accumulate), refusal)
 
     def write(into: int) -> int:

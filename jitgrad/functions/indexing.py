@@ -216,6 +216,8 @@ def _fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
 
 def as_value(value: Any, kind: dtype, name: str) -> Tensor:
     """What is to be written, as a tensor of dtype `kind`."""
+    if type(value) in NUMBERS:
+        return _number(value, kind)
     from .from_data import tensor
 
     if isinstance(value, Tensor):
