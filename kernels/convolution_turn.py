@@ -94,9 +94,10 @@ def build_turn(module: ir.Module, dtype: int) -> ir.Function:
                     inside = w.mask(count)
                     rows = []
                     for k in range(lanes):
-                        there = (left > k).select(whole.number(1), 0) != 0
+                        there = left > k
                         mask = w.b.and_(inside, w.wide.splat(there.value, MASK).value)
-                        place = w.at(w.pointer(start), s.image * k + begin)
+                        # where no memory is, a load takes hundreds of cycles, though its mask is empty
+                        place = w.at(w.pointer(start), there.select(s.image * k, 0) + begin)
                         rows.append(w.wide.load(place, dtype, mask))
                     columns = transpose(rows)
                     with whole.either(count == lanes) as (full, some):
