@@ -13,6 +13,8 @@ from .abi import ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_NUMEL, ARRAY_SHAPE, ARRAY_STRI
 from .plain import accessors, attributes, bits, described, helper, place, quotient, set_word, word
 
 SHORT = 40  # up to this length insertion is quicker
+FEW_LEFT = 12  # below so many, a selection ends with insertion
+MOST_TURNS = 64  # of a selection; lines of which each takes little away are sorted
 BUCKETS = 256
 KTH, MEDIAN, NANMEDIAN, MODE = range(4)
 _LARGEST = (1 << 63) - 1
@@ -106,6 +108,51 @@ def sort_line(work, n, key_bytes):
     return indices
 
 
+@helper
+def middle_of(a, b, c):
+    """The second of three keys in order."""
+    return max(min(a, b), min(max(a, b), c))
+
+
+@helper
+def select(keys, n, rank):
+    """Move the key of a rank in order there, by Hoare's selection; False where that would take longer than to sort."""
+    low, high = 0, n - 1
+    turns = 0
+    while high - low >= FEW_LEFT:
+        turns += 1
+        if turns > MOST_TURNS:
+            return False
+        pivot = middle_of(word(keys, low), word(keys, (low + high) >> 1), word(keys, high))
+        i, j = low, high
+        while i <= j:
+            while word(keys, i) < pivot:
+                i += 1
+            while word(keys, j) > pivot:
+                j -= 1
+            if i <= j:
+                exchanged = word(keys, i)
+                set_word(keys, i, word(keys, j))
+                set_word(keys, j, exchanged)
+                i += 1
+                j -= 1
+        # up to j none is greater than the pivot, from i on none is less, and between them all are equal to it
+        if rank <= j:
+            high = j
+        elif rank >= i:
+            low = i
+        else:
+            return True
+    for k in range(low + 1, high + 1):
+        key = word(keys, k)
+        j = k - 1
+        while j >= low and word(keys, j) > key:
+            set_word(keys, j + 1, word(keys, j))
+            j -= 1
+        set_word(keys, j + 1, key)
+    return True
+
+
 # bytes in which keys differ; keys of unsigned dtypes need one more than the elements have, for the sign
 _KEY_BYTES = {abi.BOOL: 2, abi.UINT8: 2, abi.INT32: 4, abi.INT64: 8, abi.FLOAT32: 4, abi.FLOAT64: 8}
 
@@ -187,6 +234,34 @@ def rank_index(dtype: int) -> Any:
             before = value
         return best
 
+    @helper
+    def load_keys(x, start, step, n, keys):
+        """Read a line's keys; returns how many are numbers."""
+        numbers = 0
+        for k in range(n):
+            value = key(x, start + k * step)
+            set_word(keys, k, value)
+            numbers += not floating or value != nan
+        return numbers
+
+    @helper
+    def index_of_rank(keys, copies, n, rank):
+        """The index of a rank as a stable sort would give it, or -1 where that sort is as quick; see `select`."""
+        for k in range(n):
+            set_word(copies, k, word(keys, k))
+        if n <= SHORT or not select(copies, n, rank):
+            return -1
+        found = word(copies, rank)
+        before = 0
+        for k in range(n):
+            before += word(keys, k) < found
+        k = -1
+        for _ in range(rank - before + 1):  # the first of equal ones, and so on
+            k += 1
+            while word(keys, k) != found:
+                k += 1
+        return k
+
     def kernel(record, part, parts):
         words = attributes(record)
         outer, n, inner = word(words, 0), word(words, 1), word(words, 2)
@@ -197,22 +272,22 @@ def rank_index(dtype: int) -> Any:
             return
         for o in range(outer):
             for i in range(inner):
-                numbers = 0  # that are not nan
-                for k in range(n):
-                    value = key(x, (o * n + k) * inner + i)
-                    set_word(work, k, value)
-                    set_word(work, n + k, k)
-                    if not floating or value != nan:
-                        numbers += 1
-                sorted_ = sort_line(work, n, key_bytes)
+                start = o * n * inner + i
+                numbers = load_keys(x, start, inner, n, work)
                 at = rank
-                if kind == MODE:
-                    at = end_of_longest_run(x, o * n * inner + i, inner, n, sorted_)
-                elif kind != KTH:
+                if kind == MEDIAN and numbers < n:
+                    at = numbers  # the first nan
+                elif kind == MEDIAN or kind == NANMEDIAN:
                     at = (numbers - 1) >> 1 if numbers > 0 else 0
-                    if kind == MEDIAN and numbers < n:
-                        at = numbers  # the first nan
-                set_word(y, o * inner + i, word(sorted_, at))
+                index = -1 if kind == MODE else index_of_rank(work, work + n * 8, n, at)
+                if index < 0:
+                    for k in range(n):
+                        set_word(work, n + k, k)
+                    sorted_ = sort_line(work, n, key_bytes)
+                    if kind == MODE:
+                        at = end_of_longest_run(x, start, inner, n, sorted_)
+                    index = word(sorted_, at)
+                set_word(y, o * inner + i, index)
 
     return kernel
 

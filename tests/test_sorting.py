@@ -90,6 +90,27 @@ def test_kthvalue_and_median(dim):
     check_gradients(lambda x: x.kthvalue(3, dim)[0], A)
 
 
+LINES = {
+    "random": lambda n: RANDOM.standard_normal(n),
+    "few values": lambda n: RANDOM.integers(0, 4, n),
+    "one value": lambda n: np.ones(n),
+    "rising": lambda n: np.arange(n),
+    "falling": lambda n: np.arange(n)[::-1],
+    "a pipe organ": lambda n: np.minimum(np.arange(n), n - np.arange(n)),
+}
+
+
+@pytest.mark.parametrize("kind", ["float32", "int64", "uint8"])
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("n", [40, 41, 53, 256, 2000])
+def test_the_element_of_a_rank_is_the_one_that_a_stable_sort_puts_there(n, line, kind):
+    a = np.abs(LINES[line](n)).astype(kind)
+    order = np.argsort(a, kind="stable")
+    for k in {1, 2, n // 3, (n + 1) // 2, n}:
+        assert torch.from_numpy(a).kthvalue(k).indices.item() == order[k - 1]
+    assert torch.from_numpy(a).median(0).indices.item() == order[(n - 1) // 2]
+
+
 @pytest.mark.parametrize("function", [torch.median, torch.nanmedian])
 def test_the_median_of_nothing_is_nan_and_the_least_integer(function):
     x = torch.zeros(0, 3, requires_grad=True)
