@@ -239,3 +239,23 @@ def test_functional_call_puts_tensors_in_what_a_mapped_function_uses():
                 for k in (1, 2)
             ]
             assert [x.tolist() for x in found] == [x.tolist() for x in expected]
+
+
+@pytest.mark.parametrize("before", [0, 3])
+def test_parametrized_tensors_are_cached_around_calls(before):
+    torch.manual_seed(0)
+    layer = nn.utils.parametrizations.weight_norm(nn.Linear(3, 2))
+    compiled, x = torch.compile(layer), torch.randn(4, 3)
+    with torch.no_grad():
+        for _ in range(before):
+            compiled(x)
+        with nn.utils.parametrize.cached():
+            cached = layer(x).tolist()
+            for _ in range(3):
+                assert compiled(x).tolist() == cached
+                layer.bias.add_(1)
+                layer.parametrizations.weight.original0.mul_(2)
+                cached = layer(x).tolist()
+        for _ in range(3):
+            layer.parametrizations.weight.original0.mul_(2)
+            assert compiled(x).tolist() == layer(x).tolist()

@@ -1,4 +1,4 @@
-"""Whether tensors stand in the place of modules' parameters for a while, as in `functional_call`.
+"""Whether tensors stand in the place of modules' parameters for a while, as in `functional_call`, or are `cached`.
 
 Modules do not count that as a change, because everything is as before afterwards. So nothing that was recorded with
 the modules' own parameters may be replayed meanwhile.

@@ -12,6 +12,7 @@ from typing import Any
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 
+from .._swaps import swaps
 from ..containers import ModuleDict, ModuleList
 from ..module import Module
 from ..parameter import Parameter
@@ -27,7 +28,8 @@ def cached() -> Iterator[None]:
     global _depth
     _depth += 1
     try:
-        yield
+        with swaps():  # a program reads the tensor that is there once, or computes it in every call
+            yield
     finally:
         _depth -= 1
         if not _depth:
