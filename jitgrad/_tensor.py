@@ -75,9 +75,14 @@ class Tensor(Values):
 
     def stride(self, dim: int | None = None) -> Any:
         """Steps in elements from one index to the next, for every dimension or one."""
-        words, at = store.slots, self._slot * SLOT_WORDS
-        strides = tuple(words[at + S_STRIDES : at + S_STRIDES + words[at + S_DIMS]])
+        strides = self._strides()
+        if store.recording is not None and 1 in (self.shape if dim is None else (self.shape[dim],)):
+            store.recording.asks_place(self, "stride")  # guards take any along a dimension of size 1
         return strides if dim is None else strides[dim]
+
+    def _strides(self) -> tuple[int, ...]:
+        words, at = store.slots, self._slot * SLOT_WORDS
+        return tuple(words[at + S_STRIDES : at + S_STRIDES + words[at + S_DIMS]])
 
     @property
     def ndim(self) -> int:
@@ -139,10 +144,14 @@ class Tensor(Values):
 
     def data_ptr(self) -> int:
         """Address of the first element."""
+        if store.recording is not None:
+            store.recording.asks_place(self, "data_ptr")
         return self._word(S_ADDRESS)
 
     def storage_offset(self) -> int:
         """Elements in memory before the first one."""
+        if store.recording is not None:
+            store.recording.asks_place(self, "storage_offset")
         start = int(store.storage_table[self._word(S_STORAGE)]["address"])
         return (self._word(S_ADDRESS) - start) // self.dtype.itemsize if start else 0
 

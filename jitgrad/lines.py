@@ -16,7 +16,7 @@ def line_of(x: Tensor) -> Tensor | None:
     """A view of one dimension that steps through the memory of `x`; None when there are gaps or repetitions."""
     if not x.is_contiguous():
         shape = tuple(x.shape)
-        order = _order_in_memory(shape, x.stride())
+        order = _order_in_memory(shape, x._strides())
         if order is None:
             return None
         columns = [word for d in order for word in (shape[d], d, 1, NONE)]

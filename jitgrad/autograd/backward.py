@@ -154,7 +154,7 @@ def _add_gradient(x: Tensor, g: Tensor, keeps_graph: bool) -> None:
 
 def _repeats(x: Tensor) -> bool:
     """Whether a dimension shows the same elements again and again, so that nothing can be added to each."""
-    return any(step == 0 and size > 1 for size, step in zip(x.shape, x.stride(), strict=True))
+    return any(step == 0 and size > 1 for size, step in zip(x.shape, x._strides(), strict=True))
 
 
 def recorded(

@@ -306,7 +306,7 @@ def _extent(d: str, extents: Mapping[str, int]) -> int:
 
 def _placed(t: Tensor, own: int, batch: tuple[int, ...]) -> Tensor:
     """An operand with the whole batch, and its own dimensions without gaps."""
-    shape, strides = t.shape, t.stride()
+    shape, strides = t.shape, t._strides()
     expected = 1
     for d in range(len(shape) - 1, len(shape) - 1 - own, -1):
         if shape[d] != 1 and strides[d] != expected:

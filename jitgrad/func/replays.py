@@ -136,7 +136,7 @@ class _SampleBatches(Batches):
         with no_grad():
             for (x, d), mine in zip(pairs, self.sample(k), strict=True):
                 place, value = (x, mine) if d is None else (x.select(d, k), mine[0])  # type: ignore
-                if mine._word(S_STORAGE) != x._word(S_STORAGE) and place.stride() == value.stride():
+                if mine._word(S_STORAGE) != x._word(S_STORAGE) and place._strides() == value.stride():
                     place.copy_(value)
         return True
 

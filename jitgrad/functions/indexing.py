@@ -132,7 +132,7 @@ def write_indexed(
 ) -> int:
     """`write_points` of index tensors that are as kernels read them, with the shape and the words of their points."""
     value = _fitted(value, shape)
-    if not is_dense(value) and any(value.stride()):
+    if not is_dense(value) and any(value._strides()):
         value = value.contiguous()  # type: ignore[attr-defined]
     return launch(INDEX_PUT, (x, value, *indices), shape_of(x), words, into, name)
 

@@ -161,7 +161,7 @@ def _view_stepwise(self: Tensor, shape: tuple[Any, ...]) -> Tensor:
         raise RuntimeError(
             "view: view size is not compatible with input tensor's size and stride (at least one dimension "
             f"spans across two contiguous subspaces): {list(self.shape)} with strides "
-            f"{list(self.stride())} as {list(target)}. Use .reshape(...) instead."
+            f"{list(self._strides())} as {list(target)}. Use .reshape(...) instead."
         )
     return wrap(slot)
 

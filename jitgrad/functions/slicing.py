@@ -145,8 +145,8 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
         )
     if min(stride, default=0) < 0:
         raise RuntimeError(f"as_strided: Negative strides are not supported, got strides: {list(stride)}")
-    own = input.storage_offset()
-    first = (own if storage_offset is None else storage_offset) - own
+    own = 0 if storage_offset is None else input.storage_offset()
+    first = (storage_offset or 0) - own
     last = first + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if 0 not in size and not 0 <= first <= last < input.numel():
         raise RuntimeError(

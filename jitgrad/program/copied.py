@@ -27,7 +27,12 @@ def copies_of(arguments: list[Tensor], reachable: list[Tensor]) -> list[Tensor] 
     ):
         return None
     ids = {id(x) for x in shared}
-    return [x.clone() if id(x) in ids else x for x in arguments]  # type: ignore[attr-defined]
+    return [_copy(x) if id(x) in ids else x for x in arguments]
+
+
+def _copy(x: Any) -> Any:
+    """The values of a contiguous tensor, with its strides: those of dimensions of size one may be any."""
+    return x.clone().as_strided(x.shape, x._strides())
 
 
 def with_tensors(value: Any, tensors: list[Tensor], others: list[Tensor]) -> Any:

@@ -300,7 +300,7 @@ def _settings() -> tuple:
 
 
 def _layout_of(x: Tensor) -> tuple:
-    return x._slot, x.shape, x.stride(), hook_keys(x._slot)
+    return x._slot, x.shape, x._strides(), hook_keys(x._slot)
 
 
 def state_of(value: Any) -> tuple:

@@ -106,7 +106,7 @@ def _span(x: Tensor) -> Span:
     begin, size = x._word(S_ADDRESS), x.dtype.itemsize
     if x.numel() == 0:  # type: ignore[attr-defined]
         return begin, begin
-    return begin, begin + size * (1 + sum((n - 1) * s for n, s in zip(x.shape, x.stride(), strict=True)))
+    return begin, begin + size * (1 + sum((n - 1) * s for n, s in zip(x.shape, x._strides(), strict=True)))
 
 
 def _version_of(x: Tensor) -> int:

@@ -136,6 +136,12 @@ class Recording:
         if tensor.requires_grad and any(tensor is x for x in self.arguments):
             self.spoil(f"asks for the history of an argument ({name})")
 
+    def asks_place(self, tensor: Tensor, name: str) -> None:
+        """Python looks how memory lies; that of an argument may lie otherwise the next time, and no guard sees it."""
+        storage = tensor._word(S_STORAGE)
+        if any(x._word(S_STORAGE) == storage for x in self.arguments):
+            self.spoil(f"asks how an argument lies in memory ({name})")
+
     def picks(self) -> bool:
         """``x[i]`` is about to be taken, with `i` in memory; whether as a copy.
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 APPLICATION = "jitgrad.benchmarks"  # part of the package, but it uses the library as anybody does
+_IDENTITIES = frozenset({"id", "data_ptr", "storage_offset"})  # what tells one object, or memory, from others
 _BY_NAME = {"getattr", "hasattr"}  # which code may call with a name that it contains, and mostly does
 # code with one of these names may read attributes whose names it does not contain
 COMPUTED = {"attrgetter", "eval", "exec", "vars", "__dict__", "__getattribute__", *_BY_NAME}
@@ -108,8 +109,8 @@ def unbound_in(namespace: dict[str, Any], code: types.CodeType) -> list[str]:
 
 @functools.cache
 def compares_identity(code: types.CodeType) -> bool:
-    """Whether a function asks if something is a certain object, but for None and other constants."""
-    if "id" in words_of(code):
+    """Whether a function asks if something is a certain object, or memory, but for None and other constants."""
+    if not _IDENTITIES.isdisjoint(words_of(code)):
         return True
     for part in _parts(code):
         before = ""
