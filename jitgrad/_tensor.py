@@ -251,6 +251,8 @@ class Tensor(Values):
     @property
     def retains_grad(self) -> bool:
         """Whether ``.grad`` is kept though this is not a leaf."""
+        if store.recording is not None:
+            store.recording.asks_history(self, "retains_grad")
         return bool(self._word(S_FLAGS) & layout.RETAIN_GRAD)
 
     def detach(self) -> Tensor:

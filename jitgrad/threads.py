@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from .store import store
+
 MOST = 1024
 
 
@@ -35,6 +37,8 @@ def set_num_threads(count: int) -> None:
 
 def get_num_threads() -> int:
     """The number of threads that may share such work: by default the cores that this process may use."""
+    if store.recording is not None:
+        store.recording.spoil("reads how many threads there may be (get_num_threads)")
     return _cores() if Setting.threads is None else Setting.threads
 
 

@@ -316,6 +316,8 @@ class Optimizer(Hooked):
                 setattr(self, key, value)
 
     def __repr__(self) -> str:
+        if store.recording is not None:
+            store.recording.read(f"{type(self).__name__}.__repr__")
         texts = []
         for i, group in enumerate(self._groups):
             entries = [f"    {key}: {group[key]}\n" for key in sorted(group) if key != "params"]

@@ -393,5 +393,5 @@ class _Search(Found):
         else:
             own = _OWN_OPTIMIZER
             self.read_names(vars(optimizer), [n for n in self.words if n in vars(optimizer) and n not in own])
-        if users or "param_groups" in self.words:
+        if users or not self.words.isdisjoint(("param_groups", "state_dict")):
             self.waiting += optimizer.param_groups
