@@ -335,6 +335,8 @@ class Tensor(Values):
         return id(self)
 
     def __getattr__(self, name: str) -> Any:
+        if store.recording is not None:
+            store.recording.misses(self, name)
         raise AttributeError(
             f"'{type(self).__name__}' object has no attribute '{name}'; "
             "jitgrad has PyTorch's names for what it can do, and this is not among them"

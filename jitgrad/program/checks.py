@@ -30,6 +30,7 @@ def check_run(
         raise recording.spoiled
     _check_left_behind(recording, rows, returned, lambda: guards.storages(call.tensors))
     _check_arguments(call)
+    guards.compare_attributes(recording.missed, call.tensors)
     if returned.form is not LEAF:
         guards.check_returned(constants_in(returned.form))
     recording.check_switched(guards.reachable)

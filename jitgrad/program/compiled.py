@@ -274,6 +274,7 @@ class CompiledFunction(Steps):
                 self._copies = not late
                 raise recording.spoiled
             recording.made.clear()
+            recording.missed.clear()
             recording.arguments = []
             program = Program(recording, arguments, returned.sources, guards, self._options)
             guards.leave()  # so that it is seen not to hold any more

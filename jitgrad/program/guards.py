@@ -210,6 +210,14 @@ class Guards:
             if not known and self.world is not None and not self.world.holds_object(x):
                 raise Spoiled(f"returns an object that it has made ({type(x).__name__})")
 
+    def compare_attributes(self, missed: list[tuple[Tensor, str]], arguments: list[Tensor]) -> None:
+        """Compare what the function has `missed` at tensors; raise Spoiled when it names what arguments have."""
+        if self.world is not None:
+            self.world.compare_missed(missed)
+            named = next((n for x in arguments for n in vars(x) if n in self.world.words), None)
+            if named is not None:
+                raise Spoiled(f"may use an attribute that an argument has ({named})", None, False)
+
     @property
     def compares(self) -> bool:
         """Whether the function asks if tensors are certain ones."""

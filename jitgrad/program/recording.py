@@ -117,6 +117,8 @@ class Recording:
         self._switched: dict[int, tuple[weakref.ref[Tensor], bool]] = {}
         # by id: what `tensor.data` has given, and of which tensor
         self._shown: dict[int, tuple[weakref.ref[Tensor], int]] = {}
+        # attributes that tensors from outside do not have, of which Python has asked whether they do
+        self.missed: list[tuple[Tensor, str]] = []
         self.held = Held()
         self.could_copy = False
 
@@ -141,6 +143,15 @@ class Recording:
         storage = tensor._word(S_STORAGE)
         if any(x._word(S_STORAGE) == storage for x in self.arguments):
             self.spoil(f"asks how an argument lies in memory ({name})")
+
+    def misses(self, tensor: Tensor, name: str) -> None:
+        """Python finds no such attribute at a tensor, which may have it the next time; an argument is another one."""
+        if threading.get_ident() != self.thread or _owner_of(tensor) == self.number or name.startswith("__"):
+            return
+        if any(tensor is x for x in self.arguments):
+            self.spoil(f"looks whether an argument has an attribute ({name})")
+        else:
+            self.missed.append((tensor, name))
 
     def picks(self) -> bool:
         """``x[i]`` is about to be taken, with `i` in memory; whether as a copy.

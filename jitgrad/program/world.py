@@ -32,6 +32,8 @@ class World:
         Whether there is nothing to look at before a replay.
     has_written : bool
         Whether arrays have been left out because a replay writes to them.
+    words : set of str
+        The names in the user's code.
     """
 
     def __init__(self, roots: list[Any], known: set[Any]) -> None:
@@ -39,7 +41,7 @@ class World:
         self.objects, self.tensors, self.own = found.objects, found.tensors, found.own
         self._maps, self._absent, self._copies = found.maps, found.absent, found.copies
         self._sources, self._reached = found.sources, found.reached
-        self.compares = found.compares
+        self.compares, self.words = found.compares, found.words
         self.watch = found.watched.watch()
         self.has_written = False
         self.is_empty = not (self._maps or self._absent or self._copies)
@@ -66,6 +68,13 @@ class World:
             if not equal(value, copy):
                 return f"a {type(value).__name__}"
         return None
+
+    def compare_missed(self, missed: list[tuple[Any, str]]) -> None:
+        """Look from now on whether tensors have been given attributes that they did not have."""
+        for tensor, name in missed:
+            mapping = vars(tensor)
+            self._absent.append((mapping, len(mapping), [name]))
+            self.is_empty = False
 
     def holds_object(self, value: Any) -> bool:
         """Whether an object was there before the function ran, or cannot change."""
