@@ -99,6 +99,9 @@ class RNNCellBase(Module):
             first: Sequence[Tensor | None] = (None, None) if kind.has_cell else (None,)
         else:
             first = self._checked(name, x, states, single)
+        if not self.hidden_size:
+            nothing = T.linear(x, self.weight_ih)
+            return ((nothing.squeeze(0) if single else nothing),) * len(first)  # type: ignore[attr-defined]
         weights = Weights(self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         h, _, *c = walk_layer(kind, x, first, weights, Lengths(1, batch))
         return tuple(s.squeeze(0) for s in (h, *c)) if single else (h, *c)  # type: ignore[attr-defined]
