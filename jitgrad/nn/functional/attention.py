@@ -127,6 +127,7 @@ def run_heads(
     require_tensors(NAME, *operands)
     width, heads = sizes
     padding, mask, causal = masks
+    require_tensors(NAME, *(given for given in (padding, mask) if given is not None))
     need_weights, average = weights
     batched = _check_dims(*operands, padding, mask, heads)
     sequence = 1 if batch_first else 0
@@ -147,7 +148,7 @@ def run_heads(
     k, v = (_static(x, own, batch, heads, width) for x, own in ((k, static[0]), (v, static[1])))
     if add_zero:
         k, v = (T.cat([x, T.zeros((*x.shape[:2], 1, x.shape[3]), dtype=x.dtype)], 2) for x in (k, v))
-    mask = _merged(mask, padding, batch, k.shape[2])
+    mask = _merged(mask, padding, batch, k.shape[2], (more[0] is not None) + add_zero)
     found = None
     if need_weights:
         out, found = _with_weights(q, k, v, mask, dropout_p)
@@ -309,26 +310,22 @@ def _shaped_mask(mask: Tensor, batch: int, heads: int, length: int, keys: int) -
     return mask if mask.ndim == 2 else mask.unflatten(0, (batch, heads))
 
 
-def _merged(mask: Tensor | None, padding: Tensor | None, batch: int, keys: int) -> Tensor | None:
-    """Both masks as one; keys that were added behind are seen by every query."""
+def _merged(mask: Tensor | None, padding: Tensor | None, batch: int, keys: int, added: int) -> Tensor | None:
+    """Both masks as one; the last `added` of the keys were put behind, and are seen by every query."""
     if mask is not None:
-        mask = _longer(mask, keys)
+        mask = _longer(mask, added)
     if padding is None:
         return mask
-    padding = _longer(padding, keys)
-    if tuple(padding.shape) != (batch, keys):
+    if tuple(padding.shape) != (batch, keys - added):
         raise AssertionError(
-            f"expecting key_padding_mask shape of {(batch, keys)}, but got {tuple(padding.shape)}"
+            f"expecting key_padding_mask shape of {(batch, keys - added)}, but got {tuple(padding.shape)}"
         )
-    padding = padding.unsqueeze(1).unsqueeze(1)
+    padding = _longer(padding, added).unsqueeze(1).unsqueeze(1)
     return padding if mask is None else mask + padding
 
 
-def _longer(mask: Tensor, keys: int) -> Tensor:
-    missing = keys - mask.shape[-1]
-    if not 0 < missing <= 2:
-        return mask
-    return T.cat([mask, T.zeros((*mask.shape[:-1], missing), dtype=mask.dtype)], -1)
+def _longer(mask: Tensor, added: int) -> Tensor:
+    return T.cat([mask, T.zeros((*mask.shape[:-1], added), dtype=mask.dtype)], -1) if added else mask
 
 
 def _with_weights(q, k, v, mask: Tensor | None, dropout_p: float) -> tuple[Tensor, Tensor]:
