@@ -58,7 +58,7 @@ def _mish(x):
 elementwise(
     "relu",
     lambda x: maximum(x, like(x, 0)),
-    x=lambda y, g: masked(y > 0, g),
+    x=lambda y, g: masked(~(y <= 0), g),  # at nan the gradient passes, as the nan itself does
     dtypes=NUMBERS,
     samples=AWAY,
     bool_error="Boolean inputs not supported for relu",
@@ -79,9 +79,9 @@ elementwise(
 )
 elementwise(
     "threshold",
-    lambda x, threshold, value: where(x > threshold, x, like(x, value)),
+    lambda x, threshold, value: where(x <= threshold, like(x, value), x),  # nan stays nan
     attributes=("threshold", "value"),
-    x=lambda x, g, threshold: masked(x > threshold, g),
+    x=lambda x, g, threshold: masked(~(x <= threshold), g),
     samples={"threshold": 0.1, "value": 20.0},
 )
 elementwise(
@@ -134,13 +134,13 @@ elementwise(
     "hardtanh",
     lambda x, min_val, max_val: minimum(maximum(x, like(x, min_val)), like(x, max_val)),
     attributes=("min_val", "max_val"),
-    x=lambda x, g, min_val, max_val: masked((x > min_val) & (x < max_val), g),
+    x=lambda x, g, min_val, max_val: masked(~((x <= min_val) | (x >= max_val)), g),
     samples={"min_val": -0.8, "max_val": 1.1},
 )
 elementwise(
     "relu6",
     lambda x: minimum(maximum(x, like(x, 0)), like(x, 6)),
-    x=lambda x, g: masked((x > 0) & (x < 6), g),
+    x=lambda x, g: masked(~((x <= 0) | (x >= 6)), g),
     dtypes=NUMBERS,
     grad_name="Hardtanh",
     samples=AWAY,

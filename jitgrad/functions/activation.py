@@ -7,9 +7,10 @@ from collections.abc import Callable
 from typing import Any
 
 from .._tensor import Tensor, wrap
+from ..dtypes import bool_, uint8
 from ..kernels import BY_NAME
-from ._call import apply_floats, pointwise, tensor_of, unary, unary_in_place
-from .bounds import minimum
+from ._call import apply_floats, is_floating, pointwise, tensor_of, unary, unary_in_place
+from .bounds import clamp, minimum, where
 from .elementwise import erf, exp, expm1
 
 __all__ = ["absolute_error", "bce", "bce_with_logits", "celu", "elu", "gelu", "hardsigmoid",
@@ -60,15 +61,32 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     return wrap(apply_floats(BY_NAME["softplus"], input, (float(beta), float(threshold))))
 
 
+def _whole(name: str, value: float) -> int:
+    """A number as tensors of integers take it: without its fraction."""
+    if not math.isfinite(value):
+        raise RuntimeError(f"{name}: {value} is no integer; convert the tensor with .float()")
+    return int(value)
+
+
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """``x`` kept within the two bounds; no gradient at or beyond them."""
     if min_val > max_val:
         raise ValueError(f"hardtanh: min_val cannot be greater than max_val, got {min_val} and {max_val}")
+    if isinstance(input, Tensor) and not is_floating(input):
+        if input.dtype is bool_:
+            raise RuntimeError("hardtanh: Bool inputs not supported; convert it with .float()")
+        if input.dtype is uint8 and min_val < 0:
+            raise RuntimeError(f"hardtanh: an unsigned tensor has no values below 0, got min_val {min_val}")
+        return clamp(input, _whole("hardtanh", min_val), _whole("hardtanh", max_val))
     return wrap(apply_floats(BY_NAME["hardtanh"], input, (float(min_val), float(max_val))))
 
 
 def threshold(input: Tensor, threshold: float, value: float) -> Tensor:
-    """``x`` where it is above the threshold, else `value`."""
+    """``x`` where it is above the threshold or nan, else `value`."""
+    if isinstance(input, Tensor) and not is_floating(input):
+        if input.dtype is bool_:
+            raise NotImplementedError("threshold: not implemented for bool; convert it with .float()")
+        return where(input <= _whole("threshold", threshold), _whole("threshold", value), input)
     return wrap(apply_floats(BY_NAME["threshold"], input, (float(threshold), float(value))))
 
 
