@@ -92,10 +92,18 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -
     if is_floating(x) and not isinstance(min, Tensor) and not isinstance(max, Tensor):
         return wrap(apply_floats(_CLAMP, x, _bounds(min, max)))
     if min is not None:
-        x = maximum(x, _cast_for(x, min))
+        x = _within(maximum, x, _cast_for(x, min))
     if max is not None:
-        x = minimum(x, _cast_for(x, max))
+        x = _within(minimum, x, _cast_for(x, max))
     return x
+
+
+def _within(extreme: Any, x: Tensor, bound: Any) -> Tensor:
+    """`x` or the bound; at a bound the gradient is that of `x` alone, while `maximum` would share it."""
+    extremes = extreme(x, bound)
+    if not isinstance(bound, Tensor) or not (x.requires_grad or bound.requires_grad):
+        return extremes
+    return where(x == bound, x, extremes)  # type: ignore[arg-type]
 
 
 def _bounds(low: Any, high: Any) -> tuple[float, float]:
