@@ -11,6 +11,7 @@ from math import nan
 
 from ..functions import matmul, matrix_power, where
 from ..functions import chain_matmul as _chain_matmul
+from ..functions._call import require_tensors as _require_tensors
 from ._checks import LinAlgError
 from ._cholesky import cholesky, cholesky_ex
 from ._triangular import cholesky_inverse, cholesky_solve  # these are in ``torch`` itself only
@@ -31,7 +32,12 @@ __all__ = ["LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "di
            "vector_norm"]  # fmt: skip
 
 
-inverse, pinverse = inv, pinv  # as they are called in ``torch`` itself
+inverse = inv  # as it is called in ``torch`` itself
+
+
+def pinverse(input, rcond=1e-15):
+    """`pinv` as it is called in ``torch`` itself, with the relative bound below which singular values count as 0."""
+    return pinv(input, rtol=rcond)
 
 
 def logdet(A):
@@ -41,5 +47,29 @@ def logdet(A):
 
 
 def multi_dot(tensors):
-    """The product of a chain of matrices, multiplied in the order that takes the fewest operations."""
-    return _chain_matmul(*tensors)
+    """The product of a chain of matrices, multiplied in the order that takes the fewest operations.
+
+    Parameters
+    ----------
+    tensors : sequence of Tensor
+        At least two. The first may be a vector, which counts as a row, and the last one, which counts as a column;
+        the result has no dimension for them.
+
+    Raises
+    ------
+    RuntimeError
+        If there are fewer than two, another is no matrix, or shapes do not fit.
+    """
+    chain = list(tensors)
+    if len(chain) < 2:
+        raise RuntimeError(f"linalg.multi_dot: expected at least 2 tensors, got {len(chain)}")
+    _require_tensors("linalg.multi_dot", *chain)
+    row, column = chain[0].ndim == 1, chain[-1].ndim == 1
+    if row:
+        chain[0] = chain[0].unsqueeze(0)
+    if column:
+        chain[-1] = chain[-1].unsqueeze(-1)
+    product = _chain_matmul(*chain)
+    if column:
+        product = product.squeeze(-1)
+    return product.squeeze(0) if row else product

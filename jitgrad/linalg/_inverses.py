@@ -126,21 +126,31 @@ def slogdet(A: Tensor) -> Slogdet:
     return Slogdet(sign.detach(), logabsdet)  # type: ignore[attr-defined]
 
 
-def pinv(A: Tensor, *, rtol: float | None = None, atol: float = 0.0) -> Tensor:
+def pinv(
+    A: Tensor, rcond: float | None = None, hermitian: bool = False, *, rtol: float | None = None,
+    atol: float = 0.0,
+) -> Tensor:  # fmt: skip
     """The pseudoinverse (Moore-Penrose): singular values up to ``max(atol, rtol * greatest)`` count as 0.
 
-    `rtol` is the larger side of the matrix times the dtype's eps if not given and `atol` is 0.
+    `rtol` is the larger side of the matrix times the dtype's eps if not given and `atol` is 0; `rcond` is its older
+    name. `hermitian` tells that the matrix is symmetric, which makes no difference.
     """
     matrices("pinv", A)
+    rtol = rcond if rtol is None else rtol
     u, s, vh = svd(A)
     kept = s > _least(A, s, rtol, atol)
     inverse = where(kept, 1.0 / where(kept, s, 1.0), 0.0)
     return (vh.mT * inverse.unsqueeze(-2)) @ u.mT  # type: ignore[attr-defined]
 
 
-def matrix_rank(A: Tensor, *, rtol: float | None = None, atol: float = 0.0) -> Tensor:
-    """The number of singular values that do not count as 0: see `pinv`."""
+def matrix_rank(
+    A: Tensor, tol: float | None = None, hermitian: bool = False, *, rtol: float | None = None,
+    atol: float = 0.0,
+) -> Tensor:  # fmt: skip
+    """The number of singular values that do not count as 0: see `pinv`; `tol` is the older name of `atol`."""
     matrices("matrix_rank", A)
+    if tol is not None:
+        rtol, atol = rtol or 0.0, tol
     s = svdvals(A.detach())
     return (s > _least(A, s, rtol, atol)).sum(-1)  # type: ignore[attr-defined]
 

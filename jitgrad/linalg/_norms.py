@@ -9,6 +9,7 @@ from typing import Any
 from .._tensor import Tensor
 from ..functions import cross as any_cross
 from ..functions import norm as any_norm
+from ..functions._dims import one_dim
 from ._checks import matrices
 from ._factors import svdvals
 from ._inverses import inv
@@ -20,6 +21,8 @@ def vector_norm(
     x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
     """``(sum |x| ** ord) ** (1 / ord)`` of all elements or along dimensions; see `jitgrad.norm`."""
+    if isinstance(ord, str) or ord is None:
+        raise TypeError(f"linalg.vector_norm: expected ord to be a number, got {ord!r}")
     return any_norm(x, ord, dim, keepdim, dtype=dtype)
 
 
@@ -38,7 +41,9 @@ def matrix_norm(
     """
     x = A if dtype is None else A.to(dtype)  # type: ignore[attr-defined]
     matrices("matrix_norm", x)
-    rows, columns = (d % x.ndim for d in dim)
+    if not isinstance(dim, tuple | list) or len(dim) != 2:
+        raise RuntimeError(f"linalg.matrix_norm: dim must be a pair of dimensions, got {dim!r}")
+    rows, columns = (one_dim(d, x.ndim, "linalg.matrix_norm") for d in dim)
     if rows == columns:
         raise RuntimeError(f"linalg.matrix_norm: dims must be different. Got {tuple(dim)}")
     if ord == "fro":
@@ -77,8 +82,13 @@ def norm(
 
 
 def cond(A: Tensor, p: Any = None) -> Tensor:
-    """The norm of a matrix times that of its inverse; of the singular values, greatest by least, if not given."""
+    """The norm of a matrix times that of its inverse; of the singular values, greatest by least, if not given.
+
+    That of a matrix without elements is 0.
+    """
     matrices("cond", A)
+    if not A.numel():
+        return A.new_zeros(A.shape[:-2])  # type: ignore[attr-defined]
     if p in (None, 2, -2):
         s = svdvals(A)
         return s[..., 0] / s[..., -1] if p != -2 else s[..., -1] / s[..., 0]
