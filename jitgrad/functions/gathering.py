@@ -48,8 +48,8 @@ def long_index(index: Any, name: str) -> Tensor:
 
 
 def check_dims(name: str, own: tuple[int, ...], index: tuple[int, ...], what: str = "input") -> None:
-    """A RuntimeError unless two shapes have as many dimensions; none counts as one."""
-    if max(len(own), 1) != max(len(index), 1):
+    """A RuntimeError unless two shapes have as many dimensions; none counts as one, and no index fits everywhere."""
+    if 0 not in index and max(len(own), 1) != max(len(index), 1):
         raise RuntimeError(
             f"{name}(): Index tensor must have the same number of dimensions as {what} tensor: index "
             f"has shape {index}, {what} {own}"
@@ -107,6 +107,8 @@ def gather(input: Tensor, dim: int | None = None, index: Tensor | None = None, *
     shape = shape_of(index)
     if len(shape) != len(own) or not shape:
         check_dims("gather", own, shape)
+        if 0 in shape:
+            return input.reshape(-1)[:0].reshape(shape)  # type: ignore[attr-defined]
         out = wrap(launch(GATHER, lines_of(input, index), shape or (1,), (0,)))
         return out if shape else out.reshape(())  # type: ignore[attr-defined]
     check_sizes("gather", own, shape, dim, "self")
@@ -172,10 +174,20 @@ def _scatter_any(
 
 def _scatter_source(name: str, src: Any, value: Any, reduce: str | None) -> tuple[Any, bool]:
     if reduce not in (None, "add"):
-        raise RuntimeError(f"{name}(): reduce={reduce!r} is not supported; expected None or 'add'")
+        raise RuntimeError(f"{name}(): expected reduce to be None, 'add' or 'multiply', got {reduce!r}")
     if (src is None) == (value is None):
         raise TypeError(f"{name}(): expected one of src and value")
     return (value if src is None else src), reduce == "add"
+
+
+def _multiplied(name: str, x: Tensor, dim: int, index: Tensor, src: Any, value: Any) -> Tensor:
+    """`x` with its elements at `index` multiplied by those of a source, or by a number."""
+    source, _ = _scatter_source(name, src, value, None)
+    if isinstance(source, NUMBERS):
+        source = expand(as_value(source, x.dtype, name), *index.shape)
+    elif not isinstance(source, Tensor):
+        raise TypeError(f"{name}(): argument 'src' must be Tensor, not {type(source).__name__}")
+    return x.scatter_reduce(dim, index, source, "prod")  # type: ignore[attr-defined]
 
 
 @method
@@ -195,7 +207,7 @@ def scatter(
     value : number, optional
         In place of `src`.
     reduce : str, optional
-        ``"add"`` adds to what is there.
+        ``"add"`` adds to what is there, ``"multiply"`` multiplies it, repeated indices as often as they occur.
 
     Raises
     ------
@@ -203,6 +215,8 @@ def scatter(
         If shapes or dtypes do not fit, or an index is out of range.
     """
     require_tensors("scatter", input, index)
+    if reduce == "multiply":
+        return _multiplied("scatter", input, dim, index, src, value)
     source, add = _scatter_source("scatter", src, value, reduce)
     return _scatter("scatter", input, dim, index, source, add, False)
 
@@ -212,6 +226,12 @@ def scatter_(
     self: Tensor, dim: int, index: Tensor, src: Any = None, *, value: Any = None, reduce: str | None = None
 ) -> Tensor:
     """`scatter` in place."""
+    if reduce == "multiply":
+        require_tensors("scatter_", self, index)
+        product = _multiplied("scatter_", self, dim, index, src, value)
+        if recorded(self, product):
+            refuse_leaf(self, "scatter_")
+        return self.copy_(product)  # type: ignore[attr-defined]
     source, add = _scatter_source("scatter_", src, value, reduce)
     return _scatter("scatter_", self, dim, index, source, add, True)
 
