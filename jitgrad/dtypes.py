@@ -125,7 +125,7 @@ def to_dtype(value: Any, caller: str) -> dtype:
         return bool_
     try:
         return BY_NUMPY[np.dtype(value)]
-    except (TypeError, KeyError):
+    except (TypeError, ValueError, KeyError):
         known = ", ".join(d.name for d in DTYPES)
         raise TypeError(f"{caller}: expected a dtype among {known}; got {value!r}") from None
 

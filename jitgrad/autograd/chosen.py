@@ -74,7 +74,10 @@ def grad(
             "grad: Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
             f"allow_unused={allow_unused}"
         )
+    refusal = TypeError if inputs is None else RuntimeError
     outputs, inputs = _listed(outputs), _listed(inputs)
+    _require_tensors("outputs", outputs, TypeError)
+    _require_tensors("inputs", inputs, refusal)
     if grad_outputs is not None:
         grad_outputs = _listed(grad_outputs)
     if not (create_graph or is_grads_batched):
@@ -148,6 +151,15 @@ def _listed(given: Any) -> Sequence[Any]:
     if type(given) in (list, tuple):
         return given
     return (given,) if given is None or isinstance(given, Tensor | GradientEdge) else tuple(given)
+
+
+def _require_tensors(name: str, given: Sequence[Any], error: type[Exception]) -> None:
+    """An exception for outputs or inputs that can have no gradients."""
+    for x in given:
+        if not isinstance(x, Tensor | GradientEdge):
+            raise error(
+                f"grad: expected {name} to be a Tensor or a sequence of Tensors, got {type(x).__name__}"
+            )
 
 
 def _grad_of_each(

@@ -231,7 +231,12 @@ def linearize(func: Callable, *primals: Any) -> tuple[Any, Callable]:
 def jacrev(
     func: Callable, argnums: Positions = 0, *, has_aux: bool = False, chunk_size: int | None = None
 ) -> Callable:
-    """A function that returns the Jacobian, by one walk back for each element of the value."""
+    """A function that returns the Jacobian, by one walk back for each element of the value.
+
+    `chunk_size`, which must be positive, is accepted: no more than one walk is under way at a time.
+    """
+    if chunk_size is not None and chunk_size <= 0:
+        raise ValueError(f"jacrev: chunk_size should be None or greater than 0, got {chunk_size}")
     return _jacobian(func, argnums, has_aux, "reverse-mode")
 
 

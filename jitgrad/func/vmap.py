@@ -41,7 +41,7 @@ def vmap(
     Raises
     ------
     ValueError
-        When sizes differ, or nothing is mapped over.
+        When sizes differ, nothing is mapped over, or `chunk_size` is not positive.
 
     Notes
     -----
@@ -53,6 +53,8 @@ def vmap(
     """
     if randomness not in ("error", "different", "same"):
         raise RuntimeError(f"vmap: randomness must be 'error', 'different' or 'same', got {randomness!r}")
+    if chunk_size is not None and chunk_size <= 0:
+        raise ValueError(f"vmap: chunk_size should be None or greater than 0, got {chunk_size}")
 
     replays = Replays(func)
 

@@ -206,10 +206,10 @@ def _combined(x: _Named, y: _Named, later: set[str]) -> tuple[_Pair, _Named]:
     depth = [c for c in both if c not in later]
     rows = [c for c in x.letters if c not in y_sizes]
     columns = [c for c in y.letters if c not in x_sizes]
-    sizes = {c: max(x_sizes.get(c, 1), y_sizes.get(c, 1)) for c in [*x.letters, *y.letters]}
-    for c in both:  # a size of zero is smaller than the one it broadcasts with
-        if 0 in (x_sizes[c], y_sizes[c]):
-            sizes[c] = 0
+    sizes = y_sizes | x_sizes
+    for c in both:
+        if x_sizes[c] == 1:
+            sizes[c] = y_sizes[c]
     batches = [batch] if batch else []
     left, left_shape = _arranged(x, [*batches, rows, depth], sizes)
     right, right_shape = _arranged(y, [*batches, depth, columns], sizes)

@@ -60,6 +60,14 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     return norm(input - other, p)  # type: ignore[operator]
 
 
+_MODES = (
+    "",
+    "use_mm_for_euclid_dist_if_necessary",
+    "use_mm_for_euclid_dist",
+    "donot_use_mm_for_euclid_dist",
+)
+
+
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "") -> Tensor:
     """The p-norms of the differences of every row of `x1` and every row of `x2`.
 
@@ -82,8 +90,12 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "") -> Ten
     ------
     RuntimeError
         If they are no matrices of rows of one size, or not floating, or `p` is negative.
+    ValueError
+        If there is no such `compute_mode`.
     """
     require_tensors("cdist", x1, x2)
+    if compute_mode not in _MODES:
+        raise ValueError(f"cdist: compute_mode must be one of {', '.join(_MODES[1:])}, got {compute_mode!r}")
     if min(x1.ndim, x2.ndim) < 2 or x1.shape[-1] != x2.shape[-1]:
         raise RuntimeError(
             f"cdist: expected matrices with the same number of columns, got {tuple(x1.shape)} and {tuple(x2.shape)}"

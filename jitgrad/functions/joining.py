@@ -246,13 +246,21 @@ def repeat_interleave(
     Raises
     ------
     RuntimeError
-        When a tensor of repeats does not have the dimension's size.
+        When a tensor of repeats does not have the dimension's size, or `output_size` is not the result's.
     """
     x = tensor_of(input, "repeat_interleave")
     if dim is None:
         x, dim = reshaped(x, (x.numel(),), "reshape"), 0
+    at = one_dim(dim, dims_of(x), "repeat_interleave")
+    found = _repeated(x, repeats, at)
+    size = (shape_of(found) or (1,))[at]
+    if output_size is not None and output_size != size:
+        raise RuntimeError(f"repeat_interleave: expected an output_size of {size}, got {output_size}")
+    return found
+
+
+def _repeated(x: Tensor, repeats: Any, at: int) -> Tensor:
     shape = shape_of(x)
-    at = one_dim(dim, len(shape), "repeat_interleave")
     if isinstance(repeats, Tensor) and repeats.numel() == 1:
         repeats = int(repeats.item())
     if isinstance(repeats, Integral):

@@ -69,6 +69,11 @@ def searchsorted(
         )
     x, line = _in_one_dtype("searchsorted", input, sorted_sequence)
     if sorter is not None:
+        if tuple(sorter.shape) != tuple(sorted_sequence.shape):
+            raise RuntimeError(
+                f"searchsorted(): sorter must have the sequences' shape {tuple(sorted_sequence.shape)}, "
+                f"got {tuple(sorter.shape)}"
+            )
         line = gather(line, -1, sorter)
     if dims_of(line) != 1:
         own, shape = shape_of(line), shape_of(x)

@@ -107,6 +107,12 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """
     shape = shape_of(self)
     at = one_dim(dimension, len(shape), "unfold")
+    if not shape:  # a window of a number holds one element, or none
+        if size not in (0, 1) or step <= 0:
+            raise RuntimeError(
+                f"unfold: a tensor of no dimensions has windows of size 1, but size is {size} and step {step}"
+            )
+        return self.reshape(1)[:size]  # type: ignore[attr-defined]
     if size > shape[at] or size < 0 or step <= 0:
         raise RuntimeError(
             f"unfold: maximum size for tensor at dimension {at} is {shape[at]} but size is {size} "

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .._tensor import Tensor, method
-from ..dtypes import int64
+from ..dtypes import bool_, int64
 from ._call import is_floating, require_tensors, tensor_of
 from ._dims import one_dim
 from .bounds import where
@@ -130,11 +130,18 @@ def cov(
     Returns
     -------
     Tensor, shape (variables, variables), or () for one variable
+
+    Raises
+    ------
+    RuntimeError
+        If the input has more than two dimensions, or weights have another shape or dtype or are negative.
     """
     if tensor_of(input, "cov").ndim > 2:
         raise RuntimeError(f"cov(): expected input to have two or fewer dimensions, got {input.ndim}")
     x = input if is_floating(input) else input.float()  # type: ignore[attr-defined]
     rows = x.reshape(1, -1) if x.ndim < 2 else x  # type: ignore[attr-defined]
+    for name, weights in (("fweights", fweights), ("aweights", aweights)):
+        _check_weights(name, weights, rows.shape[1], name == "fweights")
     given = [w.to(x.dtype) for w in (fweights, aweights) if w is not None]
     weights = given[0] * given[-1] if len(given) == 2 else given[0] if given else None
     if weights is None:
@@ -148,6 +155,19 @@ def cov(
     centred = rows - mean
     found = (centred if weights is None else centred * weights) @ centred.t() / divisor
     return found if rows.shape[0] != 1 else found.reshape(())
+
+
+def _check_weights(name: str, weights: Tensor | None, count: int, whole: bool) -> None:
+    if weights is None:
+        return
+    require_tensors("cov", weights)
+    if tuple(weights.shape) != (count,):
+        raise RuntimeError(f"cov(): expected {name} of shape ({count},), got {tuple(weights.shape)}")
+    if is_floating(weights) == whole or weights.dtype is bool_:
+        expected = "an integral" if whole else "a floating-point"
+        raise RuntimeError(f"cov(): expected {name} to have {expected} dtype, got {weights.dtype.name}")
+    if bool((weights < 0).any()):  # type: ignore[operator]
+        raise RuntimeError(f"cov(): {name} cannot be negative")
 
 
 @method

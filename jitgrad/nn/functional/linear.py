@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor, wrap
 from jitgrad.autograd import no_grad
@@ -56,6 +58,8 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
             f"{tuple(weight.shape)}"
         )
     outputs, in1, in2 = weight.shape
+    if bias is not None and tuple(bias.shape) != (outputs,):
+        raise RuntimeError(f"bilinear: expected a bias of shape ({outputs},), got {tuple(bias.shape)}")
     for position, given, expected in ((1, input1, in1), (2, input2, in2)):
         if given.shape[-1] != expected:
             raise RuntimeError(
@@ -63,11 +67,12 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
                 f"{given.shape[-1]} but expected {expected}"
             )
     batch = tuple(input1.shape[:-1])
-    first = input1.reshape(-1, in1)
-    second = input2.reshape(-1, 1, in2)
+    rows = math.prod(batch)  # -1 would not say, where there are no elements
+    first = input1.reshape(rows, in1)
+    second = input2.reshape(rows, 1, in2)
     # (B, in1) @ (in1, out * in2): the large product first, and as a single matrix product
     folded = first @ weight.permute(1, 0, 2).reshape(in1, outputs * in2)
-    result = (folded.reshape(-1, outputs, in2) * second).sum(-1).reshape(*batch, outputs)
+    result = (folded.reshape(rows, outputs, in2) * second).sum(-1).reshape(*batch, outputs)
     return result if bias is None else result + bias
 
 
