@@ -233,6 +233,107 @@ CASES: dict[str, Case] = {
         ValueError,
         "batch",
     ),
+    # arguments that say what cannot be
+    "threshold of a bool": (
+        lambda t, w: t.nn.functional.threshold(w.b, 0.0, 1.0),
+        NotImplementedError,
+        "threshold: .*bool",
+    ),
+    "threshold of ints by nan": (
+        lambda t, w: t.nn.functional.threshold(w.i, 0.0, float("nan")),
+        RuntimeError,
+        "threshold: nan is no integer",
+    ),
+    "hardtanh of a bool": (lambda t, w: t.nn.functional.hardtanh(w.b), RuntimeError, "hardtanh: Bool"),
+    "hardtanh of bytes": (
+        lambda t, w: t.nn.functional.hardtanh(w.i.to(t.uint8)),
+        RuntimeError,
+        "hardtanh: .*below 0",
+    ),
+    "multi_dot of one": (lambda t, w: t.linalg.multi_dot([w.m]), RuntimeError, "multi_dot: .*at least 2"),
+    "unfold of a number": (lambda t, w: w.s.unfold(0, 2, 1), RuntimeError, "unfold: .*size is 2"),
+    "unfold by no step": (lambda t, w: w.s.unfold(0, 1, 0), RuntimeError, "unfold: .*step 0"),
+    "vector_norm of an order of matrices": (
+        lambda t, w: t.linalg.vector_norm(w.x, "nuc"),
+        TypeError,
+        "vector_norm: .*'nuc'",
+    ),
+    "matrix_norm of another dim": (
+        lambda t, w: t.linalg.matrix_norm(w.m, 1, dim=(0, 5)),
+        IndexError,
+        "matrix_norm: .*got 5",
+    ),
+    "matrix_norm of three dims": (
+        lambda t, w: t.linalg.matrix_norm(w.m, 1, dim=(0, 1, 2)),
+        RuntimeError,
+        "matrix_norm: .*pair",
+    ),
+    "grad of nothing": (lambda t, w: t.autograd.grad(None, w.leaf), TypeError, "grad: .*outputs.*NoneType"),
+    "grad by nothing": (lambda t, w: t.autograd.grad(w.loss, None), TypeError, "grad: .*inputs.*NoneType"),
+    "grad by a list of nothing": (
+        lambda t, w: t.autograd.grad(w.loss, [None]),
+        RuntimeError,
+        "grad: .*inputs.*NoneType",
+    ),
+    "vmap of no samples at a time": (
+        lambda t, w: t.func.vmap(t.sin, chunk_size=0)(w.x),
+        ValueError,
+        "chunk_size .*got 0",
+    ),
+    "jacrev of no rows at a time": (
+        lambda t, w: t.func.jacrev(t.sin, chunk_size=0)(w.x),
+        ValueError,
+        "chunk_size.* 0",
+    ),
+    "cdist mode": (lambda t, w: t.cdist(w.m, w.m, compute_mode="mm"), ValueError, "compute_mode .*'mm'"),
+    "bilinear bias": (
+        lambda t, w: t.nn.functional.bilinear(w.m, w.m, t.ones(2, 4, 4), w.s.reshape(1)),
+        RuntimeError,
+        r"bilinear: .*bias of shape \(2,\), got \(1,\)",
+    ),
+    "repeat_interleave to another size": (
+        lambda t, w: t.repeat_interleave(w.x, 2, output_size=5),
+        RuntimeError,
+        "repeat_interleave: .*6, got 5",
+    ),
+    "repeat_interleave by counts to another size": (
+        lambda t, w: t.repeat_interleave(w.x, w.i, output_size=7),
+        RuntimeError,
+        "repeat_interleave: .*6, got 7",
+    ),
+    "searchsorted by too short a sorter": (
+        lambda t, w: t.searchsorted(w.x, w.x, sorter=t.tensor([0, 1])),
+        RuntimeError,
+        r"sorter .*\(3,\), got \(2,\)",
+    ),
+    "cov by negative counts": (
+        lambda t, w: t.cov(w.x, fweights=t.tensor([1, -1, 1])),
+        RuntimeError,
+        "fweights cannot be negative",
+    ),
+    "cov by counts that are not whole": (
+        lambda t, w: t.cov(w.x, fweights=w.x),
+        RuntimeError,
+        "fweights .*integral",
+    ),
+    "cov by too few weights": (
+        lambda t, w: t.cov(w.x, aweights=t.ones(2)),
+        RuntimeError,
+        r"aweights .*\(3,\), got \(2,\)",
+    ),
+    "a tensor for a dtype": (lambda t, w: t.tensor([1], dtype=w.m), TypeError, "tensor: .*dtype"),
+    "a number for a mask": (
+        lambda t, w: t.nn.MultiheadAttention(4, 2)(w.m, w.m, w.m, attn_mask=-7),
+        TypeError,
+        "must be Tensor, not int",
+    ),
+    "a mask of too few keys": (
+        lambda t, w: t.nn.MultiheadAttention(4, 2, batch_first=True)(
+            *[w.m.reshape(1, 3, 4)] * 3, key_padding_mask=t.zeros(1, 2, dtype=t.bool)
+        ),
+        AssertionError,
+        r"key_padding_mask .*\(1, 3\).*\(1, 2\)",
+    ),
     "class out of range": (
         lambda t, w: t.nn.functional.cross_entropy(w.m, t.tensor([0, 1, 4])),
         IndexError,
