@@ -253,6 +253,7 @@ CASES: dict[str, Case] = {
     "multi_dot of one": (lambda t, w: t.linalg.multi_dot([w.m]), RuntimeError, "multi_dot: .*at least 2"),
     "unfold of a number": (lambda t, w: w.s.unfold(0, 2, 1), RuntimeError, "unfold: .*size is 2"),
     "unfold by no step": (lambda t, w: w.s.unfold(0, 1, 0), RuntimeError, "unfold: .*step 0"),
+    "eigh of triangle 1": (lambda t, w: t.linalg.eigh(t.eye(2), 1), TypeError, "UPLO"),
     "vector_norm of an order of matrices": (
         lambda t, w: t.linalg.vector_norm(w.x, "nuc"),
         TypeError,

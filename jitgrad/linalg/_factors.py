@@ -106,6 +106,8 @@ def eigh(A: Tensor, UPLO: str = "L") -> Eigh:
     The gradient of the vectors is not finite where values are equal.
     """
     matrices("eigh", A, square=True)
+    if not isinstance(UPLO, str):
+        raise TypeError(f"linalg.eigh: expected UPLO to be 'L' or 'U', got {type(UPLO).__name__}")
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"linalg.eigh: Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
     return Eigh(*_Eigh.apply(A, UPLO.upper() == "L"))

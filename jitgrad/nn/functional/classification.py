@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from jitgrad import functions as T
@@ -232,7 +233,7 @@ def _soft_loss(
     if weight is not None:
         products = products * weight.reshape((-1,) + (1,) * (input.ndim - dim - 1))
     if reduction == "mean":
-        return -products.sum() / (input.numel() / classes)
+        return -products.sum() / (input.numel() / classes if classes else math.nan)  # no mean of no classes
     return -reduced(products if reduction == "sum" else products.sum(dim), reduction)
 
 
