@@ -34,31 +34,51 @@ SHAPES = {
 }
 # functions along `axis`, which is `dim`
 ALONG = {
+    "aminmax": lambda x, **k: torch.aminmax(x, **k).max,
     "argsort": lambda x, **k: torch.argsort(x, **k),
     "cat": lambda x, **k: torch.cat([x, x], **k),
     "chunk": lambda x, **k: torch.chunk(x, 2, **k)[1],
     "count_nonzero": lambda x, **k: torch.count_nonzero(x > 0, **k),
+    "cosine_similarity": lambda x, **k: torch.cosine_similarity(x, x + 1, **k),
+    "cross": lambda x, **k: torch.cross(torch.eye(3), torch.eye(3).flip(0), **k),
+    "cummax": lambda x, **k: torch.cummax(x, **k).values,
+    "cummin": lambda x, **k: x.cummin(**k).indices,
     "cumprod": lambda x, **k: torch.cumprod(x, **k),
     "cumsum": lambda x, **k: x.cumsum(**k),
+    "cumulative_trapezoid": lambda x, **k: torch.cumulative_trapezoid(x, **k),
     "diff": lambda x, **k: torch.diff(x, **k),
     "gather": lambda x, **k: torch.gather(x, index=torch.tensor(INDEX), **k),
+    "gradient": lambda x, **k: torch.gradient(x, **k)[0],
     "index_select": lambda x, **k: torch.index_select(x, index=torch.tensor([1]), **k),
+    "logcumsumexp": lambda x, **k: torch.logcumsumexp(x, **k),
     "log_softmax": lambda x, **k: torch.log_softmax(x, **k),
+    "renorm": lambda x, **k: x.renorm(p=2, maxnorm=1.0, **k),
+    "repeat_interleave": lambda x, **k: x.repeat_interleave(2, **k),
+    "slice_scatter": lambda x, **k: torch.slice_scatter(x, x[:1, :1].expand(1, 3), start=0, end=1, **k),
     "softmax": lambda x, **k: x.softmax(**k),
     "sort": lambda x, **k: torch.sort(x, **k).indices,
     "stack": lambda x, **k: torch.stack([x, x], **k),
     "squeeze": lambda x, **k: x[:1].squeeze(**k),
     "take_along_dim": lambda x, **k: torch.take_along_dim(x, torch.tensor(INDEX), **k),
+    "tensor_split": lambda x, **k: torch.tensor_split(x, 2, **k)[1],
     "topk": lambda x, **k: torch.topk(x, 1, **k).values,
+    "trapezoid": lambda x, **k: torch.trapezoid(x, **k),
     "unbind": lambda x, **k: torch.unbind(x, **k)[1],
     "unsqueeze": lambda x, **k: torch.unsqueeze(x, **k),
 }
 # and those that drop it, unless `keepdims`
 DROPPING = {
     name: getattr(torch, name)
-    for name in ("all", "amax", "amin", "any", "argmax", "argmin", "logsumexp", "max", "mean", "median", "min",
-                 "nanmean", "nansum", "prod", "std", "std_mean", "sum", "var", "var_mean")
+    for name in ("all", "amax", "amin", "any", "argmax", "argmin", "logsumexp", "max", "mean", "median", "min", "mode",
+                 "nanmean", "nanmedian", "nansum", "prod", "std", "std_mean", "sum", "var", "var_mean")
 }  # fmt: skip
+DROPPING |= {
+    "kthvalue": lambda x, **k: torch.kthvalue(x, 1, **k),
+    "nanquantile": lambda x, **k: torch.nanquantile(x, 0.5, **k),
+    "norm": lambda x, **k: torch.linalg.norm(x, **k),
+    "quantile": lambda x, **k: x.quantile(0.5, **k),
+    "vector_norm": lambda x, **k: torch.linalg.vector_norm(x, **k),
+}
 NEED_DIM = ("cumprod", "cumsum", "log_softmax", "softmax", "unsqueeze")
 
 
@@ -113,3 +133,15 @@ def test_swapaxes_takes_its_own_names():
 def test_functions_that_need_a_dimension_say_so(name):
     with pytest.raises(TypeError, match="dim"):
         getattr(torch, name)(matrix())
+
+
+def test_dimensions_of_matrices_have_numpys_names():
+    cube = torch.arange(12.0).reshape(2, 2, 3)
+    by_name = torch.linalg.matrix_norm(cube, axis=(0, 2), keepdims=True)
+    np.testing.assert_array_equal(
+        by_name.numpy(), torch.linalg.matrix_norm(cube, "fro", (0, 2), True).numpy()
+    )
+    rows = torch.linalg.vecdot(cube, cube, axis=1)
+    np.testing.assert_array_equal(rows.numpy(), (cube * cube).sum(1).numpy())
+    with pytest.raises(TypeError, match="got both 'dim' \\(0\\) and 'axis'"):
+        torch.quantile(cube, 0.5, 0, axis=1)

@@ -62,15 +62,21 @@ def shape_of(x: Tensor) -> tuple[int, ...]:
     return entries.sizes(x)
 
 
+def refuse_both(name: str, own: str, value: Any, numpy_name: str, other: Any) -> NoReturn:
+    """One argument was given under PyTorch's name and under NumPy's."""
+    raise TypeError(
+        f"{name}() got both {own!r} ({value!r}) and {numpy_name!r} ({other!r}), which are names of one argument; "
+        "give one"
+    )
+
+
 def axis_as_dim(name: str, dim: Any, axis: Any, default: Any = None) -> Any:
     """What was given under NumPy's name `axis`; a TypeError when `dim`, whose default is `default`, was given, too.
 
     Functions call it only when `axis` is not None, so that the name costs nothing where it is not used.
     """
     if dim is not None and dim != default:
-        raise TypeError(
-            f"{name}() got both 'dim' ({dim!r}) and 'axis' ({axis!r}), which are names of one argument; give one"
-        )
+        refuse_both(name, "dim", dim, "axis", axis)
     return axis
 
 

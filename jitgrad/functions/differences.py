@@ -11,6 +11,7 @@ from .._tensor import NUMBERS, Tensor
 from ..dispatch import result_type
 from ._call import is_floating, require_tensors, tensor_of
 from ._dims import one_dim
+from ._numpy_names import takes_axis
 from ._out import takes_out
 from .arithmetic_in_place import in_place_of
 from .from_data import from_numpy
@@ -19,6 +20,7 @@ from .joining import cat
 __all__ = ["gcd", "gradient", "lcm"]
 
 
+@takes_axis
 def gradient(input: Tensor, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> tuple[Tensor, ...]:
     """Slopes along dimensions, by central differences of the second order of accuracy.
 

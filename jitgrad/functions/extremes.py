@@ -17,6 +17,7 @@ from ._arrays import run_arrays
 from ._call import dtype_code, tensor_of
 from ._dims import ALL_DIMS, axis_as_dim, dim_mask, dims_of, numel_of, one_dim, shape_of
 from ._launch import run
+from ._numpy_names import takes_axis
 from ._pairs import pair
 from .bounds import maximum, minimum
 from .conversion import cast
@@ -87,6 +88,7 @@ def _values_only(name: str, op: Op) -> Callable[..., Tensor]:
 amax, amin = _values_only("amax", _AMAX), _values_only("amin", _AMIN)
 
 
+@takes_axis
 def aminmax(input: Tensor, *, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest and the greatest value."""
     named = () if dim is None else dim

@@ -13,6 +13,7 @@ from ..kernels import BY_NAME
 from ._call import dtype_code, is_floating, require_tensors, tensor_of
 from ._dims import one_dim, shape_of
 from ._launch import run
+from ._numpy_names import takes_axis
 from .bounds import where
 from .from_data import from_array
 from .norms import norm
@@ -117,6 +118,7 @@ def norm_of_rows(x: Tensor, p: float) -> Tensor:
 
 
 @method
+@takes_axis
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """Return the cross products of vectors along a dimension of size 3; the other dimensions broadcast.
 

@@ -17,6 +17,7 @@ from ..store import store
 from ._call import require_tensors, tensor_of
 from ._dims import axis_as_dim, dims_of, one_dim, shape_of, sizes_of
 from ._launch import run
+from ._numpy_names import takes_axis
 from ._out import write_out
 from .conversion import cast
 from .expansion import expand
@@ -238,6 +239,7 @@ def tile(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
     return repeat(input, *(1,) * (dims_of(input) - len(times)), *times)
 
 
+@takes_axis
 def repeat_interleave(
     input: Tensor, repeats: Any, dim: int | None = None, *, output_size: Any = None
 ) -> Tensor:

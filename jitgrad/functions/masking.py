@@ -15,6 +15,7 @@ from ._call import dtype_code, require_tensors
 from ._dims import axis_as_dim, dims_of, one_dim, shape_of
 from ._indices import Plan, coordinates, is_dense, read_rows, table_of_nonzero
 from ._launch import launch, run
+from ._numpy_names import takes_axis
 from .bounds import where
 from .creation import make_empty, zeros
 from .expansion import expand
@@ -228,6 +229,7 @@ def _range(x: Tensor) -> tuple[int, int]:
 
 
 @method
+@takes_axis
 def slice_scatter(
     input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
 ) -> Tensor:

@@ -10,6 +10,7 @@ from .._tensor import Tensor, method
 from ..dtypes import get_default_dtype, to_dtype
 from ._call import require_tensors, tensor_of
 from ._dims import one_dim
+from ._numpy_names import takes_axis
 from .bounds import where
 from .ranges import arange
 from .scatter_reduction import scatter_reduce
@@ -165,6 +166,7 @@ def index_reduce_(self: Tensor, dim: int, index: Tensor, source: Tensor, reduce:
 
 
 @method
+@takes_axis
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """`input` whose slices along `dim` with a `p`-norm above `maxnorm` are scaled down to it.
 

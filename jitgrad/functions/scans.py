@@ -14,6 +14,7 @@ from ._arrays import run_arrays
 from ._call import dtype_code, is_floating, require_tensors
 from ._dims import axis_as_dim, named_dim, one_dim, shape_of
 from ._launch import run
+from ._numpy_names import takes_axis
 from ._pairs import pair
 from .indexing import recorded
 
@@ -79,6 +80,7 @@ def cumprod(
 
 
 @method
+@takes_axis
 def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """Logarithms of the cumulative sums of exponentials, along `dim`."""
     require_tensors("logcumsumexp", input)
@@ -111,12 +113,14 @@ def _extreme(op: Op, name: str, x: Tensor, dim: int) -> tuple[Tensor, Tensor]:
 
 
 @method
+@takes_axis
 def cummax(input: Tensor, dim: int) -> cummax_result:
     """The greatest element up to each along `dim`, and its index: the last of equal ones."""
     return cummax_result(*_extreme(CUMMAX, "cummax", input, dim))
 
 
 @method
+@takes_axis
 def cummin(input: Tensor, dim: int) -> cummin_result:
     """The least element up to each along `dim`, and its index: the last of equal ones."""
     return cummin_result(*_extreme(CUMMIN, "cummin", input, dim))

@@ -20,6 +20,7 @@ from ._call import is_floating, require_tensors
 from ._dims import axis_as_dim, dims_of, numel_of, one_dim, shape_of
 from ._indices import is_dense
 from ._launch import REPORTS_AT
+from ._numpy_names import takes_axis
 from ._pairs import pair
 from .bounds import where
 from .from_data import from_array
@@ -240,6 +241,7 @@ def _ranked(result: Any, name: str, x: Tensor, dim: int, keepdim: bool, kind: in
 
 
 @method
+@takes_axis
 def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> kthvalue_result:
     """The `k`-th smallest element (from 1) along `dim`, and its index.
 
@@ -293,12 +295,14 @@ def median(input: Tensor, dim: int | None = None, keepdim: bool = False, axis: i
 
 
 @method
+@takes_axis
 def nanmedian(input: Tensor, dim: int | None = None, keepdim: bool = False) -> Any:
     """`median` that passes over nan."""
     return _median("nanmedian", NANMEDIAN, nanmedian_result, input, dim, keepdim)
 
 
 @method
+@takes_axis
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> mode_result:
     """The most frequent value along `dim` (the least of several), and the index of its last occurrence.
 

@@ -11,6 +11,7 @@ from .._tensor import Tensor
 from ..dtypes import int64
 from ._call import require_tensors, tensor_of
 from ._dims import axis_as_dim, dims_of, one_dim, shape_of, sizes_of
+from ._numpy_names import takes_axis
 from .slicing import narrow, select
 
 __all__ = ["chunk", "hsplit", "split", "split_with_sizes", "tensor_split", "unbind", "vsplit"]
@@ -105,6 +106,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0, axis: int | None = None) -> 
     return tuple([narrow(input, at, k, min(each, size - k)) for k in range(0, size, each)])
 
 
+@takes_axis
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of consecutive parts.
 

@@ -10,6 +10,7 @@ from .._tensor import Tensor, method
 from ..dtypes import bool_, int64
 from ._call import is_floating, require_tensors, tensor_of
 from ._dims import one_dim
+from ._numpy_names import takes_axis
 from .bounds import where
 from .conversion import cast
 from .elementwise import isnan
@@ -31,6 +32,7 @@ _CHOICES = {
 
 
 @method
+@takes_axis
 def quantile(
     input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Tensor:
@@ -56,6 +58,7 @@ def quantile(
 
 
 @method
+@takes_axis
 def nanquantile(
     input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear"
 ) -> Tensor:
@@ -180,6 +183,7 @@ def corrcoef(input: Tensor) -> Tensor:
     return (covariance / scale.unsqueeze(1) / scale).clamp(-1, 1)
 
 
+@takes_axis
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float | None = None, dim: int = -1) -> Tensor:
     """The integral along a dimension by the trapezoidal rule.
 
@@ -197,6 +201,7 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: float | None = None, di
 trapz = trapezoid
 
 
+@takes_axis
 def cumulative_trapezoid(
     y: Tensor, x: Tensor | None = None, *, dx: float | None = None, dim: int = -1
 ) -> Tensor:

@@ -10,6 +10,7 @@ from .._tensor import Tensor
 from ..functions import cross as any_cross
 from ..functions import norm as any_norm
 from ..functions._dims import one_dim
+from ..functions._numpy_names import takes_axis
 from ._checks import matrices
 from ._factors import svdvals
 from ._inverses import inv
@@ -17,6 +18,7 @@ from ._inverses import inv
 _BY_SINGULAR_VALUES = {2: lambda s: s.amax(-1), -2: lambda s: s.amin(-1), "nuc": lambda s: s.sum(-1)}
 
 
+@takes_axis
 def vector_norm(
     x: Tensor, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
@@ -26,6 +28,7 @@ def vector_norm(
     return any_norm(x, ord, dim, keepdim, dtype=dtype)
 
 
+@takes_axis
 def matrix_norm(
     A: Tensor, ord: Any = "fro", dim: Sequence[int] = (-2, -1), keepdim: bool = False, *, dtype: Any = None
 ) -> Tensor:
@@ -62,6 +65,7 @@ def matrix_norm(
     return found.unsqueeze(first).unsqueeze(second)
 
 
+@takes_axis
 def norm(
     A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *, out: Any = None, dtype: Any = None
 ) -> Tensor:
@@ -100,11 +104,13 @@ def diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> T
     return A.diagonal(offset, dim1, dim2)  # type: ignore[attr-defined]
 
 
+@takes_axis
 def cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
     """The cross products of vectors along a dimension of size 3; the other dimensions broadcast."""
     return any_cross(input, other, dim)
 
 
+@takes_axis
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     """The sums of ``x * y`` along a dimension."""
     return (x * y).sum(dim)  # type: ignore[attr-defined, operator]

@@ -9,6 +9,7 @@ from jitgrad._tensor import Tensor, wrap
 from jitgrad.autograd import no_grad
 from jitgrad.functions._call import require_tensors
 from jitgrad.functions._launch import run
+from jitgrad.functions._numpy_names import takes_axis
 from jitgrad.functions._out import write_out
 from jitgrad.functions.geometry import norm_of_rows
 from jitgrad.kernels import BY_NAME
@@ -114,6 +115,7 @@ def normalize(
     return input / length
 
 
+@takes_axis
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """Return ``x1 . x2 / (max(|x1|, eps) * max(|x2|, eps))`` along ``dim``, broadcasting.
 
