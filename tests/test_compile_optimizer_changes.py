@@ -175,3 +175,32 @@ def test_what_a_user_keeps_in_the_state_is_read_anew():
         seen.append(read(torch.ones(())).item())
     assert seen == [1.0, 1.0, 2.0, 3.0, 4.0, 5.0]
     assert read.programs
+
+
+class Slow(torch.optim.Optimizer):
+    """A wrapper that shares the groups of another optimizer and never calls ``super().__init__()``."""
+
+    def __init__(self, fast):
+        self.fast = fast
+        self.param_groups = fast.param_groups
+
+    def step(self, closure=None):
+        return self.fast.step(closure)
+
+
+def test_a_wrapper_without_its_own_start_runs_in_a_compiled_step():
+    found = []
+    for compiled in (False, True):
+        p = torch.nn.Parameter(torch.ones(2))
+        opt = Slow(torch.optim.SGD([p], lr=0.1))
+
+        def step(x, p=p, opt=opt):
+            p.grad = None
+            (p * x).sum().backward()
+            opt.step()
+
+        run = torch.compile(step) if compiled else step
+        for _ in range(4):
+            run(X)
+        found.append(p.tolist())
+    assert found[0] == found[1]

@@ -36,8 +36,12 @@ class Hooked:
         self._hooks = {kind: OrderedDict() for kind in STEP + STATE}
 
     def step_hooks(self) -> list[tuple[int, Hook]]:
-        """The hooks of steps with the keys that tell them apart."""
-        return [hook for kind in STEP for hook in self._hooks[kind].items()]
+        """The hooks of steps with the keys that tell them apart.
+
+        Wrappers such as Lookahead are often written without ``super().__init__()``; they have none.
+        """
+        hooks = self.__dict__.get("_hooks")
+        return [hook for kind in STEP for hook in hooks[kind].items()] if hooks else []
 
     def register_step_pre_hook(self, hook: Hook) -> RemovableHandle:
         """Call ``hook(optimizer, args, kwargs)`` before every step; it may return new (args, kwargs).
