@@ -112,6 +112,10 @@ def __getattr__(name: str):
         return getattr(Tensor, name)
     if name in _ABSENT:
         return _ABSENT[name]
+    if name.startswith("_foreach_"):
+        from .foreach import function
+
+        return function(name)
     if name in _LATER:
         import importlib
 

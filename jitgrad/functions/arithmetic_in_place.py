@@ -113,11 +113,27 @@ def in_place_of(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return run
 
 
-def _into(name: str) -> Callable[..., Tensor]:
+def _two_named(name: str, operands: dict[str, Any], named: dict[str, Any]) -> Any:
+    """The two operands, of which some were given by name."""
+    for key, value in named.items():
+        if key not in operands:
+            raise TypeError(f"{name}_() got an unexpected keyword argument '{key}'")
+        if operands[key] is not None:
+            raise TypeError(f"{name}_() got multiple values for argument '{key}'")
+        operands[key] = value
+    for key, value in operands.items():
+        if value is None:
+            raise TypeError(f"{name}_() missing 1 required positional argument: '{key}'")
+    return operands.values()
+
+
+def _into(name: str, first: str, second: str) -> Callable[..., Tensor]:
     """``lerp_``, ``addcmul_`` and ``addcdiv_``: the optimizer's and the moving average's own steps."""
     op = BY_NAME[name]
 
-    def run(self: Tensor, a: Any, b: Any, *, value: float = 1) -> Tensor:
+    def run(self: Tensor, a: Any = None, b: Any = None, *, value: float = 1, **named: Any) -> Tensor:
+        if named or b is None:
+            a, b = _two_named(name, {first: a, second: b}, named)
         floats = (float(value),) if op.attributes else ()
         if type(b) is float and is_floating(self):
             b = number_tensor(b, self.dtype)
@@ -145,7 +161,8 @@ def _fmod_(self: Tensor, other: Any) -> Tensor:
 
 
 Tensor.fmod_ = _fmod_
-Tensor.lerp_, Tensor.addcmul_, Tensor.addcdiv_ = _into("lerp"), _into("addcmul"), _into("addcdiv")
+Tensor.lerp_ = _into("lerp", "end", "weight")
+Tensor.addcmul_, Tensor.addcdiv_ = (_into(name, "tensor1", "tensor2") for name in ("addcmul", "addcdiv"))
 
 
 def _float_power_(self: Tensor, exponent: Any) -> Tensor:
