@@ -226,6 +226,15 @@ def test_einsum_broadcasts_what_the_dots_stand_for():
     np.testing.assert_allclose(result.numpy(), a @ b)
 
 
+@pytest.mark.parametrize("result", [([0, 2],), ()])
+def test_einsum_takes_lists_of_numbers_for_an_equation(result):
+    a, b = numbers(2, 3), numbers(4, 3)
+    made = torch.einsum(torch.tensor(a), [0, 30], torch.tensor(b), [2, 30], *result)
+    np.testing.assert_allclose(made.numpy(), a @ b.T)
+    dots = torch.einsum(torch.tensor(a), [..., 1], torch.tensor(b[0]), [1], [...])
+    np.testing.assert_allclose(dots.numpy(), a @ b[0])
+
+
 def ones(*shape: int, dtype=torch.float32):
     return torch.ones(*shape, dtype=dtype)
 
@@ -253,6 +262,8 @@ def ones(*shape: int, dtype=torch.float32):
         (lambda: torch.einsum("ij", ones(2, 3), ones(4, 2)), RuntimeError, ["expected 1 operands"]),
         (lambda: torch.einsum("i", ones(2, 3)), RuntimeError, ["subscripts", "2 dimensions"]),
         (lambda: torch.einsum("i%", ones(2, 3)), RuntimeError, ["'%'"]),
+        (lambda: torch.einsum(ones(2, 3), [0, 52], [0]), ValueError, ["0 to 51", "52"]),
+        (lambda: torch.einsum(ones(2, 3), ones(3)), TypeError, ["equation", "list of numbers", "Tensor"]),
         (
             lambda: torch.nn.functional.linear(ones(2, 3), ones(4, 5), ones(4)),
             RuntimeError,

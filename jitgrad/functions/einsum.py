@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from string import ascii_letters, ascii_lowercase, ascii_uppercase
 from typing import Any, NamedTuple, NoReturn
 
 from .._tensor import Tensor
@@ -14,10 +15,11 @@ from .products import matmul, same_dtype
 
 __all__ = ["einsum"]
 
-LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+LETTERS = ascii_letters
+_ORDERED = ascii_uppercase + ascii_lowercase  # as they follow one another in a result without an arrow
 
 
-def einsum(equation: str, *operands: Any) -> Tensor:
+def einsum(equation: Any, *operands: Any) -> Tensor:
     """Return the sum of products that an equation in Einstein's notation describes.
 
     Parameters
@@ -28,6 +30,9 @@ def einsum(equation: str, *operands: Any) -> Tensor:
         the letters that occur once, in alphabetical order.
     *operands : Tensor
         Also as one list or tuple.
+
+    Instead of an equation, each operand may be followed by a list of numbers below 52, or of ``...``, that stand for
+    its dimensions, and all by a list for the result: ``einsum(a, [0, 1], b, [2, 1], [0, 2])``.
 
     Raises
     ------
@@ -44,7 +49,7 @@ def einsum(equation: str, *operands: Any) -> Tensor:
     torch.Size([2, 4])
     """
     if not isinstance(equation, str):
-        raise TypeError("einsum(): the equation must be a string; PyTorch's sublist form is not supported")
+        equation, *operands = _of_lists(equation, *operands)  # type: ignore[assignment]
     if len(operands) == 1 and isinstance(operands[0], Sequence):
         operands = tuple(operands[0])
     require_tensors("einsum", *operands)
@@ -56,6 +61,26 @@ def einsum(equation: str, *operands: Any) -> Tensor:
         # where nothing is summed, elementwise products need no matrix multiply
         value = _ready(left * right if pair.outer else matmul(left, right), pair.result)
     return _ready(value, plan.result)
+
+
+def _of_lists(*given: Any) -> tuple[Any, ...]:
+    """The equation and the operands of the form with lists of numbers."""
+    tensors, lists = given[: len(given) // 2 * 2 : 2], given[1::2]
+    result = given[-1:] if len(given) % 2 else ()
+    if not lists or not all(isinstance(numbers, list | tuple) for numbers in (*lists, *result)):
+        raise TypeError(
+            "einsum(): expected an equation as a string, or operands that are each followed by a list of numbers "
+            f"for its dimensions, got {', '.join(type(x).__name__ for x in given)}"
+        )
+    terms = ",".join(map(_term, lists))
+    return (f"{terms}->{_term(result[0])}" if result else terms, *tensors)
+
+
+def _term(numbers: Sequence[Any]) -> str:
+    for number in numbers:
+        if number is not Ellipsis and not (isinstance(number, int) and 0 <= number < len(_ORDERED)):
+            raise ValueError(f"einsum(): expected subscripts from 0 to 51 or ..., got {number!r}")
+    return "".join("..." if number is Ellipsis else _ORDERED[number] for number in numbers)
 
 
 class _View(NamedTuple):
