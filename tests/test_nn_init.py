@@ -213,3 +213,12 @@ def test_nothing_to_fill():
         layer = nn.Linear(0, 2)
     assert (values(layer.bias) == 0).all()
     assert init.orthogonal_(jg.empty(0, 3)).shape == (0, 3)
+
+
+def test_names_without_an_underscore_warn_and_write():
+    weight = jg.zeros(2, 2)
+    with pytest.warns(FutureWarning, match=r"nn.init.constant is the older name of nn.init.constant_"):
+        assert init.constant(weight, 3.0) is weight
+    assert weight.tolist() == [[3.0, 3.0], [3.0, 3.0]]
+    for name in ("trunc_normal", "nothing", "_private"):
+        assert not hasattr(init, name)

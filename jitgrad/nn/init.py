@@ -351,3 +351,18 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
         for column in range(columns):
             tensor[T.randperm(rows, generator=generator)[:zeros], column] = 0
     return tensor
+
+
+def __getattr__(name: str) -> Any:
+    """The names without an underscore at their end, which PyTorch still has: they warn."""
+    function = globals().get(f"{name}_")
+    if name.startswith("_") or name == "trunc_normal" or function is None:
+        raise AttributeError(f"module 'jitgrad.nn.init' has no attribute '{name}'")
+
+    def older(*args: Any, **options: Any) -> Any:
+        warnings.warn(
+            f"nn.init.{name} is the older name of nn.init.{name}_; call that", FutureWarning, stacklevel=2
+        )
+        return function(*args, **options)
+
+    return older
