@@ -180,6 +180,8 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "dsplit": lambda: [cube(), 3],
     "hsplit": lambda: [matrix(), 3],
     "huber": lambda: [matrix(), matrix()],
+    "apply_": lambda: [matrix(), abs],
+    "map_": lambda: [matrix(), matrix(), max],
     "index_reduce": lambda: [matrix(), 0, places(), matrix(), "mean"],
     "put": lambda: [matrix(), places(), vector()],
     "index_put": lambda: [matrix(), [places(), places()], vector()],

@@ -33,6 +33,8 @@ from .searching import *
 from .histograms import *
 from .scatter_reduction import *
 from .older_names import *
+from .float_bits import *
+from .segments import *
 from .losses import *
 from .products import *
 from .convolution import *

@@ -190,3 +190,27 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
 def renorm_(self: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """`renorm` in place."""
     return self.copy_(renorm(self, p, dim, maxnorm))  # type: ignore[attr-defined]
+
+
+def _require_plain(name: str, function: Any, *tensors: Tensor) -> None:
+    if not callable(function):
+        raise TypeError(f"{name}(): expected a function of numbers, got {type(function).__name__}")
+    if any(x.requires_grad for x in tensors):
+        raise RuntimeError(f"{name}() cannot record what a function of Python does; call it on x.detach()")
+
+
+@method
+def apply_(self: Tensor, function: Any) -> Tensor:
+    """Replace each element by what a function of Python makes of it as a number; slow, as in PyTorch."""
+    _require_plain("apply_", function, self)
+    return self.copy_(self.new_tensor([function(v) for v in self.flatten().tolist()]).reshape(self.shape))  # type: ignore[attr-defined]
+
+
+@method
+def map_(self: Tensor, tensor: Tensor, function: Any) -> Tensor:
+    """Replace each element by what a function of Python makes of it and the one of `tensor`, which broadcasts."""
+    require_tensors("map_", tensor)
+    _require_plain("map_", function, self, tensor)
+    others = tensor.expand_as(self).flatten().tolist()  # type: ignore[attr-defined]
+    made = [function(v, w) for v, w in zip(self.flatten().tolist(), others, strict=True)]  # type: ignore[attr-defined]
+    return self.copy_(self.new_tensor(made).reshape(self.shape))  # type: ignore[attr-defined]
