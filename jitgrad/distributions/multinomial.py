@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from jitgrad import functions as T
@@ -78,3 +79,12 @@ class Multinomial(OfClasses):
     @property
     def variance(self) -> Tensor:
         return self.total_count * self.probs * (1 - self.probs)
+
+    def entropy(self) -> Tensor:
+        # -E[log p], where the count of each class alone is binomial
+        n = self.total_count
+        counts = T.arange(n + 1).to(self.probs.dtype).reshape(-1, *[1] * self.probs.dim())
+        ways = math.lgamma(n + 1) - T.lgamma(counts + 1) - T.lgamma(n - counts + 1)
+        chances = (ways + T.xlogy(counts, self.probs) + T.xlogy(n - counts, 1 - self.probs)).exp()
+        repeats = (chances * T.lgamma(counts + 1)).sum((0, -1))
+        return n * self._categorical.entropy() - math.lgamma(n + 1) + repeats
