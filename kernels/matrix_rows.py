@@ -45,6 +45,9 @@ class Rows(NamedTuple):
     part : callable
         ``part(target, other, a, b, count, number)`` adds their differences, times a number, to a row and takes them
         from another.
+    gaps : callable
+        ``gaps(target, own, count, source, step, factors, factor_step, terms)``: `more`, of the differences of a row
+        from those of `source`.
     transpose : callable
         ``transpose(matrix, n)``: exchange the rows and columns of a square matrix.
     """
@@ -56,6 +59,7 @@ class Rows(NamedTuple):
     dot: Any
     gap: Any
     part: Any
+    gaps: Any
     transpose: Any
 
 
@@ -97,6 +101,20 @@ class _Writer:
         function = cgutils.get_or_insert_function(self.b.module, ir.FunctionType(x.type, [x.type] * 3), name)
         return self.b.call(function, [x, y, z])
 
+    def added_up(self, x: ir.Value) -> ir.Value:
+        """The sum of a vector's lanes: halves onto halves, as one after the other each would wait for the last."""
+        width = self.lanes
+        while width > 1:
+            width //= 2
+            i32 = ir.IntType(32)
+            low, high = (
+                ir.Constant(ir.VectorType(i32, width), [first + k for k in range(width)])
+                for first in (0, width)
+            )
+            nothing = ir.Constant(x.type, ir.Undefined)
+            x = self.b.fadd(self.b.shuffle_vector(x, nothing, low), self.b.shuffle_vector(x, nothing, high))
+        return self.b.extract_element(x, ir.IntType(32)(0)) if self.lanes > 1 else x
+
     def widths(self, beside: int = SIDE_BY_SIDE) -> list[tuple[int, int]]:
         """Elements of a vector and vectors at once, down to single elements."""
         whole = [(self.lanes, beside)]
@@ -129,8 +147,18 @@ def _sum_of_rows(w: _Writer, args: list[ir.Value], sign: float) -> None:
     _sums(w, [target, zero, count, source, step, factors, zero, factor_step, terms], sign, 1, SIDE_BY_SIDE)
 
 
-def _sums(w: _Writer, args: list[ir.Value], sign: float, tall: int, wide: int) -> None:
-    """Sums for `tall` rows, `wide` vectors of each at once."""
+def _sum_of_gaps(w: _Writer, args: list[ir.Value]) -> None:
+    target, own, count, source, step, factors, factor_step, terms = args
+    zero = I64(0)
+    _sums(
+        w, [target, zero, count, source, step, factors, zero, factor_step, terms], 1.0, 1, SIDE_BY_SIDE, own
+    )
+
+
+def _sums(
+    w: _Writer, args: list[ir.Value], sign: float, tall: int, wide: int, own: ir.Value | None = None
+) -> None:
+    """Sums for `tall` rows, `wide` vectors of each at once; of differences from the row `own`, if it is given."""
     target, pitch, count, source, step, factors, factor_pitch, factor_step, terms = args
     b = w.b
     place = cgutils.alloca_once_value(b, I64(0))
@@ -143,9 +171,12 @@ def _sums(w: _Writer, args: list[ir.Value], sign: float, tall: int, wide: int) -
             sums = [cgutils.alloca_once(b, w.vector(width)) for _ in places]
             for start, total in zip(places, sums, strict=True):
                 b.store(w.load(target, start, width), total)
+            origins = [w.load(own, start, width) for start in starts] if own is not None else []
             with cgutils.for_range(b, terms) as loop:
                 row, along = b.mul(loop.index, step), b.mul(loop.index, factor_step)
                 values = [w.load(source, b.add(row, start), width) for start in starts]
+                if own is not None:
+                    values = [b.fsub(x, y) for x, y in zip(origins, values, strict=True)]
                 for r in range(tall):
                     factor = w.load(factors, b.add(above[r], along))
                     factor = w.splat(b.fneg(factor) if sign < 0 else factor, width)
@@ -197,8 +228,7 @@ def _dot(w: _Writer, args: list[ir.Value], of_gaps: bool = False) -> ir.Value:
                 start = b.add(at, I64(k * w.lanes))
                 b.store(w.multiply_add(*pair(start, w.lanes), b.load(sums[k])), sums[k])
     whole = functools.reduce(b.fadd, [b.load(s) for s in sums])
-    for k in range(w.lanes):
-        b.store(b.fadd(b.load(total), b.extract_element(whole, ir.IntType(32)(k))), total)
+    b.store(w.added_up(whole), total)
     with w.turns(place, count, 1) as at:
         b.store(w.multiply_add(*pair(at, 1), b.load(total)), total)
     return b.load(total)
@@ -228,6 +258,7 @@ def rows_of(dtype: int) -> Rows:
     write_dot = _written(dtype, _dot, number(word, word, word))
     write_gap = _written(dtype, lambda w, args: _dot(w, args, True), number(word, word, word))
     write_part = _written(dtype, _parted, types.none(*[word] * 5, number))
+    write_gaps = _written(dtype, _sum_of_gaps, types.none(*[word] * 8))
     load, store = accessors(dtype)
     item = abi.ITEM_SIZES[dtype]
 
@@ -258,6 +289,10 @@ def rows_of(dtype: int) -> Rows:
     @intrinsic
     def parted(context, target, other, a, b, count, by):
         return write_part()
+
+    @intrinsic
+    def sum_of_gaps(context, target, own, count, source, step, factors, factor_step, terms):
+        return write_gaps()
 
     @helper
     def less(target, count, source, step, factors, factor_step, terms):
@@ -296,6 +331,10 @@ def rows_of(dtype: int) -> Rows:
         parted(target, other, a, b, count, by)
 
     @helper
+    def gaps(target, own, count, source, step, factors, factor_step, terms):
+        sum_of_gaps(target, own, count, source, step, factors, factor_step, terms)
+
+    @helper
     def transpose(matrix, n):
         for i in range(n):
             for j in range(i):
@@ -303,7 +342,7 @@ def rows_of(dtype: int) -> Rows:
                 store(matrix + (i * n + j) * item, 0, load(matrix, j * n + i))
                 store(matrix, j * n + i, below)
 
-    return Rows(less, more, less_block, divide, dot, gap, part, transpose)
+    return Rows(less, more, less_block, divide, dot, gap, part, gaps, transpose)
 
 
 @intrinsic

@@ -150,6 +150,16 @@ def pair_distances_x(ops, x, g):
     return ops.gradients([(ops.distances_of_pairs(x), g)], [x])[0]
 
 
+def row_distances_x(ops, x, z, g):
+    """Gradient of the distances of the rows of two matrices for the first, through their differences."""
+    return ops.gradients([(ops.distances_of_rows(x, z), g)], [x])[0]
+
+
+def row_distances_z(ops, x, z, g):
+    """The same for the second."""
+    return ops.gradients([(ops.distances_of_rows(x, z), g)], [z])[0]
+
+
 # reading and writing at indices -------------------------------------------------------------------------
 
 

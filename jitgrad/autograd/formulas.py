@@ -16,6 +16,7 @@ from ..dispatch import arrays, view
 from ..engine.layout import MAX_DIMS, STRIDED_VIEW
 from ..functions._dims import shape_of
 from ..functions._launch import launch, run
+from ..functions.geometry import norm_of_rows
 from ..functions.pooling import spread_means  # noqa: F401 - for the formulas
 from ..kernels import BY_NAME
 from ..kernels.grids import BEYOND
@@ -127,6 +128,11 @@ def distances_of_pairs(x: Tensor) -> Tensor:
     from ..nn.functional.linear import distances_of_pairs  # modules come after all functions
 
     return distances_of_pairs(x)
+
+
+def distances_of_rows(x: Tensor, z: Tensor) -> Tensor:
+    """The operation "row_distances" as a norm of differences."""
+    return norm_of_rows(x.unsqueeze(-2) - z.unsqueeze(-3), 2)  # type: ignore[attr-defined]
 
 
 def window(x: Tensor, words: Sequence[int]) -> Tensor:

@@ -22,7 +22,7 @@ from .slicing import diagonal
 
 __all__ = ["cdist", "cross", "dist", "trace"]
 
-_CROSS = BY_NAME["cross"]
+_CROSS, _ROW_DISTANCES = BY_NAME["cross"], BY_NAME["row_distances"]
 
 
 @method
@@ -107,7 +107,24 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "") -> Ten
         )
     if not p >= 0:
         raise RuntimeError(f"cdist only supports non-negative p values, got {p}")
+    if p == 2 and x1.dtype is x2.dtype:
+        return _euclidean(x1, x2)
     return norm_of_rows(x1.unsqueeze(-2) - x2.unsqueeze(-3), p)  # type: ignore[attr-defined]
+
+
+def _euclidean(a: Tensor, b: Tensor) -> Tensor:
+    """`cdist` of matrices of one dtype for p = 2."""
+    left, right = shape_of(a), shape_of(b)
+    if left[:-2] != right[:-2]:
+        front = broadcast_shape(left[:-2], right[:-2])
+        if front is None:
+            raise RuntimeError(
+                f"cdist: the dimensions {left[:-2]} and {right[:-2]} in front do not broadcast"
+            )
+        left, right = (*front, *left[-2:]), (*front, *right[-2:])
+        a, b = a.expand(left), b.expand(right)  # type: ignore[attr-defined]
+    dense = a.contiguous(), b.contiguous()  # type: ignore[attr-defined]
+    return wrap(run(_ROW_DISTANCES, dense, a.dtype, (*left[:-1], right[-2]), ()))
 
 
 def norm_of_rows(x: Tensor, p: float) -> Tensor:
