@@ -58,6 +58,9 @@ ARRAY_NUMEL = 3
 ARRAY_SHAPE = 4
 ARRAY_STRIDES = 4 + MAX_DIMS
 
+# what negative indices do, as an attribute says it, and what an index out of range is, as a report says it
+COUNT_FROM_END, INDEX_ERROR, RUNTIME_ERROR = range(3)
+
 
 HEADER_WORDS = N_SIZES
 

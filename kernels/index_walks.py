@@ -16,8 +16,10 @@ from .abi import (
     ARRAY_NUMEL,
     ARRAY_SHAPE,
     ARRAY_STRIDES,
+    COUNT_FROM_END,
+    INDEX_ERROR,
+    RUNTIME_ERROR,
 )
-from .indexing import COUNT_FROM_END, INDEX_ERROR, RUNTIME_ERROR
 from .plain import (
     accessors,
     clear_bytes,

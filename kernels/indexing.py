@@ -12,8 +12,6 @@ from functools import partial
 from . import abi, vjps
 from .table import ALL, array_op, loops
 
-# what negative indices do, as that attribute says it, and what an index out of range is, as a report says it
-COUNT_FROM_END, INDEX_ERROR, RUNTIME_ERROR = range(3)
 _INDICES = tuple(f"i{k}" for k in range(abi.MAX_DIMS))
 _INTEGERS = dict.fromkeys(_INDICES, abi.INT64)
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from . import abi
-from .abi import ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_DTYPE, ARRAY_NUMEL, ARRAY_SHAPE, ARRAY_STRIDES
+from .abi import (
+    ARRAY_ADDRESS,
+    ARRAY_DIMS,
+    ARRAY_DTYPE,
+    ARRAY_NUMEL,
+    ARRAY_SHAPE,
+    ARRAY_STRIDES,
+    RUNTIME_ERROR,
+)
 from .index_walks import (
     ADD,
     CLEAR,
@@ -21,7 +29,6 @@ from .index_walks import (
     report,
     step_of,
 )
-from .indexing import RUNTIME_ERROR
 from .plain import (
     accessors,
     attributes,

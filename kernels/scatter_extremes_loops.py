@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from . import abi
-from .abi import ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_NUMEL
+from .abi import ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_NUMEL, RUNTIME_ERROR
 from .index_walks import loops, report, step_of
-from .indexing import RUNTIME_ERROR
 from .plain import accessors, attributes, described, helper, place, word
 
 S_CELL, S_DIM, S_OUTER, S_PLACES, S_SOURCES, S_INNER, S_GREATEST, S_SELF, S_COUNTING = range(9)

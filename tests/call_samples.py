@@ -176,6 +176,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "fused_mse_loss": lambda: [matrix(), matrix()],
     "gather": lambda: [matrix(), 0, integers()],
     "histogram": lambda: [matrix(), 3],
+    "segment_reduce": lambda: [matrix(), "sum", torch.tensor([1, 2])],
     "group_norm": lambda: [cube(), 1, vector(), vector()],
     "dsplit": lambda: [cube(), 3],
     "hsplit": lambda: [matrix(), 3],

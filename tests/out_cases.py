@@ -19,7 +19,7 @@ _ONE = """abs acos acosh asin asinh atan atanh ceil cos cosh deg2rad digamma erf
 i0 lgamma log log10 log1p log2 logit neg rad2deg reciprocal round rsqrt sgn sigmoid sign sin sinc sinh sqrt square tan
 tanh trunc nan_to_num isneginf isposinf logical_not signbit"""
 _TWO = """atan2 copysign eq float_power floor_divide fmax fmin fmod ge gt heaviside hypot ldexp le logaddexp
-logaddexp2 logical_and logical_or logical_xor lt maximum minimum ne pow remainder true_divide xlogy"""
+logaddexp2 logical_and logical_or logical_xor lt maximum minimum ne nextafter pow remainder true_divide xlogy"""
 _WHOLE = "gcd lcm bitwise_and bitwise_or bitwise_xor bitwise_left_shift bitwise_right_shift"
 
 # name: what stands beside the first operand

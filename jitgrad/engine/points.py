@@ -4,9 +4,8 @@ The plain items in the brackets take a view first, and the tensors name points i
 fit: masks, tensors of other dtypes than int64, indices that are out of range.
 """
 
-from ..kernels.abi import INT64, MAX_DIMS
+from ..kernels.abi import COUNT_FROM_END, INDEX_ERROR, INT64, MAX_DIMS, RUNTIME_ERROR
 from ..kernels.arguments import UNFIT, Handle, Items, Whole
-from ..kernels.indexing import COUNT_FROM_END, INDEX_ERROR, RUNTIME_ERROR
 from .arrays import OUTPUT_WORDS, apply_arrays
 from .geometry import (
     IS_WHOLE,

@@ -16,8 +16,7 @@ from ..dtypes import bool_, int32, int64, uint8
 from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, MAX_DIMS, S_FLAGS, SLOT_WORDS
 from ..kernels import BY_NAME
-from ..kernels.abi import BOOL, INT64
-from ..kernels.indexing import COUNT_FROM_END
+from ..kernels.abi import BOOL, COUNT_FROM_END, INT64
 from ..kernels.table import Op
 from ..store import store
 from ._call import dtype_code

@@ -11,7 +11,7 @@ from ..dispatch import CONTEXT, OUTPUT_WORDS, settle
 from ..dtypes import dtype
 from ..engine.entry import entries
 from ..engine.layout import MAX_DIMS, S_DTYPE, S_STORAGE, SAME, SLOT_WORDS
-from ..kernels.indexing import RUNTIME_ERROR
+from ..kernels.abi import RUNTIME_ERROR
 from ..kernels.table import Op
 from ..store import store
 

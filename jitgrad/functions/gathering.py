@@ -96,9 +96,10 @@ def gather(input: Tensor, dim: int | None = None, index: Tensor | None = None, *
     RuntimeError
         If the shapes do not fit, or an index is out of range.
     """
-    made = entries.gathered(GATHER.code, report_cell(), input, dim, index)
-    if type(made) is not int:
-        return made
+    if axis is None:
+        made = entries.gathered(GATHER.code, report_cell(), input, dim, index)
+        if type(made) is not int:
+            return made
     require_tensors("gather", input, index)
     own, index = shape_of(input), long_index(index, "gather")
     if axis is not None:

@@ -8,7 +8,7 @@ from typing import Any
 from .._tensor import Tensor, method, wrap
 from ..dispatch import view_code
 from ..engine.entry import entries
-from ..kernels.indexing import COUNT_FROM_END, INDEX_ERROR, RUNTIME_ERROR
+from ..kernels.abi import COUNT_FROM_END, INDEX_ERROR, RUNTIME_ERROR
 from ._call import dtype_code, require_tensors
 from ._dims import axis_as_dim, dims_of, numel_of, one_dim, shape_of
 from ._indices import Plan, is_dense, read_rows, row_words
@@ -68,9 +68,10 @@ def index_select(input: Tensor, dim: int | None = None, index: Tensor | None = N
     IndexError, RuntimeError
         If an index is out of range: IndexError along the first dimension, RuntimeError along others.
     """
-    made = entries.rows_at(_EXPAND, INDEX.code, report_cell(), input, dim, index)
-    if type(made) is not int:
-        return made
+    if axis is None:
+        made = entries.rows_at(_EXPAND, INDEX.code, report_cell(), input, dim, index)
+        if type(made) is not int:
+            return made
     require_tensors("index_select", input, index)
     if axis is not None:
         dim = axis_as_dim("index_select", dim, axis)

@@ -23,7 +23,7 @@ _REDUCTIONS = {
 }
 
 
-def segment_reduce(data: Tensor, reduce: str, *, lengths: Tensor | None = None, offsets: Tensor | None = None,
+def segment_reduce(data: Tensor, reduce: str, lengths: Tensor | None = None, *, offsets: Tensor | None = None,
                    axis: int = 0, unsafe: bool = False, initial: float | None = None) -> Tensor:  # fmt: skip
     """Reduce runs of rows that follow one another.
 
@@ -52,6 +52,7 @@ def segment_reduce(data: Tensor, reduce: str, *, lengths: Tensor | None = None, 
     RuntimeError
         If the lengths do not fit the rows, or neither or both of `lengths` and `offsets` are given.
     """
+    require_tensors("segment_reduce", data)
     if reduce not in _REDUCTIONS:
         raise RuntimeError(
             f"segment_reduce(): expected reduce to be one of {', '.join(_REDUCTIONS)}, got {reduce!r}"
@@ -59,7 +60,7 @@ def segment_reduce(data: Tensor, reduce: str, *, lengths: Tensor | None = None, 
     if (lengths is None) == (offsets is None):
         raise RuntimeError("segment_reduce(): expected one of lengths and offsets")
     counts: Any = lengths if offsets is None else offsets.diff()  # type: ignore[attr-defined]
-    require_tensors("segment_reduce", data, counts)
+    require_tensors("segment_reduce", counts)
     x: Any = data
     if counts.dim() != 1 or one_dim(axis, x.dim(), "segment_reduce"):
         raise RuntimeError(
