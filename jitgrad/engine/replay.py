@@ -1,4 +1,4 @@
-"""Programs: recording them, checking that one fits, and replaying it. A call is one compiled call.
+"""Programs: checking that one fits, and replaying it. A call is one compiled call.
 
 Nothing is changed before every check has passed. A replay makes no storage but those of the results.
 """
@@ -26,8 +26,6 @@ from .layout import (
     CHECK_CLASSES,
     CHECK_IGNORED,
     CHECK_WORDS,
-    EVENT_WORDS,
-    EXTERNAL,
     G_ADDRESS,
     G_DTYPE,
     G_FLAGS,
@@ -42,7 +40,6 @@ from .layout import (
     GUARD_WORDS,
     GUARDED_FLAGS,
     MAX_DIMS,
-    NO_ROW,
     OTHER_PROGRAM,
     PATCH_ARGUMENT,
     PATCH_OFFSET,
@@ -59,65 +56,15 @@ from .layout import (
     SEGMENT_PARTS,
     SEGMENT_REPORT,
     SEGMENT_WORDS,
-    SIZE_CLASSES,
-    TAKEN_HEAD,
 )
-from .memory import give_block, recording_here
-from .pointers import load_word, memcpy, store_word, thread_ident
-from .recording import first_room
+from .memory import recording_here
+from .pointers import load_word, memcpy, store_word
 from .spans import meet
 from .tables import program_at, slot_at, storage_at
 from .tape_rows import item_size, mode_of_thread, room
 from .watching import same_words
 
 WORD = 8
-
-
-@entry
-def begin_recording(c, number, first_row):
-    """From now on this thread's kernels are logged for program `number`; 0 or OTHER_PROGRAM without memory.
-
-    A walk over rows of the tape before `first_row` (or before this call, when it is NO_ROW) spoils the recording.
-    """
-    if c.records == 0 and not first_room(c):
-        return OTHER_PROGRAM
-    c.log_words = 0
-    c.event_count = 0
-    c.block_count = 0
-    c.spoiled = 0
-    for k in range(SIZE_CLASSES):
-        c.recorded_blocks[k] = 0
-    c.first_row = c.tape_top if first_row == NO_ROW else first_row
-    c.recorder = thread_ident()
-    c.recording = number
-    return 0
-
-
-@entry
-def end_recording(c):
-    """Stop logging; the log, events and blocks stay until the next recording. Returns words to copy them to."""
-    c.recording = 0
-    return TAKEN_HEAD + c.log_words + 2 * c.block_count + EVENT_WORDS * c.event_count
-
-
-@entry
-def give_blocks(c, number, blocks, count):
-    """Take back the blocks of program `number`, given as (address, class) pairs.
-
-    Storages that are still in use keep theirs, as if they had never been the program's.
-    """
-    for s in range(1, c.storage_count):
-        record = storage_at(c, s)
-        if record.owner == number and record.refs > 0:
-            record.owner = 0
-            record.pinned = 0
-            for k in range(count):
-                if load_word(blocks, 2 * k) == record.address and record.size_class != EXTERNAL:
-                    store_word(blocks, 2 * k, 0)
-    for k in range(count):
-        if load_word(blocks, 2 * k) != 0:
-            give_block(c, load_word(blocks, 2 * k), load_word(blocks, 2 * k + 1))
-    return 0
 
 
 @jit
