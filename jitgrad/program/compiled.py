@@ -21,17 +21,17 @@ from ..store import raise_out_of_memory, store
 from ..team import current
 from .checks import KEEPS, check_run
 from .copied import copies_of, versions_of, with_tensors
-from .differentiable import WayBack, record_pullback
 from .eagerly import must_run_eagerly
 from .guards import Guards
+from .made import made_program
 from .method import CompiledMethod, Steps
 from .program import Program
 from .recording import Recording, Spoiled, clone_outside, user_level
 from .returned import Returned, leaf_of
 from .rewrites import OPTIONS
-from .tree import Call, constants_in, flatten_call, taken_apart, tensors_only, unflatten
+from .tree import Call, constants_in, flatten_call, taken_apart, unflatten
 from .user_code import compiles
-from .waiting import Waiting, must_wait
+from .waiting import Waiting
 from .world import World
 
 MAX_PROGRAMS = 16  # of one function; the one not used for longest makes room
@@ -273,33 +273,20 @@ class CompiledFunction(Steps):
             if recording.spoiled is not None:  # by nothing but places that a copy may stand for
                 self._copies = not late
                 raise recording.spoiled
-            recording.made.clear()
-            recording.missed.clear()
-            recording.arguments = []
-            program = Program(recording, arguments, returned.sources, guards, self._options)
-            guards.leave()  # so that it is seen not to hold any more
-            way = WayBack(program, recording, returned.graph, arguments) if returned.graph else None
-            waits = way is not None and must_wait(way)
-            if way is not None and not waits:
-                program.pullback = record_pullback(way)
+            program, way = made_program(recording, returned, guards, call, self._options)
         except Spoiled as reason:
             recording.release()
             if not self._copies:
                 self._give_up(reason)
             return unflatten(returned.form, iter(returned.leaves)), None
-        program.key, program.shapes = call.key, call.shapes
-        program.identities = guards.identities(arguments)
-        program.plain = call.key == tensors_only(len(call.args)) and program.identities is None
-        returned.tell(program)
         copies = clone_outside(returned.sources)  # before other threads can replay the program
         if program.pullback is not None:
             copies = program.pullback.attach(copies, arguments)
-        if way is not None and waits:
+        if way is not None:
             settle = functools.partial(self._settle, recording, returned.unsure)
             copies = Waiting(program, way, arguments, settle, returned.unsure).attach(copies)
             returned.forget()
             return self._returned(program, copies, arguments), None
-        way = None
         returned.forget()
         if returned.unsure and recording.outlives(list):
             self._give_up(Spoiled(KEEPS, None, False))
