@@ -150,3 +150,26 @@ def test_a_view_of_memory_with_gaps_that_cannot_follow_a_write_is_not_used_any_m
     with pytest.raises(RuntimeError, match="view made before its base was modified"):
         view.sum()
     assert view.detach().tolist() == [0, 0] and column[1:].requires_grad
+
+
+BAD_WRITES = {
+    "index": lambda x: x.__setitem__(torch.tensor([0, 9]), 3.0),
+    "index_put": lambda x: x.index_put_((torch.tensor([0, 9]),), torch.ones(2, 3), accumulate=True),
+    "index_add": lambda x: x.index_add_(0, torch.tensor([0, 9]), torch.ones(2, 3)),
+    "scatter": lambda x: x.scatter_(0, torch.tensor([[0, 9, 1]]), 1.0),
+    "scatter_add": lambda x: x.scatter_add_(0, torch.tensor([[0, 9, 1]]), torch.ones(1, 3)),
+}
+
+
+@pytest.mark.parametrize("write", BAD_WRITES.values(), ids=BAD_WRITES)
+def test_a_write_at_a_bad_index_leaves_view_and_base_as_they_were(write):
+    x = torch.ones(4, 3, requires_grad=True)
+    base = x * 2
+    view = base[1:]
+    before, version = (base.grad_fn, view.grad_fn), base._version
+    with pytest.raises((IndexError, RuntimeError), match="index 9 is out of bounds"):
+        write(view)
+    assert (base.grad_fn, view.grad_fn) == before and base._version == version
+    assert base.tolist() == [[2.0] * 3] * 4 and view.tolist() == [[2.0] * 3] * 3
+    view.sum().backward()
+    assert x.grad.tolist() == [[0.0] * 3, *[[2.0] * 3] * 3]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT, OUTPUT_WORDS, settle
@@ -52,7 +52,12 @@ def launch(
     turn = next(_turns) % REPORTS * REPORT_WORDS
     _reports[turn] = 0
     key = store.slots[operands[0]._slot * SLOT_WORDS + S_DTYPE]
-    slot = _run(op, operands, key, shape, (REPORTS_AT + turn * 8, *words), into, key)
+
+    def again(given: Sequence[Tensor], where: int) -> int:
+        # what is raised here is raised before the result has been written to where it belongs
+        return launch(op, given, shape, words, where, name)
+
+    slot = _run(op, operands, key, shape, (REPORTS_AT + turn * 8, *words), into, key, again)
     if _reports[turn]:
         if slot != into:
             entries.release(CONTEXT, slot)
@@ -108,6 +113,7 @@ def _run(
     words: Sequence[int],
     into: int,
     key: int,
+    again: Callable[[Sequence[Tensor], int], int] | None = None,
 ) -> int:
     slot = entries.listed(op.code, key, kind, into, operands, shape, words)
     if slot >= 0:
@@ -124,8 +130,7 @@ def _run(
         )
         if slot >= 0:
             return slot
-        slot = settle(
-            op, operands, slot, into, lambda given, where: _run(op, given, kind, shape, words, where, key)
-        )
+        again = again or (lambda given, where: _run(op, given, kind, shape, words, where, key))
+        slot = settle(op, operands, slot, into, again)
         if slot >= 0:
             return slot
