@@ -30,7 +30,7 @@ from .engine.block import (
 from .engine.entry import entries
 from .kernels import compiler
 from .store import SHARED_FROM, store
-from .threads import Setting, get_num_threads, processors
+from .threads import Setting, processors, thread_count
 
 
 class Team:
@@ -150,7 +150,7 @@ def current() -> Team | None:
     with _choosing:
         if not _Current.decided:
             # more threads than processors would only wait for one another
-            count = min(get_num_threads(), processors())
+            count = min(thread_count(), processors())
             _Current.team = Team(count) if count > 1 else None
             store.set_field("team", _Current.team.address if _Current.team else NO_TEAM)
             _Current.decided = True

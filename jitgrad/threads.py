@@ -39,6 +39,11 @@ def get_num_threads() -> int:
     """The number of threads that may share such work: by default the cores that this process may use."""
     if store.recording is not None:
         store.recording.spoil("reads how many threads there may be (get_num_threads)")
+    return thread_count()
+
+
+def thread_count() -> int:
+    """`get_num_threads` for the library's own use, on which no result depends."""
     return _cores() if Setting.threads is None else Setting.threads
 
 

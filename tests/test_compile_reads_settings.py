@@ -7,6 +7,7 @@ from compile_cases import bits
 
 import jitgrad as torch
 from jitgrad import nn
+from jitgrad import team as teams
 
 
 class Settings:
@@ -43,5 +44,20 @@ def test_a_setting_is_read_anew(name):
             settings.change(k)
             for x in (other, settings.computed, other):
                 assert bits(step(x)) == bits(read(settings, x))
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_team_that_comes_while_a_step_is_recorded_reads_nothing():
+    threads = torch.get_num_threads()
+
+    def double(x):
+        teams.help_eager_code()  # as the engine has it called after some large operations
+        return x * 2
+
+    step = torch.compile(double, fullgraph=True)
+    try:
+        torch.set_num_threads(2)  # how many there will be is asked for anew
+        assert [step(torch.ones(2)).tolist() for _ in range(4)] == [[2.0, 2.0]] * 4
     finally:
         torch.set_num_threads(threads)

@@ -32,7 +32,7 @@ from ..engine.layout import (
 )
 from ..store import raise_out_of_memory, store
 from ..team import run
-from ..threads import get_num_threads
+from ..threads import thread_count
 from .guards import Guards
 from .recording import Recording
 from .reports import Reports
@@ -170,7 +170,7 @@ class Program:
             self._tables.pairs("alive"),
             lambda row: reports.cell_of(row) != 0,
             overlaps=finder.overlap,
-            lanes=max(2, get_num_threads()),
+            lanes=max(2, thread_count()),
             is_cell=reports.is_cell,
             partial_sums=options.get(PARTIAL_SUMS, True),
         )
