@@ -96,14 +96,13 @@ def gather(input: Tensor, dim: int | None = None, index: Tensor | None = None, *
     RuntimeError
         If the shapes do not fit, or an index is out of range.
     """
-    if axis is None:
-        made = entries.gathered(GATHER.code, report_cell(), input, dim, index)
-        if type(made) is not int:
-            return made
-    require_tensors("gather", input, index)
-    own, index = shape_of(input), long_index(index, "gather")
     if axis is not None:
         dim = axis_as_dim("gather", dim, axis)
+    made = entries.gathered(GATHER.code, report_cell(), input, dim, index)
+    if type(made) is not int:
+        return made
+    require_tensors("gather", input, index)
+    own, index = shape_of(input), long_index(index, "gather")
     dim = one_dim(dim, len(own), "gather")
     shape = shape_of(index)
     if len(shape) != len(own) or not shape:

@@ -68,13 +68,12 @@ def index_select(input: Tensor, dim: int | None = None, index: Tensor | None = N
     IndexError, RuntimeError
         If an index is out of range: IndexError along the first dimension, RuntimeError along others.
     """
-    if axis is None:
-        made = entries.rows_at(_EXPAND, INDEX.code, report_cell(), input, dim, index)
-        if type(made) is not int:
-            return made
-    require_tensors("index_select", input, index)
     if axis is not None:
         dim = axis_as_dim("index_select", dim, axis)
+    made = entries.rows_at(_EXPAND, INDEX.code, report_cell(), input, dim, index)
+    if type(made) is not int:
+        return made
+    require_tensors("index_select", input, index)
     x, dim, index = _line_at("index_select", input, dim, index)
     out = read_rows(INDEX, x, dim, index, RUNTIME_ERROR if dim else INDEX_ERROR, "index_select")
     return out if x is input else out.reshape(())  # type: ignore[attr-defined]
@@ -160,7 +159,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """`input` with the slices that `index` names filled with one number."""
     require_tensors("index_fill", input, index)
     return _write_line(
-        "index_fill", input, dim, index, _scalar("index_fill", value), False, False, COUNT_FROM_END
+        "index_fill", input, dim, index, _scalar("index_fill", input, value), False, False, COUNT_FROM_END
     )
 
 
@@ -168,14 +167,14 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """`index_fill` in place."""
     return _write_line(
-        "index_fill_", self, dim, index, _scalar("index_fill_", value), False, True, COUNT_FROM_END
+        "index_fill_", self, dim, index, _scalar("index_fill_", self, value), False, True, COUNT_FROM_END
     )
 
 
-def _scalar(name: str, value: Any) -> Any:
+def _scalar(name: str, x: Tensor, value: Any) -> Any:
     if isinstance(value, Tensor) and value.ndim:
         raise RuntimeError(f"{name}(): value must have no dimensions, got shape {tuple(value.shape)}")
-    return value
+    return value.to(x.dtype) if isinstance(value, Tensor) else value  # type: ignore[attr-defined]
 
 
 def _index_put(name: str, x: Tensor, indices: Any, values: Any, accumulate: bool, in_place: bool) -> Tensor:
