@@ -88,20 +88,20 @@ elementwise(
     "elu",
     lambda x, alpha: where(x > 0, x, alpha * expm1_below(x)),
     attributes=("alpha",),
-    x=lambda x, g, alpha: where(x > 0, g, g * alpha * decay_below(x)),
+    x=lambda x, g, alpha: where(x <= 0, g * alpha * decay_below(x), g),  # at nan the gradient passes, too
     samples=AWAY | {"alpha": 1.3},
 )
 elementwise(
     "celu",
     lambda x, alpha: where(x > 0, x, alpha * expm1(minimum(x, like(x, 0)) / alpha)),
     attributes=("alpha",),
-    x=lambda x, g, alpha: where(x > 0, g, g * exp(minimum(x, like(x, 0)) / alpha)),
+    x=lambda x, g, alpha: where(x <= 0, g * exp(minimum(x, like(x, 0)) / alpha), g),
     samples=AWAY | {"alpha": 1.3},
 )
 elementwise(
     "selu",
     lambda x: SELU_SCALE * where(x > 0, x, SELU_ALPHA * expm1_below(x)),
-    x=lambda x, g: g * where(x > 0, like(x, SELU_SCALE), SELU_SCALE * SELU_ALPHA * decay_below(x)),
+    x=lambda x, g: g * where(x <= 0, SELU_SCALE * SELU_ALPHA * decay_below(x), like(x, SELU_SCALE)),
     samples=AWAY,
 )
 elementwise(

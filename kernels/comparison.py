@@ -30,6 +30,13 @@ def shift_right(a, count):
 
 # comparison and classification
 elementwise("eq", lambda a, b: a == b, dtypes=ALL, result=abi.BOOL, reference=np.equal)
+elementwise(  # an extreme and the elements that have it: nan is as nan is
+    "ties",
+    lambda a, b: (a == b) | ((a != a) & (b != b)),
+    dtypes=FLOATS,
+    result=abi.BOOL,
+    reference=lambda a, b: (a == b) | (np.isnan(a) & np.isnan(b)),
+)
 elementwise("ne", lambda a, b: a != b, dtypes=ALL, result=abi.BOOL, reference=np.not_equal)
 elementwise("lt", lambda a, b: a < b, dtypes=ALL, result=abi.BOOL, reference=np.less)
 elementwise("le", lambda a, b: a <= b, dtypes=ALL, result=abi.BOOL, reference=np.less_equal)

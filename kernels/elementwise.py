@@ -140,6 +140,16 @@ elementwise(  # the same of a division that is told to round: PyTorch gives it g
     grad_name="Div",
 )
 elementwise(
+    "rounded_to_zero",
+    lambda a, b: trunc(a / b),
+    a=lambda g: like(g, 0),
+    b=lambda g: like(g, 0),
+    dtypes=FLOATS,
+    reference=lambda a, b: np.trunc(a / b),
+    samples={"b": NONZERO},
+    grad_name="Div",
+)
+elementwise(
     "remainder",
     lambda a, b: remainder(a, b),
     a=identity,
@@ -210,7 +220,7 @@ elementwise(
 elementwise(
     "scale_tied",
     lambda x, count: x,
-    x=lambda count, g: g / count,
+    x=lambda count, g: where(count > 0, g / count, count / count),  # of nothing it is nan
     grad_name="Amax",
 )
 elementwise("copy", lambda x: like(x, x), x=identity, dtypes=ALL, grad_name="Clone")
@@ -294,20 +304,20 @@ elementwise("ceil", lambda x: ceil(x), x=lambda g: like(g, 0))
 elementwise("trunc", lambda x: trunc(x), x=lambda g: like(g, 0))
 elementwise("round", lambda x: rint(x), x=lambda g: like(g, 0), reference=np.round)
 
-# bounds: where two values tie, each gets half of the gradient, as in PyTorch
+# bounds: where two values tie, each gets half of the gradient, as in PyTorch, and beside a nan all of it
 elementwise(
     "minimum",
     lambda a, b: minimum(a, b),
-    a=lambda a, b, g: where(a == b, g / 2, masked(a < b, g)),
-    b=lambda a, b, g: where(a == b, g / 2, masked(b < a, g)),
+    a=lambda a, b, g: where(a == b, g / 2, masked(~(a > b), g)),
+    b=lambda a, b, g: where(a == b, g / 2, masked(~(b > a), g)),
     dtypes=NUMBERS,
     reference=np.minimum,
 )
 elementwise(
     "maximum",
     lambda a, b: maximum(a, b),
-    a=lambda a, b, g: where(a == b, g / 2, masked(a > b, g)),
-    b=lambda a, b, g: where(a == b, g / 2, masked(b > a, g)),
+    a=lambda a, b, g: where(a == b, g / 2, masked(~(a < b), g)),
+    b=lambda a, b, g: where(a == b, g / 2, masked(~(b < a), g)),
     dtypes=NUMBERS,
     reference=np.maximum,
 )

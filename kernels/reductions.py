@@ -32,8 +32,11 @@ def _highest(dtype):
 
 
 def _to_extremes(x, y, g):
-    """The cotangent at every element that is the extreme; the caller divides it by their number."""
-    return where(x == y, g, like(g, 0))
+    """The cotangent at every element that is the extreme; the caller divides it by their number.
+
+    If the extreme is nan, these are the nans, and a cotangent of nan goes to all elements.
+    """
+    return where((x == y) | ((x != x) & (y != y)) | (g != g), g, like(g, 0))
 
 
 reduction(

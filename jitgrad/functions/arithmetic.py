@@ -83,6 +83,7 @@ Tensor.__floordiv__, Tensor.__rfloordiv__, Tensor.__ifloordiv__ = _guarded(
     "floor_divide", _floor, _rfloor, _ifloor
 )
 _down, _rdown, _ = _guarded("div", *binary("rounded_down"))
+_to_zero, _rto_zero, _ = binary("rounded_to_zero")
 Tensor.__mod__, Tensor.__rmod__, Tensor.__imod__ = _guarded("remainder", _rem, _rrem, _irem)
 
 
@@ -215,7 +216,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
         )
     if _whole(input, other):
         return sub(input, fmod(input, other)) // other
-    return (input / other).trunc()
+    return _to_zero(input, other) if isinstance(input, Tensor) else _rto_zero(other, input)
 
 
 @takes_out

@@ -7,7 +7,7 @@ from typing import Any
 
 from .._tensor import Tensor, wrap
 from ..dispatch import call, result_type
-from ..dtypes import bool_
+from ..dtypes import bool_, uint8
 from ..engine.entry import entries
 from ..engine.layout import BAD_DTYPE
 from ..kernels import BY_NAME
@@ -23,6 +23,7 @@ from ._call import (
 )
 from ._out import takes_alike_out, takes_out, write_out
 from .arithmetic_in_place import in_place_of
+from .conversion import cast
 
 __all__ = ["clamp", "clamp_max", "clamp_min", "clip", "fmax", "fmin", "masked_fill", "maximum", "minimum",
            "where"]  # fmt: skip
@@ -56,16 +57,16 @@ def maximum(input: Tensor | float, other: Tensor | float, *, out: Any = None) ->
 
 @takes_out
 def fmin(input: Tensor, other: Tensor) -> Tensor:
-    """The smaller of two values; a nan gives way to the other."""
+    """The smaller of two values; a nan gives way to the other. Where they tie, `input` has the gradient."""
     require_tensors("fmin", input, other)
-    return where(other.isnan(), input, where(input.isnan(), other, minimum(input, other)))
+    return where((input <= other) | other.isnan(), input, other)  # type: ignore[operator]
 
 
 @takes_out
 def fmax(input: Tensor, other: Tensor) -> Tensor:
-    """The larger of two values; a nan gives way to the other."""
+    """The larger of two values; a nan gives way to the other. Where they tie, `input` has the gradient."""
     require_tensors("fmax", input, other)
-    return where(other.isnan(), input, where(input.isnan(), other, maximum(input, other)))
+    return where((input >= other) | other.isnan(), input, other)  # type: ignore[operator]
 
 
 def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Any = None) -> Tensor:
@@ -170,6 +171,8 @@ def where(condition: Tensor, input: Any = None, other: Any = None, *, out: Any =
         return mask.nonzero(as_tuple=True)  # type: ignore[attr-defined]
     if input is None or other is None:
         raise TypeError("where(): expected condition alone, or condition, input and other")
+    if mask.dtype is uint8:  # PyTorch's masks before it had bools
+        mask = cast(mask, bool_)
     if dtype_code(mask) != 0:
         raise RuntimeError(
             f"where: expected condition to be a boolean tensor, but got a tensor with dtype "

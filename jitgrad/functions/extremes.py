@@ -26,8 +26,9 @@ from .shape import flatten, reshaped
 
 __all__ = ["amax", "amin", "aminmax", "argmax", "argmin", "max", "min"]
 
-_AMAX, _AMIN, _COUNT, _TIED, _ARGMAX, _ARGMIN = (
-    BY_NAME[name] for name in ("amax", "amin", "count_nonzero", "scale_tied", "argmax", "argmin")
+_AMAX, _AMIN, _COUNT, _TIED, _ARGMAX, _ARGMIN, _TIES, _EQUAL = (
+    BY_NAME[name]
+    for name in ("amax", "amin", "count_nonzero", "scale_tied", "argmax", "argmin", "ties", "eq")
 )
 _EXTREME = {True: BY_NAME["max_along"], False: BY_NAME["min_along"]}
 _Max, _Min = pair("max"), pair("min")
@@ -46,16 +47,20 @@ def refuse_empty(x: Tensor, mask: int, name: str) -> None:
             )
 
 
-def extreme_with_ties(op: Op, input: Tensor, mask: int, keepdim: bool) -> Tensor:
-    """An extreme whose gradient is shared evenly by the elements that have it."""
+def extreme_with_ties(op: Op, input: Tensor, mask: int, keepdim: bool, nan_ties: bool = True) -> Tensor:
+    """An extreme whose gradient is shared evenly by the elements that have it.
+
+    A nan ties with other nans; without `nan_ties` the gradient of such an extreme is nan, as PyTorch's amax has it.
+    """
     y = wrap(run_reduction(op, input, mask, keepdim))
-    return _share_ties(op, y, input, mask, keepdim) if y.requires_grad else y
+    return _share_ties(op, y, input, mask, keepdim, nan_ties) if y.requires_grad else y
 
 
-def _share_ties(op: Op, y: Tensor, input: Tensor, mask: int, keepdim: bool) -> Tensor:
+def _share_ties(op: Op, y: Tensor, input: Tensor, mask: int, keepdim: bool, nan_ties: bool) -> Tensor:
     plain = input.detach()
     kept = y.detach() if keepdim else wrap(run_reduction(op, plain, mask, True))
-    count = cast(wrap(run_reduction(_COUNT, plain == kept, mask, keepdim)), y.dtype)
+    tied = wrap(call(_TIES if nan_ties else _EQUAL, (plain, kept)))
+    count = cast(wrap(run_reduction(_COUNT, tied, mask, keepdim)), y.dtype)
     return wrap(call(_TIED, (y, count)))
 
 
@@ -71,7 +76,9 @@ def _values_only(name: str, op: Op) -> Callable[..., Tensor]:
         if not numel_of(x):
             refuse_empty(x, dim_mask(dim, dims_of(x), name), name)
         y = reduced(op, x, dim, keepdim)
-        return _share_ties(op, y, x, dim_mask(dim, dims_of(x), name), keepdim) if y.requires_grad else y
+        return (
+            _share_ties(op, y, x, dim_mask(dim, dims_of(x), name), keepdim, False) if y.requires_grad else y
+        )
 
     function.__name__ = function.__qualname__ = name
     extreme = "greatest" if op is _AMAX else "smallest"

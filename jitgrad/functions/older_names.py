@@ -182,8 +182,11 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
         raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {input.ndim} dimensions")
     dim = one_dim(dim, input.ndim, "renorm")
     others = [d for d, _ in enumerate(input.shape) if d != dim]
-    length: Any = input.norm(p, others, keepdim=True)  # type: ignore[attr-defined]
-    return input * where(length > maxnorm, maxnorm / (length + 1e-7), 1.0)
+    x: Any = input
+    long = x.detach().norm(p, others, keepdim=True) > maxnorm
+    # slices that stay get no gradient by way of their norms, which may be nan
+    length = where(long, x, 0.0).norm(p, others, keepdim=True)
+    return x * where(long, maxnorm / (length + 1e-7), 1.0)
 
 
 @method
