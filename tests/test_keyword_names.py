@@ -145,3 +145,38 @@ def test_dimensions_of_matrices_have_numpys_names():
     np.testing.assert_array_equal(rows.numpy(), (cube * cube).sum(1).numpy())
     with pytest.raises(TypeError, match="got both 'dim' \\(0\\) and 'axis'"):
         torch.quantile(cube, 0.5, 0, axis=1)
+
+
+SQUARE = [[4.0, 1.0], [1.0, 3.0]]
+# functions of torch.linalg whose matrix PyTorch calls `input`, where others have `A`
+OF_INPUT = {
+    "cholesky": {},
+    "cholesky_ex": {},
+    "cond": {},
+    "eigh": {},
+    "eigvalsh": {},
+    "householder_product": {"tau": [1.0, 1.0]},
+    "lstsq": {"b": SQUARE},
+    "matrix_exp": {},
+    "matrix_norm": {},
+    "matrix_rank": {},
+    "norm": {},
+    "pinv": {},
+    "solve_triangular": {"B": SQUARE, "upper": True},
+}
+
+
+@pytest.mark.parametrize("name", OF_INPUT)
+def test_matrix_goes_by_pytorch_s_name(name):
+    function = getattr(torch.linalg, name)
+    matrix = torch.tensor(SQUARE)
+    others = {n: torch.tensor(v) if isinstance(v, list) else v for n, v in OF_INPUT[name].items()}
+    named, plain = function(input=matrix, **others), function(matrix, **others)
+    for mine, expected in zip(named, plain, strict=True) if isinstance(plain, tuple) else [(named, plain)]:
+        if expected is not None:
+            torch.testing.assert_close(mine, expected)
+
+
+def test_inverse_of_a_map_goes_by_pytorch_s_name():
+    identity = torch.eye(4).reshape(2, 2, 2, 2)
+    torch.testing.assert_close(torch.linalg.tensorinv(input=identity), identity)

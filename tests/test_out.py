@@ -28,6 +28,9 @@ CASES = {
     "torch.matmul": lambda x=None, **k: torch.matmul(matrix() if x is None else x, matrix().t(), **k),
     "torch.mm": lambda x=None, **k: torch.mm(matrix() if x is None else x, matrix().t(), **k),
     "torch.bmm": lambda x=None, **k: torch.bmm((matrix() if x is None else x)[None], matrix().t()[None], **k),
+    "torch.softmax": lambda x=None, **k: torch.softmax(matrix() if x is None else x, 1, **k),
+    "torch.log_softmax": lambda x=None, **k: torch.log_softmax(matrix() if x is None else x, 0, **k),
+    "torch.cross": lambda x=None, **k: torch.cross(matrix() if x is None else x, matrix().flip(0), **k),
     "torch.arange": lambda **k: torch.arange(1, 7, 2, **k),
     "torch.cat": lambda x=None, **k: torch.cat([matrix() if x is None else x, matrix()], 1, **k),
     "torch.empty": lambda **k: torch.empty(2, 3, **k),
@@ -42,7 +45,17 @@ CASES = {
     "torch.nn.functional.normalize": lambda x=None, **k: F.normalize(matrix() if x is None else x, **k),
 }
 FUNCTIONS = dict(public())
-OWN_DTYPE = ("torch.bmm", "torch.matmul", "torch.mm", "torch.norm")  # these refuse a higher one
+# these refuse a higher dtype
+OWN_DTYPE = (
+    "torch.bmm",
+    "torch.cross",
+    "torch.log_softmax",
+    "torch.matmul",
+    "torch.mm",
+    "torch.norm",
+    "torch.softmax",
+)
+OF_TRUTH = {"torch.all", "torch.any"}  # these make bools
 OF_TENSORS = [name for name, call in CASES.items() if "x" in inspect.signature(call).parameters]
 MAKERS = [name for name in CASES if name not in OF_TENSORS]
 WITH_VALUES = [name for name in CASES if name != "torch.empty"]
@@ -55,7 +68,7 @@ def filled_like(result, dtype=None):
 def test_the_cases_are_all_functions_that_take_it():
     takes = {name for name, f in FUNCTIONS.items() if "out" in inspect.signature(f).parameters}
     named = {name for name, f in FUNCTIONS.items() if any(f is getattr(torch, n) for n in ELEMENTWISE)}
-    assert takes == set(CASES) | named
+    assert takes == set(CASES) | named | OF_TRUTH
     assert torch.concat is torch.concatenate is torch.cat
 
 
@@ -205,3 +218,26 @@ def test_makers_switch_gradients_on(name):
     assert CASES[name](out=out, requires_grad=True) is out
     assert out.requires_grad
     assert out.is_leaf
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda **k: torch.linalg.norm(matrix(), **k),
+        lambda **k: torch.linalg.cross(matrix(), matrix() + 1, **k),
+    ],
+)
+def test_norms_and_products_of_linalg_write_into_it(call):
+    expected = call()
+    into = torch.empty_like(expected)
+    assert call(out=into) is into
+    torch.testing.assert_close(into, expected)
+
+
+@pytest.mark.parametrize("name", sorted(OF_TRUTH))
+def test_truth_is_written_into_bools_only(name):
+    function, into = FUNCTIONS[name], torch.zeros(2, dtype=torch.bool)
+    assert function(matrix(grad=True), 1, out=into) is into
+    assert into.tolist() == [True, True]
+    with pytest.raises(RuntimeError, match=f"{name.removeprefix('torch.')}: result type bool"):
+        function(matrix(), 1, out=torch.zeros(2, dtype=torch.int64))

@@ -14,6 +14,7 @@ from ._call import dtype_code, is_floating, require_tensors, tensor_of
 from ._dims import one_dim, shape_of
 from ._launch import run
 from ._numpy_names import takes_axis
+from ._out import takes_alike_out
 from .bounds import where
 from .from_data import from_array
 from .norms import norm
@@ -130,11 +131,12 @@ def _euclidean(a: Tensor, b: Tensor) -> Tensor:
 def norm_of_rows(x: Tensor, p: float) -> Tensor:
     """The p-norms along the last dimension, differentiable for 0, too: piecewise constant, with a gradient of 0."""
     if p == 0:
-        return where(x != 0, 1.0, x * 0).sum(-1)
+        return where(x.abs() > 0, 1.0, x * 0).sum(-1)  # type: ignore[attr-defined, operator]
     return norm(x, p if x.shape[-1] else 1, -1)
 
 
 @method
+@takes_alike_out
 @takes_axis
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """Return the cross products of vectors along a dimension of size 3; the other dimensions broadcast.

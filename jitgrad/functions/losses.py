@@ -17,6 +17,7 @@ from ..kernels.table import Op
 from ..store import store
 from ._call import refuse_operand, require_tensors
 from ._dims import axis_as_dim, named_dim, shape_of
+from ._out import write_out
 
 __all__ = [
     "cross_entropy_mean",
@@ -94,7 +95,12 @@ def _converted(name: str, x: Tensor, kind: Any) -> Tensor:
 
 @method
 def softmax(
-    input: Tensor, dim: int | None = None, dtype: dtype | None = None, axis: int | None = None
+    input: Tensor,
+    dim: int | None = None,
+    dtype: dtype | None = None,
+    axis: int | None = None,
+    *,
+    out: Any = None,
 ) -> Tensor:
     """Return ``exp(x)`` divided by its sum along ``dim``.
 
@@ -105,6 +111,8 @@ def softmax(
         The dimension along which the result sums to 1.
     dtype : dtype, optional
         Convert the input to this first.
+    out : Tensor, optional
+        Takes the result and is returned.
 
     Raises
     ------
@@ -113,16 +121,25 @@ def softmax(
     """
     if axis is not None:
         dim = axis_as_dim("softmax", dim, axis)
+    if out is not None:
+        return write_out("softmax", _along(SOFTMAX, input, dim, dtype), out, same_dtype=True)
     return _along(SOFTMAX, input, dim, dtype)
 
 
 @method
 def log_softmax(
-    input: Tensor, dim: int | None = None, dtype: dtype | None = None, axis: int | None = None
+    input: Tensor,
+    dim: int | None = None,
+    dtype: dtype | None = None,
+    axis: int | None = None,
+    *,
+    out: Any = None,
 ) -> Tensor:
     """Return ``log(softmax(x))``, computed so that it never overflows; see `softmax`."""
     if axis is not None:
         dim = axis_as_dim("log_softmax", dim, axis)
+    if out is not None:
+        return write_out("log_softmax", _along(LOG_SOFTMAX, input, dim, dtype), out, same_dtype=True)
     return _along(LOG_SOFTMAX, input, dim, dtype)
 
 

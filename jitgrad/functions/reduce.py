@@ -16,6 +16,7 @@ from ..kernels.table import Op
 from ._call import dtype_code, is_floating, tensor_of, unary
 from ._dims import axis_as_dim, dim_mask, dims_of, numel_of, one_dim, shape_of
 from ._launch import run
+from ._out import write_out
 from .conversion import cast
 from .shape import reshaped
 
@@ -173,19 +174,21 @@ def count_nonzero(input: Tensor, dim: Any = None, axis: Any = None) -> Tensor:
 
 
 def any(input: Tensor, dim: Any = None, keepdim: bool = False, axis: Any = None,
-        keepdims: bool = False) -> Tensor:  # fmt: skip
+        keepdims: bool = False, *, out: Any = None) -> Tensor:  # fmt: skip
     """Whether any element is not zero: bool, but uint8 of uint8; `dim` and `keepdim` as of `sum`."""
     if axis is not None:
         dim = axis_as_dim("any", dim, axis)
-    return _truth(_ANY, input, dim, keepdim or keepdims)
+    made = _truth(_ANY, input, dim, keepdim or keepdims)
+    return made if out is None else write_out("any", made, out, same_dtype=True)
 
 
 def all(input: Tensor, dim: Any = None, keepdim: bool = False, axis: Any = None,
-        keepdims: bool = False) -> Tensor:  # fmt: skip
+        keepdims: bool = False, *, out: Any = None) -> Tensor:  # fmt: skip
     """Whether no element is zero: bool, but uint8 of uint8; `dim` and `keepdim` as of `sum`."""
     if axis is not None:
         dim = axis_as_dim("all", dim, axis)
-    return _truth(_ALL, input, dim, keepdim or keepdims)
+    made = _truth(_ALL, input, dim, keepdim or keepdims)
+    return made if out is None else write_out("all", made, out, same_dtype=True)
 
 
 def _truth(op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
@@ -221,7 +224,8 @@ def _moments(
     center = wrap(run_reduction(_MEAN, x, mask, True))
     total = wrap(run_reduction(_SQUARES, x - center, mask, keepdim))
     left = count - correction
-    return total / (left if left > 0 else 0), center, mask
+    # 0 / 0 is nan: of nothing no variance is known, whatever the correction
+    return total / (left if left > 0 and count else 0), center, mask
 
 
 def without_dims(x: Tensor, mask: int) -> Tensor:

@@ -36,12 +36,12 @@ def _factor(A: Tensor, upper: bool, cell: int, number: int) -> tuple[Tensor, Ten
     return wrap(slots[0]), wrap(slots[1])
 
 
-def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
-    """The lower triangular L with ``A = L L'`` of a positive definite matrix, or the upper one, its transpose.
+def cholesky(input: Tensor, *, upper: bool = False) -> Tensor:
+    """The lower triangular L with ``input = L L'`` of a positive definite matrix, or the upper one, its transpose.
 
     Parameters
     ----------
-    A : Tensor, shape (..., n, n)
+    input : Tensor, shape (..., n, n)
         Only the triangle that the factor has is read; the gradient is symmetric.
     upper : bool, default False
         Whether the factor is the upper triangle.
@@ -51,18 +51,18 @@ def cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     LinAlgError
         If the matrix is not positive definite.
     """
-    matrices("cholesky", A, square=True)
-    factor, _ = _factor(A, upper, REPORT_ADDRESS, _NOT_DEFINITE)
+    matrices("cholesky", input, square=True)
+    factor, _ = _factor(input, upper, REPORT_ADDRESS, _NOT_DEFINITE)
     raise_reported()
     return factor
 
 
-def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -> CholeskyEx:
+def cholesky_ex(input: Tensor, *, upper: bool = False, check_errors: bool = False) -> CholeskyEx:
     """`cholesky`, and for each matrix whether there is a factor.
 
     Parameters
     ----------
-    A : Tensor, shape (..., n, n)
+    input : Tensor, shape (..., n, n)
     upper : bool, default False
         Whether the factor is the upper triangle.
     check_errors : bool, default False
@@ -74,8 +74,8 @@ def cholesky_ex(A: Tensor, *, upper: bool = False, check_errors: bool = False) -
         Nan where there is no factor; such a matrix has a gradient of zeros.
     info : Tensor of int32, shape (...)
     """
-    matrices("cholesky_ex", A, square=True)
-    found = CholeskyEx(*_factor(A, upper, REPORT_ADDRESS if check_errors else 0, _BAD_MINOR))
+    matrices("cholesky_ex", input, square=True)
+    found = CholeskyEx(*_factor(input, upper, REPORT_ADDRESS if check_errors else 0, _BAD_MINOR))
     if check_errors and is_reported():
         raise_info("cholesky_ex", found.info, _MINOR)
     return found

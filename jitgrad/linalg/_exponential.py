@@ -16,12 +16,12 @@ TERMS = 16  # 0.5 ** 16 / 16! is beyond float64
 MOST_SQUARINGS = 16  # in a step that is being recorded, which cannot look how many it takes
 
 
-def matrix_exp(A: Tensor) -> Tensor:
+def matrix_exp(input: Tensor) -> Tensor:
     """The exponential of square matrices, by its series and squaring (Moler and Van Loan, 2003, method 3).
 
     Parameters
     ----------
-    A : Tensor, shape (..., n, n)
+    input : Tensor, shape (..., n, n)
         In a compiled step, of column sums of magnitudes up to 30,000.
 
     Raises
@@ -29,12 +29,12 @@ def matrix_exp(A: Tensor) -> Tensor:
     RuntimeError
         If the matrices are not floating or not square.
     """
-    matrices("matrix_exp", A, square=True)
-    if not A.numel():
-        return A.clone()  # type: ignore[attr-defined]
-    norm = A.detach().abs().sum(-2).amax(-1)  # type: ignore[attr-defined]
+    matrices("matrix_exp", input, square=True)
+    if not input.numel():
+        return input.clone()  # type: ignore[attr-defined]
+    norm = input.detach().abs().sum(-2).amax(-1)  # type: ignore[attr-defined]
     squarings = (norm / NEAR).clamp(min=1).log2().ceil().unsqueeze(-1).unsqueeze(-1)
-    found = _series(A * (-squarings).exp2())
+    found = _series(input * (-squarings).exp2())
     for k in range(_most(squarings)):
         found = where(squarings > k, matmul(found, found), found)
     return found
@@ -59,12 +59,12 @@ def _series(x: Any) -> Any:
     return total
 
 
-def householder_product(A: Tensor, tau: Tensor) -> Tensor:
+def householder_product(input: Tensor, tau: Tensor) -> Tensor:
     """The first columns of the product of reflections ``I - tau_i v_i v_i'``.
 
     Parameters
     ----------
-    A : Tensor, shape (..., m, n)
+    input : Tensor, shape (..., m, n)
         Below the diagonal of column i is v_i, which has a 1 on the diagonal and zeros above.
     tau : Tensor, shape (..., k)
         ``k <= n <= m``.
@@ -74,18 +74,18 @@ def householder_product(A: Tensor, tau: Tensor) -> Tensor:
     RuntimeError
         If shapes or dtypes do not fit.
     """
-    matrices("householder_product", A)
-    rows, columns = A.shape[-2:]
-    if not isinstance(tau, Tensor) or tau.dtype is not A.dtype or tau.shape[:-1] != A.shape[:-2]:
+    matrices("householder_product", input)
+    rows, columns = input.shape[-2:]
+    if not isinstance(tau, Tensor) or tau.dtype is not input.dtype or tau.shape[:-1] != input.shape[:-2]:
         raise RuntimeError("linalg.householder_product: expected tau of A's dtype and batch shape")
     if rows < columns or columns < tau.shape[-1]:
         raise RuntimeError(
             f"linalg.householder_product: expected at least as many rows as columns and columns as tau has numbers, "
             f"got {rows}, {columns} and {tau.shape[-1]}"
         )
-    unit = eye(rows, columns, dtype=A.dtype)
-    vectors: Any = A.tril(-1) + unit  # type: ignore[attr-defined]
-    found: Any = unit.expand(A.shape)  # type: ignore[attr-defined]
+    unit = eye(rows, columns, dtype=input.dtype)
+    vectors: Any = input.tril(-1) + unit  # type: ignore[attr-defined]
+    found: Any = unit.expand(input.shape)  # type: ignore[attr-defined]
     for i in range(tau.shape[-1] - 1, -1, -1):
         v = vectors[..., i : i + 1]
         found = found - tau[..., i : i + 1].unsqueeze(-1) * v @ (v.mT @ found)

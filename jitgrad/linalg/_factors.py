@@ -100,22 +100,22 @@ class _SVD(Function):
         return found + u / scale @ (of_v - v @ right).mT
 
 
-def eigh(A: Tensor, UPLO: str = "L") -> Eigh:
+def eigh(input: Tensor, UPLO: str = "L") -> Eigh:
     """The eigenvalues and eigenvectors of a symmetric matrix, of which one triangle is read.
 
     The gradient of the vectors is not finite where values are equal.
     """
-    matrices("eigh", A, square=True)
+    matrices("eigh", input, square=True)
     if not isinstance(UPLO, str):
         raise TypeError(f"linalg.eigh: expected UPLO to be 'L' or 'U', got {type(UPLO).__name__}")
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"linalg.eigh: Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
-    return Eigh(*_Eigh.apply(A, UPLO.upper() == "L"))
+    return Eigh(*_Eigh.apply(input, UPLO.upper() == "L"))
 
 
-def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
+def eigvalsh(input: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues of a symmetric matrix, ascending."""
-    return eigh(A, UPLO).eigenvalues
+    return eigh(input, UPLO).eigenvalues
 
 
 def svd(A: Tensor, full_matrices: bool = False) -> SVD:

@@ -127,7 +127,7 @@ def slogdet(A: Tensor) -> Slogdet:
 
 
 def pinv(
-    A: Tensor, rcond: float | None = None, hermitian: bool = False, *, rtol: float | None = None,
+    input: Tensor, rcond: float | None = None, hermitian: bool = False, *, rtol: float | None = None,
     atol: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """The pseudoinverse (Moore-Penrose): singular values up to ``max(atol, rtol * greatest)`` count as 0.
@@ -135,24 +135,24 @@ def pinv(
     `rtol` is the larger side of the matrix times the dtype's eps if not given and `atol` is 0; `rcond` is its older
     name. `hermitian` tells that the matrix is symmetric, which makes no difference.
     """
-    matrices("pinv", A)
+    matrices("pinv", input)
     rtol = rcond if rtol is None else rtol
-    u, s, vh = svd(A)
-    kept = s > _least(A, s, rtol, atol)
+    u, s, vh = svd(input)
+    kept = s > _least(input, s, rtol, atol)
     inverse = where(kept, 1.0 / where(kept, s, 1.0), 0.0)
     return (vh.mT * inverse.unsqueeze(-2)) @ u.mT  # type: ignore[attr-defined]
 
 
 def matrix_rank(
-    A: Tensor, tol: float | None = None, hermitian: bool = False, *, rtol: float | None = None,
+    input: Tensor, tol: float | None = None, hermitian: bool = False, *, rtol: float | None = None,
     atol: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """The number of singular values that do not count as 0: see `pinv`; `tol` is the older name of `atol`."""
-    matrices("matrix_rank", A)
+    matrices("matrix_rank", input)
     if tol is not None:
         rtol, atol = rtol or 0.0, tol
-    s = svdvals(A.detach())
-    return (s > _least(A, s, rtol, atol)).sum(-1)  # type: ignore[attr-defined]
+    s = svdvals(input.detach())
+    return (s > _least(input, s, rtol, atol)).sum(-1)  # type: ignore[attr-defined]
 
 
 def _least(A: Tensor, s: Tensor, rtol: float | None, atol: float) -> Tensor:
@@ -161,10 +161,10 @@ def _least(A: Tensor, s: Tensor, rtol: float | None, atol: float) -> Tensor:
     return (s.detach()[..., :1] * rtol).clamp(min=atol)  # type: ignore[attr-defined]
 
 
-def lstsq(A: Tensor, B: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Lstsq:
-    """The X for which ``A X - B`` is least, by the pseudoinverse."""
-    matrices("lstsq", A)
-    vector = B.ndim == A.ndim - 1
-    found = pinv(A, rtol=rcond) @ (B.unsqueeze(-1) if vector else B)  # type: ignore[attr-defined]
+def lstsq(input: Tensor, b: Tensor, rcond: float | None = None, *, driver: str | None = None) -> Lstsq:
+    """The X for which ``input X - b`` is least, by the pseudoinverse."""
+    matrices("lstsq", input)
+    vector = b.ndim == input.ndim - 1
+    found = pinv(input, rtol=rcond) @ (b.unsqueeze(-1) if vector else b)  # type: ignore[attr-defined]
     none = tensor([])
     return Lstsq(found.squeeze(-1) if vector else found, none, none, none)

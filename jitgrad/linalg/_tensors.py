@@ -11,19 +11,19 @@ from ..functions._call import tensor_of
 from ._inverses import inv, solve
 
 
-def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
-    """The inverse of ``tensordot(A, ., A.ndim - ind)``.
+def tensorinv(input: Tensor, ind: int = 2) -> Tensor:
+    """The inverse of ``tensordot(input, ., input.ndim - ind)``.
 
     Parameters
     ----------
-    A : Tensor
-        ``prod(A.shape[:ind]) == prod(A.shape[ind:])``.
+    input : Tensor
+        ``prod(input.shape[:ind]) == prod(input.shape[ind:])``.
     ind : int, default 2
         The number of dimensions that make up the rows.
 
     Returns
     -------
-    Tensor, shape ``A.shape[ind:] + A.shape[:ind]``
+    Tensor, shape ``input.shape[ind:] + input.shape[:ind]``
 
     Raises
     ------
@@ -32,7 +32,7 @@ def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     LinAlgError
         If the matrix is singular.
     """
-    shape = tuple(tensor_of(A, "linalg.tensorinv").shape)
+    shape = tuple(tensor_of(input, "linalg.tensorinv").shape)
     if ind <= 0:
         raise RuntimeError(f"linalg.tensorinv: Expected a strictly positive integer for 'ind', but got {ind}")
     rows, columns = prod(shape[:ind]), prod(shape[ind:])
@@ -41,7 +41,7 @@ def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
             f"linalg.tensorinv: Expected self to satisfy prod(self.shape[ind:]) == prod(self.shape[:ind]), but got "
             f"{columns} != {rows} for shape {shape} and ind={ind}"
         )
-    return inv(A.reshape(rows, columns)).reshape(*shape[ind:], *shape[:ind])  # type: ignore[attr-defined]
+    return inv(input.reshape(rows, columns)).reshape(*shape[ind:], *shape[:ind])  # type: ignore[attr-defined]
 
 
 def tensorsolve(A: Tensor, B: Tensor, dims: Any = None) -> Tensor:

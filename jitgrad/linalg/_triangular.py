@@ -42,13 +42,13 @@ def same_batch(name: str, A: Tensor, B: Tensor, left: bool = True) -> tuple[Tens
 
 
 def solve_triangular(
-    A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
+    input: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False
 ) -> Tensor:
-    """The X with ``A X = B``, or with ``X A = B`` when not `left`, for one triangle of A.
+    """The X with ``input X = B``, or with ``X input = B`` when not `left`, for one triangle of `input`.
 
     Parameters
     ----------
-    A : Tensor, shape (..., n, n)
+    input : Tensor, shape (..., n, n)
         Only the triangle is read. A zero on its diagonal makes the result infinite or nan.
     B : Tensor, shape (..., n, k), or (..., k, n) when not `left`
         The dimensions in front broadcast.
@@ -63,8 +63,8 @@ def solve_triangular(
     RuntimeError
         If shapes or dtypes do not fit.
     """
-    matrices("solve_triangular", A, B)
-    a, b = same_batch("solve_triangular", A, B, left)
+    matrices("solve_triangular", input, B)
+    a, b = same_batch("solve_triangular", input, B, left)
     words = (1 if upper else 0, 1 if unitriangular else 0)
     if left:
         return wrap(run(_SOLVE, (a, b), b.dtype, shape_of(b), words))
