@@ -42,6 +42,27 @@ VALUES = {
     "no window of a number": (lambda: torch.tensor(3.0).unfold(0, 0, 1), []),
     "cross entropy of no classes": (lambda: F.cross_entropy(torch.zeros(3, 0), torch.zeros(3, 0)), NAN),
     "einsum of no rows": (lambda: torch.einsum("ab,bc->ac", torch.ones(0, 4), torch.ones(4, 3)), []),
+    "variance of nothing": (lambda: torch.tensor([]).var(correction=-1), NAN),
+    "deviation of nothing": (lambda: torch.std_mean(torch.tensor([]), correction=-2)[0], NAN),
+    "count of differences with nan": (
+        lambda: torch.cdist(torch.tensor([[NAN, 1.0], [1.0, 1.0]]), torch.tensor([[1.0, 2.0]]), p=0.0),
+        [[NAN], [1.0]],
+    ),
+    "index_fill by a tensor of ints": (
+        lambda: torch.zeros(3).index_fill(0, torch.tensor([1]), torch.tensor(2)),
+        [0.0, 2.0, 0.0],
+    ),
+    "index_fill_ by a tensor of floats": (
+        lambda: torch.zeros(3, dtype=torch.int64).index_fill_(0, torch.tensor([1]), torch.tensor(2.5)),
+        [0, 2, 0],
+    ),
+    "where by bytes": (
+        lambda: torch.where(torch.tensor([1, 0, 2], dtype=torch.uint8), 1.0, 2.0),
+        [1.0, 2.0, 1.0],
+    ),
+    "copy_ of a number": (lambda: torch.ones(2).copy_(2.5), [2.5, 2.5]),
+    "copy_ of a number into ints": (lambda: torch.tensor([1, 2]).copy_(2.7), [2, 2]),
+    "copy_ of a bool": (lambda: torch.ones(2).copy_(True), [1.0, 1.0]),
     "einsum of one against many": (
         lambda: torch.einsum("ab,bc->ac", torch.ones(1, 1), torch.ones(2, 1)),
         [[2.0]],
@@ -148,6 +169,19 @@ def test_nan_as_a_bound_makes_nan_with_gradients_too(low, high):
 
 def test_condition_of_a_matrix_without_elements():
     assert torch.linalg.cond(torch.zeros(2, 0, 0)).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("order", "shape"), [(2, (3, 0)), (1, (3, 0)), (math.inf, (0, 3)), (2, (0, 0))])
+def test_norm_of_a_matrix_without_elements_is_zero(order, shape):
+    assert torch.linalg.matrix_norm(torch.zeros(2, *shape), order).tolist() == [0.0, 0.0]
+    with pytest.raises(IndexError, match="no extreme of nothing"):
+        torch.linalg.matrix_norm(torch.zeros(0, 0), -order)
+
+
+@pytest.mark.parametrize("order", ["fro", "nuc"])
+def test_condition_by_an_inverse_needs_a_square_matrix(order):
+    with pytest.raises(RuntimeError, match="square"):
+        torch.linalg.cond(torch.zeros(0, 3), order)
 
 
 @pytest.mark.parametrize("cell", ["RNNCell", "LSTMCell", "GRUCell"])

@@ -136,13 +136,15 @@ def type_(self: Tensor, dtype: Any = None) -> Any:
 
 
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
-    """Overwrite the values with those of `src`, broadcast and converted.
+    """Overwrite the values with those of `src`, a tensor or a number, broadcast and converted.
 
     Raises
     ------
     RuntimeError
         When the shape of `src` does not broadcast to this one.
     """
+    if isinstance(src, int | float):
+        return fill_(self, src)
     source = tensor_of(src, "copy_", "src")
     if dtype_code(source) != dtype_code(self):
         source = cast(source, self.dtype)
