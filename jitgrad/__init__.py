@@ -92,6 +92,10 @@ _LATER |= dict.fromkeys(
     ],
     "linalg",
 )
+_LATER |= dict.fromkeys(["pca_lowrank", "svd_lowrank"], "linalg._low_rank")
+_LATER |= dict.fromkeys(
+    ["frobenius_norm", "lu", "lu_solve", "lu_unpack", "nuclear_norm", "triangular_solve"], "linalg._older"
+)
 _LATER |= {f"{kind}Tensor": "typed" for kind in ("Float", "Double", "Int", "Long", "Byte", "Bool")}
 _LATER |= dict.fromkeys(["get_default_device", "set_default_device"], "backends")
 _LATER["set_default_tensor_type"] = "typed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from .._tensor import Tensor, method
@@ -38,13 +39,11 @@ def qr(input: Tensor, some: bool = True) -> Any:
     return factors(input, "reduced" if some else "complete")
 
 
-def _attach(name: str) -> None:
+def _attach(name: str, module: str = "jitgrad.linalg") -> None:
     """A method that brings in `jitgrad.linalg`, which few programs use, when it is first called."""
 
     def run(self: Tensor, *args: Any, **options: Any) -> Any:
-        from .. import linalg
-
-        function: Callable[..., Any] = getattr(linalg, name)
+        function: Callable[..., Any] = getattr(import_module(module), name)
         return function(self, *args, **options)
 
     run.__name__ = run.__qualname__ = name
@@ -64,3 +63,5 @@ for _name in (
     "slogdet",
 ):
     _attach(_name)
+for _name in ("lu", "lu_solve", "triangular_solve"):
+    _attach(_name, "jitgrad.linalg._older")
