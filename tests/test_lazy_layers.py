@@ -92,3 +92,10 @@ def test_hooks_that_were_there_before_the_first_input_run_once_a_call():
     for _ in range(3):
         layer(torch.ones(4, 3))
     assert seen == [(4, 2)] * 3
+
+
+def test_what_has_no_shape_yet_is_found_where_pytorch_has_it():
+    weight = torch.nn.LazyLinear(2).weight
+    assert isinstance(weight, torch.nn.parameter.UninitializedParameter)
+    assert torch.nn.UninitializedParameter is torch.nn.parameter.UninitializedParameter
+    assert torch.nn.UninitializedBuffer is torch.nn.parameter.UninitializedBuffer

@@ -43,6 +43,8 @@ from .lazy import (
     LazyInstanceNorm2d,
     LazyInstanceNorm3d,
     LazyLinear,
+    UninitializedBuffer,
+    UninitializedParameter,
 )
 from .linear import Bilinear, Flatten, Identity, Linear, Unflatten
 from .loss import (
@@ -117,6 +119,7 @@ from .upsampling import (
     PixelShuffle,
     PixelUnshuffle,
     ChannelShuffle,
+    CrossMapLRN2d,
     LocalResponseNorm,
 )
 from .attention import MultiheadAttention
@@ -177,6 +180,7 @@ __all__ = [
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
+    "CrossMapLRN2d",
     "DataParallel",
     "Dropout",
     "Dropout1d",
@@ -288,6 +292,8 @@ __all__ = [
     "TripletMarginWithDistanceLoss",
     "Unflatten",
     "Unfold",
+    "UninitializedBuffer",
+    "UninitializedParameter",
     "Upsample",
     "UpsamplingBilinear2d",
     "UpsamplingNearest2d",

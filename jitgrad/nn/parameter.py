@@ -110,3 +110,12 @@ class Buffer(Tensor):
 
 def _rebuild_buffer(cls: type, data: Tensor, persistent: bool) -> Tensor:
     return cls(data, persistent=persistent)
+
+
+def __getattr__(name: str) -> Any:
+    """Parameters and buffers without a shape, which `lazy` defines and PyTorch has here."""
+    if name in ("UninitializedBuffer", "UninitializedParameter"):
+        from . import lazy
+
+        return getattr(lazy, name)
+    raise AttributeError(f"module 'jitgrad.nn.parameter' has no attribute '{name}'")

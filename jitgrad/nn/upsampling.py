@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 
 from ._calls import call_with_one
@@ -154,6 +155,54 @@ class LocalResponseNorm(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class CrossMapLRN2d(Module):
+    """Torch7's local response normalisation of images, as PyTorch kept it.
+
+    ``input / (k + alpha / size * sum) ** beta``, the sum being that of the squares of the channels less than
+    ``(size + 1) // 2`` away and of channel 0, which PyTorch's running sum never gives up. So the first
+    ``(size + 1) // 2`` channels are those of `LocalResponseNorm` of an odd size, and the others are not.
+
+    Parameters
+    ----------
+    size : int
+        Channels in a neighbourhood; an even number counts as the odd one below, but for the divisor.
+    alpha : float, default 1e-4
+    beta : float, default 0.75
+    k : float, default 1
+
+    Raises
+    ------
+    ValueError
+        When the input is not of shape (images, channels, height, width).
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    __call__ = call_with_one
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.dim() != 4:
+            raise ValueError(
+                f"CrossMapLRN2d: Expected input to be 4D, got {input.dim()}D; it is (images, channels, height, width)"
+            )
+        if not input.numel():
+            return input
+        away = (self.size + 1) // 2
+        squares = input * input
+        parts = [squares[:, max(0, c - away + 1) : c + away].sum(1) for c in range(input.shape[1])]
+        total = T.stack(parts, 1)
+        total = T.cat([total[:, :away], total[:, away:] + squares[:, :1]], 1)
+        return input / (total * (self.alpha / self.size) + self.k) ** self.beta
 
     def extra_repr(self) -> str:
         return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
