@@ -183,3 +183,11 @@ def test_parameters_out_of_range_are_refused(name, position):
     parameters[position] = torch.tensor([1.0, -2.0])
     with pytest.raises(ValueError, match="to be greater than 0, got -2"):
         getattr(D, name)(*parameters)
+
+
+def test_a_mixture_tells_its_parts_line_by_line():
+    mixture = D.MixtureSameFamily(D.Categorical(torch.ones(2)), D.Normal(torch.zeros(2), 1.0))
+    first, second, third = repr(mixture).split("\n")
+    assert first == "MixtureSameFamily("
+    assert second.startswith("  Categorical(probs: ")
+    assert third == "  Normal(loc: torch.Size([2]), scale: torch.Size([2])))"

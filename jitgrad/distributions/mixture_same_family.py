@@ -127,4 +127,4 @@ class MixtureSameFamily(Distribution):
         return self._mean_of(self._component_distribution.variance) + self._mean_of(apart.square())
 
     def __repr__(self) -> str:
-        return f"MixtureSameFamily({self._mixture_distribution}, {self._component_distribution})"
+        return f"MixtureSameFamily(\n  {self._mixture_distribution},\n  {self._component_distribution})"
