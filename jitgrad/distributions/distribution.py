@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import copy
@@ -151,6 +152,11 @@ class Distribution:
         """
         with no_grad():
             return self.rsample(sample_shape)
+
+    def sample_n(self, n: int) -> Tensor:
+        """Draw `n` times: ``sample((n,))`` by its older name, which warns."""
+        warnings.warn("sample_n is an older name: use sample((n,))", UserWarning, stacklevel=2)
+        return self.sample((n,))
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         """Draw as `sample`, with a gradient with respect to the parameters (Kingma and Welling, 2014).

@@ -9,6 +9,7 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.limits import finfo
 
+from ._joined import CatTransform, CumulativeDistributionTransform, ReshapeTransform, StackTransform
 from ._transform import ComposeTransform, IndependentTransform, Transform, identity_transform
 from .matrix_transforms import (
     CorrCholeskyTransform,
@@ -21,16 +22,20 @@ from .utils import sum_last
 __all__ = [
     "AbsTransform",
     "AffineTransform",
+    "CatTransform",
     "ComposeTransform",
     "CorrCholeskyTransform",
+    "CumulativeDistributionTransform",
     "ExpTransform",
     "IndependentTransform",
     "LowerCholeskyTransform",
     "PositiveDefiniteTransform",
     "PowerTransform",
+    "ReshapeTransform",
     "SigmoidTransform",
     "SoftmaxTransform",
     "SoftplusTransform",
+    "StackTransform",
     "StickBreakingTransform",
     "TanhTransform",
     "Transform",
