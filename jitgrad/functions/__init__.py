@@ -34,6 +34,7 @@ from .histograms import *
 from .scatter_reduction import *
 from .older_names import *
 from .float_bits import *
+from .resizing import *
 from .segments import *
 from .losses import *
 from .products import *
