@@ -109,6 +109,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "cholesky_solve": lambda: [matrix(), matrix() + 2 * torch.eye(3)],
     "combinations": lambda: [vector()],
     "einsum": lambda: ["ij,jk->ik", matrix(), matrix()],
+    "lu_solve": lambda: [matrix(), matrix() + 2 * torch.eye(3), torch.tensor([1, 2, 3], dtype=torch.int32)],
     "movedim": lambda: [matrix(), 0, 1],
     "randint": lambda: [3, (2, 2)],
     "select": lambda: [matrix(), 0, 1],
@@ -220,6 +221,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "scatter": lambda: [matrix(), 0, integers(), matrix()],
     "scatter_add": lambda: [matrix(), 0, integers(), matrix()],
     "scaled_dot_product_attention": lambda: [cube(), cube(), cube(), matrix()],
+    "triangular_solve": lambda: [matrix(), matrix()],
     "scatter_reduce": lambda: [matrix(), 0, integers(), matrix(), "sum"],
     "select_scatter": lambda: [matrix(), vector(), 0, 1],
     "slice_scatter": lambda: [matrix(), matrix()],
@@ -272,8 +274,8 @@ WHOLE = ("bitwise_", "gcd", "lcm", "__and__", "__or__", "__xor__", "lshift__", "
 
 # methods that tell only that jitgrad does not have something
 UNAVAILABLE = {"bfloat16", "char", "cuda", "half", "short"}
-# one needs a keyword, one warns in every call
-APART = {"frombuffer", "range"}
+# two need a keyword, one warns in every call
+APART = {"frombuffer", "range", "segment_reduce"}
 
 # what stands for a tensor though it is annotated as anything
 LOOSE = {"a", "b", "base", "boundaries", "exponent", "fill_value", "input", "matrices", "max", "mean", "min",

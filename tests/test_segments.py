@@ -55,3 +55,9 @@ def test_functions_of_python_replace_elements():
         x.requires_grad_().apply_(abs)
     with pytest.raises(TypeError, match=r"apply_\(\): expected a function of numbers, got Tensor"):
         torch.ones(2).apply_(x)
+
+
+@pytest.mark.parametrize("data", [None, "text", [1.0, 2.0]])
+def test_what_is_no_tensor_is_refused(data):
+    with pytest.raises(TypeError, match="segment_reduce"):
+        torch.segment_reduce(data, "sum", lengths=torch.tensor([1, 2]))
