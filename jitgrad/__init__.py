@@ -44,7 +44,7 @@ from .program import compile
 from .serialization import load, save
 from .show import show_tape
 from .subnormal import set_flush_denormal
-from .threads import get_num_threads, set_num_threads
+from .threads import get_num_interop_threads, get_num_threads, set_num_interop_threads, set_num_threads
 
 __version__ = "0.1.0"
 

@@ -47,6 +47,23 @@ def thread_count() -> int:
     return _cores() if Setting.threads is None else Setting.threads
 
 
+def set_num_interop_threads(count: int) -> None:
+    """Accept how many operations may run beside one another in PyTorch; here one does, shared among the threads.
+
+    Raises
+    ------
+    RuntimeError
+        If that is no positive integer.
+    """
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        raise RuntimeError(f"set_num_interop_threads: expects a positive integer, got {count!r}")
+
+
+def get_num_interop_threads() -> int:
+    """1: operations run one after the other; see `set_num_threads` for those that share each of them."""
+    return 1
+
+
 @functools.cache
 def _cores() -> int:
     """Physical cores within the process's affinity and its control group's share of processor time."""

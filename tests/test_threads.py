@@ -201,3 +201,11 @@ def test_process_that_holds_tensors_and_errors_to_the_end_exits_cleanly():
         holder.z.backward()
         """
     )
+
+
+def test_operations_run_one_after_the_other():
+    torch.set_num_interop_threads(4)
+    assert torch.get_num_interop_threads() == 1
+    for wrong in (0, -1, 1.5, True):
+        with pytest.raises(RuntimeError, match="set_num_interop_threads"):
+            torch.set_num_interop_threads(wrong)
