@@ -26,7 +26,6 @@ from .engine.layout import (
     S_ROW,
     S_SHAPE,
     S_STORAGE,
-    S_STRIDES,
     SLOT_WORDS,
 )
 from .store import store
@@ -68,21 +67,22 @@ class Tensor(Values):
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dimension."""
+        if dim is None:
+            return Size(entries.sizes(self))
         words, at = store.slots, self._slot * SLOT_WORDS
         if type(dim) is int and 0 <= dim < words[at + S_DIMS]:
             return words[at + S_SHAPE + dim]
-        return self.shape if dim is None else self.shape[dim]
+        return self.shape[dim]
 
     def stride(self, dim: int | None = None) -> Any:
         """Steps in elements from one index to the next, for every dimension or one."""
-        strides = self._strides()
+        strides = entries.steps(self)
         if store.recording is not None and 1 in (self.shape if dim is None else (self.shape[dim],)):
             store.recording.asks_place(self, "stride")  # guards take any along a dimension of size 1
         return strides if dim is None else strides[dim]
 
     def _strides(self) -> tuple[int, ...]:
-        words, at = store.slots, self._slot * SLOT_WORDS
-        return tuple(words[at + S_STRIDES : at + S_STRIDES + words[at + S_DIMS]])
+        return entries.steps(self)
 
     @property
     def ndim(self) -> int:
@@ -174,6 +174,9 @@ class Tensor(Values):
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Switch the recording of operations on this leaf on or off; returns the tensor itself."""
+        words, at = store.slots, self._slot * SLOT_WORDS
+        if not requires_grad and store.recording is None and not words[at + S_FLAGS] & REQUIRES_GRAD:
+            return self  # there is no history, either
         if requires_grad and not self.dtype.is_floating_point:
             raise RuntimeError(
                 f"requires_grad_: only Tensors of floating point dtype can require gradients, got "
@@ -206,7 +209,8 @@ class Tensor(Values):
         """Whether no recorded operation made this tensor, or it asks for no gradient, as integers never do."""
         if store.recording is not None:
             store.recording.asks_history(self, "is_leaf")
-        return self._word(S_ROW) == layout.NO_ROW or not self.requires_grad
+        words, at = store.slots, self._slot * SLOT_WORDS
+        return words[at + S_ROW] == layout.NO_ROW or not words[at + S_FLAGS] & REQUIRES_GRAD
 
     @property
     def grad(self) -> Tensor | None:

@@ -19,7 +19,6 @@ from .engine.layout import (
     S_DIMS,
     S_DTYPE,
     S_FLAGS,
-    S_NUMEL,
     S_SHAPE,
     S_STRIDES,
     SLOT_WORDS,
@@ -78,12 +77,15 @@ class Values:
 
     def _number(self) -> Any:
         """`item`, which Python's own conversions refuse with another exception."""
-        if self._word(S_NUMEL) != 1:
+        value = entries.item(self)
+        if value is None:
             raise ValueError(
                 f"only one element tensors can be converted to Python scalars; got {self.numel()} elements of "
                 f"shape {tuple(self.shape)}. Use tolist(), or reduce it first"
             )
-        return self.item()
+        if store.recording is not None:
+            store.recording.read("item")
+        return value
 
     def __float__(self) -> float:
         return float(self._number())
@@ -100,11 +102,14 @@ class Values:
         return complex(self._number())
 
     def __bool__(self) -> bool:
-        if self._word(S_NUMEL) != 1:
+        value = entries.item(self)
+        if value is None:
             raise RuntimeError(
                 f"bool: Boolean value of Tensor with {self.numel()} values is ambiguous; use any() or all()"
             )
-        return bool(self.item())
+        if store.recording is not None:
+            store.recording.read("item")
+        return bool(value)
 
     def __len__(self) -> int:
         words, at = store.slots, self._slot * SLOT_WORDS

@@ -58,6 +58,17 @@ def sizes(c, x: Handle) -> Sizes:
     return words
 
 
+@entry
+def steps(c, x: Handle) -> Sizes:
+    """The strides."""
+    words = c.scratch + BEHIND_RECORD * WORD
+    dims = slot_at(c, x).dims
+    store_word(words, 0, dims)
+    for d in range(dims):
+        store_word(words, 1 + d, slot_at(c, x).strides[d])
+    return words
+
+
 @jit
 def is_row_major(view, dims):
     """Whether the elements of a buffer lie one after the other."""
