@@ -40,6 +40,25 @@ PAIRS = {
     "diagonal below": (lambda x: x.diagonal(-1, 1, 3), lambda x: slicing._diagonal_stepwise(x, -1, 1, 3)),
     "no diagonal": (lambda x: x.diagonal(7, 1, 3), lambda x: slicing._diagonal_stepwise(x, 7, 1, 3)),
     "select": (lambda x: x.select(1, -1), lambda x: slicing._select_stepwise(x, 1, -1)),
+    "unfold": (lambda x: x.unfold(-1, 2, 1), lambda x: slicing._unfold_stepwise(x, -1, 2, 1)),
+    "unfold in front": (lambda x: x.unfold(0, 1, 3), lambda x: slicing._unfold_stepwise(x, 0, 1, 3)),
+    "unfold to none": (lambda x: x.unfold(1, 0, 2), lambda x: slicing._unfold_stepwise(x, 1, 0, 2)),
+    "as_strided": (
+        lambda x: x.as_strided((2, 3), [1, 8]),
+        lambda x: slicing._as_strided_stepwise(x, (2, 3), [1, 8], None),
+    ),
+    "as_strided that repeats": (
+        lambda x: x.as_strided((5, 24), (0, 1)),
+        lambda x: slicing._as_strided_stepwise(x, (5, 24), (0, 1), None),
+    ),
+    "unflatten": (lambda x: x.unflatten(-1, (2, 2)), lambda x: shape._unflatten_stepwise(x, -1, (2, 2))),
+    "unflatten with a rest": (
+        lambda x: x.unflatten(1, [1, -1, 1]),
+        lambda x: shape._unflatten_stepwise(x, 1, [1, -1, 1]),
+    ),
+    "movedim": (lambda x: x.movedim(0, 2), lambda x: transposing._movedim_stepwise(x, 0, 2)),
+    "movedim to the front": (lambda x: x.movedim(-1, 1), lambda x: transposing._movedim_stepwise(x, -1, 1)),
+    "movedim to itself": (lambda x: x.movedim(1, -3), lambda x: transposing._movedim_stepwise(x, 1, -3)),
 }
 INDICES = [
     1,
@@ -141,6 +160,11 @@ REFUSED = {
     "a size that cannot grow": (lambda x: x.expand(2, 4, 1, 4), RuntimeError, "expanded size"),
     "beyond the end": (lambda x: x.narrow(1, 2, (1 << 63) - 1), RuntimeError, "exceeds dimension size"),
     "dimensions in the wrong order": (lambda x: x.flatten(2, 1), RuntimeError, "start_dim cannot come after"),
+    "a window that is too large": (lambda x: x.unfold(1, 4, 1), RuntimeError, "maximum size for tensor"),
+    "an element that is not there": (lambda x: x.as_strided((4, 2), (8, 1)), RuntimeError, "out of bounds"),
+    "steps without end": (lambda x: x.as_strided((3,), (1 << 62,)), RuntimeError, "out of bounds"),
+    "parts that do not multiply up": (lambda x: x.unflatten(1, (2, -1)), RuntimeError, "multiply up"),
+    "no place to move to": (lambda x: x.movedim(0, 4), IndexError, "movedim"),
     "no tensor": (lambda x: torch.permute([1], (0,)), TypeError, "must be Tensor, not list"),
 }
 

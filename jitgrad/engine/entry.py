@@ -18,15 +18,18 @@ GROUPS = {
         "add_slots",
         "add_storages",
         "adopt",
+        "are_same",
         "begin_walk",
         "captured",
         "end_stand_in",
         "end_walk",
         "exchange",
+        "folded_twice",
         "forget_saved",
         "free_state",
         "give_cotangent",
         "gradients",
+        "hits",
         "hold_tape",
         "leave_row",
         "link",
@@ -35,16 +38,21 @@ GROUPS = {
         "move_slots",
         "move_storages",
         "move_tape",
+        "moved",
         "ones",
+        "parted",
         "put_back",
         "recycle",
+        "restrided",
         "set_aside",
         "stand_in",
         "swap_cotangent",
         "take_cotangent",
         "take_released",
+        "variance",
         "walk",
         "walk_one",
+        "windows",
     ],
     "team": [
         "call_one_together",
@@ -99,8 +107,10 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
         aside,
         backward,
         chosen,
+        composed,
         cotangents,
         create,
+        drawing,
         exchange,
         geometry,
         growth,
@@ -115,6 +125,7 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
         recording,
         replay,
         sharing,
+        steps,
         team,
         together,
         turns,
@@ -126,9 +137,9 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
     )
     from .tables import CONTEXT
 
-    modules = (arrays, aside, backward, chosen, cotangents, create, exchange, geometry, growth, handles, hot,
-               lines, making, order, pace, points, record, recording, replay, sharing, team, together, turns, update,
-               values, views, walk, watching)  # fmt: skip
+    modules = (arrays, aside, backward, chosen, composed, cotangents, create, drawing, exchange, geometry, growth,
+               handles, hot, lines, making, order, pace, points, record, recording, replay, sharing, steps, team,
+               together, turns, update, values, views, walk, watching)  # fmt: skip
     found = {}
     for module in modules:
         for name, dispatcher in vars(module).items():

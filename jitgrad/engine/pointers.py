@@ -34,7 +34,7 @@ def _element(kind, number, widen, narrow):
 
 _, store_float32 = _element(ir.FloatType(), types.float64, "fpext", "fptrunc")
 load_int32, store_int32 = _element(ir.IntType(32), types.int64, "sext", "trunc")
-_, store_byte = _element(ir.IntType(8), types.int64, "zext", "trunc")
+load_byte, store_byte = _element(ir.IntType(8), types.int64, "zext", "trunc")
 
 
 @intrinsic
@@ -59,6 +59,7 @@ __all__ = [
     "aligned_alloc",
     "float_word",
     "free",
+    "load_byte",
     "load_int32",
     "load_word",
     "memcpy",

@@ -38,6 +38,15 @@ def source_of(generator: Generator | None) -> Generator:
     return generator
 
 
+def state_of(generator: Generator | None) -> Tensor:
+    """The state of the generator to draw from, as the tensor that random kernels take as an operand."""
+    if generator is None:
+        state = default_generator._state
+        if state is not None:
+            return state
+    return source_of(generator).state_tensor()
+
+
 def draw(
     op: Op,
     generator: Generator | None,
@@ -47,7 +56,7 @@ def draw(
     into: int = 0,
 ) -> int:
     """Run a random operation; returns the slot of its result."""
-    state, code = source_of(generator).state_tensor(), kind.code
+    state, code = state_of(generator), kind.code
     slot = entries.listed(op.code, code, code, into, (state,), shape, words)
     while slot < 0:
         if slot == UNFIT or not store.mend(slot):
@@ -65,6 +74,9 @@ def make_random(
     requires_grad: bool = False,
 ) -> Tensor:
     """A new tensor that a random operation fills."""
+    drawn = entries.drawn(op.code, kind.code, state_of(generator), words, shape)
+    if type(drawn) is not int:
+        return drawn.requires_grad_() if requires_grad else drawn
     for size in shape:
         if size < 0:
             raise RuntimeError(f"Trying to create tensor with negative dimension {size}: {list(shape)}")
@@ -76,6 +88,11 @@ def make_random(
 
 def overwrite(x: Tensor, op: Op, generator: Generator | None, words: Sequence[int]) -> Tensor:
     """Fill a tensor in place."""
+    status = entries.redrawn(op.code, x, state_of(generator), words)
+    if status >= 0:
+        if status != x._slot:
+            x._become(status)
+        return x
     flags = store.slots[x._slot * SLOT_WORDS + S_FLAGS]
     leaf = store.slots[x._slot * SLOT_WORDS + layout.S_ROW] == layout.NO_ROW
     if not flags & layout.CONTIGUOUS or (flags & layout.REQUIRES_GRAD and not leaf):

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from .._tensor import Tensor
+from ..engine.entry import entries
 from ..kernels import BY_NAME
 from ..operators import binary
+from ..store import store
 from ._call import is_floating, refuse_operand, tensor_of, two_operands, unary
 from ._dims import shape_of
 from ._out import takes_out, write_out
@@ -19,7 +21,7 @@ __all__ = ["allclose", "bitwise_and", "bitwise_left_shift", "bitwise_not", "bitw
            "gt", "isclose", "le", "less", "less_equal", "logical_and", "logical_not",
            "logical_or", "logical_xor", "lt", "ne", "not_equal"]  # fmt: skip
 
-_ALL = BY_NAME["all"]
+_ALL, _EQ = BY_NAME["all"], BY_NAME["eq"]
 
 
 def _attach(
@@ -128,6 +130,10 @@ def allclose(
 
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors have one shape and the same values."""
+    if store.recording is None:
+        found = entries.are_same(_EQ.code, _ALL.code, input, other)
+        if found >= 0:
+            return found != 0
     a, b = tensor_of(input, "equal"), tensor_of(other, "equal", "other")
     return shape_of(a) == shape_of(b) and reduced(_ALL, a == b, None, False).item()
 

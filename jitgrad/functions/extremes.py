@@ -99,7 +99,10 @@ amax, amin = _values_only("amax", _AMAX), _values_only("amin", _AMIN)
 def aminmax(input: Tensor, *, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest and the greatest value."""
     named = () if dim is None else dim
-    return _AMinMax(amin(input, named, keepdim), amax(input, named, keepdim))
+    both = entries.folded_twice(_AMIN.code, _AMAX.code, bool(keepdim), input, named)
+    if type(both) is int:
+        both = amin(input, named, keepdim), amax(input, named, keepdim)
+    return _AMinMax(*both)
 
 
 def _extreme(name: str, greatest: bool) -> Callable[..., Any]:

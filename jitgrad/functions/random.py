@@ -9,6 +9,7 @@ from typing import Any
 
 from .._tensor import Tensor
 from ..dtypes import check_device, dtype, int64, to_dtype
+from ..engine.entry import entries
 from ..kernels import BY_NAME
 from ..kernels.table import Op
 from ._call import require_tensors
@@ -78,7 +79,9 @@ rand = _maker("rand", UNIFORM, "Return uniform numbers from [0, 1).")
 randn = _maker("randn", NORMAL, "Return normal numbers of mean 0 and deviation 1.")
 
 
-def _like(name: str, make: Callable[..., Tensor], what: str) -> Callable[..., Tensor]:
+def _like(name: str, op: Op, what: str) -> Callable[..., Tensor]:
+    words = float_words(0.0, 1.0)
+
     def function(
         input: Tensor,
         *,
@@ -88,16 +91,18 @@ def _like(name: str, make: Callable[..., Tensor], what: str) -> Callable[..., Te
         requires_grad: bool = False,
     ) -> Tensor:
         require_tensors(name, input)
+        if device is not None:
+            check_device(device)
         kind = floating_dtype(name, input.dtype if dtype is None else dtype)
-        return make(input.shape, generator=generator, dtype=kind, device=device, requires_grad=requires_grad)
+        return make_random(op, generator, kind, entries.sizes(input), words, requires_grad)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"Return {what}, in the shape and dtype of ``input``."
     return function
 
 
-rand_like = _like("rand_like", rand, "uniform numbers from [0, 1)")
-randn_like = _like("randn_like", randn, "normal numbers of mean 0 and deviation 1")
+rand_like = _like("rand_like", UNIFORM, "uniform numbers from [0, 1)")
+randn_like = _like("randn_like", NORMAL, "normal numbers of mean 0 and deviation 1")
 
 
 def normal(

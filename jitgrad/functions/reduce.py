@@ -12,6 +12,7 @@ from ..dtypes import to_dtype, uint8
 from ..engine.entry import entries
 from ..kernels import BY_NAME
 from ..kernels.abi import FLOAT32
+from ..kernels.arguments import UNFIT
 from ..kernels.table import Op
 from ._call import dtype_code, is_floating, tensor_of, unary
 from ._dims import axis_as_dim, dim_mask, dims_of, numel_of, one_dim, shape_of
@@ -27,6 +28,8 @@ _SUM, _MEAN, _PROD, _ANY, _ALL, _COUNT, _SQUARES, _PROD_ALONG = (
     BY_NAME[name]
     for name in ("sum", "mean", "prod", "any", "all", "count_nonzero", "sum_of_squares", "prod_along")
 )
+_ROOT = BY_NAME["root"]
+_VARIANCE = [BY_NAME[name].code for name in ("mean", "sub", "sum_of_squares", "div")]
 
 
 def reduced(op: Op, input: Tensor, dim: Any, keepdim: bool) -> Tensor:
@@ -228,6 +231,18 @@ def _moments(
     return total / (left if left > 0 and count else 0), center, mask
 
 
+def _at_once(input: Any, dim: Any, unbiased: Any, correction: Any, keepdim: bool, root: int) -> Any:
+    """`var`, or `std` where `root` is the code of its root, in one compiled call; an int where that does not fit."""
+    if type(dim) is bool:  # var(input, unbiased)
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 1 if unbiased is None else int(bool(unbiased))
+    elif type(correction) is not int or not isinstance(input, Tensor):
+        return UNFIT
+    named = () if dim is None else dim
+    return entries.variance(*_VARIANCE, root, correction, bool(keepdim), input, named)
+
+
 def without_dims(x: Tensor, mask: int) -> Tensor:
     """A tensor without the dimensions of a mask, whose sizes are 1."""
     kept = tuple(size for d, size in enumerate(shape_of(x)) if not mask >> d & 1)
@@ -258,6 +273,9 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
     """
     if axis is not None:
         dim = axis_as_dim("var", dim, axis)
+    made = _at_once(input, dim, unbiased, correction, keepdim or keepdims, 0)
+    if type(made) is not int:
+        return made
     return _moments("var", input, dim, unbiased, correction, keepdim or keepdims)[0]
 
 
@@ -266,6 +284,9 @@ def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
     """The standard deviation: the root of `var`, and with its parameters. Where it is 0, so is its gradient."""
     if axis is not None:
         dim = axis_as_dim("std", dim, axis)
+    made = _at_once(input, dim, unbiased, correction, keepdim or keepdims, _ROOT.code)
+    if type(made) is not int:
+        return made
     return square_root(_moments("std", input, dim, unbiased, correction, keepdim or keepdims)[0])
 
 

@@ -235,6 +235,11 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     RuntimeError
         If they do not.
     """
+    made = entries.parted(_VIEW, input, dim, sizes)
+    return _unflatten_stepwise(input, dim, sizes) if type(made) is int else made
+
+
+def _unflatten_stepwise(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     shape = shape_of(tensor_of(input, "unflatten"))
     at = one_dim(dim, len(shape), "unflatten")
     parts = tuple(int(s) for s in sizes)

@@ -14,7 +14,8 @@ from .shape import NONE, plain_columns, strided_view, view_words
 
 __all__ = ["as_strided", "diagonal", "narrow", "select"]  # fmt: skip
 
-_SLICE, _SELECT, _DIAGONAL = map(view_code, ("slice", "select", "diagonal"))
+_SLICE, _SELECT, _DIAGONAL, _UNFOLD = map(view_code, ("slice", "select", "diagonal", "unfold"))
+_VIEW, _AS_STRIDED = map(view_code, ("view", "as_strided"))
 
 
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
@@ -105,6 +106,11 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     RuntimeError
         When a window is larger than the dimension.
     """
+    made = entries.windows(_UNFOLD, self, dimension, size, step)
+    return _unfold_stepwise(self, dimension, size, step) if type(made) is int else made
+
+
+def _unfold_stepwise(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     shape = shape_of(self)
     at = one_dim(dimension, len(shape), "unfold")
     if not shape:  # a window of a number holds one element, or none
@@ -140,6 +146,14 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     RuntimeError
         If the tensor's memory has gaps or repetitions, a stride is negative, or an element outside of the tensor.
     """
+    if storage_offset is None:
+        made = entries.restrided(_VIEW, _AS_STRIDED, input, size, stride)
+        if type(made) is not int:
+            return made
+    return _as_strided_stepwise(input, size, stride, storage_offset)
+
+
+def _as_strided_stepwise(input: Tensor, size: Any, stride: Any, storage_offset: int | None) -> Tensor:
     line = line_of(tensor_of(input, "as_strided"))
     if line is None:
         raise RuntimeError(

@@ -147,11 +147,12 @@ def adjoint(input: Tensor) -> Tensor:
 
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """Dimensions moved to other places, the rest in order."""
+    made = entries.moved(_PERMUTE, input, source, destination)
+    return _movedim_stepwise(input, source, destination) if type(made) is int else made
+
+
+def _movedim_stepwise(input: Tensor, source: Any, destination: Any) -> Tensor:
     dims = dims_of(tensor_of(input, "movedim"))
-    if dims and type(source) is int and type(destination) is int:
-        order = list(range(dims))
-        order.insert(one_dim(destination, dims, "movedim"), order.pop(one_dim(source, dims, "movedim")))
-        return permute(input, order)
     sources = [source] if isinstance(source, Integral) else list(source)
     targets = [destination] if isinstance(destination, Integral) else list(destination)
     if len(sources) != len(targets):

@@ -1,0 +1,104 @@
+"""What is made of a few operations, in one compiled call.
+
+The operations run, and are recorded, one after the other as if Python had called them. Where one of them cannot,
+those before it are dropped and its status is returned; Python then goes through them one by one.
+"""
+
+from ..kernels.abi import FLOAT32
+from ..kernels.arguments import UNFIT, Handle, Handles, Wholes
+from .create import apply_number
+from .geometry import from_front
+from .handles import release
+from .hot import EVERY_DIM, binary, fold, unary
+from .jit import entry, jit
+from .layout import BEHIND_RECORD, REQUIRES_GRAD
+from .pointers import load_byte, load_word, store_word
+from .tables import slot_at
+
+WORD = 8
+
+
+@jit
+def mask_of(c, x, dims):
+    """The bits of the dimensions that are listed, every one where none is; UNFIT where one is not there, or twice."""
+    mask = 0
+    for k in range(load_word(dims, 0)):
+        at = from_front(load_word(dims, 1 + k), slot_at(c, x).dims)
+        if at < 0 or (mask >> at) & 1:
+            return UNFIT
+        mask |= 1 << at
+    return mask if mask else EVERY_DIM
+
+
+@entry
+def variance(c, mean, minus, squares, over, root, correction, keep, x: Handle, dims: Wholes) -> Handle:
+    """``sum((x - mean)**2) / (n - correction)`` over some dimensions, or all; its root if `root` is an operation."""
+    source, mask = slot_at(c, x), mask_of(c, x, dims)
+    if mask < 0 or source.dtype < FLOAT32:
+        return UNFIT
+    count = 1
+    for d in range(source.dims):
+        if (mask >> d) & 1:
+            count *= source.shape[d]
+    center = fold(c, mean, x, mask, 1)
+    if center < 0:
+        return center
+    apart = binary(c, minus, x, center)
+    release(c, center)
+    if apart < 0:
+        return apart
+    total = fold(c, squares, apart, mask, keep)
+    release(c, apart)
+    if total < 0:
+        return total
+    left = max(count - correction, 0)
+    made = apply_number(c, over, 0, total, float(left), left, 1, 0)
+    release(c, total)
+    if made < 0 or root == 0:
+        return made
+    rooted = unary(c, root, made)
+    release(c, made)
+    return rooted
+
+
+@entry
+def folded_twice(c, first, second, keep, x: Handle, dims: Wholes) -> Handles:
+    """Two reductions of a tensor that has elements, and asks for no gradient."""
+    mask = mask_of(c, x, dims)
+    if mask < 0 or slot_at(c, x).numel == 0 or slot_at(c, x).flags & REQUIRES_GRAD:
+        return UNFIT
+    one = fold(c, first, x, mask, keep)
+    if one < 0:
+        return one
+    other = fold(c, second, x, mask, keep)
+    if other < 0:
+        release(c, one)
+        return other
+    words = c.scratch + BEHIND_RECORD * WORD
+    store_word(words, 0, 2)
+    store_word(words, 1, one)
+    store_word(words, 2, other)
+    return words
+
+
+@entry
+def are_same(c, alike, every, a: Handle, b: Handle):
+    """1 where two tensors of one dtype have one shape and the same elements, else 0; negative where that is open."""
+    x, y = slot_at(c, a), slot_at(c, b)
+    if x.dtype != y.dtype:
+        return UNFIT
+    if x.dims != y.dims:
+        return 0
+    for d in range(x.dims):
+        if x.shape[d] != y.shape[d]:
+            return 0
+    which = binary(c, alike, a, b)
+    if which < 0:
+        return which
+    found = fold(c, every, which, EVERY_DIM, 0)
+    release(c, which)
+    if found < 0:
+        return found
+    holds = load_byte(slot_at(c, found).address)
+    release(c, found)
+    return 1 if holds else 0

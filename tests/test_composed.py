@@ -1,0 +1,137 @@
+"""What one compiled call makes of a few operations: the same as these one by one, history and gradients too."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import jitgrad as torch
+from jitgrad.functions import extremes, reduce
+
+SHAPES = ((4, 6), (1, 5), (3,), (), (2, 0), (2, 3, 4))
+DIMS = (None, 0, -1, (0, -1), ())
+
+
+def stepwise(name, x, dim, correction, keepdim):
+    """`var` or `std` by the operations that they are made of."""
+    found = reduce._moments(name, x, dim, None, correction, keepdim)[0]
+    return reduce.square_root(found) if name == "std" else found
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("name", ["var", "std"])
+def test_a_variance_is_that_of_its_steps(name, shape, dtype):
+    start = torch.arange(float(np.prod(shape)), dtype=dtype).reshape(shape).sin()
+    for dim in DIMS:
+        if dim == (0, -1) and len(shape) < 2:
+            continue
+        for correction in (0, 1, 2):
+            for keepdim in (False, True):
+                x, y = start.clone().requires_grad_(), start.clone().requires_grad_()
+                made = getattr(x, name)(dim, correction=correction, keepdim=keepdim)
+                expected = stepwise(name, y, dim, correction, keepdim)
+                assert made.shape == expected.shape
+                assert made.dtype is dtype
+                np.testing.assert_array_equal(made.detach().numpy(), expected.detach().numpy())
+                assert made.grad_fn.name() == expected.grad_fn.name()
+                made.sum().backward()
+                expected.sum().backward()
+                np.testing.assert_array_equal(x.grad.numpy(), y.grad.numpy())
+
+
+def test_a_variance_takes_what_lies_across_and_other_numbers_for_a_correction():
+    x = torch.arange(24.0).reshape(4, 6).cos()
+    np.testing.assert_allclose(x.t().var(1).numpy(), x.numpy().T.var(1, ddof=1), rtol=1e-5)
+    np.testing.assert_allclose(x.var(0, correction=1.5).numpy(), x.numpy().var(0, ddof=1.5), rtol=1e-5)
+    np.testing.assert_allclose(x.std(False).numpy(), x.numpy().std(), rtol=1e-5)
+    np.testing.assert_allclose(x.var(np.int64(1)).numpy(), x.numpy().var(1, ddof=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("dim", "error"), [(2, IndexError), ((0, 0), RuntimeError), ("x", TypeError)])
+def test_a_variance_along_no_dimension_is_refused(dim, error):
+    with pytest.raises(error, match="var"):
+        torch.ones(2, 3).var(dim)
+
+
+def test_a_compiled_step_takes_variances_and_extremes():
+    def step(x):
+        low, high = x.aminmax(dim=0)
+        return x.var(1).sum() + x.std() + (high - low).sum()
+
+    fast = torch.compile(step)
+    for k in range(4):
+        x = torch.arange(12.0).reshape(3, 4).sin() + k
+        assert fast(x).item() == pytest.approx(step(x).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("dim", [None, 0, -1])
+@pytest.mark.parametrize("keepdim", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
+def test_both_extremes_are_each_of_them(dim, keepdim, dtype):
+    x = torch.tensor([[3, -1, 2], [0, 7, -5]], dtype=dtype)
+    made = torch.aminmax(x, dim=dim, keepdim=keepdim)
+    named = () if dim is None else dim
+    assert type(made).__name__ == "aminmax"
+    assert made.min.tolist() == extremes.amin(x, named, keepdim).tolist()
+    assert made.max.tolist() == extremes.amax(x, named, keepdim).tolist()
+    assert made.min.dtype is made.max.dtype is dtype
+
+
+def test_both_extremes_have_gradients_and_need_elements():
+    x = torch.tensor([1.0, 5.0, 5.0, 1.0], requires_grad=True)
+    low, high = torch.aminmax(x)
+    (low + 2 * high).backward()
+    assert x.grad.tolist() == [0.5, 1.0, 1.0, 0.5]
+    with pytest.raises(IndexError, match="amin"):
+        torch.aminmax(torch.empty(0, 3), dim=0)
+
+
+EQUALS = [
+    (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 2.0]), True),
+    (torch.tensor([1.0, 2.0]), torch.tensor([1.0, 3.0]), False),
+    (torch.tensor([1.0]), torch.tensor([1.0, 1.0]), False),
+    (torch.tensor([[1.0]]), torch.tensor([1.0]), False),
+    (torch.tensor([1.0]), torch.tensor([1]), True),
+    (torch.tensor([float("nan")]), torch.tensor([float("nan")]), False),
+    (torch.tensor([True, False]), torch.tensor([True, False]), True),
+    (torch.empty(0, 3), torch.empty(0, 3), True),
+    (torch.empty(0, 3), torch.empty(0, 4), False),
+    (torch.arange(6).reshape(2, 3), torch.arange(6).reshape(3, 2).t(), False),
+]
+
+
+@pytest.mark.parametrize(("a", "b", "same"), EQUALS)
+def test_tensors_are_equal_in_shape_and_elements(a, b, same):
+    assert torch.equal(a, b) is same
+    assert torch.equal(b, a) is same
+
+
+def test_probabilities_draw_as_the_comparison_with_uniform_numbers():
+    p = torch.linspace(0.0, 1.0, 40, dtype=torch.float64).reshape(5, 8)
+    for given in (p, p.float(), p.t(), p.clone().requires_grad_()):
+        torch.manual_seed(5)
+        made = torch.bernoulli(given)
+        torch.manual_seed(5)
+        expected = (torch.rand_like(given) < given).to(given.dtype)
+        assert made.tolist() == expected.tolist()
+        assert made.dtype is given.dtype
+        assert not made.requires_grad
+
+
+def test_what_is_no_probability_draws_nothing():
+    generator = torch.Generator().manual_seed(3)
+    for bad in ([0.5, 1.5], [-0.1, 0.5], [float("nan"), 0.5]):
+        before = generator.get_state()
+        with pytest.raises(RuntimeError, match=r"probabilities to be in \[0, 1\]"):
+            torch.bernoulli(torch.tensor(bad), generator=generator)
+        assert torch.equal(generator.get_state(), before)
+    assert torch.bernoulli(torch.tensor([0.0, 1.0]), generator=generator).tolist() == [0.0, 1.0]
+
+
+def test_a_compiled_step_draws_anew_by_probabilities():
+    p = torch.full((64,), 0.5)
+    step = torch.compile(lambda: torch.bernoulli(p))
+    drawn = {tuple(step().tolist()) for _ in range(6)}
+    assert len(drawn) == 6
+    assert {number for numbers in drawn for number in numbers} == {0.0, 1.0}
