@@ -20,6 +20,8 @@ from .abi import (
     INDEX_ERROR,
     RUNTIME_ERROR,
 )
+from .index_checks import all_within
+from .index_lines import ADD, CLEAR, READ, WRITE, adder, line_mover
 from .plain import (
     accessors,
     clear_bytes,
@@ -31,7 +33,6 @@ from .plain import (
     word,
 )
 
-READ, WRITE, ADD, CLEAR = range(4)
 DESCRIPTION = abi.ARRAY_WORDS * abi.WORD
 # attribute words of index kernels
 I_STATUS, I_INDICES, I_OUTER, I_INNER, I_ACCUMULATE, I_REFUSAL, I_DIMS = range(7)
@@ -102,6 +103,8 @@ def check_points(tensor, indices, words):
         size = word(tensor, ARRAY_SHAPE + d)
         least = -size if refusal == COUNT_FROM_END else 0
         values = word(indices + k * DESCRIPTION, ARRAY_ADDRESS)
+        if all_within(values, word(indices, ARRAY_NUMEL), least, size):
+            continue
         for b in range(word(indices, ARRAY_NUMEL)):
             i = word(values, b)
             if i < least or i >= size:
@@ -117,6 +120,8 @@ def check_line(tensor, index, words):
     values = word(index, ARRAY_ADDRESS)
     dims = word(index, ARRAY_DIMS)
     step = step_of(index)
+    if step == 1 and all_within(values, word(index, ARRAY_NUMEL), 0, size):
+        return True
     for flat in range(word(index, ARRAY_NUMEL)):
         i = word(values, flat * step if step >= 0 else place(index, dims, flat))
         if i < 0 or i >= size:
@@ -148,30 +153,14 @@ class Loops(NamedTuple):
 @functools.cache
 def loops(dtype: int) -> Loops:
     """The walks for elements of one dtype."""
-    single = _single(dtype)
-    transfer = _transfer(_elements(single), _run(dtype))
-    return Loops(transfer, _along(single), *_whole_arrays(dtype))
-
-
-@functools.cache
-def _added(dtype: int) -> Any:
-    """``added(a, b)``: the sum of two elements, which for bools is whether one of them is set."""
-    boolean = dtype == abi.BOOL
-
-    @helper
-    def added(a, b):
-        total = a + b
-        if boolean and total > 1:
-            total = 1
-        return total
-
-    return added
+    transfer = _transfer(_elements(dtype), _run(dtype))
+    return Loops(transfer, _along(dtype), *_whole_arrays(dtype))
 
 
 def _run(dtype: int) -> Any:
     """``run(tensor, t, flat, f, step, count, mode)``: moves neighbours."""
     load, store = accessors(dtype)
-    item, added = abi.ITEM_SIZES[dtype], _added(dtype)
+    item, added = abi.ITEM_SIZES[dtype], adder(dtype)
 
     @helper
     def run(tensor, t, flat, f, step, count, mode):
@@ -200,7 +189,7 @@ def _run(dtype: int) -> Any:
 def _single(dtype: int) -> Any:
     """``single(tensor, t, flat, f, mode)``: moves one element."""
     load, store = accessors(dtype)
-    item, added = abi.ITEM_SIZES[dtype], _added(dtype)
+    item, added = abi.ITEM_SIZES[dtype], adder(dtype)
 
     @helper
     def single(tensor, t, flat, f, mode):
@@ -217,8 +206,9 @@ def _single(dtype: int) -> Any:
     return single
 
 
-def _elements(single: Any) -> Any:
+def _elements(dtype: int) -> Any:
     """``elements(tensor, indices, words, outer_dims, flat, mode)``: a short `transfer`."""
+    single, line, item = _single(dtype), line_mover(dtype, True), abi.ITEM_SIZES[dtype]
 
     @helper
     def elements(tensor, indices, words, outer_dims, flat, mode):
@@ -232,6 +222,11 @@ def _elements(single: Any) -> Any:
         position = 0
         for o in range(listed_numel(tensor, outer_dims, outer)):
             start = listed_place(tensor, outer_dims, outer, o)
+            if mode != CLEAR and step == 1:
+                to, of = address + start * item, flat_address + position * item
+                line(to, of, values, points, 0, stride, size, mode)
+                position += points
+                continue
             for b in range(points):
                 i = word(values, b)
                 if i < 0:
@@ -307,8 +302,9 @@ def _transfer(elements: Any, run: Any) -> Any:
     return transfer
 
 
-def _along(single: Any) -> Any:
+def _along(dtype: int) -> Any:
     """``along(tensor, index, flat, words, mode)``: see `Loops`."""
+    single, line, item = _single(dtype), line_mover(dtype, False), abi.ITEM_SIZES[dtype]
 
     @helper
     def along(tensor, index, flat, words, mode):
@@ -338,6 +334,10 @@ def _along(single: Any) -> Any:
                 f += at * word(flat, ARRAY_STRIDES + d)
                 if d != dim:
                     t += at * word(tensor, ARRAY_STRIDES + d)
+            if mode != CLEAR and index_step == 1 and flat_step == 1:
+                points = indices + x * abi.WORD
+                line(address + t * item, flat_address + f * item, points, last, step, stride, 0, mode)
+                continue
             for j in range(last):
                 i = word(indices, x + j * index_step)
                 to, of = t + j * step + i * stride, f + j * flat_step

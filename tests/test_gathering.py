@@ -329,3 +329,40 @@ def test_bad_arguments_are_refused_and_change_nothing(name):
     with pytest.raises(error, match=message):
         call()
     assert not X.any()
+
+
+@pytest.mark.parametrize("bad", [8, -1, (1 << 63) - 1, -(1 << 63)])
+@pytest.mark.parametrize("at", [0, 7, 8, 15, 16, 18])
+def test_a_bad_index_is_found_wherever_it_stands(at, bad):
+    x, index = torch.arange(8.0), torch.arange(19) % 8
+    assert x.gather(0, index).tolist() == x.numpy()[index.numpy()].tolist()
+    index[at] = bad
+    with pytest.raises(RuntimeError, match=f"index {bad} is out of bounds for dimension 0 with size 8"):
+        x.gather(0, index)
+    with pytest.raises(RuntimeError, match=f"index {bad} is out of bounds"):
+        torch.zeros(8).scatter_add(0, index, torch.ones(19))
+    if bad == -1:
+        assert x[index][at].item() == 7.0
+    else:
+        with pytest.raises(IndexError, match=f"index {bad} is out of bounds"):
+            x[index]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int32, torch.uint8, torch.bool])
+@pytest.mark.parametrize("dim", [0, 1])
+def test_single_elements_move_as_in_numpy_however_tensors_lie(dim, dtype):
+    x = (torch.arange(30).reshape(5, 6) % 7).to(dtype)
+    index = torch.tensor([[0, 4, 2, 2, 1, 3], [1, 1, 0, 3, 4, 2], [4, 0, 0, 1, 2, 2]])
+    for given in (x, x.t().contiguous().t()):
+        picked = given.gather(dim, index)
+        values = given.numpy() if dim == 0 else given.numpy()[:3]
+        assert picked.tolist() == np.take_along_axis(values, index.numpy(), dim).tolist()
+        put = given.scatter(dim, index, picked)
+        assert put.tolist() == given.tolist()
+        added = torch.zeros(5, 6, dtype=dtype).scatter_add(dim, index, picked)
+        expected = np.zeros((5, 6), np.int64)
+        for row, places in enumerate(index.tolist()):
+            for column, place in enumerate(places):
+                to = (place, column) if dim == 0 else (row, place)
+                expected[to] += int(picked[row, column])
+        assert added.tolist() == expected.astype(dtype.numpy).tolist()
