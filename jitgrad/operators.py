@@ -26,7 +26,7 @@ LIMITS = {
 }
 
 
-_OVERWRITE = BY_NAME["overwrite"]
+OVERWRITE = BY_NAME["overwrite"]
 
 
 def number_tensor(value: Any, kind: dtype) -> Tensor:
@@ -60,7 +60,7 @@ def exact_number(name: str, value: Any, kind: dtype) -> Tensor:
     return number_tensor(value if kind.code >= FLOAT32 else whole_number(name, value, kind.code), kind)
 
 
-def overwrite(name: str, x: Tensor, value: Any, op: Op = _OVERWRITE) -> int:
+def overwrite(name: str, x: Tensor, value: Any, op: Op = OVERWRITE) -> int:
     """Overwrite every element with a number of the dtype; returns the slot, which is another one if it is recorded."""
     slot = x._slot
     code = store.slots[slot * layout.SLOT_WORDS + layout.S_DTYPE]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jitgrad as torch
-from jitgrad.functions import extremes, reduce
+from jitgrad.functions import extremes, ranges, reduce
 
 SHAPES = ((4, 6), (1, 5), (3,), (), (2, 0), (2, 3, 4))
 DIMS = (None, 0, -1, (0, -1), ())
@@ -135,3 +135,41 @@ def test_a_compiled_step_draws_anew_by_probabilities():
     drawn = {tuple(step().tolist()) for _ in range(6)}
     assert len(drawn) == 6
     assert {number for numbers in drawn for number in numbers} == {0.0, 1.0}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.bool])
+@pytest.mark.parametrize(("shift", "dim"), [(1, 0), (-1, 1), (7, -1), (0, 0), (4, 0), (-9, -2)])
+def test_what_rolls_out_at_one_end_comes_in_at_the_other(shift, dim, dtype):
+    x = (torch.arange(24).reshape(4, 6) % 5).to(dtype)
+    for given in (x, x.t()):
+        assert given.roll(shift, dim).tolist() == np.roll(given.numpy(), shift, dim).tolist()
+
+
+def test_a_roll_has_gradients_and_refuses_dimensions_that_are_not_there():
+    x = torch.arange(6.0).reshape(2, 3).requires_grad_()
+    (x.roll(1, 1) * torch.tensor([1.0, 2.0, 3.0])).sum().backward()
+    assert x.grad.tolist() == [[2.0, 3.0, 1.0]] * 2
+    assert torch.empty(0, 3).roll(1, 0).shape == (0, 3)
+    with pytest.raises(IndexError, match="roll"):
+        x.roll(1, 2)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("ends", [(0, 1), (3, -2), (1e-3, 7), (5, 5)])
+def test_numbers_in_a_row_are_counted_from_the_nearer_end(ends, dtype):
+    for steps in (0, 1, 2, 5, 100):
+        made = torch.linspace(*ends, steps, dtype=dtype)
+        expected = ranges._spaced(float(ends[0]), float(ends[1]), steps).astype(dtype.numpy)
+        np.testing.assert_array_equal(made.numpy(), expected)
+
+
+def test_a_compiled_step_makes_its_rows_of_numbers_anew():
+    @torch.compile
+    def step(x):
+        made = torch.linspace(0, 1, 5)
+        made += torch.full((5,), 2.0)
+        made += x
+        return made
+
+    for k in range(5):
+        np.testing.assert_allclose(step(torch.tensor(float(k))).numpy(), np.linspace(0, 1, 5) + 2 + k)

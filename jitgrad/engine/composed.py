@@ -4,15 +4,17 @@ The operations run, and are recorded, one after the other as if Python had calle
 those before it are dropped and its status is returned; Python then goes through them one by one.
 """
 
-from ..kernels.abi import FLOAT32
-from ..kernels.arguments import UNFIT, Handle, Handles, Wholes
+from ..kernels.abi import FLOAT32, INT64
+from ..kernels.arguments import UNFIT, Handle, Handles, Ints, Whole, Wholes
+from .arrays import OUTPUT_WORDS, apply_arrays, join
 from .create import apply_number
-from .geometry import from_front
+from .geometry import from_front, narrowed
 from .handles import release
 from .hot import EVERY_DIM, binary, fold, unary
 from .jit import entry, jit
-from .layout import BEHIND_RECORD, REQUIRES_GRAD
+from .layout import BEHIND_RECORD, CONTIGUOUS, REQUIRES_GRAD
 from .pointers import load_byte, load_word, store_word
+from .points import OPERANDS
 from .tables import slot_at
 
 WORD = 8
@@ -102,3 +104,62 @@ def are_same(c, alike, every, a: Handle, b: Handle):
     holds = load_byte(slot_at(c, found).address)
     release(c, found)
     return 1 if holds else 0
+
+
+@entry
+def rolled(c, name, joined, x: Handle, shift: Whole, dim: Whole) -> Handle:
+    """Elements shifted along a dimension, as two ranges that change places; UNFIT where nothing moves."""
+    source = slot_at(c, x)
+    at = from_front(dim, source.dims)
+    if at < 0 or source.shape[at] == 0:
+        return UNFIT
+    size = source.shape[at]
+    step = shift % size
+    if step == 0:
+        return UNFIT
+    late = narrowed(c, name, x, at, size - step, step)
+    if late < 0:
+        return late
+    early = narrowed(c, name, x, at, 0, size - step)
+    if early < 0:
+        release(c, late)
+        return early
+    ids = c.scratch + OPERANDS * WORD
+    store_word(ids, 0, late)
+    store_word(ids, 1, early)
+    made = join(c, joined, 2, ids, at)
+    release(c, early)
+    release(c, late)
+    return made
+
+
+@entry
+def class_loss(c, op, whole, rows: Handle, target: Handle, words: Ints) -> Handle:
+    """The losses of samples with a class each, whose kernel makes their slopes as well; `whole` reduces them, if any.
+
+    UNFIT unless `rows` is a matrix that lies in order and `target` has one int64 for each of its rows.
+    """
+    x, classes = slot_at(c, rows), slot_at(c, target)
+    if x.dims != 2 or classes.dims != 1 or x.dtype < FLOAT32 or classes.dtype != INT64 or x.numel == 0:
+        return UNFIT
+    if x.shape[0] != classes.shape[0] or x.flags & classes.flags & CONTIGUOUS == 0:
+        return UNFIT
+    outputs = c.scratch + BEHIND_RECORD * WORD
+    for k in range(2):
+        described = outputs + k * OUTPUT_WORDS * WORD
+        store_word(described, 0, x.dtype)
+        store_word(described, 1, 1 + k)
+        store_word(described, 2, x.shape[0])
+        store_word(described, 3, x.shape[1])
+    ids = c.scratch + OPERANDS * WORD
+    store_word(ids, 0, rows)
+    store_word(ids, 1, target)
+    made = apply_arrays(c, op, x.dtype, 0, 2, ids, 2, outputs, words + WORD, load_word(words, 0))
+    if made < 0:
+        return made
+    release(c, load_word(outputs, OUTPUT_WORDS))
+    if whole == 0:
+        return made
+    reduced = fold(c, whole, made, EVERY_DIM, 0)
+    release(c, made)
+    return reduced

@@ -6,6 +6,7 @@ from .handles import release
 from .jit import entry, jit
 from .layout import (
     BAD_DTYPE,
+    BEHIND_RECORD,
     CONTIGUOUS,
     FAMILIES,
     FAMILY,
@@ -111,6 +112,23 @@ def number(c, dtype, value: float, whole):
     return s
 
 
+@entry
+def spaced(c, dtype, start: float, step: float, end: float, count) -> Handle:
+    """`count` numbers, `step` apart, each counted from the nearer end, so that both ends are exact."""
+    at = c.scratch + (BEHIND_RECORD << 3)
+    store_word(at, 0, count)
+    made = empty(c, dtype, 1, at, 0)
+    if made < 0:
+        return made
+    address, item = slot_at(c, made).address, item_size(dtype)
+    late = count - (count >> 1)
+    for k in range(count):
+        value = start + step * k if k < late else end - step * (count - 1 - k)
+        store_number(address + k * item, dtype, value, int(value))
+    keep_constant(c, slot_at(c, made).storage)
+    return made
+
+
 @jit
 def category(dtype):
     """0 for bool, 1 for integers, 2 for floating point."""
@@ -138,6 +156,19 @@ def apply_number(c, op, into, x, value: float, whole, kind, reflected):
     out = apply(c, op, into, a, b, 0, 0, 0, 0)
     release(c, n)
     return out
+
+
+@entry
+def filled(c, dtype, op, value: float, whole, sizes: Wholes) -> Handle:
+    """A tensor with the same number everywhere, which `op` writes; it is `value` or `whole` as the dtype asks."""
+    made = of_sizes(c, dtype, 0, sizes)
+    if made < 0:
+        return made
+    written = apply_number(c, op, made, made, value, whole, 0, 0)
+    if written != made:
+        release(c, made)
+        return written if written < 0 else UNFIT
+    return made
 
 
 @entry

@@ -21,8 +21,8 @@ from ..dtypes import (
     to_dtype,
 )
 from ..engine.entry import entries
-from ..kernels.abi import MAX_DIMS
-from ..operators import overwrite
+from ..kernels.abi import FLOAT32, MAX_DIMS
+from ..operators import OVERWRITE, overwrite, whole_number
 from ._call import dtype_code, tensor_of
 from ._dims import shape_of, sizes_of
 from ._out import make_out
@@ -78,8 +78,15 @@ def _of_sizes(name: str, args: tuple[Any, ...], size: Any, dtype: Any, zero: int
 
 def make_full(shape: tuple[int, ...], value: Any, kind: dtype) -> Tensor:
     """A tensor with the same number everywhere."""
+    if isinstance(value, np.generic | Tensor):
+        value = value.item()
+    code = kind.code
+    whole = 0 if code >= FLOAT32 else whole_number("full", value, code)
+    filled = entries.filled(CONTEXT, code, OVERWRITE.code, float(value), whole, shape)
+    if type(filled) is not int:
+        return filled
     made = make_empty(shape, kind)
-    overwrite("full", made, value.item() if isinstance(value, np.generic | Tensor) else value)
+    overwrite("full", made, value)
     return made
 
 
@@ -140,8 +147,7 @@ def ones(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, re
         return make_out(
             "ones", lambda kind: ones(*args, size=size, dtype=kind, device=device), out, dtype, requires_grad
         )
-    made = _of_sizes("ones", args, size, dtype, 0)
-    overwrite("ones", made, 1)
+    made = make_full(sizes_of(args, "ones", "size", size), 1, dtype_or_default(dtype, "ones"))
     return finish(made, requires_grad, device)
 
 

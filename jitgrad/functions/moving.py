@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from .._tensor import Tensor, wrap
+from ..dispatch import view_code
 from ..dtypes import int64, to_dtype
+from ..engine.entry import entries
 from ..kernels import BY_NAME
 from ._call import require_tensors, tensor_of
 from ._dims import by_name, dim_mask, dims_of, one_dim, shape_of
@@ -26,7 +28,8 @@ __all__ = ["diag", "diag_embed", "diagflat", "flip", "fliplr", "flipud", "roll",
 
 REMEMBERED = 4096  # elements of the largest matrices whose triangles are remembered
 
-_FLIP, _TRIANGLE, _SLICE_PUT = (BY_NAME[name] for name in ("flip", "triangle", "slice_put"))
+_FLIP, _TRIANGLE, _SLICE_PUT, _CAT = (BY_NAME[name] for name in ("flip", "triangle", "slice_put", "cat"))
+_SLICE = view_code("slice")
 
 
 def flip(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
@@ -65,6 +68,9 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     RuntimeError
         When the numbers of shifts and dimensions differ.
     """
+    made = entries.rolled(_SLICE, _CAT.code, input, shifts, dims)
+    if type(made) is not int:
+        return made
     shape = shape_of(tensor_of(input, "roll"))
     steps = [shifts] if isinstance(shifts, Integral) else list(shifts)
     if dims is None or (not isinstance(dims, Integral) and not len(dims)):

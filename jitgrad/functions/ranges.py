@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from .._tensor import Tensor
+from ..dispatch import CONTEXT
 from ..dtypes import get_default_dtype, int64, to_dtype
+from ..engine.entry import entries
 from ._out import make_out
 from .creation import dtype_or_default, finish
 from .from_data import from_array
@@ -105,8 +107,13 @@ def linspace(start: float, end: float, steps: int, *, dtype: Any = None, device:
         )
     if steps < 0:
         raise RuntimeError(f"linspace: number of steps must be non-negative, got {steps}")
-    values = _spaced(float(start), float(end), steps)
-    return finish(from_array(values, dtype_or_default(dtype, "linspace")), requires_grad, device)
+    start, end, kind = float(start), float(end), dtype_or_default(dtype, "linspace")
+    if kind.is_floating_point and type(steps) is int:
+        step = (end - start) / (steps - 1) if steps > 1 else 0.0
+        made = entries.spaced(CONTEXT, kind.code, start, step, end, steps)
+        if type(made) is not int:
+            return finish(made, requires_grad, device)
+    return finish(from_array(_spaced(start, end, steps), kind), requires_grad, device)
 
 
 def _spaced(start: float, end: float, steps: int) -> np.ndarray:

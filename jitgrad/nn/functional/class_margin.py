@@ -5,6 +5,7 @@ from __future__ import annotations
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor, wrap
 from jitgrad.dtypes import int64
+from jitgrad.engine.entry import entries
 from jitgrad.functions._arrays import run_arrays
 from jitgrad.functions._call import require_tensors
 from jitgrad.functions._checks import raise_reported, refusal
@@ -16,6 +17,7 @@ from jitgrad.kernels.table import Op
 from ._reduction import chosen_reduction, reduced
 
 _MULTI, _MULTILABEL = BY_NAME["multi_margin"], BY_NAME["multilabel_margin"]
+_WHOLE = {"none": 0, "mean": BY_NAME["mean"].code, "sum": BY_NAME["sum"].code}
 _NO_CLASS = refusal(
     RuntimeError,
     "multi_margin_loss: target out of range; expected class indices from 0 to the number of classes - 1",
@@ -105,6 +107,12 @@ def multi_margin_loss(
     """
     require_tensors("multi_margin_loss", input, target, optional=weight)
     reduction = chosen_reduction(size_average, reduce, reduction)
+    if weight is None and p in (1, 2):
+        words = (REPORT_ADDRESS, _NO_CLASS, int(p), float_bits(margin))
+        made = entries.class_loss(_MULTI.code, _WHOLE[reduction], input, target, words)
+        if type(made) is not int:
+            raise_reported()
+            return made
     if p not in (1, 2):
         raise ValueError(f"multi_margin_loss: only p == 1 and p == 2 are supported, got p={p}")
     if weight is not None and weight.ndim != 1:
