@@ -173,3 +173,58 @@ def test_a_compiled_step_makes_its_rows_of_numbers_anew():
 
     for k in range(5):
         np.testing.assert_allclose(step(torch.tensor(float(k))).numpy(), np.linspace(0, 1, 5) + 2 + k)
+
+
+@pytest.mark.parametrize("grad", [False, True])
+@pytest.mark.parametrize("value", [2.5, 3, float("inf")])
+def test_a_mask_overwrites_with_one_number(value, grad):
+    x = torch.arange(12.0).reshape(3, 4).requires_grad_(grad)
+    for of in (lambda y: y, lambda y: y[1:], lambda y: y.t()):
+        base = x * 1.0
+        target = of(base)
+        mask = target > 4.0
+        assert target.masked_fill_(mask, value) is target
+        expected = of(x).detach().numpy().copy()
+        expected[mask.numpy()] = value
+        assert target.detach().numpy().tolist() == expected.tolist()
+    if grad:
+        (base * torch.where(base.isinf(), 0.0, 1.0)).sum().backward()
+        assert x.grad.tolist() == (x <= 4.0).float().tolist()
+    with pytest.raises(RuntimeError, match="boolean masks"):
+        torch.zeros(3).masked_fill_(torch.zeros(3), 1.0)
+    with pytest.raises(TypeError, match="mask"):
+        torch.zeros(3).masked_fill_([True, False, True], 1.0)
+    leaf = torch.zeros(3, requires_grad=True)
+    with pytest.raises(RuntimeError, match="leaf"):
+        leaf.masked_fill_(torch.tensor([True, False, True]), 1.0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64])
+def test_writes_to_slices_leave_what_they_are_given(dtype):
+    x = torch.arange(12).reshape(3, 4).to(dtype)
+    index = torch.tensor([2, 0, 2])
+    source = torch.ones(3, 4, dtype=dtype)
+    for given in (x, x.t().contiguous().t()):
+        before = given.tolist()
+        made = given.index_add(0, index, source)
+        expected = given.numpy().copy()
+        np.add.at(expected, index.numpy(), 1)
+        assert made.tolist() == expected.tolist()
+        assert given.tolist() == before
+        assert given.index_fill(1, torch.tensor([1]), 7)[:, 1].tolist() == [7, 7, 7]
+        with pytest.raises(RuntimeError, match="index 3 is out of bounds"):
+            given.index_add(0, index + 1, source)
+        assert given.tolist() == before
+
+
+@pytest.mark.parametrize("index", [[0, -1, 5], [[1], [2]], 3, []])
+def test_take_counts_through_all_elements(index):
+    x = torch.arange(12.0).reshape(3, 4)
+    places = torch.tensor(index, dtype=torch.int64)
+    for given in (x, x.t()):
+        assert torch.take(given, places).tolist() == np.take(given.numpy(), places.numpy()).tolist()
+    x.requires_grad_()
+    torch.take(x, torch.tensor([0, 0, -1])).sum().backward()
+    assert x.grad.sum().item() == 3.0
+    with pytest.raises(IndexError, match="take: index 12 is out of bounds"):
+        torch.take(x, torch.tensor([12]))

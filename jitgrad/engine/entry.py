@@ -43,6 +43,7 @@ GROUPS = {
         "ones",
         "parted",
         "put_back",
+        "put_beside_number",
         "recycle",
         "restrided",
         "rolled",

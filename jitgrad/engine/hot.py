@@ -130,6 +130,23 @@ def with_last_number(c, op, a: Handle, b: Handle, value: float) -> Handle:
 
 
 @entry
+def put_beside_number(c, op, a: Handle, b: Handle, value: float):
+    """`with_last_number` that overwrites its first operand; returns the slot."""
+    status = room(c, 0)
+    if status != 0:
+        return status
+    dtype = slot_at(c, a).dtype
+    if dtype < FLOAT32:
+        return BAD_DTYPE
+    n = number(c, dtype, value, 0)
+    if n < 0:
+        return n
+    out = apply(c, op, a, a, b, n, 0, 0, 0)
+    release(c, n)
+    return out
+
+
+@entry
 def reduced(c, op, x: Handle, keep, dims: Wholes) -> Handle:
     """A reduction over some dimensions."""
     mask = 0

@@ -233,6 +233,15 @@ def _masked(x: Tensor, mask: Tensor, value: Any) -> tuple[Tensor, Tensor, Tensor
 
 def _masked_fill_(self: Tensor, mask: Tensor, value: Any) -> Tensor:
     """``masked_fill`` in place."""
+    if type(value) is float:
+        try:
+            status = entries.put_beside_number(_MASKED_FILL.code, self, mask, value)
+        except TypeError:  # a mask that is no tensor
+            status = BAD_DTYPE
+        if status >= 0:
+            if status != self._slot:
+                self._become(status)
+            return self
     self._become(call(_MASKED_FILL, _masked(self, mask, value), (), self._slot))
     return self
 

@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 
 from .._tensor import Tensor, method, wrap
+from ..dispatch import view_code
 from ..dtypes import bool_, int64
+from ..engine.entry import entries
 from ..kernels import BY_NAME
 from ..kernels.abi import INT64
 from ..operators import number_tensor
 from ._call import dtype_code, require_tensors
 from ._dims import axis_as_dim, dims_of, one_dim, shape_of
 from ._indices import Plan, coordinates, is_dense, read_rows, table_of_nonzero
-from ._launch import launch, run
+from ._launch import launch, report_cell, run
 from ._numpy_names import takes_axis
 from .bounds import where
 from .creation import make_empty, zeros
@@ -35,6 +37,7 @@ __all__ = [
 ]
 
 _MASKED_SCATTER = BY_NAME["masked_scatter"]
+_EXPAND = view_code("expand")
 
 
 def _mask_of(name: str, mask: Any) -> Tensor:
@@ -113,8 +116,12 @@ def masked_scatter_(self: Tensor, mask: Tensor, source: Tensor) -> Tensor:
 def take(input: Tensor, index: Tensor) -> Tensor:
     """The elements of `input`, seen as one dimension, at `index`; the result has the shape of `index`."""
     require_tensors("take", input, index)
-    index = long_index(index, "take")
     flat = input.reshape(-1)  # type: ignore[attr-defined]
+    if dims_of(index):
+        made = entries.at_points(_EXPAND, INDEX.code, report_cell(), flat, index)
+        if type(made) is not int:
+            return made
+    index = long_index(index, "take")
     return read_rows(INDEX, flat, 0, index, name="take")
 
 
