@@ -228,3 +228,26 @@ def test_take_counts_through_all_elements(index):
     assert x.grad.sum().item() == 3.0
     with pytest.raises(IndexError, match="take: index 12 is out of bounds"):
         torch.take(x, torch.tensor([12]))
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32])
+@pytest.mark.parametrize("offset", [-7, -2, 0, 1, 9])
+def test_the_places_of_triangles_are_those_of_numpy(offset, dtype):
+    for rows, columns in ((0, 3), (3, 0), (1, 1), (3, 5), (6, 4), (70, 80)):
+        for made, expected in (
+            (torch.tril_indices(rows, columns, offset, dtype=dtype), np.tril_indices(rows, offset, columns)),
+            (torch.triu_indices(rows, columns, offset, dtype=dtype), np.triu_indices(rows, offset, columns)),
+        ):
+            assert made.dtype is dtype
+            assert made.tolist() == np.array(expected).tolist()
+
+
+def test_a_compiled_step_makes_places_of_triangles_anew():
+    @torch.compile
+    def step(x):
+        made = torch.tril_indices(3, 3)
+        made += x
+        return made
+
+    for k in range(5):
+        assert step(torch.tensor(k)).tolist() == (np.array(np.tril_indices(3)) + k).tolist()

@@ -129,6 +129,40 @@ def spaced(c, dtype, start: float, step: float, end: float, count) -> Handle:
     return made
 
 
+@entry
+def triangle_places(c, dtype, rows, columns, offset, upper) -> Handle:
+    """Rows and columns of the places in a matrix on and below a diagonal, or on and above it: two lines of numbers."""
+    shift = offset if upper else offset + 1
+    count = 0
+    for r in range(rows):
+        edge = min(max(r + shift, 0), columns)
+        count += columns - edge if upper else edge
+    at = c.scratch + (BEHIND_RECORD << 3)
+    store_word(at, 0, 2)
+    store_word(at, 1, count)
+    made = empty(c, dtype, 2, at, 0)
+    if made < 0:
+        return made
+    item = item_size(dtype)
+    first = slot_at(c, made).address
+    second = first + count * item
+    for r in range(rows):
+        edge = min(max(r + shift, 0), columns)
+        start, width = (edge, columns - edge) if upper else (0, edge)
+        if dtype == INT64:
+            for k in range(width):
+                store_word(first, k, r)
+                store_word(second, k, start + k)
+        else:
+            for k in range(width):
+                store_number(first + k * item, dtype, float(r), r)
+                store_number(second + k * item, dtype, float(start + k), start + k)
+        first += width * item
+        second += width * item
+    keep_constant(c, slot_at(c, made).storage)
+    return made
+
+
 @jit
 def category(dtype):
     """0 for bool, 1 for integers, 2 for floating point."""

@@ -53,6 +53,7 @@ GROUPS = {
         "swap_cotangent",
         "take_cotangent",
         "take_released",
+        "triangle_places",
         "variance",
         "walk",
         "walk_one",

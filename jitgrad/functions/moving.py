@@ -6,10 +6,8 @@ from functools import lru_cache
 from numbers import Integral
 from typing import Any
 
-import numpy as np
-
 from .._tensor import Tensor, wrap
-from ..dispatch import view_code
+from ..dispatch import CONTEXT, insist, view_code
 from ..dtypes import int64, to_dtype
 from ..engine.entry import entries
 from ..kernels import BY_NAME
@@ -17,7 +15,6 @@ from ._call import require_tensors, tensor_of
 from ._dims import by_name, dim_mask, dims_of, one_dim, shape_of
 from ._launch import run, run_alike
 from .creation import make_empty
-from .from_data import from_array
 from .joining import cat
 from .shape import plain_columns, reshaped, view_words
 from .slicing import diagonal, narrow
@@ -25,8 +22,6 @@ from .transposing import movedim, transpose
 
 __all__ = ["diag", "diag_embed", "diagflat", "flip", "fliplr", "flipud", "roll", "rot90", "tril",
            "tril_indices", "triu", "triu_indices"]  # fmt: skip
-
-REMEMBERED = 4096  # elements of the largest matrices whose triangles are remembered
 
 _FLIP, _TRIANGLE, _SLICE_PUT, _CAT = (BY_NAME[name] for name in ("flip", "triangle", "slice_put", "cat"))
 _SLICE = view_code("slice")
@@ -154,16 +149,7 @@ def _indices(name: str, row: int, col: int, offset: int, upper: int, dtype: Any)
     kind = int64 if dtype is None else to_dtype(dtype, name)
     if row < 0 or col < 0:
         raise RuntimeError(f"{name}: row and col must be non-negative, got {row} and {col}")
-    places = triangle_places if row * col <= REMEMBERED else triangle_places.__wrapped__
-    return from_array(places(row, col, offset, upper), kind)
-
-
-@lru_cache(64)
-def triangle_places(row: int, col: int, offset: int, upper: int) -> np.ndarray:
-    """Rows and columns of the places in a triangle of a matrix, an array of two lines; not to be written."""
-    last = offset - upper  # that lies below
-    below = np.arange(last, last + row)[:, None] >= np.arange(col)
-    return np.array((~below if upper else below).nonzero())
+    return insist("triangle_places", CONTEXT, kind.code, row, col, offset, upper)
 
 
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None) -> Tensor:
