@@ -13,7 +13,7 @@ from ..kernels.table import Op
 from ._arrays import run_arrays
 from ._call import dtype_code, is_floating, require_tensors
 from ._dims import axis_as_dim, named_dim, one_dim, shape_of
-from ._launch import run
+from ._launch import run_alike
 from ._numpy_names import takes_axis
 from ._pairs import pair
 from .indexing import recorded
@@ -46,7 +46,7 @@ def _scan(op: Op, name: str, x: Tensor, dim: Any, kind: dtype | None) -> Tensor:
         own = DTYPES[dtype_code(x)]
         if own.code not in op.dtypes:
             return _scan(op, name, x, dim, int64).to(kind)  # type: ignore[attr-defined]
-    return wrap(run(op, (x.contiguous(),), own, shape, line_words(shape, dim)))  # type: ignore[attr-defined]
+    return run_alike(op, (x.contiguous(),), line_words(shape, dim))  # type: ignore[attr-defined]
 
 
 @method
