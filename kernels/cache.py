@@ -50,18 +50,7 @@ def source_files(group: str) -> list[Path]:
     """
     if group != "engine":
         return sorted(_SOURCES.glob("*.py"))
-    names = (
-        "abi",
-        "arguments",
-        "compiler",
-        "host",
-        "indexing",
-        "lean",
-        "plain",
-        "program_rows",
-        "values_out",
-        "wrapper",
-    )
+    names = ("abi", "arguments", "compiler", "host", "lean", "plain", "program_rows", "values_out", "wrapper")
     shared = [_SOURCES / f"{name}.py" for name in names]
     package = sys.modules["jitgrad"].__file__
     assert package is not None
