@@ -1,18 +1,15 @@
 """Random tensors in one compiled call: the generator's state and a shape go in, a tensor comes out.
 
-What does not fit is UNFIT, with nothing drawn: Python finds out what it is, and says so.
+What does not fit is UNFIT, with nothing drawn: Python finds out what it is, and says so. Nothing that can fail may come
+after a draw, as what Python would then do draws once more.
 """
 
 from ..kernels.abi import MAX_DIMS
 from ..kernels.arguments import UNFIT, Handle, Ints, Wholes
 from .arrays import OUTPUT_WORDS, apply_arrays
-from .handles import release
-from .hot import binary
 from .jit import entry, jit
 from .layout import BEHIND_RECORD, CONTIGUOUS, NO_ROW, REQUIRES_GRAD
 from .pointers import load_word, store_word
-from .promotion import cast
-from .record import apply
 from .tables import slot_at
 
 WORD = 8
@@ -62,31 +59,3 @@ def redrawn(c, op, x: Handle, state: Handle, words: Ints):
         return UNFIT
     take_shape(c, x)
     return draw(c, op, target.dtype, x, state, words)
-
-
-@entry
-def hits(c, check, bounds: Ints, op, less, x: Handle, state: Handle, words: Ints) -> Handle:
-    """Ones with the probabilities in `x`, and zeros; UNFIT if `check` reports one that is none, or `x` has a history.
-
-    `bounds` are the attributes of `check`, first of them the address of the report.
-    """
-    kind = slot_at(c, x).dtype
-    if slot_at(c, x).flags & REQUIRES_GRAD:
-        return UNFIT
-    checked = apply(c, check, 0, x, 0, 0, 0, bounds + WORD, load_word(bounds, 0))
-    if checked < 0:
-        return checked
-    release(c, checked)
-    if load_word(load_word(bounds, 1), 0) != 0:
-        return UNFIT
-    take_shape(c, x)
-    numbers = draw(c, op, kind, 0, state, words)
-    if numbers < 0:
-        return numbers
-    below = binary(c, less, numbers, x)
-    release(c, numbers)
-    if below < 0:
-        return below
-    made = cast(c, below, kind)
-    release(c, below)
-    return made

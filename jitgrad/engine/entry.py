@@ -30,7 +30,6 @@ GROUPS = {
         "free_state",
         "give_cotangent",
         "gradients",
-        "hits",
         "hold_tape",
         "leave_row",
         "link",

@@ -36,21 +36,11 @@ def raise_reported() -> None:
         raise error(message)
 
 
-def bounds(low: float, high: float, error: type[Exception], message: str, nan_as: float) -> tuple[int, ...]:
-    """What the operation `WITHIN` needs to know for `within`: its attributes, the address of the report first."""
-    return REPORT_ADDRESS, refusal(error, message), *map(float_bits, (low, high, nan_as))
-
-
 def within(
     low: float, high: float, error: type[Exception], message: str, nan_as: float
 ) -> Callable[[Tensor], None]:
     """A check that raises `error` when an element is not from `low` to `high`, where nan counts as `nan_as`."""
-    return check_of(bounds(low, high, error, message, nan_as))
-
-
-def check_of(attributes: tuple[int, ...]) -> Callable[[Tensor], None]:
-    """`within` with what `bounds` has returned."""
-    words = array("q", attributes)
+    words = array("q", (REPORT_ADDRESS, refusal(error, message), *map(float_bits, (low, high, nan_as))))
     place = words.buffer_info()[0]
 
     def check(x: Tensor) -> None:

@@ -8,22 +8,19 @@ from typing import Any
 
 from .._tensor import Tensor, method
 from ..dtypes import int64
-from ..engine.entry import entries
 from ..kernels import BY_NAME
 from ._call import require_tensors
-from ._checks import WITHIN, bounds, check_of, within
-from ._random import check_floating, float_words, make_random, state_of, threshold_of
+from ._checks import within
+from ._random import check_floating, make_random, threshold_of
 from .generator import Generator
-from .random import UNIFORM, rand, rand_like
+from .random import rand, rand_like
 
 __all__ = ["bernoulli", "multinomial"]
 
-BERNOULLI, _LESS = BY_NAME["random_bernoulli"], BY_NAME["lt"]
-_PROBABILITIES = bounds(
+BERNOULLI = BY_NAME["random_bernoulli"]
+_check_probabilities = within(
     0.0, 1.0, RuntimeError, "bernoulli: expects all probabilities to be in [0, 1]", nan_as=math.inf
 )
-_check_probabilities = check_of(_PROBABILITIES)
-_TURNS = float_words(0.0, 1.0)
 _check_each_weight = within(
     0.0,
     sys.float_info.max,
@@ -59,16 +56,9 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
         words = (threshold_of("bernoulli", p),)
         return make_random(BERNOULLI, generator, input.dtype, tuple(input.shape), words)
     check_floating("bernoulli", input)
-    drawn = entries.hits(
-        WITHIN.code, _PROBABILITIES, UNIFORM.code, _LESS.code, input, state_of(generator), _TURNS
-    )
-    if type(drawn) is not int:
-        return drawn
-    from ..autograd import no_grad
-
-    with no_grad():
-        _check_probabilities(input)
-        return (rand_like(input, generator=generator) < input).to(input.dtype)  # type: ignore[operator]
+    chances = input.detach() if input.requires_grad else input
+    _check_probabilities(chances)
+    return (rand_like(chances, generator=generator) < chances).to(input.dtype)  # type: ignore[operator]
 
 
 Tensor.bernoulli = bernoulli  # type: ignore[attr-defined]
