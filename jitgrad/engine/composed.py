@@ -34,9 +34,12 @@ def mask_of(c, x, dims):
 
 @entry
 def variance(c, mean, minus, squares, over, root, correction, keep, x: Handle, dims: Wholes) -> Handle:
-    """``sum((x - mean)**2) / (n - correction)`` over some dimensions, or all; its root if `root` is an operation."""
+    """``sum((x - mean)**2) / (n - correction)`` over some dimensions, or all; its root if `root` is an operation.
+
+    UNFIT where n is 0.
+    """
     source, mask = slot_at(c, x), mask_of(c, x, dims)
-    if mask < 0 or source.dtype < FLOAT32:
+    if mask < 0 or source.dtype < FLOAT32 or source.numel == 0:
         return UNFIT
     count = 1
     for d in range(source.dims):

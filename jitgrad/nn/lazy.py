@@ -76,13 +76,17 @@ class UninitializedBuffer(_Uninitialized, Buffer):
     device : optional
         Only the CPU.
     dtype : dtype, optional
+    persistent : bool, default True
+        Whether the buffer is part of the module's ``state_dict``.
     """
 
     _becomes = Buffer
 
-    def __new__(cls, requires_grad: bool = False, device: Any = None, dtype: Any = None) -> Any:
+    def __new__(
+        cls, requires_grad: bool = False, device: Any = None, dtype: Any = None, persistent: bool = True
+    ) -> Any:
         """See the class."""
-        made = Buffer.__new__(cls, T.empty(0, device=device, dtype=dtype))
+        made = Buffer.__new__(cls, T.empty(0, device=device, dtype=dtype), persistent=persistent)
         return made.requires_grad_(requires_grad)
 
 
