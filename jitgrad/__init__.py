@@ -6,45 +6,61 @@ compiled when they are first used, once per machine.
 
 from . import _source  # first: in a source tree it tells Python where jitgrad.kernels lies
 from . import autograd, cuda, func, functions, nn, optim, models, serialization, utils
-from math import e, inf, nan, pi
-from ._tensor import Tensor
+from typing import TYPE_CHECKING
+from math import e as e, inf as inf, nan as nan, pi as pi
+from ._tensor import Tensor as Tensor
 from .autograd import (
-    enable_grad,
-    inference_mode,
-    is_grad_enabled,
-    is_inference_mode_enabled,
-    no_grad,
-    set_grad_enabled,
+    enable_grad as enable_grad,
+    inference_mode as inference_mode,
+    is_grad_enabled as is_grad_enabled,
+    is_inference_mode_enabled as is_inference_mode_enabled,
+    no_grad as no_grad,
+    set_grad_enabled as set_grad_enabled,
 )
-from .custom import op
+from .custom import op as op
 from .dtypes import (
     ABSENT as _ABSENT,
-    Size,
-    bool_,
-    device,
-    dtype,
-    float32,
-    float64,
-    get_default_dtype,
-    int32,
-    int64,
-    promote_types,
-    set_default_dtype,
-    uint8,
+    Size as Size,
+    bool_ as bool_,
+    device as device,
+    dtype as dtype,
+    float32 as float32,
+    float64 as float64,
+    get_default_dtype as get_default_dtype,
+    int32 as int32,
+    int64 as int64,
+    promote_types as promote_types,
+    set_default_dtype as set_default_dtype,
+    uint8 as uint8,
 )
 from .functions import *
-import jitgrad.random as random
-import jitgrad.special as special  # the functions' own modules have the same names
-from .func import vmap
-from .limits import finfo, iinfo
-from .model_summary import summary
-from .nn.functional import bilinear, cosine_similarity, hardshrink, pairwise_distance, pdist
-from .printing import set_printoptions
-from .program import compile
-from .serialization import load, save
-from .show import show_tape
-from .subnormal import set_flush_denormal
-from .threads import get_num_interop_threads, get_num_threads, set_num_interop_threads, set_num_threads
+from .func import vmap as vmap
+from .limits import finfo as finfo, iinfo as iinfo
+from .model_summary import summary as summary
+from .nn.functional import (
+    bilinear as bilinear,
+    cosine_similarity as cosine_similarity,
+    hardshrink as hardshrink,
+    pairwise_distance as pairwise_distance,
+    pdist as pdist,
+)
+from .printing import set_printoptions as set_printoptions
+from .program import compile as compile
+from .serialization import load as load, save as save
+from .show import show_tape as show_tape
+from .subnormal import set_flush_denormal as set_flush_denormal
+from .threads import (
+    get_num_interop_threads as get_num_interop_threads,
+    get_num_threads as get_num_threads,
+    set_num_interop_threads as set_num_interop_threads,
+    set_num_threads as set_num_threads,
+)
+
+if TYPE_CHECKING:
+    from . import random as random, special as special
+else:  # the functions' own modules have the same names
+    import jitgrad.random as random
+    import jitgrad.special as special
 
 __version__ = "0.1.0"
 
@@ -99,6 +115,34 @@ _LATER |= dict.fromkeys(
 _LATER |= {f"{kind}Tensor": "typed" for kind in ("Float", "Double", "Int", "Long", "Byte", "Bool")}
 _LATER |= dict.fromkeys(["get_default_device", "set_default_device"], "backends")
 _LATER["set_default_tensor_type"] = "typed"
+
+
+if TYPE_CHECKING:  # what comes in later, for type checkers
+    from . import (
+        accelerator as accelerator,
+        amp as amp,
+        backends as backends,
+        compiler as compiler,
+        distributed as distributed,
+        distributions as distributions,
+        jit as jit,
+        linalg as linalg,
+        testing as testing,
+        version as version,
+        viz as viz,
+    )
+    from .amp import (
+        GradScaler as GradScaler,
+        autocast as autocast,
+        is_autocast_enabled as is_autocast_enabled,
+    )
+    from .linalg import (
+        cholesky as cholesky,
+        det as det,
+        slogdet as slogdet,
+        matrix_exp as matrix_exp,
+    )
+    from .typed import FloatTensor as FloatTensor, LongTensor as LongTensor
 
 
 # methods that PyTorch has as functions, too: torch.exp_(x) is x.exp_()

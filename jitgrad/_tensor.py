@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import atexit
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._values import Values
 from .dispatch import CONTEXT, demand, insist
@@ -30,6 +30,11 @@ from .engine.layout import (
 )
 from .store import store
 
+if TYPE_CHECKING:
+    from .operator_types import Operators as _Base
+else:
+    _Base = Values
+
 F = TypeVar("F", bound=Callable)
 NUMBERS = (float, int, bool)
 _CHANNELS_LAST = {
@@ -38,7 +43,7 @@ _CHANNELS_LAST = {
 }  # dimensions, by the name of the layout
 
 
-class Tensor(Values):
+class Tensor(_Base):
     """A multi-dimensional array that remembers how it was made, as PyTorch's.
 
     Make one with `jitgrad.tensor`, `jitgrad.zeros` and their kin. ``Tensor(2, 3)`` is an uninitialised one of these
