@@ -49,6 +49,25 @@ def boxes(svg):
     return root, found
 
 
+def test_workspaces_of_kernels_have_no_values_to_show():
+    garbage = np.full(4 * 26 * 26, 0x7F800001, np.uint32).view(np.float32)
+    held = [torch.from_numpy(garbage).clone() for _ in range(20)]
+    del held  # so that the workspace comes from memory that holds no numbers
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU())
+    (row,) = [
+        n for n in model.read(net(torch.randn(1, 1, 28, 28)), {}, True, True).rows if len(n.outputs) == 2
+    ]
+    assert row.outputs[1].numbers is None
+    assert row.outputs[1].gradient is None
+
+
+@pytest.mark.parametrize("bits", [0x7F800001, 0x7FC00000, 0xFF800001])
+def test_a_nan_of_any_form_is_told_without_a_warning(bits):
+    told = model.numbers_of(np.array([bits, 0x3F800000], np.uint32).view(np.float32))
+    assert told.strange == 1
+    assert told.brief() == "1 .. 1, 1 not finite"
+
+
 def test_content():
     net, loss = network()
     g = viz.graph(loss, params=dict(net.named_parameters()))

@@ -140,7 +140,8 @@ def numbers_of(array: np.ndarray) -> Numbers:
     """A summary of an array."""
     flat = array.reshape(-1)
     first = tuple(float(v) for v in flat[:FEW])
-    values = flat.astype(float)
+    with np.errstate(invalid="ignore"):  # a nan of another form than NumPy's own
+        values = flat.astype(float)
     finite = values[np.isfinite(values)]
     strange = values.size - finite.size
     if finite.size == 0:
@@ -155,6 +156,13 @@ def read(root: Tensor, params: Mapping[str, Tensor] | None, values: bool, gradie
     return _Reader(root, params or {}, values, gradients).model()
 
 
+def _workspaces(offset: int, outputs: list[int]) -> set[int]:
+    """The outputs of a row in which its kernels keep what only they can read."""
+    kind, code = int(store.tape[offset + T_KIND]), int(store.tape[offset + T_OP])
+    batch = OPS[code].batch if kind == layout.ARRAYS else None
+    return {slot for k, slot in enumerate(outputs) if batch is not None and batch.workspace == f"y{k}"}
+
+
 class _Reader:
     def __init__(self, root: Tensor, params: Mapping[str, Tensor], values: bool, gradients: bool) -> None:
         self.root = root
@@ -166,6 +174,7 @@ class _Reader:
         self.known: dict[int, Value] = {}
         self.arrays: dict[int, np.ndarray] = {}  # values, of those that are known
         self.outside: dict[int, str] = {}
+        self.workspaces: set[int] = set()  # whose words are no values
         self.cotangents = self._cotangents() if gradients and self.offsets else {}
 
     def _cotangents(self) -> dict[int, np.ndarray]:
@@ -243,6 +252,7 @@ class _Reader:
         kept = [int(tape[offset + T_OPERANDS + 2 * k + 1]) != layout.NOT_SAVED for k in present]
         number = self.numbered[offset]
         operands = [self._value(s) if s else None for s in slots[:inputs]]
+        self.workspaces.update(_workspaces(offset, slots[inputs:]))
         outputs = [self._value(s) for s in slots[inputs:] if s]
         if self.values and len(outputs) == 1 and outputs[0].numbers is None:
             self._recompute(offset, slots[:inputs], slots[inputs], outputs[0])
@@ -294,7 +304,7 @@ class _Reader:
                 self.names[slot] = f"%{letters(len(self.names))}"
             name = self.names[slot]
         numbers = None
-        if self.values and slot_word(slot, S_STORAGE):
+        if self.values and slot_word(slot, S_STORAGE) and slot not in self.workspaces:
             self.arrays[slot] = handle_of(slot).numpy(force=True)
             numbers = numbers_of(self.arrays[slot])
         cotangent = self.cotangents.get(slot)
