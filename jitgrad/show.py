@@ -231,10 +231,12 @@ def operation(offset: int) -> tuple[str, dict[str, Any]]:
     return op.name, attributes | {n: bits_float(w) for n, w in zip(op.attributes, words, strict=True)}
 
 
-def _number(word: int) -> int | float:
-    """An attribute word that may be an integer or the bits of a float: no integer there is as large."""
+def _number(word: int) -> int | float | str:
+    """An attribute word: an integer, the bits of a float, or the place of something: no integer is as large."""
     value = bits_float(word)
-    return value if abs(word) >> 56 and 1e-30 < abs(value) < 1e30 else word
+    if abs(word) >> 56:
+        return value if 1e-30 < abs(value) < 1e30 else word
+    return "address" if word >> 32 > 0 else word
 
 
 def _view_attributes(words: list[int]) -> dict[str, Any]:

@@ -204,3 +204,12 @@ def test_layers_read_well():
     assert "words=(2,3,0.001)" in "".join(shown(norm))
     assert any("words=(5,3,0," in line and "..." in line for line in out)
     assert max(map(len, out)) < 160
+
+
+def test_places_in_memory_are_not_shown_as_numbers():
+    x = torch.randn(4, 3, requires_grad=True)
+    loss = torch.nn.functional.mse_loss(x, torch.zeros(4, 3)) + x.topk(2)[0].sum()
+    words = [row.attributes["words"] for row in tape_table(loss) if "words" in row.attributes]
+    assert any("address" in w for w in words)
+    assert all(isinstance(v, str) or abs(v) < 1 << 32 for w in words for v in w)
+    assert "words=(address,1,1)" in "".join(shown(loss))
