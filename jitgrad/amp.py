@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-import warnings
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
@@ -17,6 +16,7 @@ import numpy as np
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
+from jitgrad.user_frames import warn
 
 F = TypeVar("F", bound=Callable)
 
@@ -25,7 +25,7 @@ def _is_cuda(name: str, device: Any, enabled: bool) -> bool:
     """Whether somebody asks for a device that is not there, with PyTorch's warning then."""
     cuda = enabled and str(device).partition(":")[0] == "cuda"
     if cuda:
-        warnings.warn(f"{name}: CUDA is not available, disabling", UserWarning, stacklevel=3)
+        warn(f"{name}: CUDA is not available, disabling", UserWarning)
     return cuda
 
 

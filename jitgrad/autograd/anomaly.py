@@ -10,13 +10,13 @@ import contextlib
 import linecache
 import os
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from .._tensor import Tensor
 from ..engine.layout import HOOKED
 from ..store import store
+from ..user_frames import warn
 from .notes import RowNote, row_note
 from .observe import observe, stop_observing
 
@@ -127,10 +127,9 @@ class detect_anomaly(_Detection):
 
     def __init__(self, check_nan: bool = True) -> None:
         super().__init__(True, check_nan)
-        warnings.warn(
+        warn(
             "Anomaly Detection has been enabled. This mode will increase the runtime and should only be enabled "
-            "for debugging.",
-            stacklevel=2,
+            "for debugging."
         )
 
     def __enter__(self) -> None:

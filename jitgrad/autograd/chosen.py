@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from array import array
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from .._tensor import Tensor, wrap
 from ..dispatch import CONTEXT
 from ..engine import layout
 from ..engine.entry import entries
+from ..user_frames import warn
 from .backward import finish, first_row, marked, recorded, roots_and_seeds, tensors_of, walk_from
 from .graph import GradientEdge
 from .hooks import state_word
@@ -63,11 +63,10 @@ def grad(
         When such an input is to have both zeros and an error.
     """
     if not only_inputs:
-        warnings.warn(
+        warn(
             "grad: only_inputs argument is deprecated and is ignored now (defaults to True); use backward() to "
             "accumulate gradients elsewhere",
             FutureWarning,
-            stacklevel=2,
         )
     if materialize_grads and allow_unused is not None and not allow_unused:
         raise ValueError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import inspect
 import itertools
-import warnings
 from array import array
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +13,7 @@ from .._tensor import Tensor, handle_of
 from ..dispatch import demand
 from ..engine.layout import USE_OUTPUT, USES
 from ..store import store
+from ..user_frames import warn
 from .context import FunctionCtx, no_gradients_twice
 from .graph import drop_freed_nodes, python_nodes
 from .modes import enable_grad, no_grad, records
@@ -59,12 +59,11 @@ class Function:
     generate_vmap_rule = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        warnings.warn(
+        warn(
             f"{type(self)} should not be instantiated. Methods on autograd functions are all static, so you "
             "should invoke them on the class itself. Instantiating an autograd function will raise an error in a "
             "future version of PyTorch.",
             DeprecationWarning,
-            stacklevel=2,
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -201,10 +200,9 @@ def _fresh(t: Tensor, operands: Sequence[Tensor], constant: bool, dirty: bool) -
 def _check_dirty(context: FunctionCtx, operands: Sequence[Tensor], outputs: Sequence[Any]) -> None:
     for t in context._dirty:
         if not any(t is a for a in operands):
-            warnings.warn(
+            warn(
                 "ctx.mark_dirty() received a tensor that was not an input. Only input Tensors that have been "
-                "mutated should be passed to ctx.mark_dirty().",
-                stacklevel=5,
+                "mutated should be passed to ctx.mark_dirty()."
             )
         elif t.is_leaf and t.requires_grad and records():
             raise RuntimeError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..dtypes import float64
+from ..user_frames import warn
 from .chosen import grad
 from .modes import no_grad
 
@@ -300,10 +300,9 @@ def _mismatch(output: int, input: int, numerical: Any, analytical: Any) -> str:
 
 def _check_input(k: int, x: Tensor) -> None:
     if x.dtype is not float64:
-        warnings.warn(
+        warn(
             f"Input #{k} requires gradient and is not a double precision floating point or complex. This check "
-            "will likely fail if all the inputs are not of double precision floating point or complex. ",
-            stacklevel=5,
+            "will likely fail if all the inputs are not of double precision floating point or complex. "
         )
     if any(step <= 0 and size > 1 for step, size in zip(x.stride(), x.shape, strict=True)):
         raise RuntimeError(

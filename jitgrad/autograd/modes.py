@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import functools
 import inspect
-import sys
 import threading
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from ..dispatch import CONTEXT
 from ..engine.entry import entries
 from ..engine.layout import DISABLED, ENABLED, INFERENCE_MODE
+from ..user_frames import warn
 
 
 class _ThreadEnd:
@@ -108,7 +107,7 @@ class _Switch:
 
     def __call__(self, function: Callable) -> Callable:
         if isinstance(function, type):
-            warnings.warn(_CLASSES, FutureWarning, stacklevel=_frames_of_ours())
+            warn(_CLASSES, FutureWarning)
         if inspect.isgeneratorfunction(function):
 
             @functools.wraps(function)
@@ -142,14 +141,6 @@ class _Switch:
                 return function(*args, **kwargs)
 
         return wrapper
-
-
-def _frames_of_ours() -> int:
-    """How far up the stack the caller of this package is, as `warnings.warn` counts from its own caller."""
-    frame, count = sys._getframe(1), 1
-    while frame.f_back is not None and frame.f_code.co_filename == __file__:
-        frame, count = frame.f_back, count + 1
-    return count
 
 
 class no_grad(_Switch):

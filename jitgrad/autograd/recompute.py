@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from .._tensor import Tensor
 from ..functions.generator import default_generator
+from ..user_frames import warn
 from . import graph
 from .backward import backward_many
 from .function import Function
@@ -62,7 +62,7 @@ class Reentrant(Function):
     def forward(ctx: Any, function: Callable, preserve: bool, *args: Any) -> Any:
         """Run the function without a record."""
         if not any(isinstance(a, Tensor) and a.requires_grad for a in args):
-            warnings.warn("None of the inputs have requires_grad=True. Gradients will be None", stacklevel=5)
+            warn("None of the inputs have requires_grad=True. Gradients will be None")
         ctx.function = function
         ctx.state = _RandomState() if preserve else None
         ctx.others = [None if isinstance(a, Tensor) else a for a in args]

@@ -6,13 +6,13 @@ Formulas without another source follow from the definition, the mean of ``p.log_
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from typing import Any
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 
+from ..user_frames import warn
 from .bernoulli import Bernoulli
 from .categorical import Categorical
 from .distribution import Distribution
@@ -85,11 +85,10 @@ def _rule_for(type_p: type, type_q: type) -> Rule:
     near_p = min(fitting, key=lambda pair: steps[pair])
     near_q = min(fitting, key=lambda pair: steps[pair][::-1])
     if RULES[near_p] is not RULES[near_q]:
-        warnings.warn(
+        warn(
             f"kl_divergence: ambiguous for {type_p.__name__} and {type_q.__name__}; "
             f"register_kl({near_p[0].__name__}, {near_q[1].__name__}) decides",
             RuntimeWarning,
-            stacklevel=3,
         )
     return RULES[near_p]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import warnings
 from array import array
 from collections.abc import Sequence
 from typing import Any, NoReturn
@@ -19,6 +18,7 @@ from ..kernels import BY_NAME
 from ..kernels.abi import BOOL, COUNT_FROM_END, INT64
 from ..kernels.table import Op
 from ..store import store
+from ..user_frames import warn
 from ._call import dtype_code
 from ._dims import dims_of, shape_of
 from ._launch import launch
@@ -258,11 +258,10 @@ def _normal_tensor(x: Tensor) -> Any:
             "convert with .long()"
         )
     if kind is uint8:
-        warnings.warn(
+        warn(
             "indexing with dtype torch.uint8 is deprecated, please use torch.bool for a mask or "
             "torch.long for indices",
             UserWarning,
-            stacklevel=6,
         )
         x, kind = x.to(bool_), bool_
     if not x.ndim:

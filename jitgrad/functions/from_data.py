@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from functools import reduce
 from typing import Any, NoReturn
@@ -26,6 +25,7 @@ from ..engine.entry import entries
 from ..engine.layout import S_STORAGE, WRAPPED
 from ..operators import LIMITS, exact_number, whole_number
 from ..store import store
+from ..user_frames import warn
 from .creation import dtype_or_default, finish, shape_words
 
 __all__ = ["as_tensor", "asarray", "from_numpy", "frombuffer", "scalar_tensor", "tensor"]
@@ -259,11 +259,10 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
         _refuse_memory(ndarray)
         made = insist("lent", kind.code, ndarray.strides, ndarray)
     if not ndarray.flags.writeable:
-        warnings.warn(
+        warn(
             "from_numpy: the given NumPy array is not writable, and PyTorch's tensors are: copy the array "
             "before writing to the tensor",
             UserWarning,
-            stacklevel=2,
         )
     store.externals[made._word(S_STORAGE)] = ndarray
     _lent += 1

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 from .._tensor import Tensor, method
 from ..dtypes import get_default_dtype, to_dtype
+from ..user_frames import warn
 from ._call import require_tensors, tensor_of
 from ._dims import one_dim
 from ._numpy_names import takes_axis
@@ -30,10 +30,9 @@ def new(self: Tensor, *args: Any, device: Any = None) -> Tensor:
 def range(start: Any = 0, end: Any = None, step: Any = 1, *, dtype: Any = None, device: Any = None,
           requires_grad: bool = False) -> Tensor:  # fmt: skip
     """Numbers from `start` up to and including `end`, `step` apart: `arange` leaves the end out, as Python does."""
-    warnings.warn(
+    warn(
         "range(): its end is part of it, unlike that of Python's range; use arange(), which ends before it",
         UserWarning,
-        stacklevel=2,
     )
     if end is None:
         start, end = 0, start

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numbers
-import warnings
 
 from jitgrad.kernels.recurrent_layout import GRU, LSTM, RNN_RELU, RNN_TANH, Kind
+from jitgrad.user_frames import warn
 
 KINDS: dict[str, Kind] = {"LSTM": LSTM, "GRU": GRU, "RNN_TANH": RNN_TANH, "RNN_RELU": RNN_RELU}
 
@@ -28,10 +28,9 @@ def check_options(
             f"element being zeroed, got {dropout!r}"
         )
     if dropout > 0 and num_layers == 1:
-        warnings.warn(
+        warn(
             "dropout option adds dropout after all but last recurrent layer, so non-zero dropout expects "
-            f"num_layers greater than 1, but got dropout={dropout} and num_layers={num_layers}",
-            stacklevel=4,
+            f"num_layers greater than 1, but got dropout={dropout} and num_layers={num_layers}"
         )
     for option, value, kind in (
         ("bias", bias, bool),

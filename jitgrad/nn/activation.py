@@ -7,11 +7,10 @@ Each class calls its kernel directly, without the detour through the functional 
 
 from __future__ import annotations
 
-import warnings
-
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 
+from ..user_frames import warn
 from . import functional as F
 from ._calls import call_with_one
 from .module import Module
@@ -383,9 +382,5 @@ def _renamed(old: str, new: str, given: float | None, value: float) -> float:
     """Prefer a bound given under its old name, with PyTorch's warning."""
     if given is None:
         return value
-    warnings.warn(
-        f"keyword argument `{old}` is deprecated and renamed to `{new}`",
-        FutureWarning,
-        stacklevel=3,
-    )
+    warn(f"keyword argument `{old}` is deprecated and renamed to `{new}`", FutureWarning)
     return given

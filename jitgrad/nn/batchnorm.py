@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 from jitgrad import functions as T
@@ -13,6 +12,7 @@ from jitgrad.functions._call import require_tensors
 from jitgrad.functions.channel_norms import count_up, normalized_channels
 from jitgrad.store import store
 
+from ..user_frames import warn
 from ._calls import call_with_one
 from .functional import instance_norm
 from .functional.normalization import refuse_single_values
@@ -233,7 +233,7 @@ class _InstanceNorm(_NormBase):
             )
             if self.affine:
                 raise ValueError(text)
-            warnings.warn(f"{text} It is not used, because affine=False", stacklevel=3)
+            warn(f"{text} It is not used, because affine=False")
         batch = input.unsqueeze(0) if single else input
         own = self.training or not self.track_running_stats
         momentum = 0.0 if self.momentum is None else self.momentum

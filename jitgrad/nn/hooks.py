@@ -6,7 +6,6 @@ of an instance gives the class a ``__call__`` that does (`watch`).
 
 from __future__ import annotations
 
-import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitgrad.store import store
 
+from ..user_frames import warn
 from ..utils.hooks import RemovableHandle
 from ._backward_hooks import Backward
 from ._registry import count_change, set_plainly
@@ -125,10 +125,7 @@ def _last(module: Module, hook: Hook, args: tuple, kwargs: dict[str, Any]) -> No
     try:
         _after(module, hook, args, kwargs, None)
     except Exception as error:
-        warnings.warn(
-            f"module forward hook with ``always_call=True`` raised an exception that was silenced: {error}",
-            stacklevel=4,
-        )
+        warn(f"module forward hook with ``always_call=True`` raised an exception that was silenced: {error}")
 
 
 # registering ----------------------------------------------------------------------------------------

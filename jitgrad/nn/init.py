@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,6 +12,7 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 from jitgrad.dtypes import float64
+from jitgrad.user_frames import warn
 
 _GAINS = {
     "linear": 1.0,
@@ -162,10 +162,9 @@ def trunc_normal_(
     distribution function's values at the bounds is mapped back by its inverse.
     """
     if mean < a - 2 * std or mean > b + 2 * std:
-        warnings.warn(
+        warn(
             "trunc_normal_: mean is more than 2 std from [a, b]; the distribution of values may be incorrect",
             UserWarning,
-            stacklevel=2,
         )
     if _skipped.get():
         return tensor
@@ -244,7 +243,7 @@ def _kaiming_deviation(tensor: Tensor, a: float, mode: str, nonlinearity: str) -
     """Return ``gain / sqrt(fan)``, or None (with a warning) for a tensor without elements."""
     choose = _fan_of_mode(mode)
     if 0 in tensor.shape:
-        warnings.warn("Initializing zero-element tensors is a no-op", UserWarning, stacklevel=3)
+        warn("Initializing zero-element tensors is a no-op", UserWarning)
         return None
     return calculate_gain(nonlinearity, a) / math.sqrt(_calculate_fan_in_and_fan_out(tensor)[choose])
 
@@ -360,9 +359,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'jitgrad.nn.init' has no attribute '{name}'")
 
     def older(*args: Any, **options: Any) -> Any:
-        warnings.warn(
-            f"nn.init.{name} is the older name of nn.init.{name}_; call that", FutureWarning, stacklevel=2
-        )
+        warn(f"nn.init.{name} is the older name of nn.init.{name}_; call that", FutureWarning)
         return function(*args, **options)
 
     return older

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from .._tensor import Tensor
 from ..autograd import grad, no_grad
 from ..functions import from_numpy
+from ..user_frames import warn
 from ._structure import Structure, structure_of
 
 WITHOUT_GRADIENT = frozenset(("nelder-mead", "powell", "cobyla", "cobyqa"))
@@ -225,9 +225,7 @@ class _Problem:
                 self.kind = "exact"
                 return found
             except NotImplementedError as error:
-                warnings.warn(
-                    f"minimize: Hessian products are finite differences of gradients: {error}", stacklevel=2
-                )
+                warn(f"minimize: Hessian products are finite differences of gradients: {error}")
                 self.kind = "finite differences of gradients"
         length = float(np.linalg.norm(direction))
         if length == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
@@ -12,6 +11,7 @@ from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 from jitgrad.store import store
 
+from ..user_frames import warn
 from ._check import check_hyper, check_numbers
 from ._hooks import Hooked
 from ._load import cast_state, check_groups
@@ -174,10 +174,9 @@ class Optimizer(Hooked):
                 )
         new = {id(p) for p in group["params"]}
         if len(new) != len(group["params"]):
-            warnings.warn(
+            warn(
                 "optimizer contains a parameter group with duplicate parameters; "
-                "each is updated once in a step",
-                stacklevel=4,
+                "each is updated once in a step"
             )
         for other in self._groups:
             if ("param_names" in group) != ("param_names" in other):

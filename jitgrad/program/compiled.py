@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import itertools
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,6 +18,7 @@ from ..engine.layout import (
 )
 from ..store import raise_out_of_memory, store
 from ..team import current
+from ..user_frames import warn
 from .checks import KEEPS, check_run
 from .copied import copies_of, versions_of, with_tensors
 from .eagerly import must_run_eagerly
@@ -26,7 +26,7 @@ from .guards import Guards
 from .made import made_program
 from .method import CompiledMethod, Steps
 from .program import Program
-from .recording import Recording, Spoiled, clone_outside, user_level
+from .recording import Recording, Spoiled, clone_outside
 from .returned import Returned, leaf_of
 from .rewrites import OPTIONS
 from .tree import Call, constants_in, flatten_call, taken_apart, unflatten
@@ -384,4 +384,4 @@ class CompiledFunction(Steps):
 
     def _warn(self, message: str) -> None:
         """Tell the user, at the line that called the function."""
-        warnings.warn(message, RuntimeWarning, stacklevel=user_level())
+        warn(message, RuntimeWarning)

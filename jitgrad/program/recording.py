@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import itertools
-import os
 import sys
 import threading
 import weakref
@@ -40,9 +39,9 @@ from ..engine.layout import (
 )
 from ..kernels import program_rows
 from ..store import store
+from ..user_frames import user_line
 from .held import Held
 
-_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 RAISED = "raised an exception"
 _numbers = itertools.count(1)
 ZERO = array("q", [0])  # times a number it is memory, cleared in one pass
@@ -58,22 +57,6 @@ class Spoiled(Exception):
     def __init__(self, reason: str, place: str | None = None, lasting: bool = True) -> None:
         super().__init__(reason)
         self.reason, self.place, self.lasting = reason, place, lasting
-
-
-def user_line() -> str | None:
-    """File and line of the innermost frame outside this package."""
-    frame = sys._getframe(1)
-    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
-        frame = frame.f_back
-    return None if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
-
-
-def user_level() -> int:
-    """The `stacklevel` with which a warning of the caller's points at the innermost frame outside this package."""
-    frame, level = sys._getframe(1), 1
-    while frame.f_code.co_filename.startswith(_PACKAGE) and frame.f_back is not None:
-        frame, level = frame.f_back, level + 1
-    return level
 
 
 class Recording:

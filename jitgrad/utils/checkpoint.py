@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
+
+from ..user_frames import warn
 
 __all__ = ["checkpoint", "checkpoint_sequential", "noop_context_fn",
            "set_checkpoint_early_stop"]  # fmt: skip
@@ -138,10 +139,9 @@ def checkpoint_sequential(
 
 def _chosen(name: str, use_reentrant: bool | None) -> bool:
     if use_reentrant is None:
-        warnings.warn(
+        warn(
             f"{name}: the use_reentrant parameter should be passed explicitly. use_reentrant=False is "
-            "recommended; use_reentrant=True is what PyTorch did when it was left out.",
-            stacklevel=3,
+            "recommended; use_reentrant=True is what PyTorch did when it was left out."
         )
         return True
     return use_reentrant

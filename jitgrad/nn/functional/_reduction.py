@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
-
 from jitgrad._tensor import Tensor
+from jitgrad.user_frames import warn
 
 REDUCTIONS = ("mean", "sum", "none")
 
 
-def legacy_reduction(size_average: bool | None, reduce: bool | None, stacklevel: int = 4) -> str:
+def legacy_reduction(size_average: bool | None, reduce: bool | None) -> str:
     """Translate PyTorch's two old flags, with its warning."""
     if reduce is not None and not reduce:
         reduction = "none"
     else:
         reduction = "mean" if size_average is None or size_average else "sum"
-    warnings.warn(
+    warn(
         f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
         UserWarning,
-        stacklevel=stacklevel,
     )
     return reduction
 
@@ -32,7 +30,7 @@ def chosen_reduction(size_average: bool | None, reduce: bool | None, reduction: 
         If it is none of the known ones.
     """
     if size_average is not None or reduce is not None:
-        return legacy_reduction(size_average, reduce, stacklevel=5)
+        return legacy_reduction(size_average, reduce)
     check_reduction(reduction)
     return reduction
 

@@ -6,7 +6,6 @@ written on tensors: `glu`, `prelu`, `softmin` and the shrinking ones.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +13,7 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor, method
 from jitgrad.functions._call import require_tensors
 from jitgrad.functions._dims import one_dim, shape_of
+from jitgrad.user_frames import warn
 
 
 def overwrite(input: Tensor, function: Callable[..., Tensor], *options: Any) -> Tensor:
@@ -282,11 +282,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 
 
 def _default_dim(name: str, ndim: int) -> int:
-    warnings.warn(
-        f"{name}: implicit dimension choice has been deprecated; pass dim=X as an argument",
-        UserWarning,
-        stacklevel=4,
-    )
+    warn(f"{name}: implicit dimension choice has been deprecated; pass dim=X as an argument", UserWarning)
     return 0 if ndim in (0, 1, 3) else 1
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 from jitgrad import functions as T
@@ -11,6 +10,7 @@ from jitgrad._tensor import Tensor
 from jitgrad.dtypes import bool_, dtype
 from jitgrad.functions._call import require_tensors
 from jitgrad.functions.attention import attend, bias_of, scaled_dot_product_attention
+from jitgrad.user_frames import warn
 
 __all__ = ["multi_head_attention_forward", "scaled_dot_product_attention"]
 
@@ -276,10 +276,7 @@ def canonical_mask(
     if own is not bool_ and not own.is_floating_point:
         raise AssertionError(f"only bool and floating types of {name} are supported")
     if other is not None and own is not other:
-        warnings.warn(
-            f"Support for mismatched {name} and {other_name} is deprecated. Use same type for both instead.",
-            stacklevel=3,
-        )
+        warn(f"Support for mismatched {name} and {other_name} is deprecated. Use same type for both instead.")
     if own is not bool_:
         return mask
     return T.zeros(mask.shape, dtype=kind).masked_fill(mask, -math.inf)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.functions._call import require_tensors
 from jitgrad.functions._random import check_floating
+from jitgrad.user_frames import warn
 
 # The value that SELU, far below zero, comes to: -scale * alpha (Klambauer et al., "Self-normalizing neural
 # networks", 2017, section "New dropout technique").
@@ -101,11 +101,10 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     if dims not in (3, 4):
         _warn("dropout2d", dims, "2 spatial dimensions, a channel dimension", "3D or 4D")
     if dims == 3:
-        warnings.warn(
+        warn(
             "dropout2d: Received a 3D input to dropout2d and assuming that channel-wise 1D dropout behavior is "
             "desired - input is interpreted as shape (N, C, L), where C is the channel dim. Use dropout1d to "
-            "say so.",
-            stacklevel=2,
+            "say so."
         )
     return _drop_channels("dropout2d", input, p, inplace) if training else input
 
@@ -133,12 +132,11 @@ def _with_images(name: str, input: Tensor, p: float, training: bool, inplace: bo
 
 
 def _warn(name: str, dims: int, has: str, wanted: str) -> None:
-    warnings.warn(
+    warn(
         f"{name}: Received a {dims}-D input to {name}, which is deprecated and will result in an error in "
         "a future release. To retain the behavior and silence this warning, please use dropout instead. "
         f"Note that {name} exists to provide channel-wise dropout on inputs with {has}, and an optional "
-        f"batch dimension (i.e. {wanted} inputs).",
-        stacklevel=3,
+        f"batch dimension (i.e. {wanted} inputs)."
     )
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import warnings
 from collections.abc import Sequence
 
 from jitgrad import functions as T
@@ -19,6 +18,7 @@ from jitgrad.functions._dims import shape_of
 from jitgrad.functions._launch import run
 from jitgrad.kernels import BY_NAME
 from jitgrad.kernels.grids import BEYOND
+from jitgrad.user_frames import warn
 
 MODES = ("bilinear", "nearest", "bicubic")
 PADDINGS = BEYOND
@@ -120,9 +120,8 @@ def _check_shapes(
 
 def _aligned(align_corners: bool | None) -> bool:
     if align_corners is None:
-        warnings.warn(
-            "grid_sample and affine_grid take align_corners=False when it is left out; say which one is meant",
-            stacklevel=3,
+        warn(
+            "grid_sample and affine_grid take align_corners=False when it is left out; say which one is meant"
         )
     return bool(align_corners)
 

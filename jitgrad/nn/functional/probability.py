@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.functions._call import require_tensors
 from jitgrad.functions._checks import within
 
+from ...user_frames import warn
 from ._reduction import REDUCTIONS, check_reduction, chosen_reduction, legacy_reduction, reduced
 
 _check_probabilities = within(
@@ -142,12 +142,11 @@ def kl_div(
     elif reduction != "batchmean":
         check_reduction(reduction)
         if reduction == "mean":
-            warnings.warn(
+            warn(
                 "kl_div: reduction 'mean' divides the total loss by both the batch size and the "
                 "support size; 'batchmean' divides by the batch size only, which is the "
                 "mathematical definition",
                 UserWarning,
-                stacklevel=2,
             )
     if log_target:
         loss = T.exp(target) * (target - input)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
@@ -11,6 +10,7 @@ from jitgrad.dtypes import float64
 from jitgrad.functions._call import require_tensors
 from jitgrad.functions._random import check_floating
 
+from ...user_frames import warn
 from .activation import overwrite
 
 # The smallest numbers that are drawn except for 0, which would make a sample infinite: half an eps
@@ -106,7 +106,7 @@ def gumbel_softmax(
     require_tensors("gumbel_softmax", logits)
     check_floating("gumbel_softmax", logits)
     if eps != 1e-10:
-        warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)
+        warn("`eps` parameter is deprecated and has no effect.")
     size = logits.size(dim) if logits.ndim else 1
     if hard and not size:
         raise IndexError(f"gumbel_softmax: expected dimension {dim} to have a category to choose, got none")

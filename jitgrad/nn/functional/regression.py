@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from numbers import Real
 
 from jitgrad import functions as T
@@ -12,6 +11,7 @@ from jitgrad.autograd import no_grad
 from jitgrad.functions._call import require_tensors
 from jitgrad.functions._checks import within
 
+from ...user_frames import warn
 from ._reduction import check_reduction, chosen_reduction, reduced, reduced_with_weight
 
 _check_variances = within(
@@ -22,12 +22,11 @@ _check_variances = within(
 def _check_sizes(input: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
     """Warn when the loss would broadcast; refuse weights that are not one for each element."""
     if input.shape != target.shape:
-        warnings.warn(
+        warn(
             f"Using a target size ({target.shape}) that is different to the input size "
             f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
             "Please ensure they have the same size.",
             UserWarning,
-            stacklevel=3,
         )
     if weight is not None and weight.shape != input.shape:
         raise ValueError(

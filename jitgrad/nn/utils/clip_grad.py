@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable
 
 from jitgrad import functions as T
@@ -12,6 +11,7 @@ from jitgrad.autograd import no_grad
 from jitgrad.engine.entry import entries
 from jitgrad.functions.arithmetic_in_place import chunks, mul_each_
 from jitgrad.functions.norms import total_norm
+from jitgrad.user_frames import warn
 
 SMALL = 1 << 15  # elements of a gradient that is not worth sharing among threads
 
@@ -137,10 +137,9 @@ def clip_grad_norm(
     foreach: bool | None = None,
 ) -> Tensor:
     """`clip_grad_norm_` under its old name, with PyTorch's warning."""
-    warnings.warn(
+    warn(
         "`torch.nn.utils.clip_grad_norm` is now deprecated in favor of `torch.nn.utils.clip_grad_norm_`.",
         FutureWarning,
-        stacklevel=2,
     )
     return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite)
 

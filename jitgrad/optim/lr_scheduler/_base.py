@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 
+from ...user_frames import warn
 from ..optimizer import Optimizer
 
 _BEFORE_OPTIMIZER = (
@@ -76,10 +76,10 @@ class LRScheduler:
         """
         optimizer = self.optimizer
         if self._step_count == 1 and optimizer._notes_steps and not optimizer._opt_called:
-            warnings.warn(_BEFORE_OPTIMIZER, UserWarning, stacklevel=2)
+            warn(_BEFORE_OPTIMIZER, UserWarning)
         self._step_count += 1
         if epoch is not None:
-            warnings.warn(EPOCH_GIVEN, UserWarning, stacklevel=2)
+            warn(EPOCH_GIVEN, UserWarning)
         self._update_lr(epoch)
 
     def _update_lr(self, epoch: int | None = None) -> None:
@@ -124,10 +124,9 @@ class LRScheduler:
 
     def _warn_outside_step(self) -> None:
         if not self._get_lr_called_within_step:
-            warnings.warn(
+            warn(
                 "To get the last learning rate computed by the scheduler, please use `get_last_lr()`.",
                 UserWarning,
-                stacklevel=3,
             )
 
     def get_last_lr(self) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 
+from ...user_frames import warn
 from .collate import default_collate, default_convert
 from .dataset import Dataset, IterableDataset, Subset, TensorDataset
 from .sampler import BatchSampler, RandomSampler, SequentialSampler, batch_count, check_batch_size
@@ -241,16 +241,12 @@ def _check_workers(num_workers: Any, timeout: float, pin_memory: bool) -> None:
     if timeout < 0:
         raise ValueError(f"timeout option should be non-negative, got {timeout}")
     if num_workers > 0:
-        warnings.warn(
+        warn(
             f"DataLoader: num_workers={num_workers} is ignored, batches are made in this process; "
-            "use num_workers=0",
-            stacklevel=3,
+            "use num_workers=0"
         )
     if pin_memory:
-        warnings.warn(
-            "DataLoader: pin_memory=True is ignored, there is no GPU; use pin_memory=False",
-            stacklevel=3,
-        )
+        warn("DataLoader: pin_memory=True is ignored, there is no GPU; use pin_memory=False")
 
 
 def _check_workers_only(num_workers: int, prefetch_factor: int | None, persistent_workers: bool) -> None:
