@@ -83,7 +83,11 @@ contiguous_format, legacy_contiguous_format, preserve_format, channels_last, cha
         "channels_last_3d",
     )
 )
-is_tensor = lambda value: isinstance(value, Tensor)  # noqa: E731
+
+
+def is_tensor(obj):
+    """Whether something is a tensor."""
+    return isinstance(obj, Tensor)
 
 
 # what few programs use, and in which module it is

@@ -328,3 +328,17 @@ def test_program_and_known():
     bad = torch.compile(lambda x: x.sum().item())
     with pytest.warns(RuntimeWarning), pytest.raises(RuntimeError, match="eagerly"):
         bad.program(x)
+
+
+@pytest.mark.parametrize("given", [3, "step", (1, 2)])
+def test_what_cannot_be_called_is_refused_when_it_is_compiled(given):
+    with pytest.raises(AssertionError, match=f"callable function is expected, got {type(given).__name__}"):
+        torch.compile(given)
+    with pytest.raises(AssertionError, match="callable function is expected"):
+        torch.compile(fullgraph=True)(given)
+
+
+def test_an_unknown_mode_is_refused_with_those_there_are():
+    with pytest.raises(RuntimeError, match=r"Unrecognized mode=fastest.*reduce-overhead"):
+        torch.compile(torch.exp, mode="fastest")
+    assert torch.compile(torch.exp, mode="max-autotune-no-cudagraphs")(torch.zeros(1)).item() == 1.0

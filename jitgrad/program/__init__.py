@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+_MODES = ("default", "lite", "reduce-overhead", "max-autotune-no-cudagraphs", "max-autotune")
+
 
 def compile(
     model: Any = None,
@@ -29,7 +31,8 @@ def compile(
     fullgraph : bool
         Raise an error where the function would otherwise run eagerly because it depends on data.
     dynamic, backend, mode
-        For PyTorch's sake: every shape has a program of its own, and there is one way to replay it.
+        For PyTorch's sake: every shape has a program of its own, and there is one way to replay it. `mode` must be
+        one of PyTorch's.
     options : dict, optional
         Rewrites of the program to switch off, as in ``{"in_place": False}``; see `jitgrad.program.rewrites`.
     disable : bool
@@ -38,15 +41,26 @@ def compile(
     Returns
     -------
     CompiledFunction or CompiledModule
+
+    Raises
+    ------
+    AssertionError
+        If `model` cannot be called.
+    RuntimeError
+        If there is no such mode or option.
     """
     # imported at first use: a script that compiles nothing need not wait
     from ..nn import Module
     from .compiled import CompiledFunction
     from .compiled_module import CompiledModule
 
-    del dynamic, backend, mode
+    del dynamic, backend
+    if mode is not None and mode not in _MODES:
+        raise RuntimeError(f"compile: Unrecognized mode={mode}, should be one of: {', '.join(_MODES)}")
     if model is None:
         return lambda function: compile(function, fullgraph=fullgraph, options=options, disable=disable)
+    if not callable(model):
+        raise AssertionError(f"compile: A callable function is expected, got {type(model).__name__}")
     if disable:
         return model
     return (CompiledModule if isinstance(model, Module) else CompiledFunction)(model, fullgraph, options)
