@@ -35,6 +35,13 @@ def test_the_doctor_says_when_the_engine_is_wrong(command, monkeypatch):
     assert errors.count("\n") == 1 and "cache clear" in errors
 
 
+def test_the_doctor_says_what_a_cache_that_cannot_be_written_means(command, monkeypatch):
+    monkeypatch.setattr(doctor, "SELF_TESTS", ())
+    monkeypatch.setattr(doctor, "_writable", lambda folder: False)
+    _, output, _ = command("doctor")
+    assert "no: every process compiles anew what is not there" in output  # what is there is read
+
+
 def test_warm_up_has_work_for_every_optimizer_loss_and_activation():
     names = [name for name, _ in warmup.jobs()]
     assert len(set(names)) == len(names)
