@@ -11,6 +11,7 @@ from compile_cases import training_step
 
 import jitgrad as torch
 from jitgrad import nn
+from jitgrad.program import peaks
 from jitgrad.program.profile import Profile
 from jitgrad.program.show import lines_of
 
@@ -339,3 +340,11 @@ def test_what_cannot_be_measured_is_an_error():
     model.eval()
     with pytest.raises(RuntimeError, match="has changed since"):
         program.profile(5)
+
+
+@pytest.mark.parametrize(("one", "more", "expected"), [(300, 620, 20.0), (900, 680, 40.0), (680, 680, 40.0)])
+def test_a_row_repeated_a_few_times_takes_time_though_a_single_run_was_slowed(
+    monkeypatch, one, more, expected
+):
+    monkeypatch.setattr(peaks, "_timed", lambda table, count, before: one if count == 1 else more)
+    assert peaks.best_time_of_few(np.zeros((1, 4), np.int64), 1, 16, lambda: None) == expected

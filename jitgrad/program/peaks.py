@@ -83,12 +83,13 @@ def best_time(
 def best_time_of_few(table: np.ndarray, n: int, few: int, before: Callable[[], object]) -> float:
     """As `best_time`, with at most `few` walks after one another and one.
 
-    So few may take less time than the call and what is not yet in the cache, which a run of one walk tells.
+    So few may take less time than the call and what is not yet in the cache, which a run of one walk tells. Where other
+    programs have slowed all runs of one walk, so that it tells nothing, it is not taken off.
     """
     rounds = max(ROUNDS, min(n // few, 10 * ROUNDS))
     one = min(_timed(table, 1, before) for _ in range(rounds))
     more = min(_timed(table, 1 + few, before) for _ in range(rounds))
-    return max(more - one, 1) / few
+    return (more - one) / few if more > one else max(more, 1) / (1 + few)
 
 
 def _timed(table: np.ndarray, count: int, before: Callable[[], object]) -> int:
