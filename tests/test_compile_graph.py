@@ -304,3 +304,10 @@ def test_a_weight_that_is_only_detached_is_not_in_the_graph_of_the_results():
         gradient = torch.func.grad(step)(torch.ones(3))
         assert not gradient.requires_grad
         assert gradient.numpy().tolist() == [2.0] * 3
+
+
+def test_the_row_of_a_compiled_call_has_a_name_that_people_read():
+    f = torch.compile(lambda x: (x * x).sum())
+    x = torch.ones(2, requires_grad=True)
+    assert [f(x).grad_fn.name(), f(x).grad_fn.name()] == ["CompiledFunctionBackward"] * 2
+    assert "grad_fn=<CompiledFunctionBackward>" in repr(f(x))

@@ -198,7 +198,7 @@ def with_row(
 ) -> list[Tensor]:
     """Results of a call, with a row on the tape for those that have a gradient: that calls ``call.backward``."""
     given = [arguments[x] if isinstance(x, int) else x for x in inputs]
-    made = _Replayed.apply(call, *given)
+    made = CompiledFunction.apply(call, *given)
     made = made if isinstance(made, tuple) else (made,)
     results = list(results)
     for k, x in zip(outputs, made, strict=True):
@@ -206,11 +206,12 @@ def with_row(
     return results
 
 
-class _Replayed(Function):
-    """The row of the tape that stands for a whole program."""
+class CompiledFunction(Function):
+    """The row of the tape that stands for a whole program; errors and `grad_fn` say its name."""
 
     @staticmethod
     def forward(ctx: Any, call: Any, *inputs: Tensor) -> Any:
+        """Give out what the program has computed."""
         ctx.call = call
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(*inputs)
@@ -219,6 +220,7 @@ class _Replayed(Function):
 
     @staticmethod
     def backward(ctx: Any, *cotangents: Tensor) -> Any:
+        """Run the program of the way back."""
         gradients = ctx.call.backward(cotangents)
         if not is_grad_enabled():
             return None, *gradients
