@@ -77,7 +77,10 @@ def _cache() -> Iterator[tuple[str, object]]:
     yield "folder", cache.root()
     yield "holds", f"{len(kept)} compiled kernels, {size:.1f} MiB"
     if cache.enabled():
-        yield "writable", "yes" if _writable(cache.root()) else "no: every process compiles anew what is not there"
+        yield (
+            "writable",
+            "yes" if _writable(cache.root()) else "no: every process compiles anew what is not there",
+        )
     else:
         yield "switched off", "by JITGRAD_CACHE: every process compiles anew"
 
