@@ -100,7 +100,7 @@ class UpdatePlan:
             self._lines.buffer_info()[0],
             len(self.params),
             len(self.rule.state),
-            self.hyper.memory.data_ptr(),
+            self.hyper.memory._word(layout.S_ADDRESS),
         )
         if status != 0:
             self._mend(status)

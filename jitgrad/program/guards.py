@@ -212,11 +212,15 @@ class Guards:
 
     def compare_attributes(self, missed: list[tuple[Tensor, str]], arguments: list[Tensor]) -> None:
         """Compare what the function has `missed` at tensors; raise Spoiled when it names what arguments have."""
-        if self.world is not None:
-            self.world.compare_missed(missed)
-            named = next((n for x in arguments for n in vars(x) if n in self.world.words), None)
-            if named is not None:
-                raise Spoiled(f"may use an attribute that an argument has ({named})", None, False)
+        world = self.world
+        if world is None:
+            return
+        if missed:
+            world.compare_missed(missed)
+        for x in arguments:
+            for name in vars(x):
+                if name in world.words:
+                    raise Spoiled(f"may use an attribute that an argument has ({name})", None, False)
 
     @property
     def compares(self) -> bool:
