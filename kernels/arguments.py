@@ -162,8 +162,7 @@ def _slice_offsets() -> tuple[int, ...]:
 
 
 def _offset_of(marker: object, holder: object, size: int) -> int:
-    words = (ctypes.c_void_p * (size // 8)).from_address(id(holder))
-    return 8 * list(words).index(id(marker))
+    return 8 * list((ctypes.c_void_p * (size // 8)).from_address(id(holder))).index(id(marker))
 
 
 def handle_field(b: ir.IRBuilder, handle: ir.Value) -> ir.Value:

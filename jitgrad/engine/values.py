@@ -47,26 +47,27 @@ def nested(c, x: Handle) -> Values:
     return described(c, x, slot_at(c, x).dims)
 
 
+@jit
+def listed(c, x_slot, of_steps):
+    """The sizes, or the steps in memory, of a slot's dimensions."""
+    words = c.scratch + BEHIND_RECORD * WORD
+    x = slot_at(c, x_slot)
+    store_word(words, 0, x.dims)
+    for d in range(x.dims):
+        store_word(words, 1 + d, x.strides[d] if of_steps else x.shape[d])
+    return words
+
+
 @entry
 def sizes(c, x: Handle) -> Sizes:
     """The shape."""
-    words = c.scratch + BEHIND_RECORD * WORD
-    dims = slot_at(c, x).dims
-    store_word(words, 0, dims)
-    for d in range(dims):
-        store_word(words, 1 + d, slot_at(c, x).shape[d])
-    return words
+    return listed(c, x, False)
 
 
 @entry
 def steps(c, x: Handle) -> Sizes:
     """The strides."""
-    words = c.scratch + BEHIND_RECORD * WORD
-    dims = slot_at(c, x).dims
-    store_word(words, 0, dims)
-    for d in range(dims):
-        store_word(words, 1 + d, slot_at(c, x).strides[d])
-    return words
+    return listed(c, x, True)
 
 
 @jit
