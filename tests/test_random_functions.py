@@ -136,3 +136,28 @@ def test_a_draw_that_rounds_up_to_the_total_is_the_last_weight_that_counts(monke
     )
     weights = torch.tensor([[1.0, 2.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.5], [3.0, 0.0, 0.0, 0.0]])
     assert torch.multinomial(weights, 2, True).tolist() == [[1, 1], [3, 3], [0, 0]]
+
+
+FILLS = {
+    "uniform_": (),
+    "normal_": (),
+    "exponential_": (),
+    "random_": (),
+    "bernoulli_": (torch.tensor(0.5),),
+    "cauchy_": (),
+    "log_normal_": (),
+    "geometric_": (0.5,),
+}
+
+
+@pytest.mark.parametrize("name", FILLS)
+def test_a_fill_that_is_refused_draws_nothing(name) -> None:
+    generator = torch.Generator().manual_seed(4)
+    before = generator.get_state()
+    shared = torch.zeros(1, 3).expand(4, 3)
+    leaf = torch.zeros(3, 4).t().requires_grad_()
+    for x in (shared, leaf):
+        with pytest.raises(RuntimeError):
+            getattr(x, name)(*FILLS[name], generator=generator)
+        assert torch.equal(generator.get_state(), before)
+        assert not x.any()

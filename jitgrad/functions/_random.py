@@ -6,7 +6,8 @@ replayed draws fresh numbers each time. Numbers differ from PyTorch's for the sa
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -86,6 +87,18 @@ def make_random(
     return made.requires_grad_() if requires_grad else made
 
 
+@contextmanager
+def undrawn_if_refused(generator: Generator | None) -> Iterator[None]:
+    """For draws that are written into a tensor: when that is refused, the generator stands where it stood before."""
+    state = state_of(generator)
+    before = state.clone()  # type: ignore[attr-defined]
+    try:
+        yield
+    except Exception:
+        state.copy_(before)  # type: ignore[attr-defined]
+        raise
+
+
 def overwrite(x: Tensor, op: Op, generator: Generator | None, words: Sequence[int]) -> Tensor:
     """Fill a tensor in place."""
     status = entries.redrawn(op.code, x, state_of(generator), words)
@@ -97,7 +110,8 @@ def overwrite(x: Tensor, op: Op, generator: Generator | None, words: Sequence[in
     leaf = store.slots[x._slot * SLOT_WORDS + layout.S_ROW] == layout.NO_ROW
     if not flags & layout.CONTIGUOUS or (flags & layout.REQUIRES_GRAD and not leaf):
         # memory with gaps, or a history that must learn that the old values are gone
-        return x.copy_(make_random(op, generator, x.dtype, tuple(x.shape), words))  # type: ignore[attr-defined]
+        with undrawn_if_refused(generator):
+            return x.copy_(make_random(op, generator, x.dtype, tuple(x.shape), words))  # type: ignore[attr-defined]
     x._become(draw(op, generator, x.dtype, shape_of(x), words, x._slot))
     return x
 

@@ -12,7 +12,15 @@ from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import INT32
 from ..store import store
-from ._random import check_floating, check_std, float_words, overwrite, range_words, threshold_of
+from ._random import (
+    check_floating,
+    check_std,
+    float_words,
+    overwrite,
+    range_words,
+    threshold_of,
+    undrawn_if_refused,
+)
 from .creation import empty
 from .draws import bernoulli
 from .generator import Generator
@@ -109,7 +117,8 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
     """
     if isinstance(p, Tensor):
         expanded = p.detach().expand(self.shape)  # type: ignore[attr-defined]
-        return self.copy_(bernoulli(expanded, generator=generator))  # type: ignore[attr-defined]
+        with undrawn_if_refused(generator):
+            return self.copy_(bernoulli(expanded, generator=generator))  # type: ignore[attr-defined]
     return overwrite(self, _BERNOULLI, generator, (threshold_of("bernoulli_", p),))
 
 
@@ -127,8 +136,9 @@ def cauchy_(
     check_floating("cauchy_", self)
     if not sigma > 0:
         raise RuntimeError(f"cauchy_: expects sigma > 0.0, but found sigma={sigma}")
-    turns = rand(self.shape, dtype=self.dtype, generator=generator)
-    return self.copy_(median + sigma * ((turns - 0.5) * math.pi).tan())  # type: ignore[attr-defined]
+    with undrawn_if_refused(generator):
+        turns = rand(self.shape, dtype=self.dtype, generator=generator)
+        return self.copy_(median + sigma * ((turns - 0.5) * math.pi).tan())  # type: ignore[attr-defined]
 
 
 @method
@@ -145,7 +155,8 @@ def log_normal_(
     check_floating("log_normal_", self)
     if not std > 0:
         raise RuntimeError(f"log_normal_: expects std > 0.0, but found std={std}")
-    return self.copy_((mean + std * randn(self.shape, dtype=self.dtype, generator=generator)).exp())
+    with undrawn_if_refused(generator):
+        return self.copy_((mean + std * randn(self.shape, dtype=self.dtype, generator=generator)).exp())
 
 
 @method
@@ -159,5 +170,6 @@ def geometric_(self: Tensor, p: float, *, generator: Generator | None = None) ->
     """
     if not 0 < p < 1:
         raise RuntimeError(f"geometric_: expects p to be in (0, 1), but got p={p}")
-    times = empty(self.shape, dtype=float64).exponential_(generator=generator)
-    return self.copy_((times / -math.log1p(-p)).ceil().clamp(min=1))  # type: ignore[attr-defined]
+    with undrawn_if_refused(generator):
+        times = empty(self.shape, dtype=float64).exponential_(generator=generator)
+        return self.copy_((times / -math.log1p(-p)).ceil().clamp(min=1))  # type: ignore[attr-defined]
