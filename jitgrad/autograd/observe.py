@@ -56,6 +56,7 @@ SEVERAL = (
     "rows_at",
     "scattered",
     "stacked",
+    "with_rows",
 )
 
 _observers: list[Callable[[int], None]] = []

@@ -10,8 +10,8 @@ from .arrays import OUTPUT_WORDS, apply_arrays, join
 from .create import apply_number
 from .geometry import from_front, narrowed
 from .handles import release
-from .hot import EVERY_DIM, binary, fold, unary
-from .jit import entry, jit
+from .hot import EVERY_DIM, binary, fold, mask_of, unary
+from .jit import entry
 from .layout import BEHIND_RECORD, CONTIGUOUS, REQUIRES_GRAD
 from .pointers import load_byte, load_word, store_word
 from .points import OPERANDS
@@ -20,25 +20,13 @@ from .tables import slot_at
 WORD = 8
 
 
-@jit
-def mask_of(c, x, dims):
-    """The bits of the dimensions that are listed, every one where none is; UNFIT where one is not there, or twice."""
-    mask = 0
-    for k in range(load_word(dims, 0)):
-        at = from_front(load_word(dims, 1 + k), slot_at(c, x).dims)
-        if at < 0 or (mask >> at) & 1:
-            return UNFIT
-        mask |= 1 << at
-    return mask if mask else EVERY_DIM
-
-
 @entry
 def variance(c, mean, minus, squares, over, root, correction, keep, x: Handle, dims: Wholes) -> Handle:
     """``sum((x - mean)**2) / (n - correction)`` over some dimensions, or all; its root if `root` is an operation.
 
     UNFIT where n is 0.
     """
-    source, mask = slot_at(c, x), mask_of(c, x, dims)
+    source, mask = slot_at(c, x), mask_of(c, x, dims, EVERY_DIM)
     if mask < 0 or source.dtype < FLOAT32 or source.numel == 0:
         return UNFIT
     count = 1
@@ -69,7 +57,7 @@ def variance(c, mean, minus, squares, over, root, correction, keep, x: Handle, d
 @entry
 def folded_twice(c, first, second, keep, x: Handle, dims: Wholes) -> Handles:
     """Two reductions of a tensor that has elements, and asks for no gradient."""
-    mask = mask_of(c, x, dims)
+    mask = mask_of(c, x, dims, EVERY_DIM)
     if mask < 0 or slot_at(c, x).numel == 0 or slot_at(c, x).flags & REQUIRES_GRAD:
         return UNFIT
     one = fold(c, first, x, mask, keep)

@@ -115,6 +115,18 @@ def each_in_place(c, op, given: Handles, other: Handle):
 @entry
 def with_last_number(c, op, a: Handle, b: Handle, value: float) -> Handle:
     """A new tensor from two operands and a Python number, where the operation is one on floats."""
+    return beside_number(c, op, 0, a, b, value)
+
+
+@entry
+def put_beside_number(c, op, a: Handle, b: Handle, value: float):
+    """`with_last_number` that overwrites its first operand; returns the slot."""
+    return beside_number(c, op, a, a, b, value)
+
+
+@jit
+def beside_number(c, op, into, a, b, value):
+    """An operation on two operands and a Python number, whose dtype is that of the operation's main operand."""
     status = room(c, 0)
     if status != 0:
         return status
@@ -124,24 +136,7 @@ def with_last_number(c, op, a: Handle, b: Handle, value: float) -> Handle:
     n = number(c, dtype, value, 0)
     if n < 0:
         return n
-    out = apply(c, op, 0, a, b, n, 0, 0, 0)
-    release(c, n)
-    return out
-
-
-@entry
-def put_beside_number(c, op, a: Handle, b: Handle, value: float):
-    """`with_last_number` that overwrites its first operand; returns the slot."""
-    status = room(c, 0)
-    if status != 0:
-        return status
-    dtype = slot_at(c, a).dtype
-    if dtype < FLOAT32:
-        return BAD_DTYPE
-    n = number(c, dtype, value, 0)
-    if n < 0:
-        return n
-    out = apply(c, op, a, a, b, n, 0, 0, 0)
+    out = apply(c, op, into, a, b, n, 0, 0, 0)
     release(c, n)
     return out
 
@@ -149,13 +144,20 @@ def put_beside_number(c, op, a: Handle, b: Handle, value: float):
 @entry
 def reduced(c, op, x: Handle, keep, dims: Wholes) -> Handle:
     """A reduction over some dimensions."""
+    mask = mask_of(c, x, dims, UNFIT)
+    return fold(c, op, x, mask, keep) if mask > 0 else UNFIT
+
+
+@jit
+def mask_of(c, x, dims, otherwise):
+    """The bits of the dimensions that are listed, or `otherwise` if none is; UNFIT where one is not there, or twice."""
     mask = 0
     for k in range(load_word(dims, 0)):
         at = from_front(load_word(dims, 1 + k), slot_at(c, x).dims)
         if at < 0 or (mask >> at) & 1:
             return UNFIT
         mask |= 1 << at
-    return fold(c, op, x, mask, keep) if mask else UNFIT
+    return mask if mask else otherwise
 
 
 @entry

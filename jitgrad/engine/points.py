@@ -212,10 +212,10 @@ def read_points(c, name, op, cell, seen, refusal):
 
 
 @jit
-def write_points(c, name, op, cell, seen, value, flag, refusal):
-    """Write a tensor of the result's shape, or one element, at the points of `seen` that have been listed.
+def write_points(c, name, op, cell, into, seen, value, flag, refusal):
+    """`seen` with a tensor of the result's shape, or one element, at the points that have been listed.
 
-    Negative when that is not done: then nothing is.
+    In place if `into` is its slot, else 0. Negative when that is not done: then nothing is.
     """
     attributes = describe(c, seen, cell, flag, refusal)
     if attributes < 0:
@@ -229,7 +229,7 @@ def write_points(c, name, op, cell, seen, value, flag, refusal):
         store_word(c.scratch, OPERANDS, seen)
         store_word(c.scratch, OPERANDS + 1, given)
         put_shape(c, seen)
-        status = call(c, op, seen, 2, attributes, cell)
+        status = call(c, op, into, 2, attributes, cell)
     release_points(c, points)
     if given != value:
         release(c, given)
@@ -259,7 +259,7 @@ def put_at_points(c, name, op, cell, x: Handle, value: Handle, items: Items):
     seen = begin(c, name, x, items)
     if seen < 0:
         return seen
-    status = write_points(c, name, op, cell, seen, value, 0, COUNT_FROM_END)
+    status = write_points(c, name, op, cell, seen, seen, value, 0, COUNT_FROM_END)
     if seen != x:
         release(c, seen)
     return status
@@ -293,9 +293,9 @@ def rows_at(c, name, op, cell, x: Handle, dim: Whole, index: Handle) -> Handle:
     return read_points(c, name, op, cell, x, RUNTIME_ERROR if at else INDEX_ERROR)
 
 
-@entry
-def put_rows(c, name, op, cell, flag, refusal, x: Handle, value: Handle, dim: Whole, index: Handle):
-    """Write slices of `x` along a dimension, or one number to all of them, in place; see `put_at_points`."""
+@jit
+def write_rows(c, name, op, cell, into, flag, refusal, x, value, dim, index):
+    """`x` with slices along a dimension written, or one number to all of them; see `write_points`."""
     at = list_line(c, x, dim, index)
     given, target = slot_at(c, value), slot_at(c, x)
     if at < 0 or not are_apart(c, x, value) or (given.dims != target.dims and given.dims != 0):
@@ -303,7 +303,21 @@ def put_rows(c, name, op, cell, flag, refusal, x: Handle, value: Handle, dim: Wh
     for d in range(given.dims):
         if given.shape[d] != (slot_at(c, index).numel if d == at else target.shape[d]):
             return UNFIT
-    return write_points(c, name, op, cell, x, value, flag, refusal)
+    return write_points(c, name, op, cell, into, x, value, flag, refusal)
+
+
+@entry
+def put_rows(c, name, op, cell, flag, refusal, x: Handle, value: Handle, dim: Whole, index: Handle):
+    """`write_rows` in place; see `put_at_points`."""
+    return write_rows(c, name, op, cell, x, flag, refusal, x, value, dim, index)
+
+
+@entry
+def with_rows(
+    c, name, op, cell, flag, refusal, x: Handle, value: Handle, dim: Whole, index: Handle
+) -> Handle:
+    """`write_rows` to a new tensor; see `at_points`."""
+    return write_rows(c, name, op, cell, 0, flag, refusal, x, value, dim, index)
 
 
 @jit

@@ -52,12 +52,15 @@ def launch(
     turn = next(_turns) % REPORTS * REPORT_WORDS
     _reports[turn] = 0
     key = store.slots[operands[0]._slot * SLOT_WORDS + S_DTYPE]
+    given = (REPORTS_AT + turn * 8, *words)
+    slot = entries.listed(op.code, key, key, into, operands, shape, given)
+    if slot < 0:
 
-    def again(given: Sequence[Tensor], where: int) -> int:
-        # what is raised here is raised before the result has been written to where it belongs
-        return launch(op, given, shape, words, where, name)
+        def again(copies: Sequence[Tensor], where: int) -> int:
+            # what is raised here is raised before the result has been written to where it belongs
+            return launch(op, copies, shape, words, where, name)
 
-    slot = _run(op, operands, key, shape, (REPORTS_AT + turn * 8, *words), into, key, again)
+        slot = _insist(op, operands, key, shape, given, into, key, again)
     if _reports[turn]:
         if slot != into:
             entries.release(CONTEXT, slot)
@@ -113,11 +116,28 @@ def _run(
     words: Sequence[int],
     into: int,
     key: int,
-    again: Callable[[Sequence[Tensor], int], int] | None = None,
 ) -> int:
     slot = entries.listed(op.code, key, kind, into, operands, shape, words)
     if slot >= 0:
         return slot
+
+    def again(copies: Sequence[Tensor], where: int) -> int:
+        return _run(op, copies, kind, shape, words, where, key)
+
+    return _insist(op, operands, kind, shape, words, into, key, again)
+
+
+def _insist(
+    op: Op,
+    operands: Sequence[Tensor],
+    kind: int,
+    shape: Sequence[int],
+    words: Sequence[int],
+    into: int,
+    key: int,
+    again: Callable[[Sequence[Tensor], int], int],
+) -> int:
+    """Run what `listed` could not; `again` runs it on other operands, into the slot where the result belongs."""
     count, dims = len(operands), len(shape)
     # operand slots, the description of the result, and the attributes share one block
     block = array("q", (*[x._slot for x in operands], kind, dims, *shape, *PADDING[dims], *words))
@@ -130,7 +150,6 @@ def _run(
         )
         if slot >= 0:
             return slot
-        again = again or (lambda given, where: _run(op, given, kind, shape, words, where, key))
         slot = settle(op, operands, slot, into, again)
         if slot >= 0:
             return slot

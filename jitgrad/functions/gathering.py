@@ -123,11 +123,7 @@ def picked(x: Tensor, dim: int, index: Tensor, shape: tuple[int, ...]) -> Tensor
 
 
 def _scatter(name: str, x: Tensor, dim: int, index: Tensor, source: Any, add: bool, in_place: bool) -> Tensor:
-    fills = isinstance(source, NUMBERS)
-    if fills:
-        source = as_value(source, x.dtype, name)
-    elif not isinstance(source, Tensor):
-        raise TypeError(f"{name}(): argument 'src' must be Tensor, not {type(source).__name__}")
+    source, fills = _as_source(name, x, source)
     if not (in_place and recorded(x, source)):
         entry = entries.put_scattered if in_place else entries.scattered
         made = entry(_EXPAND, SCATTER.code, report_cell(), add, fills, x, source, dim, index)
@@ -140,6 +136,15 @@ def _scatter(name: str, x: Tensor, dim: int, index: Tensor, source: Any, add: bo
     if fills:
         source = expand(source, *index.shape)
     return _scatter_any(name, x, dim, index, source, add, in_place)
+
+
+def _as_source(name: str, x: Tensor, source: Any) -> tuple[Tensor, bool]:
+    """What is written into `x` as a tensor, and whether it is one number for all places."""
+    if isinstance(source, NUMBERS):
+        return as_value(source, x.dtype, name), True
+    if not isinstance(source, Tensor):
+        raise TypeError(f"{name}(): argument 'src' must be Tensor, not {type(source).__name__}")
+    return source, False
 
 
 def _scatter_any(
@@ -182,11 +187,9 @@ def _scatter_source(name: str, src: Any, value: Any, reduce: str | None) -> tupl
 
 def _multiplied(name: str, x: Tensor, dim: int, index: Tensor, src: Any, value: Any) -> Tensor:
     """`x` with its elements at `index` multiplied by those of a source, or by a number."""
-    source, _ = _scatter_source(name, src, value, None)
-    if isinstance(source, NUMBERS):
-        source = expand(as_value(source, x.dtype, name), *index.shape)
-    elif not isinstance(source, Tensor):
-        raise TypeError(f"{name}(): argument 'src' must be Tensor, not {type(source).__name__}")
+    source, fills = _as_source(name, x, _scatter_source(name, src, value, None)[0])
+    if fills:
+        source = expand(source, *index.shape)
     return x.scatter_reduce(dim, index, source, "prod")  # type: ignore[attr-defined]
 
 

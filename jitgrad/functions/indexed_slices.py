@@ -9,7 +9,6 @@ from .._tensor import Tensor, method, wrap
 from ..dispatch import view_code
 from ..engine.entry import entries
 from ..kernels.abi import COUNT_FROM_END, INDEX_ERROR, RUNTIME_ERROR
-from ..store import store
 from ._call import dtype_code, require_tensors
 from ._dims import axis_as_dim, dims_of, numel_of, one_dim, shape_of
 from ._indices import Plan, is_dense, read_rows, row_words
@@ -91,11 +90,13 @@ def _write_line(
     refusal: int = INDEX_ERROR,
 ) -> Tensor:
     value = source if isinstance(source, Tensor) else as_value(source, x.dtype, name)
-    if (in_place or store.recording is None) and not recorded(x, value):
-        target = x if in_place else x.clone()  # type: ignore[attr-defined]
-        where = _EXPAND, INDEX_PUT.code, report_cell()
-        if entries.put_rows(*where, accumulate, refusal, target, value, dim, index) >= 0:
-            return target
+    if not (in_place and recorded(x, value)):
+        entry = entries.put_rows if in_place else entries.with_rows
+        made = entry(_EXPAND, INDEX_PUT.code, report_cell(), accumulate, refusal, x, value, dim, index)
+        if type(made) is not int:
+            return made
+        if in_place and made >= 0:
+            return x
     line, dim, index = _line_at(name, x, dim, index)
     own = shape_of(line)
     shape = (*own[:dim], numel_of(index), *own[dim + 1 :])

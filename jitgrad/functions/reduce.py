@@ -208,19 +208,25 @@ square_root = unary("root")  # its gradient is 0 at 0
 # variance -----------------------------------------------------------------------------------------------
 
 
+def _corrected(dim: Any, unbiased: Any, correction: Any) -> tuple[Any, Any]:
+    """The dimensions and the correction, which may have been given by its older name, or in the dimensions' place."""
+    if isinstance(dim, bool):  # var(input, unbiased)
+        dim, unbiased = None, dim
+    if correction is None:
+        correction = 1 if unbiased is None else int(bool(unbiased))
+    return dim, correction
+
+
 def _moments(
     name: str, input: Tensor, dim: Any, unbiased: Any, correction: Any, keepdim: bool
 ) -> tuple[Tensor, Tensor, int]:
     """The variance, the mean with all dimensions kept, and the mask of the reduced ones."""
     x = tensor_of(input, name)
-    if isinstance(dim, bool):  # var(input, unbiased)
-        dim, unbiased = None, dim
+    dim, correction = _corrected(dim, unbiased, correction)
     if dtype_code(x) < FLOAT32:
         raise RuntimeError(
             f"{name}: std and var only support floating point dtypes, got {x.dtype.name}; use .float()"
         )
-    if correction is None:
-        correction = 1 if unbiased is None else int(bool(unbiased))
     dims = dims_of(x)
     mask = dim_mask(dim, dims, name)
     count = math.prod(size for d, size in enumerate(shape_of(x)) if mask >> d & 1)
@@ -233,11 +239,8 @@ def _moments(
 
 def _at_once(input: Any, dim: Any, unbiased: Any, correction: Any, keepdim: bool, root: int) -> Any:
     """`var`, or `std` where `root` is the code of its root, in one compiled call; an int where that does not fit."""
-    if type(dim) is bool:  # var(input, unbiased)
-        dim, unbiased = None, dim
-    if correction is None:
-        correction = 1 if unbiased is None else int(bool(unbiased))
-    elif type(correction) is not int or not isinstance(input, Tensor):
+    dim, correction = _corrected(dim, unbiased, correction)
+    if type(correction) is not int:
         return UNFIT
     named = () if dim is None else dim
     return entries.variance(*_VARIANCE, root, correction, bool(keepdim), input, named)

@@ -7,15 +7,11 @@ from typing import Any
 
 from .._tensor import Tensor, method
 from ._call import require_tensors
-from ._dims import shape_of
+from ._dims import shape_of, sizes_of
 from .creation import make_empty
 from .slicing import narrow
 
 __all__ = ["narrow_copy"]
-
-
-def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    return tuple(sizes[0]) if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes
 
 
 @method
@@ -29,7 +25,7 @@ def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
     RuntimeError
         If the tensor requires grad, or a size is negative.
     """
-    shape = _sizes(sizes)
+    shape = sizes_of(sizes, "resize_", "size")
     if self.requires_grad:
         raise RuntimeError("resize_: cannot resize variables that require grad; resize x.detach()")
     if any(size < 0 for size in shape):
@@ -80,7 +76,7 @@ def sum_to_size(self: Tensor, *size: Any) -> Tensor:
     RuntimeError
         If `size` does not broadcast to this tensor's shape.
     """
-    own, shape = shape_of(self), _sizes(size)
+    own, shape = shape_of(self), sizes_of(size, "sum_to_size", "size")
     missing = len(own) - len(shape)
     kept = own[missing:] if missing >= 0 else ()
     if missing < 0 or any(b not in (1, a) for a, b in zip(kept, shape, strict=True)):

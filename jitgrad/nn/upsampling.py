@@ -132,7 +132,21 @@ class ChannelShuffle(Module):
         return f"groups={self.groups}"
 
 
-class LocalResponseNorm(Module):
+class _ResponseNorm(Module):
+    """What the two layers have in common that divide by powers of what neighbouring channels hold."""
+
+    def __init__(self, size: int, alpha: float, beta: float, k: float) -> None:
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def extra_repr(self) -> str:
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+class LocalResponseNorm(_ResponseNorm):
     """Divide by a power of the mean square of neighbouring channels; see `functional.local_response_norm`.
 
     Parameters
@@ -145,22 +159,15 @@ class LocalResponseNorm(Module):
     """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
-        super().__init__()
-        self.size = size
-        self.alpha = alpha
-        self.beta = beta
-        self.k = k
+        super().__init__(size, alpha, beta, k)
 
     __call__ = call_with_one
 
     def forward(self, input: Tensor) -> Tensor:
         return local_response_norm(input, self.size, self.alpha, self.beta, self.k)
 
-    def extra_repr(self) -> str:
-        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
 
-
-class CrossMapLRN2d(Module):
+class CrossMapLRN2d(_ResponseNorm):
     """Torch7's local response normalisation of images, as PyTorch kept it.
 
     ``input / (k + alpha / size * sum) ** beta``, the sum being that of the squares of the channels less than
@@ -182,11 +189,7 @@ class CrossMapLRN2d(Module):
     """
 
     def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
-        super().__init__()
-        self.size = size
-        self.alpha = alpha
-        self.beta = beta
-        self.k = k
+        super().__init__(size, alpha, beta, k)
 
     __call__ = call_with_one
 
@@ -203,6 +206,3 @@ class CrossMapLRN2d(Module):
         total = T.stack(parts, 1)
         total = T.cat([total[:, :away], total[:, away:] + squares[:, :1]], 1)
         return input / (total * (self.alpha / self.size) + self.k) ** self.beta
-
-    def extra_repr(self) -> str:
-        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
