@@ -22,6 +22,7 @@ RECORDING = (
     "ternary",
     "with_number",
     "with_last_number",
+    "put_beside_number",
     "apply",
     "apply_number",
     "apply_arrays",
@@ -44,18 +45,25 @@ RECORDING = (
     "narrowed",
     "diagonal",
     "indexed",
+    "windows",
+    "parted",
+    "moved",
 )
 # entries that record several rows, or return several slots: it is done step by step while somebody observes
 SEVERAL = (
     "at_points",
+    "class_loss",
     "listed_pair",
     "ordered",
     "put_at_points",
     "put_rows",
     "put_scattered",
+    "restrided",
+    "rolled",
     "rows_at",
     "scattered",
     "stacked",
+    "variance",
     "with_rows",
 )
 
