@@ -39,24 +39,8 @@ def line_mover(dtype: int, wraps: bool) -> Any:
         return i
 
     @helper
-    def close(tensor, flat, indices, count, size, mode):
+    def walk(tensor, flat, indices, count, step, stride, size, mode):
         if mode == READ:
-            for j in range(count):
-                store(flat, j, load(tensor, chosen(indices, j, size)))
-        elif mode == WRITE:
-            for j in range(count):
-                store(tensor, chosen(indices, j, size), load(flat, j))
-        else:
-            for j in range(count):
-                to = chosen(indices, j, size)
-                store(tensor, to, added(load(tensor, to), load(flat, j)))
-
-    @helper
-    def line(tensor, flat, indices, count, step, stride, size, mode):
-        """Move `count` elements: number j lies ``j * step + index * stride`` elements from `tensor` on."""
-        if step == 0 and stride == 1:
-            close(tensor, flat, indices, count, size, mode)
-        elif mode == READ:
             for j in range(count):
                 store(flat, j, load(tensor, j * step + chosen(indices, j, size) * stride))
         elif mode == WRITE:
@@ -66,5 +50,13 @@ def line_mover(dtype: int, wraps: bool) -> Any:
             for j in range(count):
                 to = j * step + chosen(indices, j, size) * stride
                 store(tensor, to, added(load(tensor, to), load(flat, j)))
+
+    @helper
+    def line(tensor, flat, indices, count, step, stride, size, mode):
+        """Move `count` elements: number j lies ``j * step + index * stride`` elements from `tensor` on."""
+        if step == 0 and stride == 1:  # written out once more, without the products
+            walk(tensor, flat, indices, count, 0, 1, size, mode)
+        else:
+            walk(tensor, flat, indices, count, step, stride, size, mode)
 
     return line
