@@ -42,7 +42,8 @@ from .gemm_blocks import (
     call_dots,
     is_one_block,
 )
-from .gemm_groups import columns_at_once
+from .gemm_group_terms import columns_at_once
+from .gemm_groups import GROUP_TERMS
 from .gemm_plan import Plan, plan
 from .gemm_tiles import ACCUMULATE, DEPTH, FAR, NEAR, define, stack_buffer, when
 from .host import host
@@ -66,7 +67,6 @@ FEW, MANY = 16, 64  # more than FEW go as MANY would: strips of a batch, which h
 COPIED = 4  # copying an element of B takes as long as so many multiply-adds of a lane
 SUMMED = 3  # the sum over a vector's lanes takes as long as so many halves of a multiply-add of vectors,
 GROUPED = {False: 3, True: 2.5}  # and so does a multiply-add of groups, by `Host.half_units`
-GROUP_TERMS = 8  # a few columns are dot products in groups when each is as long as this
 LARGE_BYTES = 700 << 10  # a block of B that is copied although it lies straight,
 COPY_ROWS = 24  # when it serves more rows than this
 NEAR_BYTES = 400 << 10  # a transposed A whose strips are copied,

@@ -13,7 +13,8 @@ from llvmlite import ir
 
 from .gemm_dots import ROWS, build_dots
 from .gemm_dots import TERMS as DOT_TERMS
-from .gemm_groups import build_groups, columns_at_once
+from .gemm_group_terms import columns_at_once
+from .gemm_groups import build_groups
 from .gemm_held import TERMS, build_held
 from .gemm_plan import Plan
 from .gemm_tiles import ACCUMULATE, DEPTH, build_rows, define, stack_buffer, when

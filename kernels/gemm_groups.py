@@ -8,138 +8,147 @@ groups of those without taking a unit's time, and are multiplied twice.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
+from itertools import islice
+
 from llvmlite import ir
 
+from .gemm_group_terms import GroupedTerms
 from .gemm_plan import ROWS_A_BASE, Plan
 from .gemm_tiles import (
     ACCUMULATE,
-    DEPTH,
     define,
     in_low_register,
     multiply_add,
-    stack_buffer,
+    pinned,
     store_tile,
     unknown,
     when,
 )
-from .gemm_transposed import concatenate, shuffle
-from .host import host
-from .stage import I64, Scope, Vec
+from .gemm_transposed import shuffle
+from .stage import I64, Vec
 
-GROUP_BYTES = 16
 HEIGHTS = {1: (16, 8, 1), 2: (4, 1)}  # rows side by side, by the vectors of each: sums wait for others
+GROUP_TERMS = 8  # of each column at least
 TERMS = 8  # of a turn
 HELD = 4  # groups at most of which the terms of B stay in registers
+WOVEN = 2  # rows side by side whose sums are folded later,
+LAG = 2  # amid the products of those that come so many times WOVEN rows behind,
+FOLDED = 2  # so many instructions after every group of terms
 
 
-def columns_at_once(p: Plan) -> int:
-    """The most columns that `groups` takes; 1 where it cannot be used."""
-    return p.lanes * p.item // GROUP_BYTES if p.masked else 1
-
-
-class _Groups:
+class _Groups(GroupedTerms):
     """Writes the function."""
 
     def __init__(self, b: ir.IRBuilder, p: Plan, a: dict[str, ir.Value]) -> None:
-        self.b, self.p, self.a = b, p, a
-        self.count = columns_at_once(p)
-        self.few = GROUP_BYTES // p.item
-        self.vectors = 2 if host().half_units else 1  # of a row's sums
+        super().__init__(b, p, a)
         self.at_once = self.few // self.vectors  # rows of which the sums are folded into one vector
-        self.beside = self.count // self.vectors  # columns in a vector
-        self.one, self.wide = Scope(b, 1), Scope(b, self.few * self.beside)
-        self.group, self.line = Scope(b, self.few), Scope(b, self.count)
-        packed = stack_buffer(b, p, DEPTH * self.count)
-        self.source, self.target, self.packed = (
-            self.one.pointer(x, p.dtype) for x in (a["A"], a["C"], packed)
-        )
-        self.mask = self.line.tail_mask(a["N"])
-        self.bias = self._bias()
+        self.source, self.target = (self.one.pointer(x, p.dtype) for x in (a["A"], a["C"]))
+        self.start = self._start()
         self.accumulate = b.icmp_signed("!=", b.and_(a["flags"], I64(ACCUMULATE)), I64(0))
         full = b.icmp_signed("==", a["N"], I64(self.count))
         dense = b.and_(full, b.icmp_signed("==", a["rsC"], I64(self.count)))
         self.straight = b.and_(dense, b.not_(self.accumulate))  # written over, without gaps between rows
 
     def write(self) -> None:
-        self._pack()
         self._choose(HELD if self.vectors > 1 else 0)
         self.b.ret_void()
 
     def _choose(self, groups: int) -> None:
-        """Keep the terms of B in registers where they are so many groups, or fewer but not one."""
-        if groups < 2:
+        """Keep the terms of B in registers where they are so many groups, or fewer."""
+        if groups * self.few < GROUP_TERMS:
+            self.pack()
             return self._rows([], None)
         b, few = self.b, I64(self.few)
         last = b.sub(self.a["K"], I64((groups - 1) * self.few))
         within = b.and_(b.icmp_signed(">", last, I64(0)), b.icmp_signed("<=", last, few))
         with b.if_else(within) as (here, elsewhere):
-            with here:
-                held = [self._terms(I64(0), g * self.few) for g in range(groups)]
-                with b.if_else(b.icmp_signed("==", last, few)) as (whole, part):
-                    with whole:
-                        self._rows(held, None)
-                    with part:
-                        self._rows(held, self.group.tail_mask(last))
+            with here, b.if_else(b.icmp_signed("==", last, few)) as (whole, part):
+                with whole:
+                    self._rows(self.held(groups, None), None)
+                with part:
+                    mask = self.group.tail_mask(last)
+                    self._rows(self.held(groups, mask), mask)
             with elsewhere:
                 self._choose(groups - 1)
 
     def _rows(self, held: list[list[Vec]], last: ir.Value | None) -> None:
         """All rows of C; of terms that are held, `last` is the mask of the last group."""
         row: ir.Value = I64(0)
+        if held and last is None:
+            many = self.b.icmp_signed(">=", self.a["M"], I64(3 * LAG * WOVEN))
+            row = when(self.b, self.b.and_(self.straight, many), lambda: self._woven(held), row)
         for height in HEIGHTS[self.vectors]:
             with self.one.loop(row, self.b.sub(self.a["M"], I64(height - 1)), height) as i:
                 self._tile(i, height, held, last)
             row = i
 
-    def _pack(self) -> None:
-        """Put a few terms of each column side by side, and those of all columns, with zeros behind the last ones."""
-        with self.b.if_else(self.b.icmp_signed("==", self.a["rsB"], I64(1))) as (along, across):
-            with along:
-                self._pack_columns()
-            with across:
-                self._pack_rows()
+    def _woven(self, held: list[list[Vec]]) -> ir.Value:
+        """Rows of a C without gaps, the sums of some folded amid the products of later ones; the first row left.
 
-    def _pack_columns(self) -> None:
-        b, a, dtype = self.b, self.a, self.p.dtype
-        column, places = self.one.pointer(a["B"], dtype), []
-        for j in range(self.count):
-            places.append(column)
-            # beyond the last column the same one is read again, for lanes that nobody uses
-            more = b.icmp_signed(">", a["N"], I64(j + 1))
-            column = self.one.at(column, b.select(more, a["csB"], I64(0)))
-        with self.one.loop(I64(0), a["K"], self.few) as k:
-            mask = self.group.tail_mask(b.sub(a["K"], k))
-            pieces = [self.group.load(self.one.at(q, k), dtype, mask) for q in places]
-            self._keep(concatenate(pieces), k)
+        Folded at once, they would fill the queues of the arithmetic units until their products are there, and nothing
+        behind them could begin.
+        """
+        b, ahead = self.b, LAG * WOVEN
+        rows = [I64(k) for k in range(0, 2 * ahead, WOVEN)]
+        waiting = [x for row in rows[:LAG] for x in self._products(row, held, iter(()))]
+        stop = b.sub(self.a["M"], I64(2 * ahead - 1))
+        with self.one.carried(I64(ahead), stop, 2 * ahead, waiting) as (first, now, carry):
+            queue = self._of_each(now)
+            for k in rows:
+                row = b.add(first, k)
+                folding = self._folding(queue.pop(0), b.sub(row, I64(ahead)))
+                queue.append(self._products(row, held, folding))
+            carry.next(*(x for sums in queue for x in sums))
+        for k, sums in zip(rows, self._of_each(carry.final), strict=False):
+            deque(self._folding(sums, b.add(b.sub(first, I64(ahead)), k)))
+        return first
 
-    def _pack_rows(self) -> None:
-        b, a, dtype = self.b, self.a, self.p.dtype
-        first, order = self.one.pointer(a["B"], dtype), range(self.few * self.count)
-        nothing = ir.Constant(self.mask.type, None)
-        with self.one.loop(I64(0), a["K"], self.few) as k:
-            pieces = []
-            for term in range(self.few):
-                row = b.add(k, I64(term))
-                inside = b.icmp_signed("<", row, a["K"])
-                place = self.one.at(first, b.mul(b.select(inside, row, k), a["rsB"]))
-                pieces.append(self.line.load(place, dtype, b.select(inside, self.mask, nothing)))
-            rows = concatenate(pieces)
-            turned = shuffle(rows, rows, [i % self.few * self.count + i // self.few for i in order])
-            self._keep(turned, k)
+    def _of_each(self, sums: list[Vec]) -> list[list[Vec]]:
+        """The sums of every WOVEN rows."""
+        each = WOVEN * self.vectors
+        return [sums[k : k + each] for k in range(0, len(sums), each)]
 
-    def _keep(self, terms: Vec, k: ir.Value) -> None:
-        """Store the terms k and following of all columns."""
-        Scope(self.b, self.few * self.count).store(terms, self._packed_at(k))
+    def _products(self, row: ir.Value, held: list[list[Vec]], folding: Iterator[None]) -> list[Vec]:
+        """The sums of WOVEN rows, with FOLDED instructions of `folding` amid them after every group of terms."""
+        b, a, one = self.b, self.a, self.one
+        top = one.at(self.source, b.mul(row, a["rsA"]))
+        lines = [one.at(top, b.mul(a["rsA"], I64(r))) for r in range(WOVEN)]
+        sums = self.start * WOVEN
+        for g, terms in enumerate(held):
+            for r, line in enumerate(lines):
+                spread = pinned(self._spread(one.at(line, g * self.few), None))
+                for v, x in enumerate(terms, r * self.vectors):
+                    sums[v] = pinned(multiply_add(spread, x, sums[v]))
+                deque(islice(folding, FOLDED))
+        deque(folding)
+        return sums
 
-    def _packed_at(self, k: ir.Value) -> ir.Value:
-        return self.one.at(self.packed, self.b.mul(k, I64(self.count)))
+    def _folding(self, sums: list[Vec], row: ir.Value) -> Iterator[None]:
+        """Write what folds the sums of WOVEN rows and stores them, an instruction a turn."""
+        to = self.one.at(self.target, self.b.mul(row, I64(self.count)))
+        for part in range(0, len(sums), self.few):
+            vectors = sums[part : part + self.few]
+            while len(vectors) > 1:
+                pairs, vectors = zip(vectors[::2], vectors[1::2], strict=True), []
+                for x, y in pairs:
+                    even = pinned(shuffle(x, y, self._even()))
+                    yield
+                    odd = pinned(shuffle(x, y, [k + 1 for k in self._even()]))
+                    yield
+                    vectors.append(pinned(even + odd))
+                    yield
+            folded = pinned(self._in_rows(vectors[0]))
+            yield
+            self.wide.store(folded, self.one.at(to, part * self.count // self.vectors))
+            yield
 
     def _tile(self, i: ir.Value, height: int, held: list[list[Vec]], last: ir.Value | None) -> None:
         b, a, one = self.b, self.a, self.one
         top = one.at(self.source, b.mul(i, a["rsA"]))
         bases = [one.at(top, b.mul(a["rsA"], I64(r))) for r in range(0, height, ROWS_A_BASE)]
-        zero = self.wide.constant(self.p.dtype, 0.0)
-        at, sums = [Vec(one, q, self.p.dtype) for q in bases], [zero] * (height * self.vectors)
+        at, sums = [Vec(one, q, self.p.dtype) for q in bases], self.start * height
         if held:
             for g, terms in enumerate(held):
                 mask = last if g == len(held) - 1 else None
@@ -159,35 +168,33 @@ class _Groups:
                 at, sums = now[: len(at)], now[len(at) :]
                 for g in range(groups):
                     ahead = g * self.few
-                    sums = self._turn(at, ahead, None, self._terms(k, ahead), sums)
+                    sums = self._turn(at, ahead, None, self.terms(k, ahead), sums)
                 carry.next(*self._onward(at, step), *sums)
             start = carry.final
         with one.carried(k, a["K"], self.few, start) as (k, now, carry):
             at, mask = now[: len(at)], self.group.tail_mask(b.sub(a["K"], k))
-            carry.next(*at, *self._turn(at, 0, mask, self._terms(k, 0), now[len(at) :]))
+            carry.next(*at, *self._turn(at, 0, mask, self.terms(k, 0), now[len(at) :]))
         return carry.final[len(at) :]
-
-    def _terms(self, k: ir.Value, ahead: int) -> list[Vec]:
-        """A group's terms of all columns, from k + ahead."""
-        packed = self.one.at(self._packed_at(k), ahead * self.count)
-        places = [self.one.at(packed, v * self.wide.lanes) for v in range(self.vectors)]
-        return [self.wide.load(q, self.p.dtype) for q in places]
 
     def _turn(
         self, at: list[Vec], ahead: int, mask: ir.Value | None, terms: list[Vec], sums: list[Vec]
     ) -> list[Vec]:
         """Add the products of a group's terms; `at` are the addresses of every ROWS_A_BASE-th row of A at k."""
-        b, one, dtype, rs = self.b, self.one, self.p.dtype, self.a["rsA"]
+        b, one, rs = self.b, self.one, self.a["rsA"]
         steps = (I64(0), rs, b.shl(rs, I64(1)))
         result = []
         for r in range(len(sums) // self.vectors):
             place = one.at(one.at(at[r // ROWS_A_BASE].value, steps[r % ROWS_A_BASE]), ahead)
-            piece = self.group.load(place, dtype, mask)
-            many = shuffle(piece, piece, [*range(self.few)] * self.beside)
-            spread = self._low(Vec(self.wide, many.value, dtype))
+            spread = self._low(self._spread(place, mask))
             for x, total in zip(terms, sums[r * self.vectors :], strict=False):
                 result.append(self._low(multiply_add(spread, x, total)))
         return result
+
+    def _spread(self, place: ir.Value, mask: ir.Value | None) -> Vec:
+        """A group of terms for every column of a vector."""
+        piece = self.group.load(place, self.p.dtype, mask)
+        many = shuffle(piece, piece, [*range(self.few)] * self.beside)
+        return Vec(self.wide, many.value, piece.dtype)
 
     def _onward(self, at: list[Vec], terms: int) -> list[Vec]:
         """The addresses so many terms further."""
@@ -198,32 +205,41 @@ class _Groups:
         vectors = [sums[j % len(sums)] for j in range(self.few)]
         while len(vectors) > 1:
             vectors = [self._halved(x, y) for x, y in zip(vectors[::2], vectors[1::2], strict=True)]
-        folded = vectors[0]  # lane j of each group has the sum of vector j
+        return self._in_rows(vectors[0])
+
+    def _in_rows(self, folded: Vec) -> Vec:
+        """One row behind the other, where lane j of each group has the sum of vector j."""
         order = [g * self.few + j for j in range(self.few) for g in range(self.beside)]
-        return Vec(self.wide, shuffle(folded, folded, order).value, self.p.dtype) + self.bias
+        return Vec(self.wide, shuffle(folded, folded, order).value, self.p.dtype)
 
     def _halved(self, x: Vec, y: Vec) -> Vec:
         """Sums of neighbouring lanes: in each group those of x, then those of y."""
-        groups = range(0, self.wide.lanes, self.few)
-        even = [v + l for g in groups for v in (0, self.wide.lanes) for l in range(g, g + self.few, 2)]
+        even = self._even()
         odd = self._low(
             shuffle(x, y, [l + 1 for l in even])
         )  # seen through, it would be a slower horizontal addition
         return shuffle(x, y, even) + odd
 
+    def _even(self) -> list[int]:
+        """Every other lane of two vectors, a group of the one behind that of the other."""
+        groups = range(0, self.wide.lanes, self.few)
+        return [v + l for g in groups for v in (0, self.wide.lanes) for l in range(g, g + self.few, 2)]
+
     def _low(self, x: Vec) -> Vec:
         """Two multiply-adds a cycle need short instructions: with any of 32 registers a row took 46 cycles, so 41."""
         return in_low_register(x) if self.vectors > 1 else x
 
-    def _bias(self) -> Vec:
-        """The bias of each lane of a few rows; where there is none, what changes no number when it is added."""
+    def _start(self) -> list[Vec]:
+        """Where the sums of a row begin: with the bias in the first lane of each group, if there is one."""
         b, s, dtype, address = self.b, self.line, self.p.dtype, self.a["bias"]
-        given, nothing = b.icmp_signed("!=", address, I64(0)), s.constant(dtype, -0.0)
+        given, nothing = b.icmp_signed("!=", address, I64(0)), s.constant(dtype, 0.0)
         some = when(
             b, given, lambda: s.load(s.pointer(address, dtype), dtype, self.mask).value, nothing.value
         )
-        line = Vec(s, some, dtype)
-        return Vec(self.wide, shuffle(line, line, [*range(self.count)] * self.at_once).value, dtype)
+        line, zeros = Vec(s, some, dtype), [self.count] * (self.few - 1)
+        columns = [range(i, i + self.beside) for i in range(0, self.count, self.beside)]
+        orders = [[lane for j in part for lane in (j, *zeros)] for part in columns]
+        return [Vec(self.wide, shuffle(line, nothing, order).value, dtype) for order in orders]
 
     def _store(self, i: ir.Value, parts: list[Vec], height: int) -> None:
         """Store rows of C, or with ACCUMULATE add them."""
@@ -251,8 +267,8 @@ def build_groups(module: ir.Module, p: Plan) -> ir.Function:
     """``groups(M, N, K, A, rsA, B, rsB, csB, C, rsC, bias, flags)``: rows of A with 2 to 4 columns of B.
 
     Rows of A are contiguous; of B either rows or columns are. K is at most DEPTH. Each element sums k modulo the
-    elements of a group, in increasing k; then sums beside each other are added, and the bias and (with ACCUMULATE) the
-    old value.
+    elements of a group, in increasing k, the first of these sums from the bias on; then sums beside each other are
+    added, and (with ACCUMULATE) the old value.
     """
     b, a = define(module, "groups", "M N K A rsA B rsB csB C rsC bias flags")
     _Groups(b, p, a).write()

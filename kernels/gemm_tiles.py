@@ -360,6 +360,13 @@ def in_low_register(x: Vec) -> Vec:
     return Vec(x.scope, value, x.dtype)
 
 
+def pinned(x: Vec) -> Vec:
+    """The vector itself, which x86's LLVM neither looks through nor moves past another one."""
+    kind = x.value.type
+    value = x.scope.b.asm(ir.FunctionType(kind, [kind]), "", "=v,0", [x.value], True)
+    return Vec(x.scope, value, x.dtype)
+
+
 def fetch(s: Scope, place: ir.Value) -> None:
     """Bring the cache line of an address near, for writing."""
     i32 = ir.IntType(32)
