@@ -85,6 +85,7 @@ class Rows:
         self.arrays, self.b, self.k, self.dtype = arrays, arrays.b, k, dtype
         self.pointer, self.width = arrays.pointer(k, dtype), width
         self.step = arrays.stride(k, arrays.last_dim(k))
+        self.pitch = arrays.stride(k, 0)
 
     def load(self, scope: Scope, offset: ir.Value, i: ir.Value, mask: ir.Value | None, unit: bool) -> Vec:
         """Elements from number `i` on of the line that begins at `offset`."""
@@ -135,7 +136,7 @@ def build_embedding(symbol: str, dtype: int) -> ir.Module:
 
     def copy(unit: bool) -> None:
         with one.loop(begin, end) as t:
-            source = b.mul(indices.load(t), arrays.stride(0, 0))
+            source = b.mul(indices.load(t), table.pitch)
             out = one.at(target, b.mul(t, width))
 
             def move(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:

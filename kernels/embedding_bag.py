@@ -14,7 +14,8 @@ from llvmlite import ir
 
 from . import abi, attention_vjps
 from .embedding import A_BY_COUNT, A_PADDING, Indices, Rows, along, clear_rows, index_report
-from .nest import share
+from .host import host
+from .nest import share, whole_first
 from .operands import array_kernel
 from .stage import I64, Scope, Vec
 from .table import array_op
@@ -23,6 +24,7 @@ WEIGHT, INDEX, OFFSETS, FACTORS, Y, CHOSEN = range(6)
 G, _G_CHOSEN, G_WEIGHT, _G_INDEX, _G_OFFSETS, G_FACTORS = range(6, 12)
 A_MODE = A_BY_COUNT + 1
 SUM, MEAN, MAX = range(3)
+TOGETHER = 4  # vectors of a sum
 NOTHING = -1  # in place of a chosen row, where a bag is empty
 
 
@@ -119,9 +121,8 @@ def build_embedding_bag(symbol: str, dtype: int) -> ir.Module:
             out = one.at(target, place)
             with b.if_else(k.maximum) as (largest, total):
                 with largest:
-                    _largest(k, table, bag, out, one.at(arrays.pointer(CHOSEN, abi.INT64), place))
+                    _largest(k, table, bag, out, one.at(arrays.pointer(CHOSEN, abi.INT64), place), unit)
                 with total:
-                    clear_rows(arrays, target, dtype, place, b.add(place, k.width))
                     _total(k, table, bag, out, unit)
 
     table.forms(write)
@@ -130,41 +131,42 @@ def build_embedding_bag(symbol: str, dtype: int) -> ir.Module:
 
 
 def _total(k: _Bags, table: Rows, bag: ir.Value, out: ir.Value, unit: bool) -> None:
+    """The sum of a bag's rows, kept in registers for a few vectors of columns at a time."""
     b, dtype = k.b, k.dtype
     scale = k.share_of(bag)
-    with k.members(bag) as (t, row):
-        factor = scale * k.factor(t)
-        source = b.mul(row, k.arrays.stride(WEIGHT, 0))
 
-        def add(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
-            place = scope.at(out, i)
-            x = table.load(scope, source, i, mask, unit) * scope.splat(factor.value, dtype)
-            scope.store(scope.load(place, dtype, mask) + x, place, mask)
+    def columns(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
+        total = scope.variable(scope.type(dtype))
+        b.store(scope.constant(dtype, 0.0).value, total)
+        with k.members(bag) as (t, row):
+            x = table.load(scope, b.mul(row, table.pitch), i, mask, unit)
+            x = x * scope.splat((scale * k.factor(t)).value, dtype)
+            b.store((Vec(scope, b.load(total), dtype) + x).value, total)
+        scope.store(Vec(scope, b.load(total), dtype), scope.at(out, i), mask)
 
-        along(b, dtype, k.width, add)
+    whole_first(b, host().lanes(abi.ITEM_SIZES[dtype]), I64(0), k.width, columns, TOGETHER)
 
 
-def _largest(k: _Bags, table: Rows, bag: ir.Value, out: ir.Value, chosen: ir.Value) -> None:
+def _largest(k: _Bags, table: Rows, bag: ir.Value, out: ir.Value, chosen: ir.Value, unit: bool) -> None:
     """The first of the largest elements of each column, and its row."""
-    b, one, dtype = k.b, k.one, k.dtype
-    with one.loop(I64(0), k.width) as i:
-        best, where = one.variable(one.type(dtype)), one.variable(I64)
-        b.store(one.constant(dtype, -math.inf).value, best)
-        b.store(I64(NOTHING), where)
+    b, dtype = k.b, k.dtype
+
+    def columns(scope: Scope, i: ir.Value, mask: ir.Value | None) -> None:
+        best, where = (scope.variable(scope.type(kind)) for kind in (dtype, abi.INT64))
+        b.store(scope.constant(dtype, -math.inf).value, best)
+        b.store(scope.constant(abi.INT64, NOTHING).value, where)
         with k.members(bag) as (_, row):
-            offset = b.add(b.mul(row, k.arrays.stride(WEIGHT, 0)), b.mul(i, table.step))
-            x = one.load(one.at(table.pointer, offset), dtype)
-            better = b.or_(
-                (x > Vec(one, b.load(best), dtype)).value, b.icmp_signed("==", b.load(where), I64(NOTHING))
-            )
-            b.store(b.select(better, x.value, b.load(best)), best)
-            b.store(b.select(better, row, b.load(where)), where)
-        empty = b.icmp_signed("==", b.load(where), I64(NOTHING))
-        b.store(
-            b.select(empty, one.constant(dtype, 0.0).value, b.load(best)),
-            one.at(out, i),
-        )
-        b.store(b.load(where), one.at(chosen, i))
+            x = table.load(scope, b.mul(row, table.pitch), i, mask, unit)
+            most, its_row = Vec(scope, b.load(best), dtype), Vec(scope, b.load(where), abi.INT64)
+            better = (x > most) | (its_row == NOTHING)
+            b.store(better.select(x, most).value, best)
+            b.store(better.select(scope.splat(row, abi.INT64), its_row).value, where)
+        most, its_row = Vec(scope, b.load(best), dtype), Vec(scope, b.load(where), abi.INT64)
+        empty = its_row == NOTHING
+        scope.store(empty.select(scope.constant(dtype, 0.0), most), scope.at(out, i), mask)
+        scope.store(its_row, scope.at(chosen, i), mask)
+
+    whole_first(b, host().lanes(abi.ITEM_SIZES[dtype]), I64(0), k.width, columns)
 
 
 def build_embedding_bag_backward(symbol: str, dtype: int) -> ir.Module:
@@ -197,7 +199,7 @@ def _own(b: ir.IRBuilder, begin: ir.Value, end: ir.Value) -> Callable[[ir.Value]
 def _total_gradient(k: _Bags, source: Rows, bags: ir.Value, target: ir.Value, own, unit: bool) -> None:
     b, one, dtype = k.b, k.one, k.dtype
     with one.loop(I64(0), bags) as bag:
-        offset = b.mul(bag, k.arrays.stride(G, 0))
+        offset = b.mul(bag, source.pitch)
         scale = k.share_of(bag)
         with k.members(bag) as (t, row), b.if_then(own(row)):
             out = one.at(target, b.mul(row, k.width))
@@ -222,7 +224,7 @@ def _largest_gradient(k: _Bags, source: Rows, bags: ir.Value, target: ir.Value, 
     with one.loop(I64(0), bags) as bag, one.loop(I64(0), k.width) as i:
         row = b.load(one.at(chosen, b.add(b.mul(bag, k.width), i)))
         with b.if_then(own(row)):
-            offset = b.add(b.mul(bag, k.arrays.stride(G, 0)), b.mul(i, source.step))
+            offset = b.add(b.mul(bag, source.pitch), b.mul(i, source.step))
             place = one.at(target, b.add(b.mul(row, k.width), i))
             g = one.load(one.at(source.pointer, offset), dtype)
             one.store(one.load(place, dtype) + g, place)
@@ -235,7 +237,7 @@ def _factor_gradient(k: _Bags, source: Rows, bags: ir.Value) -> None:
     with b.if_then(b.icmp_signed("==", k.part, I64(0))):
         clear_rows(arrays, target, dtype, I64(0), k.indices.count)
         with one.loop(I64(0), bags) as bag, k.members(bag) as (t, row):
-            g, w = b.mul(bag, arrays.stride(G, 0)), b.mul(row, arrays.stride(WEIGHT, 0))
+            g, w = b.mul(bag, source.pitch), b.mul(row, table.pitch)
             zero = one.constant(dtype, 0.0)
             with one.carried(I64(0), k.width, 1, [zero]) as (i, (total,), carry):
                 x = one.load(one.at(source.pointer, b.add(g, b.mul(i, source.step))), dtype)
