@@ -76,6 +76,13 @@ class Found:
         self.read_names(mapping, [n for n in self.words if n in mapping])
         self.without(mapping, [n for n in self.words if n not in mapping])
 
+    def read_attributes(self, value: Any) -> None:
+        """What code names among the attributes of a function or the like, which mostly has none."""
+        if value.__dict__:
+            self.read_words(value.__dict__)
+        else:
+            self.watched.bare.append(value.__dict__)
+
     def without(self, mapping: Any, names: list[str]) -> None:
         """Names that are not in a mapping."""
         self.absent.append((mapping, len(mapping), names))

@@ -83,6 +83,8 @@ def same(a: Any, b: Any) -> bool:
         return a.tobytes() == b.tobytes()
     if isinstance(a, complex):
         return same((a.real, a.imag), (b.real, b.imag))
+    if kind not in PLAIN and (attributes_of(a) or attributes_of(b)):  # of a class made from a number's
+        return False
     if isinstance(a, PLAIN):
         return a == b
     if isinstance(a, tuple):
@@ -93,7 +95,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def same_items(value: Any, copy: list) -> bool:
-    """Whether a list or the like still has the items of a copy."""
+    """Whether a list or the like still has the items of a copy, and a set has them in the same order."""
     return len(value) == len(copy) and all(map(same, value, copy))
 
 
@@ -102,11 +104,6 @@ def same_values(value: dict, copy: dict) -> bool:
     if len(value) != len(copy):
         return False
     return all(map(same, value, copy)) and all(map(same, value.values(), copy.values()))
-
-
-def same_members(value: Any, copy: Any) -> bool:
-    """Whether a set still has the members of a copy."""
-    return value == copy
 
 
 def same_array(value: np.ndarray, copy: np.ndarray) -> bool:

@@ -7,14 +7,13 @@ reach; an attribute that no code names is not looked at. Where code computes nam
 
 from __future__ import annotations
 
+import abc
 import collections
 import contextvars
-import enum
 import functools
-import io
-import logging
 import os
 import random
+import threading
 import types
 import weakref
 from collections.abc import Callable, Iterator
@@ -24,11 +23,12 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..autograd.notes import hook_functions
-from ..dtypes import Size, device, dtype
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
 from .drawn import shared_sources, source_of
 from .found import Found, members_of
+from .inside import UNREAD, held_inside, holds_nothing, names_among
+from .overridden import called_by_others
 from .patches import function_of
 from .reading import (
     MISSING,
@@ -42,12 +42,10 @@ from .reading import (
     same_as_array,
     same_bytes,
     same_items,
-    same_members,
     same_values,
     slots_of,
 )
 from .recording import Spoiled
-from .tree import PLAIN
 from .user_code import (
     COMPUTED,
     compares_identity,
@@ -62,39 +60,14 @@ from .user_code import (
 from .watch import others_of
 
 MOST = 20_000  # things to look at; a function that can reach more is not replayed
-MOST_FOREIGN = 1_000  # objects of others' classes of which all attributes are looked at
-_NOTHING = (*PLAIN, dtype, range, slice, types.BuiltinFunctionType, type(Ellipsis), type(NotImplemented), np.generic,
-            logging.Logger)  # fmt: skip
 # of jitgrad's own, whose state Python code may ask for
 _STATEFUL = ("jitgrad.optim.lr_scheduler", "jitgrad.utils.data")
 _LAZY = "jitgrad.distributions"  # objects of its classes keep what they compute as further attributes
-# of an object of others: what says nothing about the numbers in it
-_UNREAD = (io.IOBase, types.ModuleType, type)
 # methods that run when an object is made or shown, and not when it is used
 _APART = {"__init__", "__new__", "__post_init__", "__repr__", "__str__", "__del__", "__init_subclass__",
           "__set_name__", "__getstate__", "__setstate__", "__reduce__", "__reduce_ex__"}  # fmt: skip
 _OWN_ATTRIBUTES = frozenset(vars(Module()))
 _OWN_OPTIMIZER = {"param_groups", "state"}  # read from memory, or made by the first step
-
-
-def is_constant(value: Any) -> bool:
-    """Whether an object holds nothing that can change, nor tensors."""
-    return isinstance(
-        value, (*_NOTHING, type, types.ModuleType, Size, device, np.dtype, enum.Enum, frozenset)
-    )
-
-
-@functools.cache
-def _members(kind: type) -> frozenset[str]:
-    """Names of what a class of others lets classes made from it define, and calls itself."""
-    if kind is object or issubclass(kind, (Module, Optimizer, Tensor)):  # which are looked at by other names
-        return frozenset()
-    return frozenset(n for n, x in vars(kind).items() if not n.startswith("__") and callable(function_of(x)))
-
-
-def _called_by_others(kind: type) -> set[str]:
-    """What code of others may call of a user's class, such as the ``backward`` of a `Function`."""
-    return {n for base in kind.__mro__ if not is_users(base.__module__) for n in _members(base)}
 
 
 def _read_by(function: Any) -> tuple[Any, ...]:
@@ -142,7 +115,6 @@ class _Search(Found):
     def __init__(self, words: set[str], known: set[Any]) -> None:
         super().__init__(words)
         self._computed = not COMPUTED.isdisjoint(words)
-        self._foreign = 0
         self._known = set(known)
         self.others: dict[int, Any] = {id(Tensor): Tensor}
 
@@ -156,7 +128,7 @@ class _Search(Found):
             self._visit(self.waiting.pop())
 
     def _visit(self, value: Any) -> None:
-        if isinstance(value, _NOTHING) or id(value) in self.reached:
+        if holds_nothing(value) or id(value) in self.reached:
             return
         self.reached[id(value)] = value
         if len(self.maps) + len(self.reached) > MOST:
@@ -170,6 +142,9 @@ class _Search(Found):
             self.waiting += [value.__self__, value.__func__]
         elif isinstance(value, functools.partial):
             self.waiting += [value.func, *value.args, value.keywords]
+            self.read_attributes(value)
+        elif isinstance(value, types.BuiltinFunctionType):
+            self._method_of_others(value)
         elif isinstance(value, Module):
             self._module(value)
         elif isinstance(value, Optimizer):
@@ -198,12 +173,17 @@ class _Search(Found):
         elif isinstance(value, dict | types.MappingProxyType):
             self._container(value, dict(value), same_values, value.values())
         elif isinstance(value, set | frozenset):
-            self._container(value, set(value), same_members, value)
+            self._container(value, list(value), same_items, value)
         elif isinstance(value, np.ndarray):
             self.copies.append((value, value.copy(), same_array))
             self.waiting += value.ravel().tolist() if value.dtype == object else []
+            self._beside_items(value)
         elif isinstance(value, bytearray | memoryview):
             self._memory(value)
+            self._beside_items(value)
+        elif isinstance(value, threading.local):
+            self.read_call("what a thread has of its own", Reader(lambda: value.__dict__, AttributeError))
+            self._beside_items(value)
         elif isinstance(value, contextvars.ContextVar):
             self.read_call("a context variable", Reader(value.get))
         elif isinstance(value, weakref.ReferenceType):
@@ -226,7 +206,11 @@ class _Search(Found):
             keys = [x for x in value if isinstance(x, Tensor)]  # which are found by what they are
             self.compares |= bool(keys)
             self.waiting += keys
-        if is_users(type(value).__module__):  # a class made from the container's
+        self._beside_items(value)
+
+    def _beside_items(self, value: Any) -> None:
+        """What an object of a class of the user's that is made from a container's has besides."""
+        if is_users(type(value).__module__):
             self._object(value)
 
     def _object(self, value: Any) -> None:
@@ -259,20 +243,20 @@ class _Search(Found):
 
     def _all_attributes(self, value: Any, mapping: Any) -> None:
         """Every attribute of an object, or the memory of one that has none."""
-        self._foreign += 1
-        if self._foreign > MOST_FOREIGN:
-            return
+        users = is_users(type(value).__module__)
         if (array := array_of(value)) is not None:
-            self.copies.append((value, array, same_as_array))
-            return
+            self.copies.append((value, array.copy(), same_as_array))  # of a record it is the memory itself
+            if not users:
+                return
         slots = [n for n in slots_of(type(value)) if n not in ("__dict__", "__weakref__")]
         if mapping is not None:
             self.copies.append((mapping, dict(mapping), same_values))
-            unread = () if is_users(type(value).__module__) else _UNREAD
-            self.waiting += [x for x in mapping.values() if not isinstance(x, unread)]
-        elif not slots:
-            self._memory(value)
+            self.waiting += [x for x in mapping.values() if users or not isinstance(x, UNREAD)]
+        self._memory(value)
         self.read_names(Slots(value), slots)
+        held = held_inside(value)
+        self.words |= names_among(held)
+        self.waiting += held
 
     def _memory(self, value: Any) -> None:
         """The memory that an object such as an `array.array` lends, if it does."""
@@ -282,6 +266,13 @@ class _Search(Found):
 
     # code --------------------------------------------------------------------------------------------
 
+    def _method_of_others(self, method: types.BuiltinFunctionType) -> None:
+        """A built-in function, or the method of a container, such as ``table.get``."""
+        if method.__name__ in COMPUTED:
+            self.words.add(method.__name__)
+        if not isinstance(method.__self__, types.ModuleType):
+            self.waiting.append(method.__self__)
+
     def _class(self, kind: type, *methods: str, made: bool = False) -> None:
         """What code names of a class of the user's, of those it is made from, and what runs without being named.
 
@@ -289,19 +280,22 @@ class _Search(Found):
         """
         if type(kind) is not type:
             self.waiting.append(type(kind))
+        if made and isinstance(kind, abc.ABCMeta):
+            self.read_call("what is registered with abstract classes", Reader(abc.get_cache_token))
         self.watched.classes[id(kind)] = kind
         for base in kind.__mro__:
             if not is_users(base.__module__):
                 self.others[id(base)] = base
                 continue
             mapping = base.__dict__
-            called = self.words.union(methods, _called_by_others(kind))
-            names = [n for n in called if n in mapping]
+            called = self.words.union(methods, called_by_others(kind))
+            names = [n for n in mapping if n in called or (self._computed and not n.startswith("__"))]
             self.read_names(mapping, names)
             self.without(mapping, [n for n in called if n not in mapping])
             unnamed = [n for n in mapping if n.startswith("__") and (made or n not in _APART)]
             members = map(function_of, map(mapping.__getitem__, {*names, *unnamed}))
             self.waiting += [x for x in members if isinstance(x, types.FunctionType)]
+            self.words.update(mapping.get("__match_args__", ()))
 
     def _function(self, function: types.FunctionType) -> None:
         """What a function's code names, or what a function of others holds."""
@@ -332,8 +326,7 @@ class _Search(Found):
         self.waiting += imported_by(function)
         self.waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
         self.watched.functions.append(function)
-        if function.__dict__:
-            self.read_words(function.__dict__)
+        self.read_attributes(function)
 
     def _namespace(self, module: types.ModuleType) -> None:
         """What code names of a module: everything of the user's, and objects of others' that can change."""
@@ -346,7 +339,7 @@ class _Search(Found):
         found = [vars(module).get(n) for n in self.words]
         for x in found:
             self.waiting += _read_by(x)
-        self.waiting += [x for x in found if not (callable(x) or isinstance(x, (*_UNREAD, Iterator)))]
+        self.waiting += [x for x in found if not (callable(x) or isinstance(x, (*UNREAD, Iterator)))]
 
     # objects of jitgrad's ----------------------------------------------------------------------------
 

@@ -6,11 +6,14 @@ import functools
 from collections import OrderedDict
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from .._tensor import Tensor
 from ..dtypes import Size
 
 LEAF = "tensor"
 MAPPINGS = (dict, OrderedDict)
+_INEXACT = (float, complex)
 PLAIN = (int, float, bool, str, bytes, complex, type(None))
 
 
@@ -98,7 +101,8 @@ def tensors_only(count: int) -> Any:
 def flatten(value: Any, leaves: list[Tensor]) -> Any:
     """Append the tensors in nested tuples, lists and dicts to `leaves`; returns what describes the rest.
 
-    Numbers and strings are described by type and value, other objects by their identity. A named tuple may say by
+    Numbers and strings are described by type and value, other objects by their identity, also those of classes that
+    are made from a number's. A named tuple may say by
     ``_told()`` what is to be known of it besides its items, instead of all its attributes.
     """
     if isinstance(value, Tensor):
@@ -111,9 +115,9 @@ def flatten(value: Any, leaves: list[Tensor]) -> Any:
         return Attributed(items, flatten(told() if callable(told) else told, leaves)) if told else items
     if kind in MAPPINGS:
         return (kind, *[(_key(key), flatten(item, leaves)) for key, item in value.items()])
-    if isinstance(value, float | complex):
+    if kind in _INEXACT or isinstance(value, np.number):
         return Number(kind, repr(value), value)
-    if isinstance(value, PLAIN):
+    if kind in PLAIN or isinstance(value, np.bool_ | np.character):
         return (kind, value)
     return Identity(kind, id(value), value)
 

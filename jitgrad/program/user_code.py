@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import dis
 import functools
+import re
 import sys
 import types
 from collections.abc import Iterator
@@ -16,13 +17,14 @@ _BY_NAME = {"getattr", "hasattr"}  # which code may call with a name that it con
 # code with one of these names may read attributes whose names it does not contain
 COMPUTED = {"attrgetter", "eval", "exec", "vars", "__dict__", "__getattribute__", *_BY_NAME}
 # classes of these modules, which others are made from, have no state of their own
-_STATELESS = {"abc", "builtins", "collections.abc", "enum", "typing"}
+_STATELESS = {"abc", "builtins", "collections.abc", "typing"}
 _OF_GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME"}
 _COMPUTES_NAMES = {"eval", "exec", "globals"}
 _IMPORTS_BY_NAME = {"import_module", "__import__"}
 EVERYTHING = "*"  # in place of a name
 _NO_STEPS = {"CACHE", "NOP", "PRECALL", "PUSH_NULL"}
 _OF_THE_LAST = {"LOAD_ATTR", "LOAD_METHOD"}
+_FORMATTED = re.compile(r"(?<=\.)[^\W\d]\w*(?=[^{}]*\})")  # attributes in the fields of a format
 _own: set[str] = {"__main__", ""}  # packages that have compiled a function
 
 
@@ -71,9 +73,18 @@ def words_of(code: types.CodeType) -> frozenset[str]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             found |= words_of(constant)
-        elif isinstance(constant, str) and constant.isidentifier():
-            found.add(constant)
+        else:
+            found |= _words_in(constant)
     return frozenset(found)
+
+
+def _words_in(constant: Any) -> set[str]:
+    """The names in a constant: a short string, a tuple of such as in patterns, or ``"{0.name}"`` for `format`."""
+    if isinstance(constant, tuple):
+        return {name for item in constant for name in _words_in(item)}
+    if not isinstance(constant, str):
+        return set()
+    return {constant} if constant.isidentifier() else set(_FORMATTED.findall(constant))
 
 
 @functools.cache

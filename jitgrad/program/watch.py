@@ -115,6 +115,8 @@ class Watched:
     ----------
     functions, objects : list
         The user's functions, and objects of classes that can be changed.
+    bare : list of dict
+        Attributes of functions and the like that have had none.
     classes : dict
         The user's classes by their ids.
     others : Others
@@ -124,15 +126,17 @@ class Watched:
     def __init__(self) -> None:
         self.functions: list[types.FunctionType] = []
         self.objects: list[Any] = []
+        self.bare: list[dict[str, Any]] = []
         self.classes: dict[int, type] = {}
         self.others: Others | None = None
 
-    def watch(self) -> Watch:
-        """Watch all of it, from now on."""
+    def watch(self, words: set[str]) -> Watch:
+        """Watch all of it, from now on, for code with these words in it."""
         found: list[Pin | Namespace] = [Pin(x, name) for x in self.functions for name in _OF_FUNCTIONS]
         found += [Pin(x, "__class__") for x in self.objects if _is_changeable(type(x))]
         found += [Pin(x, "__mro__") for x in self.classes.values()]
         found += [Class(x, ()) for x in self.classes.values()]
+        found += [Namespace(x, words) for x in self.bare]
         expected: dict[int, tuple[dict[str, Any], set[str]]] = {}
         for x in self.functions:
             space = expected.setdefault(id(x.__globals__), (x.__globals__, set()))

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from ..store import store
+from .inside import is_constant
 from .reading import MISSING, same
 from .recording import Spoiled
-from .search import is_constant, search
+from .search import search
 
 
 class World:
@@ -42,7 +43,7 @@ class World:
         self._maps, self._absent, self._copies = found.maps, found.absent, found.copies
         self._sources, self._reached = found.sources, found.reached
         self.compares, self.words = found.compares, found.words
-        self.watch = found.watched.watch()
+        self.watch = found.watched.watch(found.words)
         self.has_written = False
         self.is_empty = not (self._maps or self._absent or self._copies)
 
