@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import namedtuple
 
+import numpy as np
 import pytest
 from compile_cases import Scene, assert_same, batches, bits, drawn, small_model, training_step
 
@@ -104,6 +105,22 @@ def test_python_scalars_are_part_of_the_program():
         assert str(step(torch.ones(1), -0.0)) == "tensor(0.)"
     nan = step(x, float("nan"))
     assert nan.isnan() and step(x, float("nan")).isnan()
+
+
+@pytest.mark.parametrize("kind", [float, np.float32])
+def test_signs_of_arguments_that_are_no_numbers(kind):
+    step = torch.compile(lambda x, by: torch.copysign(x, torch.tensor(by)), fullgraph=True)
+    for by in (float("nan"), -float("nan")) * 3:
+        assert step(torch.ones(1), kind(by)).item() == np.copysign(1, by)
+    assert len(step.programs) == 2
+
+
+def test_signs_of_what_is_no_number_and_is_read():
+    kept = [float("nan")]
+    step = torch.compile(lambda x: torch.copysign(x, torch.tensor(kept[0])), fullgraph=True)
+    for by in (float("nan"), -float("nan")) * 3:
+        kept[0] = by
+        assert step(torch.ones(1)).item() == np.copysign(1, by)
 
 
 def test_other_shapes_dtypes_and_strides():

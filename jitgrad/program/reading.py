@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import types
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .tree import PLAIN
+from .tree import INEXACT, PLAIN, bits_of
 
 MISSING: Any = object()
 
@@ -77,18 +76,13 @@ def same(a: Any, b: Any) -> bool:
     kind = type(a)
     if kind is not type(b):
         return False
-    if kind is float:
-        return (a == b and math.copysign(1.0, a) == math.copysign(1.0, b)) or (a != a and b != b)
-    if isinstance(a, np.generic):
-        return a.tobytes() == b.tobytes()
-    if isinstance(a, complex):
-        return same((a.real, a.imag), (b.real, b.imag))
-    if kind not in PLAIN and (attributes_of(a) or attributes_of(b)):  # of a class made from a number's
-        return False
-    if isinstance(a, PLAIN):
+    if kind in INEXACT or isinstance(a, np.generic):
+        return bits_of(a) == bits_of(b)
+    if kind in PLAIN:
         return a == b
     if isinstance(a, tuple):
-        return len(a) == len(b) and all(map(same, a, b))
+        bare = not (attributes_of(a) or attributes_of(b))
+        return bare and len(a) == len(b) and all(map(same, a, b))
     if kind is types.MethodType:
         return a.__self__ is b.__self__ and a.__func__ is b.__func__
     return False

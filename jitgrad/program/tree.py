@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections import OrderedDict
+from struct import pack
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from ..dtypes import Size
 
 LEAF = "tensor"
 MAPPINGS = (dict, OrderedDict)
-_INEXACT = (float, complex)
+INEXACT = (float, complex)
 PLAIN = (int, float, bool, str, bytes, complex, type(None))
 
 
@@ -32,17 +33,17 @@ class Identity(NamedTuple):
 
 
 class Number(NamedTuple):
-    """A number that is compared by how it is written: ``nan`` equals itself, and ``-0.0`` is not ``0.0``."""
+    """A number that is compared by its bits: ``nan`` equals itself, and ``-0.0`` is not ``0.0``."""
 
     kind: type
-    text: str
+    bits: bytes
     value: Any
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Number) and (self.kind, self.text) == (other.kind, other.text)
+        return isinstance(other, Number) and (self.kind, self.bits) == (other.kind, other.bits)
 
     def __hash__(self) -> int:
-        return hash(self.text)
+        return hash(self.bits)
 
 
 class Attributed(NamedTuple):
@@ -60,6 +61,13 @@ class Call(NamedTuple):
     key: Any  # what describes all but the tensors
     tensors: list[Tensor]
     shapes: list[Size]  # of the tensors
+
+
+def bits_of(value: Any) -> bytes:
+    """The memory of a number of NumPy's, a float or a complex number: what tells it from others of its kind."""
+    if isinstance(value, np.generic):
+        return value.tobytes()
+    return pack("dd", value.real, value.imag)
 
 
 def taken_apart(args: tuple, kwargs: dict[str, Any]) -> Call:
@@ -115,8 +123,8 @@ def flatten(value: Any, leaves: list[Tensor]) -> Any:
         return Attributed(items, flatten(told() if callable(told) else told, leaves)) if told else items
     if kind in MAPPINGS:
         return (kind, *[(_key(key), flatten(item, leaves)) for key, item in value.items()])
-    if kind in _INEXACT or isinstance(value, np.number):
-        return Number(kind, repr(value), value)
+    if kind in INEXACT or isinstance(value, np.number):
+        return Number(kind, bits_of(value), value)
     if kind in PLAIN or isinstance(value, np.bool_ | np.character):
         return (kind, value)
     return Identity(kind, id(value), value)
