@@ -81,3 +81,48 @@ def test_attributes_that_no_code_names_do_not_matter():
     for value in (1.0, 2.0):
         assert bits(step(given(value))) == bits(torch.full((2,), 2.0))
     assert len(step.programs) == 1
+
+
+FACTOR = [1.0]
+
+
+class Weight(nn.Parameter):
+    scale = 1.0
+
+    @property
+    def scaled(self):
+        return self * self.scale
+
+    def times(self):
+        return self * FACTOR[0]
+
+
+def factor(w, value):
+    FACTOR[0] = value
+
+
+CHANGES = {
+    "of the class": (lambda w: w.scaled, lambda w, v: setattr(Weight, "scale", v)),
+    "in place of the class's": (lambda w: w.scaled, lambda w, v: setattr(w, "scale", v)),
+    "read by a method": (lambda w: w.times(), factor),
+    "a method": (lambda w: w.times(), lambda w, v: setattr(Weight, "times", lambda self: self * v)),
+}
+
+
+@pytest.mark.parametrize("in_module", [False, True])
+@pytest.mark.parametrize("name", CHANGES)
+def test_what_a_class_made_from_parameters_reads(name, in_module, monkeypatch):
+    monkeypatch.setattr(Weight, "scale", 1.0)
+    monkeypatch.setattr(Weight, "times", Weight.times)
+    factor(None, 1.0)
+    read, change = CHANGES[name]
+    model, w = nn.Module(), Weight(torch.ones(1))
+    model.weight = w
+    step = torch.compile(
+        (lambda x: x * read(model.weight)) if in_module else (lambda x: x * read(w)), fullgraph=True
+    )
+    found = [step(torch.ones(1)).item() for _ in range(3)]
+    for value in (2.0, 3.0):
+        change(w, value)
+        found += [step(torch.ones(1)).item() for _ in range(2)]
+    assert found == [1.0] * 3 + [2.0] * 2 + [3.0] * 2

@@ -157,8 +157,11 @@ class _Search(Found):
             self._data(value)
 
     def _beside_values(self, tensor: Tensor) -> None:
-        """What the user has given a tensor: attributes and hooks."""
-        if tensor.__dict__:
+        """What the user has given a tensor: attributes, hooks, and a class of its own."""
+        users = is_users(type(tensor).__module__)
+        if users:
+            self._class(type(tensor))
+        if users or tensor.__dict__:
             self.read_words(tensor.__dict__)
         self.waiting += hook_functions(tensor._slot)
 
