@@ -6,6 +6,7 @@ import abc
 import array
 import collections
 import contextvars
+import copy
 import ctypes
 import enum
 import functools
@@ -101,6 +102,18 @@ class Upper:
 class Lower(Upper):
     def scaled(self):
         return 0.0
+
+
+class Shown:
+    alpha = 1.0
+
+    def __str__(self):
+        return str(self.alpha)
+
+
+class Copied:
+    def __getstate__(self):
+        return {"alpha": FACTOR[0]}
 
 
 class Abstract(abc.ABC):  # noqa: B024
@@ -251,6 +264,10 @@ CASES = {
                                       lambda x: getattr(x.thing, "alpha", 1.0)),
     "pattern with keywords": (of(plain, lambda x: None), alpha, by_keyword),
     "pattern with positions": (with_attribute(Positions), alpha, by_position),
+    "string of an object": (of(Shown, lambda x: None), alpha, lambda x: float(str(x.thing))),
+    "string of an object in a string": (of(Shown, lambda x: None), alpha, lambda x: float(f"{x.thing}")),
+    "string of an object in another": (of(Shown, lambda x: None), alpha, lambda x: float("%s" % x.thing)),  # noqa: UP031
+    "state of an object that is copied": (of(Copied, lambda x: None), factor, lambda x: copy.copy(x.thing).alpha),
     "format": (of(plain, lambda x: None), alpha, lambda x: float("{.thing.alpha}".format(x))),  # noqa: UP032
     "method by a computed name": (of(plain, lambda x: ["scaled"]), alpha, lambda x: getattr(x.thing, x.read[0])()),
     "attribute of a class by a computed name": (of(lambda: type("P", (Plain,), {"alpha": 1.0}), lambda x: ["alpha"]),

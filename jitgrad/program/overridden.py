@@ -1,4 +1,4 @@
-"""Methods of the user's that code of others calls, because it lets classes made from its own define them."""
+"""Methods of the user's that run without being named in the user's code: others call them, or Python itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,17 @@ from .._tensor import Tensor
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
 from .patches import function_of
-from .user_code import is_users
+from .user_code import SHOWS, is_users
+
+# methods that run when an object is made, shown or copied, and not when it is used: the words of code that does so
+_SHOWING = frozenset((SHOWS, "str", "repr", "ascii", "format"))
+_COPYING = frozenset(("copy", "deepcopy", "dumps", "dump", "loads", "load"))
+_APART: dict[str, frozenset[str]] = {
+    **dict.fromkeys(("__init__", "__new__", "__post_init__", "__del__"), frozenset()),
+    **dict.fromkeys(("__init_subclass__", "__set_name__"), frozenset()),
+    **dict.fromkeys(("__repr__", "__str__"), _SHOWING),
+    **dict.fromkeys(("__getstate__", "__setstate__", "__reduce__", "__reduce_ex__"), _COPYING),
+}
 
 
 @functools.cache
@@ -22,3 +32,8 @@ def _members(kind: type) -> frozenset[str]:
 def called_by_others(kind: type) -> set[str]:
     """What code of others may call of a user's class, such as the ``backward`` of a `Function`."""
     return {n for base in kind.__mro__ if not is_users(base.__module__) for n in _members(base)}
+
+
+def runs_unnamed(method: str, words: set[str]) -> bool:
+    """Whether code with these words in it may run a method with two underscores of an object that there is."""
+    return method not in _APART or not words.isdisjoint(_APART[method])

@@ -28,7 +28,7 @@ from ..optim.optimizer import Optimizer
 from .drawn import shared_sources, source_of
 from .found import Found, members_of
 from .inside import UNREAD, held_inside, holds_nothing, names_among
-from .overridden import called_by_others
+from .overridden import called_by_others, runs_unnamed
 from .patches import function_of
 from .reading import (
     MISSING,
@@ -63,9 +63,6 @@ MOST = 20_000  # things to look at; a function that can reach more is not replay
 # of jitgrad's own, whose state Python code may ask for
 _STATEFUL = ("jitgrad.optim.lr_scheduler", "jitgrad.utils.data")
 _LAZY = "jitgrad.distributions"  # objects of its classes keep what they compute as further attributes
-# methods that run when an object is made or shown, and not when it is used
-_APART = {"__init__", "__new__", "__post_init__", "__repr__", "__str__", "__del__", "__init_subclass__",
-          "__set_name__", "__getstate__", "__setstate__", "__reduce__", "__reduce_ex__"}  # fmt: skip
 _OWN_ATTRIBUTES = frozenset(vars(Module()))
 _OWN_OPTIMIZER = {"param_groups", "state"}  # read from memory, or made by the first step
 
@@ -295,7 +292,7 @@ class _Search(Found):
             names = [n for n in mapping if n in called or (self._computed and not n.startswith("__"))]
             self.read_names(mapping, names)
             self.without(mapping, [n for n in called if n not in mapping])
-            unnamed = [n for n in mapping if n.startswith("__") and (made or n not in _APART)]
+            unnamed = [n for n in mapping if n.startswith("__") and (made or runs_unnamed(n, self.words))]
             members = map(function_of, map(mapping.__getitem__, {*names, *unnamed}))
             self.waiting += [x for x in members if isinstance(x, types.FunctionType)]
             self.words.update(mapping.get("__match_args__", ()))

@@ -24,6 +24,12 @@ _IMPORTS_BY_NAME = {"import_module", "__import__"}
 EVERYTHING = "*"  # in place of a name
 _NO_STEPS = {"CACHE", "NOP", "PRECALL", "PUSH_NULL"}
 _OF_THE_LAST = {"LOAD_ATTR", "LOAD_METHOD"}
+SHOWS = "{}"  # in place of a name, for code that may turn any object into a string
+# of f-strings, by all names that CPython has had for it
+_FORMATS = {
+    dis.opmap.get(n, -1) for n in ("FORMAT_VALUE", "FORMAT_SIMPLE", "FORMAT_WITH_SPEC", "CONVERT_VALUE")
+}
+_SHOWN = re.compile(r"\{.*\}|%[\w().-]*[sra]")  # a string with places for others
 _FORMATTED = re.compile(r"(?<=\.)[^\W\d]\w*(?=[^{}]*\})")  # attributes in the fields of a format
 _own: set[str] = {"__main__", ""}  # packages that have compiled a function
 
@@ -68,6 +74,8 @@ def is_foreign(kind: type) -> bool:
 def words_of(code: types.CodeType) -> frozenset[str]:
     """The names and short strings in a function's code, and in that of functions within it."""
     found = set(code.co_names)
+    if not _FORMATS.isdisjoint(code.co_code[::2]):
+        found.add(SHOWS)
     if not found.isdisjoint(_BY_NAME) and _names_are_constant(code):
         found -= _BY_NAME
     for constant in code.co_consts:
@@ -84,7 +92,9 @@ def _words_in(constant: Any) -> set[str]:
         return {name for item in constant for name in _words_in(item)}
     if not isinstance(constant, str):
         return set()
-    return {constant} if constant.isidentifier() else set(_FORMATTED.findall(constant))
+    if constant.isidentifier():
+        return {constant}
+    return {SHOWS, *_FORMATTED.findall(constant)} if _SHOWN.search(constant) else set()
 
 
 @functools.cache
