@@ -54,3 +54,28 @@ def test_a_generator_from_which_nothing_is_drawn_is_in_nobodys_way(make):
     step = torch.compile(lambda x, more=generator: x * 2 if more else x, fullgraph=True)
     assert [step(torch.ones(1)).item() for _ in range(3)] == [2, 2, 2]
     assert len(step.programs) == 1
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: random.Random(2).random,
+        lambda: random.Random(2).gauss,
+        lambda: np.random.RandomState(2).rand,
+        lambda: np.random.default_rng(2).normal,
+    ],
+    ids=["Random", "Random normal", "RandomState", "Generator"],
+)
+def test_methods_of_generators_draw_anew(make):
+    def run(compiled):
+        draw = make()
+
+        def step(x):
+            return x * float(draw(0, 1) if "gauss" in repr(draw) else draw())
+
+        step = torch.compile(step) if compiled else step
+        return [bits(step(torch.ones(3))) for _ in range(5)]
+
+    found, warned = warnings_of(lambda: run(True))
+    assert found == run(False)
+    assert len(warned) == 1 and "random" in warned[0]

@@ -50,8 +50,8 @@ def packages() -> int:
 @functools.cache
 def is_users(module: str | None) -> bool:
     """Whether a module of Python code is the user's: not jitgrad, the standard library or an installed package."""
-    top = (module or "").partition(".")[0]
-    if top in _own or (module or "").startswith(APPLICATION):
+    top = _package(module)
+    if top in _own or (top == "jitgrad" and (module or "").startswith(APPLICATION)):
         return True
     if top in ("jitgrad", "builtins", "numpy") or top in sys.stdlib_module_names:
         return False
@@ -61,7 +61,12 @@ def is_users(module: str | None) -> bool:
 
 def is_ours(module: str | None) -> bool:
     """Whether a module is jitgrad's: what it depends on is known without looking into its code."""
-    return (module or "").partition(".")[0] == "jitgrad" and not is_users(module)
+    return _package(module) == "jitgrad" and not is_users(module)
+
+
+def _package(module: Any) -> str:
+    """The outermost package of a module by its name; classes of Cython's functions give an object for a name."""
+    return (module or "").partition(".")[0] if isinstance(module, str | None) else "builtins"
 
 
 def is_foreign(kind: type) -> bool:
