@@ -104,6 +104,19 @@ class Lower(Upper):
         return 0.0
 
 
+class Private:
+    __slots__ = ("__alpha",)
+
+    def __init__(self):
+        self.__alpha = 1.0
+
+    def get(self):
+        return self.__alpha
+
+    def put(self, value):
+        self.__alpha = value
+
+
 class Shown:
     alpha = 1.0
 
@@ -264,6 +277,7 @@ CASES = {
                                       lambda x: getattr(x.thing, "alpha", 1.0)),
     "pattern with keywords": (of(plain, lambda x: None), alpha, by_keyword),
     "pattern with positions": (with_attribute(Positions), alpha, by_position),
+    "slot with two underscores": (of(Private, lambda x: None), lambda x, v: x.thing.put(v), lambda x: x.thing.get()),
     "string of an object": (of(Shown, lambda x: None), alpha, lambda x: float(str(x.thing))),
     "string of an object in a string": (of(Shown, lambda x: None), alpha, lambda x: float(f"{x.thing}")),
     "string of an object in another": (of(Shown, lambda x: None), alpha, lambda x: float("%s" % x.thing)),  # noqa: UP031

@@ -61,12 +61,9 @@ def attributes_of(value: Any) -> Any:
 
 
 def slots_of(kind: type) -> list[str]:
-    """The names in the ``__slots__`` of a class and of those it is made from."""
-    found: list[str] = []
-    for base in kind.__mro__:
-        slots = base.__dict__.get("__slots__", ())
-        found += [slots] if isinstance(slots, str) else slots
-    return found
+    """The attributes that ``__slots__`` of a class and of those it is made from give, as Python has named them."""
+    spaces = [vars(base) for base in kind.__mro__ if "__slots__" in vars(base)]
+    return [n for space in spaces for n, x in space.items() if isinstance(x, types.MemberDescriptorType)]
 
 
 def same(a: Any, b: Any) -> bool:

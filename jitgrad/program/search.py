@@ -248,12 +248,11 @@ class _Search(Found):
             self.copies.append((value, array.copy(), same_as_array))  # of a record it is the memory itself
             if not users:
                 return
-        slots = [n for n in slots_of(type(value)) if n not in ("__dict__", "__weakref__")]
         if mapping is not None:
             self.copies.append((mapping, dict(mapping), same_values))
             self.waiting += [x for x in mapping.values() if users or not isinstance(x, UNREAD)]
         self._memory(value)
-        self.read_names(Slots(value), slots)
+        self.read_names(Slots(value), slots_of(type(value)))
         held = held_inside(value)
         self.words |= names_among(held)
         self.waiting += held
