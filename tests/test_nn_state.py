@@ -1,6 +1,7 @@
 """Saving, loading and copying modules."""
 
 import copy
+import io
 import pickle
 
 import numpy as np
@@ -117,3 +118,51 @@ def test_a_shallow_copy_shares_values_but_not_names():
     other.extra = nn.Parameter(jg.ones(1))
     assert list(net.state_dict()) == ["weight", "bias"]
     assert list(other.state_dict()) == ["weight", "extra"]
+
+
+class Counted(nn.Module):
+    """A module whose second version counts calls, and that can load what the first one has saved."""
+
+    _version = 2
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", jg.tensor(0))
+        self.told = []
+
+    def _load_from_state_dict(self, state_dict, prefix, local_metadata, *rest):
+        self.told.append(local_metadata.get("version"))
+        if local_metadata.get("version", 1) < 2:
+            state_dict.setdefault(prefix + "calls", jg.tensor(5))
+        super()._load_from_state_dict(state_dict, prefix, local_metadata, *rest)
+
+
+def test_a_state_tells_the_version_of_each_class_also_from_a_file():
+    net = nn.Sequential(nn.Linear(1, 1), Counted(), nn.BatchNorm1d(1))
+    state = net.state_dict()
+    assert state._metadata == {
+        "": {"version": 1},
+        "0": {"version": 1},
+        "1": {"version": 2},
+        "2": {"version": 2},
+    }
+    file = io.BytesIO()
+    jg.save(state, file)
+    file.seek(0)
+    assert list(net.state_dict(prefix="net.")._metadata) == ["net", "net.0", "net.1", "net.2"]
+    net.load_state_dict(jg.load(file))
+    assert net[1].told == [2] and state._metadata["1"] == {"version": 2}
+
+
+def test_a_module_can_mend_a_state_of_an_older_version_or_of_none():
+    net = nn.Sequential(Counted())
+    net.load_state_dict({})
+    assert net[0].told == [None] and net[0].calls.item() == 5
+
+
+def test_hooks_are_told_the_version_and_may_add_to_it():
+    net, told = nn.Sequential(Counted()), []
+    net[0]._register_state_dict_hook(lambda m, state, prefix, metadata: metadata.update(kind="new"))
+    net[0]._register_load_state_dict_pre_hook(lambda state, prefix, metadata, *rest: told.append(metadata))
+    net.load_state_dict(net.state_dict())
+    assert told == [{"version": 2, "kind": "new"}]

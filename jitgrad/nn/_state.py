@@ -107,14 +107,15 @@ def load(module: Module, state_dict: Mapping[str, Any], strict: bool, assign: bo
     mismatches: list[str] = []
     rest = (True, missing, unexpected, mismatches)
     owners = list(module.named_modules(remove_duplicate=False))
+    about = _Metadata(state_dict)
     state_dict = OrderedDict(state_dict)  # which hooks and the modules' own methods may change
     if any(owner._hooks is not None for _, owner in owners):
-        _run_before(owners, state_dict, (strict, *rest[1:]))
+        _run_before(owners, state_dict, about, (strict, *rest[1:]))
     plan = _Plan()
     before = _RUNNING.set(plan)
     try:
         for prefix, owner in owners:
-            owner._load_from_state_dict(state_dict, f"{prefix}." if prefix else "", {}, *rest)
+            owner._load_from_state_dict(state_dict, f"{prefix}." if prefix else "", about.of(prefix), *rest)
     finally:
         _RUNNING.reset(before)
     prefixes = {f"{prefix}." if prefix else "" for prefix, _ in owners}
@@ -143,12 +144,23 @@ def _owner_of(key: str, prefixes: set[str]) -> str:
     return key
 
 
-def _run_before(owners: list[tuple[str, Module]], state_dict: Any, rest: tuple) -> None:
+class _Metadata:
+    """What a state_dict tells of the modules that have saved it."""
+
+    def __init__(self, state_dict: Any) -> None:
+        self._by_name = getattr(state_dict, "_metadata", {})
+
+    def of(self, name: str) -> dict[str, Any]:
+        """What it tells of one module, by the module's name: its version, if that is known."""
+        return dict(self._by_name.get(name, {}))
+
+
+def _run_before(owners: list[tuple[str, Module]], state_dict: Any, about: _Metadata, rest: tuple) -> None:
     """Run the hooks that may change a state_dict before it is compared."""
     for prefix, owner in owners:
         hooks = () if owner._hooks is None else list(owner._hooks.of(LOAD_PRE).values())
         for hook in hooks:
-            arguments = (state_dict, f"{prefix}." if prefix else "", {}, *rest)
+            arguments = (state_dict, f"{prefix}." if prefix else "", about.of(prefix), *rest)
             hook.function(*(owner, *arguments) if hook.with_module else arguments)
 
 
@@ -208,6 +220,7 @@ class Stateful:
 
     _hooks: Hooks | None
     _own_modules: dict[str, Any]
+    _version = 1  # of what a class saves; `_load_from_state_dict` is told that of the state to be loaded
 
     def state_dict(
         self,
@@ -227,8 +240,17 @@ class Stateful:
         keep_vars : bool, default False
             Return the parameters themselves. By default the values are detached; in both
             cases they share memory with the module.
+
+        Notes
+        -----
+        Its attribute ``_metadata`` tells the ``_version`` of every module's class by the module's name.
         """
-        destination = OrderedDict() if destination is None else destination
+        if destination is None:
+            destination = OrderedDict()
+            destination._metadata = OrderedDict()  # type: ignore[attr-defined]
+        metadata = {"version": self._version}
+        if hasattr(destination, "_metadata"):
+            destination._metadata[prefix[:-1]] = metadata  # type: ignore[attr-defined]
         hooks = self._hooks
         for hook in () if hooks is None else list(hooks.of(STATE_PRE).values()):
             hook.function(self, prefix, keep_vars)
@@ -237,7 +259,7 @@ class Stateful:
             if child is not None:
                 child.state_dict(destination=destination, prefix=f"{prefix}{name}.", keep_vars=keep_vars)
         for hook in () if hooks is None else list(hooks.of(STATE).values()):
-            changed = hook.function(self, destination, prefix, {})
+            changed = hook.function(self, destination, prefix, metadata)
             destination = destination if changed is None else changed
         return destination
 

@@ -44,6 +44,7 @@ class _NormBase(Module):
     """
 
     _dims: tuple[int, ...] = ()  # of the inputs that fit
+    _version = 2  # since it counts batches, as in PyTorch
     _optional_state = frozenset({"num_batches_tracked"})  # weights of old do not have it
 
     def __init__(
