@@ -142,6 +142,8 @@ def test_functional_call_refuses_unknown_and_missing_names():
         func.functional_call(net, {"wieght": torch.zeros(2, 2)}, torch.ones(2))
     with pytest.raises(RuntimeError, match="bias"):
         func.functional_call(net, {"weight": torch.zeros(2, 2)}, torch.ones(2), strict=True)
+    with pytest.raises(RuntimeError, match="wieght"):
+        func.functional_call(net, {"wieght": torch.zeros(2, 2)}, torch.ones(2), strict=True)
 
 
 def test_vmap_takes_a_compiled_function():

@@ -41,7 +41,7 @@ def functional_call(
     KeyError
         When a name is not one of the module's.
     RuntimeError
-        With `strict`, when one is missing.
+        With `strict`, when a name is not one of the module's, or one of these is missing.
     """
     given = parameter_and_buffer_dicts
     tables = (given,) if isinstance(given, Mapping) else tuple(given)
@@ -54,7 +54,9 @@ def functional_call(
     places = _places(module)
     unknown = [name for name in wanted if name not in places]
     if unknown:
-        raise KeyError(f"functional_call: {type(module).__name__} has no parameter or buffer {unknown}")
+        raise (RuntimeError if strict else KeyError)(
+            f"functional_call: {type(module).__name__} has no parameter or buffer {unknown}"
+        )
     missing = [name for name in places if name not in wanted]
     if strict and missing:
         raise RuntimeError(f"functional_call: missing key(s): {missing}")
