@@ -96,3 +96,44 @@ def test_a_node_that_is_gone_takes_no_hooks():
     y.backward()
     with pytest.raises(RuntimeError, match="has been freed"):
         y.grad_fn.register_hook(print)
+
+
+def test_the_class_of_a_node_has_its_name_and_operands_that_functions_made_are_their_nodes():
+    class Twice(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.factor = 2
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+    a = leaf(1.0, 2.0)
+    y = Twice.apply(a.exp()).sum()
+    names, node = [], y.grad_fn
+    while node is not None:
+        names.append((type(node).__name__, node.name()))
+        assert isinstance(node, torch.autograd.graph.Node)
+        if node.name() == "TwiceBackward":
+            assert node.factor == 2
+        node = node.next_functions[0][0] if node.next_functions else None
+    expected = ["SumBackward0", "TwiceBackward", "ExpBackward0", "AccumulateGrad"]
+    assert names == [(name, name) for name in expected]
+
+
+def test_tensors_tell_which_output_of_their_node_they_are():
+    a = leaf(1.0, 2.0, 3.0)
+
+    class Two(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2, x * 3
+
+        @staticmethod
+        def backward(ctx, g, h):
+            return 2 * g + 3 * h
+
+    two, three = Two.apply(a)
+    assert [t.output_nr for t in (a, a * 2, two, three)] == [0, 0, 0, 1]
+    assert (three * 2).grad_fn.next_functions[0] == (three.grad_fn, 1)

@@ -25,6 +25,7 @@ from .graph import (
 from .hooks import Sights, run_accumulated, state_word
 from .modes import no_grad
 from .turns import own_turn, turn
+from .walking import walking
 
 
 def seed_of(root: Tensor, gradient: Any) -> int:
@@ -253,25 +254,32 @@ def finish(address: int, status: int, capture: bool) -> None:
     """Go on with a walk that stopped with a status, within its turn, to its end or to an error."""
     sights = Sights()
     try:
-        while status != 0:
-            if status == layout.NEED_HOOKS:
-                sights.look(address, capture)
-            elif status == layout.NEED_PYTHON:
-                offset = state_word(address, layout.W_CURSOR)
-                if store.tape[offset + layout.T_OP] == layout.DEAD_OP:
-                    raise RuntimeError(SECOND_TIME)  # a walk in between has freed it
-                run_python_row(address, offset, capture)
-                entries.leave_row(CONTEXT, address, offset)
-            elif not store.mend(status):
-                raise_status(status)
-            status = entries.walk(CONTEXT, address)
-        drop_freed_nodes()
+        with walking() as walk:
+            _walk_to_end(sights, address, status, capture)
+            drop_freed_nodes()
+            with no_grad():
+                walk.end()
         sights.finish()
     except BaseException:
         entries.abandon(CONTEXT, address)
         raise
     finally:
         entries.end_walk(CONTEXT)
+
+
+def _walk_to_end(sights: Sights, address: int, status: int, capture: bool) -> None:
+    while status != 0:
+        if status == layout.NEED_HOOKS:
+            sights.look(address, capture)
+        elif status == layout.NEED_PYTHON:
+            offset = state_word(address, layout.W_CURSOR)
+            if store.tape[offset + layout.T_OP] == layout.DEAD_OP:
+                raise RuntimeError(SECOND_TIME)  # a walk in between has freed it
+            run_python_row(address, offset, capture)
+            entries.leave_row(CONTEXT, address, offset)
+        elif not store.mend(status):
+            raise_status(status)
+        status = entries.walk(CONTEXT, address)
 
 
 def raise_status(status: int) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, NamedTuple, NoReturn
 
 from .._tensor import Tensor, handle_of
@@ -25,6 +26,7 @@ from ..slots import slot_dtype, slot_shape
 from ..store import store
 from ..tape import operands_of, slots_of
 from ..utils.hooks import RemovableHandle
+from .endings import register_multi_grad_hook
 from .notes import add_hook, row_note
 from .saved import (
     allow_mutation_on_saved_tensors,
@@ -34,8 +36,8 @@ from .saved import (
 )
 
 __all__ = ["AccumulateGrad", "GradientEdge", "Node", "allow_mutation_on_saved_tensors",
-           "disable_saved_tensors_hooks", "get_gradient_edge", "increment_version", "save_on_cpu",
-           "saved_tensors_hooks"]  # fmt: skip
+           "disable_saved_tensors_hooks", "get_gradient_edge", "increment_version", "register_multi_grad_hook",
+           "save_on_cpu", "saved_tensors_hooks"]  # fmt: skip
 
 python_nodes: dict[int, Any] = {}  # rows of custom functions: number on the tape -> the function's context
 
@@ -89,9 +91,7 @@ class Node:
                 edges.append((None, 0))
                 continue
             operand = handle_of(slot)
-            leaf = words[slot * SLOT_WORDS + S_ROW] == layout.NO_ROW
-            node = AccumulateGrad(operand) if leaf else Node(operand)
-            edges.append((node, words[slot * SLOT_WORDS + S_OUTPUT]))
+            edges.append((node_of(operand) or AccumulateGrad(operand), words[slot * SLOT_WORDS + S_OUTPUT]))
         return tuple(edges)
 
     def register_prehook(self, hook: Callable[[tuple], Any]) -> RemovableHandle:
@@ -215,7 +215,21 @@ def node_of(tensor: Tensor) -> Node | None:
         return python_nodes[int(store.tape[row + T_OP])].as_node(tensor)
     if row == layout.FREED_ROW - layout.FREED_PYTHON:
         return FunctionNode(tensor, _Freed())
-    return Node(tensor)
+    return _kind(row_name(row))(tensor)
+
+
+@cache
+def _kind(name: str) -> type[Node]:
+    """The class of the nodes of one name: PyTorch's have one for each operation, which programs ask for its name."""
+    return type(name, (Node,), {})
+
+
+def _output_nr(self: Tensor) -> int:
+    """Which of its node's outputs this tensor is; 0 for a leaf."""
+    return self._word(S_OUTPUT)
+
+
+Tensor.output_nr = property(_output_nr)  # type: ignore[attr-defined]
 
 
 def slots_behind(tensors: Iterable[Tensor]) -> set[int]:
