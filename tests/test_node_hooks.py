@@ -137,3 +137,37 @@ def test_tensors_tell_which_output_of_their_node_they_are():
     two, three = Two.apply(a)
     assert [t.output_nr for t in (a, a * 2, two, three)] == [0, 0, 0, 1]
     assert (three * 2).grad_fn.next_functions[0] == (three.grad_fn, 1)
+
+
+def test_nodes_show_the_values_that_they_keep_until_a_walk_frees_them():
+    a, b = leaf(1.0, 2.0), leaf(3.0, 4.0)
+    square, product, power = a.pow(2), a * b, a.exp()
+    assert square.grad_fn._saved_self.tolist() == [1.0, 2.0]
+    assert [product.grad_fn._saved_self.tolist(), product.grad_fn._saved_other.tolist()] == [
+        [1.0, 2.0],
+        [3.0, 4.0],
+    ]
+    assert power.grad_fn._saved_result.equal(power) and power.grad_fn._saved_result.requires_grad
+    for node, name in (
+        (power.grad_fn, "_saved_self"),
+        (square.grad_fn, "_saved_other"),
+        (square.grad_fn, "_saved"),
+    ):
+        with pytest.raises(AttributeError, match=name):
+            getattr(node, name)
+    with pytest.raises(AttributeError, match="_saved_self"):
+        _ = square.grad_fn.next_functions[0][0]._saved_self
+    node = product.grad_fn
+    product.sum().backward()
+    with pytest.raises(RuntimeError, match="a second time"):
+        _ = node._saved_self
+
+
+def test_a_kept_value_that_was_overwritten_is_not_shown():
+    a = leaf(1.0, 2.0)
+    y = a.exp()
+    node = y.grad_fn
+    with torch.no_grad():
+        y.detach().mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace"):
+        _ = node._saved_result

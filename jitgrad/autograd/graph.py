@@ -49,6 +49,13 @@ SECOND_TIME = (
 )
 
 
+_SAVED = {
+    "_saved_self": 0,
+    "_saved_other": 1,
+    "_saved_result": None,
+}  # the number of the operand; None: the result
+
+
 class Node:
     """A recorded operation, as ``tensor.grad_fn`` shows it.
 
@@ -105,6 +112,33 @@ class Node:
         self._check_alive("register_hook")
         slot = self._output._slot
         return add_hook(slot, row_note(slot).after, hook, "register_hook")
+
+    def __getattr__(self, name: str) -> Any:
+        """What the operation has kept: ``_saved_self``, ``_saved_other`` and ``_saved_result``, as PyTorch calls it.
+
+        Raises
+        ------
+        AttributeError
+            For other names, and where the operation has no such operand or did not need its value.
+        RuntimeError
+            If the value has been freed by a walk, or overwritten.
+        """
+        value = self._kept(_SAVED[name]) if name in _SAVED else None
+        if value is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return value
+
+    def _kept(self, k: int | None) -> Tensor | None:
+        """What the row keeps of its operand `k`, or of its result for None."""
+        from .higher import Row
+
+        offset = self._output._word(S_ROW)
+        if offset <= layout.FREED_ROW:
+            raise RuntimeError(SECOND_TIME)
+        row = Row(offset) if offset >= 0 else None
+        if row is None or (k is not None and k >= row.inputs):
+            return None
+        return row.value(row.inputs if k is None else k)
 
     def _check_alive(self, name: str) -> None:
         if self._output._word(S_ROW) <= layout.FREED_ROW:
