@@ -95,3 +95,71 @@ def test_pairs_without_a_formula_are_refused():
         D.kl_divergence(make("Normal"), make("LogNormal"))
     with pytest.raises(TypeError, match="subclass of Distribution"):
         D.register_kl(float, D.Normal)
+
+
+FAMILIES = {  # with the ends of most of its mass, for sums along a line
+    "Beta": (lambda: D.Beta(f64(2.0), f64(3.5)), 0.0, 1.0),
+    "ContinuousBernoulli": (lambda: D.ContinuousBernoulli(f64(0.3)), 0.0, 1.0),
+    "Exponential": (lambda: D.Exponential(f64(1.5)), 0.0, 40.0),
+    "Gamma": (lambda: D.Gamma(f64(2.5), f64(1.5)), 0.0, 40.0),
+    "Gumbel": (lambda: D.Gumbel(f64(0.5), f64(0.8)), -5.0, 40.0),
+    "Laplace": (lambda: D.Laplace(f64(0.5), f64(0.8)), -40.0, 40.0),
+    "Pareto": (lambda: D.Pareto(f64(1.0), f64(9.0)), 1.0, 60.0),
+}
+TO_NORMAL = [(name, lambda: D.Normal(f64(0.4), f64(1.3))) for name in FAMILIES]
+TO_EXPONENTIAL = [
+    (name, lambda: D.Exponential(f64(0.7))) for name in ("Beta", "ContinuousBernoulli", "Gamma", "Pareto")
+]
+
+
+def f64(value):
+    return torch.tensor(value, dtype=torch.float64, requires_grad=True)
+
+
+@pytest.mark.parametrize(("name", "make_q"), TO_NORMAL + TO_EXPONENTIAL)
+def test_divergences_between_families_are_integrals_of_the_densities(name, make_q):
+    make_p, low, high = FAMILIES[name]
+    p, q = make_p(), make_q()
+    edges = torch.linspace(low, high, 400_001, dtype=torch.float64)
+    x = (edges[1:] + edges[:-1]) / 2  # the middle of each step, within the support
+    with torch.no_grad():
+        log_p = p.log_prob(x)
+        expected = (log_p.exp() * (log_p - q.log_prob(x))).sum() * (high - low) / len(x)
+    np.testing.assert_allclose(D.kl_divergence(p, q).item(), expected.item(), rtol=1e-4)
+
+
+def test_divergences_between_families_broadcast_and_are_infinite_with_the_moment_they_need():
+    wide = D.Normal(torch.zeros(3, 1), torch.ones(3, 1))
+    assert D.kl_divergence(D.Laplace(torch.zeros(2), torch.ones(2)), wide).shape == (3, 2)
+    assert D.kl_divergence(D.Pareto(1.0, torch.tensor([2.0, 3.0])), D.Normal(0.0, 1.0)).isinf().tolist() == [
+        True,
+        False,
+    ]
+    assert D.kl_divergence(D.Pareto(1.0, torch.tensor([1.0, 2.0])), D.Exponential(1.0)).isinf().tolist() == [
+        True,
+        False,
+    ]
+    assert D.kl_divergence(D.Beta(torch.ones(0), torch.ones(0)), D.Normal(0.0, 1.0)).shape == (0,)
+
+
+@pytest.mark.parametrize(("name", "make_q"), TO_NORMAL + TO_EXPONENTIAL)
+def test_divergences_between_families_have_numerical_gradients(name, make_q):
+    with torch.no_grad():
+        p, q = FAMILIES[name][0](), make_q()
+    parameters = [getattr(d, key).detach().clone() for d in (p, q) for key in _parameters(d)]
+
+    def divergence(*values):
+        count = len(_parameters(p))
+        return D.kl_divergence(type(p)(*values[:count]), type(q)(*values[count:]))
+
+    assert gradcheck(divergence, [x.requires_grad_() for x in parameters], atol=1e-5)
+
+
+def _parameters(d):
+    keys = {
+        "Beta": ("concentration1", "concentration0"),
+        "ContinuousBernoulli": ("probs",),
+        "Exponential": ("rate",),
+    }
+    keys |= {"Gamma": ("concentration", "rate"), "Pareto": ("scale", "alpha")}
+    return keys.get(type(d).__name__, ("loc", "scale"))
