@@ -99,3 +99,15 @@ def test_what_has_no_shape_yet_is_found_where_pytorch_has_it():
     assert isinstance(weight, torch.nn.parameter.UninitializedParameter)
     assert torch.nn.UninitializedParameter is torch.nn.parameter.UninitializedParameter
     assert torch.nn.UninitializedBuffer is torch.nn.parameter.UninitializedBuffer
+
+
+COUNTS = {"numel": lambda x: x.numel(), "nelement": lambda x: x.nelement(), "function": torch.numel}
+
+
+@pytest.mark.parametrize("count", COUNTS.values(), ids=list(COUNTS))
+def test_what_has_no_shape_yet_has_no_number_of_elements(count):
+    layer = nn.LazyLinear(2)
+    with pytest.raises(ValueError, match="numel: an uninitialized parameter"):
+        count(layer.weight)
+    layer(torch.ones(1, 3))
+    assert count(layer.weight) == 6

@@ -35,6 +35,15 @@ class _Uninitialized:
             "input first, or load its weights"
         )
 
+    def numel(self) -> int:
+        """Not known yet."""
+        raise ValueError(
+            "numel: an uninitialized parameter or buffer has no number of elements yet; call the module with an "
+            "input first, or load its weights"
+        )
+
+    nelement = numel
+
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Give the tensor memory of a shape, and make it an ordinary one; the values are to be set."""
         self.data = T.empty(tuple(shape), device=device, dtype=dtype or self.dtype)  # type: ignore[attr-defined]
