@@ -9,7 +9,7 @@ groups of those without taking a unit's time, and are multiplied twice.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import islice
 
 from llvmlite import ir
@@ -110,39 +110,26 @@ class _Groups(GroupedTerms):
         each = WOVEN * self.vectors
         return [sums[k : k + each] for k in range(0, len(sums), each)]
 
-    def _products(self, row: ir.Value, held: list[list[Vec]], folding: Iterator[None]) -> list[Vec]:
+    def _products(self, row: ir.Value, held: list[list[Vec]], folding: Iterator[Vec]) -> list[Vec]:
         """The sums of WOVEN rows, with FOLDED instructions of `folding` amid them after every group of terms."""
-        b, a, one = self.b, self.a, self.one
-        top = one.at(self.source, b.mul(row, a["rsA"]))
-        lines = [one.at(top, b.mul(a["rsA"], I64(r))) for r in range(WOVEN)]
-        sums = self.start * WOVEN
+        one, rs = self.one, self.a["rsA"]
+        top = one.at(self.source, self.b.mul(row, rs))
+        lines = [Vec(one, one.at(top, self.b.mul(rs, I64(r))), self.p.dtype) for r in range(WOVEN)]
+        sums = [self.start] * WOVEN
         for g, terms in enumerate(held):
             for r, line in enumerate(lines):
-                spread = pinned(self._spread(one.at(line, g * self.few), None))
-                for v, x in enumerate(terms, r * self.vectors):
-                    sums[v] = pinned(multiply_add(spread, x, sums[v]))
+                sums[r] = self._turn([line], g * self.few, None, terms, sums[r], pinned)
                 deque(islice(folding, FOLDED))
         deque(folding)
-        return sums
+        return [x for row_sums in sums for x in row_sums]
 
-    def _folding(self, sums: list[Vec], row: ir.Value) -> Iterator[None]:
+    def _folding(self, sums: list[Vec], row: ir.Value) -> Iterator[Vec]:
         """Write what folds the sums of WOVEN rows and stores them, an instruction a turn."""
         to = self.one.at(self.target, self.b.mul(row, I64(self.count)))
         for part in range(0, len(sums), self.few):
-            vectors = sums[part : part + self.few]
-            while len(vectors) > 1:
-                pairs, vectors = zip(vectors[::2], vectors[1::2], strict=True), []
-                for x, y in pairs:
-                    even = pinned(shuffle(x, y, self._even()))
-                    yield
-                    odd = pinned(shuffle(x, y, [k + 1 for k in self._even()]))
-                    yield
-                    vectors.append(pinned(even + odd))
-                    yield
-            folded = pinned(self._in_rows(vectors[0]))
-            yield
+            folded = yield from self._folds(sums[part : part + self.few], pinned)
             self.wide.store(folded, self.one.at(to, part * self.count // self.vectors))
-            yield
+            yield folded
 
     def _tile(self, i: ir.Value, height: int, held: list[list[Vec]], last: ir.Value | None) -> None:
         b, a, one = self.b, self.a, self.one
@@ -152,7 +139,7 @@ class _Groups(GroupedTerms):
         if held:
             for g, terms in enumerate(held):
                 mask = last if g == len(held) - 1 else None
-                sums = self._turn(at, g * self.few, mask, terms, sums)
+                sums = self._turn(at, g * self.few, mask, terms, sums, self._low)
         else:
             sums = self._walk(at, sums)
         parts = [self._folded(sums[r : r + self.few]) for r in range(0, len(sums), self.few)]
@@ -168,16 +155,23 @@ class _Groups(GroupedTerms):
                 at, sums = now[: len(at)], now[len(at) :]
                 for g in range(groups):
                     ahead = g * self.few
-                    sums = self._turn(at, ahead, None, self.terms(k, ahead), sums)
+                    sums = self._turn(at, ahead, None, self.terms(k, ahead), sums, self._low)
                 carry.next(*self._onward(at, step), *sums)
             start = carry.final
         with one.carried(k, a["K"], self.few, start) as (k, now, carry):
             at, mask = now[: len(at)], self.group.tail_mask(b.sub(a["K"], k))
-            carry.next(*at, *self._turn(at, 0, mask, self.terms(k, 0), now[len(at) :]))
+            sums = self._turn(at, 0, mask, self.terms(k, 0), now[len(at) :], self._low)
+            carry.next(*at, *sums)
         return carry.final[len(at) :]
 
     def _turn(
-        self, at: list[Vec], ahead: int, mask: ir.Value | None, terms: list[Vec], sums: list[Vec]
+        self,
+        at: list[Vec],
+        ahead: int,
+        mask: ir.Value | None,
+        terms: list[Vec],
+        sums: list[Vec],
+        hold: Callable[[Vec], Vec],
     ) -> list[Vec]:
         """Add the products of a group's terms; `at` are the addresses of every ROWS_A_BASE-th row of A at k."""
         b, one, rs = self.b, self.one, self.a["rsA"]
@@ -185,16 +179,12 @@ class _Groups(GroupedTerms):
         result = []
         for r in range(len(sums) // self.vectors):
             place = one.at(one.at(at[r // ROWS_A_BASE].value, steps[r % ROWS_A_BASE]), ahead)
-            spread = self._low(self._spread(place, mask))
+            piece = self.group.load(place, self.p.dtype, mask)
+            many = shuffle(piece, piece, [*range(self.few)] * self.beside)
+            spread = hold(Vec(self.wide, many.value, piece.dtype))
             for x, total in zip(terms, sums[r * self.vectors :], strict=False):
-                result.append(self._low(multiply_add(spread, x, total)))
+                result.append(hold(multiply_add(spread, x, total)))
         return result
-
-    def _spread(self, place: ir.Value, mask: ir.Value | None) -> Vec:
-        """A group of terms for every column of a vector."""
-        piece = self.group.load(place, self.p.dtype, mask)
-        many = shuffle(piece, piece, [*range(self.few)] * self.beside)
-        return Vec(self.wide, many.value, piece.dtype)
 
     def _onward(self, at: list[Vec], terms: int) -> list[Vec]:
         """The addresses so many terms further."""
@@ -202,23 +192,27 @@ class _Groups(GroupedTerms):
 
     def _folded(self, sums: list[Vec]) -> Vec:
         """As many rows of C as a vector has room for, one behind the other; of fewer, the first ones."""
-        vectors = [sums[j % len(sums)] for j in range(self.few)]
+        return deque(self._folds([sums[j % len(sums)] for j in range(self.few)], self._low))[-1]
+
+    def _folds(self, vectors: list[Vec], hold: Callable[[Vec], Vec]) -> Generator[Vec, None, Vec]:
+        """Fold as many vectors as a group has elements into one: yields what each instruction gives, at last rows.
+
+        Every step adds neighbouring lanes: in each group those of one vector, then those of another. Seen through by
+        LLVM, a step would be a slower horizontal addition, so `hold` has each result.
+        """
         while len(vectors) > 1:
-            vectors = [self._halved(x, y) for x, y in zip(vectors[::2], vectors[1::2], strict=True)]
-        return self._in_rows(vectors[0])
-
-    def _in_rows(self, folded: Vec) -> Vec:
-        """One row behind the other, where lane j of each group has the sum of vector j."""
+            pairs, vectors = zip(vectors[::2], vectors[1::2], strict=True), []
+            for x, y in pairs:
+                yield (even := hold(shuffle(x, y, self._even())))
+                yield (odd := hold(shuffle(x, y, [k + 1 for k in self._even()])))
+                vectors.append(hold(even + odd))
+                yield vectors[-1]
+        # lane j of each group has the sum of vector j
         order = [g * self.few + j for j in range(self.few) for g in range(self.beside)]
-        return Vec(self.wide, shuffle(folded, folded, order).value, self.p.dtype)
-
-    def _halved(self, x: Vec, y: Vec) -> Vec:
-        """Sums of neighbouring lanes: in each group those of x, then those of y."""
-        even = self._even()
-        odd = self._low(
-            shuffle(x, y, [l + 1 for l in even])
-        )  # seen through, it would be a slower horizontal addition
-        return shuffle(x, y, even) + odd
+        rows = shuffle(vectors[0], vectors[0], order)
+        folded = hold(Vec(self.wide, rows.value, rows.dtype))
+        yield folded
+        return folded
 
     def _even(self) -> list[int]:
         """Every other lane of two vectors, a group of the one behind that of the other."""
