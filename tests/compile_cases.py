@@ -194,6 +194,27 @@ def warnings_of(function: Callable[[], Any]) -> tuple[Any, list[str]]:
     return result, [str(w.message) for w in caught]
 
 
+def readings(
+    make: Callable[[], Any],
+    change: Callable[[Any, float], Any],
+    read: Callable[[Any], Any],
+    compiled: bool,
+    changes: int,
+) -> list[float]:
+    """What a step reads of what `make` gives: in three calls, and after each of so many changes."""
+    source = make()
+
+    def step(x):
+        return x * read(source)
+
+    step = torch.compile(step) if compiled else step
+    found = [step(torch.ones(1)).item(), step(torch.ones(1)).item(), step(torch.ones(1)).item()]
+    for k in range(changes):
+        change(source, k + 2.0)
+        found.append(step(torch.ones(1)).item())
+    return found
+
+
 def counters() -> dict[str, int]:
     """Memory and rows in use."""
     return {name: store.field(name) for name in ("bytes", "live_rows", "free_slots", "walks", "recording")}

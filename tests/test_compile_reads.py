@@ -13,7 +13,7 @@ import weakref
 import compile_values
 import numpy as np
 import pytest
-from compile_cases import warnings_of
+from compile_cases import readings, warnings_of
 from read_sources import (
     NUMBER,
     ONE,
@@ -138,17 +138,7 @@ def results(make, change, read, compiled):
     SCALE["NOW"] = 1.0
     os.environ.pop("NOW", None)
     NUMBER.set(1.0)
-    source = make()
-
-    def step(x):
-        return x * read(source)
-
-    step = torch.compile(step) if compiled else step
-    found = [step(torch.ones(1)).item(), step(torch.ones(1)).item(), step(torch.ones(1)).item()]
-    for k in range(LATER):
-        change(source, k + 2.0)
-        found.append(step(torch.ones(1)).item())
-    return found
+    return readings(make, change, read, compiled, LATER)
 
 
 @pytest.mark.parametrize("name", CASES)

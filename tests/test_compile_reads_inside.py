@@ -15,7 +15,7 @@ import threading
 
 import numpy as np
 import pytest
-from compile_cases import warnings_of
+from compile_cases import readings, warnings_of
 
 import jitgrad as torch
 
@@ -297,17 +297,7 @@ CASES = {
 def results(make, change, read, compiled):
     FACTOR[0] = 1.0
     VARIABLE.set(1.0)
-    source = make()
-
-    def step(x):
-        return x * read(source)
-
-    step = torch.compile(step) if compiled else step
-    found = [step(torch.ones(1)).item(), step(torch.ones(1)).item(), step(torch.ones(1)).item()]
-    for k in range(LATER):
-        change(source, k + 2.0)
-        found.append(step(torch.ones(1)).item())
-    return found
+    return readings(make, change, read, compiled, LATER)
 
 
 @pytest.mark.parametrize("name", CASES)
