@@ -25,7 +25,7 @@ from .graph import (
 from .hooks import Sights, run_accumulated, state_word
 from .modes import no_grad
 from .turns import own_turn, turn
-from .walking import walking
+from .walking import Walking
 
 
 def seed_of(root: Tensor, gradient: Any) -> int:
@@ -254,11 +254,12 @@ def finish(address: int, status: int, capture: bool) -> None:
     """Go on with a walk that stopped with a status, within its turn, to its end or to an error."""
     sights = Sights()
     try:
-        with walking() as walk:
+        with Walking() as walk:
             _walk_to_end(sights, address, status, capture)
             drop_freed_nodes()
-            with no_grad():
-                walk.end()
+            if walk.endings:
+                with no_grad():
+                    walk.end()
         sights.finish()
     except BaseException:
         entries.abandon(CONTEXT, address)

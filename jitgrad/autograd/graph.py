@@ -49,11 +49,8 @@ SECOND_TIME = (
 )
 
 
-_SAVED = {
-    "_saved_self": 0,
-    "_saved_other": 1,
-    "_saved_result": None,
-}  # the number of the operand; None: the result
+# the number of the operand that a node's attribute shows; None: the result
+_SAVED = {"_saved_self": 0, "_saved_other": 1, "_saved_result": None}
 
 
 class Node:

@@ -45,7 +45,7 @@ from .hooks import cotangent_after_hooks, through_hooks
 from .modes import enable_grad
 from .notes import RowNote, note_of, settle_notes
 from .readings import Formula, Plan, plan
-from .walking import walking
+from .walking import Walking
 
 Cotangents = Sequence[Tensor | None]
 Gradients = Iterator[tuple[int, Tensor]]  # (operand, its gradient)
@@ -224,7 +224,7 @@ def walk(
         As for `Walk`.
     """
     made = Walk(captured, retain)
-    with enable_grad(), walking() as here:
+    with enable_grad(), Walking() as here:
         for root, seed in zip(roots, seeds, strict=True):
             made.give(root._slot, seed)
         made.finish()

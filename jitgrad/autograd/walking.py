@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 _here = threading.local()
 
 
 class Walking:
-    """One walk back, as hooks see it.
+    """One walk back, as hooks see it: a context in which it is the walk of its thread.
 
     Attributes
     ----------
@@ -24,6 +23,14 @@ class Walking:
     def __init__(self) -> None:
         self.memory: dict[Any, Any] = {}
         self.endings: list[Callable[[], Any]] = []
+        self._outer: Walking | None = None
+
+    def __enter__(self) -> Walking:
+        self._outer, _here.walk = getattr(_here, "walk", None), self
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        _here.walk = self._outer
 
     def end(self) -> None:
         """The walk is complete: call what waits for that."""
@@ -34,14 +41,3 @@ class Walking:
 def current_walk() -> Walking:
     """The innermost walk of this thread."""
     return _here.walk
-
-
-@contextlib.contextmanager
-def walking() -> Iterator[Walking]:
-    """A walk of this thread goes on inside."""
-    outer = getattr(_here, "walk", None)
-    _here.walk = walk = Walking()
-    try:
-        yield walk
-    finally:
-        _here.walk = outer
