@@ -35,10 +35,15 @@ FIELDS = (
 )
 PLACE = {name: k for k, name in enumerate(FIELDS)}
 
-# images go side by side when they fill so much of their vectors, with few channels and with many
-FILLED_WITH_FEW, FILLED_WITH_MANY = 0.4, 0.6
-MANY_CHANNELS = 16
 MOST_TAPS = 256  # larger kernels go through columns
+# what the two forms take, there and back, in vectors of multiply-adds; the numbers are fitted to the times of 26
+# convolutions of 4 to 32 images on a Zen 4, where the form chosen takes 0.3 % longer than the faster one
+TURN = 10.0  # to put one element of the images of a vector side by side, or back
+FAR = 24.0  # to meet it again outside of the cache
+CACHE = 1 << 20  # bytes
+PRODUCT = 1.2  # products of matrices beside those of lanes
+COLUMN = 14.0  # to write a vector of columns and to sum it again
+STRIDED = 3.0  # to gather one of its elements
 FEW_POSITIONS = 6  # up to so many, columns lie with positions as rows: products are dot products then
 KEPT_ELEMENTS = 1 << 22
 GRAIN = 64  # elements to which regions of the workspace are rounded
@@ -84,10 +89,14 @@ def layout(
     taps, positions = math.prod(kernel), math.prod(out)
     vectors = 1 if -(-batch // lanes) % 2 else 2
     blocks = -(-batch // (lanes * vectors))
-    filled = FILLED_WITH_MANY if channels // groups >= MANY_CHANNELS else FILLED_WITH_FEW
     # with one tap and steps of one the image is a matrix as it lies
     plain = taps == 1 and tuple(stride) == (1, 1, 1) and not any(padding) and groups == 1
-    beside = batch > 0 and batch >= filled * blocks * vectors * lanes and taps <= MOST_TAPS and not plain
+    products = filters * (channels // groups) * taps * positions
+    elements = channels * math.prod(padded) + filters * positions
+    in_lanes = _cost_of_lanes(blocks * vectors, products, elements)
+    lines, strided = channels * taps * out[0] * out[1], stride[2] > 1
+    in_columns = batch * _cost_of_columns(lanes, products, lines, out[2], strided)
+    beside = taps <= MOST_TAPS and not plain and in_lanes < in_columns
     columns = channels * taps * positions
     kept = batch * columns <= KEPT_ELEMENTS
     turned = not beside and kept and positions <= FEW_POSITIONS
@@ -106,6 +115,18 @@ def layout(
     images = max(batch, 1)
     each = -(-(first + second + GRAIN * blocks * vectors) // (images * LINE)) * LINE
     return Layout(words, each * images)
+
+
+def _cost_of_lanes(vectors: int, products: int, elements: int) -> float:
+    """What `vectors` of images side by side take, each of so many multiply-adds and elements of image and map."""
+    far = max(vectors * elements - CACHE // host().vector_bytes, 0)
+    return vectors * (products + TURN * elements) + FAR * far
+
+
+def _cost_of_columns(lanes: int, products: int, lines: int, width: int, strided: bool) -> float:
+    """What one image takes as a matrix of columns, with so many `lines` of `width` positions for all its taps."""
+    line = COLUMN * -(-width // lanes) + (STRIDED * width if strided else 0.0)
+    return PRODUCT * products / lanes + lines * line
 
 
 def _three(values: Sequence[int], missing: int) -> tuple[int, ...]:
