@@ -1,9 +1,8 @@
-"""Convolutions row by row: ``python benchmarks/convolutions.py [threads of PyTorch]``.
+"""Convolutions layer by layer: ``python benchmarks/convolutions.py [threads]``, one thread by default.
 
 The layers of LeNet-5 (W6 of `workloads`) and of ResNet-18 on one image of 64x64. Prints microseconds and GF/s of
-the forward pass, of the gradients of input and weight, and of both together, beside PyTorch's when it is there.
-Each figure is the best of a quarter of a second, in processor time of this thread, so that what else runs counts
-little. jitgrad runs on one thread.
+the forward pass alone, and there and back with the gradient of the input, of the weights, and of both, beside
+PyTorch's when it is there. Each figure is the best of a quarter of a second.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ LAYERS = {
     "ResNet-18 2x2": (1, 512, 2, 512, 3, 1, 1),
 }
 SECONDS = 0.25
-KINDS = {"forward": (), "input": (0,), "weight": (1,), "all": (0, 1)}
+KINDS = {"forward": (), "and input": (0,), "and weight": (1,), "and both": (0, 1)}
 
 
 def best(run: Callable[[], Any]) -> float:
@@ -38,14 +37,14 @@ def best(run: Callable[[], Any]) -> float:
     run()
     fastest, end = float("inf"), time.perf_counter() + SECONDS
     while time.perf_counter() < end:
-        start = time.thread_time()
+        start = time.perf_counter()
         run()
-        fastest = min(fastest, time.thread_time() - start)
+        fastest = min(fastest, time.perf_counter() - start)
     return fastest
 
 
 def figures(torch: Any, layer: tuple[int, ...]) -> dict[str, float]:
-    """Seconds of each kind; a gradient's are those of forward and backward less those of forward."""
+    """Seconds of each kind, forward and back."""
     n, c, size, o, k, stride, padding = layer
     rng = np.random.default_rng(0)
     x, w = (torch.tensor(rng.standard_normal(s, np.float32)) for s in ((n, c, size, size), (o, c, k, k)))
@@ -62,7 +61,7 @@ def figures(torch: Any, layer: tuple[int, ...]) -> dict[str, float]:
                 x.grad = w.grad = None
                 y.backward(g)
 
-        found[kind] = best(run) - (found["forward"] if wanted else 0.0)
+        found[kind] = best(run)
     return found
 
 
@@ -74,10 +73,11 @@ def main() -> None:
     try:
         import torch
 
-        torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
         libraries["PyTorch"] = torch
     except ImportError:
         pass
+    for module in libraries.values():
+        module.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 1)
     for name, layer in LAYERS.items():
         n, c, size, o, k, stride, padding = layer
         out = (size + 2 * padding - k) // stride + 1
@@ -85,7 +85,7 @@ def main() -> None:
         print(f"{name}: {n} x {c}x{size}x{size}, {o} of {k}x{k}, {flops / 1e6:.1f} Mflop")
         for library, module in libraries.items():
             cells = [
-                f"{kind} {seconds * 1e6:7.1f} us {flops * max(1, len(KINDS[kind])) / seconds / 1e9:4.0f} GF/s"
+                f"{kind} {seconds * 1e6:7.1f} us {flops * (1 + len(KINDS[kind])) / seconds / 1e9:4.0f} GF/s"
                 for kind, seconds in figures(module, layer).items()
             ]
             print(f"    {library:8s} " + " | ".join(cells), flush=True)
