@@ -308,6 +308,12 @@ def test_a_value_that_changes_is_read_anew(name):
     assert len(set(expected)) > 1, "the case shows nothing"
 
 
+def test_what_is_read_anew_is_so_after_a_partial_function_was_compiled():
+    torch.compile(functools.partial(lambda a, x: x * a, 3.0))
+    case = CASES["result in a cache"]
+    assert results(*case, compiled=True) == results(*case, compiled=False)
+
+
 STAYS = [
     "get of a dict",
     "values of a dict",

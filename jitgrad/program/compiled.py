@@ -59,7 +59,7 @@ class CompiledFunction(Steps):
             )
         self._options = dict(options or {})
         self._function = function
-        compiles(getattr(function, "__module__", None))
+        compiles(function)
         self._fullgraph = fullgraph
         self.programs: list[Program] = []
         self._attempts = 0

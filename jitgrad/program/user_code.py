@@ -34,9 +34,11 @@ _FORMATTED = re.compile(r"(?<=\.)[^\W\d]\w*(?=[^{}]*\})")  # attributes in the f
 _own: set[str] = {"__main__", ""}  # packages that have compiled a function
 
 
-def compiles(module: str | None) -> None:
-    """Note that a function of this module is compiled: its package is the user's, even when it is installed."""
-    top = (module or "").partition(".")[0]
+def compiles(function: Any) -> None:
+    """Note that a function is compiled: the package that it comes from is the user's, even when it is installed."""
+    while isinstance(function, functools.partial):  # an object of the standard library's
+        function = function.func
+    top = (getattr(function, "__module__", None) or "").partition(".")[0]
     if top not in _own and top != "jitgrad":
         _own.add(top)
         is_users.cache_clear()
