@@ -71,7 +71,7 @@ class CompiledFunction(Steps):
         self._eager = False  # the function runs eagerly for good
         # the entry that replays the program used last, the program, and what of Python's world it depends on; set
         # and read at once, as other threads may call too
-        self._direct: tuple[Callable[..., Any], Program, list[tuple[Any, Any]], World | None] | None = None
+        self._direct: tuple[Callable[..., Any], Program, World | None] | None = None
         functools.update_wrapper(self, function, updated=())
         self._own = frozenset(self.__dict__)  # names of attributes that are not the user's
 
@@ -79,24 +79,20 @@ class CompiledFunction(Steps):
         """Replay the program that fits the arguments, or run the function and record it."""
         direct = self._direct
         if direct is not None and not kwargs:
-            fast, program, names, world = direct
-            for reference, value in names:
-                if reference() is not value:
-                    break
-            else:
-                if world is not None and not world.holds():
-                    return self._general(args, kwargs)
-                try:
-                    result = fast(program.address, *args)
-                except TypeError:  # other arguments than tensors, or another number of them
-                    return self._general(args, kwargs)
-                if type(result) is not int:
-                    self._misses = 0
-                    return result
-                if result == BAD_INDEX:
-                    raise program.reports.error(store.detail()[0])
-                if result == OUT_OF_MEMORY:  # for the result: the step has been run
-                    raise_out_of_memory()
+            fast, program, world = direct
+            if world is not None and not world.holds():
+                return self._general(args, kwargs)
+            try:
+                result = fast(program.address, *args)
+            except TypeError:  # other arguments than tensors, or another number of them
+                return self._general(args, kwargs)
+            if type(result) is not int:
+                self._misses = 0
+                return result
+            if result == BAD_INDEX:
+                raise program.reports.error(store.detail()[0])
+            if result == OUT_OF_MEMORY:  # for the result: the step has been run
+                raise_out_of_memory()
         return self._general(args, kwargs)
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
@@ -203,7 +199,7 @@ class CompiledFunction(Steps):
         direct = simple and program.arity in _DIRECT
         together = "_together" if direct and program.is_shared and current() is not None else ""
         fast = getattr(entries, _DIRECT[program.arity] + together) if direct else None
-        self._direct = None if fast is None else (fast, program, guards.names, guards.watched)
+        self._direct = None if fast is None else (fast, program, guards.watched)
 
     def record(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, Program | None]:
         """Run the function once and record it; what it returned, and the program if there is one."""

@@ -32,6 +32,8 @@ class Found:
         All of it by ids, but for numbers and other values that cannot change.
     maps : list of (mapping, str, object)
         What is read by name, and what it is.
+    globals : list of (str, object)
+        The global names among that.
     absent : list of (mapping, int, list of str)
         Names that code would find in a mapping before it looks elsewhere, and how long the mapping is without.
     copies : list of (object, object, callable)
@@ -51,6 +53,7 @@ class Found:
         self.reached: dict[int, Any] = {}
         self.waiting: list[Any] = []
         self.maps: list[tuple[Any, str, Any]] = []
+        self.globals: list[tuple[str, Any]] = []
         self.absent: list[tuple[Any, int, list[str]]] = []
         self.copies: list[tuple[Any, Any, Callable[[Any, Any], bool]]] = []
         self.sources: list[Source] = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import operator
-import types
 from array import array
 from collections.abc import Iterator
 from typing import Any
@@ -21,74 +20,15 @@ from ..optim.optimizer import Optimizer
 from ..store import store
 from ..subnormal import flushes
 from .found import members_of
-from .reading import MISSING, same
 from .recording import Spoiled
-from .user_code import read_from
 from .world import World
 
-_UNGUARDED = (types.ModuleType, types.BuiltinFunctionType, type)
 _ALIKE = "is called with tensors that share memory, and are not views of one that needs no gradient"
 _SHARED = "is called with a tensor that shares memory with one that it uses otherwise"
 
 
-class Reference:
-    """A name that a function looks up when it runs: a closure's cell, or a global."""
-
-    __slots__ = ("_cell", "_name", "_namespace")
-
-    def __init__(self, cell: Any = None, namespace: dict | None = None, name: str = "") -> None:
-        self._cell, self._namespace, self._name = cell, namespace, name
-
-    def __call__(self) -> Any:
-        """What the name means now."""
-        if self._cell is not None:
-            try:
-                return self._cell.cell_contents
-            except ValueError:  # not bound yet
-                return MISSING
-        assert self._namespace is not None
-        return self._namespace.get(self._name, MISSING)
-
-    @property
-    def key(self) -> Any:
-        """What tells this name from others."""
-        return id(self._cell) if self._cell is not None else (id(self._namespace), self._name)
-
-
-def references(function: Any) -> list[Reference]:
-    """The closure cells and globals that a function, and the functions within it, look up by name.
-
-    Functions found so (helpers of the same script) are looked into as well, and so are `forward` methods.
-    """
-    found: list[Reference] = []
-    seen: set[int] = set()
-    waiting = [function]
-    while waiting:
-        one = waiting.pop()
-        one = getattr(one, "__func__", one)
-        if not isinstance(one, types.FunctionType) or id(one) in seen or _is_ours(one):
-            continue
-        seen.add(id(one))
-        mine = [Reference(cell=cell) for cell in one.__closure__ or ()]
-        names = read_from(one.__globals__, one.__code__)
-        mine += [Reference(namespace=one.__globals__, name=n) for n in names]
-        for reference in mine:
-            value = reference()
-            if isinstance(value, types.FunctionType | types.MethodType):
-                waiting.append(value)
-            if isinstance(value, Module):
-                waiting += [type(m).forward for m in value.modules()]
-            if value is not MISSING and not isinstance(value, _UNGUARDED):
-                found.append(reference)
-    return found
-
-
-def _is_ours(function: types.FunctionType) -> bool:
-    return function.__module__ is not None and function.__module__.split(".")[0] == "jitgrad"
-
-
 class Guards:
-    """Names and objects that a program was recorded with.
+    """What a program was recorded with: of Python's world, of modules and optimizers, and of settings.
 
     Parameters
     ----------
@@ -104,12 +44,11 @@ class Guards:
     """
 
     def __init__(self, function: Any, arguments: list[Any]) -> None:
-        self.names = [(r, r()) for r in references(function)]
         self.world: World | None = None
         self.objects: list[Any] = []
         self.refused: Spoiled | None = None
         try:
-            self.world = World([function, *arguments], {r.key for r, _ in self.names})
+            self.world = World([function, *arguments])
             self.objects = self.world.objects
         except Spoiled as reason:
             self.refused = reason
@@ -162,8 +101,6 @@ class Guards:
             lasting += [p for x in self.objects for p in getattr(x, "_plans", None) or ()]
             if any(all(x is not y for y in lasting) for x in made):
                 raise Spoiled("makes an optimizer or a generator of its own", None, False)
-        if not self._same_names():
-            raise Spoiled("changes a variable of Python's", None, False)
         world = self.world.without_written_arrays(number)
         world.check_untouched(before)
         if self._nothing_changed and world is self.world and self._settings == _settings():
@@ -206,8 +143,8 @@ class Guards:
     def check_returned(self, values: list[Any]) -> None:
         """Raise Spoiled when a function returns an object of its own making: a replay would return it again."""
         for x in values:
-            known = any(x is value for _, value in self.names) or any(x is y for y in self.arguments)
-            if not known and self.world is not None and not self.world.holds_object(x):
+            known = self.world is None or self.world.holds_object(x) or any(x is y for y in self.arguments)
+            if not known:
                 raise Spoiled(f"returns an object that it has made ({type(x).__name__})")
 
     def compare_attributes(self, missed: list[tuple[Tensor, str]], arguments: list[Tensor]) -> None:
@@ -272,17 +209,9 @@ class Guards:
         """Ids of the tensors that the function can reach by Python."""
         return set() if self.world is None else {id(t) for t, _ in self.world.tensors}
 
-    def names_hold(self) -> bool:
-        """Whether every name still means what it meant, and so does what can be reached from there."""
-        return self._same_names() and (self.world is None or self.world.changed() is None)
-
-    def _same_names(self) -> bool:
-        """Whether every name means the same object, or an equal number or string."""
-        for reference, value in self.names:
-            now = reference()
-            if now is not value and not same(now, value):
-                return False
-        return True
+    def world_holds(self) -> bool:
+        """Whether everything that code can read of Python's is as it was."""
+        return self.world is None or self.world.changed() is None
 
     def check_untouched(self, before: list[Any]) -> None:
         """Raise Spoiled when code has changed what it can reach, or drawn from generators: `standing` before it ran."""

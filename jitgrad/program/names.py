@@ -116,7 +116,8 @@ def _tensor_names(program: Program) -> dict[int, str]:
     """Names of slots: parameters and buffers of the modules, and tensors that the function names itself."""
     guards = program.guards if program.depends_on is None else program.depends_on.guards
     names: dict[int, str] = {}
-    labels = {id(value): reference._name for reference, value in guards.names if reference._name}
+    variables = [] if guards.world is None else guards.world.globals
+    labels = {id(value): name for name, value in variables}
     modules = [m for m in guards.objects if isinstance(m, Module)]
     owners = [m for m in _outermost(modules) if any(True for _ in _contents(m))]
     for k, module in enumerate(owners):
@@ -124,9 +125,9 @@ def _tensor_names(program: Program) -> dict[int, str]:
         prefix = f"{label}." if len(owners) > 1 else ""
         for name, tensor in _contents(module):
             names.setdefault(tensor._slot, prefix + name)
-    for reference, value in guards.names:
-        if isinstance(value, Tensor) and reference._name:
-            names.setdefault(value._slot, reference._name)
+    for name, value in variables:
+        if isinstance(value, Tensor):
+            names.setdefault(value._slot, name)
     return names
 
 

@@ -251,7 +251,7 @@ class Program:
         recording = self.recording
         if recording.looks_again and not (recording.are_alone() and recording.ask_as_before()):
             return False
-        return self.guards.names_hold() and (self.pullback is None or self.pullback.changed is None)
+        return self.guards.world_holds() and (self.pullback is None or self.pullback.changed is None)
 
     def fits(self, arguments: list[Tensor]) -> bool:
         """Whether the program can be replayed on these arguments now."""

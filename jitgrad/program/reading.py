@@ -14,7 +14,7 @@ MISSING: Any = object()
 
 
 class Reader:
-    """What a call returns, read like a dict with one key: a closure's cell, a context variable, a weak reference.
+    """What a call returns, read like a dict with one key: a context variable, a weak reference.
 
     Parameters
     ----------
@@ -35,9 +35,18 @@ class Reader:
             return default
 
 
-def cell_reader(cell: types.CellType) -> Reader:
-    """A closure's cell; it has no contents before the name is bound."""
-    return Reader(lambda: cell.cell_contents, ValueError)
+class Cell:
+    """A closure's variable, read like a dict with one key; it has no contents before the name is bound."""
+
+    def __init__(self, cell: types.CellType) -> None:
+        self._cell = cell
+
+    def get(self, key: str, default: Any) -> Any:
+        """What the variable means, or `default`."""
+        try:
+            return self._cell.cell_contents
+        except ValueError:
+            return default
 
 
 class Slots:

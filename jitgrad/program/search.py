@@ -32,12 +32,12 @@ from .overridden import called_by_others, runs_unnamed
 from .patches import function_of
 from .reading import (
     MISSING,
+    Cell,
     Reader,
     Slots,
     array_of,
     attributes_of,
     bytes_of,
-    cell_reader,
     same_array,
     same_as_array,
     same_bytes,
@@ -72,15 +72,13 @@ def _read_by(function: Any) -> tuple[Any, ...]:
     return (os.environ,) if function is os.getenv else ()
 
 
-def search(roots: list[Any], known: set[Any]) -> Found:
+def search(roots: list[Any]) -> Found:
     """Find the objects that a function can reach, as they are now.
 
     Parameters
     ----------
     roots : list
         The function, and its arguments that are not tensors.
-    known : set
-        Names that are looked at elsewhere: ids of cells, and (id of the globals, name).
 
     Raises
     ------
@@ -91,7 +89,7 @@ def search(roots: list[Any], known: set[Any]) -> Found:
     put_in: list[tuple[Any, str]] = []
     while True:  # names found on the way may lead to more
         count = len(words)
-        found = _Search(words, known)
+        found = _Search(words)
         found.follow(roots, put_in)
         if len(words) > count:
             continue
@@ -109,10 +107,10 @@ def search(roots: list[Any], known: set[Any]) -> Found:
 class _Search(Found):
     """One pass of `search`, by the names that are known when it begins."""
 
-    def __init__(self, words: set[str], known: set[Any]) -> None:
+    def __init__(self, words: set[str]) -> None:
         super().__init__(words)
         self._computed = not COMPUTED.isdisjoint(words)
-        self._known = set(known)
+        self._variables: set[Any] = set()  # ids of cells, and (id of the globals, name)
         self.others: dict[int, Any] = {id(Tensor): Tensor}
 
     def follow(self, roots: list[Any], put_in: list[tuple[Any, str]]) -> None:
@@ -302,30 +300,42 @@ class _Search(Found):
             self.waiting += [x for x in (vars(function).get("__wrapped__"),) if x is not None]
             return
         self.waiting += _read_by(function)
-        for cell in function.__closure__ or ():
-            reader = cell_reader(cell)
-            if id(cell) not in self._known:
-                self._known.add(id(cell))
-                self.read_call("a variable of a closure", reader)
-            else:
-                self.waiting.append(reader.get("", MISSING))
-        if not is_users(function.__module__):
+        users = is_users(function.__module__)
+        self._variables_of(function, users)
+        if not users:
             return
         self.words |= words_of(function.__code__)
         self.compares |= compares_identity(function.__code__)
-        namespace = function.__globals__
-        for name in read_from(namespace, function.__code__):
-            value = namespace[name]
-            if (id(namespace), name) not in self._known and not isinstance(value, types.ModuleType):
-                self._known.add((id(namespace), name))
-                self.maps.append((namespace, name, value))
-            self.waiting.append(value)
-        if unbound := unbound_in(namespace, function.__code__):
-            self.without(namespace, unbound)
+        if unbound := unbound_in(function.__globals__, function.__code__):
+            self.without(function.__globals__, unbound)
         self.waiting += imported_by(function)
         self.waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
         self.watched.functions.append(function)
         self.read_attributes(function)
+
+    def _variables_of(self, function: types.FunctionType, users: bool) -> None:
+        """The variables of closures and modules that a function looks up by name, and what they mean.
+
+        Of what a function of others finds in its module, only functions are followed: they have variables, too.
+        """
+        code, namespace = function.__code__, function.__globals__
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            if self._is_new(id(cell)):
+                self.read_names(Cell(cell), [name])
+        for name in read_from(namespace, code):
+            value = namespace[name]
+            if self._is_new((id(namespace), name)) and not isinstance(value, types.ModuleType):
+                self.maps.append((namespace, name, value))
+                self.globals.append((name, value))
+            if users or isinstance(value, types.FunctionType | types.MethodType):
+                self.waiting.append(value)
+
+    def _is_new(self, variable: Any) -> bool:
+        """Whether a variable has not been met yet."""
+        if variable in self._variables:
+            return False
+        self._variables.add(variable)
+        return True
 
     def _namespace(self, module: types.ModuleType) -> None:
         """What code names of a module: everything of the user's, and objects of others' that can change."""

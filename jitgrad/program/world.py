@@ -20,8 +20,8 @@ class World:
 
     Parameters
     ----------
-    roots, known
-        Where to begin, and what is looked at elsewhere: see `search`, which also says what it raises.
+    roots : list
+        Where to begin: see `search`, which also says what it raises.
 
     Attributes
     ----------
@@ -35,21 +35,24 @@ class World:
         Whether arrays have been left out because a replay writes to them.
     words : set of str
         The names in the user's code.
+    globals : list of (str, object)
+        The global names that code reads, and what they mean.
     """
 
-    def __init__(self, roots: list[Any], known: set[Any]) -> None:
-        found = search(roots, known)
+    def __init__(self, roots: list[Any]) -> None:
+        found = search(roots)
         self.objects, self.tensors, self.own = found.objects, found.tensors, found.own
         self._maps, self._absent, self._copies = found.maps, found.absent, found.copies
         self._sources, self._reached = found.sources, found.reached
-        self.compares, self.words = found.compares, found.words
+        self.compares, self.words, self.globals = found.compares, found.words, found.globals
         self.watch = found.watched.watch(found.words)
         self.has_written = False
         self.is_empty = not (self._maps or self._absent or self._copies)
 
     def holds(self) -> bool:
         """Whether everything that a function can read is as it was, but for what compiled code compares."""
-        return self._changed() is None and not any(x.changed() for x in self.watch.often)
+        often = self.watch.often
+        return self._changed() is None and not (often and any(x.changed() for x in often))
 
     def changed(self) -> str | None:
         """What is not as it was."""
