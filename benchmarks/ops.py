@@ -83,7 +83,7 @@ def measured(arguments: Sequence[str]) -> Iterator[Cell]:
     if library != "numpy":
         yield from _on_arrays(library, short, sizes)
     if library == "jitgrad":
-        from jitgrad.program.peaks import copy_rate, multiply_add_peak
+        from jitgrad.program.show.peaks import copy_rate, multiply_add_peak
 
         for size in sizes:
             yield Cell(SECTION, f"copy peak {size}", "machine", "GB/s", [copy_rate(8 * size)])

@@ -88,7 +88,7 @@ def measured(arguments: Sequence[str]) -> Iterator[Cell]:
         times = rounds_of(lambda x=a, y=b, f=multiply: f(x, y))
         yield Cell(SECTION, case, library, "GF/s", [2 * rows * inner * columns / t / 1e9 for t in times])
     if library == "jitgrad":
-        from jitgrad.program.peaks import multiply_add_peak
+        from jitgrad.program.show.peaks import multiply_add_peak
 
         yield Cell(SECTION, "peak in registers", library, "GF/s", [multiply_add_peak("float32")])
 

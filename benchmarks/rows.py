@@ -34,7 +34,7 @@ def measured(names: Sequence[str]) -> Iterator[Cell]:
     from workloads import WORKLOADS
 
     import jitgrad
-    from jitgrad.program.peaks import copy_rates, multiply_add_peak
+    from jitgrad.program.show.peaks import copy_rates, multiply_add_peak
 
     jitgrad.set_num_threads(1)
     about = {"multiply_adds": multiply_add_peak("float32"), "copies": copy_rates()}

@@ -61,7 +61,7 @@ class Store:
         self.ops = np.zeros(OP_CAPACITY, op_dtype)
         self.kernels = np.zeros((OP_CAPACITY, layout.VARIANTS, layout.N_DTYPES), np.int64)
         self._outgrown: list[np.ndarray] = []
-        self.recording: Any = None  # the program being recorded (see program/recording.py), or None
+        self.recording: Any = None  # the program being recorded (see program/record/recording.py), or None
         self._words = memoryview(self._context.view(np.int64))
         self._structure = _FIELDS["structure"]
         self.externals: dict[int, Any] = {}  # storage -> the object that owns its memory

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from jitgrad.kernels import BY_NAME, abi, op_kernels
-from jitgrad.program.rows import Row
+from jitgrad.program.log.rows import Row
 
 _CALL = ctypes.CFUNCTYPE(None, ctypes.c_int64, ctypes.c_int64, ctypes.c_int64)
 

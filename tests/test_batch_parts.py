@@ -5,8 +5,8 @@ import random
 
 import pytest
 
+from jitgrad.program.log.views import view
 from jitgrad.program.rewrites.batches import _along
-from jitgrad.program.views import view
 
 
 def _bytes_of(part, sample):

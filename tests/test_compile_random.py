@@ -9,7 +9,7 @@ from compile_cases import bits, random_state, state_of
 
 import jitgrad as torch
 from jitgrad import nn
-from jitgrad.program.drawn import shared_sources
+from jitgrad.program.guard.drawn import shared_sources
 from jitgrad.program.rewrites import REWRITES, strip_sizes
 
 SEEDS = 120

@@ -5,8 +5,8 @@ import pytest
 
 import jitgrad as torch
 from jitgrad import nn
-from jitgrad.program import runner
-from jitgrad.program.walk import walk
+from jitgrad.program.replay import runner
+from jitgrad.program.replay.walk import walk
 
 F = nn.functional
 

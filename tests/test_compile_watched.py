@@ -11,7 +11,7 @@ import pytest
 
 import jitgrad as torch
 from jitgrad import nn
-from jitgrad.program.memory_of import address_of, entries_of, version_of, word_at
+from jitgrad.program.guard.memory_of import address_of, entries_of, version_of, word_at
 
 X = torch.tensor([1.0, -2.0, 3.0])
 BACKEND = math
@@ -301,10 +301,10 @@ def test_where_entries_of_dicts_are():
 
 
 def test_python_compares_where_no_word_is_found(monkeypatch):
-    monkeypatch.setattr("jitgrad.program.watch.address_of", lambda value, attribute: None)
-    monkeypatch.setattr("jitgrad.program.watch.version_of", lambda kind: None)
-    monkeypatch.setattr("jitgrad.program.watch.entries_of", lambda mapping, names: None)
-    monkeypatch.setattr("jitgrad.program.watch._seen", {})
+    monkeypatch.setattr("jitgrad.program.guard.watch.address_of", lambda value, attribute: None)
+    monkeypatch.setattr("jitgrad.program.guard.watch.version_of", lambda kind: None)
+    monkeypatch.setattr("jitgrad.program.guard.watch.entries_of", lambda mapping, names: None)
+    monkeypatch.setattr("jitgrad.program.guard.watch._seen", {})
     function, step = _function()
     compiled = torch.compile(step, fullgraph=True)
     for _ in range(4):

@@ -13,7 +13,7 @@ from sample_values import numbers
 import jitgrad as torch
 from jitgrad import functions as T
 from jitgrad.kernels import BY_NAME, abi
-from jitgrad.program.show import lines_of
+from jitgrad.program.show.table import lines_of
 
 F = torch.nn.functional
 REFERENCE = BY_NAME["cross_entropy_weighted"].reference

@@ -14,7 +14,7 @@ from jitgrad.autograd import gradcheck, gradgradcheck
 from jitgrad.kernels.grid_loops import BLOCK
 from jitgrad.nn import functional as F
 from jitgrad.nn.functional.grid import composed
-from jitgrad.program.show import lines_of
+from jitgrad.program.show.table import lines_of
 
 PADDINGS = ("zeros", "border", "reflection")
 WAYS = list(itertools.product(("bilinear", "nearest", "bicubic"), PADDINGS, (False, True)))

@@ -7,7 +7,7 @@ import pytest
 
 import jitgrad as torch
 from jitgrad import nn
-from jitgrad.program.show import lines_of
+from jitgrad.program.show.table import lines_of
 
 INPUTS = {
     "a part of each sample": lambda x: x[:, 1:],

@@ -13,7 +13,7 @@ from sample_values import numbers
 import jitgrad as torch
 from jitgrad import functions as T
 from jitgrad.kernels import BY_NAME, abi
-from jitgrad.program.show import lines_of
+from jitgrad.program.show.table import lines_of
 
 RTOL = {np.float32: 2e-6, np.float64: 1e-13}
 

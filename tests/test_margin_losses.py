@@ -10,7 +10,7 @@ from gradients import check_gradients
 import jitgrad as jg
 from jitgrad import nn
 from jitgrad.nn import functional as F
-from jitgrad.program.show import lines_of
+from jitgrad.program.show.table import lines_of
 
 rng = np.random.default_rng(11)
 A, B, D = rng.standard_normal((3, 4, 5))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jitgrad as torch
-from jitgrad.program.show import lines_of
+from jitgrad.program.show.table import lines_of
 
 rng = np.random.default_rng(7)
 A, SOURCE = rng.standard_normal((3, 5)), rng.standard_normal((4, 4))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import jitgrad as torch
-from jitgrad.program.show import lines_of
+from jitgrad.program.show.table import lines_of
 
 # sizes, order of the dimensions: innermost sizes of the nest
 ORDERS = {

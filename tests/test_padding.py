@@ -10,7 +10,7 @@ from op_samples import generator
 import jitgrad as torch
 from jitgrad import nn
 from jitgrad.nn import functional as F
-from jitgrad.program.show import lines_of
+from jitgrad.program.show.table import lines_of
 
 NUMPY_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 LAYOUTS = {

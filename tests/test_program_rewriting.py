@@ -12,9 +12,9 @@ import jitgrad as torch
 from jitgrad import nn
 from jitgrad.engine.layout import OWN, SPAN_BEGIN, SPAN_END, SPAN_STORAGE, SPAN_USE, USED, WRITTEN
 from jitgrad.kernels.abi import R_COUNT, R_KERNEL, R_LAYOUT
+from jitgrad.program.log.rows import rows_of
+from jitgrad.program.log.survey import known
 from jitgrad.program.program import RECORDED, REPLAYS, RUNNING
-from jitgrad.program.rows import rows_of
-from jitgrad.program.survey import known
 
 
 def batch(size: int, number: int = 0):

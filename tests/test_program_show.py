@@ -11,9 +11,9 @@ from compile_cases import training_step
 
 import jitgrad as torch
 from jitgrad import nn
-from jitgrad.program import peaks
-from jitgrad.program.profile import Profile
-from jitgrad.program.show import lines_of
+from jitgrad.program.show import peaks
+from jitgrad.program.show.profile import Profile
+from jitgrad.program.show.table import lines_of
 
 PLAIN = dict.fromkeys(("in_place", "strips", "both_ways", "optimizer", "counters", "constants"), False)
 BOTH_WAYS = "mse_loss and back to x"

@@ -6,7 +6,7 @@ import jitgrad as torch
 from jitgrad import nn
 from jitgrad.kernels import work
 from jitgrad.kernels.table import ARRAYS
-from jitgrad.program.show import lines_of
+from jitgrad.program.show.table import lines_of
 
 
 def counts(model, x, choose=lambda y: y):

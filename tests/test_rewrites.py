@@ -5,8 +5,8 @@ import pytest
 
 import jitgrad as torch
 from jitgrad import nn
+from jitgrad.program.layout.segments import depends
 from jitgrad.program.rewrites import OPTIONS, REWRITES
-from jitgrad.program.segments import depends
 
 F = nn.functional
 

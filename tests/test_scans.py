@@ -7,7 +7,7 @@ import pytest
 from index_cases import check_gradients
 
 import jitgrad as torch
-from jitgrad.program.show import lines_of
+from jitgrad.program.show.table import lines_of
 
 A = np.random.default_rng(4).standard_normal((3, 6, 4))
 SCANS = {

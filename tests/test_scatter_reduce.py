@@ -7,7 +7,7 @@ import pytest
 from gradients import check_gradients
 
 import jitgrad as torch
-from jitgrad.program.show import lines_of
+from jitgrad.program.show.table import lines_of
 
 FOLDS = {"sum": np.sum, "prod": np.prod, "mean": np.mean, "amax": np.max, "amin": np.min}
 # shapes of input, index and source, and the dimension

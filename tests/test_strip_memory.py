@@ -9,11 +9,11 @@ import jitgrad as torch
 from jitgrad import nn
 from jitgrad.kernels import gemm
 from jitgrad.nn import functional as F
+from jitgrad.program.log.views import view
 from jitgrad.program.rewrites import strip_sizes
 from jitgrad.program.rewrites.batches import _along
 from jitgrad.program.rewrites.facts import Facts
 from jitgrad.program.rewrites.strip_memory import _is_made, _Use, _Value
-from jitgrad.program.views import view
 
 
 @pytest.fixture(autouse=True)

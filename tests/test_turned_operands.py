@@ -7,7 +7,7 @@ import pytest
 
 import jitgrad as torch
 from jitgrad.engine.turning import TURNS
-from jitgrad.program.show import lines_of
+from jitgrad.program.show.table import lines_of
 
 SHAPES = [
     ((40, 33), (1, 0)),

@@ -9,12 +9,12 @@ from typing import Any
 from .._tensor import Tensor
 from ..autograd.modes import is_grad_enabled, no_grad
 from ..engine.layout import S_STORAGE
-from ..program.batches import Batches
 from ..program.compiled import MAX_ATTEMPTS, CompiledFunction
-from ..program.copied import versions_of
 from ..program.eagerly import must_run_eagerly
-from ..program.epochs import Epochs, Part
 from ..program.program import Program
+from ..program.record.copied import versions_of
+from ..program.replay.batches import Batches
+from ..program.replay.epochs import Epochs, Part
 from ..program.tree import flatten, unflatten
 from ..store import store
 from .samples import Samples

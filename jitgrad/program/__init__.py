@@ -1,8 +1,9 @@
 """Compiled steps: a Python function recorded once as a program of call records, and replayed without Python.
 
-`recording` writes down what runs, `survey` finds what it touches, and `program` keeps it ready. Once it is worth it,
-`rows` reads the records, `rewrites` improve them, and `segments` cut them for threads. `compiled` finds the program
-that fits a call, and `epochs` runs it over batches.
+`compiled` finds the program that fits a call, or makes one. `guard` finds what of Python's world the function depends
+on, `record` runs it and writes down what runs, and `program` keeps that ready, in tables for compiled code (`layout`).
+Once it is worth it, `log` reads the records as rows, `rewrites` improve them, and `layout` cuts them for threads.
+`replay` runs a program over batches, `way_back` gives its results gradients, and `show` prints it.
 """
 
 from __future__ import annotations

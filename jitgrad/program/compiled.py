@@ -19,20 +19,22 @@ from ..engine.layout import (
 from ..store import raise_out_of_memory, store
 from ..team import current
 from ..user_frames import warn
-from .checks import KEEPS, check_run
-from .copied import copies_of, versions_of, with_tensors
 from .eagerly import must_run_eagerly
-from .guards import Guards
+from .guard.guards import Guards
+from .guard.owners import compiles
+from .guard.world import World
 from .made import made_program
-from .method import CompiledMethod, Steps
+from .method import CompiledMethod
 from .program import Program
-from .recording import Recording, Spoiled, clone_outside
-from .returned import Returned, leaf_of
+from .record.checks import KEEPS, check_run
+from .record.copied import copies_of, versions_of, with_tensors
+from .record.recording import Recording, clone_outside
+from .record.returned import Returned, leaf_of
 from .rewrites import OPTIONS
+from .spoiled import Spoiled
+from .steps import Steps
 from .tree import Call, constants_in, flatten_call, taken_apart, unflatten
-from .user_code import compiles
-from .waiting import Waiting
-from .world import World
+from .way_back.waiting import Waiting
 
 MAX_PROGRAMS = 16  # of one function; the one not used for longest makes room
 MAX_MISSES = 64  # recordings in a row of which none was replayed, before the function runs eagerly for good

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .differentiable import WayBack, record_pullback
-from .guards import Guards
+from .guard.guards import Guards
 from .program import Program
-from .recording import Recording
-from .returned import Returned
+from .record.recording import Recording
+from .record.returned import Returned
 from .tree import Call, tensors_only
-from .waiting import must_wait
+from .way_back.differentiable import WayBack, record_pullback
+from .way_back.waiting import must_wait
 
 
 def made_program(

@@ -33,18 +33,18 @@ from ..engine.layout import (
 from ..store import raise_out_of_memory, store
 from ..team import run
 from ..threads import thread_count
-from .guards import Guards
-from .recording import Recording
-from .reports import Reports
+from .guard.guards import Guards
+from .layout.reports import Reports
+from .layout.rewritten import Rewritten
+from .layout.tables import FIELDS, Tables
+from .log.rows import Row, rows_of
+from .log.storages import Storages, class_size
+from .log.views import View
+from .record.recording import Recording
 from .rewrites import PARTIAL_SUMS, Facts, rewrite
-from .rewritten import Rewritten
-from .rows import Row, rows_of
-from .surroundings import Storages, class_size
-from .tables import FIELDS, Tables
-from .views import View
 
 if TYPE_CHECKING:
-    from .profile import Profile
+    from .show.profile import Profile
 
 
 RECORDED, RUNNING, SEGMENTS, STRUCTURE, TABLE = (
@@ -343,7 +343,7 @@ class Program:
         return int(blocks) + sum(len(block) for block in self._extra)
 
     def __repr__(self) -> str:
-        from .show import summary
+        from .show.table import summary
 
         return summary(self)
 
@@ -355,7 +355,7 @@ class Program:
         file : text stream, optional
             Where to print; standard output if not given.
         """
-        from .show import show
+        from .show.table import show
 
         show(self, file)
 
@@ -377,7 +377,7 @@ class Program:
         RuntimeError
             When the program does not fit the arguments or the state of the model any more.
         """
-        from .profile import profile
+        from .show.profile import profile
 
         return profile(self, n, arguments)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ..rows import Row
+from ..log.rows import Row
 from .both_ways import join_both_ways
 from .constants import hoist_constants
 from .counters import merge_counters

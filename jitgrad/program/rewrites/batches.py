@@ -27,8 +27,8 @@ from ...kernels.abi import (
 from ...kernels.batch import ABSENT, SHARED, SUMMED, WORKSPACE, Batch, Strip
 from ...kernels.table import ARRAYS as ARRAY_OP
 from ...kernels.table import BACKWARD, BOTH, FORWARD, MAP, OPS
-from ..rows import Row, attributes, decode
-from ..views import View
+from ..log.rows import Row, attributes, decode
+from ..log.views import View
 
 LINE_BYTES = 64
 

@@ -6,9 +6,9 @@ from ...kernels import BY_NAME
 from ...kernels.abi import A_ARRAYS, ARRAY_WORDS, R_KERNEL
 from ...kernels.op_kernels import compile_kernel
 from ...kernels.table import BOTH, FORWARD, Op
-from ..rows import Row, attributes, decode
-from ..segments import SHARED_NS, depends, nanoseconds
-from ..views import View
+from ..layout.segments import SHARED_NS, depends, nanoseconds
+from ..log.rows import Row, attributes, decode
+from ..log.views import View
 from .batches import cut_of
 from .facts import Facts
 from .strip_sizes import Link

@@ -5,8 +5,8 @@ from __future__ import annotations
 import ctypes
 from typing import NamedTuple
 
-from ..rows import Row
-from ..views import View
+from ..log.rows import Row
+from ..log.views import View
 from .facts import Facts
 from .uses import Uses
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ...kernels import program_rows
-from ..rows import Row, decode
-from ..views import View
+from ..log.rows import Row, decode
+from ..log.views import View
 from .facts import Facts
 
 

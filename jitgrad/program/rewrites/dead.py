@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..rows import Row
-from ..views import View
+from ..log.rows import Row
+from ..log.views import View
 from .facts import Facts
 
 Spans = dict[int, list[tuple[int, int]]]

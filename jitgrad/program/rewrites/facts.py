@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from ..rows import Row
-from ..views import View
+from ..log.rows import Row
+from ..log.views import View
 
 ALIGNMENT = 64
 OTHERS = -(1 << 62)  # in place of a block: memory of another program, such as what the way forward has saved

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ...kernels.abi import NEST_BROADCAST, NEST_CONTIGUOUS, R_DIMS, R_LAYOUT
-from ..rows import Row
-from ..views import View
+from ..log.rows import Row
+from ..log.views import View
 from .facts import Facts
 from .uses import Uses, is_read_after
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from ...kernels import partial_sums, program_rows
 from ...kernels.abi import DTYPE_NAMES
-from ..rows import Row, decode
-from ..views import View
+from ..log.rows import Row, decode
+from ..log.views import View
 from .batches import LINE_BYTES, narrowed
 from .facts import Facts
 from .strip_memory import Lanes

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ..rows import Row
-from ..views import View
+from ..log.rows import Row
+from ..log.views import View
 from .facts import Facts
 
 MOST_ROWS = 256  # how far to look for the last use of a value

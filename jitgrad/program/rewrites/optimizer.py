@@ -7,8 +7,8 @@ import numpy as np
 from ...kernels import updates_row
 from ...kernels.abi import NEST_CONTIGUOUS, R_LAYOUT
 from ...kernels.update_table import UPDATES
-from ..rows import Row, attributes, decode
-from ..views import View, view
+from ..log.rows import Row, attributes, decode
+from ..log.views import View, view
 from .facts import Facts
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from ...kernels import BY_NAME, planned
 from ...kernels.abi import ARRAYS, R_FLAGS, R_LAYOUT
-from ..rows import Row
+from ..log.rows import Row
 from .facts import Facts
 
 

@@ -22,8 +22,8 @@ from ...kernels.abi import (
 )
 from ...kernels.op_kernels import compile_kernel
 from ...kernels.table import BOTH, FORWARD
-from ..rows import Row, decode
-from ..views import View
+from ..log.rows import Row, decode
+from ..log.views import View
 from .facts import Facts
 from .uses import Uses, is_gone_after
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 import itertools
 from typing import NamedTuple
 
-from ..rows import Row
-from ..views import View
+from ..log.rows import Row
+from ..log.views import View
 from .batches import LINE_BYTES, Part
 from .facts import Facts
 from .strip_sizes import Link

@@ -6,7 +6,7 @@ import math
 from typing import NamedTuple
 
 from ...kernels import gemm
-from ..rows import Row
+from ..log.rows import Row
 from .batches import Cut, is_map
 from .facts import Facts
 

@@ -15,8 +15,8 @@ import itertools
 from collections.abc import Callable
 from typing import NamedTuple
 
-from ..rows import Row
-from ..views import View, Views
+from ..log.rows import Row
+from ..log.views import View, Views
 from . import strip_sizes as sizes
 from .batches import Cut, Part, batch_of, cut_of, is_map, space_of, without
 from .both_ways import join_in_strips

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 
-from ..rows import Row
-from ..views import View
+from ..log.rows import Row
+from ..log.views import View
 from .facts import Facts
 
 

@@ -14,8 +14,8 @@ from ...kernels.abi import (
     R_DIMS,
     R_LAYOUT,
 )
-from ..rows import Row, decode
-from ..views import View
+from ..log.rows import Row, decode
+from ..log.views import View
 from .facts import Facts
 
 ADD = "add"

@@ -1,0 +1,144 @@
+"""Reading what Python code would read, and whether it makes no difference that something is another object now."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..tree import INEXACT, PLAIN, bits_of
+
+MISSING: Any = object()
+
+
+class Reader:
+    """What a call returns, read like a dict with one key: a context variable, a weak reference.
+
+    Parameters
+    ----------
+    read : callable
+        Returns the value.
+    refusal : type of exception
+        Raised by `read` when there is none.
+    """
+
+    def __init__(self, read: Callable[[], Any], refusal: type[Exception] = LookupError) -> None:
+        self._read, self._refusal = read, refusal
+
+    def get(self, key: str, default: Any) -> Any:
+        """The value, or `default`."""
+        try:
+            return self._read()
+        except self._refusal:
+            return default
+
+
+class Cell:
+    """A closure's variable, read like a dict with one key; it has no contents before the name is bound."""
+
+    def __init__(self, cell: types.CellType) -> None:
+        self._cell = cell
+
+    def get(self, key: str, default: Any) -> Any:
+        """What the variable means, or `default`."""
+        try:
+            return self._cell.cell_contents
+        except ValueError:
+            return default
+
+
+class Slots:
+    """The attributes of an object whose class has ``__slots__``, read like a dict."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    def get(self, key: str, default: Any) -> Any:
+        """An attribute."""
+        return getattr(self._value, key, default)
+
+
+def attributes_of(value: Any) -> Any:
+    """The dict of an object's attributes, or None."""
+    try:
+        mapping = value.__dict__
+    except Exception:  # of an object whose own way to look attributes up fails
+        return None
+    return mapping if isinstance(mapping, dict) else None
+
+
+def slots_of(kind: type) -> list[str]:
+    """The attributes that ``__slots__`` of a class and of those it is made from give, as Python has named them."""
+    spaces = [vars(base) for base in kind.__mro__ if "__slots__" in vars(base)]
+    return [n for space in spaces for n, x in space.items() if isinstance(x, types.MemberDescriptorType)]
+
+
+def same(a: Any, b: Any) -> bool:
+    """Whether it makes no difference which of two values a function reads."""
+    if a is b:
+        return True
+    kind = type(a)
+    if kind is not type(b):
+        return False
+    if kind in INEXACT or isinstance(a, np.generic):
+        return bits_of(a) == bits_of(b)
+    if kind in PLAIN:
+        return a == b
+    if isinstance(a, tuple):
+        bare = not (attributes_of(a) or attributes_of(b))
+        return bare and len(a) == len(b) and all(map(same, a, b))
+    if kind is types.MethodType:
+        return a.__self__ is b.__self__ and a.__func__ is b.__func__
+    return False
+
+
+def same_items(value: Any, copy: list) -> bool:
+    """Whether a list or the like still has the items of a copy, and a set has them in the same order."""
+    return len(value) == len(copy) and all(map(same, value, copy))
+
+
+def same_values(value: dict, copy: dict) -> bool:
+    """Whether a dict still has the keys and values of a copy, in the same order."""
+    if len(value) != len(copy):
+        return False
+    return all(map(same, value, copy)) and all(map(same, value.values(), copy.values()))
+
+
+def same_array(value: np.ndarray, copy: np.ndarray) -> bool:
+    """Whether an array still has the shape, dtype and bits of a copy."""
+    if value.shape != copy.shape or value.dtype != copy.dtype:
+        return False
+    if value.dtype == object:
+        return all(map(same, value.ravel().tolist(), copy.ravel().tolist()))
+    return value.tobytes() == copy.tobytes()
+
+
+def array_of(value: Any) -> np.ndarray | None:
+    """A copy of what an object of others gives as an array, such as a table or an image; None if it gives none."""
+    if not hasattr(type(value), "__array__"):
+        return None
+    try:
+        return np.array(value)
+    except Exception:  # whatever its own code raises
+        return None
+
+
+def same_as_array(value: Any, copy: np.ndarray) -> bool:
+    """Whether an object still gives an array like a copy."""
+    now = array_of(value)
+    return now is not None and same_array(now, copy)
+
+
+def bytes_of(value: Any) -> bytes | None:
+    """The memory that an object such as a bytearray lends, if it does."""
+    try:
+        return memoryview(value).tobytes()
+    except (TypeError, BufferError, ValueError):
+        return None
+
+
+def same_bytes(value: Any, copy: bytes) -> bool:
+    """Whether the memory that an object lends is still like a copy."""
+    return bytes_of(value) == copy

@@ -1,0 +1,397 @@
+"""What of Python's objects a function may read while it runs: found from the function, without running it.
+
+Attributes are looked for by the names that occur in the function's code and in the code of the functions that it can
+reach; an attribute that no code names is not looked at. Where code computes names, or where it is code of others
+(the standard library, installed packages), every attribute is.
+"""
+
+from __future__ import annotations
+
+import abc
+import collections
+import contextvars
+import functools
+import os
+import random
+import threading
+import types
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from ..._tensor import Tensor
+from ...autograd.notes import hook_functions
+from ...nn.module import Module
+from ...optim.optimizer import Optimizer
+from ..spoiled import Spoiled
+from .drawn import shared_sources, source_of
+from .found import Found, members_of
+from .inside import UNREAD, held_inside, holds_nothing, names_among
+from .owners import is_foreign, is_ours, is_users
+from .patches import function_of
+from .reading import (
+    MISSING,
+    Cell,
+    Reader,
+    Slots,
+    array_of,
+    attributes_of,
+    bytes_of,
+    same_array,
+    same_as_array,
+    same_bytes,
+    same_items,
+    same_values,
+    slots_of,
+)
+from .unnamed import called_by_others, runs_unnamed
+from .watch import others_of
+from .words import (
+    COMPUTED,
+    compares_identity,
+    imported_by,
+    read_from,
+    unbound_in,
+    words_of,
+)
+
+MOST = 20_000  # things to look at; a function that can reach more is not replayed
+# of jitgrad's own, whose state Python code may ask for
+_STATEFUL = ("jitgrad.optim.lr_scheduler", "jitgrad.utils.data")
+_LAZY = "jitgrad.distributions"  # objects of its classes keep what they compute as further attributes
+_OWN_ATTRIBUTES = frozenset(vars(Module()))
+_OWN_OPTIMIZER = {"param_groups", "state"}  # read from memory, or made by the first step
+
+
+def _read_by(function: Any) -> tuple[Any, ...]:
+    """What a function of others reads that is no attribute: `os.getenv` reads the environment."""
+    return (os.environ,) if function is os.getenv else ()
+
+
+def search(roots: list[Any]) -> Found:
+    """Find the objects that a function can reach, as they are now.
+
+    Parameters
+    ----------
+    roots : list
+        The function, and its arguments that are not tensors.
+
+    Raises
+    ------
+    Spoiled
+        If the function reads from something that cannot be looked at without changing it.
+    """
+    words: set[str] = set()
+    put_in: list[tuple[Any, str]] = []
+    while True:  # names found on the way may lead to more
+        count = len(words)
+        found = _Search(words)
+        found.follow(roots, put_in)
+        if len(words) > count:
+            continue
+        found.watched.others = others = others_of(found.others.values(), words)
+        if len(others.put_in) == len(put_in):
+            break
+        put_in = others.put_in
+    found.sources += shared_sources()
+    if "requires_grad" in words:
+        tensors = [*(t for t, _ in found.tensors), *members_of(found.objects)]
+        found.read_call("requires_grad", Reader(lambda: tuple([t.requires_grad for t in tensors])))
+    return found
+
+
+class _Search(Found):
+    """One pass of `search`, by the names that are known when it begins."""
+
+    def __init__(self, words: set[str]) -> None:
+        super().__init__(words)
+        self._computed = not COMPUTED.isdisjoint(words)
+        self._variables: set[Any] = set()  # ids of cells, and (id of the globals, name)
+        self.others: dict[int, Any] = {id(Tensor): Tensor}
+
+    def follow(self, roots: list[Any], put_in: list[tuple[Any, str]]) -> None:
+        """Look at all that can be reached from some values, and from what was `put_in` mappings under names."""
+        self.waiting += roots
+        for mapping, name in put_in:
+            self.read_names(mapping, [name])
+            self.waiting.append(function_of(mapping[name]))
+        while self.waiting:
+            self._visit(self.waiting.pop())
+
+    def _visit(self, value: Any) -> None:
+        if holds_nothing(value) or id(value) in self.reached:
+            return
+        self.reached[id(value)] = value
+        if len(self.maps) + len(self.reached) > MOST:
+            raise Spoiled(f"can reach more than {MOST} values of Python's")
+        if isinstance(value, Tensor):
+            self.tensors.append((value, value._slot))
+            self._beside_values(value)
+        elif isinstance(value, types.FunctionType):
+            self._function(value)
+        elif isinstance(value, types.MethodType):
+            self.waiting += [value.__self__, value.__func__]
+        elif isinstance(value, functools.partial):
+            self.waiting += [value.func, *value.args, value.keywords]
+            self.read_attributes(value)
+        elif isinstance(value, types.BuiltinFunctionType):
+            self._method_of_others(value)
+        elif isinstance(value, Module):
+            self._module(value)
+        elif isinstance(value, Optimizer):
+            self._optimizer(value)
+        elif isinstance(value, type):
+            self._class(value, made=True)
+        elif isinstance(value, types.ModuleType):
+            self._namespace(value)
+        else:
+            self._data(value)
+
+    def _beside_values(self, tensor: Tensor) -> None:
+        """What the user has given a tensor: attributes, hooks, and a class of its own."""
+        users = is_users(type(tensor).__module__)
+        if users:
+            self._class(type(tensor))
+        if users or tensor.__dict__:
+            self.read_words(tensor.__dict__)
+        self.waiting += hook_functions(tensor._slot)
+
+    # data --------------------------------------------------------------------------------------------
+
+    def _data(self, value: Any) -> None:
+        """Containers, arrays, generators, and objects of any other class."""
+        if isinstance(value, list | collections.deque):
+            self._container(value, list(value), same_items, value)
+        elif isinstance(value, tuple):
+            self._container(value, None, same_items, value)
+        elif isinstance(value, dict | types.MappingProxyType):
+            self._container(value, dict(value), same_values, value.values())
+        elif isinstance(value, set | frozenset):
+            self._container(value, list(value), same_items, value)
+        elif isinstance(value, np.ndarray):
+            self.copies.append((value, value.copy(), same_array))
+            self.waiting += value.ravel().tolist() if value.dtype == object else []
+            self._beside_items(value)
+        elif isinstance(value, bytearray | memoryview):
+            self._memory(value)
+            self._beside_items(value)
+        elif isinstance(value, threading.local):
+            self.read_call("what a thread has of its own", Reader(lambda: value.__dict__, AttributeError))
+            self._beside_items(value)
+        elif isinstance(value, contextvars.ContextVar):
+            self.read_call("a context variable", Reader(value.get))
+        elif isinstance(value, weakref.ReferenceType):
+            self.read_call("a weak reference", Reader(value))
+        elif isinstance(value, Iterator | random.SystemRandom):
+            raise Spoiled(f"may take items from a {type(value).__name__}")
+        elif (source := source_of(value)) is not None:
+            self.sources.append(source)
+        else:
+            self._object(value)
+
+    def _container(self, value: Any, copy: Any, equal: Callable[[Any, Any], bool], items: Any) -> None:
+        """A container, and what is in it; `copy` is None for one that cannot change."""
+        if copy is not None:
+            if len(copy) > MOST:
+                raise Spoiled(f"can reach more than {MOST} values of Python's (a {type(value).__name__})")
+            self.copies.append((value, copy, equal))
+        self.waiting += items
+        if isinstance(value, dict | set | frozenset):
+            keys = [x for x in value if isinstance(x, Tensor)]  # which are found by what they are
+            self.compares |= bool(keys)
+            self.waiting += keys
+        self._beside_items(value)
+
+    def _beside_items(self, value: Any) -> None:
+        """What an object of a class of the user's that is made from a container's has besides."""
+        if is_users(type(value).__module__):
+            self._object(value)
+
+    def _object(self, value: Any) -> None:
+        kind = type(value)
+        if any(base.__module__.startswith(_LAZY) for base in kind.__mro__):
+            self.read_names(value.__dict__, [*value.__dict__])
+        if is_ours(kind.__module__) and not kind.__module__.startswith(_STATEFUL):
+            self.own.append(value)
+            told = getattr(value, "_read_by_steps", None)
+            if told is not None:
+                self.read_call(f"a {kind.__name__}", Reader(told))
+            function = getattr(value, "_function", None)
+            if callable(function):  # a compiled function, which may have attributes of the user's
+                self.waiting.append(function)
+                own = getattr(value, "_own", ())
+                self.read_names(
+                    value.__dict__, [n for n in self.words if n in value.__dict__ and n not in own]
+                )
+            return
+        mapping = attributes_of(value)
+        self.watched.objects.append(value)
+        if is_users(kind.__module__):
+            self._class(kind, "__call__")
+        if self._computed or is_foreign(kind) or not is_users(kind.__module__):
+            self._all_attributes(value, mapping)
+            return
+        if mapping is not None:
+            self.read_words(mapping)
+        self.read_names(Slots(value), [n for n in slots_of(kind) if n in self.words])
+
+    def _all_attributes(self, value: Any, mapping: Any) -> None:
+        """Every attribute of an object, or the memory of one that has none."""
+        users = is_users(type(value).__module__)
+        if (array := array_of(value)) is not None:
+            self.copies.append((value, array.copy(), same_as_array))  # of a record it is the memory itself
+            if not users:
+                return
+        if mapping is not None:
+            self.copies.append((mapping, dict(mapping), same_values))
+            self.waiting += [x for x in mapping.values() if users or not isinstance(x, UNREAD)]
+        self._memory(value)
+        self.read_names(Slots(value), slots_of(type(value)))
+        held = held_inside(value)
+        self.words |= names_among(held)
+        self.waiting += held
+
+    def _memory(self, value: Any) -> None:
+        """The memory that an object such as an `array.array` lends, if it does."""
+        memory = bytes_of(value)
+        if memory is not None:
+            self.copies.append((value, memory, same_bytes))
+
+    # code --------------------------------------------------------------------------------------------
+
+    def _method_of_others(self, method: types.BuiltinFunctionType) -> None:
+        """A built-in function, or the method of a container, such as ``table.get``."""
+        if method.__name__ in COMPUTED:
+            self.words.add(method.__name__)
+        if not isinstance(method.__self__, types.ModuleType):
+            self.waiting.append(method.__self__)
+
+    def _class(self, kind: type, *methods: str, made: bool = False) -> None:
+        """What code names of a class of the user's, of those it is made from, and what runs without being named.
+
+        `made` says that the class itself is called, not only an object of it.
+        """
+        if type(kind) is not type:
+            self.waiting.append(type(kind))
+        if made and isinstance(kind, abc.ABCMeta):
+            self.read_call("what is registered with abstract classes", Reader(abc.get_cache_token))
+        self.watched.classes[id(kind)] = kind
+        for base in kind.__mro__:
+            if not is_users(base.__module__):
+                self.others[id(base)] = base
+                continue
+            mapping = base.__dict__
+            called = self.words.union(methods, called_by_others(kind))
+            names = [n for n in mapping if n in called or (self._computed and not n.startswith("__"))]
+            self.read_names(mapping, names)
+            self.without(mapping, [n for n in called if n not in mapping])
+            unnamed = [n for n in mapping if n.startswith("__") and (made or runs_unnamed(n, self.words))]
+            members = map(function_of, map(mapping.__getitem__, {*names, *unnamed}))
+            self.waiting += [x for x in members if isinstance(x, types.FunctionType)]
+            self.words.update(mapping.get("__match_args__", ()))
+
+    def _function(self, function: types.FunctionType) -> None:
+        """What a function's code names, or what a function of others holds."""
+        if is_ours(function.__module__):
+            self.waiting += [x for x in (vars(function).get("__wrapped__"),) if x is not None]
+            return
+        self.waiting += _read_by(function)
+        users = is_users(function.__module__)
+        self._variables_of(function, users)
+        if not users:
+            return
+        self.words |= words_of(function.__code__)
+        self.compares |= compares_identity(function.__code__)
+        if unbound := unbound_in(function.__globals__, function.__code__):
+            self.without(function.__globals__, unbound)
+        self.waiting += imported_by(function)
+        self.waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        self.watched.functions.append(function)
+        self.read_attributes(function)
+
+    def _variables_of(self, function: types.FunctionType, users: bool) -> None:
+        """The variables of closures and modules that a function looks up by name, and what they mean.
+
+        Of what a function of others finds in its module, only functions are followed: they have variables, too.
+        """
+        code, namespace = function.__code__, function.__globals__
+        for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
+            if self._is_new(id(cell)):
+                self.read_names(Cell(cell), [name])
+        for name in read_from(namespace, code):
+            value = namespace[name]
+            if self._is_new((id(namespace), name)) and not isinstance(value, types.ModuleType):
+                self.maps.append((namespace, name, value))
+                self.globals.append((name, value))
+            if users or isinstance(value, types.FunctionType | types.MethodType):
+                self.waiting.append(value)
+
+    def _is_new(self, variable: Any) -> bool:
+        """Whether a variable has not been met yet."""
+        if variable in self._variables:
+            return False
+        self._variables.add(variable)
+        return True
+
+    def _namespace(self, module: types.ModuleType) -> None:
+        """What code names of a module: everything of the user's, and objects of others' that can change."""
+        if is_users(module.__name__):
+            self.read_words(vars(module))
+            return
+        self.others[id(module)] = module
+        if is_ours(module.__name__):
+            return
+        found = [vars(module).get(n) for n in self.words]
+        for x in found:
+            self.waiting += _read_by(x)
+        self.waiting += [x for x in found if not (callable(x) or isinstance(x, (*UNREAD, Iterator)))]
+
+    # objects of jitgrad's ----------------------------------------------------------------------------
+
+    def _module(self, module: Module) -> None:
+        """Members are counted by the module itself; here are what its own attributes hold, and its code."""
+        self.objects.append(module)
+        for one in module.modules():
+            self.reached[id(one)] = one
+            for x in (*one.parameters(recurse=False), *one.buffers(recurse=False)):
+                self._beside_values(x)
+            kind = type(one)
+            if one._hooks is not None:
+                self.waiting += one._hooks.functions()
+            if getattr(one.forward, "__func__", None) is not kind.forward:  # set on the instance
+                self.waiting.append(one.forward)
+                self.read_names(vars(one), ["forward"])  # it can be taken away there
+            if not is_users(kind.__module__):
+                self.others |= {id(base): base for base in kind.__mro__}
+                given = {n: x for n, x in vars(one).items() if n not in _OWN_ATTRIBUTES}
+                # a function that it calls, or what somebody else may have put there
+                self.waiting += [x for n, x in given.items() if callable(x) or n in self.words]
+                continue
+            self._class(kind, "forward", "__call__")
+            for name in self.words:
+                if hasattr(kind, name):
+                    made = getattr(kind, name)
+                    if callable(made) or isinstance(made, property):
+                        continue
+                value = getattr(one, name, MISSING)
+                if value is not MISSING and not isinstance(value, Module):
+                    self.waiting.append(value)
+            if self._computed:
+                self.waiting += [x for n, x in vars(one).items() if n not in _OWN_ATTRIBUTES]
+
+    def _optimizer(self, optimizer: Optimizer) -> None:
+        """Its settings are read from memory, unless code of the user's reads them."""
+        self.objects.append(optimizer)
+        self.waiting += [hook for _, hook in optimizer.step_hooks()]
+        self.others |= {id(base): base for base in type(optimizer).__mro__}
+        users = is_users(type(optimizer).__module__)
+        if users:
+            self._class(type(optimizer), "step", "zero_grad")
+            self.read_words(vars(optimizer))
+        else:
+            own = _OWN_OPTIMIZER
+            self.read_names(vars(optimizer), [n for n in self.words if n in vars(optimizer) and n not in own])
+        if users or not self.words.isdisjoint(("param_groups", "state_dict")):
+            self.waiting += optimizer.param_groups

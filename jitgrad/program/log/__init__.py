@@ -1,0 +1,1 @@
+"""The log of a recording, read: call records as rows, what these read and write, and whose memory that is."""
