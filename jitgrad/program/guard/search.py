@@ -63,6 +63,13 @@ _STATEFUL = ("jitgrad.optim.lr_scheduler", "jitgrad.utils.data")
 _LAZY = "jitgrad.distributions"  # objects of its classes keep what they compute as further attributes
 _OWN_ATTRIBUTES = frozenset(vars(Module()))
 _OWN_OPTIMIZER = {"param_groups", "state"}  # read from memory, or made by the first step
+_MAPPINGS = (dict, types.MappingProxyType)
+# kinds of containers, what copies them (None where they cannot change), and what compares them with the copy
+_CONTAINERS: tuple[tuple[tuple[type, ...], Callable[[Any], Any] | None, Callable[[Any, Any], bool]], ...] = (
+    (_MAPPINGS, dict, same_values),
+    ((list, collections.deque, set), list, same_items),
+    ((tuple, frozenset), None, same_items),
+)
 
 
 def _read_by(function: Any) -> tuple[Any, ...]:
@@ -162,28 +169,9 @@ class _Search(Found):
 
     def _data(self, value: Any) -> None:
         """Containers, arrays, generators, and objects of any other class."""
-        if isinstance(value, list | collections.deque):
-            self._container(value, list(value), same_items, value)
-        elif isinstance(value, tuple):
-            self._container(value, None, same_items, value)
-        elif isinstance(value, dict | types.MappingProxyType):
-            self._container(value, dict(value), same_values, value.values())
-        elif isinstance(value, set | frozenset):
-            self._container(value, list(value), same_items, value)
-        elif isinstance(value, np.ndarray):
-            self.copies.append((value, value.copy(), same_array))
-            self.waiting += value.ravel().tolist() if value.dtype == object else []
-            self._beside_items(value)
-        elif isinstance(value, bytearray | memoryview):
-            self._memory(value)
-            self._beside_items(value)
-        elif isinstance(value, threading.local):
-            self.read_call("what a thread has of its own", Reader(lambda: value.__dict__, AttributeError))
-            self._beside_items(value)
-        elif isinstance(value, contextvars.ContextVar):
-            self.read_call("a context variable", Reader(value.get))
-        elif isinstance(value, weakref.ReferenceType):
-            self.read_call("a weak reference", Reader(value))
+        if self._contents(value):
+            if is_users(type(value).__module__):  # its class is made from one that has contents
+                self._object(value)
         elif isinstance(value, Iterator | random.SystemRandom):
             raise Spoiled(f"may take items from a {type(value).__name__}")
         elif (source := source_of(value)) is not None:
@@ -191,23 +179,39 @@ class _Search(Found):
         else:
             self._object(value)
 
-    def _container(self, value: Any, copy: Any, equal: Callable[[Any, Any], bool], items: Any) -> None:
-        """A container, and what is in it; `copy` is None for one that cannot change."""
-        if copy is not None:
-            if len(copy) > MOST:
+    def _contents(self, value: Any) -> bool:
+        """Look at what an object has that are no attributes; False if there is nothing like that."""
+        for kinds, copy_of, equal in _CONTAINERS:
+            if isinstance(value, kinds):
+                self._items(value, copy_of, equal)
+                return True
+        if isinstance(value, np.ndarray):
+            self.copies.append((value, value.copy(), same_array))
+            self.waiting += value.ravel().tolist() if value.dtype == object else []
+        elif isinstance(value, bytearray | memoryview):
+            self._memory(value)
+        elif isinstance(value, threading.local):
+            self.read_call("what a thread has of its own", Reader(lambda: value.__dict__, AttributeError))
+        elif isinstance(value, contextvars.ContextVar):
+            self.read_call("a context variable", Reader(value.get))
+        elif isinstance(value, weakref.ReferenceType):
+            self.read_call("a weak reference", Reader(value))
+        else:
+            return False
+        return True
+
+    def _items(self, value: Any, copy_of: Callable | None, equal: Callable[[Any, Any], bool]) -> None:
+        """What is in a container; `copy_of` is None for one that cannot change."""
+        if copy_of is not None:
+            if len(value) > MOST:
                 raise Spoiled(f"can reach more than {MOST} values of Python's (a {type(value).__name__})")
-            self.copies.append((value, copy, equal))
-        self.waiting += items
-        if isinstance(value, dict | set | frozenset):
+            self.copies.append((value, copy_of(value), equal))
+        is_mapping = isinstance(value, _MAPPINGS)
+        self.waiting += value.values() if is_mapping else value
+        if is_mapping or isinstance(value, set | frozenset):
             keys = [x for x in value if isinstance(x, Tensor)]  # which are found by what they are
             self.compares |= bool(keys)
             self.waiting += keys
-        self._beside_items(value)
-
-    def _beside_items(self, value: Any) -> None:
-        """What an object of a class of the user's that is made from a container's has besides."""
-        if is_users(type(value).__module__):
-            self._object(value)
 
     def _object(self, value: Any) -> None:
         kind = type(value)
@@ -371,10 +375,9 @@ class _Search(Found):
                 continue
             self._class(kind, "forward", "__call__")
             for name in self.words:
-                if hasattr(kind, name):
-                    made = getattr(kind, name)
-                    if callable(made) or isinstance(made, property):
-                        continue
+                made = getattr(kind, name, None)
+                if callable(made) or isinstance(made, property):
+                    continue
                 value = getattr(one, name, MISSING)
                 if value is not MISSING and not isinstance(value, Module):
                     self.waiting.append(value)
