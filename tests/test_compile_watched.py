@@ -11,7 +11,7 @@ import pytest
 
 import jitgrad as torch
 from jitgrad import nn
-from jitgrad.program.guard.memory_of import address_of, entries_of, version_of, word_at
+from jitgrad.program.guard.cpython import attribute_address, entry_addresses, version_address, word_at
 
 X = torch.tensor([1.0, -2.0, 3.0])
 BACKEND = math
@@ -258,10 +258,10 @@ def test_where_words_are():
         (Kind, "__mro__"),
         (Kind(), "__class__"),
     ]:
-        address = address_of(owner, name)
+        address = attribute_address(owner, name)
         assert address is None or word_at(address) == id(getattr(owner, name))
-    assert address_of(Kind(), "unknown") is None
-    place = version_of(Kind)
+    assert attribute_address(Kind(), "unknown") is None
+    place = version_address(Kind)
     before = None if place is None else word_at(place)
     Kind.value = 1
     assert place is None or word_at(place) != before
@@ -287,7 +287,7 @@ def test_where_entries_of_dicts_are():
 
     for change in (come, replace, leave, grow):
         names = {"one": 1, "two": 2, "three": 3}
-        places = entries_of(names, ["two"])
+        places = entry_addresses(names, ["two"])
         if places is None:
             pytest.skip("this interpreter keeps dicts otherwise")
         before = words(places)
@@ -296,14 +296,14 @@ def test_where_entries_of_dicts_are():
         assert words(places) == before
         change(names)
         assert words(places[:1]) != before[:1] or words(places) != before
-    assert entries_of(vars(Two), []) is None  # a proxy
-    assert entries_of({"".join(["o", "ne"]): 1}, ["one"]) is None  # another string than the key
+    assert entry_addresses(vars(Two), []) is None  # a proxy
+    assert entry_addresses({"".join(["o", "ne"]): 1}, ["one"]) is None  # another string than the key
 
 
 def test_python_compares_where_no_word_is_found(monkeypatch):
-    monkeypatch.setattr("jitgrad.program.guard.watch.address_of", lambda value, attribute: None)
-    monkeypatch.setattr("jitgrad.program.guard.watch.version_of", lambda kind: None)
-    monkeypatch.setattr("jitgrad.program.guard.watch.entries_of", lambda mapping, names: None)
+    monkeypatch.setattr("jitgrad.program.guard.watch.attribute_address", lambda value, attribute: None)
+    monkeypatch.setattr("jitgrad.program.guard.watch.version_address", lambda kind: None)
+    monkeypatch.setattr("jitgrad.program.guard.watch.entry_addresses", lambda mapping, names: None)
     monkeypatch.setattr("jitgrad.program.guard.watch._seen", {})
     function, step = _function()
     compiled = torch.compile(step, fullgraph=True)

@@ -201,7 +201,7 @@ class CompiledFunction(Steps):
         direct = simple and program.arity in _DIRECT
         together = "_together" if direct and program.is_shared and current() is not None else ""
         fast = getattr(entries, _DIRECT[program.arity] + together) if direct else None
-        self._direct = None if fast is None else (fast, program, guards.watched)
+        self._direct = None if fast is None else (fast, program, guards.world_to_check)
 
     def record(self, args: tuple, kwargs: dict[str, Any]) -> tuple[Any, Program | None]:
         """Run the function once and record it; what it returned, and the program if there is one."""

@@ -2,5 +2,5 @@
 
 `search` finds it, by the names in the user's code (`words`, `owners`) and by what runs or is held without being named
 there (`unnamed`, `patches`, `inside`). `reading` compares it in Python before a call; what hardly ever changes compiled
-code compares (`watch`, `memory_of`). `world` has both, and `guards` adds the state of modules and optimizers.
+code compares (`watch`, `cpython`). `world` has both, and `guards` adds the state of modules and optimizers.
 """

@@ -200,7 +200,7 @@ class Guards:
         yield from members_of(self.objects)
 
     @property
-    def watched(self) -> World | None:
+    def world_to_check(self) -> World | None:
         """What of Python's world must be looked at before every call; None for nothing."""
         world = self.world
         return None if world is None or (world.is_empty and not world.watch.often) else world

@@ -9,7 +9,7 @@ from typing import Any
 APPLICATION = "jitgrad.benchmarks"  # part of the package, but it uses the library as anybody does
 # classes of these modules, which others are made from, have no state of their own
 _STATELESS = {"abc", "builtins", "collections.abc", "typing"}
-_own: set[str] = {"__main__", ""}  # packages that have compiled a function
+_compiling: set[str] = {"__main__", ""}  # packages that have compiled a function
 
 
 def compiles(function: Any) -> None:
@@ -17,21 +17,21 @@ def compiles(function: Any) -> None:
     while isinstance(function, functools.partial):  # an object of the standard library's
         function = function.func
     top = (getattr(function, "__module__", None) or "").partition(".")[0]
-    if top not in _own and top != "jitgrad":
-        _own.add(top)
+    if top not in _compiling and top != "jitgrad":
+        _compiling.add(top)
         is_users.cache_clear()
 
 
 def packages() -> int:
     """How many packages are known to be the user's: what `is_users` says may change when there is another one."""
-    return len(_own)
+    return len(_compiling)
 
 
 @functools.cache
 def is_users(module: str | None) -> bool:
     """Whether a module of Python code is the user's: not jitgrad, the standard library or an installed package."""
     top = _package(module)
-    if top in _own or (top == "jitgrad" and (module or "").startswith(APPLICATION)):
+    if top in _compiling or (top == "jitgrad" and (module or "").startswith(APPLICATION)):
         return True
     if top in ("jitgrad", "builtins", "numpy") or top in sys.stdlib_module_names:
         return False

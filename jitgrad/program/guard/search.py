@@ -26,9 +26,10 @@ from ...autograd.notes import hook_functions
 from ...nn.module import Module
 from ...optim.optimizer import Optimizer
 from ..spoiled import Spoiled
+from .constants import holds_nothing
 from .drawn import shared_sources, source_of
 from .found import Found, members_of
-from .inside import UNREAD, held_inside, holds_nothing, names_among
+from .inside import UNREAD, held_inside, names_among
 from .owners import is_foreign, is_ours, is_users
 from .patches import function_of
 from .reading import (

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from ...dispatch import CONTEXT
 from ...engine.entry import entries
 from ...engine.layout import WATCH_ADDRESS, WATCH_VALUE, WATCH_WORDS
-from .memory_of import address_of, entries_of, version_of
+from .cpython import attribute_address, entry_addresses, version_address
 from .owners import packages
 from .patches import RUN, patches, with_submodules
 from .reading import MISSING, same
@@ -46,7 +46,7 @@ class Pin:
 
     def addresses(self) -> list[int] | None:
         """Of the words that tell of a change; None where that is not known."""
-        address = address_of(self._owner, self.name)
+        address = attribute_address(self._owner, self.name)
         return None if address is None else [address]
 
     def changed(self) -> str | None:
@@ -76,7 +76,7 @@ class Namespace:
 
     def addresses(self) -> list[int] | None:
         """Of the words that tell of a change, the later ones in memory of which the first tells; None if unknown."""
-        return entries_of(self._mapping, self._found)
+        return entry_addresses(self._mapping, self._found)
 
     def changed(self) -> str | None:
         """A name that means something else now, if there is one."""
@@ -105,7 +105,7 @@ class Class(Namespace):
 
     def addresses(self) -> list[int] | None:
         """Of the number of its version."""
-        address = version_of(self._kind)
+        address = version_address(self._kind)
         return None if address is None else [address]
 
 

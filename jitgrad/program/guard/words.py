@@ -140,13 +140,13 @@ def _names_are_constant(code: types.CodeType) -> bool:
     """Whether every call of `_BY_NAME` in a function is like ``getattr(some.thing, "name", other)``."""
     steps = [i for i in dis.get_instructions(code) if i.opname not in _NO_STEPS]
     return all(
-        _is_constant(iter(steps[k + 1 :]))
+        _takes_a_constant_name(iter(steps[k + 1 :]))
         for k, step in enumerate(steps)
         if step.argval in _BY_NAME and step.opname.startswith("LOAD_")
     )
 
 
-def _is_constant(steps: Iterator[dis.Instruction]) -> bool:
+def _takes_a_constant_name(steps: Iterator[dis.Instruction]) -> bool:
     """Whether what follows is a thing, a name as a constant, perhaps another thing, and the call."""
     thing = next(steps, None)
     if thing is None or not (thing.opname.startswith("LOAD_") and isinstance(thing.argval, str)):

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...store import store
 from ..spoiled import Spoiled
-from .inside import is_constant
+from .constants import is_constant
 from .reading import MISSING, same
 from .search import search
 

@@ -16,6 +16,7 @@ from ...kernels.update_table import UPDATES
 from ...nn.module import Module
 from ...store import store
 from ..log.rows import Row
+from ..log.storages import class_size
 from ..log.views import View
 from ..log.views import view as make_view
 
@@ -233,8 +234,6 @@ class _Own:
     """The program's own memory, in which one block holds several values one after another."""
 
     def __init__(self, program: Program) -> None:
-        from ..log.storages import class_size
-
         def blocks_of(program: Program) -> list[tuple[int, int]]:
             blocks: Any = program.recording.blocks.tolist()
             blocks = [(a, a + class_size(k)) for a, k in blocks]

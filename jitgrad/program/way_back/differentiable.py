@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..._tensor import Tensor, handle_of
 from ...autograd import Function, grad, is_grad_enabled, no_grad
@@ -20,14 +20,12 @@ from ...engine.layout import FREED_ROW, REQUIRES_GRAD, S_FLAGS, S_ROW, S_STORAGE
 from ...functions import ones_like, zeros
 from ...slots import slot_word
 from ...store import store
+from ..guard.guards import Guards
+from ..program import Program
 from ..record.checks import KEEPS
 from ..record.recording import RAISED, Recording
 from ..record.returned import owned
 from ..spoiled import Spoiled
-
-if TYPE_CHECKING:
-    from ..guard.guards import Guards
-    from ..program import Program
 
 
 class Pullback:
@@ -302,9 +300,6 @@ class WayBack:
 
     def record(self, cotangents: list[Tensor]) -> Pullback:
         """Walk back, and make a program of that; whatever is raised, the recording has been released then."""
-        from ..guard.guards import Guards
-        from ..program import Program
-
         reads = self.reads or Guards(None, [])
         before = reads.standing()
         back, program = self.back, self._program

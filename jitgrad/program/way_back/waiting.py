@@ -7,22 +7,19 @@ recorded while the user walks back for the first time; until then the program se
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from ..._tensor import Tensor
 from ...autograd.graph import function_of, runs_python, slots_behind
 from ...autograd.notes import hook_functions
 from ...autograd.observe import is_observed
 from ...store import store
+from ..guard.guards import Guards
+from ..program import Program
 from ..record.recording import Recording, clone_outside
 from ..spoiled import Spoiled
 from .differentiable import Call, Pullback, WayBack, with_row
 
-if TYPE_CHECKING:
-    from ..guard.guards import Guards
-    from ..program import Program
-
-Settle = Callable[["Program", "Pullback | Spoiled"], None]
+Settle = Callable[[Program, Pullback | Spoiled], None]
 
 
 def must_wait(way: WayBack) -> bool:
@@ -47,8 +44,6 @@ def _stops(way: WayBack) -> list[int]:
 
 def _read_on(way: WayBack) -> Guards:
     """What the Python code on the way may read, as it is now; raises Spoiled when that cannot be looked at."""
-    from ..guard.guards import Guards
-
     slots = _stops(way)
     functions = [f for slot in slots if (f := function_of(slot)) is not None]
     guards = Guards(None, [*functions, *(hook for slot in slots for hook in hook_functions(slot))])

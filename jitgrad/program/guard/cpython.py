@@ -23,7 +23,7 @@ def word_at(address: int) -> int:
     return ctypes.c_int64.from_address(address).value
 
 
-def address_of(value: Any, attribute: str) -> int | None:
+def attribute_address(value: Any, attribute: str) -> int | None:
     """Where an object keeps the address of an attribute: its class, a function's code, what a class is made from.
 
     None where that is not known.
@@ -32,7 +32,7 @@ def address_of(value: Any, attribute: str) -> int | None:
     return None if place is None else id(value) + place
 
 
-def version_of(kind: type) -> int | None:
+def version_address(kind: type) -> int | None:
     """Where a class keeps a number that is another one after every change of it, or of a class it is made from.
 
     None where that is not known.
@@ -44,7 +44,7 @@ def version_of(kind: type) -> int | None:
     return id(kind) + place if word_at(id(kind) + place) else None
 
 
-def entries_of(mapping: Any, names: Iterable[str]) -> list[int] | None:
+def entry_addresses(mapping: Any, names: Iterable[str]) -> list[int] | None:
     """Where a dict keeps which memory its entries are in, how many there have been, and what each of `names` means.
 
     All but the first are in that memory: they may be read only while the first says the same. None where that is not
