@@ -29,7 +29,7 @@ from .program import Program
 from .record.checks import KEEPS, check_run
 from .record.copied import copies_of, versions_of, with_tensors
 from .record.recording import Recording, clone_outside
-from .record.returned import Returned, leaf_of
+from .record.returned import Returned
 from .rewrites import OPTIONS
 from .spoiled import Spoiled
 from .steps import Steps
@@ -147,7 +147,7 @@ class CompiledFunction(Steps):
             if program.shapes != shapes or program.key != key or (idle and program.busy):
                 continue
             alike = program.refresh() and program.identities == program.guards.identities(arguments)
-            if alike and all(arguments[a] is arguments[b] for a, b in program.one):
+            if alike and all(arguments[a] is arguments[b] for a, b in program.returns.one):
                 yield program
 
     def was_replayed(self) -> None:
@@ -176,28 +176,20 @@ class CompiledFunction(Steps):
                 self._misses = 0
                 program.guards.leave()
                 self._use(program)
-                return self._returned(program, results, call.tensors)
+                return program.returns.value(results, call.tensors)
             assert results == OTHER_PROGRAM
         else:
             return self._record(call)[0]
         return self._function(*args, **kwargs)
-
-    def _returned(self, program: Program, results: list[Tensor], arguments: list[Tensor]) -> Any:
-        """What the function would have returned, with the results of a replay in it."""
-        if program.single:
-            return results[0]
-        given = iter(results)
-        leaves = [next(given) if x is None else leaf_of(x, arguments) for x in program.outputs]
-        for number, earlier in program.again:
-            leaves[number] = leaves[earlier]
-        return unflatten(program.form, iter(leaves))
 
     def _use(self, program: Program) -> None:
         """Try this program first, and if it is simple enough, without looking at anything in Python."""
         if self.programs[0] is not program:
             self.programs = [program, *(p for p in self.programs if p is not program)]
         guards = program.guards
-        simple = program.single and program.plain and not (guards.modes or program.recording.looks_again)
+        simple = (
+            program.returns.single and program.plain and not (guards.modes or program.recording.looks_again)
+        )
         direct = simple and program.arity in _DIRECT
         together = "_together" if direct and program.is_shared and current() is not None else ""
         fast = getattr(entries, _DIRECT[program.arity] + together) if direct else None
@@ -276,7 +268,7 @@ class CompiledFunction(Steps):
             recording.release()
             if not self._copies:
                 self._give_up(reason)
-            return unflatten(returned.form, iter(returned.leaves)), None
+            return unflatten(returned.tree, iter(returned.leaves)), None
         copies = clone_outside(returned.sources)  # before other threads can replay the program
         if program.pullback is not None:
             copies = program.pullback.attach(copies, arguments)
@@ -284,13 +276,13 @@ class CompiledFunction(Steps):
             settle = functools.partial(self._settle, recording, returned.unsure)
             copies = Waiting(program, way, arguments, settle, returned.unsure).attach(copies)
             returned.forget()
-            return self._returned(program, copies, arguments), None
+            return program.returns.value(copies, arguments), None
         returned.forget()
         if returned.unsure and recording.outlives(list):
             self._give_up(Spoiled(KEEPS, None, False))
-            return self._returned(program, copies, arguments), None
+            return program.returns.value(copies, arguments), None
         self._keep(program)
-        return self._returned(program, copies, arguments), program
+        return program.returns.value(copies, arguments), program
 
     def _keep(self, program: Program) -> None:
         """Have a program that has just been recorded."""

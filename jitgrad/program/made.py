@@ -32,5 +32,5 @@ def made_program(
     way = WayBack(program, recording, returned.graph, arguments) if returned.graph else None
     if way is not None and not must_wait(way):
         program.pullback, way = record_pullback(way), None
-    returned.tell(program)
+    program.returns = returned.form()
     return program, way

@@ -77,12 +77,8 @@ class Program:
         self.key: Any = None  # description of the arguments apart from their tensors
         self.shapes: list[Size] = []  # of the tensors among them
         self.identities: list[int] | None = None  # which of them are one tensor: see `Guards.identities`
-        self.form: Any = None  # description of what the function returned
-        # per tensor returned: None, a tensor from outside, or number of an argument
-        self.outputs: list[Any] = []
-        self.again: list[tuple[int, int]] = []  # numbers of those that are an earlier one, and of that one
-        self.one: list[tuple[int, int]] = []  # arguments that must be one tensor, as one of them is returned
-        self.single = self.plain = False  # one computed tensor is returned; all arguments are tensors
+        self.plain = False  # whether all arguments are tensors, and it does not matter which
+        self.returns: Any = None  # the `Form` of what the function returns
         self.pullback: Any = None  # the way back, when results have gradients
         self.depends_on: Any = None  # a program whose memory this one reads
         self.options = options

@@ -32,8 +32,8 @@ def check_run(
     _check_left_behind(recording, rows, returned, lambda: guards.storages(call.tensors))
     _check_arguments(call)
     guards.compare_attributes(recording.missed, call.tensors)
-    if returned.form is not LEAF:
-        guards.check_returned(constants_in(returned.form))
+    if returned.tree is not LEAF:
+        guards.check_returned(constants_in(returned.tree))
     recording.check_switched(guards.reachable)
     if recording.has_moved:
         known = {id(x) for x in call.tensors} | guards.tensor_ids()

@@ -1,18 +1,52 @@
-"""What a function returned while it was recorded."""
+"""What a function returned while it was recorded, and what a replay of it returns."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from ..._tensor import Tensor
 from ...engine.layout import IS_VIEW, NO_ROW, S_FLAGS, S_ROW, S_STORAGE
 from ...store import store
-from ..tree import LEAF, flatten
+from ..tree import LEAF, flatten, unflatten
 from .recording import Recording
 
-if TYPE_CHECKING:
-    from ..program import Program
+
+class Form(NamedTuple):
+    """What a function returns, but for the tensors that it computes.
+
+    Attributes
+    ----------
+    tree, outputs, again
+        As those of `Returned`.
+    one : list of (int, int)
+        Numbers of arguments that must be one tensor, as one of them is returned.
+    single : bool
+        Whether it is one computed tensor without a graph, and nothing else.
+    """
+
+    tree: Any
+    outputs: list[Any]
+    again: list[tuple[int, int]]
+    one: list[tuple[int, int]]
+    single: bool
+
+    def value(self, results: list[Tensor], arguments: list[Tensor]) -> Any:
+        """What the function would have returned, with the results of a replay on these arguments in it."""
+        if self.single:
+            return results[0]
+        given = iter(results)
+        leaves = [next(given) if x is None else _leaf_of(x, arguments) for x in self.outputs]
+        for number, earlier in self.again:
+            leaves[number] = leaves[earlier]
+        return unflatten(self.tree, iter(leaves))
+
+
+def _leaf_of(output: Any, arguments: list[Tensor]) -> Tensor:
+    """A tensor that is returned and not computed; see `Returned.outputs`."""
+    if isinstance(output, int):
+        return arguments[output]
+    return output if isinstance(output, Tensor) else output()
 
 
 class Returned:
@@ -27,7 +61,7 @@ class Returned:
 
     Attributes
     ----------
-    form : object
+    tree : object
         Description of the value apart from its tensors.
     leaves : list of Tensor
         The tensors themselves.
@@ -46,7 +80,7 @@ class Returned:
 
     def __init__(self, arguments: list[Tensor], reachable: Callable[[], Iterable[Tensor]] = tuple) -> None:
         self._arguments, self._reachable = arguments, reachable
-        self.form: Any = None
+        self.tree: Any = None
         self.leaves: list[Tensor] = []
         self.outputs: list[Any] = []
         self.again: list[tuple[int, int]] = []
@@ -56,7 +90,7 @@ class Returned:
 
     def take(self, value: Any, recording: Recording) -> None:
         """Sort a returned value; to be called while it is still being recorded."""
-        self.form = flatten(value, self.leaves)
+        self.tree = flatten(value, self.leaves)
         computed: dict[int, tuple[int, Tensor]] = {}  # by id: number among the tensors, and source
         for number, x in enumerate(self.leaves):
             if id(x) in computed:
@@ -111,12 +145,10 @@ class Returned:
         """Whether a tensor shows the memory of an argument."""
         return any(x._word(S_STORAGE) == a._word(S_STORAGE) for a in self._arguments)
 
-    def tell(self, program: Program) -> None:
-        """Tell a program in which form its results are returned."""
-        program.form, program.outputs, program.again = self.form, self.outputs, self.again
-        program.single = self.form == LEAF and self.outputs == [None] and not self.graph
-        if not program.single:
-            program.one = self._one()
+    def form(self) -> Form:
+        """The same without the tensors that were computed."""
+        single = self.tree == LEAF and self.outputs == [None] and not self.graph
+        return Form(self.tree, self.outputs, self.again, [] if single else self._one(), single)
 
     def _one(self) -> list[tuple[int, int]]:
         """Arguments that are returned, and the others that are the same tensor: pairs of numbers."""
@@ -128,15 +160,8 @@ class Returned:
         return [x._slot for x in {id(t): t for t in (*self.leaves, *self.sources)}.values()]
 
     def forget(self) -> None:
-        """Let go of everything but the form."""
+        """Let go of the tensors that were computed."""
         self.leaves, self.sources, self.graph = [], [], {}
-
-
-def leaf_of(output: Any, arguments: list[Tensor]) -> Tensor:
-    """A tensor that is returned and not computed; see `Returned.outputs`."""
-    if isinstance(output, int):
-        return arguments[output]
-    return output if isinstance(output, Tensor) else output()
 
 
 def owned(x: Tensor, number: int) -> Tensor:

@@ -88,7 +88,7 @@ class Part:
         program = self.function.known(*examples)
         if program is None or not program.ready(examples):
             return None
-        if any(x is not None for x in program.outputs):
+        if any(x is not None for x in program.returns.outputs):
             return None  # what it returns was there before, such as a parameter: Python keeps what it shows
         if self.batches.sources.are_written_by(program.improve()):
             return None
@@ -96,7 +96,7 @@ class Part:
             return self._new_runner()
         if not follow_one_another([program]):
             return None  # the next step is another program
-        self.form = program.form
+        self.form = program.returns.tree
         kept = self._room_for([(tuple(x["shape"]), DTYPES[x["dtype"]]) for x in program.results])
         runner = Runner(program, self.batches, kept, self.steps, self.function)
         if not runner.fits():
