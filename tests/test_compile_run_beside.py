@@ -130,7 +130,7 @@ def test_a_function_that_is_only_replayed_in_runs_stays_compiled():
     step = torch.compile(lambda x: torch.tanh(x).sum())
     for n in range(1, 80):
         step.loop(10, torch.ones(n))
-    assert not step._eager
+    assert not step.is_eager
     assert len(step.programs) == 16
 
 

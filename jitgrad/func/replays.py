@@ -9,10 +9,11 @@ from typing import Any
 from .._tensor import Tensor
 from ..autograd.modes import is_grad_enabled, no_grad
 from ..engine.layout import S_STORAGE
-from ..program.compiled import MAX_ATTEMPTS, CompiledFunction
+from ..program.compiled import CompiledFunction
 from ..program.eagerly import must_run_eagerly
 from ..program.program import Program
 from ..program.record.copied import versions_of
+from ..program.refusals import MAX_ATTEMPTS
 from ..program.replay.batches import Batches
 from ..program.replay.epochs import Epochs, Part
 from ..program.tree import flatten, unflatten
@@ -170,6 +171,7 @@ class _OneSample(CompiledFunction):
             return unflatten(described, iter([x.clone() for x in found]))  # type: ignore[attr-defined]
 
         super().__init__(one)
+        self._refusals.quiet = True  # what is not replayed is run sample by sample
 
     def fits(self, samples: Samples) -> bool:
         """Whether the arguments of these samples are like those it was made for."""
@@ -177,7 +179,7 @@ class _OneSample(CompiledFunction):
 
     def stays_eager(self) -> None:
         """Run the function in Python from now on: it writes to its samples, which are copies where it is replayed."""
-        self._eager = True
+        self._refusals.eager = True
 
     def program_for(self, batches: Batches) -> Program | None:
         """The program that all samples can be replays of, if there is one.
@@ -188,6 +190,3 @@ class _OneSample(CompiledFunction):
         if program is None or program.pullback is not None or program.improve().written:
             return None
         return program
-
-    def _warn(self, message: str) -> None:
-        """Nothing: a mapped function that is not replayed is run sample by sample."""

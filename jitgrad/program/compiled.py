@@ -18,7 +18,6 @@ from ..engine.layout import (
 )
 from ..store import raise_out_of_memory, store
 from ..team import current
-from ..user_frames import warn
 from .eagerly import must_run_eagerly
 from .guard.guards import Guards
 from .guard.owners import compiles
@@ -30,6 +29,7 @@ from .record.checks import KEEPS, check_run
 from .record.copied import copies_of, versions_of, with_tensors
 from .record.recording import Recording, clone_outside
 from .record.returned import Returned
+from .refusals import MAX_ATTEMPTS, Refusals
 from .rewrites import OPTIONS
 from .spoiled import Spoiled
 from .steps import Steps
@@ -38,7 +38,6 @@ from .way_back.waiting import Waiting
 
 MAX_PROGRAMS = 16  # of one function; the one not used for longest makes room
 MAX_MISSES = 64  # recordings in a row of which none was replayed, before the function runs eagerly for good
-MAX_ATTEMPTS = 3  # recordings in a row that leave tensors behind before the function runs eagerly for good
 _DIRECT = {1: "call_one", 2: "call_two", 3: "call_three"}
 
 
@@ -62,15 +61,12 @@ class CompiledFunction(Steps):
         self._options = dict(options or {})
         self._function = function
         compiles(function)
-        self._fullgraph = fullgraph
+        self._refusals = Refusals(function, fullgraph)
         self.programs: list[Program] = []
-        self._attempts = 0
         self._misses = 0
         self._copies = False  # the next recording may copy what tensors without dimensions point at
         # whether the function needs the memory that an argument shares with another tensor; None: not known
         self._needs_shared: bool | None = None
-        self._said = False  # that some arguments cannot be replayed
-        self._eager = False  # the function runs eagerly for good
         # the entry that replays the program used last, the program, and what of Python's world it depends on; set
         # and read at once, as other threads may call too
         self._direct: tuple[Callable[..., Any], Program, World | None] | None = None
@@ -103,7 +99,7 @@ class CompiledFunction(Steps):
         return CompiledMethod(self, instance)
 
     def __reduce__(self) -> tuple:
-        return type(self), (self._function, self._fullgraph, self._options)
+        return type(self), (self._function, self._refusals.fullgraph, self._options)
 
     def __repr__(self) -> str:
         name = getattr(self._function, "__qualname__", type(self._function).__name__)
@@ -123,7 +119,7 @@ class CompiledFunction(Steps):
             known = self._find(key, leaves)
             if known is not None:
                 return known
-            if self._eager:
+            if self.is_eager:
                 break
             self.record(args, kwargs)
         raise RuntimeError(f"program: {self!r} cannot be replayed for these arguments; it runs eagerly")
@@ -157,13 +153,13 @@ class CompiledFunction(Steps):
     @property
     def is_eager(self) -> bool:
         """Whether the function runs eagerly for good."""
-        return self._eager
+        return self._refusals.eager
 
     # finding and making programs ---------------------------------------------------------------------
 
     def _general(self, args: tuple, kwargs: dict[str, Any]) -> Any:
         """A call that `_direct` does not serve: replay the first program that fits, or record one."""
-        if self._eager or store.recording is not None or must_run_eagerly():
+        if self._refusals.eager or store.recording is not None or must_run_eagerly():
             return self._function(*args, **kwargs)
         call = taken_apart(args, kwargs)
         for program in self._described(call.key, call.tensors, call.shapes, idle=True):
@@ -219,22 +215,23 @@ class CompiledFunction(Steps):
             or copies is None
             or guards.shared_memory(copies) is not None
         ):
-            return self._aside(reason, call), None
+            self._refusals.refuse_arguments(reason)
+            return self._function(*call.args, **call.kwargs), None
         if self._needs_shared is None:
             outside = [*arguments, *reachable]
             before = versions_of(outside)
             result = self._function(*call.args, **call.kwargs)
             self._needs_shared = versions_of(outside) != before
-            if self._needs_shared and not self._fullgraph:
-                self._say_aside(reason)
+            if self._needs_shared and not self._refusals.fullgraph:
+                self._refusals.refuse_arguments(reason)
             return result, None
         args, kwargs = with_tensors((call.args, call.kwargs), arguments, copies)
         before = versions_of(arguments + copies)
         result, program = self._record_apart(Call(args, kwargs, call.key, copies, call.shapes), guards)
         if versions_of(arguments + copies) != before:
             raise RuntimeError(
-                f"compile: {self._name} writes to memory that an argument shares with another tensor, as it has not "
-                "done before; clone() the argument"
+                f"compile: {self._refusals.name} writes to memory that an argument shares with another tensor, "
+                "as it has not done before; clone() the argument"
             )
         if program is not None and not program.fits(arguments):  # it uses the other tensor, too
             self._needs_shared = True
@@ -244,12 +241,9 @@ class CompiledFunction(Steps):
         """`_record` for arguments that share no memory with what the function can reach otherwise."""
         arguments = call.tensors
         self._misses += 1
-        if self._misses > MAX_MISSES and not self._fullgraph:
-            self._give_up(
-                Spoiled(
-                    f"depends on something that is new in every call{self._changed(call.key, call.shapes)}"
-                )
-            )
+        if self._misses > MAX_MISSES and not self._refusals.fullgraph:
+            changed = self._changed(call.key, call.shapes)
+            self._give_up(Spoiled(f"depends on something that is new in every call{changed}"))
             return self._function(*call.args, **call.kwargs), None
         recording = Recording(copies_at_numbers=self._copies)
         self._copies = False
@@ -272,32 +266,26 @@ class CompiledFunction(Steps):
         copies = clone_outside(returned.sources)  # before other threads can replay the program
         if program.pullback is not None:
             copies = program.pullback.attach(copies, arguments)
+        settle = functools.partial(self._settle, recording, returned.unsure)
         if way is not None:
-            settle = functools.partial(self._settle, recording, returned.unsure)
             copies = Waiting(program, way, arguments, settle, returned.unsure).attach(copies)
-            returned.forget()
-            return program.returns.value(copies, arguments), None
         returned.forget()
-        if returned.unsure and recording.outlives(list):
-            self._give_up(Spoiled(KEEPS, None, False))
-            return program.returns.value(copies, arguments), None
-        self._keep(program)
-        return program.returns.value(copies, arguments), program
+        kept = settle(program) if way is None else None
+        return program.returns.value(copies, arguments), kept
 
-    def _keep(self, program: Program) -> None:
-        """Have a program that has just been recorded."""
+    def _settle(
+        self, recording: Recording, unsure: bool, program: Program, refused: Spoiled | None = None
+    ) -> Program | None:
+        """Keep a program that has been recorded with its way back, unless that is refused or tensors are kept."""
+        if refused is None and unsure and recording.outlives(list):
+            refused = Spoiled(KEEPS, None, False)
+        if refused is not None:
+            self._give_up(refused)
+            return None
         self.programs = [program, *self.programs[: MAX_PROGRAMS - 1]]
-        self._attempts = 0
+        self._refusals.kept()
         self._use(program)
-
-    def _settle(self, recording: Recording, unsure: bool, program: Program, found: Any) -> None:
-        """Hear of the way back, or why there is none, of a program that has waited for it."""
-        if isinstance(found, Spoiled):
-            self._give_up(found)
-        elif unsure and recording.outlives(list):
-            self._give_up(Spoiled(KEEPS, None, False))
-        else:
-            self._keep(program)
+        return program
 
     def _run_recorded(self, recording: Recording, returned: Returned, call: Call) -> bool:
         """Run the function while it is recorded; when that fails, nothing of the recording stays.
@@ -314,8 +302,8 @@ class CompiledFunction(Steps):
         if recording.copies_at_numbers and late:
             recording.release()
             raise RuntimeError(
-                f"compile: {self._name} writes to x or x[i], where i is a tensor, as it has not done before; use "
-                "x.index_select, or x[i].clone()"
+                f"compile: {self._refusals.name} writes to x or x[i], where i is a tensor, as it has not done "
+                "before; use x.index_select, or x[i].clone()"
             )
         return late
 
@@ -337,41 +325,8 @@ class CompiledFunction(Steps):
         name = next((w.changed() for w in worlds if w is not None), None)
         return f" ({name})" if name else ""
 
-    def _aside(self, reason: str, call: Call) -> Any:
-        """Run the function eagerly for arguments that no program can be recorded for."""
-        if self._fullgraph:
-            raise RuntimeError(f"compile: {self._name} {reason}, which a replay cannot do; clone() it first")
-        self._say_aside(reason)
-        return self._function(*call.args, **call.kwargs)
-
-    def _say_aside(self, reason: str) -> None:
-        """Say once that such arguments are not replayed."""
-        if not self._said:
-            self._said = True
-            self._warn(
-                f"compile: {self._name} {reason}, which a replay cannot do; it runs eagerly for such tensors"
-            )
-
-    @property
-    def _name(self) -> str:
-        return getattr(self._function, "__name__", type(self._function).__name__)
-
     def _give_up(self, reason: Spoiled) -> None:
-        """The recording cannot be used: say so once when that will not change."""
-        in_a_row = self._misses > 1  # nothing was replayed since the last recording
-        self._attempts = self._attempts + 1 if in_a_row else 1
-        if not reason.lasting and self._attempts < MAX_ATTEMPTS and not self._fullgraph:
-            return
-        place = f" at {reason.place}" if reason.place else ""
-        message = f"compile: {self._name} {reason.reason}{place}, which a replay cannot do"
-        if self._fullgraph:
-            raise RuntimeError(
-                f"{message}; leave it out of the step, or drop fullgraph=True to run it eagerly"
-            )
-        self._eager = True
-        self._direct = None
-        self._warn(f"{message}; it runs eagerly from now on")
-
-    def _warn(self, message: str) -> None:
-        """Tell the user, at the line that called the function."""
-        warn(message, RuntimeWarning)
+        """The recording cannot be used."""
+        self._refusals.refuse_recording(reason, in_a_row=self._misses > 1)
+        if self._refusals.eager:
+            self._direct = None

@@ -86,7 +86,7 @@ class CompiledModule(Module):
     # copies ------------------------------------------------------------------------------------------
 
     def __reduce__(self) -> tuple:
-        return type(self), (self._orig_mod, self._compiled._fullgraph, self._compiled._options)
+        return type(self), (self._orig_mod, self._compiled._refusals.fullgraph, self._compiled._options)
 
     def __repr__(self) -> str:
         return f"compiled {self._orig_mod!r}"

@@ -17,9 +17,9 @@ from ..guard.guards import Guards
 from ..program import Program
 from ..record.recording import Recording, clone_outside
 from ..spoiled import Spoiled
-from .differentiable import Call, Pullback, WayBack, with_row
+from .differentiable import Call, WayBack, with_row
 
-Settle = Callable[[Program, Pullback | Spoiled], None]
+Settle = Callable[..., object]
 
 
 def must_wait(way: WayBack) -> bool:
@@ -64,7 +64,7 @@ class Waiting:
     arguments : list of Tensor
         Of the call.
     settle : callable
-        Gets the program and its `Pullback`, or why there can be none.
+        Gets the program when it has its `Pullback`, or else, too, why there can be none.
     unsure : bool
         Whether `settle` looks if anybody holds what was computed, which the graph does.
     """
@@ -122,6 +122,6 @@ class Waiting:
         if self._unsure:
             way.forget()
             self._way = None
-        self._settle(program, pullback)
+        self._settle(program)
         gradients = iter(found)
         return [next(gradients) if u else None for u in used]
