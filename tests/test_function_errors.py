@@ -165,3 +165,31 @@ def test_name_of_a_freed_custom_function_is_not_another_operation():
     y = Square.apply(leaf(1.0))
     y.backward()
     assert "Add" not in repr(y)
+
+
+HUGE = 2**44  # elements, of which a sum takes more memory than any machine has; repeated, they take none
+
+
+def ones_of(count):
+    """A function of so many operands that gives each of them the gradient that it gets."""
+
+    class Ones(Function):
+        @staticmethod
+        def forward(ctx, *operands):
+            return torch.ones(1).expand(HUGE)
+
+        @staticmethod
+        def backward(ctx, g):
+            return (g,) * count
+
+    return Ones
+
+
+@pytest.mark.parametrize(("operands", "roots"), [(2, 1), (1, 2)], ids=["operands", "roots"])
+def test_a_sum_of_gradients_for_which_there_is_no_memory_is_an_error(operands, roots):
+    x = torch.zeros(1).expand(HUGE).requires_grad_()
+    y, g = ones_of(operands).apply(*[x] * operands), torch.ones(1).expand(HUGE)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        torch.autograd.grad([y] * roots, x, [g] * roots, retain_graph=True)
+    z = ones_of(1).apply(x)  # nothing is left of the walk that failed
+    assert torch.autograd.grad(z, x, g)[0][:2].tolist() == [1.0, 1.0]

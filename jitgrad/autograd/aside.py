@@ -20,6 +20,7 @@ from ..slots import slot_word
 from ..store import store
 from ..tape import operands_of, slots_of
 from .notes import RowNote
+from .python_rows import deliver, run_python_row
 
 
 def walk_aside(state: int, offset: int, capture: bool, note: RowNote) -> None:
@@ -36,21 +37,7 @@ def walk_aside(state: int, offset: int, capture: bool, note: RowNote) -> None:
     gradients = through_hooks(note.after, gradients, came)
     for slot, gradient in zip(operands, gradients, strict=True):
         if gradient is not None:
-            deliver(state, slot, gradient)
-
-
-def deliver(state: int, slot: int, gradient: Tensor) -> None:
-    """Give a gradient to an operand in a walk."""
-    from .graph import SECOND_TIME
-
-    status = layout.NEED_KERNEL
-    while status == layout.NEED_KERNEL:
-        status = entries.give_cotangent(CONTEXT, state, slot, entries.retain(CONTEXT, gradient._slot))
-        if status == layout.NEED_KERNEL:
-            entries.release(CONTEXT, gradient._slot)
-            store.mend(status)
-    if status == layout.FREED:
-        raise RuntimeError(SECOND_TIME)
+            deliver(state, slot, entries.retain(CONTEXT, gradient._slot))
 
 
 def _cotangent(slot: int) -> Tensor | None:
@@ -100,7 +87,6 @@ def _gradients(offset: int, capture: bool, note: RowNote) -> list[Tensor | None]
 
 def _walk(state: int, offset: int, capture: bool) -> None:
     from .backward import raise_status
-    from .graph import run_python_row
 
     if int(store.tape[offset + T_KIND]) == layout.PYTHON:
         run_python_row(state, offset, capture)

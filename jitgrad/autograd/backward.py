@@ -20,10 +20,10 @@ from .graph import (
     describe_stale,
     drop_freed_nodes,
     refuse_derivative,
-    run_python_row,
 )
 from .hooks import Sights, run_accumulated, state_word
 from .modes import no_grad
+from .python_rows import deliver, run_python_row
 from .turns import own_turn, turn
 from .walking import Walking
 
@@ -222,22 +222,19 @@ def roots_and_seeds(tensors: Any, gradients: Any) -> tuple[tuple[Tensor, ...], t
 
 def walk_from(roots: Sequence[Tensor], gradients: Sequence[Any], state: array) -> None:
     """Make the walk of a state back from the roots, within the walk's turn."""
+    address = state.buffer_info()[0]
     seeds: list[int] = []
     try:
         for root, gradient in zip(roots, gradients, strict=True):
             seeds.append(seed_of(root, gradient))
+        state[layout.W_CURSOR] = max((root._word(S_ROW) for root in roots), default=layout.NO_ROW)
+        for root in roots:
+            deliver(address, root._slot, seeds.pop(0))
     except BaseException:
         for seed in seeds:
             entries.release(CONTEXT, seed)
+        entries.abandon(CONTEXT, address)
         raise
-    address = state.buffer_info()[0]
-    state[layout.W_CURSOR] = max((root._word(S_ROW) for root in roots), default=layout.NO_ROW)
-    for root, seed in zip(roots, seeds, strict=True):
-        status = layout.NEED_KERNEL
-        while status == layout.NEED_KERNEL:
-            status = entries.give_cotangent(CONTEXT, address, root._slot, seed)
-            if status == layout.NEED_KERNEL:
-                store.mend(status)
     if roots:
         status = entries.begin_walk(CONTEXT, address, roots[0]._slot, 0)
         if status != 0:

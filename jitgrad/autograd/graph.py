@@ -1,8 +1,7 @@
-"""The tape as a graph of nodes: names, edges, and rows that Python runs itself."""
+"""The tape as a graph of nodes: names, edges, and what they lead to."""
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from functools import cache
 from typing import Any, NamedTuple, NoReturn
@@ -333,42 +332,6 @@ def refuse_derivative(code: int) -> NoReturn:
         f"backward: derivative for {OPS[code].name} is not implemented; detach() its operands, so that no gradient "
         "is asked for through it"
     )
-
-
-_walk = threading.local()
-
-
-def walks_to_inputs() -> bool:
-    """Inside a custom function's backward: whether the walk collects the gradients of chosen tensors only."""
-    return getattr(_walk, "to_inputs", False)
-
-
-def run_python_row(state: int, offset: int, capture: bool) -> None:
-    """Run the backward of a custom function's row and hand its results to the operands."""
-    slots, inputs = slots_of(offset), int(store.tape[offset + T_INPUTS])
-    node = python_nodes[int(store.tape[offset + T_OP])]
-    cotangents = []
-    for slot in slots[inputs:]:
-        found = store.slots[slot * SLOT_WORDS + layout.S_COTANGENT] if slot else 0
-        cotangents.append(handle_of(found) if found else None)
-    before, _walk.to_inputs = walks_to_inputs(), capture
-    try:
-        gradients = node.run_backward(cotangents)
-    except Exception:
-        if store.recording is not None:  # it may do otherwise another time, or in another walk
-            store.recording.spoil("raises an exception in a custom function's backward")
-        raise
-    finally:
-        _walk.to_inputs = before
-    for slot, gradient in zip(slots[:inputs], gradients, strict=True):
-        if gradient is None or not slot:
-            continue
-        flags = store.slots[slot * SLOT_WORDS + S_FLAGS]
-        if not flags & layout.REQUIRES_GRAD or (capture and not flags & (layout.NEEDED | layout.CAPTURE)):
-            continue
-        status = entries.give_cotangent(CONTEXT, state, slot, entries.retain(CONTEXT, gradient._slot))
-        if status == layout.FREED:
-            raise RuntimeError(SECOND_TIME)
 
 
 def drop_freed_nodes() -> None:

@@ -10,11 +10,11 @@ from typing import Any
 from .._tensor import Tensor
 from ..functions.generator import default_generator
 from ..user_frames import warn
-from . import graph
 from .backward import backward_many
 from .function import Function
 from .modes import enable_grad, no_grad
 from .notes import drop_old_notes
+from .python_rows import walks_to_inputs
 from .saved import saved_tensors_hooks
 
 
@@ -73,7 +73,7 @@ class Reentrant(Function):
     @staticmethod
     def backward(ctx: Any, *cotangents: Any) -> Any:
         """Run the function again, recorded, and walk back through that."""
-        if graph.walks_to_inputs():
+        if walks_to_inputs():
             raise RuntimeError(
                 "When use_reentrant=True, torch.utils.checkpoint is incompatible with .grad() or passing an "
                 "`inputs` parameter to .backward(). To resolve this error, you can either set "
