@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import collections
 import functools
+import importlib
 import operator
 import os
 import types
@@ -256,3 +257,17 @@ def test_globals_are_looked_at_however_they_are_read(read, monkeypatch):
         monkeypatch.setitem(globals(), "SCALE0", value)
         found.append(warnings_of(lambda: compiled(torch.ones(1)).item())[0])
     assert tuple(found) == values
+
+
+def test_a_variable_in_the_module_of_an_installed_function_that_the_step_names(tmp_path, monkeypatch):
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "rates_of_others.py").write_text("RATE = 2.0\n\n\ndef rate():\n    return RATE\n")
+    monkeypatch.syspath_prepend(folder)
+    others = importlib.import_module("rates_of_others")
+    rate = others.rate
+    step = torch.compile(lambda x: x * rate(), fullgraph=True)
+    found = [step(torch.ones(1)).item() for _ in range(3)]
+    assert len(step.programs) == 1
+    others.RATE = 5.0
+    assert [*found, step(torch.ones(1)).item()] == [2.0, 2.0, 2.0, 5.0]

@@ -321,8 +321,7 @@ class CompiledFunction(Steps):
         alike = [p for p in self.programs if p.key == key]
         if alike and all(p.shapes != shapes for p in alike):
             return " (the shapes of its arguments)"
-        worlds = (p.guards.world for p in alike)
-        name = next((w.changed() for w in worlds if w is not None), None)
+        name = alike[0].guards.world.changed() if alike else None
         return f" ({name})" if name else ""
 
     def _give_up(self, reason: Spoiled) -> None:

@@ -91,7 +91,7 @@ class Program:
         self._header = tables.words
         self._header[RECORDED] = REPLAYS + 1
         self._result_count = len(results)
-        if guards.world is not None and not base:
+        if not base:
             tables.watch(guards.world.watch.address, guards.world.watch.count)
         self.reports = Reports(recording, tables.pairs("reporting"), tables.argument_like)
         if self.reports.checks:  # class indices among the arguments, looked at before anything runs

@@ -110,8 +110,8 @@ def flatten(value: Any, leaves: list[Tensor]) -> Any:
     """Append the tensors in nested tuples, lists and dicts to `leaves`; returns what describes the rest.
 
     Numbers and strings are described by type and value, other objects by their identity, also those of classes that
-    are made from a number's. A named tuple may say by
-    ``_told()`` what is to be known of it besides its items, instead of all its attributes.
+    are made from a number's. A named tuple may say by ``_told()`` what is to be known of it besides its items,
+    instead of all its attributes.
     """
     if isinstance(value, Tensor):
         leaves.append(value)

@@ -1,4 +1,4 @@
-"""What of Python's world a program depends on, and whether it is still so."""
+"""What has to be as it was for a program to run: Python's world, modules and optimizers, and settings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from ...optim.optimizer import Optimizer
 from ...store import store
 from ...subnormal import flushes
 from ..spoiled import Spoiled
-from .found import members_of
+from .found import Found, members_of
+from .search import search
 from .world import World
 
 _ALIKE = "is called with tensors that share memory, and are not views of one that needs no gradient"
@@ -44,14 +45,13 @@ class Guards:
     """
 
     def __init__(self, function: Any, arguments: list[Any]) -> None:
-        self.world: World | None = None
-        self.objects: list[Any] = []
         self.refused: Spoiled | None = None
         try:
-            self.world = World([function, *arguments])
-            self.objects = self.world.objects
+            found = search([function, *arguments])
         except Spoiled as reason:
-            self.refused = reason
+            found, self.refused = Found(set()), reason
+        self.world = World(found)
+        self.objects = self.world.objects
         self.states = [state_of(x) for x in self.objects]
         self.arguments = arguments
         self.modes: list[tuple[Module, bool]] = []
@@ -67,14 +67,14 @@ class Guards:
 
     def serve_again(self) -> bool:
         """Whether these, which hold, can guard another recording; if not, Python has to be looked at anew."""
-        if self.world is None or self._layouts is None or self.world.has_written or self.modes:
+        if self._layouts is None or self.world.has_written or self.modes:
             return False
         self._structure = store.structure
         return True
 
     def standing(self) -> list[Any]:
         """What tells, after the function has run, whether it has drawn from generators of Python and NumPy."""
-        return [] if self.world is None else self.world.standing()
+        return self.world.standing()
 
     def settled(self, made: list[Any], number: int, before: list[Any]) -> Guards:
         """After the function has run: these, or what they have become on the way.
@@ -95,7 +95,6 @@ class Guards:
         """
         if self.refused is not None:
             raise self.refused
-        assert self.world is not None
         if made:
             lasting = [*self.world.own, default_generator]
             lasting += [p for x in self.objects for p in getattr(x, "_plans", None) or ()]
@@ -142,27 +141,23 @@ class Guards:
 
     def check_returned(self, values: list[Any]) -> None:
         """Raise Spoiled when a function returns an object of its own making: a replay would return it again."""
-        for x in values:
-            known = self.world is None or self.world.holds_object(x) or any(x is y for y in self.arguments)
-            if not known:
+        for x in values if self.refused is None else ():
+            if not (self.world.holds_object(x) or any(x is y for y in self.arguments)):
                 raise Spoiled(f"returns an object that it has made ({type(x).__name__})")
 
     def compare_attributes(self, missed: list[tuple[Tensor, str]], arguments: list[Tensor]) -> None:
         """Compare what the function has `missed` at tensors; raise Spoiled when it names what arguments have."""
-        world = self.world
-        if world is None:
-            return
         if missed:
-            world.compare_missed(missed)
+            self.world.compare_missed(missed)
         for x in arguments:
             for name in vars(x):
-                if name in world.words:
+                if name in self.world.words:
                     raise Spoiled(f"may use an attribute that an argument has ({name})", None, False)
 
     @property
     def compares(self) -> bool:
         """Whether the function asks if tensors are certain ones."""
-        return self.world is not None and self.world.compares
+        return self.world.compares
 
     def identities(self, arguments: list[Tensor]) -> list[int] | None:
         """Which arguments are one tensor, and which (-1) one that can be reached otherwise; None where nobody asks."""
@@ -195,32 +190,29 @@ class Guards:
         return self._structure == store.structure
 
     def _tensors(self) -> Iterator[Tensor]:
-        if self.world is not None:
-            yield from (t for t, _ in self.world.tensors)
+        yield from (t for t, _ in self.world.tensors)
         yield from members_of(self.objects)
 
     @property
     def world_to_check(self) -> World | None:
         """What of Python's world must be looked at before every call; None for nothing."""
-        world = self.world
-        return None if world is None or (world.is_empty and not world.watch.often) else world
+        return self.world if self.world.needs_python else None
 
     def tensor_ids(self) -> set[int]:
         """Ids of the tensors that the function can reach by Python."""
-        return set() if self.world is None else {id(t) for t, _ in self.world.tensors}
+        return {id(t) for t, _ in self.world.tensors}
 
     def world_holds(self) -> bool:
         """Whether everything that code can read of Python's is as it was."""
-        return self.world is None or self.world.changed() is None
+        return self.world.changed() is None
 
     def check_untouched(self, before: list[Any]) -> None:
         """Raise Spoiled when code has changed what it can reach, or drawn from generators: `standing` before it ran."""
-        if self.world is not None:
-            self.world.check_untouched(before)
+        self.world.check_untouched(before)
 
     def changed(self) -> str | None:
         """What is not as it was found: a name, or a module or optimizer."""
-        name = None if self.world is None else self.world.changed()
+        name = self.world.changed()
         if name is not None:
             return name
         pairs = zip(self.objects, self.states, strict=True)

@@ -11,8 +11,8 @@ from typing import Any
 from ...store import store
 from ..spoiled import Spoiled
 from .constants import is_constant
+from .found import Found
 from .reading import MISSING, same
-from .search import search
 
 
 class World:
@@ -20,8 +20,8 @@ class World:
 
     Parameters
     ----------
-    roots : list
-        Where to begin: see `search`, which also says what it raises.
+    found : Found
+        What a `search` has found.
 
     Attributes
     ----------
@@ -29,8 +29,6 @@ class World:
         What of jitgrad's is among them.
     compares : bool
         Whether it matters which tensors the arguments are.
-    is_empty : bool
-        Whether there is nothing to look at before a replay.
     has_written : bool
         Whether arrays have been left out because a replay writes to them.
     words : set of str
@@ -39,15 +37,18 @@ class World:
         The global names that code reads, and what they mean.
     """
 
-    def __init__(self, roots: list[Any]) -> None:
-        found = search(roots)
+    def __init__(self, found: Found) -> None:
         self.objects, self.tensors, self.own = found.objects, found.tensors, found.own
         self._maps, self._absent, self._copies = found.maps, found.absent, found.copies
         self._sources, self._reached = found.sources, found.reached
         self.compares, self.words, self.globals = found.compares, found.words, found.globals
         self.watch = found.watched.watch(found.words)
         self.has_written = False
-        self.is_empty = not (self._maps or self._absent or self._copies)
+
+    @property
+    def needs_python(self) -> bool:
+        """Whether there is something to look at before a replay that compiled code does not compare."""
+        return bool(self._maps or self._absent or self._copies or self.watch.often)
 
     def holds(self) -> bool:
         """Whether everything that a function can read is as it was, but for what compiled code compares."""
@@ -56,7 +57,7 @@ class World:
 
     def changed(self) -> str | None:
         """What is not as it was."""
-        return (None if self.is_empty else self._changed()) or self.watch.changed()
+        return self._changed() or self.watch.changed()
 
     def _changed(self) -> str | None:
         for mapping, name, value in self._maps:
@@ -78,7 +79,6 @@ class World:
         for tensor, name in missed:
             mapping = vars(tensor)
             self._absent.append((mapping, len(mapping), [name]))
-            self.is_empty = False
 
     def holds_object(self, value: Any) -> bool:
         """Whether an object was there before the function ran, or cannot change."""
@@ -115,5 +115,4 @@ class World:
         again: World = object.__new__(World)
         again.__dict__ |= self.__dict__
         again._copies, again.has_written = kept, True
-        again.is_empty = not (again._maps or again._absent or kept)
         return again

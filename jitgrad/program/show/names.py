@@ -117,7 +117,7 @@ def _tensor_names(program: Program) -> dict[int, str]:
     """Names of slots: parameters and buffers of the modules, and tensors that the function names itself."""
     guards = program.guards if program.depends_on is None else program.depends_on.guards
     names: dict[int, str] = {}
-    variables = [] if guards.world is None else guards.world.globals
+    variables = guards.world.globals
     labels = {id(value): name for name, value in variables}
     modules = [m for m in guards.objects if isinstance(m, Module)]
     owners = [m for m in _outermost(modules) if any(True for _ in _contents(m))]
