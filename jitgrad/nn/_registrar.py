@@ -21,6 +21,7 @@ from ._registry import (
     read_plainly,
     set_plainly,
 )
+from .hooks import OF_ALL
 from .parameter import Buffer, Parameter
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ class Registrar:
                 set_plainly(self, name, value)
             else:
                 _check_replacement(kind, name, value)
-                put(self, kind, name, value)
+                put(self, kind, name, _through_hooks(self, kind, name, value))
 
     def _kind_of(self, name: str) -> str | None:
         """Say which registry has a name."""
@@ -116,8 +117,9 @@ class Registrar:
                     raise KeyError(f"attribute '{name}' already exists")
             if kind is PARAMETERS:
                 _check_leaf(name, value)
-            if before is not None:
-                drop(self, before, name)
+        value = _through_hooks(self, kind, name, value)
+        if before is not kind and before is not None:
+            drop(self, before, name)
         put(self, kind, name, value)
 
     def _mark(self, name: str, persistent: bool) -> None:
@@ -159,7 +161,7 @@ class Registrar:
                     "(nn.Parameter or None required)"
                 )
             _check_leaf(name, param)
-        put(self, PARAMETERS, name, param)
+        put(self, PARAMETERS, name, _through_hooks(self, PARAMETERS, name, param))
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is kept and saved with the module but not trained.
@@ -185,7 +187,7 @@ class Registrar:
             raise TypeError(
                 f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (Tensor or None required)"
             )
-        put(self, BUFFERS, name, tensor)
+        put(self, BUFFERS, name, _through_hooks(self, BUFFERS, name, tensor))
         self._mark(name, bool(persistent))
 
     def add_module(self, name: str, module: Module | None) -> None:
@@ -201,7 +203,7 @@ class Registrar:
         self._check_new(MODULES, "module", name)
         if module is not None and not isinstance(module, Registrar):
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
-        put(self, MODULES, name, module)
+        put(self, MODULES, name, _through_hooks(self, MODULES, name, module))
 
     def register_module(self, name: str, module: Module | None) -> None:
         """Do the same as `add_module`."""
@@ -228,6 +230,29 @@ def _check_replacement(kind: str, name: str, value: Any) -> None:
         return
     what, wanted = WANTED[kind]
     raise TypeError(f"cannot assign '{type(value).__name__}' as {what} '{name}' ({wanted} expected)")
+
+
+MEMBERS: dict[str, type] = {PARAMETERS: Parameter, MODULES: Registrar, BUFFERS: Tensor}
+
+
+def _through_hooks(module: Registrar, kind: str, name: str, value: Any) -> Any:
+    """What the registration hooks of all modules make of a new member; parameters' hooks are not shown None."""
+    if not OF_ALL.is_told or (value is None and kind is PARAMETERS):
+        return value
+    for hook in list(OF_ALL.of(kind).values()):
+        changed = hook.function(module, name, value)
+        if changed is None:
+            continue
+        if not isinstance(changed, MEMBERS[kind]):
+            what, wanted = WANTED[kind]
+            raise TypeError(
+                f"registration hook of {what} '{name}': expected it to return {wanted}, "
+                f"got {type(changed).__name__}"
+            )
+        if kind is PARAMETERS:
+            _check_leaf(name, changed)
+        value = changed
+    return value
 
 
 def _check_leaf(name: str, parameter: Parameter) -> None:

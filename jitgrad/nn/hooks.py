@@ -68,32 +68,88 @@ class Hooks:
         for hooks in self._of.values():
             yield from (hook.function for hook in hooks.values())
 
+    def numbers(self) -> tuple[int, ...]:
+        """The numbers of the handles of all hooks."""
+        return tuple(number for hooks in self._of.values() for number in hooks)
+
+    def running(self, kind: str) -> list[Hook]:
+        """What runs at a call: the hooks of all modules, and then the module's own."""
+        everywhere = [] if self is OF_ALL else OF_ALL.of(kind).values()
+        return [*everywhere, *self.of(kind).values()]
+
     def _backward(self, module: Module) -> Backward | None:
-        before, after = self.of(BACKWARD_PRE), self.of(BACKWARD)
+        before, after = self.running(BACKWARD_PRE), self.running(BACKWARD)
         if not before and not after:
             return None
-        return Backward(module, [h.function for h in before.values()], [h.function for h in after.values()])
+        return Backward(module, [h.function for h in before], [h.function for h in after])
 
     def run(self, module: Module, args: tuple, kwargs: dict[str, Any]) -> Any:
         """Call the module's forward with everything around it."""
-        forward = self.of(FORWARD)
-        called: set[int] = set()
+        called: set[Hook] = set()
         try:
-            for hook in list(self.of(PRE).values()):
+            for hook in self.running(PRE):
                 args, kwargs = _before(module, hook, args, kwargs)
             backward = self._backward(module)
             if backward is not None:
                 args = backward.at_inputs(args)
             result = module.forward(*args, **kwargs)
-            for number, hook in list(forward.items()):
-                called.add(number)
+            for hook in self.running(FORWARD):
+                called.add(hook)
                 result = _after(module, hook, args, kwargs, result)
             return result if backward is None else backward.at_outputs(result)
         except Exception:
-            for number, hook in list(forward.items()):
-                if hook.always and number not in called:
+            for hook in self.running(FORWARD):
+                if hook.always and hook not in called:
                     _last(module, hook, args, kwargs)
             raise
+
+
+class HooksOfAll(Hooks):
+    """The hooks of all modules, see `global_hooks`.
+
+    Attributes
+    ----------
+    keys : tuple of int
+        The numbers of the handles of all that there are.
+    is_looked_for : bool
+        Whether all calls look for hooks now.
+    is_told : bool
+        Whether a hook has been registered that is told of new members.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_looked_for = self.is_told = False
+        self.keys: tuple[int, ...] = ()
+        # what classes had before all calls looked for hooks
+        self._own: dict[type[Module], dict[str, Any]] = {}
+
+    def look(self, cls: type[Module], plain: tuple[Callable, ...], looking: Callable) -> None:
+        """Give a class the call that looks for hooks, if its own is a plain one."""
+        own = {name: vars(cls)[name] for name in ("__call__", "_one_input") if name in vars(cls)}
+        if own.get("__call__") in plain:
+            cls.__call__ = looking  # type: ignore[method-assign]
+        else:
+            own.pop("__call__", None)
+        cls._one_input = False
+        self._own[cls] = own
+
+    def keep(self, cls: type[Module]) -> None:
+        """Let a class look for hooks also when there are none of all modules any more: an instance has some."""
+        self._own.pop(cls, None)
+
+    def restore(self) -> None:
+        """Give all classes their calls back."""
+        for cls, own in self._own.items():
+            for name, value in own.items():
+                setattr(cls, name, value)
+            if "_one_input" not in own:
+                del cls._one_input
+        self._own.clear()
+        self.is_looked_for = False
+
+
+OF_ALL = HooksOfAll()
 
 
 def _before(module: Module, hook: Hook, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
@@ -132,10 +188,12 @@ def _last(module: Module, hook: Hook, args: tuple, kwargs: dict[str, Any]) -> No
 
 
 def call_with_hooks(self: Module, *args: Any, **kwargs: Any) -> Any:
-    """``__call__`` of classes of which an instance has, or had, a hook."""
+    """``__call__`` of classes of which an instance has, or had, a hook, and of all while all modules have one."""
     hooks = self._hooks
     if hooks is None:
-        return self.forward(*args, **kwargs)
+        if not OF_ALL.is_looked_for:
+            return self.forward(*args, **kwargs)
+        hooks = OF_ALL
     return hooks.run(self, args, kwargs)
 
 
@@ -147,15 +205,22 @@ def watch(module: Module, plain: tuple[Callable, ...]) -> None:
     plain : tuple of callable
         The ``__call__`` methods that only go to forward.
     """
-    kind = type(module)
-    if kind.__call__ in plain:
-        kind.__call__ = call_with_hooks  # type: ignore[method-assign]
-    elif kind.__call__ is not call_with_hooks:  # the user's own; it may go on to one of ours
+    kind, ours = type(module), (*plain, call_with_hooks)
+    if kind.__call__ in ours:
+        _look(kind)
+    else:  # the user's own; it may go on to one of ours
         for base in kind.__mro__:
-            if base.__dict__.get("__call__") in plain:
-                base.__call__ = call_with_hooks  # type: ignore[method-assign]
-                base._one_input = False  # type: ignore[attr-defined]
+            if base.__dict__.get("__call__") in ours:
+                _look(base)
     kind._one_input = False
+    OF_ALL.keep(kind)
+
+
+def _look(cls: type[Module]) -> None:
+    if cls.__dict__.get("__call__") is not call_with_hooks:
+        cls.__call__ = call_with_hooks  # type: ignore[method-assign]
+    cls._one_input = False
+    OF_ALL.keep(cls)
 
 
 def note_hooks(module: Module) -> None:

@@ -15,7 +15,7 @@ from ._calls import NARROW_CALLS, call, call_with_one, inherits_narrow_call
 from ._registrar import Missing, Registrar
 from ._registry import BUFFERS, PARAMETERS, note_change, put, set_plainly
 from ._state import Stateful
-from .hooks import Hooked, call_with_hooks
+from .hooks import OF_ALL, Hooked, call_with_hooks
 from .parameter import Parameter
 
 Self = TypeVar("Self", bound="Module")
@@ -45,6 +45,8 @@ class Module(Registrar, Hooked, Stateful):
         if special and "__call__" not in cls.__dict__ and not inherits_narrow_call(cls):
             cls.__call__ = call
         cls._one_input = cls.__call__ is call_with_one
+        if OF_ALL.is_looked_for:
+            OF_ALL.look(cls, cls._plain_calls, call_with_hooks)
 
     def __init__(self) -> None:
         super().__init__()

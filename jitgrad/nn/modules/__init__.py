@@ -10,6 +10,7 @@ import sys
 from types import ModuleType
 
 from ... import nn
+from .. import global_hooks
 from . import utils as utils
 
 # PyTorch's file: the files here whose classes are in it
@@ -58,3 +59,4 @@ def _file(name: str, homes: tuple[str, ...]) -> ModuleType:
 for _name, _homes in _FILES.items():
     globals()[_name] = sys.modules[f"{__name__}.{_name}"] = _file(_name, _homes)
 globals().update({name: getattr(nn, name) for name in nn.__all__ if isinstance(getattr(nn, name), type)})
+vars(sys.modules[f"{__name__}.module"]).update({n: getattr(global_hooks, n) for n in global_hooks.__all__})

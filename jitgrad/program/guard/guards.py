@@ -15,6 +15,7 @@ from ...engine.entry import entries
 from ...engine.layout import S_STORAGE
 from ...functions import default_generator
 from ...nn._registrar import set_plainly
+from ...nn.hooks import OF_ALL
 from ...nn.module import Module
 from ...optim.optimizer import Optimizer
 from ...store import store
@@ -47,7 +48,7 @@ class Guards:
     def __init__(self, function: Any, arguments: list[Any]) -> None:
         self.refused: Spoiled | None = None
         try:
-            found = search([function, *arguments])
+            found = search([function, *arguments, *OF_ALL.functions()])
         except Spoiled as reason:
             found, self.refused = Found(set()), reason
         self.world = World(found)
@@ -228,8 +229,8 @@ class Guards:
 
 
 def _settings() -> tuple:
-    """Of this thread: a number that Python hands over is in the default dtype, and zero where that flushes it."""
-    return get_default_dtype(), flushes()
+    """What holds for all: default dtype and flushing of this thread, for numbers from Python; hooks of all modules."""
+    return get_default_dtype(), flushes(), OF_ALL.keys
 
 
 def _layout_of(x: Tensor) -> tuple:
