@@ -43,6 +43,12 @@ def check_reduction(reduction: str) -> None:
         )
 
 
+def in_dtype_of(x: Tensor, loss: Tensor) -> Tensor:
+    """A loss in another tensor's dtype, if that has floats; some of PyTorch's losses are computed in place there."""
+    dtype = x.dtype
+    return loss if loss.dtype is dtype or not dtype.is_floating_point else loss.to(dtype)
+
+
 def reduced(loss: Tensor, reduction: str) -> Tensor:
     """Apply a reduction that has been checked."""
     if reduction == "mean":

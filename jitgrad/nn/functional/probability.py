@@ -10,7 +10,7 @@ from jitgrad.functions._call import require_tensors
 from jitgrad.functions._checks import within
 
 from ...user_frames import warn
-from ._reduction import REDUCTIONS, check_reduction, chosen_reduction, legacy_reduction, reduced
+from ._reduction import REDUCTIONS, check_reduction, chosen_reduction, in_dtype_of, legacy_reduction, reduced
 
 _check_probabilities = within(
     0.0,
@@ -64,7 +64,7 @@ def binary_cross_entropy(
     _check_sizes("binary_cross_entropy", input, target)
     _check_probabilities(input)
     loss = T.bce(input, target)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    return reduced(loss if weight is None else in_dtype_of(loss, loss * weight), reduction)
 
 
 def binary_cross_entropy_with_logits(
@@ -91,6 +91,11 @@ def binary_cross_entropy_with_logits(
     pos_weight : Tensor, optional
         Factors of the positive term ``y * log(p)``, broadcasting with the target.
 
+    Returns
+    -------
+    Tensor
+        Of the target's dtype, as in PyTorch, unless that has integers.
+
     Raises
     ------
     ValueError
@@ -105,7 +110,7 @@ def binary_cross_entropy_with_logits(
         # -log(p) = -logsigmoid(x) and -log(1 - p) = x - logsigmoid(x)
         factor = (pos_weight - 1) * target + 1
         loss = (1 - target) * input - factor * T.logsigmoid(input)
-    return reduced(loss if weight is None else loss * weight, reduction)
+    return reduced(in_dtype_of(target, loss if weight is None else loss * weight), reduction)
 
 
 def kl_div(

@@ -12,15 +12,19 @@ from jitgrad.functions._call import require_tensors
 from jitgrad.functions._checks import within
 
 from ...user_frames import warn
-from ._reduction import check_reduction, chosen_reduction, reduced, reduced_with_weight
+from ._reduction import check_reduction, chosen_reduction, in_dtype_of, reduced, reduced_with_weight
 
 _check_variances = within(
     0.0, math.inf, ValueError, "gaussian_nll_loss: var has negative entries", nan_as=0.0
 )
 
 
-def _check_sizes(input: Tensor, target: Tensor, weight: Tensor | None = None) -> None:
-    """Warn when the loss would broadcast; refuse weights that are not one for each element."""
+def _fitted(input: Tensor, target: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Input and target as the loss takes them.
+
+    Warns when they broadcast; refuses weights that are not one for each element. A number as a tensor then stands for
+    a tensor of the other's shape, so that its dtype counts, which it does not in arithmetic.
+    """
     if input.shape != target.shape:
         warn(
             f"Using a target size ({target.shape}) that is different to the input size "
@@ -32,6 +36,9 @@ def _check_sizes(input: Tensor, target: Tensor, weight: Tensor | None = None) ->
         raise ValueError(
             f"Weights and input must have the same size, got {tuple(weight.shape)} and {tuple(input.shape)}"
         )
+    if input.dtype != target.dtype and input.shape != target.shape:
+        input, target = T.broadcast_tensors(input, target)
+    return input, target
 
 
 def mse_loss(
@@ -54,6 +61,11 @@ def mse_loss(
     weight : Tensor, same shape as ``input``, optional
         A weight for each element; the mean becomes a weighted one.
 
+    Returns
+    -------
+    Tensor
+        Of the wider dtype of the two, also where one of them has no dimensions.
+
     Raises
     ------
     ValueError
@@ -65,7 +77,7 @@ def mse_loss(
             return loss
     require_tensors("mse_loss", input, target, optional=weight)
     reduction = chosen_reduction(size_average, reduce, reduction)
-    _check_sizes(input, target, weight)
+    input, target = _fitted(input, target, weight)
     return reduced_with_weight(T.squared_error(input, target), weight, reduction)
 
 
@@ -80,7 +92,7 @@ def l1_loss(
     """Return ``|input - target|``, reduced; see `mse_loss` for the parameters."""
     require_tensors("l1_loss", input, target, optional=weight)
     reduction = chosen_reduction(size_average, reduce, reduction)
-    _check_sizes(input, target, weight)
+    input, target = _fitted(input, target, weight)
     return reduced_with_weight(T.absolute_error(input, target), weight, reduction)
 
 
@@ -112,7 +124,7 @@ def smooth_l1_loss(
     reduction = chosen_reduction(size_average, reduce, reduction)
     if beta < 0:
         raise RuntimeError(f"smooth_l1_loss: beta must not be negative, got {beta}")
-    _check_sizes(input, target)
+    input, target = _fitted(input, target)
     if beta == 0:
         return reduced(T.absolute_error(input, target), reduction)
     return reduced(T.smooth_l1(input, target, beta), reduction)
@@ -136,6 +148,11 @@ def huber_loss(
     delta : float, default 1.0
         Where the parabola ends.
 
+    Returns
+    -------
+    Tensor
+        Of the input's dtype, unless that has integers; wider weights count.
+
     Raises
     ------
     RuntimeError
@@ -147,8 +164,8 @@ def huber_loss(
     check_reduction(reduction)
     if not delta > 0:
         raise RuntimeError(f"huber_loss: delta must be positive, got {delta}")
-    _check_sizes(input, target, weight)
-    loss = T.huber(input, target, delta)
+    input, target = _fitted(input, target, weight)
+    loss = in_dtype_of(input, T.huber(input, target, delta))
     # PyTorch's mean is the plain one here, and the weighted one in mse_loss and l1_loss
     return reduced(loss if weight is None else loss * weight, reduction)
 
