@@ -58,12 +58,17 @@ class Values:
         return _array_on(self.detach())
 
     def __dlpack__(self, **options: Any) -> Any:
-        """The memory, for other libraries: see `numpy`."""
+        """The memory, for other libraries: see `from_dlpack`; BufferError where they would miss the history."""
+        if store.slots[self._slot * SLOT_WORDS + S_FLAGS] & REQUIRES_GRAD:
+            raise BufferError(
+                "__dlpack__: Can't export tensors that require gradient: other libraries do not know its history. "
+                "Use tensor.detach()"
+            )
         return self.numpy().__dlpack__(**options)
 
     def __dlpack_device__(self) -> tuple[int, int]:
         """The CPU, as DLPack numbers it."""
-        return self.numpy().__dlpack_device__()
+        return 1, 0
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array_ = self.numpy()

@@ -22,6 +22,8 @@ from .extremes import *
 from .shape import *
 from .transposing import *
 from .slicing import *
+from .strided import *
+from .exchange import *
 from . import indexing
 from .gathering import *
 from .indexed_slices import *

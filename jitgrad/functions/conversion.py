@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._tensor import Tensor
+from .._tensor import Tensor, method
 from ..dispatch import CONTEXT, call
 from ..dtypes import bool_, check_device, device, dtype, float32, float64, int32, int64, to_dtype, uint8
 from ..engine.entry import entries
@@ -183,6 +183,29 @@ def zero_(self: Tensor) -> Tensor:
     if entries.apply_number(CONTEXT, _ZERO.code, slot, slot, 0.0, 0, 0, 0) == slot:
         return self
     return _fill_with_zeros(self, 0)
+
+
+@method
+def as_subclass(self: Tensor, cls: type) -> Any:
+    """The same memory as an instance of a subclass of `Tensor`; gradients go through it to this tensor.
+
+    The class's ``__init__`` is not called.
+
+    Raises
+    ------
+    TypeError
+        If `cls` is not `Tensor` or a class below it.
+    """
+    if not (isinstance(cls, type) and issubclass(cls, Tensor)):
+        what = cls.__name__ if isinstance(cls, type) else type(cls).__name__
+        raise TypeError(
+            f"as_subclass: Creating a Tensor subclass from a class that does not inherit from Tensor is not possible; "
+            f"got {what}. Derive it from torch.Tensor"
+        )
+    shown = self[...]  # held by a name until the new handle is counted
+    made = Tensor.__new__(cls)
+    made._slot = entries.retain(CONTEXT, shown._slot)
+    return made
 
 
 Tensor._cast = cast  # what promotion of dtypes calls

@@ -247,23 +247,28 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     ValueError
         When it has a negative stride.
     """
-    global _lent
     if not isinstance(ndarray, np.ndarray):
         raise TypeError(f"from_numpy: expected np.ndarray (got {type(ndarray).__name__})")
-    kind = BY_NUMPY.get(ndarray.dtype)
-    if kind is None:
-        kind = numpy_to_dtype(ndarray.dtype, "from_numpy")
-        return from_array(ndarray, kind)
-    made = entries.lent(kind.code, ndarray.strides, ndarray)
-    if type(made) is int:
-        _refuse_memory(ndarray)
-        made = insist("lent", kind.code, ndarray.strides, ndarray)
+    if ndarray.dtype not in BY_NUMPY:
+        return from_array(ndarray, numpy_to_dtype(ndarray.dtype, "from_numpy"))
+    made = tensor_on(ndarray, "from_numpy")
     if not ndarray.flags.writeable:
         warn(
             "from_numpy: the given NumPy array is not writable, and PyTorch's tensors are: copy the array "
             "before writing to the tensor",
             UserWarning,
         )
+    return made
+
+
+def tensor_on(ndarray: np.ndarray, name: str) -> Tensor:
+    """A tensor on the memory of an array of a dtype that tensors can have; errors say `name`."""
+    global _lent
+    kind = BY_NUMPY[ndarray.dtype]
+    made = entries.lent(kind.code, ndarray.strides, ndarray)
+    if type(made) is int:
+        _refuse_memory(ndarray, name)
+        made = insist("lent", kind.code, ndarray.strides, ndarray)
     store.externals[made._word(S_STORAGE)] = ndarray
     _lent += 1
     if _lent % DROP_EVERY == 0:
@@ -271,18 +276,17 @@ def from_numpy(ndarray: np.ndarray) -> Tensor:
     return made
 
 
-def _refuse_memory(values: np.ndarray) -> None:
+def _refuse_memory(values: np.ndarray, name: str) -> None:
     """Raise what keeps a tensor from showing an array's memory, if anything does."""
     size, strides = values.itemsize, values.strides
     if min(strides, default=0) < 0:
         raise ValueError(
-            "from_numpy: At least one stride in the given numpy array is negative, and tensors with negative "
+            f"{name}: At least one stride in the given numpy array is negative, and tensors with negative "
             "strides are not supported; make a copy with array.copy()"
         )
     if values.ctypes.data % size or any(s % size for s in strides):
         raise ValueError(
-            "from_numpy: given numpy array strides not a multiple of the element byte size; "
-            "copy the array first"
+            f"{name}: given numpy array strides not a multiple of the element byte size; copy the array first"
         )
     shape_words(values.shape)  # refuses those of too many dimensions
 
