@@ -139,6 +139,20 @@ def where(mask: Any, a: Any, b: Any) -> Any:
     return type(mask)._where(mask, a, b)
 
 
+def repeat_while(needed: Callable, body: Callable, values: list[Any]) -> list[Any]:
+    """``values = body(*values)`` while the mask ``needed(*values)`` is set anywhere; not on Tensors."""
+    from .stage import Vec
+
+    if isinstance(values[0], Vec):
+        from .math_core import repeated
+
+        return repeated(needed, body, values)
+    with np.errstate(all="ignore"):
+        while np.any(needed(*values)):
+            values = body(*values)
+    return values
+
+
 def like(x: Any, value: Any) -> Any:
     """`value` with the dtype of `x`, and its shape where that matters."""
     if isinstance(x, float | int | np.generic):

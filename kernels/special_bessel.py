@@ -68,7 +68,8 @@ FAR_1 = (
 SAMPLES = {"x": {"low": -12.0, "high": 12.0, "away": 0.2}}
 
 
-def _sum(x, coefficients):
+def polynomial(x, coefficients):
+    """The polynomial with these coefficients, the constant one first."""
     total = like(x, coefficients[-1])
     for c in reversed(coefficients[:-1]):
         total = total * x + c
@@ -81,7 +82,11 @@ def _parts(x, near, far):
     is_near = size < FAR
     inside = where(is_near, x, like(x, 0))
     outside = where(is_near, like(x, FAR), size)  # nothing is infinite, not even where it is not chosen
-    return is_near, _sum(inside * inside * 0.25, near), _sum(16 / outside - 1, far) / sqrt(outside)
+    return (
+        is_near,
+        polynomial(inside * inside * 0.25, near),
+        polynomial(16 / outside - 1, far) / sqrt(outside),
+    )
 
 
 def _plain(x, near, far):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from statistics import NormalDist
 
 import numpy as np
+from special_references import SPECIAL
 
 import jitgrad as torch
 from jitgrad.kernels import abi
@@ -215,6 +216,7 @@ def _zeta(s, q):
 
 
 REFERENCES: dict[str, Callable] = {
+    **SPECIAL,
     "i0": _bessel(0, False),
     "i0e": _bessel(0, True),
     "i1": _bessel(1, False),
