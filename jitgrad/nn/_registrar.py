@@ -21,7 +21,7 @@ from ._registry import (
     read_plainly,
     set_plainly,
 )
-from .hooks import OF_ALL
+from ._running_hooks import OF_ALL
 from .parameter import Buffer, Parameter
 
 if TYPE_CHECKING:

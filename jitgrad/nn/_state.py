@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 
-from .hooks import LOAD, LOAD_PRE, STATE, STATE_PRE, Hooks
+from ._running_hooks import LOAD, LOAD_PRE, STATE, STATE_PRE, Hooks
 from .parameter import Parameter
 
 if TYPE_CHECKING:

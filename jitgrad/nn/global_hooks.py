@@ -14,7 +14,8 @@ from jitgrad.store import store
 
 from ..utils.hooks import RemovableHandle
 from ._registry import BUFFERS, MODULES, PARAMETERS
-from .hooks import BACKWARD, BACKWARD_PRE, FORWARD, OF_ALL, PRE, Hook, call_with_hooks
+from ._running_hooks import BACKWARD, BACKWARD_PRE, FORWARD, OF_ALL, PRE, Hook
+from .hooks import call_with_hooks
 from .module import Module
 
 __all__ = [

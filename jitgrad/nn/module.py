@@ -14,8 +14,9 @@ from jitgrad.store import store
 from ._calls import NARROW_CALLS, call, call_with_one, inherits_narrow_call
 from ._registrar import Missing, Registrar
 from ._registry import BUFFERS, PARAMETERS, note_change, put, set_plainly
+from ._running_hooks import OF_ALL
 from ._state import Stateful
-from .hooks import OF_ALL, Hooked, call_with_hooks
+from .hooks import Hooked, call_with_hooks
 from .parameter import Parameter
 
 Self = TypeVar("Self", bound="Module")

@@ -15,7 +15,7 @@ from ...engine.entry import entries
 from ...engine.layout import S_STORAGE
 from ...functions import default_generator
 from ...nn._registrar import set_plainly
-from ...nn.hooks import OF_ALL
+from ...nn._running_hooks import OF_ALL
 from ...nn.module import Module
 from ...optim.optimizer import Optimizer
 from ...store import store
