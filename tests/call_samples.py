@@ -104,6 +104,7 @@ BY_NAME: dict[str, Callable[[], Any]] = {
 # whole calls, where names do not tell
 CALLS: dict[str, Callable[[], list[Any]]] = {
     "arange": lambda: [3],
+    "as_subclass": lambda: [matrix(), torch.Tensor],
     "as_strided": lambda: [matrix(), (2, 2), (3, 1)],
     "cholesky": lambda: [matrix() @ matrix().T + torch.eye(3)],
     "cholesky_solve": lambda: [matrix(), matrix() + 2 * torch.eye(3)],
@@ -113,6 +114,8 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "movedim": lambda: [matrix(), 0, 1],
     "randint": lambda: [3, (2, 2)],
     "select": lambda: [matrix(), 0, 1],
+    "empty_strided": lambda: [(2, 2), (1, 2)],
+    "new_empty_strided": lambda: [matrix(), (2, 2), (1, 2)],
     "glu": lambda: [matrix()[:, :2]],
     "kl_div": lambda: [matrix(), matrix(), None, None, "sum"],
     "log_softmax": lambda: [matrix(), 0],

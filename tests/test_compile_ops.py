@@ -86,7 +86,7 @@ def test_reduction(op, dtype):
 # every public function ------------------------------------------------------------------------------------
 
 PUBLIC = dict(public())
-# what cannot be compared: what reads the clock or the system, or makes memory without values
+# what cannot be compared: what reads the clock or the system, makes memory without values, or shows its address
 INDEFINITE = (
     "empty",
     "new_empty",
@@ -96,6 +96,7 @@ INDEFINITE = (
     "is_pinned",
     "pin_memory",
     "share_memory_",
+    "to_dlpack",
 )
 
 

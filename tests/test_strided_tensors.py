@@ -64,6 +64,15 @@ def test_wrong_strides_are_refused(make, size, stride, words):
         make(size, stride)
 
 
+@pytest.mark.parametrize("wrong", [3, (1.5, 2), "ab", None])
+@pytest.mark.parametrize("make", [torch.empty_strided, torch.ones(1).new_empty_strided])
+def test_sizes_and_strides_are_ints(make, wrong):
+    with pytest.raises(TypeError, match=r"empty_strided\(\): argument 'size' must be tuple of ints"):
+        make(wrong, (1, 1))
+    with pytest.raises(TypeError, match=r"empty_strided\(\): argument 'stride' must be tuple of ints"):
+        make((1, 1), wrong)
+
+
 def test_compiled_steps_make_strided_tensors():
     @torch.compile(fullgraph=True)
     def step(x):

@@ -197,7 +197,7 @@ def as_subclass(self: Tensor, cls: type) -> Any:
         If `cls` is not `Tensor` or a class below it.
     """
     if not (isinstance(cls, type) and issubclass(cls, Tensor)):
-        what = cls.__name__ if isinstance(cls, type) else type(cls).__name__
+        what = cls.__name__ if isinstance(cls, type) else f"an instance of {type(cls).__name__}"
         raise TypeError(
             f"as_subclass: Creating a Tensor subclass from a class that does not inherit from Tensor is not possible; "
             f"got {what}. Derive it from torch.Tensor"

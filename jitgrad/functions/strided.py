@@ -31,6 +31,8 @@ def empty_strided(size: Sequence[int], stride: Sequence[int], *, dtype: Any = No
 
     Raises
     ------
+    TypeError
+        If sizes or strides are no tuples of ints.
     RuntimeError
         If there are not as many strides as sizes, one of either is negative, there are more than 8 dimensions, or
         another device is asked for.
@@ -46,10 +48,17 @@ def new_empty_strided(self: Tensor, size: Sequence[int], stride: Sequence[int], 
     return _empty("new_empty_strided", size, stride, dtype or self.dtype, device, requires_grad)
 
 
+def _integers(name: str, argument: str, values: Sequence[int]) -> tuple[int, ...]:
+    try:
+        return tuple([value.__index__() for value in values])
+    except (AttributeError, TypeError):
+        raise TypeError(f"{name}(): argument '{argument}' must be tuple of ints, got {values!r}") from None
+
+
 def _empty(
     name: str, size: Sequence[int], stride: Sequence[int], dtype: Any, device: Any, grad: bool
 ) -> Tensor:
-    sizes, steps = tuple(map(int, size)), tuple(map(int, stride))
+    sizes, steps = _integers(name, "size", size), _integers(name, "stride", stride)
     if len(sizes) != len(steps):
         raise RuntimeError(
             f"{name}: dimensionality of sizes ({len(sizes)}) must match dimensionality of strides ({len(steps)}); "
