@@ -347,3 +347,14 @@ def test_a_step_that_registers_a_hook_runs_eagerly():
         step(torch.ones(1, 2))
     step(torch.ones(1, 2))
     assert log == [1, 1]
+
+
+def test_a_compiled_module_notices_hooks_that_come_and_go():
+    net = model()
+    compiled, x = torch.compile(net), torch.ones(1, 2, requires_grad=True)
+    plain = compiled(x).item()
+    with register_module_forward_hook(lambda m, args, y: y * 2):
+        for _ in range(3):
+            assert torch.equal(compiled(x), net(x))
+    for _ in range(2):
+        assert compiled(x).item() == plain
