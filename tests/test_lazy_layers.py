@@ -111,3 +111,12 @@ def test_what_has_no_shape_yet_has_no_number_of_elements(count):
         count(layer.weight)
     layer(torch.ones(1, 3))
     assert count(layer.weight) == 6
+
+
+def test_a_layer_may_be_converted_before_the_first_input():
+    layer = nn.LazyBatchNorm2d().double()
+    assert layer.running_mean.dtype is torch.float64 and layer.weight.dtype is torch.float64
+    assert list(layer.state_dict()) == list(nn.BatchNorm2d(1).state_dict())
+    y = layer(torch.randn(2, 3, 4, 4, dtype=torch.float64))
+    assert y.dtype is torch.float64 and layer.running_var.shape == (3,)
+    assert layer.running_var.dtype is torch.float64
