@@ -333,3 +333,36 @@ def test_a_quarter_turn_moves_elements_once(turns):
     turned = torch.rot90(torch.arange(12).reshape(3, 4), turns)
     assert turned.stride() == (1, 4)
     np.testing.assert_array_equal(turned.numpy(), np.rot90(np.arange(12).reshape(3, 4), turns))
+
+
+OWN = {
+    "pixel_shuffle": lambda x: torch.pixel_shuffle(x.reshape(3, 1, 4, 5), 1),
+    "pixel_unshuffle": lambda x: torch.pixel_unshuffle(x.reshape(3, 1, 4, 5), 1),
+    "channel_shuffle into as many groups": lambda x: torch.channel_shuffle(x, 4),
+    "channel_shuffle into one group": lambda x: torch.channel_shuffle(x, 1),
+    "repeat_interleave once": lambda x: x.repeat_interleave(1, 0),
+    "repeat_interleave of one row": lambda x: x[:1].repeat_interleave(3, 0),
+    "the first power": lambda x: torch.matrix_power(x[:, :3, :3].contiguous(), 1),
+    "the power 0": lambda x: torch.matrix_power(x[:, :3, :3], 0),
+    "a chain of one matrix": lambda x: torch.chain_matmul(x[0]),
+    "no differences": lambda x: torch.diff(x, n=0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_results_that_are_no_views_can_be_written_to(name):
+    x = torch.tensor(X)
+    made = OWN[name](x)
+    assert made.is_contiguous()
+    made.fill_(9.0)
+    np.testing.assert_array_equal(x.numpy(), X)
+
+
+@pytest.mark.parametrize("times", [(2, 1, 3, 2, 2), (2, 2, 2, 1, 0), (2, 1, 1, 1, 1, 1, 2, 3)])
+def test_many_dimensions_are_repeated(times):
+    values = np.arange(12.0).reshape(1, 2, 1, 3, 2)
+    x = torch.tensor(values, requires_grad=True)
+    made = x.repeat(times)
+    np.testing.assert_array_equal(made.detach().numpy(), np.tile(values, times))
+    made.sum().backward()
+    np.testing.assert_array_equal(x.grad.numpy(), np.full_like(values, np.prod(times)))

@@ -94,7 +94,9 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
         from ..linalg import inv
 
         return matrix_power(inv(input), -n)
-    result = eye(shape[-1], dtype=input.dtype).expand(shape) if not n else None  # type: ignore[attr-defined]
+    if not n:
+        return eye(shape[-1], dtype=input.dtype).expand(shape).clone()  # type: ignore[attr-defined]
+    result = None
     power = input
     while n:
         if n & 1:
@@ -102,7 +104,7 @@ def matrix_power(input: Tensor, n: int) -> Tensor:
         n >>= 1
         power = matmul(power, power) if n else power
     assert result is not None
-    return result
+    return result.clone() if result is input else result  # type: ignore[attr-defined]
 
 
 def vander(x: Tensor, N: int | None = None, increasing: bool = False) -> Tensor:

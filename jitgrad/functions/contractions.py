@@ -96,7 +96,7 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
         k = best[i, j][1]
         return matmul(product(i, k), product(k + 1, j))
 
-    return product(0, len(matrices) - 1)
+    return product(0, len(matrices) - 1) if len(matrices) > 1 else matrices[0].clone()  # type: ignore[attr-defined]
 
 
 @lru_cache(256)

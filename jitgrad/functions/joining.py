@@ -13,6 +13,7 @@ from ..dtypes import DTYPES, int64
 from ..engine.entry import entries
 from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
+from ..kernels.abi import MAX_DIMS
 from ..store import store
 from ._call import require_tensors, tensor_of
 from ._dims import axis_as_dim, dims_of, one_dim, shape_of, sizes_of
@@ -21,7 +22,7 @@ from ._numpy_names import takes_axis
 from ._out import write_out
 from .conversion import cast
 from .expansion import expand
-from .shape import reshaped, unsqueeze, with_dims
+from .shape import copied_as, reshaped, unsqueeze, with_dims
 from .transposing import movedim
 
 __all__ = ["cat", "column_stack", "concat", "concatenate", "dstack", "hstack", "meshgrid", "repeat_interleave",
@@ -228,8 +229,13 @@ def repeat(self: Tensor, *args: Any, repeats: Any = None) -> Tensor:
             wide.append(n)
         apart.append(size)
         wide.append(size)
+    if len(apart) > MAX_DIMS:
+        x = reshaped(self, shape, "repeat")
+        for d, n in enumerate(times):
+            x = cat([x] * n, d) if n else x.narrow(d, 0, 0)  # type: ignore[attr-defined]
+        return x
     result = tuple(n * size for n, size in zip(times, shape, strict=True))
-    return reshaped(expand(reshaped(self, tuple(apart), "reshape"), *wide).clone(), result, "repeat")  # type: ignore[attr-defined]
+    return copied_as(expand(reshaped(self, tuple(apart), "reshape"), *wide), result)
 
 
 def tile(input: Tensor, *args: Any, dims: Any = None) -> Tensor:
@@ -269,7 +275,7 @@ def _repeated(x: Tensor, repeats: Any, at: int) -> Tensor:
         if repeats < 0:
             raise RuntimeError(f"repeat_interleave: repeats can not be negative, got {repeats}")
         wide = unsqueeze(x, at + 1).expand(*shape[: at + 1], repeats, *shape[at + 1 :])  # type: ignore[attr-defined]
-        return reshaped(wide, (*shape[:at], shape[at] * repeats, *shape[at + 1 :]), "repeat_interleave")
+        return copied_as(wide, (*shape[:at], shape[at] * repeats, *shape[at + 1 :]))
     if isinstance(repeats, Tensor) and repeats.ndim != 1:
         raise RuntimeError(
             f"repeat_interleave: repeats must be 0-dim or 1-dim tensor, got shape {tuple(repeats.shape)}"

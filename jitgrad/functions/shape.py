@@ -89,6 +89,12 @@ def reshaped(x: Tensor, target: tuple[int, ...], name: str) -> Tensor:
     return _reshape_otherwise(made, x, (target,), name) if type(made) is int else made
 
 
+def copied_as(x: Tensor, target: tuple[int, ...]) -> Tensor:
+    """A copy in row-major order with sizes whose product is that of `x`, also where a view would do."""
+    made = entries.reshaped(_UNSAFE_VIEW, x.clone(), target)  # type: ignore[attr-defined]
+    return _reshape_stepwise(x, target, "reshape") if type(made) is int else made
+
+
 def _reshape_otherwise(status: int, x: Tensor, args: tuple[Any, ...], name: str) -> Tensor:
     """The reshape to `args` of which the engine has made no view, for the reason that `status` tells."""
     if status == layout.NOT_VIEWABLE:

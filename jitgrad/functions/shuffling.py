@@ -7,6 +7,7 @@ from numbers import Integral
 from .._tensor import Tensor
 from ._call import require_tensors
 from ._dims import shape_of
+from .shape import copied_as
 
 __all__ = ["channel_shuffle", "pixel_shuffle", "pixel_unshuffle"]
 
@@ -46,7 +47,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     split = input.reshape(*lead, c // (r * r), r, r, h, w)
     n = len(lead)
     order = (*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return split.permute(*order).reshape(*lead, c // (r * r), h * r, w * r)
+    return copied_as(split.permute(*order), (*lead, c // (r * r), h * r, w * r))
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -69,7 +70,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     split = input.reshape(*lead, c, h // r, r, w // r, r)
     n = len(lead)
     order = (*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return split.permute(*order).reshape(*lead, c * r * r, h // r, w // r)
+    return copied_as(split.permute(*order), (*lead, c * r * r, h // r, w // r))
 
 
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
@@ -88,4 +89,4 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
             f"channel_shuffle: Number of channels must be divisible by groups. Got {c} channels and {groups} "
             f"groups."
         )
-    return input.reshape(n, groups, c // groups, *inner).transpose(1, 2).reshape(n, c, *inner)
+    return copied_as(input.reshape(n, groups, c // groups, *inner).transpose(1, 2), (n, c, *inner))
