@@ -120,7 +120,7 @@ def test_an_operand_may_be_written_over():
 @pytest.mark.parametrize("name", CASES)
 def test_another_shape_is_refused(name):
     shape = tuple(CASES[name]().shape)
-    for wrong in ((*shape, 1), (0,)):
+    for wrong in ((*shape, 1), (1, *shape)):
         out = torch.full(wrong, 77.0)
         with pytest.raises(RuntimeError) as caught:
             CASES[name](out=out)
@@ -128,6 +128,26 @@ def test_another_shape_is_refused(name):
             assert word in str(caught.value)
         assert (out.numpy() == 77).all()
         assert out._version == 1
+
+
+@pytest.mark.parametrize("name", WITH_VALUES)
+def test_a_tensor_without_elements_takes_the_shape_of_the_result(name):
+    expected = CASES[name]()
+    for wrong in ((0,), (3, 0)):
+        out = torch.empty(wrong, dtype=expected.dtype)
+        assert CASES[name](out=out) is out
+        np.testing.assert_array_equal(out.numpy(), expected.numpy())
+
+
+def test_a_step_that_resizes_its_out_is_compiled_right():
+    @torch.compile
+    def step(x):
+        out = torch.empty(0)
+        torch.mul(x, 2.0, out=out)
+        return out + 1
+
+    for k in range(4):
+        assert step(torch.full((3,), float(k))).tolist() == [2.0 * k + 1] * 3
 
 
 @pytest.mark.parametrize("name", [name for name in OF_TENSORS if name not in OWN_DTYPE])

@@ -16,7 +16,7 @@ from ._refusals import refuse_operand
 def write_out(
     name: str, result: Tensor, out: Any, *, same_dtype: bool = False, refusal: type[Exception] = RuntimeError
 ) -> Tensor:
-    """Copy a result into `out`, and return `out`.
+    """Copy a result into `out`, and return `out`, which takes the result's shape if it has no elements.
 
     Parameters
     ----------
@@ -46,10 +46,12 @@ def write_out(
             f"{out.dtype.name}; expected an out= of {result.dtype.name}"
         )
     if out.shape != result.shape:
-        raise RuntimeError(
-            f"{name}: expected an out= of shape {tuple(result.shape)}, got {tuple(out.shape)}; it is not "
-            "resized: make it with torch.empty"
-        )
+        if out.numel():
+            raise RuntimeError(
+                f"{name}: expected an out= of shape {tuple(result.shape)}, got {tuple(out.shape)}; only one "
+                "without elements is resized: make it with torch.empty(0)"
+            )
+        out.resize_(result.shape)  # type: ignore[attr-defined]
     return out.copy_(result)  # type: ignore[attr-defined]
 
 
