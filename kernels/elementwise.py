@@ -117,7 +117,7 @@ elementwise(
     "div",
     lambda a, b: a / b,
     a=lambda b, g: g / b,
-    b=lambda b, y, g: -g * y / b,
+    b=lambda a, b, g: -g * (a / b / b),  # not of the quotient, which scripts go on to write over
     reference=np.divide,
     samples={"b": NONZERO},
 )

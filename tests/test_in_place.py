@@ -306,3 +306,20 @@ def test_writes_into_memory_of_any_order(shape, order):
         memory.permute(order).add_(torch.from_numpy(other))
         expected = values.transpose(order) + other
         np.testing.assert_array_equal(memory.numpy().transpose(order), expected)
+
+
+OVERWRITTEN = {
+    "a quotient": lambda x: (x / x.flip(0)).mul_(2).add_(x),
+    "a number over a tensor": lambda x: (2 / x).mul_(x),
+    "a quotient by a sum": lambda x: (x / x.sum(-1, keepdim=True)).mul_(3),
+    "what was standardised": lambda x: ((x - x.mean(0)) / (x.var(0) + 1)).mul_(x[0]).add_(x[1]),
+    "a normalised vector": lambda x: torch.nn.functional.normalize(x).mul_(x),
+}
+
+
+@pytest.mark.parametrize("name", OVERWRITTEN)
+def test_quotients_may_be_written_over_because_their_gradients_read_operands(name):
+    values = np.linspace(0.5, 2.0, 6).reshape(2, 3)
+    x = torch.tensor(values, requires_grad=True)
+    OVERWRITTEN[name](x).sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), slope(OVERWRITTEN[name], values), rtol=1e-6, atol=1e-8)
