@@ -44,6 +44,54 @@ CASES = {
     "torch.zeros": lambda **k: torch.zeros((2, 3), **k),
     "torch.nn.functional.normalize": lambda x=None, **k: F.normalize(matrix() if x is None else x, **k),
 }
+# name: a call of one matrix
+ALIKE = {
+    "addbmm": lambda x: [x, torch.ones(2, 2, 4), torch.ones(2, 4, 3)],
+    "addmm": lambda x: [x, x, torch.ones(3, 3)],
+    "addmv": lambda x: [x[:, 0], x, x[0]],
+    "addr": lambda x: [x, x[:, 0], x[0]],
+    "baddbmm": lambda x: [x, x[None], torch.ones(1, 3, 3)],
+    "column_stack": lambda x: [[x, x]],
+    "cumprod": lambda x: [x, 1],
+    "cumsum": lambda x: [x, -1],
+    "diag": lambda x: [x, 1],
+    "dot": lambda x: [x[0], x[1]],
+    "dstack": lambda x: [[x, x]],
+    "gather": lambda x: [x, 1, torch.tensor([[2], [0]])],
+    "hstack": lambda x: [[x, x]],
+    "index_select": lambda x: [x, 1, torch.tensor([2, 0])],
+    "inner": lambda x: [x, x],
+    "kron": lambda x: [x, x],
+    "logcumsumexp": lambda x: [x, 0],
+    "logsumexp": lambda x: [x, 1],
+    "masked_select": lambda x: [x, matrix() > 0],
+    "mv": lambda x: [x, x[0]],
+    "outer": lambda x: [x[0], x[1]],
+    "renorm": lambda x: [x, 2, 0, 1.0],
+    "take_along_dim": lambda x: [x, torch.tensor([[2], [0]]), 1],
+    "tril": lambda x: [x, 1],
+    "triu": lambda x: [x],
+    "vdot": lambda x: [x[0], x[1]],
+    "vstack": lambda x: [[x, x]],
+}
+
+
+def alike(name):
+    return lambda x=None, **k: getattr(torch, name)(*ALIKE[name](matrix() if x is None else x), **k)
+
+
+CASES |= {f"torch.{name}": alike(name) for name in ALIKE}
+# name: a call with several results
+SEVERAL = {
+    "torch.cummax": lambda **k: torch.cummax(matrix(), 1, **k),
+    "torch.cummin": lambda **k: torch.cummin(matrix(), 0, **k),
+    "torch.kthvalue": lambda **k: torch.kthvalue(matrix(), 2, 1, **k),
+    "torch.max": lambda **k: torch.max(matrix(), 1, keepdim=True, **k),
+    "torch.min": lambda **k: torch.min(matrix(), dim=0, **k),
+    "torch.mode": lambda **k: torch.mode(matrix(), 1, **k),
+    "torch.sort": lambda **k: torch.sort(matrix(), dim=0, descending=True, **k),
+    "torch.topk": lambda **k: torch.topk(matrix(), 2, **k),
+}
 FUNCTIONS = dict(public())
 # these refuse a higher dtype
 OWN_DTYPE = (
@@ -54,6 +102,7 @@ OWN_DTYPE = (
     "torch.mm",
     "torch.norm",
     "torch.softmax",
+    *(f"torch.{name}" for name in ALIKE),
 )
 OF_TRUTH = {"torch.all", "torch.any"}  # these make bools
 OF_TENSORS = [name for name, call in CASES.items() if "x" in inspect.signature(call).parameters]
@@ -68,7 +117,10 @@ def filled_like(result, dtype=None):
 def test_the_cases_are_all_functions_that_take_it():
     takes = {name for name, f in FUNCTIONS.items() if "out" in inspect.signature(f).parameters}
     named = {name for name, f in FUNCTIONS.items() if any(f is getattr(torch, n) for n in ELEMENTWISE)}
-    assert takes == set(CASES) | named | OF_TRUTH
+    by_other_name = {"torch.outer": "torch.ger", "torch.vstack": "torch.row_stack"}
+    cases = {by_other_name.get(name, name) for name in CASES}
+    assert takes == cases | set(SEVERAL) | named | OF_TRUTH
+    assert torch.outer is torch.ger and torch.vstack is torch.row_stack
     assert torch.concat is torch.concatenate is torch.cat
 
 
@@ -112,6 +164,38 @@ def test_an_operand_may_be_written_over():
     y = torch.tensor([1.0, 2.0, 3.0])
     torch.cat([y[1:], y[:1]], out=y)
     assert y.tolist() == [2, 3, 1]
+
+
+# several results --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_several_results_are_written_into_as_many_tensors(name):
+    expected = SEVERAL[name]()
+    for shapes in ([r.shape for r in expected], [(0,), (0,)]):
+        outs = tuple(torch.zeros(shape, dtype=r.dtype) for shape, r in zip(shapes, expected, strict=True))
+        made = SEVERAL[name](out=outs)
+        assert type(made) is type(expected) and all(a is b for a, b in zip(made, outs, strict=True))
+        for into, result in zip(outs, expected, strict=True):
+            np.testing.assert_array_equal(into.numpy(), result.numpy())
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+def test_nothing_is_written_unless_all_fit(name):
+    values, indices = SEVERAL[name]()
+    outs = torch.zeros(values.shape), torch.zeros(indices.shape)
+    with pytest.raises(RuntimeError, match=f"{name[6:]}: result type int64"):
+        SEVERAL[name](out=outs)
+    assert not outs[0].numpy().any() and not outs[1].numpy().any()
+    for one in (outs[0], outs[:1]):
+        with pytest.raises(TypeError, match="argument 'out' must be a tuple of 2 tensors"):
+            SEVERAL[name](out=one)
+
+
+def test_the_larger_of_two_tensors_is_one_result():
+    out = torch.zeros(2, 3)
+    assert torch.max(matrix(), torch.ones(3), out=out) is out
+    np.testing.assert_array_equal(out.numpy(), np.maximum(A, 1).astype("f4"))
 
 
 # shapes and dtypes ----------------------------------------------------------------------------------------

@@ -62,3 +62,4 @@ from .pooling import *
 from .shuffling import *
 from . import padding, pooling, resampling
 from . import filling
+from .into import *

@@ -32,6 +32,14 @@ def write_out(
     RuntimeError
         If operations are recorded and the result or `out` requires grad, or if shape or dtype do not fit.
     """
+    _check_fit(name, result, out, same_dtype, refusal)
+    if out.shape != result.shape:
+        out.resize_(result.shape)
+    return out.copy_(result)  # type: ignore[attr-defined]
+
+
+def _check_fit(name: str, result: Tensor, out: Any, same_dtype: bool, refusal: type[Exception]) -> None:
+    """Refuse an `out` into which a result cannot be written."""
     if not isinstance(out, Tensor):
         refuse_operand(name, out, "out")
     if (result.requires_grad or out.requires_grad) and records():
@@ -45,33 +53,56 @@ def write_out(
             f"{name}: result type {result.dtype.name} can't be cast to the desired output type "
             f"{out.dtype.name}; expected an out= of {result.dtype.name}"
         )
-    if out.shape != result.shape:
-        if out.numel():
-            raise RuntimeError(
-                f"{name}: expected an out= of shape {tuple(result.shape)}, got {tuple(out.shape)}; only one "
-                "without elements is resized: make it with torch.empty(0)"
-            )
-        out.resize_(result.shape)  # type: ignore[attr-defined]
-    return out.copy_(result)  # type: ignore[attr-defined]
+    if out.shape != result.shape and out.numel():
+        raise RuntimeError(
+            f"{name}: expected an out= of shape {tuple(result.shape)}, got {tuple(out.shape)}; only one "
+            "without elements is resized: make it with torch.empty(0)"
+        )
 
 
-def takes_out(function: Callable[..., Tensor], *, same_dtype: bool = False) -> Callable[..., Any]:
+def takes_out(
+    function: Callable[..., Tensor], *, same_dtype: bool = False, name: str = ""
+) -> Callable[..., Any]:
     """The function with an argument ``out=``; for those that are not so fast that one more call would show."""
-    name = function.__name__
-    signature = inspect.signature(function)
-    into = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Any)
+    name = name or function.__name__
 
     @wraps(function)
     def with_out(*args: Any, out: Any = None, **options: Any) -> Tensor:
         made = function(*args, **options)
         return made if out is None else write_out(name, made, out, same_dtype=same_dtype)
 
-    changed: Any = with_out
-    changed.__signature__ = signature.replace(parameters=[*signature.parameters.values(), into])
-    return changed
+    return _with_parameter(with_out, function)
 
 
 takes_alike_out = partial(takes_out, same_dtype=True)
+
+
+def takes_outs(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with an argument ``out=``: one tensor for each of its results, or one where there is one."""
+    name = function.__name__
+
+    @wraps(function)
+    def with_outs(*args: Any, out: Any = None, **options: Any) -> Any:
+        made = function(*args, **options)
+        if out is None:
+            return made
+        if isinstance(made, Tensor):
+            return write_out(name, made, out, same_dtype=True)
+        if not isinstance(out, (tuple, list)) or len(out) != len(made):
+            raise TypeError(f"{name}(): argument 'out' must be a tuple of {len(made)} tensors")
+        for result, into in zip(made, out, strict=True):
+            _check_fit(name, result, into, True, RuntimeError)
+        return type(made)(*[write_out(name, result, into) for result, into in zip(made, out, strict=True)])
+
+    return _with_parameter(with_outs, function)
+
+
+def _with_parameter(changed: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let `changed` have the signature of `function` and ``out=``."""
+    signature = inspect.signature(function)
+    into = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Any)
+    changed.__signature__ = signature.replace(parameters=[*signature.parameters.values(), into])
+    return changed
 
 
 def make_out(
