@@ -104,9 +104,25 @@ FAMILIES = {  # with the ends of most of its mass, for sums along a line
     "Gamma": (lambda: D.Gamma(f64(2.5), f64(1.5)), 0.0, 40.0),
     "Gumbel": (lambda: D.Gumbel(f64(0.5), f64(0.8)), -5.0, 40.0),
     "Laplace": (lambda: D.Laplace(f64(0.5), f64(0.8)), -40.0, 40.0),
+    "Normal": (lambda: D.Normal(f64(0.5), f64(0.8)), -10.0, 11.0),
     "Pareto": (lambda: D.Pareto(f64(1.0), f64(9.0)), 1.0, 60.0),
+    "Uniform": (lambda: D.Uniform(f64(0.2), f64(0.9)), 0.2, 0.9),
 }
 TO_NORMAL = [(name, lambda: D.Normal(f64(0.4), f64(1.3))) for name in FAMILIES]
+BETWEEN = [
+    (name, make_q)
+    for make_q, names in (
+        (lambda: D.Gamma(f64(1.8), f64(0.7)), ("Beta", "Exponential", "Pareto", "Uniform")),
+        (lambda: D.Gumbel(f64(0.4), f64(1.7)), ("Normal", "Exponential", "Gamma", "Uniform")),
+        (lambda: D.Laplace(f64(0.2), f64(1.3)), ("Normal",)),
+        (lambda: D.ContinuousBernoulli(f64(0.8)), ("Beta", "ContinuousBernoulli", "Uniform")),
+        (lambda: D.Uniform(f64(-0.5), f64(1.5)), ("Beta", "ContinuousBernoulli")),
+        (lambda: D.Beta(f64(1.4), f64(2.5)), ("Uniform",)),
+        (lambda: D.Pareto(f64(0.1), f64(2.5)), ("Uniform",)),
+        (lambda: D.Exponential(f64(0.7)), ("Uniform",)),
+    )
+    for name in names
+]
 TO_EXPONENTIAL = [
     (name, lambda: D.Exponential(f64(0.7))) for name in ("Beta", "ContinuousBernoulli", "Gamma", "Pareto")
 ]
@@ -116,7 +132,7 @@ def f64(value):
     return torch.tensor(value, dtype=torch.float64, requires_grad=True)
 
 
-@pytest.mark.parametrize(("name", "make_q"), TO_NORMAL + TO_EXPONENTIAL)
+@pytest.mark.parametrize(("name", "make_q"), TO_NORMAL + TO_EXPONENTIAL + BETWEEN)
 def test_divergences_between_families_are_integrals_of_the_densities(name, make_q):
     make_p, low, high = FAMILIES[name]
     p, q = make_p(), make_q()
@@ -142,7 +158,7 @@ def test_divergences_between_families_broadcast_and_are_infinite_with_the_moment
     assert D.kl_divergence(D.Beta(torch.ones(0), torch.ones(0)), D.Normal(0.0, 1.0)).shape == (0,)
 
 
-@pytest.mark.parametrize(("name", "make_q"), TO_NORMAL + TO_EXPONENTIAL)
+@pytest.mark.parametrize(("name", "make_q"), TO_NORMAL + TO_EXPONENTIAL + BETWEEN)
 def test_divergences_between_families_have_numerical_gradients(name, make_q):
     with torch.no_grad():
         p, q = FAMILIES[name][0](), make_q()
@@ -161,5 +177,40 @@ def _parameters(d):
         "ContinuousBernoulli": ("probs",),
         "Exponential": ("rate",),
     }
-    keys |= {"Gamma": ("concentration", "rate"), "Pareto": ("scale", "alpha")}
+    keys |= {"Gamma": ("concentration", "rate"), "Pareto": ("scale", "alpha"), "Uniform": ("low", "high")}
     return keys.get(type(d).__name__, ("loc", "scale"))
+
+
+def test_divergences_are_infinite_from_where_the_other_has_nothing():
+    normal, unit = D.Normal(torch.zeros(2), 1.0), D.Uniform(0.0, 1.0)
+    for q in (D.Beta(2.0, 2.0), D.Exponential(1.0), D.Gamma(1.0, 1.0), D.Pareto(1.0, 1.0), unit):
+        assert D.kl_divergence(normal, q).tolist() == [math.inf] * 2
+        assert D.kl_divergence(D.Laplace(0.0, 1.0), q).item() == math.inf
+    assert D.kl_divergence(D.Exponential(1.0), unit).item() == math.inf
+    assert D.kl_divergence(D.Poisson(2.0), D.Binomial(5, 0.5)).item() == math.inf
+    wide = D.Uniform(torch.tensor([-0.5, 0.1]), torch.tensor([0.9, 0.9]))
+    for q in (
+        D.Exponential(1.0),
+        D.Gamma(2.0, 1.0),
+        D.Beta(2.0, 2.0),
+        D.ContinuousBernoulli(0.3),
+        D.Pareto(0.1, 1.0),
+    ):
+        assert D.kl_divergence(wide, q).isinf().tolist() == [True, False]
+    assert D.kl_divergence(D.Beta(2.0, 2.0), D.Uniform(0.5, 2.0)).item() == math.inf
+
+
+def test_a_coin_against_a_count():
+    p, q = D.Bernoulli(f64(0.3)), D.Poisson(f64(0.8))
+    expected = 0.3 * math.log(0.3 / (0.8 * math.exp(-0.8))) + 0.7 * math.log(0.7 / math.exp(-0.8))
+    assert D.kl_divergence(p, q).item() == pytest.approx(expected)
+
+
+def test_normal_vectors_of_a_narrow_covariance_are_normal_vectors():
+    narrow = D.LowRankMultivariateNormal(f64([1.0, 2.0]), f64([[1.0], [0.5]]), f64([0.7, 0.4]))
+    plain = D.MultivariateNormal(narrow.mean, covariance_matrix=narrow.covariance_matrix)
+    other = D.MultivariateNormal(f64([0.5, 1.0]), f64([[1.0, 0.3], [0.3, 2.0]]))
+    expected = D.kl_divergence(plain, other).item()
+    assert D.kl_divergence(narrow, other).item() == pytest.approx(expected)
+    assert D.kl_divergence(other, narrow).item() == pytest.approx(D.kl_divergence(other, plain).item())
+    assert D.kl_divergence(narrow, narrow).item() == pytest.approx(0, abs=1e-12)

@@ -75,6 +75,7 @@ from .constraint_registry import biject_to, transform_to
 from .kl import kl_divergence, register_kl
 from . import kl_families as _kl_families
 from . import kl_moments as _kl_moments
+from . import kl_supports as _kl_supports
 from ._sets import attach as _attach
 
 _attach(globals())
