@@ -312,3 +312,39 @@ def test_python_compares_where_no_word_is_found(monkeypatch):
     assert len(compiled.programs) == 1
     monkeypatch.setattr(function, "__defaults__", (3.0,))
     assert compiled(X).tolist() == step(X).tolist() and len(compiled.programs) == 2
+
+
+def by_default():
+    """A step, and what puts a number where it reads one: the default of an argument."""
+
+    def step(x, *, a=float("1.5")):
+        return x * a
+
+    return step, lambda value: step.__kwdefaults__.update(a=value), lambda: step.__kwdefaults__["a"]
+
+
+def by_closure():
+    """As `by_default`, with a variable of a closure."""
+    a = float("1.5")
+
+    def put(value):
+        nonlocal a
+        a = value
+
+    return (lambda x: x * a), put, lambda: a
+
+
+@pytest.mark.parametrize("make", [by_default, by_closure])
+def test_another_number_is_seen_where_an_equal_one_lay(make):
+    function, put, get = make()
+    step = torch.compile(function, fullgraph=True)
+    for _ in range(3):
+        step(torch.ones(1))
+    put(float("1.5"))
+    assert step(torch.ones(1)).item() == 1.5
+    place = id(get())
+    for k in range(100):
+        put(float(f"{k}.25"))
+        if id(get()) == place:
+            break
+    assert step(torch.ones(1)).item() == get()

@@ -11,6 +11,7 @@ import ctypes
 import functools
 import struct
 import sys
+import types
 from collections.abc import Iterable
 from typing import Any
 
@@ -24,7 +25,7 @@ def word_at(address: int) -> int:
 
 
 def attribute_address(value: Any, attribute: str) -> int | None:
-    """Where an object keeps the address of an attribute: its class, a function's code, what a class is made from.
+    """Where an object keeps the address of an attribute: its class, a function's code, what a cell contains.
 
     None where that is not known.
     """
@@ -97,7 +98,7 @@ def _places() -> dict[str, int]:
     def sample(a: int = 1, *, b: int = 2) -> None: ...
 
     wanted = [(sample, "__code__"), (sample, "__defaults__"), (sample, "__kwdefaults__")]
-    wanted += [(Sample, "__mro__"), (Sample(), "__class__")]
+    wanted += [(Sample, "__mro__"), (Sample(), "__class__"), (types.CellType(Sample), "cell_contents")]
     found = {}
     for value, attribute in wanted:
         place = _only(word == id(getattr(value, attribute)) for word in _words_of(value))

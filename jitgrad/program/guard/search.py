@@ -323,8 +323,14 @@ class _Search(Found):
         """
         code, namespace = function.__code__, function.__globals__
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            if self._is_new(id(cell)):
+            if not self._is_new(id(cell)):
+                continue
+            value = Cell(cell).get(name, MISSING)
+            if value is MISSING:  # not bound yet
                 self.read_names(Cell(cell), [name])
+            else:
+                self.watched.cells.append((cell, name))
+                self.waiting.append(value)
         for name in read_from(namespace, code):
             value = namespace[name]
             if self._is_new((id(namespace), name)) and not isinstance(value, types.ModuleType):

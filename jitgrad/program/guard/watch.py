@@ -1,7 +1,8 @@
 """What nobody changes in most programs, and anybody may: watched in words of memory that compiled code compares.
 
-These are the code and defaults of functions, the classes of objects, what classes are made from, and what stands in
-modules and classes of the library and others under names that the step's code contains. Python compares only after a
+These are variables of closures, the code and defaults of functions, the classes of objects, what classes are made
+from, and what stands in modules and classes of the library and others under names that the step's code contains. The
+words are addresses of objects, which are kept here: no other object comes to lie there. Python compares only after a
 word has changed, and when it finds that nothing else has, the words are read anew.
 """
 
@@ -19,7 +20,7 @@ from ...engine.layout import WATCH_ADDRESS, WATCH_VALUE, WATCH_WORDS
 from .cpython import attribute_address, entry_addresses, version_address
 from .owners import packages
 from .patches import RUN, patches, with_submodules
-from .reading import MISSING, same
+from .reading import MISSING, Cell, same
 from .words import expected_in
 
 _MADE_AT_RUN_TIME = 1 << 9  # a flag of classes: they, and the classes of their objects, can be changed
@@ -54,6 +55,35 @@ class Pin:
         return None if getattr(self._owner, self.name, MISSING) is self._value else self.name
 
 
+class Variable:
+    """A variable of a closure.
+
+    Parameters
+    ----------
+    cell : cell
+        Where the closure keeps it.
+    name : str
+        What it is called.
+    """
+
+    def __init__(self, cell: types.CellType, name: str) -> None:
+        self._cell, self._name = cell, name
+        self._value = cell.cell_contents
+
+    def addresses(self) -> list[int] | None:
+        """Of the word that tells of a change; None where that is not known."""
+        address = attribute_address(self._cell, "cell_contents")
+        return None if address is None else [address]
+
+    def changed(self) -> str | None:
+        """The name if it means something else now."""
+        now = Cell(self._cell).get(self._name, MISSING)
+        if now is not self._value and not same(now, self._value):
+            return self._name
+        self._value = now
+        return None
+
+
 class Namespace:
     """A dict in which some names have to mean what they meant.
 
@@ -85,6 +115,7 @@ class Namespace:
             x, y = before.get(name, MISSING), now.get(name, MISSING)
             if x is not y and not same(x, y):
                 return name
+        self._found = now
         return None
 
 
@@ -109,6 +140,9 @@ class Class(Namespace):
         return None if address is None else [address]
 
 
+Item = Pin | Variable | Namespace
+
+
 class Watched:
     """What a function can reach that hardly ever changes, as it is found.
 
@@ -116,6 +150,8 @@ class Watched:
     ----------
     functions, objects : list
         The user's functions, and objects of classes that can be changed.
+    cells : list of (cell, str)
+        Variables of closures, and what they are called.
     bare : list of dict
         Attributes of functions and the like that have had none.
     classes : dict
@@ -127,16 +163,18 @@ class Watched:
     def __init__(self) -> None:
         self.functions: list[types.FunctionType] = []
         self.objects: list[Any] = []
+        self.cells: list[tuple[types.CellType, str]] = []
         self.bare: list[dict[str, Any]] = []
         self.classes: dict[int, type] = {}
         self.others: Others | None = None
 
     def watch(self, words: set[str]) -> Watch:
         """Watch all of it, from now on, for code with these words in it."""
-        found: list[Pin | Namespace] = [Pin(x, name) for x in self.functions for name in _OF_FUNCTIONS]
+        found: list[Item] = [Pin(x, name) for x in self.functions for name in _OF_FUNCTIONS]
         found += [Pin(x, "__class__") for x in self.objects if _is_changeable(type(x))]
         found += [Pin(x, "__mro__") for x in self.classes.values()]
         found += [Class(x, ()) for x in self.classes.values()]
+        found += [Variable(cell, name) for cell, name in self.cells]
         found += [Namespace(x, words) for x in self.bare]
         expected: dict[int, tuple[dict[str, Any], set[str]]] = {}
         for x in self.functions:
@@ -170,9 +208,9 @@ class Watch:
         What Python compares before every call.
     """
 
-    def __init__(self, items: Iterable[Pin | Namespace], besides: Watch | None = None) -> None:
-        self.often: list[Pin | Namespace] = [] if besides is None else [*besides.often]
-        self._watched: list[tuple[Pin | Namespace, int]] = []  # and how many words tell of it
+    def __init__(self, items: Iterable[Item], besides: Watch | None = None) -> None:
+        self.often: list[Item] = [] if besides is None else [*besides.often]
+        self._watched: list[tuple[Item, int]] = []  # and how many words tell of it
         addresses: list[int] = []
         for x in items:
             found = x.addresses()
@@ -208,7 +246,7 @@ class Watch:
         self.often = [*self.often, *lost]
         return None
 
-    def _found_anew(self) -> tuple[array, list[Pin | Namespace]]:
+    def _found_anew(self) -> tuple[array, list[Item]]:
         """A table of what the words are now, and what Python has to compare, because they are not found any more."""
         addresses, lost = [], []
         for x, count in self._watched:
