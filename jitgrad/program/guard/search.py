@@ -49,14 +49,7 @@ from .reading import (
 )
 from .unnamed import called_by_others, runs_unnamed
 from .watch import others_of
-from .words import (
-    COMPUTED,
-    compares_identity,
-    imported_by,
-    read_from,
-    unbound_in,
-    words_of,
-)
+from .words import COMPUTED, compares_identity, imported_by, read_from, unbound_in, words_of
 
 MOST = 20_000  # things to look at; a function that can reach more is not replayed
 # of jitgrad's own, whose state Python code may ask for
