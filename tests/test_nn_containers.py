@@ -168,3 +168,17 @@ def test_bad_use_is_refused(label):
     error, action = BAD[label]
     with pytest.raises(error):
         action()
+
+
+def test_parameter_containers_show_one_entry_beside_their_name_and_more_below_it():
+    one = nn.ParameterList([jg.ones(2)])
+    assert repr(one) == "ParameterList(  (0): Parameter containing: [torch.float32 of size 2])"
+    two = nn.ParameterDict({"a": jg.ones(2, 3), "b": 1})
+    assert repr(two).splitlines() == [
+        "ParameterDict(",
+        "    (a): Parameter containing: [torch.FloatTensor of size 2x3]",
+        "    (b): Object of type: int",
+        ")",
+    ]
+    assert repr(nn.Sequential(one)) == f"Sequential(\n  (0): {one!r}\n)"
+    assert repr(nn.ParameterDict()) == "ParameterDict()"

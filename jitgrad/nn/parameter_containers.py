@@ -93,11 +93,9 @@ class ParameterList(Module):
         self.extend(kept)
         return taken
 
-    def __repr__(self) -> str:
-        lines = [_line(place, value) for place, value in enumerate(self)]
-        # PyTorch indents the lines of these two containers twice
-        body = "".join(f"\n  {line}" for line in lines) + "\n" if lines else ""
-        return f"{self._get_name()}({body})"
+    def extra_repr(self) -> str:
+        """Return a line for each entry."""
+        return "\n".join(_line(place, value) for place, value in enumerate(self))
 
 
 class ParameterDict(Module):
@@ -223,7 +221,6 @@ class ParameterDict(Module):
         self.update(other)
         return self
 
-    def __repr__(self) -> str:
-        lines = [_line(key, value, named=True) for key, value in self.items()]
-        body = "".join(f"\n  {line}" for line in lines) + "\n" if lines else ""
-        return f"{self._get_name()}({body})"
+    def extra_repr(self) -> str:
+        """Return a line for each entry."""
+        return "\n".join(_line(key, value, named=True) for key, value in self.items())
