@@ -20,6 +20,7 @@ def compiles(function: Any) -> None:
     if top not in _compiling and top != "jitgrad":
         _compiling.add(top)
         is_users.cache_clear()
+        is_foreign.cache_clear()
 
 
 def packages() -> int:
@@ -49,6 +50,7 @@ def _package(module: Any) -> str:
     return (module or "").partition(".")[0] if isinstance(module, str | None) else "builtins"
 
 
+@functools.lru_cache(maxsize=256)  # not without end: it keeps classes alive
 def is_foreign(kind: type) -> bool:
     """Whether a class has methods of others that may read any attribute: their code is not looked into."""
     modules = (base.__module__ for base in kind.__mro__)

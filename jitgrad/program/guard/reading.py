@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import types
 from collections.abc import Callable
 from typing import Any
@@ -142,3 +143,12 @@ def bytes_of(value: Any) -> bytes | None:
 def same_bytes(value: Any, copy: bytes) -> bool:
     """Whether the memory that an object lends is still like a copy."""
     return bytes_of(value) == copy
+
+
+MAPPINGS = (dict, types.MappingProxyType)
+# kinds of containers, what copies them (None where they cannot change), and what compares them with the copy
+CONTAINERS: tuple[tuple[tuple[type, ...], Callable[[Any], Any] | None, Callable[[Any, Any], bool]], ...] = (
+    (MAPPINGS, dict, same_values),
+    ((list, collections.deque, set), list, same_items),
+    ((tuple, frozenset), None, same_items),
+)

@@ -8,7 +8,6 @@ reach; an attribute that no code names is not looked at. Where code computes nam
 from __future__ import annotations
 
 import abc
-import collections
 import contextvars
 import functools
 import os
@@ -33,6 +32,8 @@ from .inside import UNREAD, held_inside, names_among
 from .owners import is_foreign, is_ours, is_users
 from .patches import function_of
 from .reading import (
+    CONTAINERS,
+    MAPPINGS,
     MISSING,
     Cell,
     Reader,
@@ -43,7 +44,6 @@ from .reading import (
     same_array,
     same_as_array,
     same_bytes,
-    same_items,
     same_values,
     slots_of,
 )
@@ -57,13 +57,6 @@ _STATEFUL = ("jitgrad.optim.lr_scheduler", "jitgrad.utils.data")
 _LAZY = "jitgrad.distributions"  # objects of its classes keep what they compute as further attributes
 _OWN_ATTRIBUTES = frozenset(vars(Module()))
 _OWN_OPTIMIZER = {"param_groups", "state"}  # read from memory, or made by the first step
-_MAPPINGS = (dict, types.MappingProxyType)
-# kinds of containers, what copies them (None where they cannot change), and what compares them with the copy
-_CONTAINERS: tuple[tuple[tuple[type, ...], Callable[[Any], Any] | None, Callable[[Any, Any], bool]], ...] = (
-    (_MAPPINGS, dict, same_values),
-    ((list, collections.deque, set), list, same_items),
-    ((tuple, frozenset), None, same_items),
-)
 
 
 def _read_by(function: Any) -> tuple[Any, ...]:
@@ -152,10 +145,13 @@ class _Search(Found):
 
     def _beside_values(self, tensor: Tensor) -> None:
         """What the user has given a tensor: attributes, hooks, and a class of its own."""
-        users = is_users(type(tensor).__module__)
+        kind = type(tensor)
+        users = is_users(kind.__module__)
         if users:
-            self._class(type(tensor))
-        if users or tensor.__dict__:
+            self._class(kind)
+        if is_foreign(kind):
+            self.waiting.append(tensor.__dict__)
+        elif users or tensor.__dict__:
             self.read_words(tensor.__dict__)
         self.waiting += hook_functions(tensor._slot)
 
@@ -175,7 +171,7 @@ class _Search(Found):
 
     def _contents(self, value: Any) -> bool:
         """Look at what an object has that are no attributes; False if there is nothing like that."""
-        for kinds, copy_of, equal in _CONTAINERS:
+        for kinds, copy_of, equal in CONTAINERS:
             if isinstance(value, kinds):
                 self._items(value, copy_of, equal)
                 return True
@@ -200,7 +196,7 @@ class _Search(Found):
             if len(value) > MOST:
                 raise Spoiled(f"can reach more than {MOST} values of Python's (a {type(value).__name__})")
             self.copies.append((value, copy_of(value), equal))
-        is_mapping = isinstance(value, _MAPPINGS)
+        is_mapping = isinstance(value, MAPPINGS)
         self.waiting += value.values() if is_mapping else value
         if is_mapping or isinstance(value, set | frozenset):
             keys = [x for x in value if isinstance(x, Tensor)]  # which are found by what they are
@@ -298,6 +294,7 @@ class _Search(Found):
         self.waiting += _read_by(function)
         users = is_users(function.__module__)
         self._variables_of(function, users)
+        self.waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
         if not users:
             return
         self.words |= words_of(function.__code__)
@@ -305,7 +302,6 @@ class _Search(Found):
         if unbound := unbound_in(function.__globals__, function.__code__):
             self.without(function.__globals__, unbound)
         self.waiting += imported_by(function)
-        self.waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
         self.watched.functions.append(function)
         self.read_attributes(function)
 
@@ -367,9 +363,11 @@ class _Search(Found):
             if getattr(one.forward, "__func__", None) is not kind.forward:  # set on the instance
                 self.waiting.append(one.forward)
                 self.read_names(vars(one), ["forward"])  # it can be taken away there
+            given = {n: x for n, x in vars(one).items() if n not in _OWN_ATTRIBUTES}
+            if is_foreign(kind):
+                self.waiting += given.values()
             if not is_users(kind.__module__):
                 self.others |= {id(base): base for base in kind.__mro__}
-                given = {n: x for n, x in vars(one).items() if n not in _OWN_ATTRIBUTES}
                 # a function that it calls, or what somebody else may have put there
                 self.waiting += [x for n, x in given.items() if callable(x) or n in self.words]
                 continue
@@ -382,19 +380,23 @@ class _Search(Found):
                 if value is not MISSING and not isinstance(value, Module):
                     self.waiting.append(value)
             if self._computed:
-                self.waiting += [x for n, x in vars(one).items() if n not in _OWN_ATTRIBUTES]
+                self.waiting += given.values()
 
     def _optimizer(self, optimizer: Optimizer) -> None:
-        """Its settings are read from memory, unless code of the user's reads them."""
+        """Its settings are read from memory, unless code of the user's or of others reads them."""
+        kind = type(optimizer)
         self.objects.append(optimizer)
         self.waiting += [hook for _, hook in optimizer.step_hooks()]
-        self.others |= {id(base): base for base in type(optimizer).__mro__}
-        users = is_users(type(optimizer).__module__)
+        self.others |= {id(base): base for base in kind.__mro__}
+        users, foreign, mapping = is_users(kind.__module__), is_foreign(kind), vars(optimizer)
         if users:
-            self._class(type(optimizer), "step", "zero_grad")
-            self.read_words(vars(optimizer))
+            self._class(kind, "step", "zero_grad")
+        if foreign:
+            self._all_attributes(optimizer, mapping)
+        elif users:
+            self.read_words(mapping)
         else:
             own = _OWN_OPTIMIZER
-            self.read_names(vars(optimizer), [n for n in self.words if n in vars(optimizer) and n not in own])
-        if users or not self.words.isdisjoint(("param_groups", "state_dict")):
+            self.read_names(mapping, [n for n in self.words if n in mapping and n not in own])
+        if users or foreign or not self.words.isdisjoint(("param_groups", "state_dict")):
             self.waiting += optimizer.param_groups
