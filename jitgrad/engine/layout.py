@@ -247,9 +247,8 @@ KIND_WORDS = 10
 ALONE, SHARED = 1, 0  # parts of a segment: one, or one for each thread
 SEGMENT_BEGIN, SEGMENT_END, SEGMENT_PARTS, SEGMENT_REPORT = range(4)  # the cell to look at in the end, or 0
 SEGMENT_WORDS = 4
-REPORT_LATE = (
-    4  # word of a cell (see program/layout/reports.py): what went before has changed what others see
-)
+# word of a cell, see program/layout/reports.py: what went before has changed what others see
+REPORT_LATE = 4
 # of an argument also the number of the first one in the same storage, and how many bytes it lies behind that one
 A_DTYPE, A_FLAGS, A_WRITTEN, A_FIRST, A_BEHIND, A_DIMS = range(6)
 A_SHAPE = 6

@@ -73,7 +73,6 @@ addmv = takes_alike_out(matrices.addmv)
 addr = takes_alike_out(matrices.addr)
 baddbmm = takes_alike_out(matrices.baddbmm)
 dot = takes_alike_out(matrices.dot)
-
 inner = takes_alike_out(matrices.inner)
 mv = takes_alike_out(matrices.mv)
 ger = outer = takes_alike_out(matrices.outer)

@@ -71,6 +71,5 @@ def _empty(
     memory = make_empty((0 if 0 in sizes else last + 1,), dtype_or_default(dtype, name))
     columns = [(n, 0, step, NONE) for n, step in zip(sizes, steps, strict=True)]
     made = strided_view(memory, view_words(columns, [0], name), name)
-    return finish(
-        made.detach(), grad, device
-    )  # detached it is no view of the memory's tensor, which nobody has
+    # detached, it is no view of the memory's tensor, which nobody has
+    return finish(made.detach(), grad, device)

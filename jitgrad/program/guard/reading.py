@@ -95,16 +95,41 @@ def same(a: Any, b: Any) -> bool:
     return False
 
 
+def items_in(value: Any) -> Any:
+    """What a container has, of a mapping the keys: read past the code of a class that is made from a container."""
+    if type(value) in _PLAIN_CONTAINERS:
+        return value
+    return next((kind.__iter__(value) for kind in _WITH_ITEMS if isinstance(value, kind)), value)
+
+
+def values_in(mapping: Any) -> Any:
+    """The values of a mapping, read in the same way."""
+    if type(mapping) in _PLAIN_CONTAINERS:
+        return mapping.values()
+    kinds = (collections.OrderedDict, dict, types.MappingProxyType)
+    return next(kind.values(mapping) for kind in kinds if isinstance(mapping, kind))
+
+
+def _copied(mapping: Any) -> dict:
+    return dict(zip(items_in(mapping), values_in(mapping), strict=True))
+
+
+def _sized(value: Any) -> Any:
+    return value if type(value) in _PLAIN_CONTAINERS else list(items_in(value))
+
+
 def same_items(value: Any, copy: list) -> bool:
     """Whether a list or the like still has the items of a copy, and a set has them in the same order."""
-    return len(value) == len(copy) and all(map(same, value, copy))
+    items = _sized(value)
+    return len(items) == len(copy) and all(map(same, items, copy))
 
 
-def same_values(value: dict, copy: dict) -> bool:
-    """Whether a dict still has the keys and values of a copy, in the same order."""
-    if len(value) != len(copy):
+def same_values(value: Any, copy: dict) -> bool:
+    """Whether a mapping still has the keys and values of a copy, in the same order."""
+    keys = _sized(value)
+    if len(keys) != len(copy):
         return False
-    return all(map(same, value, copy)) and all(map(same, value.values(), copy.values()))
+    return all(map(same, keys, copy)) and all(map(same, values_in(value), copy.values()))
 
 
 def same_array(value: np.ndarray, copy: np.ndarray) -> bool:
@@ -146,9 +171,11 @@ def same_bytes(value: Any, copy: bytes) -> bool:
 
 
 MAPPINGS = (dict, types.MappingProxyType)
+_WITH_ITEMS = (collections.OrderedDict, dict, list, collections.deque, set, frozenset, tuple)
+_PLAIN_CONTAINERS = frozenset((*_WITH_ITEMS, collections.defaultdict))
 # kinds of containers, what copies them (None where they cannot change), and what compares them with the copy
 CONTAINERS: tuple[tuple[tuple[type, ...], Callable[[Any], Any] | None, Callable[[Any, Any], bool]], ...] = (
-    (MAPPINGS, dict, same_values),
-    ((list, collections.deque, set), list, same_items),
+    (MAPPINGS, _copied, same_values),
+    ((list, collections.deque, set), lambda x: list(items_in(x)), same_items),
     ((tuple, frozenset), None, same_items),
 )

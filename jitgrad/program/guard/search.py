@@ -41,11 +41,13 @@ from .reading import (
     array_of,
     attributes_of,
     bytes_of,
+    items_in,
     same_array,
     same_as_array,
     same_bytes,
     same_values,
     slots_of,
+    values_in,
 )
 from .unnamed import called_by_others, runs_unnamed
 from .watch import others_of
@@ -192,14 +194,15 @@ class _Search(Found):
 
     def _items(self, value: Any, copy_of: Callable | None, equal: Callable[[Any, Any], bool]) -> None:
         """What is in a container; `copy_of` is None for one that cannot change."""
+        items = list(items_in(value))
         if copy_of is not None:
-            if len(value) > MOST:
+            if len(items) > MOST:
                 raise Spoiled(f"can reach more than {MOST} values of Python's (a {type(value).__name__})")
             self.copies.append((value, copy_of(value), equal))
         is_mapping = isinstance(value, MAPPINGS)
-        self.waiting += value.values() if is_mapping else value
+        self.waiting += values_in(value) if is_mapping else items
         if is_mapping or isinstance(value, set | frozenset):
-            keys = [x for x in value if isinstance(x, Tensor)]  # which are found by what they are
+            keys = [x for x in items if isinstance(x, Tensor)]  # which are found by what they are
             self.compares |= bool(keys)
             self.waiting += keys
 
