@@ -29,6 +29,11 @@ class Counter:
         return self.count
 
 
+class Plain:
+    def __init__(self, value):
+        self.value = value
+
+
 MODEL, COUNTER, SETTINGS = nn.Linear(2, 2), Counter(), types.SimpleNamespace(rate=2.0)
 
 
@@ -63,7 +68,8 @@ MADE = {
     "bytearray": (lambda x: (x * 2, bytearray(2)), lambda made: put_first(made[1])),
     "array": (lambda x: {"x": x * 2, "more": np.zeros(2)}, lambda made: put_first(made["more"])),
     "set": (lambda x: (x * 2, {1}), lambda made: [made[1].add(len(made[1]) + 1), sorted(made[1])]),
-    "object": (lambda x: (x * 2, Counter()), lambda made: made[1].up()),
+    "object with a bytearray": (lambda x: Plain(bytearray(2)), lambda made: put_first(made.value)),
+    "exception": (lambda x: ValueError(x.shape), str),
 }
 
 

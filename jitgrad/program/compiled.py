@@ -30,6 +30,7 @@ from .record.copied import copies_of, versions_of, with_tensors
 from .record.recording import Recording, clone_outside
 from .record.returned import Returned
 from .refusals import MAX_ATTEMPTS, Refusals
+from .remade import Parts
 from .rewrites import OPTIONS
 from .spoiled import Spoiled
 from .steps import Steps
@@ -235,7 +236,7 @@ class CompiledFunction(Steps):
             )
         if program is not None and not program.fits(arguments):  # it uses the other tensor, too
             self._needs_shared = True
-        return with_tensors(result, copies, arguments), program
+        return with_tensors(result, copies, arguments, Parts()), program
 
     def _record_apart(self, call: Call, guards: Guards) -> tuple[Any, Program | None]:
         """`_record` for arguments that share no memory with what the function can reach otherwise."""
@@ -249,7 +250,7 @@ class CompiledFunction(Steps):
         self._copies = False
         recording.arguments = arguments
         rows = store.field("live_rows")
-        returned, before = Returned(arguments, guards.reachable), guards.standing()
+        returned, before = Returned(arguments, guards.reachable, guards.was_there), guards.standing()
         late = self._run_recorded(recording, returned, call)
         try:
             check_run(recording, rows, returned, guards, call)

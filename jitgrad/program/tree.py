@@ -5,12 +5,15 @@ from __future__ import annotations
 import functools
 from collections import OrderedDict
 from struct import pack
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from .._tensor import Tensor
 from ..dtypes import Size
+
+if TYPE_CHECKING:
+    from .remade import Parts
 
 LEAF = "tensor"
 MAPPINGS = (dict, OrderedDict)
@@ -51,6 +54,20 @@ class Attributed(NamedTuple):
 
     items: Any  # what describes it without them
     attributes: Any
+
+
+class Remade(NamedTuple):
+    """An object that is made again from its parts, see `remade`."""
+
+    kind: type
+    number: int  # of the objects that are made again together
+    parts: Any  # what describes a list of them
+
+
+class Again(NamedTuple):
+    """An object that is made again, in another place."""
+
+    number: int
 
 
 class Call(NamedTuple):
@@ -106,28 +123,33 @@ def tensors_only(count: int) -> Any:
     return (tuple, (tuple, *[LEAF] * count), (dict,))
 
 
-def flatten(value: Any, leaves: list[Tensor]) -> Any:
+def flatten(value: Any, leaves: list[Tensor], parts: Parts | None = None) -> Any:
     """Append the tensors in nested tuples, lists and dicts to `leaves`; returns what describes the rest.
 
     Numbers and strings are described by type and value, other objects by their identity, also those of classes that
     are made from a number's. A named tuple may say by ``_told()`` what is to be known of it besides its items,
-    instead of all its attributes.
+    instead of all its attributes. Objects that `parts` takes apart are described by their parts.
     """
     if isinstance(value, Tensor):
         leaves.append(value)
         return LEAF
     kind = type(value)
     if kind is tuple or kind is list or (isinstance(value, tuple) and hasattr(value, "_fields")):
-        items = (kind, *[flatten(item, leaves) for item in value])
+        items = (kind, *[flatten(item, leaves, parts) for item in value])
         told = getattr(value, "_told", None) or getattr(value, "__dict__", None)
-        return Attributed(items, flatten(told() if callable(told) else told, leaves)) if told else items
+        return (
+            Attributed(items, flatten(told() if callable(told) else told, leaves, parts)) if told else items
+        )
     if kind in MAPPINGS:
-        return (kind, *[(_key(key), flatten(item, leaves)) for key, item in value.items()])
+        return (kind, *[(_key(key), flatten(item, leaves, parts)) for key, item in value.items()])
     if kind in INEXACT or isinstance(value, np.number):
         return Number(kind, bits_of(value), value)
     if kind in PLAIN or isinstance(value, np.bool_ | np.character):
         return (kind, value)
-    return Identity(kind, id(value), value)
+    if parts is None or not parts.has(value):
+        return Identity(kind, id(value), value)
+    number, found = parts.of(value)
+    return Again(number) if found is None else Remade(kind, number, flatten(found, leaves, parts))
 
 
 def _key(key: Any) -> Any:
@@ -137,16 +159,40 @@ def _key(key: Any) -> Any:
 
 def unflatten(description: Any, leaves: Any) -> Any:
     """The value with a description, its tensors taken from the iterator `leaves`."""
+    return _unflatten(description, leaves, {})
+
+
+def _unflatten(description: Any, leaves: Any, made: dict[int, Any]) -> Any:
+    """The same; `made` has the objects that have been made again so far, by their numbers."""
     if description == LEAF and isinstance(description, str):
         return next(leaves)
     if isinstance(description, Identity | Number):
         return description.value
+    if isinstance(description, Again):
+        return made[description.number]
+    if isinstance(description, Remade):
+        one = made[description.number] = description.kind.__new__(description.kind)
+        _fill(one, *_unflatten(description.parts, leaves, made))
+        return one
     if isinstance(description, Attributed):
         description = description.items
     kind, *items = description
     if kind in MAPPINGS:
-        return kind((unflatten(key, leaves), unflatten(item, leaves)) for key, item in items)
+        return kind((_unflatten(key, leaves, made), _unflatten(item, leaves, made)) for key, item in items)
     if issubclass(kind, tuple | list):
-        made = [unflatten(item, leaves) for item in items]
-        return kind(*made) if hasattr(kind, "_fields") else kind(made)
+        found = [_unflatten(item, leaves, made) for item in items]
+        return kind(*found) if hasattr(kind, "_fields") else kind(found)
     return items[0]
+
+
+def _fill(made: Any, contents: dict, attributes: dict | None, slots: dict) -> None:
+    """Give a new object its parts, see `Parts.of`, without code of its class."""
+    write = OrderedDict.__setitem__ if isinstance(made, OrderedDict) else dict.__setitem__
+    for key, value in contents.items():
+        write(made, key, value)
+    if attributes is None:
+        object.__setattr__(made, "__dict__", made)
+    elif attributes:
+        object.__getattribute__(made, "__dict__").update(attributes)
+    for name, value in slots.items():
+        object.__setattr__(made, name, value)

@@ -140,10 +140,14 @@ class Guards:
         if self.modes:
             store.structure_changed()
 
+    def was_there(self, value: Any) -> bool:
+        """Whether an object was there before the function ran, or cannot change."""
+        return self.world.holds_object(value) or any(value is y for y in self.arguments)
+
     def check_returned(self, values: list[Any]) -> None:
         """Raise Spoiled when a function returns an object of its own making: a replay would return it again."""
         for x in values if self.refused is None else ():
-            if not (self.world.holds_object(x) or any(x is y for y in self.arguments)):
+            if not self.was_there(x):
                 raise Spoiled(f"returns an object that it has made ({type(x).__name__})")
 
     def compare_attributes(self, missed: list[tuple[Tensor, str]], arguments: list[Tensor]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import io
 import types
 from collections.abc import Callable
 from typing import Any
@@ -155,6 +156,14 @@ def same_as_array(value: Any, copy: np.ndarray) -> bool:
     """Whether an object still gives an array like a copy."""
     now = array_of(value)
     return now is not None and same_array(now, copy)
+
+
+def is_written_only(value: Any) -> bool:
+    """Whether an object is a stream from which nothing is read, such as ``sys.stderr``; a closed one is, too."""
+    try:
+        return isinstance(value, io.IOBase) and not value.readable()
+    except ValueError:
+        return True
 
 
 def bytes_of(value: Any) -> bytes | None:

@@ -41,6 +41,7 @@ from .reading import (
     array_of,
     attributes_of,
     bytes_of,
+    is_written_only,
     items_in,
     same_array,
     same_as_array,
@@ -164,7 +165,7 @@ class _Search(Found):
         if self._contents(value):
             if is_users(type(value).__module__):  # its class is made from one that has contents
                 self._object(value)
-        elif isinstance(value, Iterator | random.SystemRandom):
+        elif isinstance(value, Iterator | random.SystemRandom) and not is_written_only(value):
             raise Spoiled(f"may take items from a {type(value).__name__}")
         elif (source := source_of(value)) is not None:
             self.sources.append(source)

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..._tensor import Tensor
 from ...engine.layout import S_STORAGE
+from ..remade import Parts
 from ..tree import flatten, unflatten
 
 
@@ -35,11 +36,11 @@ def _copy(x: Any) -> Any:
     return x.clone().as_strided(x.shape, x._strides())
 
 
-def with_tensors(value: Any, tensors: list[Tensor], others: list[Tensor]) -> Any:
-    """A nested value with `others` in the place of `tensors`."""
+def with_tensors(value: Any, tensors: list[Tensor], others: list[Tensor], parts: Parts | None = None) -> Any:
+    """A nested value, also within objects that `parts` takes apart, with `others` in the place of `tensors`."""
     replaced = {id(x): y for x, y in zip(tensors, others, strict=True)}
     leaves: list[Tensor] = []
-    form = flatten(value, leaves)
+    form = flatten(value, leaves, parts)
     return unflatten(form, iter([replaced.get(id(x), x) for x in leaves]))
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..._tensor import Tensor
 from ...engine.layout import IS_VIEW, NO_ROW, S_FLAGS, S_ROW, S_STORAGE
 from ...store import store
+from ..remade import Parts
 from ..tree import LEAF, flatten, unflatten
 from .recording import Recording
 
@@ -58,6 +59,8 @@ class Returned:
         What it was called with.
     reachable : callable
         Gives the tensors that it can reach by Python.
+    was_there : callable
+        Whether an object that is no tensor was there before it ran.
 
     Attributes
     ----------
@@ -78,8 +81,13 @@ class Returned:
         Whether it is not known yet if something else than that graph holds tensors that were computed.
     """
 
-    def __init__(self, arguments: list[Tensor], reachable: Callable[[], Iterable[Tensor]] = tuple) -> None:
-        self._arguments, self._reachable = arguments, reachable
+    def __init__(
+        self,
+        arguments: list[Tensor],
+        reachable: Callable[[], Iterable[Tensor]] = tuple,
+        was_there: Callable[[Any], bool] = lambda value: False,
+    ) -> None:
+        self._arguments, self._reachable, self._object_was_there = arguments, reachable, was_there
         self.tree: Any = None
         self.leaves: list[Tensor] = []
         self.outputs: list[Any] = []
@@ -90,7 +98,7 @@ class Returned:
 
     def take(self, value: Any, recording: Recording) -> None:
         """Sort a returned value; to be called while it is still being recorded."""
-        self.tree = flatten(value, self.leaves)
+        self.tree = flatten(value, self.leaves, Parts(self._object_was_there))
         computed: dict[int, tuple[int, Tensor]] = {}  # by id: number among the tensors, and source
         for number, x in enumerate(self.leaves):
             if id(x) in computed:

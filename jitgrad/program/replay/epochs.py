@@ -18,6 +18,7 @@ import numpy as np
 from ..._tensor import Tensor
 from ...dtypes import DTYPES, dtype
 from ...functions import from_numpy
+from ..remade import Parts
 from ..tree import flatten, unflatten
 from .batches import Batches, Order, Same, kind_for
 from .runner import FIRST_STEPS, PAUSE, Runner, Walk, follow_one_another
@@ -119,7 +120,7 @@ class Part:
 
     def _step_from_python(self, epoch: int, step: int) -> None:
         leaves: list[Tensor] = []
-        self.form = flatten(self.batches.call(self.function, step), leaves)
+        self.form = flatten(self.batches.call(self.function, step), leaves, Parts())
         kept = self._room_for([(tuple(x.shape), x.dtype) for x in leaves])
         for x, to in zip(leaves, kept, strict=True):
             to[epoch * self.steps + step] = x.numpy(force=True)
