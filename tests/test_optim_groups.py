@@ -312,3 +312,30 @@ def test_an_optimizer_of_ones_own():
     twin.load_state_dict(saved)
     assert twin.state[p] == {"step": 2}
     assert twin.param_groups[0]["lr"] == 0.0625
+
+
+OWN = {"betas": (0.0, 0.9, 0.99), "lr": None, "eps": (1e-30, 1e-3), "momentum": -1.0,
+       "alpha": "auto", "differentiable": True}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_what_options_of_ones_own_optimizer_mean_is_its_own_matter(name):
+    class Own(jg.optim.Optimizer):
+        def step(self, closure=None):
+            for p in self.param_groups[0]["params"]:
+                p.data.add_(p.grad, alpha=-0.5)
+
+    optimizer = Own([parameter(1.0)], {name: OWN[name]})
+    assert optimizer.param_groups[0][name] == OWN[name]
+    optimizer.add_param_group({"params": [parameter(2.0)], name: OWN[name]})
+    optimizer.load_state_dict(optimizer.state_dict())
+
+
+def test_options_of_the_librarys_own_optimizers_stay_checked_below_them():
+    class Own(jg.optim.Adam):
+        pass
+
+    with pytest.raises(ValueError, match="Own: betas must be a pair"):
+        Own([parameter(1.0)], betas=(0.0, 0.9, 0.99))
+    with pytest.raises(ValueError, match="LBFGS: lr"):
+        jg.optim.LBFGS([parameter(1.0)], lr=-1)

@@ -21,6 +21,11 @@ _RULES: dict[str, tuple[str, str]] = {
 }
 
 
+def check_group(owner: str, group: dict[str, Any], ranges: bool, free: Sequence[str] = ()) -> None:
+    """Check a group with `check_hyper`; without `ranges`, as of saved ones, with `check_numbers`."""
+    (check_hyper if ranges else check_numbers)(owner, group, free)
+
+
 def check_hyper(owner: str, group: dict[str, Any], free: Sequence[str] = ()) -> None:
     """Check the hyper-parameters of one group.
 

@@ -17,7 +17,7 @@ from jitgrad._update import UpdatePlan
 from jitgrad.autograd import enable_grad
 from jitgrad.store import store
 
-from ._check import as_number
+from ._check import as_number, check_group
 from ._state import ParamState, StateTable
 from ._watch import ParamGroup
 from .optimizer import Optimizer
@@ -39,11 +39,14 @@ class KernelOptimizer(Optimizer):
         The keys of a group that the formula reads.
     _choices : tuple of str
         The keys of a group that select the formula, see `_op`.
+    _free : tuple of str
+        The hyper-parameters that may be any number.
     """
 
     _notes_steps = True
     _hyper: tuple[str, ...] = ()
     _choices: tuple[str, ...] = ()
+    _free: tuple[str, ...] = ()
 
     def _prepare(self, defaults: dict[str, Any]) -> None:
         self._table = StateTable(self)
@@ -52,6 +55,9 @@ class KernelOptimizer(Optimizer):
         self._runs: list[Callable[[], Any]] | None = None  # what a plain step calls
         self._clears: list[Callable[[], Any]] | None = None
         super()._prepare(defaults)
+
+    def _check_group(self, group: dict[str, Any], ranges: bool = True) -> None:
+        check_group(type(self).__name__, group, ranges, self._free)
 
     # what a subclass says ---------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import enable_grad, no_grad
 
+from ._check import check_group
 from ._line_search import Point, strong_wolfe
 from .optimizer import Optimizer, Params
 
@@ -82,6 +83,9 @@ class LBFGS(Optimizer):
                 "LBFGS doesn't support per-parameter options (parameter groups): "
                 f"got {len(self.param_groups)} groups"
             )
+
+    def _check_group(self, group: dict[str, Any], ranges: bool = True) -> None:
+        check_group("LBFGS", group, ranges)
 
     def step(self, closure: Callable[[], Any]) -> Any:  # type: ignore[override]
         """Run the iterations of one step.

@@ -12,7 +12,6 @@ from jitgrad.autograd import no_grad
 from jitgrad.store import store
 
 from ..user_frames import warn
-from ._check import check_hyper, check_numbers
 from ._hooks import Hooked
 from ._load import cast_state, check_groups
 from ._watch import ParamGroup, WatchedList
@@ -68,8 +67,6 @@ class Optimizer(Hooked):
     _notes_steps = False
     _opt_called = False
     _version = 0  # counts structural changes, for programs that recorded what an optimizer does
-    #: the hyper-parameters that may be any number
-    _free: tuple[str, ...] = ()
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
@@ -154,11 +151,7 @@ class Optimizer(Hooked):
         self._groups.append(ParamGroup(group, self))
 
     def _check_group(self, group: dict[str, Any], ranges: bool = True) -> None:
-        """Raise ValueError, TypeError or RuntimeError if hyper-parameters cannot be used; see `check_hyper`.
-
-        Saved ones need not be in their ranges: a schedule may have ended a little below 0.
-        """
-        (check_hyper if ranges else check_numbers)(type(self).__name__, group, self._free)
+        """Raise an error if hyper-parameters cannot be used; what a user's optimizer takes is its own matter."""
 
     def _check_params(self, group: dict[str, Any]) -> None:
         for i, p in enumerate(group["params"]):
