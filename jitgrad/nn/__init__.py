@@ -122,6 +122,7 @@ from .upsampling import (
     CrossMapLRN2d,
     LocalResponseNorm,
 )
+from .synchronized import SyncBatchNorm
 from .attention import MultiheadAttention
 from .sparse import Embedding, EmbeddingBag
 from .transformer import (
@@ -280,6 +281,7 @@ __all__ = [
     "Softplus",
     "Softshrink",
     "Softsign",
+    "SyncBatchNorm",
     "Tanh",
     "Tanhshrink",
     "Threshold",

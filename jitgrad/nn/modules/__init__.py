@@ -17,7 +17,7 @@ from . import utils as utils
 _FILES = {
     "activation": ("activation", "activation_dim", "attention", "random_activation"),
     "adaptive": ("adaptive",),
-    "batchnorm": ("batchnorm", "lazy"),
+    "batchnorm": ("batchnorm", "lazy", "synchronized"),
     "channelshuffle": ("upsampling",),
     "container": ("containers", "parameter_containers"),
     "conv": ("conv", "lazy"),
