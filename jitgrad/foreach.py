@@ -12,7 +12,7 @@ from typing import Any
 from ._tensor import Tensor
 
 # PyTorch's names of arguments, where the methods have others
-_NAMES = {"scalars": "value", "scalar": "other", "tensors1": "end", "weights": "weight"}
+_NAMES = {"scalars": "value", "scalar": "other", "tensors1": "end", "weights": "weight", "ord": "p"}
 # methods that take a third tensor's place by name only
 _VALUED = ("addcdiv", "addcmul")
 _NEW = frozenset(
@@ -20,7 +20,7 @@ _NEW = frozenset(
     lerp lgamma log log10 log1p log2 max maximum minimum mul neg norm pow reciprocal round rsqrt sigmoid sign sin sinh
     sqrt sub tan tanh trunc""".split()  # noqa: SIM905
 )
-_IN_PLACE = (_NEW - {"clone", "max", "maximum", "minimum", "norm"}) | {"copy", "zero"}
+_IN_PLACE = (_NEW - {"clone", "max", "norm"}) | {"copy", "zero"}
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -28,6 +28,9 @@ def _method(name: str) -> Callable[..., Any]:
         from . import functions
 
         return getattr(functions, name)
+    if name in ("maximum_", "minimum_"):  # tensors have no such methods
+        larger = _method(name[:-1])
+        return lambda x, other: x.copy_(larger(x, other))
     return getattr(Tensor, name)
 
 

@@ -27,6 +27,7 @@ MORE = {
     "clamp_max": ((tensors(0.5),), {}, lambda x, i: torch.minimum(x, tensors(0.5)[i])),
     "maximum": ((2.5,), {}, lambda x, i: x.clamp(min=2.5)),
     "minimum": ((tensors(0.5),), {}, lambda x, i: torch.minimum(x, tensors(0.5)[i])),
+    "norm by name": ((), {"ord": 1}, lambda x, i: x.abs().sum()),
     "lerp": ((tensors(3.0), 0.25), {}, lambda x, i: x + 0.25 * (tensors(3.0)[i] - x)),
     "lerp by name": ((), {"tensors1": tensors(3.0), "weight": 0.5}, lambda x, i: (x + tensors(3.0)[i]) / 2),
     "addcmul": ((tensors(), tensors()), {"value": 2}, lambda x, i: x + 2 * tensors()[i] ** 2),
@@ -36,7 +37,7 @@ MORE = {
 FUNCTIONS = [(name, (), {}, lambda x, i, f=f: f(x)) for name, f in ALONE.items()]
 FUNCTIONS += [(name, *rest) for name, rest in MORE.items()]
 NAMES = [case[0] for case in FUNCTIONS]
-WITHOUT_PLACE = ("norm", "max", "maximum", "minimum")
+WITHOUT_PLACE = ("norm", "max")
 
 
 @pytest.mark.parametrize(("name", "args", "named", "one"), FUNCTIONS, ids=NAMES)
