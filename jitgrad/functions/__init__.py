@@ -45,6 +45,7 @@ from .contractions import *
 from .matrices import *
 from .geometry import *
 from .inquiries import *
+from .complex_names import *
 from .statistics import *
 from .differences import *
 from .combining import *

@@ -23,6 +23,7 @@ from ._call import (
     two_operands,
     unary,
 )
+from ._older_calls import factors_by_name
 from ._out import takes_alike_out, takes_out, write_out
 
 __all__ = ["add", "addcdiv", "addcmul", "div", "divide", "float_power", "floor_divide", "fmod", "lerp", "mul",
@@ -170,15 +171,19 @@ def scaled(other: Any, alpha: float, name: str, input: Any) -> Any:
     return other * alpha
 
 
-def add(input: Any, other: Any, *, alpha: float = 1, out: Any = None) -> Tensor:
+def add(input: Any, other: Any, *older: Any, alpha: float = 1, out: Any = None) -> Tensor:
     """``input + alpha * other``; of bool tensors the logical or."""
+    if older:
+        return add(input, older[0], out=out, **factors_by_name("add", (other, *older), ("alpha",), 1, alpha))
     input, other = _operands("add", input, other)
     made = input + (other if alpha == 1 else scaled(other, alpha, "add", input))
     return made if out is None else write_out("add", made, out)
 
 
-def sub(input: Any, other: Any, *, alpha: float = 1, out: Any = None) -> Tensor:
+def sub(input: Any, other: Any, *older: Any, alpha: float = 1, out: Any = None) -> Tensor:
     """``input - alpha * other``."""
+    if older:
+        return sub(input, older[0], out=out, **factors_by_name("sub", (other, *older), ("alpha",), 1, alpha))
     input, other = _operands("sub", input, other)
     made = input - (other if alpha == 1 else scaled(other, alpha, "sub", input))
     return made if out is None else write_out("sub", made, out)
@@ -311,22 +316,28 @@ def _with_value(name: str, input: Any, a: Any, b: Any, value: float) -> Tensor:
         raise RuntimeError(
             "addcdiv: Integer division with addcdiv is no longer supported; convert the tensors with .float()"
         )
-    return input + a * b * value
+    return input + a * b * int(value)  # as PyTorch has it: the factor takes the dtype of the result
 
 
 @takes_out
 def addcmul(
-    input: Tensor | float, tensor1: Tensor | float, tensor2: Tensor | float, *, value: float = 1
+    input: Tensor | float, tensor1: Tensor | float, tensor2: Tensor | float, *older: Any, value: float = 1
 ) -> Tensor:
     """``input + value * tensor1 * tensor2``."""
+    if older:
+        factors = factors_by_name("addcmul", (tensor1, tensor2, *older), ("value",), 2, value)
+        return addcmul(input, tensor2, older[0], **factors)
     return _with_value("addcmul", input, tensor1, tensor2, value)
 
 
 @takes_out
 def addcdiv(
-    input: Tensor | float, tensor1: Tensor | float, tensor2: Tensor | float, *, value: float = 1
+    input: Tensor | float, tensor1: Tensor | float, tensor2: Tensor | float, *older: Any, value: float = 1
 ) -> Tensor:
     """``input + value * tensor1 / tensor2``."""
+    if older:
+        factors = factors_by_name("addcdiv", (tensor1, tensor2, *older), ("value",), 2, value)
+        return addcdiv(input, tensor2, older[0], **factors)
     return _with_value("addcdiv", input, tensor1, tensor2, value)
 
 

@@ -17,19 +17,24 @@ from ..kernels import BY_NAME
 from ..kernels.arguments import MOST
 from ..operators import number_tensor
 from ._call import apply_three, as_tensors, is_floating, two_operands_in_place
-from .arithmetic import div, float_power, fmod, scaled
+from ._older_calls import factors_by_name
+from .arithmetic import addcmul, div, float_power, fmod, scaled
 
 _MUL = BY_NAME["mul"]
 
 
-def _add_(self: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
+def _add_(self: Tensor, other: Any, *older: Any, alpha: float = 1) -> Tensor:
     """``self += alpha * other``."""
+    if older:
+        return _add_(self, older[0], **factors_by_name("add_", (other, *older), ("alpha",), 1, alpha))
     self += other if alpha == 1 else scaled(other, alpha, "add_", self)
     return self
 
 
-def _sub_(self: Tensor, other: Any, *, alpha: float = 1) -> Tensor:
+def _sub_(self: Tensor, other: Any, *older: Any, alpha: float = 1) -> Tensor:
     """``self -= alpha * other``."""
+    if older:
+        return _sub_(self, older[0], **factors_by_name("sub_", (other, *older), ("alpha",), 1, alpha))
     self -= other if alpha == 1 else scaled(other, alpha, "sub_", self)
     return self
 
@@ -131,7 +136,12 @@ def _into(name: str, first: str, second: str) -> Callable[..., Tensor]:
     """``lerp_``, ``addcmul_`` and ``addcdiv_``: the optimizer's and the moving average's own steps."""
     op = BY_NAME[name]
 
-    def run(self: Tensor, a: Any = None, b: Any = None, *, value: float = 1, **named: Any) -> Tensor:
+    def run(
+        self: Tensor, a: Any = None, b: Any = None, *older: Any, value: float = 1, **named: Any
+    ) -> Tensor:
+        if older:
+            factors = factors_by_name(name + "_", (a, b, *older), ("value",), 2, value)
+            return run(self, b, older[0], **factors)
         if named or b is None:
             a, b = _two_named(name, {first: a, second: b}, named)
         floats = (float(value),) if op.attributes else ()
@@ -141,6 +151,8 @@ def _into(name: str, first: str, second: str) -> Callable[..., Tensor]:
             slot = apply_three(op, self, a, b, floats, self._slot)
         except AttributeError:  # a number among them
             slot = BAD_DTYPE
+        if slot < 0 and name == "addcmul" and not is_floating(self):
+            return _any_addcmul_(self, a, b, value=value)
         self._become(slot if slot >= 0 else call(op, as_tensors(name, self, a, b), floats, self._slot))
         return self
 
@@ -161,6 +173,7 @@ def _fmod_(self: Tensor, other: Any) -> Tensor:
 
 
 Tensor.fmod_ = _fmod_
+_any_addcmul_ = in_place_of(addcmul)
 Tensor.lerp_ = _into("lerp", "end", "weight")
 Tensor.addcmul_, Tensor.addcdiv_ = (_into(name, "tensor1", "tensor2") for name in ("addcmul", "addcdiv"))
 

@@ -10,7 +10,19 @@ import numpy as np
 
 from .._tensor import Tensor, method
 from ..dispatch import CONTEXT, call
-from ..dtypes import bool_, check_device, device, dtype, float32, float64, int32, int64, to_dtype, uint8
+from ..dtypes import (
+    bool_,
+    check_device,
+    device,
+    dtype,
+    float32,
+    float64,
+    get_default_dtype,
+    int32,
+    int64,
+    to_dtype,
+    uint8,
+)
 from ..engine.entry import entries
 from ..engine.layout import CONTIGUOUS, S_DTYPE, S_FLAGS, SLOT_WORDS
 from ..kernels import BY_NAME
@@ -121,10 +133,19 @@ _TYPE_NAMES = {float32: "FloatTensor", float64: "DoubleTensor", int32: "IntTenso
                uint8: "ByteTensor", bool_: "BoolTensor"}  # fmt: skip
 
 
-def type_(self: Tensor, dtype: Any = None) -> Any:
-    """The name of the tensor's type, or the tensor in another dtype."""
+def type_(self: Tensor, dtype: Any = None, non_blocking: bool = False) -> Any:
+    """The name of the tensor's type, or the tensor in another dtype.
+
+    Parameters
+    ----------
+    dtype : dtype, type or str, optional
+        A dtype, the type of tensors of one (``torch.LongTensor``), or the name of that type. ``torch.Tensor`` stands
+        for the default dtype.
+    """
     if dtype is None:
         return f"torch.{_TYPE_NAMES[self.dtype]}"
+    if dtype is Tensor or dtype == "torch.Tensor":
+        return cast(self, get_default_dtype())
     for known, name in _TYPE_NAMES.items():
         if dtype == f"torch.{name}":
             return cast(self, known)

@@ -186,7 +186,7 @@ def _like_dtype(name: str, input: Any, wanted: Any) -> dtype:
 
 def _like(make: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     def run(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
-            layout: Any = None, memory_format: Any = None) -> Tensor:  # fmt: skip
+            layout: Any = None, memory_format: Any = None, pin_memory: bool = False) -> Tensor:  # fmt: skip
         kind = _like_dtype(name, input, dtype)
         return finish(make(shape_of(input), kind), requires_grad, device)
 
@@ -201,7 +201,8 @@ empty_like = _like(make_empty, "empty_like")
 
 
 def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any = None,
-              requires_grad: bool = False, layout: Any = None, memory_format: Any = None) -> Tensor:  # fmt: skip
+              requires_grad: bool = False, layout: Any = None, memory_format: Any = None,
+              pin_memory: bool = False) -> Tensor:  # fmt: skip
     """``full`` with the shape and dtype of `input`."""
     kind = _like_dtype("full_like", input, dtype)
     return finish(make_full(input.shape, fill_value, kind), requires_grad, device)

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 from .._tensor import Tensor, method
 from ._call import require_tensors
 from ._dims import dims_of, shape_of
+from ._older_calls import older_product
 from ._out import write_out
 from .arithmetic_in_place import in_place_of
 from .contractions import tensordot
@@ -149,7 +150,9 @@ def _added(name: str, input: Tensor, product: Tensor, beta: float, alpha: float)
 
 
 @method
-def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def addmm(
+    input: Tensor, mat1: Tensor, mat2: Tensor, *older: Any, beta: float = 1, alpha: float = 1
+) -> Tensor:
     """Return ``beta * input + alpha * (mat1 @ mat2)`` for matrices.
 
     Parameters
@@ -166,34 +169,48 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: 
     RuntimeError
         If the shapes do not fit.
     """
+    if older:
+        return older_product(addmm, input, mat1, mat2, *older, beta=beta, alpha=alpha)
     require_tensors("addmm", input, mat1, mat2)
     return _added("addmm", input, mm(mat1, mat2), beta, alpha)
 
 
 @method
-def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def addmv(input: Tensor, mat: Tensor, vec: Tensor, *older: Any, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return ``beta * input + alpha * (mat @ vec)`` for a matrix and a vector."""
+    if older:
+        return older_product(addmv, input, mat, vec, *older, beta=beta, alpha=alpha)
     require_tensors("addmv", input, mat, vec)
     return _added("addmv", input, mv(mat, vec), beta, alpha)
 
 
 @method
-def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *older: Any, beta: float = 1, alpha: float = 1) -> Tensor:
     """Return ``beta * input + alpha * outer(vec1, vec2)``."""
+    if older:
+        return older_product(addr, input, vec1, vec2, *older, beta=beta, alpha=alpha)
     require_tensors("addr", input, vec1, vec2)
     return _added("addr", input, outer(vec1, vec2), beta, alpha)
 
 
 @method
-def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def baddbmm(
+    input: Tensor, batch1: Tensor, batch2: Tensor, *older: Any, beta: float = 1, alpha: float = 1
+) -> Tensor:
     """Return ``beta * input + alpha * (batch1 @ batch2)`` for batches of matrices."""
+    if older:
+        return older_product(baddbmm, input, batch1, batch2, *older, beta=beta, alpha=alpha)
     require_tensors("baddbmm", input, batch1, batch2)
     return _added("baddbmm", input, bmm(batch1, batch2), beta, alpha)
 
 
 @method
-def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+def addbmm(
+    input: Tensor, batch1: Tensor, batch2: Tensor, *older: Any, beta: float = 1, alpha: float = 1
+) -> Tensor:
     """Return ``beta * input + alpha * (batch1 @ batch2).sum(0)``."""
+    if older:
+        return older_product(addbmm, input, batch1, batch2, *older, beta=beta, alpha=alpha)
     require_tensors("addbmm", input, batch1, batch2)
     return _added("addbmm", input, bmm(batch1, batch2).sum(0), beta, alpha)
 

@@ -89,6 +89,9 @@ def _like(name: str, op: Op, what: str) -> Callable[..., Tensor]:
         dtype: dtype | None = None,
         device: Any = None,
         requires_grad: bool = False,
+        pin_memory: bool = False,
+        layout: Any = None,
+        memory_format: Any = None,
     ) -> Tensor:
         require_tensors(name, input)
         if device is not None:
@@ -189,16 +192,23 @@ def randint(
 
 def randint_like(
     input: Tensor,
-    low: int,
+    low: int = 0,
     high: int | None = None,
     *,
     generator: Generator | None = None,
     dtype: dtype | None = None,
     device: Any = None,
     requires_grad: bool = False,
+    pin_memory: bool = False,
+    layout: Any = None,
+    memory_format: Any = None,
 ) -> Tensor:
     """Return integers from ``low`` (default 0) up to ``high``, in the shape and dtype of ``input``."""
     require_tensors("randint_like", input)
+    if high is None and not low:
+        raise TypeError(
+            "randint_like(): expected randint_like(input, high) or randint_like(input, low, high)"
+        )
     low, high = (0, low) if high is None else (low, high)
     kind = input.dtype if dtype is None else to_dtype(dtype, "randint_like")
     return randint(
