@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import pytest
 
@@ -157,3 +159,12 @@ def test_real_tensors_answer_what_complex_ones_are_asked():
             ask(x)
     with pytest.raises(TypeError, match="conj"):
         torch.conj(1.0)
+
+
+def test_a_factor_that_changes_is_warned_of_once():
+    x = torch.ones(2)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        for k in range(3):
+            x.add_(k, x)
+    assert len(told) == 1

@@ -32,20 +32,18 @@ def factors_by_name(
     TypeError
         If there are too many arguments, a factor came both ways, or what should be one is none.
     """
-    factors = given[: len(first)]
+    factors, now = given[: len(first)], ", ".join(f"{key}=..." for key in first)
     if len(given) != len(first) + count or not all(map(_is_factor, factors)):
         got = ", ".join(type(x).__name__ for x in given)
-        by_name = ", ".join(f"{key}=..." for key in first)
         raise TypeError(
             f"{name}(): expected {count} arguments after the input, got {len(given)} ({got}); "
-            f"give factors by name: {by_name}"
+            f"give factors by name: {now}"
         )
     if any(factor != 1 for factor in named):
         raise TypeError(f"{name}(): got multiple values for a factor; give each once, by name")
-    by_name = dict(zip(first, factors, strict=True))
-    now = ", ".join(f"{key}={value}" for key, value in by_name.items())
+    # without the values, which may be others in every step: Python shows the same text once a line
     warn(f"{name}(): a factor before the tensors is an order of old; give it by name, after them: {now}")
-    return by_name
+    return dict(zip(first, factors, strict=True))
 
 
 def _is_factor(value: Any) -> bool:
