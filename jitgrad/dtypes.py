@@ -195,24 +195,55 @@ class Size(tuple):
         return Size(item) if isinstance(index, slice) else item
 
 
+_DEVICE_TYPES = (
+    "cpu",
+    "cuda",
+    "hip",
+    "hpu",
+    "ipu",
+    "lazy",
+    "maia",
+    "meta",
+    "mps",
+    "mtia",
+    "vulkan",
+    "xla",
+    "xpu",
+)
+
+
 class device:
-    """Where a tensor lives. jitgrad computes on the CPU only.
+    """The name of a place where tensors may live, which may be asked for; jitgrad computes on the CPU only.
+
+    Parameters
+    ----------
+    type : str or device
+        Such as ``"cpu"`` or ``"cuda:0"``.
+    index : int, optional
+        The number after the colon.
 
     Raises
     ------
     RuntimeError
-        When any other device is asked for.
+        If it is no such name.
     """
 
     __slots__ = ("index", "type")
 
     def __init__(self, type: Any = "cpu", index: int | None = None) -> None:
-        name = type.type if isinstance(type, device) else str(type)
-        kind, _, number = name.partition(":")
-        if kind != "cpu":
-            _refuse_device(name)
+        if isinstance(type, device):
+            type = str(type)
+        if not isinstance(type, str):
+            _refuse_device(repr(type))
+        kind, colon, number = type.partition(":")
+        if kind not in _DEVICE_TYPES:
+            raise RuntimeError(
+                f"device: expected one of {', '.join(_DEVICE_TYPES)} device type, got {type!r}"
+            )
+        if colon and (index is not None or not (number.isascii() and number.isdigit())):
+            raise RuntimeError(f"device: invalid device string: {type!r}; expected a type, or type:index")
         self.type = kind
-        self.index = int(number) if number else index
+        self.index = int(number) if colon else index
 
     def __repr__(self) -> str:
         if self.index is None:
@@ -231,7 +262,7 @@ class device:
 
 def _refuse_device(name: str) -> NoReturn:
     raise RuntimeError(
-        f"device {name!r} is not available: jitgrad computes on the CPU; "
+        f"device {name} is not available: jitgrad computes on the CPU; "
         "use device='cpu' or leave the argument out"
     )
 
@@ -241,5 +272,5 @@ CPU = device("cpu")
 
 def check_device(value: Any) -> None:
     """Accept any spelling of the CPU, refuse everything else."""
-    if value is not None and value is not CPU:
-        device(value)
+    if value is not None and value is not CPU and device(value).type != "cpu":
+        _refuse_device(repr(str(value)))

@@ -117,7 +117,7 @@ ATTACKS = {
     "a key without a hash": b"\x80\x02}]K\x01s.",
     "a key nested beyond the stack": b"\x80\x02})" + b"\x85" * 200_000 + b"K\x01s.",
     "a name nested beyond the stack": b"\x80\x02)" + b"\x85" * 200_000 + b"Q.",
-    "a device that is not there": b"\x80\x02ctorch\ndevice\nX\x04\x00\x00\x00cuda\x85R.",
+    "a device that is not there": b"\x80\x02ctorch\ndevice\nX\x04\x00\x00\x00nope\x85R.",
     "an element type that is not there": b"\x80\x02ctorch\nComplexFloatStorage\n.",
     "no values": b"\x80\x02.",
     "a mark that is missing": b"\x80\x02K\x01t.",

@@ -11,6 +11,7 @@ import numpy as np
 from .._tensor import Tensor, method
 from ..dispatch import CONTEXT, call
 from ..dtypes import (
+    CPU,
     bool_,
     check_device,
     device,
@@ -73,7 +74,7 @@ def to(self: Tensor, *args: Any, **options: Any) -> Tensor:
         kind = type(args[0])
         if kind is dtype:
             return cast(self, args[0])
-        if kind is device or (kind is str and args[0] == "cpu"):  # there is no other one
+        if args[0] is CPU or (kind is str and args[0] == "cpu"):
             return self
     target, copy = None, options.pop("copy", False)
     options.pop("non_blocking", None)

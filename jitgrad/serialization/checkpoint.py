@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from ..dtypes import device
+from ..dtypes import check_device, device
 from . import archive, legacy, safetensors
 from .files import is_path, open_read, open_write, stem
 from .pickler import Pickler, tensors_in
@@ -122,7 +122,7 @@ def _locator(map_location: Any) -> Callable[[Storage, str], None]:
     if map_location is None:
         return _only_cpu
     if isinstance(map_location, str | device):
-        device(map_location)  # refuses anything but the CPU
+        check_device(map_location)
         return lambda storage, location: None
     if isinstance(map_location, dict):
         return lambda storage, location: _only_cpu(storage, str(map_location.get(location, location)))
