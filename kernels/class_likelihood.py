@@ -18,7 +18,7 @@ from .nest import share, spread
 from .operands import Arrays, array_kernel
 from .reports import BAD_TARGET, Report, accumulate, leave_to_one
 from .stage import F64, I64, Scope, Vec
-from .table import DROP_SECOND, SCALAR, array_op
+from .table import CLASSES, DROP_SECOND, SCALAR, array_op
 
 
 def _targets(arrays: Arrays) -> Targets:
@@ -149,6 +149,7 @@ array_op(
     operand_dtypes={"target": abi.INT64},
     rule=DROP_SECOND,
     reference=reference_nll,
+    reports=CLASSES,
 )
 array_op(
     "nll_mean",
@@ -160,4 +161,5 @@ array_op(
     operand_dtypes={"target": abi.INT64},
     rule=SCALAR,
     reference=lambda logp, target: reference_nll(logp, target).mean(),
+    reports=CLASSES,
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from . import abi, vjps
-from .table import array_op, loops
+from .table import VALUES, array_op, loops
 
 _loops = partial(loops, "class_margin_loops")
 
@@ -23,6 +23,7 @@ array_op(
     vjp={"x": vjps.multi_margin_x},
     operand_dtypes={"target": abi.INT64},
     outputs=2,
+    reports=VALUES,
 )
 array_op(
     "multilabel_margin",
@@ -33,4 +34,5 @@ array_op(
     vjp={"x": vjps.multilabel_margin_x},
     operand_dtypes={"target": abi.INT64},
     outputs=2,
+    reports=VALUES,
 )

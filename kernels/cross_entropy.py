@@ -20,7 +20,7 @@ from .reports import accumulate
 from .rows_beside import Rows
 from .softmax import add
 from .stage import F64, I64, Scope, Vec
-from .table import SCALAR, array_op
+from .table import CLASSES, SCALAR, array_op
 
 LARGE_PRODUCT = 2.0**900  # a factor of up to 2**64 more still fits into a float64
 
@@ -177,4 +177,5 @@ array_op(
     reference=reference_cross_entropy,
     grad_name="CrossEntropyMean",
     batch=Batch({"x": 0}, ("target", "g"), attributes=_some_rows),
+    reports=CLASSES,
 )

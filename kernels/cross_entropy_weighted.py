@@ -28,7 +28,7 @@ from .reports import accumulate
 from .rows_beside import Rows
 from .softmax import add
 from .stage import F64, I64, MASK, Scope, Vec
-from .table import SCALAR, array_op
+from .table import CLASSES, SCALAR, array_op
 
 WEIGHT, G = 2, 4  # arrays x, target, weight, y, g, gx
 SMOOTHING, IS_MEAN, FIRST_ROW = 2, 3, 4  # attributes behind those of every class loss
@@ -283,4 +283,5 @@ array_op(
     reference=reference_cross_entropy_weighted,
     grad_name="CrossEntropyWeighted",
     batch=Batch({"x": 0}, ("target", "weight", "g"), attributes=_some_rows),
+    reports=CLASSES,
 )

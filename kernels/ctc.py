@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 
 from . import abi
-from .table import FLOATS, array_op, loops
+from .table import FLOATS, LABELS, array_op, loops
 
 STORE_ROWS = 3  # of the store, beside one a step: sums of what is behind two steps, and the loss
 
@@ -53,4 +53,5 @@ array_op(
     dtypes=FLOATS,
     outputs=2,
     reference=reference_ctc,
+    reports=LABELS,
 )

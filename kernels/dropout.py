@@ -66,4 +66,5 @@ array_op(
     vjp={"x": vjps.dropout_x},
     operand_dtypes=STATE,
     outputs=2,
+    changes=("state",),
 )

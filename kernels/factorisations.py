@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import abi, vjps_factors
-from .table import array_op, loops
+from .table import VALUES, array_op, loops
 
 # attribute words: upper, where to report a matrix without a factor, which refusal that is; output 1 is the order of the
 # first leading minor that is not positive, or 0
@@ -24,6 +24,7 @@ array_op(
     outputs=2,
     reference=np.linalg.cholesky,
     grad_name="LinalgCholeskyEx",
+    reports=VALUES,
 )
 # attribute words: upper, whether the diagonal counts as ones
 array_op(
@@ -62,6 +63,7 @@ array_op(
     outputs=2,
     reference=np.linalg.solve,
     grad_name="LinalgSolveEx",
+    reports=VALUES,
 )
 array_op(
     "det",

@@ -10,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from . import abi, vjps
-from .table import ALL, array_op, loops
+from .table import ALL, COUNTS, array_op, loops
 
 _INDICES = tuple(f"i{k}" for k in range(abi.MAX_DIMS))
 _INTEGERS = dict.fromkeys(_INDICES, abi.INT64)
@@ -78,5 +78,6 @@ array_op(
     vjp={"x": vjps.masked_scatter_x, "source": vjps.masked_scatter_source},
     operand_dtypes={"mask": abi.BOOL},
     dtypes=ALL,
+    reports=COUNTS,
 )
 array_op("nonzero", ("x",), _loops("nonzero"), result=abi.INT64, dtypes=ALL)

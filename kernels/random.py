@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from llvmlite import ir
 
@@ -81,21 +82,13 @@ def _one(like: Vec) -> Vec:
     return like.scope.constant(abi.INT32, 1)
 
 
-array_op("random_uniform", ("state",), _builder(_float_width, _uniform), dtypes=FLOATS, operand_dtypes=STATE)
-array_op("random_normal", ("state",), _builder(_float_width, _normal), dtypes=FLOATS, operand_dtypes=STATE)
-array_op(
-    "random_exponential",
-    ("state",),
-    _builder(_float_width, _exponential),
-    dtypes=FLOATS,
-    operand_dtypes=STATE,
-)
-array_op(
-    "random_integers", ("state",), _builder(lambda dtype: 2, _integers), dtypes=ALL, operand_dtypes=STATE
-)
-array_op(
-    "random_bernoulli", ("state",), _builder(lambda dtype: 4, _bernoulli), dtypes=ALL, operand_dtypes=STATE
-)
+_declare = partial(array_op, operands=("state",), operand_dtypes=STATE, changes=("state",))
+
+_declare("random_uniform", forward=_builder(_float_width, _uniform))
+_declare("random_normal", forward=_builder(_float_width, _normal))
+_declare("random_exponential", forward=_builder(_float_width, _exponential))
+_declare("random_integers", forward=_builder(lambda dtype: 2, _integers), dtypes=ALL)
+_declare("random_bernoulli", forward=_builder(lambda dtype: 4, _bernoulli), dtypes=ALL)
 
 
 # permutations ---------------------------------------------------------------------------------------
@@ -134,10 +127,4 @@ def _splitmix(z: Vec) -> Vec:
     return z ^ z.logical_shift(31)
 
 
-array_op(
-    "random_permutation",
-    ("state",),
-    build_permutation,
-    dtypes=(abi.INT32, abi.INT64, *FLOATS),
-    operand_dtypes=STATE,
-)
+_declare("random_permutation", forward=build_permutation, dtypes=(abi.INT32, abi.INT64, *FLOATS))

@@ -295,6 +295,7 @@ def _declare(kind: Kind) -> None:
         operand_dtypes={"sizes": abi.INT64},
         outputs=len(outputs),
         requires=(gemm.provide,),
+        changes=("gates", "store"),
     )
 
 

@@ -21,7 +21,7 @@ from .operands import Arrays, Line, array_kernel, each_line
 from .reports import BAD_SHAPES, Report, accumulate, leave_to_one
 from .softmax import add
 from .stage import F64, I64, Scope, Vec
-from .table import SCALAR, array_op
+from .table import SCALAR, SHAPES, array_op
 
 
 def same_shape(arrays: Arrays, j: int, k: int) -> ir.Value:
@@ -197,4 +197,5 @@ array_op(
     rule=SCALAR,
     reference=reference_mse,
     batch=Batch({"x": 0, "t": 0}, ("g",), attributes=_some),
+    reports=SHAPES,
 )

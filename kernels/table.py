@@ -30,6 +30,14 @@ FORWARD, BACKWARD, BOTH = range(3)  # kernels of an operation on whole arrays, o
 # shape rules of array operations that compiled code can apply itself
 EXPLICIT, LIKE_FIRST, SCALAR, DROP_SECOND, LINEAR, MATMUL = range(6)
 
+# what a kernel's report is about, in the cell whose address is an attribute: see `kernels.reports`
+INDICES = 0  # one that is out of range: its dimension, the index and the size
+CLASSES = 1  # a target that is no class, where each row of scores has one
+LABELS = 2  # a target that is no class, where they lie otherwise
+VALUES = 3  # values without a result: the number of the refusal, as the caller gave it
+COUNTS = 4  # too few elements: places to fill, elements given
+SHAPES = 5  # those of the operands, so that a call like one that went well reports nothing
+
 Build = Callable[[str, int], Any]  # (symbol, dtype code) -> LLVM module
 
 
@@ -96,6 +104,10 @@ class Op:
         Of an elementwise operation: what it writes in place does not depend on what was there.
     picks : bool
         Of an array operation: of operand 0 it reads only what the others name, however large it is.
+    changes : tuple of str
+        Of an array operation: the operands that its forward kernel writes, too.
+    reports : int
+        What the forward kernel of an array operation says if it reports something.
     """
 
     name: str
@@ -128,6 +140,8 @@ class Op:
     underivable: bool = False
     replaces: bool = False
     picks: bool = False
+    changes: tuple[str, ...] = ()
+    reports: int = INDICES
 
     @property
     def main(self) -> int:
@@ -309,6 +323,8 @@ def array_op(
     plan: Callable | None = None,
     both: Build | None = None,
     picks: bool = False,
+    changes: Sequence[str] = (),
+    reports: int = INDICES,
 ) -> Op:
     """Declare an operation on whole arrays.
 
@@ -339,6 +355,10 @@ def array_op(
         As `backward`, but the output is written, too: for programs that go both ways at once.
     picks : bool
         Of operand 0 only what the others name is read, however large it is.
+    changes : sequence of str, optional
+        Operands that forward writes, too: a generator's state, or what a recurrent layer keeps.
+    reports : int
+        What forward says if it reports something: INDICES and so on.
     """
     fixed = operand_dtypes or {}
     return register(
@@ -365,6 +385,8 @@ def array_op(
         plan=plan,
         both=both,
         picks=picks,
+        changes=tuple(changes),
+        reports=reports,
     )
 
 

@@ -10,7 +10,7 @@ from .operands import Line, array_kernel, each_line
 from .reports import BAD_VALUE, Report, accumulate, leave_to_one
 from .softmax import add
 from .stage import F64, I64, Vec
-from .table import SCALAR, array_op
+from .table import SCALAR, VALUES, array_op
 
 
 def build_within(symbol: str, dtype: int) -> ir.Module:
@@ -49,4 +49,5 @@ array_op(
     build_within,
     rule=SCALAR,
     reference=lambda x, low, high: np.sum(~((x >= low) & (x <= high))),
+    reports=VALUES,
 )

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...functions._checks import REFUSALS
 from ...functions._launch import bad_index
-from ...kernels import compiler
+from ...kernels import BY_NAME, compiler
 from ...kernels.abi import (
     A_ARRAYS,
     ARRAY_ADDRESS,
@@ -29,12 +29,11 @@ from ...kernels.abi import (
     R_LAYOUT,
     R_WORDS,
 )
+from ...kernels.table import CLASSES, COUNTS, LABELS, SHAPES, VALUES
 from ..log.rows import Row, attributes
 from ..log.views import View, op_and_variant
 from ..record.recording import ZERO, Recording
 
-VALUE_CHECKS = ("within", "cholesky", "solve", "multi_margin", "multilabel_margin")
-CLASS_LOSSES = ("cross_entropy_mean", "cross_entropy_weighted", "nll_gather", "nll_mean")
 CELL_WORDS = 5
 # of a cell; FIRST is the class, the dimension of the index, or which check
 BAD, FIRST, VALUE, SIZE, LATE = range(CELL_WORDS)
@@ -76,7 +75,7 @@ class Reports:
             op = _looked_at(words[begin + R_KERNEL])
             if op is not None:
                 end = begin + words[begin + R_WORDS]
-                check = _direct(words[begin:end], argument_like) if op in CLASS_LOSSES else None
+                check = _direct(words[begin:end], argument_like) if BY_NAME[op].reports == CLASSES else None
                 if check is not None:
                     self.checks.append(check)
                 else:
@@ -163,12 +162,13 @@ class Reports:
         first, op = self._number(cell), self._ops[cell]
         words = self._cells[first : first + CELL_WORDS]
         self._cells[first + BAD] = 0
-        if op in VALUE_CHECKS:
+        about = BY_NAME[op].reports
+        if about == VALUES:
             kind, message = REFUSALS[words[FIRST]]
             return kind(f"{message}, in a compiled step")
-        if op in (*CLASS_LOSSES, "ctc_loss"):
+        if about in (CLASSES, LABELS):
             return IndexError(f"Target {words[FIRST]} is out of bounds for {op} in a compiled step")
-        if op == "masked_scatter":
+        if about == COUNTS:
             return RuntimeError(
                 f"{op}: {words[SIZE]} elements were given for {words[VALUE]} places, in a compiled step"
             )
@@ -177,9 +177,9 @@ class Reports:
 
 @functools.cache
 def _looked_at(kernel: int) -> str | None:
-    """The operation of a kernel whose reports mean something; None for one that reports by the way."""
+    """The operation of a kernel whose reports are looked at; None where a program has nothing to look at."""
     op, variant = op_and_variant(compiler.name_of(kernel))
-    return op if variant == 0 and op != "mse_loss" else None
+    return op if variant == 0 and BY_NAME[op].reports != SHAPES else None
 
 
 def _direct(words: memoryview, argument_like: Callable[[int, list[int]], int | None]) -> list[int] | None:

@@ -32,9 +32,6 @@ from ...kernels.abi import (
 from ...kernels.table import BOTH, FORWARD, REDUCE
 from ...kernels.update_table import UPDATES
 
-# operands that a forward kernel also writes: a generator's state, and what recurrent layers keep
-WRITTEN_OPERANDS = (("state",), ("gates",), ("store",))
-
 
 class View(NamedTuple):
     """An array that a record names: where, and with which geometry."""
@@ -198,12 +195,11 @@ def _stream_sizes(name: str, count: int) -> list[int]:
 @functools.cache
 def array_kinds(name: str, count: int) -> tuple[int, int, frozenset[int]]:
     """First array that is written, one past the last, and which operands are written, too."""
-    op, variant, _ = name.split(".")
-    outputs, operands = BY_NAME[op].outputs, BY_NAME[op].operands
+    stem, variant, _ = name.split(".")
+    op = BY_NAME[stem]
     if variant != "0":
-        return count - (count - 2 * outputs) // 2, count, frozenset()
-    inputs = count - outputs
-    return inputs, count, frozenset(k for k in range(inputs) if operands[k : k + 1] in WRITTEN_OPERANDS)
+        return count - (count - 2 * op.outputs) // 2, count, frozenset()
+    return count - op.outputs, count, frozenset(op.operands.index(changed) for changed in op.changes)
 
 
 @functools.cache
