@@ -163,14 +163,14 @@ def beside(name: str) -> int:
 
 def entry_points(
     name: str,
-    functions: Callable[[], dict[str, tuple[Any, Any, Any]]],
+    functions: Callable[[], dict[str, tuple[Any, Any, Any, int]]],
     context: int,
     handle_type: type,
-) -> dict[str, Callable]:
-    """Compile Numba dispatchers together; returns what Python calls, by name.
+) -> dict[str, tuple[Callable, int]]:
+    """Compile Numba dispatchers together; returns what Python calls, by name, each with its note.
 
-    For each, `functions` gives the dispatcher, its signature, and what the wrapper converts. `context` and
-    `handle_type` are what wrappers with handles use.
+    For each, `functions` gives the dispatcher, its signature, what the wrapper converts, and a note that the cache
+    keeps. `context` and `handle_type` are what wrappers with handles use.
 
     Numba types and lowers them one by one, but they are linked, optimised and turned into machine code as
     one module: left to itself Numba would do that for every helper, and again for everything that calls it.
@@ -194,13 +194,14 @@ def entry_points(
         _engine().finalize_object()
         connect(_engine().get_global_value_address, context, handle_type)
         _loaded[name] = {
-            key: builtin(key, _engine().get_function_address(symbol)) for key, symbol in symbols.items()
+            key: (builtin(key, _engine().get_function_address(symbol)), note)
+            for key, (symbol, note) in symbols.items()
         }
         return _loaded[name]
 
 
-def _link(functions: dict[str, tuple[Any, Any, Any]]) -> tuple[bytes, dict[str, str]]:
-    """One object file for all the functions, and the symbol of each one's Python wrapper."""
+def _link(functions: dict[str, tuple[Any, Any, Any, int]]) -> tuple[bytes, dict[str, tuple[str, int]]]:
+    """One object file for all the functions, and of each the symbol of its Python wrapper and its note."""
     from llvmlite import binding
 
     from .lean import remembered
@@ -208,7 +209,7 @@ def _link(functions: dict[str, tuple[Any, Any, Any]]) -> tuple[bytes, dict[str, 
 
     results = {}
     with _parts_only(), remembered():
-        for key, (dispatcher, signature, _kinds) in functions.items():
+        for key, (dispatcher, signature, *_) in functions.items():
             dispatcher.compile(signature)
             results[key] = dispatcher.overloads[signature.args]
     whole = binding.parse_assembly("")
@@ -216,11 +217,12 @@ def _link(functions: dict[str, tuple[Any, Any, Any]]) -> tuple[bytes, dict[str, 
     symbols = {}
     for key, result in results.items():
         _link_library(whole, result.library, seen)
-        symbols[key] = f"jg_python.{key}"
-        module = write_wrapper(symbols[key], result.fndesc.llvm_func_name, functions[key][2])
+        _, _, kinds, note = functions[key]
+        symbols[key] = f"jg_python.{key}", note
+        module = write_wrapper(symbols[key][0], result.fndesc.llvm_func_name, kinds)
         whole.link_in(binding.parse_assembly(str(module)))
     whole.verify()
-    exported = set(symbols.values())
+    exported = {symbol for symbol, _ in symbols.values()}
     for function in whole.functions:
         if not function.is_declaration and function.name not in exported:
             function.linkage = "internal"

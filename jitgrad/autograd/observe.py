@@ -1,6 +1,7 @@
 """Seeing rows as they are recorded.
 
-The compiled entries that record rows are wrapped while somebody observes, and only then.
+The compiled entries that record rows are wrapped while somebody observes, and only then. Those that may record several
+rows, or return several slots, are not called at all: Python does their work step by step.
 """
 
 from __future__ import annotations
@@ -11,61 +12,10 @@ from typing import Any
 
 from ..dispatch import CONTEXT
 from ..engine.entry import entries
-from ..engine.layout import S_ROW, SLOT_WORDS
+from ..engine.layout import RECORDS_ONE, RECORDS_SEVERAL, S_ROW, SLOT_WORDS
 from ..kernels.arguments import UNFIT
 from ..store import store
 from ..tape import outputs_of
-
-RECORDING = (
-    "unary",
-    "binary",
-    "ternary",
-    "with_number",
-    "with_last_number",
-    "put_beside_number",
-    "apply",
-    "apply_number",
-    "apply_arrays",
-    "along",
-    "reduced",
-    "reduced_whole",
-    "without_dim",
-    "listed",
-    "gathered",
-    "shaped",
-    "make_view",
-    "reshaped",
-    "flattened",
-    "permuted",
-    "transposed",
-    "unsqueezed",
-    "squeezed",
-    "expanded",
-    "selected",
-    "narrowed",
-    "diagonal",
-    "indexed",
-    "windows",
-    "parted",
-    "moved",
-)
-# entries that record several rows, or return several slots: it is done step by step while somebody observes
-SEVERAL = (
-    "at_points",
-    "class_loss",
-    "listed_pair",
-    "ordered",
-    "put_at_points",
-    "put_rows",
-    "put_scattered",
-    "restrided",
-    "rolled",
-    "rows_at",
-    "scattered",
-    "stacked",
-    "variance",
-    "with_rows",
-)
 
 _observers: list[Callable[[int], None]] = []
 _lock = threading.RLock()
@@ -79,10 +29,10 @@ def observe(observer: Callable[[int], None]) -> None:
         _observers.append(observer)
         store.set_field("observers", len(_observers))
         if len(_observers) == 1:
-            for name in RECORDING:
+            for name in entries.that_record(RECORDS_ONE):
                 _plain[name] = getattr(entries, name)
                 entries.__dict__[name] = _wrapped(_plain[name])
-            for name in SEVERAL:
+            for name in entries.that_record(RECORDS_SEVERAL):
                 _plain[name] = getattr(entries, name)
                 entries.__dict__[name] = _stepwise
 

@@ -3,7 +3,7 @@
 from ..kernels.abi import MAX_DIMS
 from ..kernels.arguments import MOST
 from .handles import release
-from .jit import entry, jit
+from .jit import entry, jit, recorder
 from .layout import (
     ARRAYS,
     BAD_DTYPE,
@@ -101,7 +101,7 @@ def join(c, op, inputs, ids, dim):
     return apply_arrays(c, op, first.dtype, 0, inputs, ids, 1, described, attrs, 1)
 
 
-@entry
+@recorder
 def apply_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_count):
     """Run and record an ARRAYS operation.
 

@@ -11,7 +11,7 @@ from .create import apply_number
 from .geometry import from_front, narrowed
 from .handles import release
 from .hot import EVERY_DIM, binary, fold, mask_of, unary
-from .jit import entry
+from .jit import composer, entry
 from .layout import BEHIND_RECORD, CONTIGUOUS, REQUIRES_GRAD
 from .pointers import load_byte, load_word, store_word
 from .points import OPERANDS
@@ -20,7 +20,7 @@ from .tables import slot_at
 WORD = 8
 
 
-@entry
+@composer
 def variance(c, mean, minus, squares, over, root, correction, keep, x: Handle, dims: Wholes) -> Handle:
     """``sum((x - mean)**2) / (n - correction)`` over some dimensions, or all; its root if `root` is an operation.
 
@@ -97,7 +97,7 @@ def are_same(c, alike, every, a: Handle, b: Handle):
     return 1 if holds else 0
 
 
-@entry
+@composer
 def rolled(c, name, joined, x: Handle, shift: Whole, dim: Whole) -> Handle:
     """Elements shifted along a dimension, as two ranges that change places; UNFIT where nothing moves."""
     source = slot_at(c, x)
@@ -124,7 +124,7 @@ def rolled(c, name, joined, x: Handle, shift: Whole, dim: Whole) -> Handle:
     return made
 
 
-@entry
+@composer
 def class_loss(c, op, whole, rows: Handle, target: Handle, words: Ints) -> Handle:
     """The losses of samples with a class each, whose kernel makes their slopes as well; `whole` reduces them, if any.
 

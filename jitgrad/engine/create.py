@@ -3,7 +3,7 @@
 from ..kernels.abi import BOOL, FLOAT32, FLOAT64, INT32, INT64, MAX_DIMS
 from ..kernels.arguments import UNFIT, Handle, Wholes
 from .handles import release
-from .jit import entry, jit
+from .jit import entry, jit, recorder
 from .layout import (
     BAD_DTYPE,
     BEHIND_RECORD,
@@ -171,7 +171,7 @@ def category(dtype):
     return 1 if dtype > BOOL else 0
 
 
-@entry
+@recorder
 def apply_number(c, op, into, x, value: float, whole, kind, reflected):
     """A binary operation of a tensor and a Python number, which takes the tensor's dtype.
 

@@ -7,13 +7,49 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from ..kernels import compiler
 
+# the files that have entries
+MODULES = (
+    "arrays",
+    "aside",
+    "backward",
+    "chosen",
+    "composed",
+    "cotangents",
+    "create",
+    "drawing",
+    "exchange",
+    "geometry",
+    "growth",
+    "handles",
+    "hot",
+    "lines",
+    "making",
+    "order",
+    "pace",
+    "points",
+    "record",
+    "recording",
+    "replay",
+    "sharing",
+    "steps",
+    "team",
+    "together",
+    "turns",
+    "update",
+    "values",
+    "views",
+    "walk",
+    "watching",
+)
 # entries that a plain training step does not need: they are compiled apart, so that it starts sooner
+LATER = "later"
 GROUPS = {
-    "later": [
+    LATER: [
         "abandon",
         "add_slots",
         "add_storages",
@@ -101,53 +137,18 @@ def group_of(name: str) -> str:
     return _GROUP_OF.get(name, MAIN)
 
 
-def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
-    """The dispatcher, signature and wrapper kinds of every entry of a group."""
+def _signatures(group: str) -> dict[str, tuple[Any, Any, Any, int]]:
+    """The dispatcher, signature and wrapper kinds of every entry of a group, and whether it records rows."""
     from numba import types
 
     from ..kernels.arguments import Kinds
-    from . import (
-        arrays,
-        aside,
-        backward,
-        chosen,
-        composed,
-        cotangents,
-        create,
-        drawing,
-        exchange,
-        geometry,
-        growth,
-        handles,
-        hot,
-        lines,
-        making,
-        order,
-        pace,
-        points,
-        record,
-        recording,
-        replay,
-        sharing,
-        steps,
-        team,
-        together,
-        turns,
-        update,
-        values,
-        views,
-        walk,
-        watching,
-    )
     from .tables import CONTEXT
 
-    modules = (arrays, aside, backward, chosen, composed, cotangents, create, drawing, exchange, geometry, growth,
-               handles, hot, lines, making, order, pace, points, record, recording, replay, sharing, steps, team,
-               together, turns, update, values, views, walk, watching)  # fmt: skip
     found = {}
-    for module in modules:
-        for name, dispatcher in vars(module).items():
-            if not getattr(dispatcher, "called_from_python", False) or group_of(name) != group:
+    for module in MODULES:
+        for name, dispatcher in vars(import_module(f".{module}", __package__)).items():
+            records = getattr(dispatcher, "records", None)
+            if records is None or group_of(name) != group:
                 continue
             python = dispatcher.py_func
             names = python.__code__.co_varnames[1 : python.__code__.co_argcount]
@@ -155,7 +156,7 @@ def _signatures(group: str) -> dict[str, tuple[Any, Any, Any]]:
             kinds = Kinds(tuple(notes.get(n, int) for n in names), notes.get("return", int))
             arguments = (types.float64 if k is float else types.int64 for k in kinds.parameters)
             result = types.float64 if kinds.result is float else types.int64
-            found[name] = (dispatcher, result(CONTEXT, *arguments), kinds)
+            found[name] = (dispatcher, result(CONTEXT, *arguments), kinds, records)
     return found
 
 
@@ -165,6 +166,9 @@ class Entries:
     context = 0  # the context's address and the class of handles, set before the first use
     handle_type: type = object
     finalizer: Callable[[Callable], None] | None = None  # told of the entry that ends a handle's life
+
+    def __init__(self) -> None:
+        self._records: dict[str, dict[str, int]] = {}
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
@@ -176,13 +180,23 @@ class Entries:
             raise AttributeError(f"the engine has no entry {name!r}")
         return self.__dict__[name]
 
+    def that_record(self, records: int) -> list[str]:
+        """The entries that are declared RECORDS_ONE, or RECORDS_SEVERAL; no team and no program has any."""
+        with _loading:
+            for group in (MAIN, LATER):
+                if group not in self._records:
+                    self._load(group)
+        known = self._records[MAIN] | self._records[LATER]
+        return [name for name in known if known[name] == records]
+
     def _load(self, group: str) -> None:
         found = compiler.entry_points(
             f"engine.{group}", lambda: _signatures(group), self.context, self.handle_type
         )
-        self.__dict__.update(found)
+        self.__dict__.update({name: call for name, (call, _) in found.items()})
+        self._records[group] = {name: records for name, (_, records) in found.items()}
         if group == MAIN and self.finalizer is not None:
-            self.finalizer(found["finalize"])
+            self.finalizer(self.finalize)
 
 
 _loading = threading.RLock()

@@ -19,7 +19,7 @@ from ..kernels.arguments import (
     Whole,
     Wholes,
 )
-from .jit import entry, jit
+from .jit import jit, recorder
 from .layout import BEHIND_RECORD, MAX_DIMS, RESHAPE, STRIDED_VIEW
 from .pointers import load_word, store_word
 from .tables import slot_at
@@ -80,7 +80,7 @@ def strided(c, name, x_slot, dims):
     return make_view(c, STRIDED_VIEW, name, x_slot, words, behind + own)
 
 
-@entry
+@recorder
 def reshaped(c, name, x: Handle, sizes: Wholes) -> Handle:
     """The elements in another shape, of which one size may be -1."""
     numel = slot_at(c, x).numel
@@ -106,7 +106,7 @@ def reshaped(c, name, x: Handle, sizes: Wholes) -> Handle:
     return make_view(c, RESHAPE, name, x, sizes + WORD, dims)
 
 
-@entry
+@recorder
 def flattened(c, name, x: Handle, first: Whole, last: Whole) -> Handle:
     """Several dimensions as one."""
     source = slot_at(c, x)
@@ -127,7 +127,7 @@ def flattened(c, name, x: Handle, first: Whole, last: Whole) -> Handle:
     return make_view(c, RESHAPE, name, x, words, source.dims - last + first)
 
 
-@entry
+@recorder
 def permuted(c, name, x: Handle, order: Wholes) -> Handle:
     """The dimensions in another order."""
     source = slot_at(c, x)
@@ -144,7 +144,7 @@ def permuted(c, name, x: Handle, order: Wholes) -> Handle:
     return strided(c, name, x, source.dims)
 
 
-@entry
+@recorder
 def transposed(c, name, x: Handle, first: Whole, second: Whole) -> Handle:
     """Two dimensions exchanged."""
     source = slot_at(c, x)
@@ -162,7 +162,7 @@ def transposed(c, name, x: Handle, first: Whole, second: Whole) -> Handle:
     return strided(c, name, x, source.dims)
 
 
-@entry
+@recorder
 def unsqueezed(c, name, x: Handle, dim: Whole) -> Handle:
     """A new dimension of size 1."""
     source = slot_at(c, x)
@@ -176,7 +176,7 @@ def unsqueezed(c, name, x: Handle, dim: Whole) -> Handle:
     return strided(c, name, x, source.dims + 1)
 
 
-@entry
+@recorder
 def squeezed(c, name, x: Handle, dim: Whole, every) -> Handle:
     """Without one dimension if its size is 1, or without every such dimension."""
     source = slot_at(c, x)
@@ -192,7 +192,7 @@ def squeezed(c, name, x: Handle, dim: Whole, every) -> Handle:
     return strided(c, name, x, j)
 
 
-@entry
+@recorder
 def expanded(c, name, x: Handle, sizes: Wholes) -> Handle:
     """Dimensions of size 1, and new ones in front, repeated; -1 keeps a size."""
     source = slot_at(c, x)
@@ -217,7 +217,7 @@ def expanded(c, name, x: Handle, sizes: Wholes) -> Handle:
     return strided(c, name, x, dims)
 
 
-@entry
+@recorder
 def selected(c, name, x: Handle, dim: Whole, index: Whole) -> Handle:
     """One index of a dimension, without that dimension."""
     source = slot_at(c, x)
@@ -235,7 +235,7 @@ def selected(c, name, x: Handle, dim: Whole, index: Whole) -> Handle:
     return strided(c, name, x, source.dims - 1)
 
 
-@entry
+@recorder
 def narrowed(c, name, x: Handle, dim: Whole, start: Whole, length: Whole) -> Handle:
     """A number of indices of one dimension."""
     source = slot_at(c, x)
@@ -252,7 +252,7 @@ def narrowed(c, name, x: Handle, dim: Whole, start: Whole, length: Whole) -> Han
     return strided(c, name, x, source.dims)
 
 
-@entry
+@recorder
 def diagonal(c, name, x: Handle, offset: Whole, first: Whole, second: Whole) -> Handle:
     """The diagonal of two dimensions as the last one."""
     source = slot_at(c, x)
@@ -365,7 +365,7 @@ def list_point(c, k, dim, slot):
     store_word(c.scratch, POINTS + 2 + 2 * k, slot)
 
 
-@entry
+@recorder
 def indexed(c, name, whole, x: Handle, items: Items) -> Handle:
     """What square brackets with ints, slices, None and Ellipsis take; called `whole` when that is all there is."""
     dims = put_items(c, x, items)

@@ -10,7 +10,7 @@ from .arrays import OUTPUT_WORDS, apply_arrays, join
 from .create import apply_number, number
 from .geometry import from_front
 from .handles import alike, release
-from .jit import entry, jit
+from .jit import composer, entry, jit, recorder
 from .layout import (
     ARRAYS,
     BAD_DTYPE,
@@ -35,7 +35,7 @@ WORD = 8
 EVERY_DIM = (1 << MAX_DIMS) - 1
 
 
-@entry
+@recorder
 def unary(c, op, x: Handle) -> Handle:
     """A new tensor from one operand."""
     rows = 0 if slot_at(c, x).flags & CONTIGUOUS else even_rows(c, op, x)
@@ -47,7 +47,7 @@ def unary(c, op, x: Handle) -> Handle:
     return promoted_one(c, op, x, 0, 0) if out == NEED_KERNEL else out
 
 
-@entry
+@recorder
 def binary(c, op, a: Handle, b: Handle) -> Handle:
     """A new tensor from two operands."""
     rows = 0 if slot_at(c, a).flags & CONTIGUOUS else even_rows(c, op, a)
@@ -59,7 +59,7 @@ def binary(c, op, a: Handle, b: Handle) -> Handle:
     return promoted_two(c, op, a, b, out) if is_refused(out) else out
 
 
-@entry
+@recorder
 def ternary(c, op, a: Handle, b: Handle, d: Handle) -> Handle:
     """A new tensor from three operands."""
     rows = 0 if slot_at(c, a).flags & CONTIGUOUS else even_rows(c, op, a)
@@ -94,7 +94,7 @@ def even_rows(c, op, x):
     return 0
 
 
-@entry
+@recorder
 def with_number(c, op, x: Handle, value: float, whole, kind, reflected) -> Handle:
     """A new tensor from one operand and a Python number."""
     out = apply_number(c, op, 0, x, value, whole, kind, reflected)
@@ -112,13 +112,13 @@ def each_in_place(c, op, given: Handles, other: Handle):
     return count
 
 
-@entry
+@recorder
 def with_last_number(c, op, a: Handle, b: Handle, value: float) -> Handle:
     """A new tensor from two operands and a Python number, where the operation is one on floats."""
     return beside_number(c, op, 0, a, b, value)
 
 
-@entry
+@recorder
 def put_beside_number(c, op, a: Handle, b: Handle, value: float):
     """`with_last_number` that overwrites its first operand; returns the slot."""
     return beside_number(c, op, a, a, b, value)
@@ -141,7 +141,7 @@ def beside_number(c, op, into, a, b, value):
     return out
 
 
-@entry
+@recorder
 def reduced(c, op, x: Handle, keep, dims: Wholes) -> Handle:
     """A reduction over some dimensions."""
     mask = mask_of(c, x, dims, UNFIT)
@@ -160,7 +160,7 @@ def mask_of(c, x, dims, otherwise):
     return mask if mask else otherwise
 
 
-@entry
+@recorder
 def reduced_whole(c, op, x: Handle) -> Handle:
     """A reduction over all dimensions."""
     return fold(c, op, x, EVERY_DIM, 0)
@@ -176,7 +176,7 @@ def fold(c, op, x, mask, keep):
     return promoted_one(c, op, x, words, 2) if out == NEED_KERNEL else out
 
 
-@entry
+@recorder
 def listed(c, op, key, kind, into, given: Handles, shape: Ints, words: Ints):
     """`apply_arrays` with one output of dtype `kind`; returns its slot."""
     if not describe(c, 0, kind, shape):
@@ -186,7 +186,7 @@ def listed(c, op, key, kind, into, given: Handles, shape: Ints, words: Ints):
     return apply_arrays(c, op, key, into, inputs, given + WORD, 1, described, words + WORD, attrs)
 
 
-@entry
+@composer
 def listed_pair(c, op, key, given: Handles, kind, shape: Ints, other_kind, other_shape: Ints, words: Ints):
     """`apply_arrays` with two outputs; returns the first one's slot, with the second one's in the upper half."""
     if not (describe(c, 0, kind, shape) and describe(c, 1, other_kind, other_shape)):
@@ -197,7 +197,7 @@ def listed_pair(c, op, key, given: Handles, kind, shape: Ints, other_kind, other
     return first if first < 0 else first | load_word(described, OUTPUT_WORDS) << HALF
 
 
-@entry
+@recorder
 def shaped(c, op, kind, given: Handles, words: Ints) -> Handle:
     """`apply_arrays` whose output has the first operand's shape, and its dtype where `kind` is SAME."""
     ids = given + WORD
@@ -223,7 +223,7 @@ def describe(c, k, kind, shape):
     return dims <= MAX_DIMS
 
 
-@entry
+@recorder
 def without_dim(c, op, kind, x: Handle, dim: Whole, keep) -> Handle:
     """An array operation along a dimension: a result of dtype `kind` without it, or where it is 1."""
     record = slot_at(c, x)
@@ -255,13 +255,13 @@ def lie_densely(c, given: Handles, most):
     return 1 if kind >= FLOAT32 else 0
 
 
-@entry
+@recorder
 def along(c, op, given: Handles, dim) -> Handle:
     """A new tensor from several, which lie one after the other along a dimension."""
     return join(c, op, load_word(given, 0), given + WORD, dim)
 
 
-@entry
+@composer
 def stacked(c, op, name, given: Handles, dim: Whole) -> Handle:
     """A new tensor from several of one shape, along a new dimension: joined along the one there, which is then cut."""
     count, ids = load_word(given, 0), given + WORD

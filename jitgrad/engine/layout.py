@@ -340,6 +340,9 @@ COPY_OPERANDS = -16  # detail: operands, as bits, whose values the write would c
 
 ENABLED, DISABLED, INFERENCE_MODE = 0, 1, 2
 
+# what a call from Python writes to the tape: no row, one at most, or any number
+RECORDS_NOTHING, RECORDS_ONE, RECORDS_SEVERAL = range(3)
+
 # what a recording notes about the gradient of a leaf: whether the step depends on what it was before
 GRAD_READ, GRAD_SET = range(2)
 EVENT_WORDS = 4  # which of these, the slot, its gradient at that moment, and the address of that

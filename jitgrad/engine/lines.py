@@ -4,7 +4,7 @@ from ..kernels.abi import INT64
 from ..kernels.arguments import UNFIT, Handle, Whole
 from .geometry import from_front
 from .handles import release
-from .jit import entry, jit
+from .jit import composer, jit, recorder
 from .pointers import store_word
 from .points import ATTRIBUTES, COMMON, OPERANDS, RESULT, put_shape, run_checked, spread
 from .tables import slot_at
@@ -33,7 +33,7 @@ def put_call(c, x, like, cell, at):
     store_word(c.scratch, ATTRIBUTES + 1, at)
 
 
-@entry
+@recorder
 def gathered(c, op, cell, x: Handle, dim: Whole, index: Handle) -> Handle:
     """Elements of `x` along a dimension; a bad index is reported in `cell`, and UNFIT."""
     at = line_of(c, x, dim, index)
@@ -83,13 +83,13 @@ def scatter(c, name, op, cell, into, adds, fills, x, source, dim, index):
     return made
 
 
-@entry
+@composer
 def scattered(c, name, op, cell, adds, fills, x: Handle, source: Handle, dim: Whole, index: Handle) -> Handle:
     """`scatter` to a new tensor; a bad index is reported in `cell`, and UNFIT."""
     return scatter(c, name, op, cell, 0, adds, fills, x, source, dim, index)
 
 
-@entry
+@composer
 def put_scattered(c, name, op, cell, adds, fills, x: Handle, source: Handle, dim: Whole, index: Handle):
     """`scatter` in place; not negative when that is done. A bad index is reported in `cell`, and UNFIT."""
     return scatter(c, name, op, cell, x, adds, fills, x, source, dim, index)

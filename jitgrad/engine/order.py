@@ -5,7 +5,7 @@ from ..kernels.arguments import UNFIT, Handle, Whole
 from .arrays import OUTPUT_WORDS, apply_arrays
 from .geometry import from_front
 from .handles import release
-from .jit import entry, jit
+from .jit import composer, entry, jit
 from .layout import BEHIND_RECORD, CONTIGUOUS, HALF, RESHAPE, WHOLE_LINE
 from .pointers import load_word, store_word
 from .tables import slot_at
@@ -78,7 +78,7 @@ def without_dim(c, name, slot, at):
     return made
 
 
-@entry
+@composer
 def ordered(
     c, op, pick, name, cell, x: Handle, dim: Whole, least: Whole, size, keep, first, second, per_element, more
 ):

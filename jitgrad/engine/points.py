@@ -20,7 +20,7 @@ from .geometry import (
 )
 from .handles import release, retain
 from .hot import EVERY_DIM, fold
-from .jit import entry, jit
+from .jit import composer, entry, jit
 from .layout import CONTIGUOUS
 from .pointers import load_word, store_word
 from .record import apply
@@ -236,7 +236,7 @@ def write_points(c, name, op, cell, into, seen, value, flag, refusal):
     return status
 
 
-@entry
+@composer
 def at_points(c, name, op, cell, x: Handle, items: Items) -> Handle:
     """A copy of what square brackets with index tensors name; a bad index is reported in `cell`, and UNFIT."""
     seen = begin(c, name, x, items)
@@ -248,7 +248,7 @@ def at_points(c, name, op, cell, x: Handle, items: Items) -> Handle:
     return made
 
 
-@entry
+@composer
 def put_at_points(c, name, op, cell, x: Handle, value: Handle, items: Items):
     """Write a tensor, which may broadcast, at what square brackets with index tensors name, in place.
 
@@ -284,7 +284,7 @@ def list_line(c, x, dim, index):
     return at if put_common_shape(c) else UNFIT
 
 
-@entry
+@composer
 def rows_at(c, name, op, cell, x: Handle, dim: Whole, index: Handle) -> Handle:
     """Slices of `x` along a dimension; see `at_points`. Negative indices are bad."""
     at = list_line(c, x, dim, index)
@@ -306,13 +306,13 @@ def write_rows(c, name, op, cell, into, flag, refusal, x, value, dim, index):
     return write_points(c, name, op, cell, into, x, value, flag, refusal)
 
 
-@entry
+@composer
 def put_rows(c, name, op, cell, flag, refusal, x: Handle, value: Handle, dim: Whole, index: Handle):
     """`write_rows` in place; see `put_at_points`."""
     return write_rows(c, name, op, cell, x, flag, refusal, x, value, dim, index)
 
 
-@entry
+@composer
 def with_rows(
     c, name, op, cell, flag, refusal, x: Handle, value: Handle, dim: Whole, index: Handle
 ) -> Handle:

@@ -4,7 +4,7 @@ A call either does everything or returns a negative status and has changed nothi
 can (compiles the kernel, grows a table, promotes dtypes) and calls again, or raises.
 """
 
-from .jit import entry, jit
+from .jit import entry, jit, recorder
 from .layout import (
     ARRAYS,
     BAD_DTYPE,
@@ -162,7 +162,7 @@ def describe(c, inputs, out, expand):
             put_array(c, k, x, out.dims if expand else x.dims, out)
 
 
-@entry
+@recorder
 def apply(c, op, into, a, b, d, e, attrs, attr_count):
     """Run operation `op` on up to four operands and record it.
 

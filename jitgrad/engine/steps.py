@@ -6,7 +6,7 @@ See `geometry.py`, where the views are that scripts make most.
 from ..kernels.arguments import UNFIT, Handle, Ints, Whole, Wholes
 from .geometry import WORDS, from_front, put_dim, start_at, start_at_front, strided
 from .handles import release
-from .jit import entry
+from .jit import composer, recorder
 from .layout import CONTIGUOUS, MAX_DIMS, RESHAPE
 from .pointers import load_word, store_word
 from .tables import slot_at
@@ -15,7 +15,7 @@ from .views import NONE, make_view
 WORD = 8
 
 
-@entry
+@composer
 def restrided(c, line_name, name, x: Handle, sizes: Ints, steps: Ints) -> Handle:
     """Elements of a tensor that lies in order, from its first one on, by sizes and steps in memory."""
     source, dims = slot_at(c, x), load_word(sizes, 0)
@@ -42,7 +42,7 @@ def restrided(c, line_name, name, x: Handle, sizes: Ints, steps: Ints) -> Handle
     return made
 
 
-@entry
+@recorder
 def windows(c, name, x: Handle, dim: Whole, size: Whole, step: Whole) -> Handle:
     """Windows along a dimension, `step` apart, whose elements are the last dimension."""
     source = slot_at(c, x)
@@ -57,7 +57,7 @@ def windows(c, name, x: Handle, dim: Whole, size: Whole, step: Whole) -> Handle:
     return strided(c, name, x, source.dims + 1)
 
 
-@entry
+@recorder
 def parted(c, name, x: Handle, dim: Whole, sizes: Wholes) -> Handle:
     """One dimension as several, of which one size may be -1."""
     source, count = slot_at(c, x), load_word(sizes, 0)
@@ -86,7 +86,7 @@ def parted(c, name, x: Handle, dim: Whole, sizes: Wholes) -> Handle:
     return make_view(c, RESHAPE, name, x, words, dims)
 
 
-@entry
+@recorder
 def moved(c, name, x: Handle, start: Whole, end: Whole) -> Handle:
     """One dimension moved to another place, the rest in order."""
     source = slot_at(c, x)

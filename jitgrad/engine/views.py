@@ -6,7 +6,7 @@ in the row as words: the number of output dimensions; for each of them its size,
 and second input dimension; then the starting index along each input dimension.
 """
 
-from .jit import entry, jit
+from .jit import jit, recorder
 from .layout import (
     CONTIGUOUS,
     ENABLED,
@@ -90,7 +90,7 @@ def reshape_strides(x, y, dims, shape):
     return True
 
 
-@entry
+@recorder
 def make_view(c, kind, name, x_slot, attrs, attr_count):
     """A view of a slot, recorded; returns its slot with one handle, or a negative status.
 
