@@ -21,9 +21,8 @@ class Strip(NamedTuple):
     samples: int
     batch: int  # samples in all
     dtype: int
-    rows: int = (
-        1  # of the first array that has samples, in each: its size along them is a multiple of `batch`
-    )
+    # of the first array that has samples, in each: its size along them is a multiple of `batch`
+    rows: int = 1
 
 
 def _same(words: Words, strip: Strip) -> list[int]:

@@ -85,7 +85,7 @@ def build_backward(grouped: bool, symbol: str, dtype: int) -> ir.Module:
         with b.if_then(b.or_(arrays.present(10), arrays.present(11))):
             _weights_of_groups(geometry, near)
 
-    by_cotangent(arrays, 6, write)
+    by_cotangent(arrays, write)
     b.ret_void()
     return module
 
@@ -243,7 +243,7 @@ def build_given_backward(symbol: str, dtype: int) -> ir.Module:
         with b.if_then(b.or_(arrays.present(8), arrays.present(9))):
             geometry.each(partial(weights, near=near), near)
 
-    by_cotangent(arrays, 6, write)
+    by_cotangent(arrays, write)
     b.ret_void()
     return module
 

@@ -218,9 +218,9 @@ class Across(Unit):
         return Vec(s, self.b.select(there, value, s.constant(self.dtype, default).value), self.dtype)
 
 
-def by_cotangent(arrays: Arrays, k: int, write: Callable[[bool], None]) -> None:
-    """Call ``write(near)`` for a cotangent, array `k`, that is contiguous, and for others."""
-    with arrays.b.if_else(contiguous(arrays, (k,))) as (near, far):
+def by_cotangent(arrays: Arrays, write: Callable[[bool], None]) -> None:
+    """Call ``write(near)`` for a cotangent, which is array 6, that is contiguous, and for others."""
+    with arrays.b.if_else(contiguous(arrays, (6,))) as (near, far):
         with near:
             write(True)
         with far:

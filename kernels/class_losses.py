@@ -85,14 +85,13 @@ class ClassLoss(NamedTuple):
     operands: int
     loss: Callable[[Arrays, Targets, int], Sum]
     gradient: Callable[[Arrays, int], Gradient]
-    is_near: Callable[[Arrays], ir.Value] | None = (
-        None  # whether operands beside the scores are contiguous, too
-    )
+    # whether operands beside the scores are contiguous, too
+    is_near: Callable[[Arrays], ir.Value] | None = None
 
 
 def exponentials(line: Line, put_by: bool = True) -> tuple[Vec, Vec]:
     """The largest of the scores and the sum of their exponentials, which are put by for the gradient."""
-    top = top_of(line, 0)
+    top = top_of(line)
     shift = line.keep(top)
 
     def grow(i: ir.Value, mask: ir.Value | None) -> Vec:

@@ -91,29 +91,40 @@ def build_turn(module: ir.Module, dtype: int) -> ir.Function:
             left = w.shape.batch - image
             with whole.either(near) as (straight, anywhere):
                 with straight:
-                    inside = w.mask(count)
-                    rows = []
-                    for k in range(lanes):
-                        there = left > k
-                        mask = w.b.and_(inside, w.wide.splat(there.value, MASK).value)
-                        # where no memory is, a load takes hundreds of cycles, though its mask is empty
-                        place = w.at(w.pointer(start), there.select(s.image * k, 0) + begin)
-                        rows.append(w.wide.load(place, dtype, mask))
-                    columns = transpose(rows)
-                    with whole.either(count == lanes) as (full, some):
-                        with full:
-                            for k, column in enumerate(columns):
-                                w.wide.store(column, w.at(out, w.word(table, k)))
-                        with some:
-                            for k, column in enumerate(columns):
-                                with whole.when(count > k):
-                                    w.wide.store(column, w.at(out, w.word(table, k)))
+                    _turn_square(w, start, s.image, left, begin, count, out, table)
                 with anywhere, whole.loop(0, count) as k:
                     place = w.at(w.pointer(start), w.word(origins, k))
                     x = w.wide.gather(place, s.image.value, dtype, w.mask(left))
                     w.wide.store(x, w.at(out, w.word(table, k)))
     _clear_border(w, z, pixels)
     return w.end()
+
+
+def _turn_square(
+    w: Lanes, start: Vec, step: Vec, left: Vec, begin: Vec, count: Vec, out: ir.Value, table: Vec
+) -> None:
+    """Write `count` pixels, which lie one behind the other, of as many images as a vector has lanes.
+
+    `step` is from one image to the next; `left` of them are there.
+    """
+    whole = w.whole
+    inside = w.mask(count)
+    rows = []
+    for k in range(w.lanes):
+        there = left > k
+        mask = w.b.and_(inside, w.wide.splat(there.value, MASK).value)
+        # where no memory is, a load takes hundreds of cycles, though its mask is empty
+        place = w.at(w.pointer(start), there.select(step * k, 0) + begin)
+        rows.append(w.wide.load(place, w.dtype, mask))
+    columns = transpose(rows)
+    with whole.either(count == w.lanes) as (full, some):
+        with full:
+            for k, column in enumerate(columns):
+                w.wide.store(column, w.at(out, w.word(table, k)))
+        with some:
+            for k, column in enumerate(columns):
+                with whole.when(count > k):
+                    w.wide.store(column, w.at(out, w.word(table, k)))
 
 
 def _pixel_table(w: Lanes, z: dict[str, Vec], begin: Vec, table: Vec, origins: Vec, s: Source) -> None:

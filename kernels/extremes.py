@@ -133,11 +133,11 @@ def build_extreme(symbol: str, dtype: int, greatest: bool, values: bool) -> ir.M
     return module
 
 
-def _of_result(arrays: Arrays, k: int, dtype: int, dim: ir.Value, like: int, line: Line) -> Vec:
-    """What a result holds for a line, or for lines side by side, of array `like`."""
+def _of_result(arrays: Arrays, k: int, dtype: int, dim: ir.Value, line: Line) -> Vec:
+    """What a result holds for a line, or for lines side by side, of the gradient, which is array 5."""
     b, scope = arrays.b, line.scope if line.beside else line.scope.scalar
     dims = arrays.dims(k)
-    skip = b.select(b.icmp_signed("==", dims, arrays.dims(like)), dim, I64(-1))
+    skip = b.select(b.icmp_signed("==", dims, arrays.dims(5)), dim, I64(-1))
     (offset,) = arrays.offset((k,), dims, skip, line.number)
     pointer = scope.at(arrays.pointer(k, dtype), offset)
     if not line.beside:
@@ -155,10 +155,10 @@ def build_extreme_backward(symbol: str, dtype: int) -> ir.Module:
         scope = line.scope
         zero = scope.constant(kind, 0)
         given = scope.variable(scope.type(kind))
-        place = _of_result(arrays, 1, abi.INT64, dim, 5, line)
+        place = _of_result(arrays, 1, abi.INT64, dim, line)
         b.store(zero.value, given)
         with b.if_then(present):
-            b.store(_of_result(arrays, 4, kind, dim, 5, line).value, given)
+            b.store(_of_result(arrays, 4, kind, dim, line).value, given)
         g = Vec(scope, b.load(given), kind)
         line.each(
             lambda i, mask: line.store(0, i, (place == scope.splat(i, abi.INT64)).select(g, zero), mask)
@@ -167,8 +167,8 @@ def build_extreme_backward(symbol: str, dtype: int) -> ir.Module:
     def alone(line: Line) -> None:
         line.each(lambda i, mask: line.store(0, i, line.scope.constant(kind, 0), mask))
         with b.if_then(present):
-            place = _of_result(arrays, 1, abi.INT64, dim, 5, line)
-            g = _of_result(arrays, 4, kind, dim, 5, line)
+            place = _of_result(arrays, 1, abi.INT64, dim, line)
+            g = _of_result(arrays, 4, kind, dim, line)
             one = g.scope
             one.store(g, one.at(line.pointers[0], b.mul(place.value, line.strides[0])))
 

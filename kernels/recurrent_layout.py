@@ -43,9 +43,8 @@ class Kind(NamedTuple):
     op: str
     gates: int
     fields: tuple[int, ...] = ()
-    apart: bool = (
-        False  # whether the last gate's product with the state is not just added to that with the input
-    )
+    # whether the last gate's product with the state is not just added to that with the input
+    apart: bool = False
 
     @property
     def has_cell(self) -> bool:

@@ -62,7 +62,7 @@ class _Fold:
 
     def _finish(self, total: Vec) -> Vec:
         n = Vec(self.nest.scope, self.b.sitofp(self.count, ir.DoubleType()), abi.FLOAT64)
-        finished = self.op.backward(total, n)
+        finished = self.op.after(total, n)
         return finished.to(self.result)
 
     def rows(self, part: ir.Value, parts: ir.Value) -> None:

@@ -32,7 +32,7 @@ def alike(a, b):
     return a == b or (a != a and b != b)
 
 
-def _least(dtype: int) -> tuple[Any, Any]:
+def _bounds(dtype: int) -> tuple[Any, Any]:
     """What no element is smaller than, and what none is greater than."""
     if dtype >= abi.FLOAT32:
         return -math.inf, math.inf
@@ -45,7 +45,7 @@ def extremes(dtype: int) -> Any:
     load, store = accessors(dtype)
     walks = loops(dtype)
     copy_all, clear_all = walks.copy_all, walks.clear_all
-    least, most = _least(dtype)
+    least, most = _bounds(dtype)
 
     def kernel(record, part, parts):
         words = attributes(record)

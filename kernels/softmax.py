@@ -32,16 +32,16 @@ def add(a: Vec, b: Vec) -> Vec:
     return a + b
 
 
-def top_of(line: Line, x: int) -> Vec:
-    """The largest element of a line."""
-    return line.fold(-math.inf, larger, lambda i, mask: line.load(x, i, mask))
+def top_of(line: Line) -> Vec:
+    """The largest element of a line of the first array."""
+    return line.fold(-math.inf, larger, lambda i, mask: line.load(0, i, mask))
 
 
 def build_softmax(symbol: str, dtype: int) -> ir.Module:
     """``y = exp(x - max) / sum``."""
 
     def body(line: Line) -> None:
-        top = line.keep(top_of(line, 0))
+        top = line.keep(top_of(line))
 
         def grow(i, mask):
             value = decay(line.load(0, i, mask) - top())
@@ -73,7 +73,7 @@ def build_log_softmax(symbol: str, dtype: int) -> ir.Module:
     """``y = x - max - log(sum(exp(x - max)))``."""
 
     def body(line: Line) -> None:
-        top = line.keep(top_of(line, 0))
+        top = line.keep(top_of(line))
         total = line.fold(0.0, add, lambda i, mask: decay(line.load(0, i, mask) - top()))
         shift = line.keep(log(total))
         line.each(lambda i, mask: line.store(1, i, line.load(0, i, mask) - top() - shift(), mask))

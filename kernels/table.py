@@ -88,8 +88,12 @@ class Op:
         For an array operation, operand name to its gradient as a formula on tensors; see `kernels.vjps`.
     reference : callable or None
         The same operation on NumPy arrays, in float64, for tests.
+    rule : int
+        How compiled code finds the shape of an array operation's result.
     samples : dict
         How tests make operands: see `tests`.
+    combine, initial, after : callable or None
+        Of a reduction, see `reduction`.
     batch : Batch or None
         How an array operation treats the samples of a batch, when it takes them one by one.
     plan : callable or None
@@ -129,6 +133,7 @@ class Op:
     samples: dict[str, Any] = field(default_factory=dict)
     combine: Callable | None = None
     initial: Callable | None = None
+    after: Callable | None = None
     requires: tuple[Callable[[int], None], ...] = ()
     bool_error: str = ""  # why it refuses bools, when it does and integers are fine
     identity: str = ""  # of an operation declared at run time: distinguishes its kernels from any other's
@@ -290,9 +295,9 @@ def reduction(
         result=result,
         forward=forward,
         gradients={"x": gradient} if gradient else {},
-        backward=after,
         combine=combine,
         initial=initial,
+        after=after,
         reference=reference,
         samples=samples or {},
         grad_name=grad_name or camel_case(name),

@@ -236,7 +236,7 @@ def walk_from(roots: Sequence[Tensor], gradients: Sequence[Any], state: array) -
         entries.abandon(CONTEXT, address)
         raise
     if roots:
-        status = entries.begin_walk(CONTEXT, address, roots[0]._slot, 0)
+        status = entries.begin_walk(CONTEXT, address, roots[0]._slot)
         if status != 0:
             _go_on(address, status, bool(state[layout.W_CAPTURE]))
 

@@ -35,20 +35,14 @@ WORD = 8
 
 
 @entry
-def begin_walk(c, state, slot, seed):
-    """Start a walk at a slot, with the cotangent in slot `seed` (its handle is given up), and go.
-
-    A seed of 0 means that the roots have their cotangents already.
+def begin_walk(c, state, slot):
+    """Start a walk at a slot; it and the other roots have their cotangents already.
 
     Returns what `walk` returns; after 0 the walk is over, otherwise it goes on or is abandoned.
     """
     c.walks += 1
     store_word(state, W_CURSOR, max(load_word(state, W_CURSOR), slot_at(c, slot).row))
-    status = 0
-    if seed != 0:
-        status = give_cotangent(c, state, slot, seed)
-    if status == 0:
-        status = walk(c, state)
+    status = walk(c, state)
     if status == 0:
         end_walk(c)
     return status
@@ -104,7 +98,7 @@ def backward(c, slot, retain, gradient):
     state = starting(c, slot, retain, gradient, 0)
     if state < 0:
         return state
-    status = begin_walk(c, state, slot, 0)
+    status = begin_walk(c, state, slot)
     if status != 0:
         store_word(state, W_STATUS, status)
         return state

@@ -104,7 +104,7 @@ def gradients(c, first, root: Handle, retain: Whole, gradient, given: Handles) -
             slot_at(c, load_word(given, 1 + k)).flags &= ~CAPTURE
         return state
     mark_needed(c, first, slot_at(c, root).row, 1)
-    status = begin_walk(c, state, root, 0)
+    status = begin_walk(c, state, root)
     if status != 0:
         store_word(state, W_STATUS, status)
         return -state

@@ -26,14 +26,13 @@ from .tables import slot_at
 from .views import D_FIRST, D_SECOND, D_SIZE, D_STEP, DIM_WORDS, NONE, make_view
 
 WORD = 8
-WORDS = BEHIND_RECORD  # words from the scratch record to a view's words
-STARTS = WORDS + (
-    1 << 10
-)  # and to the first index along each dimension, until their place among them is known
-IS_WHOLE = STARTS + (1 << 9)  # and to whether a view is all of a tensor
-POINTS = (
-    IS_WHOLE + 1
-)  # and to the number of index tensors; behind it the dimension of the view, and slot, of each
+# words from the scratch record to a view's words, to the first index along each dimension (until its place among them
+# is known), to whether a view is all of a tensor, and to the number of index tensors, behind which stand the dimension
+# of the view, and the slot, of each
+WORDS = BEHIND_RECORD
+STARTS = WORDS + 1024
+IS_WHOLE = STARTS + 512
+POINTS = IS_WHOLE + 1
 
 
 @jit

@@ -27,12 +27,12 @@ from .record import apply
 from .tables import slot_at, storage_at
 
 WORD = 8
-COMMON = POINTS + (
-    1 << 6
-)  # words from the scratch record to the index tensors' common shape: dimensions, sizes,
-RESULT = COMMON + (1 << 6)  # to the description of the result,
-OPERANDS = RESULT + OUTPUT_WORDS  # to the operands' slots,
-ATTRIBUTES = OPERANDS + (1 << 5)  # and to the attributes
+# words from the scratch record to the index tensors' common shape (dimensions, sizes), to the description of the
+# result, to the operands' slots, and to the attributes
+COMMON = POINTS + 64
+RESULT = COMMON + 64
+OPERANDS = RESULT + OUTPUT_WORDS
+ATTRIBUTES = OPERANDS + 32
 
 
 @jit
