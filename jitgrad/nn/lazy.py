@@ -191,15 +191,6 @@ class LazyLinear(_Lazy, Linear):
         self.in_features = 0
         self._wait()
 
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        """Convert the layer; a buffer that waits for its shape goes on waiting, in its new dtype."""
-        waiting = {name: x for name, x in _waiting(self).items() if isinstance(x, Buffer)}  # type: ignore[arg-type]
-        super()._apply(fn, recurse)  # type: ignore[misc]
-        buffers = self._buffers  # type: ignore[attr-defined]
-        for name, x in waiting.items():
-            buffers[name] = type(x)(dtype=buffers[name].dtype, persistent=x.persistent)
-        return self
-
     def _waiting_names(self) -> tuple[str, ...]:
         return ("weight", "bias")
 
@@ -216,15 +207,6 @@ class _LazyConvolution(_Lazy):
         super().__init__(0, out_channels, *args, **options)  # type: ignore[call-arg]
         self._place = -1 - self._spatial  # type: ignore[attr-defined]
         self._wait()
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        """Convert the layer; a buffer that waits for its shape goes on waiting, in its new dtype."""
-        waiting = {name: x for name, x in _waiting(self).items() if isinstance(x, Buffer)}  # type: ignore[arg-type]
-        super()._apply(fn, recurse)  # type: ignore[misc]
-        buffers = self._buffers  # type: ignore[attr-defined]
-        for name, x in waiting.items():
-            buffers[name] = type(x)(dtype=buffers[name].dtype, persistent=x.persistent)
-        return self
 
     def _waiting_names(self) -> tuple[str, ...]:
         return ("weight", "bias")
@@ -256,15 +238,6 @@ class _LazyNorm(_Lazy):
         options = {} if bias else {"bias": bias}
         super().__init__(0, eps, momentum, affine, track_running_stats, device, dtype, **options)  # type: ignore[call-arg]
         self._wait()
-
-    def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        """Convert the layer; a buffer that waits for its shape goes on waiting, in its new dtype."""
-        waiting = {name: x for name, x in _waiting(self).items() if isinstance(x, Buffer)}  # type: ignore[arg-type]
-        super()._apply(fn, recurse)  # type: ignore[misc]
-        buffers = self._buffers  # type: ignore[attr-defined]
-        for name, x in waiting.items():
-            buffers[name] = type(x)(dtype=buffers[name].dtype, persistent=x.persistent)
-        return self
 
     def _waiting_names(self) -> tuple[str, ...]:
         return ("weight", "bias", "running_mean", "running_var")
