@@ -125,6 +125,6 @@ def test_the_point_found_meets_the_wolfe_conditions(f, df, first):
             return Point(t, float(f(t)), None, float(df(t)))
 
     start = at(0.0)
-    found = strong_wolfe(at, first, start, 1.0, max_evaluations=60)
+    found = strong_wolfe(at, first, start, 1.0, 60)
     assert found.loss <= start.loss + 1e-4 * found.t * start.slope
     assert abs(found.slope) <= 0.9 * abs(start.slope)

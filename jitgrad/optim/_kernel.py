@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakMethod
 
+from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad._update import UpdatePlan
 from jitgrad.autograd import enable_grad
@@ -41,12 +42,15 @@ class KernelOptimizer(Optimizer):
         The keys of a group that select the formula, see `_op`.
     _free : tuple of str
         The hyper-parameters that may be any number.
+    _uniform : tuple of str
+        The states that PyTorch keeps as one number, and the kernel with every element.
     """
 
     _notes_steps = True
     _hyper: tuple[str, ...] = ()
     _choices: tuple[str, ...] = ()
     _free: tuple[str, ...] = ()
+    _uniform: tuple[str, ...] = ()
 
     def _prepare(self, defaults: dict[str, Any]) -> None:
         self._table = StateTable(self)
@@ -88,11 +92,12 @@ class KernelOptimizer(Optimizer):
 
     def _saved(self, live: dict[str, Any]) -> dict[str, Any]:
         """The state of a parameter as users see it, from the state the kernels keep."""
-        return live
+        return {**live, **{key: _one(live[key]) for key in self._uniform}} if self._uniform else live
 
     def _loadable(self, param: Tensor, entry: dict[str, Any]) -> dict[str, Any]:
         """The inverse of `_saved`."""
-        return entry
+        shape, numbers = tuple(param.shape), {k: float(entry[k]) for k in self._uniform if k in entry}
+        return {**entry, **{k: T.full(shape, x, dtype=param.dtype) for k, x in numbers.items()}}
 
     # steps ------------------------------------------------------------------------------------------
 
@@ -305,6 +310,11 @@ class KernelOptimizer(Optimizer):
 
     def _misfit(self, param: Tensor, name: str, value: Tensor) -> bool:
         return value.ndim != 0 and tuple(value.shape) != self._state_shape(param, name)
+
+
+def _one(repeated: Tensor) -> Tensor:
+    """The number that all elements are."""
+    return repeated.reshape(-1)[0] if repeated.numel() else T.tensor(1.0)
 
 
 def _by_dtype(params: list[Tensor]) -> list[list[Tensor]]:

@@ -12,6 +12,9 @@ from math import sqrt
 
 from jitgrad._tensor import Tensor
 
+DECREASE, CURVATURE = 1e-4, 0.9  # the constants c1 and c2 of the Wolfe conditions
+LEAST_MOVE = 1e-9  # the search ends where the interval moves no parameter by more
+
 
 @dataclass(slots=True)
 class Point:
@@ -28,11 +31,7 @@ def strong_wolfe(
     t: float,
     start: Point,
     direction_size: float,
-    *,
-    decrease: float = 1e-4,
-    curvature: float = 0.9,
-    tolerance_change: float = 1e-9,
-    max_evaluations: int = 25,
+    max_evaluations: int,
 ) -> Point:
     """Find a point with enough decrease and a flat enough slope.
 
@@ -46,10 +45,6 @@ def strong_wolfe(
         The point at distance 0; its slope is negative.
     direction_size : float
         Largest entry of the direction.
-    decrease, curvature : float
-        The constants c1 and c2 of the Wolfe conditions.
-    tolerance_change : float
-        Stop when the interval moves no parameter by more.
     max_evaluations : int
         Turns of the search (the first evaluation is free).
 
@@ -60,10 +55,10 @@ def strong_wolfe(
     """
 
     def too_high(point: Point) -> bool:
-        return point.loss > start.loss + decrease * point.t * start.slope
+        return point.loss > start.loss + DECREASE * point.t * start.slope
 
     def flat(point: Point) -> bool:
-        return abs(point.slope) <= -curvature * start.slope
+        return abs(point.slope) <= -CURVATURE * start.slope
 
     # find an interval that holds such a point
     previous, new = start, at(t)
@@ -87,7 +82,7 @@ def strong_wolfe(
     was_close = False
     while turns < max_evaluations:
         high = 1 - low
-        if abs(ends[1].t - ends[0].t) * direction_size < tolerance_change:
+        if abs(ends[1].t - ends[0].t) * direction_size < LEAST_MOVE:
             break
         t = _cubic_minimum(ends[0], ends[1])
         t, was_close = _away_from_ends(t, ends[0].t, ends[1].t, was_close)

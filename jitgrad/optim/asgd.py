@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitgrad import functions as T
-from jitgrad._tensor import Tensor
-
 from ._kernel import KernelOptimizer
 from .optimizer import Params
 
@@ -67,6 +64,7 @@ class ASGD(KernelOptimizer):
 
     _hyper = ("lr", "lambd", "alpha", "t0", "weight_decay", "maximize")
     _free = ("lambd", "alpha", "t0")
+    _uniform = ("eta", "mu")
 
     def __init__(
         self,
@@ -96,16 +94,3 @@ class ASGD(KernelOptimizer):
 
     def _op(self, group: dict[str, Any]) -> str:
         return "asgd"
-
-    # PyTorch keeps rate and weight of the next step as one number each, the kernel with every element
-
-    def _saved(self, live: dict[str, Any]) -> dict[str, Any]:
-        return {**live, **{key: _one(live[key]) for key in ("eta", "mu")}}
-
-    def _loadable(self, param: Tensor, entry: dict[str, Any]) -> dict[str, Any]:
-        shape, numbers = tuple(param.shape), {k: float(entry[k]) for k in ("eta", "mu") if k in entry}
-        return {**entry, **{k: T.full(shape, x, dtype=param.dtype) for k, x in numbers.items()}}
-
-
-def _one(repeated: Tensor) -> Tensor:
-    return repeated.reshape(-1)[0] if repeated.numel() else T.tensor(1.0)

@@ -206,7 +206,7 @@ class _Step:
             return Point(length, loss, gradient, _dot(gradient, direction))
 
         budget = self.group["max_eval"] - self.evaluations
-        found = strong_wolfe(at, self.state["t"], start, _largest(direction), max_evaluations=budget)
+        found = strong_wolfe(at, self.state["t"], start, _largest(direction), budget)
         self.state["t"] = found.t
         self._add(direction, found.t)
         return found.loss, found.gradient

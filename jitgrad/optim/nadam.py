@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from jitgrad import functions as T
-from jitgrad._tensor import Tensor
-
 from ._kernel import KernelOptimizer
 from .optimizer import Params
 
@@ -54,6 +51,7 @@ class NAdam(KernelOptimizer):
 
     _hyper = ("lr", "betas", "eps", "weight_decay", "momentum_decay", "maximize")
     _choices = ("decoupled_weight_decay",)
+    _uniform = ("mu_product",)
 
     def __init__(
         self,
@@ -86,16 +84,3 @@ class NAdam(KernelOptimizer):
 
     def _op(self, group: dict[str, Any]) -> str:
         return "nadamw" if group["decoupled_weight_decay"] else "nadam"
-
-    # PyTorch keeps the product of the momenta as one number, the kernel keeps it with every element
-
-    def _saved(self, live: dict[str, Any]) -> dict[str, Any]:
-        product = live["mu_product"]
-        one = product.reshape(-1)[0] if product.numel() else T.tensor(1.0)
-        return {**live, "mu_product": one}
-
-    def _loadable(self, param: Tensor, entry: dict[str, Any]) -> dict[str, Any]:
-        if "mu_product" not in entry:
-            return entry
-        shape, product = tuple(param.shape), float(entry["mu_product"])
-        return {**entry, "mu_product": T.full(shape, product, dtype=param.dtype)}
