@@ -151,9 +151,9 @@ def two_operands_in_place(name: str) -> Callable[[Tensor, Any], Tensor]:
     return _named(function, name + "_", f"``{name}``, elementwise and in place.")
 
 
-def unary_in_place(name: str, op_name: str | None = None) -> Callable[[Tensor], Tensor]:
+def unary_in_place(name: str) -> Callable[[Tensor], Tensor]:
     """The form of `unary` that overwrites its operand."""
-    op = BY_NAME[op_name or name]
+    op = BY_NAME[name]
     code = op.code
 
     def function(self: Tensor) -> Tensor:

@@ -47,16 +47,14 @@ def refuse_empty(x: Tensor, mask: int, name: str) -> None:
             )
 
 
-def extreme_with_ties(op: Op, input: Tensor, mask: int, keepdim: bool, nan_ties: bool = True) -> Tensor:
-    """An extreme whose gradient is shared evenly by the elements that have it.
-
-    A nan ties with other nans; without `nan_ties` the gradient of such an extreme is nan, as PyTorch's amax has it.
-    """
+def extreme_with_ties(op: Op, input: Tensor, mask: int, keepdim: bool) -> Tensor:
+    """An extreme whose gradient is shared evenly by the elements that have it; a nan ties with other nans."""
     y = wrap(run_reduction(op, input, mask, keepdim))
-    return _share_ties(op, y, input, mask, keepdim, nan_ties) if y.requires_grad else y
+    return _share_ties(op, y, input, mask, keepdim, True) if y.requires_grad else y
 
 
 def _share_ties(op: Op, y: Tensor, input: Tensor, mask: int, keepdim: bool, nan_ties: bool) -> Tensor:
+    """The extreme `y` with its gradient shared; without `nan_ties` that of nan is nan, as PyTorch's amax has it."""
     plain = input.detach()
     kept = y.detach() if keepdim else wrap(run_reduction(op, plain, mask, True))
     tied = wrap(call(_TIES if nan_ties else _EQUAL, (plain, kept)))

@@ -15,6 +15,14 @@ from .spectral_norm import as_matrix, check_iterations, divided, random_directio
 from .weight_norm import checked_dim, norm_except_dim, normalized_weight
 
 
+def _tensor_of(module: Module, name: str) -> Tensor:
+    """A parameter or buffer, by name."""
+    tensor = getattr(module, name, None)
+    if not isinstance(tensor, Tensor):
+        raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")
+    return tensor
+
+
 class _WeightNorm(Module):
     """``g v / |v|`` of a length and a direction."""
 
@@ -118,9 +126,7 @@ def spectral_norm(
     ValueError
         If the module has no such tensor, or ``n_power_iterations`` is not positive.
     """
-    weight = getattr(module, name, None)
-    if not isinstance(weight, Tensor):
-        raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")
+    weight = _tensor_of(module, name)
     made = _SpectralNorm(weight, n_power_iterations, usual_dim(module) if dim is None else dim, eps)
     return register_parametrization(module, name, made)
 
@@ -252,9 +258,7 @@ def orthogonal(
     ValueError
         If there is no such tensor, it has fewer than two dimensions, or the map is unknown.
     """
-    weight = getattr(module, name, None)
-    if not isinstance(weight, Tensor):
-        raise ValueError(f"Module '{module}' has no parameter or buffer with name '{name}'")
+    weight = _tensor_of(module, name)
     if weight.ndim < 2:
         raise ValueError(f"Expected a matrix or batch of matrices. Got a tensor of {weight.ndim} dimensions.")
     if orthogonal_map is None:
