@@ -12,6 +12,7 @@ from math import nan
 from ..functions import matmul, matrix_power, where
 from ..functions import chain_matmul as _chain_matmul
 from ..functions._call import require_tensors as _require_tensors
+from ..functions._out import takes_outs as _takes_outs
 from ._checks import LinAlgError
 from ._cholesky import cholesky, cholesky_ex
 from ._triangular import cholesky_inverse, cholesky_solve  # these are in ``torch`` itself only
@@ -30,9 +31,6 @@ __all__ = ["LinAlgError", "cholesky", "cholesky_ex", "cond", "cross", "det", "di
            "matrix_exp", "matrix_norm", "matrix_power", "matrix_rank", "multi_dot", "norm", "pinv", "qr", "slogdet",
            "solve", "solve_ex", "solve_triangular", "svd", "svdvals", "tensorinv", "tensorsolve", "vander", "vecdot",
            "vector_norm"]  # fmt: skip
-
-
-inverse = inv  # as it is called in ``torch`` itself
 
 
 def pinverse(input, rcond=1e-15):
@@ -73,3 +71,10 @@ def multi_dot(tensors):
     if column:
         product = product.squeeze(-1)
     return product.squeeze(0) if row else product
+
+
+# none of them is so fast that one more call would show
+for _name in __all__:
+    if _name not in ("LinAlgError", "cross", "diagonal", "lstsq", "matmul", "matrix_exp", "norm", "vander"):
+        globals()[_name] = _takes_outs(globals()[_name])
+inverse = inv  # as it is called in ``torch`` itself
