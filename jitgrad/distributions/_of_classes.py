@@ -22,8 +22,8 @@ class OfClasses(Distribution):
         shape = self._categorical.param_shape
         Distribution.__init__(self, shape[:-1], shape[-1:], validate_args)
 
-    def expand(self, batch_shape: Sequence[int]) -> Self:
-        expanded = self._copied(batch_shape)
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Self:
+        expanded = self._copied(batch_shape, _instance)
         expanded._categorical = self._categorical.expand(batch_shape)
         return expanded
 

@@ -16,7 +16,7 @@ from jitgrad.store import store
 
 from ._requirements import REAL, Requirement
 from .constraints import dependent
-from .utils import broadcast_all
+from .utils import broadcast_all, lazy_property
 
 __all__ = ["Distribution"]
 
@@ -89,22 +89,54 @@ class Distribution:
         """The shape of one event."""
         return self._event_shape
 
-    def expand(self, batch_shape: Sequence[int]) -> Any:
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Any:
         """The same distribution with its parameters expanded to another batch shape, without copies.
+
+        Parameters
+        ----------
+        batch_shape : sequence of int
+        _instance : Distribution, optional
+            What the ``expand`` of a class below passes on, to be filled in; see `_get_checked_instance`.
 
         Raises
         ------
         RuntimeError
             If a dimension of another size than 1 would have to change.
         """
-        expanded = self._copied(batch_shape)
+        expanded = self._copied(batch_shape, _instance)
         for name, parameter in self._parameters().items():
             own = parameter.shape[len(self._batch_shape) :]  # what a parameter has for each distribution
             setattr(expanded, name, parameter.expand(expanded._batch_shape + own))
         return expanded
 
-    def _copied(self, batch_shape: Sequence[int]) -> Any:
-        copied = copy(self)
+    def _get_checked_instance(self, cls: type, _instance: Any = None) -> Any:
+        """What the ``expand`` of a user's class fills in: an empty instance, unless a class below brings its own.
+
+        Raises
+        ------
+        NotImplementedError
+            If a class below it has an ``__init__`` of its own, but no ``expand``.
+        """
+        kind: Any = type(self)
+        if _instance is None and kind.__init__ is not cls.__init__:  # type: ignore[misc]
+            raise NotImplementedError(
+                f"{kind.__name__}: a subclass of {cls.__name__} that defines its own __init__ needs an expand(), too"
+            )
+        return kind.__new__(kind) if _instance is None else _instance
+
+    def _validate_sample(self, value: Any) -> None:
+        """`_check_value` by the name that the ``log_prob`` of a user's class calls."""
+        self._check_value(value)
+
+    def _copied(self, batch_shape: Sequence[int], _instance: Any) -> Any:
+        """A copy, or `_instance` filled with what this has, of another batch shape."""
+        copied = copy(self) if _instance is None else _instance
+        if _instance is not None:
+            vars(copied).update(vars(self))
+        for name in [
+            name for name in vars(copied) if isinstance(getattr(type(copied), name, None), lazy_property)
+        ]:
+            delattr(copied, name)  # it was computed for the shape from before
         copied._batch_shape = Size(batch_shape)
         copied._lasting = store.recording_here is None
         return copied

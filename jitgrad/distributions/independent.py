@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from jitgrad._tensor import Tensor
 
@@ -50,8 +51,8 @@ class Independent(Distribution):
         self.has_enumerate_support = base_distribution.has_enumerate_support and not reinterpreted_batch_ndims
         super().__init__(batch[:kept], batch[kept:] + base_distribution.event_shape, validate_args)
 
-    def expand(self, batch_shape: Sequence[int]) -> Independent:
-        expanded = self._copied(batch_shape)
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> Independent:
+        expanded = self._copied(batch_shape, _instance)
         own = self._event_shape[: self.reinterpreted_batch_ndims]
         expanded.base_dist = self.base_dist.expand(expanded._batch_shape + own)
         return expanded

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
@@ -73,8 +74,8 @@ class MixtureSameFamily(Distribution):
         """The components, along the last batch dimension."""
         return self._component_distribution
 
-    def expand(self, batch_shape: Sequence[int]) -> MixtureSameFamily:
-        expanded = self._copied(batch_shape)
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> MixtureSameFamily:
+        expanded = self._copied(batch_shape, _instance)
         count = self._component_distribution.batch_shape[-1]
         expanded._mixture_distribution = self._mixture_distribution.expand(batch_shape)
         expanded._component_distribution = self._component_distribution.expand((*batch_shape, count))

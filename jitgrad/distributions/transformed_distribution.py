@@ -68,8 +68,8 @@ class TransformedDistribution(Distribution):
         cut = len(wide) - events
         super().__init__(wide[:cut], wide[cut:], validate_args)
 
-    def expand(self, batch_shape: Sequence[int]) -> TransformedDistribution:
-        expanded = self._copied(batch_shape)
+    def expand(self, batch_shape: Sequence[int], _instance: Any = None) -> TransformedDistribution:
+        expanded = self._copied(batch_shape, _instance)
         function = ComposeTransform(self.transforms)
         shape = Size(function.inverse_shape(Size(batch_shape) + self._event_shape))
         expanded.base_dist = self.base_dist.expand(shape[: len(shape) - len(self.base_dist.event_shape)])
