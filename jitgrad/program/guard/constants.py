@@ -30,11 +30,12 @@ _LASTING = (
 
 def holds_nothing(value: Any) -> bool:
     """Whether an object is a number or the like, and no more: one of a user's class may have attributes and methods."""
-    if type(value) in PLAIN or isinstance(value, logging.Logger):
+    kind = type(value)
+    if kind in PLAIN or kind.__module__ == "typing" or isinstance(value, logging.Logger):
         return True
-    return isinstance(value, _NOTHING) and not (
-        isinstance(value, np.void) or is_users(type(value).__module__)
-    )
+    if kind.__name__ == "Logger":  # of a package for it
+        return not is_users(kind.__module__)
+    return isinstance(value, _NOTHING) and not (isinstance(value, np.void) or is_users(kind.__module__))
 
 
 def is_constant(value: Any) -> bool:

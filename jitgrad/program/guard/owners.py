@@ -1,15 +1,22 @@
-"""Whose code it is: the user's, jitgrad's, or that of others (the standard library, installed packages)."""
+"""Whose code it is: the user's, jitgrad's, or that of others (the standard library, most installed packages).
+
+Code of installed packages that use jitgrad is looked into like the user's: it may keep anything that a step depends on.
+"""
 
 from __future__ import annotations
 
 import functools
 import sys
+import types
 from typing import Any
 
 APPLICATION = "jitgrad.benchmarks"  # part of the package, but it uses the library as anybody does
 # classes of these modules, which others are made from, have no state of their own
 _STATELESS = {"abc", "builtins", "collections.abc", "typing"}
 _compiling: set[str] = {"__main__", ""}  # packages that have compiled a function
+_using: set[str] = set()  # installed packages that use jitgrad
+_looked_at: dict[str, set[str]] = {}  # by installed packages: the modules whose globals have been looked at
+_imported = 0  # how many modules there were when that was done for all
 
 
 def compiles(function: Any) -> None:
@@ -25,19 +32,61 @@ def compiles(function: Any) -> None:
 
 def packages() -> int:
     """How many packages are known to be the user's: what `is_users` says may change when there is another one."""
-    return len(_compiling)
+    return len(_compiling) + len(_using)
+
+
+def notice_imports() -> None:
+    """Look whether packages have come to use jitgrad by modules that were imported meanwhile."""
+    global _imported
+    if len(sys.modules) != _imported:
+        _imported, known = len(sys.modules), len(_using)
+        for top in [*_looked_at]:
+            _uses_jitgrad(top)
+        if len(_using) > known:
+            is_users.cache_clear()
+            is_foreign.cache_clear()
 
 
 @functools.cache
 def is_users(module: str | None) -> bool:
-    """Whether a module of Python code is the user's: not jitgrad, the standard library or an installed package."""
+    """Whether code of a module is looked into: the user's, and that of installed packages that use jitgrad.
+
+    Not jitgrad's own, the standard library's or that of other installed packages.
+    """
     top = _package(module)
     if top in _compiling or (top == "jitgrad" and (module or "").startswith(APPLICATION)):
         return True
     if top in ("jitgrad", "builtins", "numpy") or top in sys.stdlib_module_names:
         return False
-    file = getattr(sys.modules.get(top), "__file__", None) or ""
-    return "site-packages" not in file and "dist-packages" not in file
+    return not _is_installed(top) or _uses_jitgrad(top)
+
+
+def _is_installed(top: str) -> bool:
+    """Whether a package was installed: its files, or the first of its folders, are where installers put them."""
+    module = sys.modules.get(top)
+    folders = [*getattr(module, "__path__", ())]  # a package without __init__.py has no file
+    place = getattr(module, "__file__", None) or (folders[0] if folders else "")
+    return "site-packages" in place or "dist-packages" in place
+
+
+def _uses_jitgrad(top: str) -> bool:
+    """Whether a module of a package has something of jitgrad's among its globals: packages that only count do not."""
+    if top in _using:
+        return True
+    looked_at, inside = _looked_at.setdefault(top, set()), f"{top}."
+    for name, module in [*sys.modules.items()]:
+        if (name == top or name.startswith(inside)) and name not in looked_at:
+            looked_at.add(name)
+            if any(map(_is_of_jitgrad, [*getattr(module, "__dict__", {}).values()])):
+                _using.add(top)
+    return top in _using
+
+
+def _is_of_jitgrad(value: Any) -> bool:
+    """Whether something is a module, class or function of jitgrad's."""
+    if isinstance(value, types.ModuleType):
+        return _package(value.__name__) == "jitgrad"
+    return isinstance(value, type | types.FunctionType) and _package(value.__module__) == "jitgrad"
 
 
 def is_ours(module: str | None) -> bool:

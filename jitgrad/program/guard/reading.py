@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import collections
 import io
+import operator
+import os
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -60,6 +62,11 @@ class Slots:
     def get(self, key: str, default: Any) -> Any:
         """An attribute."""
         return getattr(self._value, key, default)
+
+
+def read_by(function: Any) -> tuple[Any, ...]:
+    """What a function of others reads that is no attribute: `os.getenv` reads the environment."""
+    return (os.environ,) if function is os.getenv else ()
 
 
 def attributes_of(value: Any) -> Any:
@@ -122,7 +129,7 @@ def _sized(value: Any) -> Any:
 def same_items(value: Any, copy: list) -> bool:
     """Whether a list or the like still has the items of a copy, and a set has them in the same order."""
     items = _sized(value)
-    return len(items) == len(copy) and all(map(same, items, copy))
+    return len(items) == len(copy) and _all_same(items, copy)
 
 
 def same_values(value: Any, copy: dict) -> bool:
@@ -130,7 +137,12 @@ def same_values(value: Any, copy: dict) -> bool:
     keys = _sized(value)
     if len(keys) != len(copy):
         return False
-    return all(map(same, keys, copy)) and all(map(same, values_in(value), copy.values()))
+    return _all_same(keys, copy) and _all_same(values_in(value), copy.values())
+
+
+def _all_same(values: Iterable, others: Iterable) -> bool:
+    """Whether pairs of values are the same; mostly they are the very same, which C can tell."""
+    return all(map(operator.is_, values, others)) or all(map(same, values, others))
 
 
 def same_array(value: np.ndarray, copy: np.ndarray) -> bool:

@@ -2,7 +2,7 @@
 
 Attributes are looked for by the names that occur in the function's code and in the code of the functions that it can
 reach; an attribute that no code names is not looked at. Where code computes names, or where it is code of others
-(the standard library, installed packages), every attribute is.
+(the standard library, installed packages that do not use jitgrad), every attribute is.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import abc
 import contextvars
 import functools
-import os
 import random
+import sys
 import threading
 import types
 import weakref
@@ -29,7 +29,7 @@ from .constants import holds_nothing
 from .drawn import shared_sources, source_of
 from .found import Found, members_of
 from .inside import UNREAD, held_inside, names_among
-from .owners import is_foreign, is_ours, is_users
+from .owners import is_foreign, is_ours, is_users, notice_imports
 from .patches import function_of
 from .reading import (
     CONTAINERS,
@@ -43,6 +43,7 @@ from .reading import (
     bytes_of,
     is_written_only,
     items_in,
+    read_by,
     same_array,
     same_as_array,
     same_bytes,
@@ -52,7 +53,7 @@ from .reading import (
 )
 from .unnamed import called_by_others, runs_unnamed
 from .watch import others_of
-from .words import COMPUTED, compares_identity, imported_by, read_from, unbound_in, words_of
+from .words import COMPUTED, compares_identity, imported_by, is_expected, read_from, unbound_in, words_of
 
 MOST = 20_000  # things to look at; a function that can reach more is not replayed
 # of jitgrad's own, whose state Python code may ask for
@@ -60,11 +61,6 @@ _STATEFUL = ("jitgrad.optim.lr_scheduler", "jitgrad.utils.data")
 _LAZY = "jitgrad.distributions"  # objects of its classes keep what they compute as further attributes
 _OWN_ATTRIBUTES = frozenset(vars(Module()))
 _OWN_OPTIMIZER = {"param_groups", "state"}  # read from memory, or made by the first step
-
-
-def _read_by(function: Any) -> tuple[Any, ...]:
-    """What a function of others reads that is no attribute: `os.getenv` reads the environment."""
-    return (os.environ,) if function is os.getenv else ()
 
 
 def search(roots: list[Any]) -> Found:
@@ -80,6 +76,7 @@ def search(roots: list[Any]) -> Found:
     Spoiled
         If the function reads from something that cannot be looked at without changing it.
     """
+    notice_imports()
     words: set[str] = set()
     put_in: list[tuple[Any, str]] = []
     while True:  # names found on the way may lead to more
@@ -130,6 +127,8 @@ class _Search(Found):
             self._function(value)
         elif isinstance(value, types.MethodType):
             self.waiting += [value.__self__, value.__func__]
+        elif isinstance(value, staticmethod | classmethod):
+            self.waiting.append(value.__func__)
         elif isinstance(value, functools.partial):
             self.waiting += [value.func, *value.args, value.keywords]
             self.read_attributes(value)
@@ -195,6 +194,8 @@ class _Search(Found):
 
     def _items(self, value: Any, copy_of: Callable | None, equal: Callable[[Any, Any], bool]) -> None:
         """What is in a container; `copy_of` is None for one that cannot change."""
+        if value is sys.modules:  # which code looks up by names that it contains: see `imported_by`
+            return
         items = list(items_in(value))
         if copy_of is not None:
             if len(items) > MOST:
@@ -244,7 +245,8 @@ class _Search(Found):
                 return
         if mapping is not None:
             self.copies.append((mapping, dict(mapping), same_values))
-            self.waiting += [x for x in mapping.values() if users or not isinstance(x, UNREAD)]
+            read = {n: x for n, x in mapping.items() if n != "__annotations__"}
+            self.waiting += [x for x in read.values() if users or not isinstance(x, UNREAD)]
         self._memory(value)
         self.read_names(Slots(value), slots_of(type(value)))
         held = held_inside(value)
@@ -271,20 +273,22 @@ class _Search(Found):
 
         `made` says that the class itself is called, not only an object of it.
         """
+        if not self._is_new((id(kind), methods, made)):
+            return
         if type(kind) is not type:
             self.waiting.append(type(kind))
         if made and isinstance(kind, abc.ABCMeta):
             self.read_call("what is registered with abstract classes", Reader(abc.get_cache_token))
-        self.watched.classes[id(kind)] = kind
+        called = {*methods, *called_by_others(kind)}
         for base in kind.__mro__:
             if not is_users(base.__module__):
                 self.others[id(base)] = base
                 continue
             mapping = base.__dict__
-            called = self.words.union(methods, called_by_others(kind))
-            names = [n for n in mapping if n in called or (self._computed and not n.startswith("__"))]
-            self.read_names(mapping, names)
-            self.without(mapping, [n for n in called if n not in mapping])
+            self.watched.add_class(base, called, self._computed)
+            names = {n for n in mapping if n in self.words or n in called}
+            names |= {n for n in mapping if self._computed and not n.startswith("__")}
+            self.waiting += map(mapping.__getitem__, names)
             unnamed = [n for n in mapping if n.startswith("__") and (made or runs_unnamed(n, self.words))]
             members = map(function_of, map(mapping.__getitem__, {*names, *unnamed}))
             self.waiting += [x for x in members if isinstance(x, types.FunctionType)]
@@ -295,7 +299,7 @@ class _Search(Found):
         if is_ours(function.__module__):
             self.waiting += [x for x in (vars(function).get("__wrapped__"),) if x is not None]
             return
-        self.waiting += _read_by(function)
+        self.waiting += read_by(function)
         users = is_users(function.__module__)
         self._variables_of(function, users)
         self.waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
@@ -327,7 +331,8 @@ class _Search(Found):
         for name in read_from(namespace, code):
             value = namespace[name]
             if self._is_new((id(namespace), name)) and not isinstance(value, types.ModuleType):
-                self.maps.append((namespace, name, value))
+                if not (users and is_expected(value)):  # which is watched
+                    self.maps.append((namespace, name, value))
                 self.globals.append((name, value))
             if users or isinstance(value, types.FunctionType | types.MethodType):
                 self.waiting.append(value)
@@ -347,9 +352,9 @@ class _Search(Found):
         self.others[id(module)] = module
         if is_ours(module.__name__):
             return
-        found = [vars(module).get(n) for n in self.words]
+        found = [vars(module)[n] for n in vars(module).keys() & self.words]
         for x in found:
-            self.waiting += _read_by(x)
+            self.waiting += read_by(x)
         self.waiting += [x for x in found if not (callable(x) or isinstance(x, (*UNREAD, Iterator)))]
 
     # objects of jitgrad's ----------------------------------------------------------------------------
@@ -376,15 +381,8 @@ class _Search(Found):
                 self.waiting += [x for n, x in given.items() if callable(x) or n in self.words]
                 continue
             self._class(kind, "forward", "__call__")
-            for name in self.words:
-                made = getattr(kind, name, None)
-                if callable(made) or isinstance(made, property):
-                    continue
-                value = getattr(one, name, MISSING)
-                if value is not MISSING and not isinstance(value, Module):
-                    self.waiting.append(value)
-            if self._computed:
-                self.waiting += given.values()
+            named = given if self._computed else given.keys() & self.words
+            self.waiting += [given[n] for n in named if not isinstance(given[n], Module)]
 
     def _optimizer(self, optimizer: Optimizer) -> None:
         """Its settings are read from memory, unless code of the user's or of others reads them."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import builtins
 import types
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import Any, NamedTuple
 
 from ...dispatch import CONTEXT
@@ -120,9 +120,12 @@ class Namespace:
 
 
 class Class(Namespace):
-    """What stands in a class. Names with two underscores matter, too: Python looks them up by itself."""
+    """What stands in a class. Names with two underscores matter, too: Python looks them up by itself.
 
-    def __init__(self, kind: type, names: Iterable[str]) -> None:
+    With None for `names`, all do.
+    """
+
+    def __init__(self, kind: type, names: Set[str] | None) -> None:
         self._kind = kind
         super().__init__(vars(kind), names)
 
@@ -131,7 +134,7 @@ class Class(Namespace):
         return {
             n: value
             for n, value in dict(self._mapping).items()  # a copy: another thread may change it meanwhile
-            if n in names or (n.startswith("__") and n not in special)
+            if names is None or n in names or (n.startswith("__") and n not in special)
         }
 
     def addresses(self) -> list[int] | None:
@@ -155,7 +158,8 @@ class Watched:
     bare : list of dict
         Attributes of functions and the like that have had none.
     classes : dict
-        The user's classes by their ids.
+        The user's classes by their ids, and the names in them that matter whether or not code contains them; None for
+        all.
     others : Others
         What is looked up in modules and classes of the library and of others.
     """
@@ -165,15 +169,21 @@ class Watched:
         self.objects: list[Any] = []
         self.cells: list[tuple[types.CellType, str]] = []
         self.bare: list[dict[str, Any]] = []
-        self.classes: dict[int, type] = {}
+        self.classes: dict[int, tuple[type, Set[str] | None]] = {}
         self.others: Others | None = None
+
+    def add_class(self, kind: type, names: Set[str], everything: bool) -> None:
+        """Watch a class of the user's: names that code contains, these, or everything."""
+        _, before = self.classes.get(id(kind), (kind, frozenset()))
+        self.classes[id(kind)] = kind, None if everything or before is None else before | names
 
     def watch(self, words: set[str]) -> Watch:
         """Watch all of it, from now on, for code with these words in it."""
         found: list[Item] = [Pin(x, name) for x in self.functions for name in _OF_FUNCTIONS]
         found += [Pin(x, "__class__") for x in self.objects if _is_changeable(type(x))]
-        found += [Pin(x, "__mro__") for x in self.classes.values()]
-        found += [Class(x, ()) for x in self.classes.values()]
+        for kind, names in self.classes.values():
+            found.append(Pin(kind, "__mro__"))
+            found.append(Class(kind, names if names is None else words if names <= words else words | names))
         found += [Variable(cell, name) for cell, name in self.cells]
         found += [Namespace(x, words) for x in self.bare]
         expected: dict[int, tuple[dict[str, Any], set[str]]] = {}

@@ -17,7 +17,7 @@ _BY_NAME = {"getattr", "hasattr"}  # which code may call with a name that it con
 COMPUTED = {"attrgetter", "eval", "exec", "vars", "__dict__", "__getattribute__", *_BY_NAME}
 _OF_GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME"}
 _COMPUTES_NAMES = {"eval", "exec", "globals"}
-_IMPORTS_BY_NAME = {"import_module", "__import__"}
+_IMPORTS_BY_NAME = {"import_module", "__import__", "modules"}  # the last in `sys.modules`
 EVERYTHING = "*"  # in place of a name
 _NO_STEPS = {"CACHE", "NOP", "PRECALL", "PUSH_NULL"}
 _OF_THE_LAST = {"LOAD_ATTR", "LOAD_METHOD"}
@@ -103,22 +103,25 @@ def compares_identity(code: types.CodeType) -> bool:
 
 
 def expected_in(namespace: dict[str, Any], code: types.CodeType) -> list[str]:
-    """The globals that a function's code reads and that hardly ever change: modules, and builtins that it finds there.
+    """The globals that a function's code reads and that hardly ever change, and builtins that it does not find there.
 
     A global that comes later would be found before the builtin.
     """
-    names = globals_of(code) - {EVERYTHING}
-    return [
-        n
-        for n in names
-        if (isinstance(namespace[n], types.ModuleType) if n in namespace else hasattr(builtins, n))
-    ]
+    bound = [n for n in read_from(namespace, code) if is_expected(namespace[n])]
+    return bound + [n for n in globals_of(code) if n not in namespace and hasattr(builtins, n)]
+
+
+def is_expected(value: Any) -> bool:
+    """Whether what a global name means hardly ever changes: a module, a function or a class."""
+    return isinstance(value, types.ModuleType | types.FunctionType | type)
 
 
 def imported_by(function: types.FunctionType) -> list[types.ModuleType]:
     """The modules that a function imports while it runs, as far as they have been imported before."""
     package = function.__globals__.get("__package__") or ""
     names = [name for given in _imports(function.__code__) for name in (given, f"{package}.{given}", package)]
+    if "__name__" in names:
+        names.append(function.__globals__.get("__name__"))
     return [sys.modules[name] for name in names if name in sys.modules]
 
 
@@ -126,13 +129,15 @@ def imported_by(function: types.FunctionType) -> list[types.ModuleType]:
 def _imports(code: types.CodeType) -> tuple[str, ...]:
     """The names of modules in import statements of a function, and of functions within it.
 
-    With all short strings of code that imports by computed names.
+    With all short strings of code that imports by computed names or looks modules up, and ``"__name__"`` if it
+    uses that.
     """
     found: list[str] = []
     for part in _parts(code):
         found += [i.argval for i in dis.get_instructions(part) if i.opname == "IMPORT_NAME"]
         if not _IMPORTS_BY_NAME.isdisjoint(part.co_names):
             found += [x for x in part.co_consts if isinstance(x, str)]
+            found += {"__name__"}.intersection(part.co_names)
     return tuple(found)
 
 
