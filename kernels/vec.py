@@ -142,9 +142,15 @@ class Vec:
         )
 
     def to(self, dtype: int) -> Vec:
-        """Convert the lanes to `dtype`, as a C cast does (NaN to an integer gives that type's minimum)."""
+        """Convert the lanes to `dtype`, as a C cast does (NaN to a signed integer gives that type's minimum).
+
+        Fractions become bytes by way of int32, of which the lowest eight bits remain, as in NumPy and PyTorch: straight
+        to eight bits, LLVM leaves it open what becomes of numbers above 127.
+        """
         if dtype == self.dtype:
             return self
+        if dtype == abi.UINT8 and self.is_float:
+            return self.to(abi.INT32).to(abi.UINT8)
         if dtype in (MASK, abi.BOOL):
             return self != 0 if self.dtype != MASK else Vec(self.scope, self.value, MASK)
         kind, b = self.scope.type(dtype), self.scope.b
