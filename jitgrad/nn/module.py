@@ -12,6 +12,7 @@ from jitgrad.dtypes import float32, float64
 from jitgrad.store import store
 
 from ._calls import NARROW_CALLS, call, call_with_one, inherits_narrow_call
+from ._class_functions import leave_unbound
 from ._registrar import Missing, Registrar
 from ._registry import BUFFERS, PARAMETERS, note_change, put, set_plainly
 from ._running_hooks import OF_ALL
@@ -40,6 +41,7 @@ class Module(Registrar, Hooked, Stateful):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Give a subclass of a layer that has its own ``forward`` the general ``__call__`` back."""
         super().__init_subclass__(**kwargs)
+        leave_unbound(cls)
         if "__getattr__" in cls.__dict__ and not issubclass(cls, Missing):
             cls.__bases__ = (*cls.__bases__, Missing)
         special = cls.__call__ in (*NARROW_CALLS, call_with_hooks)
