@@ -74,6 +74,7 @@ ABSENT = {
         "uint16",
         "uint32",
         "uint64",
+        "complex32",
         "complex64",
         "complex128",
     )
@@ -83,6 +84,7 @@ ABSENT |= {
     for short, name in (
         ("half", "float16"),
         ("short", "int16"),
+        ("chalf", "complex32"),
         ("cfloat", "complex64"),
         ("cdouble", "complex128"),
     )

@@ -127,3 +127,11 @@ def test_the_bases_of_layers_have_pytorchs_names():
     assert isinstance(nn.Dropout2d(), _DropoutNd) and isinstance(nn.InstanceNorm1d(2), _NormBase)
     assert isinstance(nn.ConvTranspose1d(1, 1, 1), _ConvTransposeNd)
     assert not isinstance(nn.Conv1d(1, 1, 1), _ConvTransposeNd)
+
+
+@pytest.mark.parametrize("name", ["complex32", "complex64", "complex128", "chalf", "cfloat", "cdouble"])
+def test_complex_dtypes_are_named_and_compared_but_not_used(name):
+    kind = getattr(torch, name)
+    assert torch.ones(1).dtype not in (kind,)
+    with pytest.raises(TypeError, match="expected a dtype among"):
+        torch.ones(1, dtype=kind)
