@@ -11,7 +11,7 @@ import numpy as np
 
 from ...dtypes import Size, device, dtype
 from ..tree import PLAIN
-from .owners import is_users
+from .owners import is_users_class
 
 _NOTHING = (*PLAIN, dtype, range, type(Ellipsis), type(NotImplemented), np.generic)
 # what cannot be changed, though what it holds may be
@@ -34,8 +34,8 @@ def holds_nothing(value: Any) -> bool:
     if kind in PLAIN or kind.__module__ == "typing" or isinstance(value, logging.Logger):
         return True
     if kind.__name__ == "Logger":  # of a package for it
-        return not is_users(kind.__module__)
-    return isinstance(value, _NOTHING) and not (isinstance(value, np.void) or is_users(kind.__module__))
+        return not is_users_class(kind)
+    return isinstance(value, _NOTHING) and not (isinstance(value, np.void) or is_users_class(kind))
 
 
 def is_constant(value: Any) -> bool:

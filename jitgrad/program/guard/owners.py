@@ -10,6 +10,7 @@ import sys
 import types
 from typing import Any
 
+MADE_AT_RUN_TIME = 1 << 9  # a flag of classes: they, and the classes of their objects, can be changed
 APPLICATION = "jitgrad.benchmarks"  # part of the package, but it uses the library as anybody does
 # classes of these modules, which others are made from, have no state of their own
 _STATELESS = {"abc", "builtins", "collections.abc", "typing"}
@@ -26,8 +27,14 @@ def compiles(function: Any) -> None:
     top = (getattr(function, "__module__", None) or "").partition(".")[0]
     if top not in _compiling and top != "jitgrad":
         _compiling.add(top)
-        is_users.cache_clear()
-        is_foreign.cache_clear()
+        _forget()
+
+
+def _forget() -> None:
+    """Let what has been said of modules and classes be found out anew."""
+    is_users.cache_clear()
+    is_users_class.cache_clear()
+    is_foreign.cache_clear()
 
 
 def packages() -> int:
@@ -43,8 +50,7 @@ def notice_imports() -> None:
         for top in [*_looked_at]:
             _uses_jitgrad(top)
         if len(_using) > known:
-            is_users.cache_clear()
-            is_foreign.cache_clear()
+            _forget()
 
 
 @functools.cache
@@ -59,6 +65,33 @@ def is_users(module: str | None) -> bool:
     if top in ("jitgrad", "builtins", "numpy") or top in sys.stdlib_module_names:
         return False
     return not _is_installed(top) or _uses_jitgrad(top)
+
+
+def is_users_function(function: types.FunctionType) -> bool:
+    """Whether a function is looked into: `functools.wraps` gives it the module of another one."""
+    return is_users(function.__module__) or is_users(function.__globals__.get("__name__"))
+
+
+def is_our_function(function: types.FunctionType) -> bool:
+    """Whether a function is jitgrad's, and not a wrapper of the user's around one."""
+    return is_ours(function.__module__) and not is_users_function(function)
+
+
+@functools.lru_cache(maxsize=1024)  # not without end: it keeps classes alive
+def is_users_class(kind: type) -> bool:
+    """Whether code of a class is looked into.
+
+    Classes that the standard library makes for the user (`dataclasses.make_dataclass`), and those of code that `exec`
+    runs, may say that they are from a module that has none of that name: their functions tell whose they are.
+    """
+    if is_users(kind.__module__):
+        return True
+    if not kind.__flags__ & MADE_AT_RUN_TIME:
+        return False
+    if getattr(sys.modules.get(kind.__module__), kind.__name__, None) is kind:
+        return False
+    functions = [x for x in vars(kind).values() if isinstance(x, types.FunctionType)]
+    return any(is_users(x.__globals__.get("__name__")) for x in functions)
 
 
 def _is_installed(top: str) -> bool:
@@ -102,5 +135,7 @@ def _package(module: Any) -> str:
 @functools.lru_cache(maxsize=256)  # not without end: it keeps classes alive
 def is_foreign(kind: type) -> bool:
     """Whether a class has methods of others that may read any attribute: their code is not looked into."""
-    modules = (base.__module__ for base in kind.__mro__)
-    return any(not (is_users(m) or is_ours(m) or m in _STATELESS) for m in modules)
+    return any(
+        not (is_ours(base.__module__) or base.__module__ in _STATELESS or is_users_class(base))
+        for base in kind.__mro__
+    )

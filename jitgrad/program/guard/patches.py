@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..._tensor import Tensor
-from .owners import is_ours, is_users
+from .owners import is_ours, is_users, is_users_function
 
 RUN = {"forward", "__call__"}  # of a module, without being named
 _DATA = (int, float, str, list, tuple, dict, np.ndarray, Tensor)
@@ -53,8 +53,10 @@ def with_submodules(owners: Iterable[Any], words: set[str]) -> Iterator[Any]:
 
 def _is_put_in(member: Any) -> bool:
     kind = type(member)
-    if kind is types.FunctionType:
-        return is_users(member.__module__)
     if kind is property or kind is staticmethod or kind is classmethod:
-        return is_users(getattr(function_of(member), "__module__", "jitgrad"))
+        member = function_of(member)
+        if not isinstance(member, types.FunctionType):
+            return is_users(getattr(member, "__module__", "jitgrad"))
+    if isinstance(member, types.FunctionType):
+        return is_users_function(member)
     return isinstance(member, _DATA)

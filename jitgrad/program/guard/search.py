@@ -25,11 +25,11 @@ from ...autograd.notes import hook_functions
 from ...nn.module import Module
 from ...optim.optimizer import Optimizer
 from ..spoiled import Spoiled
+from . import owners
 from .constants import holds_nothing
 from .drawn import shared_sources, source_of
 from .found import Found, members_of
 from .inside import UNREAD, held_inside, names_among
-from .owners import is_foreign, is_ours, is_users, notice_imports
 from .patches import function_of
 from .reading import (
     CONTAINERS,
@@ -76,7 +76,7 @@ def search(roots: list[Any]) -> Found:
     Spoiled
         If the function reads from something that cannot be looked at without changing it.
     """
-    notice_imports()
+    owners.notice_imports()
     words: set[str] = set()
     put_in: list[tuple[Any, str]] = []
     while True:  # names found on the way may lead to more
@@ -148,10 +148,10 @@ class _Search(Found):
     def _beside_values(self, tensor: Tensor) -> None:
         """What the user has given a tensor: attributes, hooks, and a class of its own."""
         kind = type(tensor)
-        users = is_users(kind.__module__)
+        users = owners.is_users_class(kind)
         if users:
             self._class(kind)
-        if is_foreign(kind):
+        if owners.is_foreign(kind):
             self.waiting.append(tensor.__dict__)
         elif users or tensor.__dict__:
             self.read_words(tensor.__dict__)
@@ -162,7 +162,7 @@ class _Search(Found):
     def _data(self, value: Any) -> None:
         """Containers, arrays, generators, and objects of any other class."""
         if self._contents(value):
-            if is_users(type(value).__module__):  # its class is made from one that has contents
+            if owners.is_users_class(type(value)):  # its class is made from one that has contents
                 self._object(value)
         elif isinstance(value, Iterator | random.SystemRandom) and not is_written_only(value):
             raise Spoiled(f"may take items from a {type(value).__name__}")
@@ -212,7 +212,7 @@ class _Search(Found):
         kind = type(value)
         if any(base.__module__.startswith(_LAZY) for base in kind.__mro__):
             self.read_names(value.__dict__, [*value.__dict__])
-        if is_ours(kind.__module__) and not kind.__module__.startswith(_STATEFUL):
+        if owners.is_ours(kind.__module__) and not kind.__module__.startswith(_STATEFUL):
             self.own.append(value)
             told = getattr(value, "_read_by_steps", None)
             if told is not None:
@@ -227,9 +227,9 @@ class _Search(Found):
             return
         mapping = attributes_of(value)
         self.watched.objects.append(value)
-        if is_users(kind.__module__):
+        if owners.is_users_class(kind):
             self._class(kind, "__call__")
-        if self._computed or is_foreign(kind) or not is_users(kind.__module__):
+        if self._computed or owners.is_foreign(kind) or not owners.is_users_class(kind):
             self._all_attributes(value, mapping)
             return
         if mapping is not None:
@@ -238,7 +238,7 @@ class _Search(Found):
 
     def _all_attributes(self, value: Any, mapping: Any) -> None:
         """Every attribute of an object, or the memory of one that has none."""
-        users = is_users(type(value).__module__)
+        users = owners.is_users_class(type(value))
         if (array := array_of(value)) is not None:
             self.copies.append((value, array.copy(), same_as_array))  # of a record it is the memory itself
             if not users:
@@ -281,7 +281,7 @@ class _Search(Found):
             self.read_call("what is registered with abstract classes", Reader(abc.get_cache_token))
         called = {*methods, *called_by_others(kind)}
         for base in kind.__mro__:
-            if not is_users(base.__module__):
+            if not owners.is_users_class(base):
                 self.others[id(base)] = base
                 continue
             mapping = base.__dict__
@@ -296,11 +296,11 @@ class _Search(Found):
 
     def _function(self, function: types.FunctionType) -> None:
         """What a function's code names, or what a function of others holds."""
-        if is_ours(function.__module__):
+        if owners.is_our_function(function):
             self.waiting += [x for x in (vars(function).get("__wrapped__"),) if x is not None]
             return
         self.waiting += read_by(function)
-        users = is_users(function.__module__)
+        users = owners.is_users_function(function)
         self._variables_of(function, users)
         self.waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
         if not users:
@@ -346,11 +346,11 @@ class _Search(Found):
 
     def _namespace(self, module: types.ModuleType) -> None:
         """What code names of a module: everything of the user's, and objects of others' that can change."""
-        if is_users(module.__name__):
+        if owners.is_users(module.__name__):
             self.read_words(vars(module))
             return
         self.others[id(module)] = module
-        if is_ours(module.__name__):
+        if owners.is_ours(module.__name__):
             return
         found = [vars(module)[n] for n in vars(module).keys() & self.words]
         for x in found:
@@ -373,9 +373,9 @@ class _Search(Found):
                 self.waiting.append(one.forward)
                 self.read_names(vars(one), ["forward"])  # it can be taken away there
             given = {n: x for n, x in vars(one).items() if n not in _OWN_ATTRIBUTES}
-            if is_foreign(kind):
+            if owners.is_foreign(kind):
                 self.waiting += given.values()
-            if not is_users(kind.__module__):
+            if not owners.is_users_class(kind):
                 self.others |= {id(base): base for base in kind.__mro__}
                 # a function that it calls, or what somebody else may have put there
                 self.waiting += [x for n, x in given.items() if callable(x) or n in self.words]
@@ -383,6 +383,7 @@ class _Search(Found):
             self._class(kind, "forward", "__call__")
             named = given if self._computed else given.keys() & self.words
             self.waiting += [given[n] for n in named if not isinstance(given[n], Module)]
+            self.read_names(Slots(one), [n for n in slots_of(kind) if self._computed or n in self.words])
 
     def _optimizer(self, optimizer: Optimizer) -> None:
         """Its settings are read from memory, unless code of the user's or of others reads them."""
@@ -390,7 +391,7 @@ class _Search(Found):
         self.objects.append(optimizer)
         self.waiting += [hook for _, hook in optimizer.step_hooks()]
         self.others |= {id(base): base for base in kind.__mro__}
-        users, foreign, mapping = is_users(kind.__module__), is_foreign(kind), vars(optimizer)
+        users, foreign, mapping = owners.is_users_class(kind), owners.is_foreign(kind), vars(optimizer)
         if users:
             self._class(kind, "step", "zero_grad")
         if foreign:

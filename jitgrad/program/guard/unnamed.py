@@ -7,7 +7,7 @@ import functools
 from ..._tensor import Tensor
 from ...nn.module import Module
 from ...optim.optimizer import Optimizer
-from .owners import is_users
+from .owners import is_users_class
 from .patches import function_of
 from .words import SHOWS
 
@@ -32,7 +32,7 @@ def _members(kind: type) -> frozenset[str]:
 
 def called_by_others(kind: type) -> set[str]:
     """What code of others may call of a user's class, such as the ``backward`` of a `Function`."""
-    return {n for base in kind.__mro__ if not is_users(base.__module__) for n in _members(base)}
+    return {n for base in kind.__mro__ if not is_users_class(base) for n in _members(base)}
 
 
 def runs_unnamed(method: str, words: set[str]) -> bool:

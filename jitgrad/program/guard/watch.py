@@ -18,12 +18,11 @@ from ...dispatch import CONTEXT
 from ...engine.entry import entries
 from ...engine.layout import WATCH_ADDRESS, WATCH_VALUE, WATCH_WORDS
 from .cpython import attribute_address, entry_addresses, version_address
-from .owners import packages
+from .owners import MADE_AT_RUN_TIME, packages
 from .patches import RUN, patches, with_submodules
 from .reading import MISSING, Cell, same
 from .words import expected_in
 
-_MADE_AT_RUN_TIME = 1 << 9  # a flag of classes: they, and the classes of their objects, can be changed
 _OF_FUNCTIONS = ("__code__", "__defaults__", "__kwdefaults__")
 # of a class: what no operation looks up, and Python may add when it is first asked for
 _DESCRIBING = frozenset(("__annotations__", "__doc__", "__module__", "__qualname__"))
@@ -197,7 +196,7 @@ class Watched:
 
 
 def _is_changeable(kind: type) -> bool:
-    return bool(kind.__flags__ & _MADE_AT_RUN_TIME)
+    return bool(kind.__flags__ & MADE_AT_RUN_TIME)
 
 
 class Watch:
