@@ -32,6 +32,43 @@ COUNTING = [
     "draws_otherwise",
 ]
 
+# a package that does not use jitgrad
+PLAIN = """
+table, calls, count = {"scale": 1.0}, [], 0
+
+
+def read(x):
+    return scaled(x)
+
+
+def scaled(x):
+    return x * table["scale"]
+
+
+def counts_in_a_list(x):
+    calls.append(None)
+    return x * len(calls)
+
+
+def counts_in_itself(x):
+    counts_in_itself.calls = getattr(counts_in_itself, "calls", 0) + 1
+    return x * counts_in_itself.calls
+
+
+class Schedule:
+    def read(self, x):
+        return scaled(x)
+
+    def __call__(self, x):
+        global count
+        count += 1
+        return x * count
+
+
+schedule = Schedule()
+read_by_a_method = schedule.read
+"""
+
 
 def scale(package, value):
     package.CONFIG["scale"] = value
@@ -119,6 +156,34 @@ def test_what_installed_code_reads_is_noticed_and_replayed_otherwise(installed, 
     assert found == results(installed(), function, "eeeeee", change)[0]
     assert told == []
     assert len(compiled.programs) <= 2
+
+
+@pytest.mark.parametrize("name", ["counts_in_a_list", "counts_in_itself", "schedule"])
+def test_what_functions_of_a_package_without_jitgrad_count_is_counted(installed, name):
+    found, told, _ = results(installed(PLAIN), name, "cecccec")
+    assert found == results(installed(PLAIN), name, "eeeeeee")[0]
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("name", ["read", "read_by_a_method"])
+def test_a_table_of_a_package_without_jitgrad_is_noticed(installed, name):
+    package, found = installed(PLAIN), []
+    function = getattr(package, name)
+    step = torch.compile(lambda x: function(x), fullgraph=True)
+    for value in (1.0, 1.0, 2.0, 2.0):
+        package.table["scale"] = value
+        found.append(step(torch.ones(1)).item())
+    assert found == [1.0, 1.0, 2.0, 2.0]
+
+
+def test_a_table_that_a_method_of_a_package_without_jitgrad_reads_is_noticed(installed):
+    package, found = installed(PLAIN), []
+    schedule = package.schedule
+    step = torch.compile(lambda x: schedule.read(x), fullgraph=True)
+    for value in (1.0, 1.0, 2.0, 2.0):
+        package.table["scale"] = value
+        found.append(step(torch.ones(1)).item())
+    assert found == [1.0, 1.0, 2.0, 2.0]
 
 
 @pytest.mark.parametrize("name", ["counts_in_its_module", "counts_in_a_class", "draws"])

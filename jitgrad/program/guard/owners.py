@@ -62,9 +62,17 @@ def is_users(module: str | None) -> bool:
     top = _package(module)
     if top in _compiling or (top == "jitgrad" and (module or "").startswith(APPLICATION)):
         return True
-    if top in ("jitgrad", "builtins", "numpy") or top in sys.stdlib_module_names:
-        return False
-    return not _is_installed(top) or _uses_jitgrad(top)
+    return _is_of_a_package(top) and (not _is_installed(top) or _uses_jitgrad(top))
+
+
+def _is_of_a_package(top: str) -> bool:
+    """Whether it is none of those whose modules keep nothing that results depend on."""
+    return top not in ("jitgrad", "builtins", "numpy") and top not in sys.stdlib_module_names
+
+
+def is_other_packages(module: str | None) -> bool:
+    """Whether a module is of an installed package that does not use jitgrad."""
+    return _is_of_a_package(_package(module)) and not is_users(module)
 
 
 def is_users_function(function: types.FunctionType) -> bool:

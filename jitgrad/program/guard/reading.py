@@ -200,3 +200,6 @@ CONTAINERS: tuple[tuple[tuple[type, ...], Callable[[Any], Any] | None, Callable[
     ((list, collections.deque, set), lambda x: list(items_in(x)), same_items),
     ((tuple, frozenset), None, same_items),
 )
+# of what a function of others finds in its module: what is followed, and in packages, where it may count
+FOLLOWED: dict[bool, tuple[type, ...]] = {False: (types.FunctionType, types.MethodType)}
+FOLLOWED[True] = (*FOLLOWED[False], dict, list, set)

@@ -33,6 +33,7 @@ from .inside import UNREAD, held_inside, names_among
 from .patches import function_of
 from .reading import (
     CONTAINERS,
+    FOLLOWED,
     MAPPINGS,
     MISSING,
     Cell,
@@ -51,7 +52,7 @@ from .reading import (
     slots_of,
     values_in,
 )
-from .unnamed import called_by_others, runs_unnamed
+from .unnamed import called_by_others, methods_of_packages, runs_unnamed
 from .watch import others_of
 from .words import COMPUTED, compares_identity, imported_by, is_expected, read_from, unbound_in, words_of
 
@@ -231,6 +232,7 @@ class _Search(Found):
             self._class(kind, "__call__")
         if self._computed or owners.is_foreign(kind) or not owners.is_users_class(kind):
             self._all_attributes(value, mapping)
+            self.waiting += methods_of_packages(kind, self.words)
             return
         if mapping is not None:
             self.read_words(mapping)
@@ -304,6 +306,7 @@ class _Search(Found):
         self._variables_of(function, users)
         self.waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
         if not users:
+            self.waiting += [vars(function)] if owners.is_other_packages(function.__module__) else []
             return
         self.words |= words_of(function.__code__)
         self.compares |= compares_identity(function.__code__)
@@ -316,9 +319,11 @@ class _Search(Found):
     def _variables_of(self, function: types.FunctionType, users: bool) -> None:
         """The variables of closures and modules that a function looks up by name, and what they mean.
 
-        Of what a function of others finds in its module, only functions are followed: they have variables, too.
+        Of what a function of others finds in its module, only functions are followed, as they have variables, too,
+        and in packages what may count; containers of the standard library are caches.
         """
         code, namespace = function.__code__, function.__globals__
+        kinds = FOLLOWED[owners.is_other_packages(function.__globals__.get("__name__"))]
         for name, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             if not self._is_new(id(cell)):
                 continue
@@ -334,7 +339,7 @@ class _Search(Found):
                 if not (users and is_expected(value)):  # which is watched
                     self.maps.append((namespace, name, value))
                 self.globals.append((name, value))
-            if users or isinstance(value, types.FunctionType | types.MethodType):
+            if users or isinstance(value, kinds):
                 self.waiting.append(value)
 
     def _is_new(self, variable: Any) -> bool:

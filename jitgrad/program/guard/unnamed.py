@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import types
+from collections.abc import Iterator
 
 from ..._tensor import Tensor
 from ...nn.module import Module
 from ...optim.optimizer import Optimizer
-from .owners import is_users_class
+from .owners import is_other_packages, is_users_class
 from .patches import function_of
 from .words import SHOWS
 
@@ -38,3 +40,11 @@ def called_by_others(kind: type) -> set[str]:
 def runs_unnamed(method: str, words: set[str]) -> bool:
     """Whether code with these words in it may run a method with two underscores of an object that there is."""
     return method not in _APART or not words.isdisjoint(_APART[method])
+
+
+def methods_of_packages(kind: type, words: set[str]) -> Iterator[types.FunctionType]:
+    """Methods that code with these words in it calls of objects of packages that do not use jitgrad."""
+    for base in kind.__mro__:
+        if is_other_packages(base.__module__):
+            members = [function_of(x) for n, x in vars(base).items() if n in words or n == "__call__"]
+            yield from (x for x in members if isinstance(x, types.FunctionType))
