@@ -11,6 +11,7 @@ import pytest
 from compile_cases import warnings_of
 
 import jitgrad as torch
+from jitgrad.program.guard.search import search
 
 SOURCE = pathlib.Path(__file__).with_name("installed_package.py")
 CALLS = 6
@@ -236,3 +237,17 @@ def test_code_that_looks_its_own_module_up_by_name_is_followed_there(monkeypatch
         monkeypatch.setattr(sys.modules[__name__], "factor", value)
         found.append(step(torch.ones(1)).item())
     assert found == [1.0, 1.0, 2.0, 2.0]
+
+
+def test_results_that_an_installed_cache_keeps_for_other_arguments_are_not_compared(installed):
+    package = installed("import functools\nimport jitgrad\n@functools.cache\ndef made(n):\n    return [n]\n")
+    package.made(1), package.made(2)
+    made = package.made
+
+    def compared():
+        return len(search([lambda x: x * made(1)[0]]).copies)
+
+    before = compared()
+    for number in range(100):
+        package.made(number)
+    assert compared() == before

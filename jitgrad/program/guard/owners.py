@@ -102,6 +102,12 @@ def is_users_class(kind: type) -> bool:
     return any(is_users(x.__globals__.get("__name__")) for x in functions)
 
 
+def is_installed(module: str | None) -> bool:
+    """Whether a module is of an installed package that has not compiled anything itself."""
+    top = _package(module)
+    return top not in _compiling and _is_of_a_package(top) and _is_installed(top)
+
+
 def _is_installed(top: str) -> bool:
     """Whether a package was installed: its files, or the first of its folders, are where installers put them."""
     module = sys.modules.get(top)
