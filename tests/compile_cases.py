@@ -160,6 +160,19 @@ def training_step(model: Any, optimizer: Any, loss: Callable | None = None) -> C
     return step
 
 
+def outputs_step(model: Any, optimizer: Any, loss: Callable) -> Callable:
+    """A step whose loss is one of the outputs alone."""
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        optimizer.zero_grad()
+        value = loss(model(x))
+        value.backward()
+        optimizer.step()
+        return value
+
+    return step
+
+
 def small_model(dtype: Any = None) -> nn.Module:
     return nn.Sequential(nn.Linear(3, 4, dtype=dtype), nn.Tanh(), nn.Linear(4, 2, dtype=dtype))
 

@@ -1,4 +1,4 @@
-"""For all tests."""
+"""What all tests run under, and the fixtures that several files use."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""A model with every kind of member, and how to see whether it changed; for the tests of jitgrad.nn."""
+"""Models for the tests of jitgrad.nn: one with every kind of member, and how to see whether it changed."""
 
 import numpy as np
 
@@ -20,6 +20,20 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.again(self.second(self.first(x))) * self.scale + self.mean
+
+
+class Twice(nn.Module):
+    """A module with a keyword."""
+
+    def forward(self, x, factor=2.0):
+        return x * factor
+
+
+class OwnCall(nn.Linear):
+    """A layer with a call of its own."""
+
+    def __call__(self, x):
+        return super().__call__(x + 1.0)
 
 
 def snapshot(module):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import norm_oracle as oracle
 import numpy as np
 import pytest
-from compile_cases import Scene, assert_same, batches
+from compile_cases import Scene, assert_same, batches, outputs_step
 from gradients import check_gradients
 from kernel_records import run
 from norm_oracle import numbers
@@ -240,15 +240,12 @@ def scene(momentum=0.1):
     )  # fmt: skip
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
 
-    def step(x):
-        optimizer.zero_grad()
-        y = model(x)
-        loss = (y * y.detach().sin()).mean()
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return Scene(step, batches((5, 6)), model, optimizer)
+    return Scene(
+        outputs_step(model, optimizer, lambda y: (y * y.detach().sin()).mean()),
+        batches((5, 6)),
+        model,
+        optimizer,
+    )
 
 
 @pytest.mark.parametrize("momentum", [0.1, None])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from compile_cases import training_step
+from sample_values import draw
 
 import jitgrad as torch
 from jitgrad import nn
@@ -14,10 +15,6 @@ F = nn.functional
 DTYPES = ("float32", "float64")
 CLASSES = (1, 2, 5, 10, 16, 17, 31, 33, 129)
 ROWS = (1, 3, 16, 19)
-
-
-def draw(rng, shape, dtype):
-    return torch.from_numpy(rng.standard_normal(shape).astype(dtype))
 
 
 def joined(step) -> list[str]:

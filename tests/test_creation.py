@@ -1,3 +1,5 @@
+"""Making tensors: shapes, dtypes and values against NumPy's, and what is refused."""
+
 import copy
 
 import numpy as np

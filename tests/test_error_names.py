@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sample_values import leaf
 
 import jitgrad as torch
 
@@ -11,13 +12,9 @@ WHOLE = torch.tensor([[1, 0], [1, 1]])
 INDEX = torch.tensor([9])
 
 
-def leaf():
-    return torch.ones(2, requires_grad=True)
-
-
 REFUSED = {
-    "bernoulli_ of a leaf": (lambda: leaf().bernoulli_(0.5), RuntimeError, "^bernoulli_: a leaf"),
-    "bits of floats": (lambda: leaf() & 1, NotImplementedError, "^bitwise_and: .*float32"),
+    "bernoulli_ of a leaf": (lambda: leaf(1.0, 1.0).bernoulli_(0.5), RuntimeError, "^bernoulli_: a leaf"),
+    "bits of floats": (lambda: leaf(1.0, 1.0) & 1, NotImplementedError, "^bitwise_and: .*float32"),
     "cat of nothing": (lambda: torch.cat([]), ValueError, "^cat: .*non-empty"),
     "column_stack of nothing": (lambda: torch.column_stack([]), RuntimeError, "^column_stack: .*non-empty"),
     "copy_ of another size": (lambda: torch.ones(2).copy_(torch.ones(3)), RuntimeError, "^copy_: The size"),
@@ -29,8 +26,8 @@ REFUSED = {
     ),
     "dstack of nothing": (lambda: torch.dstack([]), RuntimeError, "^dstack: .*non-empty"),
     "embedding_bag of integers": (lambda: F.embedding_bag(WHOLE, WHOLE), NotImplementedError, "int64; expected"),
-    "exponential_ of a leaf": (lambda: leaf().exponential_(), RuntimeError, "^exponential_: a leaf"),
-    "fill_ of a leaf": (lambda: leaf().fill_(2), RuntimeError, "^fill_: a leaf"),
+    "exponential_ of a leaf": (lambda: leaf(1.0, 1.0).exponential_(), RuntimeError, "^exponential_: a leaf"),
+    "fill_ of a leaf": (lambda: leaf(1.0, 1.0).fill_(2), RuntimeError, "^fill_: a leaf"),
     "hstack of nothing": (lambda: torch.hstack([]), RuntimeError, "^hstack: .*non-empty"),
     "index_add of other sizes": (
         lambda: WHOLE.index_add(0, INDEX * 0, WHOLE),
@@ -40,7 +37,7 @@ REFUSED = {
     "index_fill beyond the end": (lambda: torch.ones(2).index_fill(0, INDEX, 1), IndexError, "^index_fill: index 9"),
     "index_select beyond the end": (lambda: WHOLE.index_select(0, INDEX), IndexError, "^index_select: index 9"),
     "mse_loss of integers": (lambda: F.mse_loss(WHOLE, WHOLE), NotImplementedError, "^mse_loss: .*int64"),
-    "normal_ of a leaf": (lambda: leaf().normal_(), RuntimeError, "^normal_: a leaf"),
+    "normal_ of a leaf": (lambda: leaf(1.0, 1.0).normal_(), RuntimeError, "^normal_: a leaf"),
     "promote_types of numbers": (lambda: torch.promote_types(1, 2), TypeError, r"^promote_types\(\): .*int and int"),
     "repeats as a matrix": (
         lambda: WHOLE.repeat_interleave(WHOLE),
@@ -54,14 +51,14 @@ REFUSED = {
     "tensor of a string": (lambda: torch.tensor("a"), TypeError, "^tensor: invalid data type 'str'"),
     "text in square brackets": (lambda: WHOLE["a"], TypeError, "only integers, slices .*got str"),
     "type of another name": (lambda: WHOLE.type("a"), ValueError, "^type: invalid type: 'a'"),
-    "uniform_ of a leaf": (lambda: leaf().uniform_(), RuntimeError, "^uniform_: a leaf"),
+    "uniform_ of a leaf": (lambda: leaf(1.0, 1.0).uniform_(), RuntimeError, "^uniform_: a leaf"),
     "vstack of nothing": (lambda: torch.vstack([]), RuntimeError, "^vstack: .*non-empty"),
     "weight of bilinear": (
         lambda: F.bilinear(torch.ones(2, 2), torch.ones(2, 2), torch.ones(2, 2)),
         RuntimeError,
         "^bilinear: expected a weight",
     ),
-    "zero_ of a leaf": (lambda: leaf().zero_(), RuntimeError, "^zero_: a leaf"),
+    "zero_ of a leaf": (lambda: leaf(1.0, 1.0).zero_(), RuntimeError, "^zero_: a leaf"),
 }  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import importlib
 
 import pytest
 from compile_cases import Scene, assert_same, batches
+from nn_models import OwnCall, Twice
 
 import jitgrad as torch
 from jitgrad import nn
@@ -32,20 +33,6 @@ REGISTRATIONS = [
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 ]
-
-
-class Twice(nn.Module):
-    """A module with a keyword."""
-
-    def forward(self, x, factor=2.0):
-        return x * factor
-
-
-class OwnCall(nn.Linear):
-    """A layer with a call of its own."""
-
-    def __call__(self, x):
-        return super().__call__(x + 1.0)
 
 
 class Kind(nn.Linear):

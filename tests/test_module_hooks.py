@@ -7,24 +7,11 @@ from collections import OrderedDict
 
 import numpy as np
 import pytest
-from compile_cases import Scene, assert_same, batches
+from compile_cases import Scene, assert_same, batches, outputs_step
+from nn_models import OwnCall, Twice
 
 import jitgrad as torch
 from jitgrad import nn
-
-
-class Twice(nn.Module):
-    """A module with a keyword."""
-
-    def forward(self, x, factor=2.0):
-        return x * factor
-
-
-class OwnCall(nn.Linear):
-    """A layer with a call of its own."""
-
-    def __call__(self, x):
-        return super().__call__(x + 1.0)
 
 
 def layers():
@@ -236,14 +223,7 @@ def scene():
     model[2].register_forward_pre_hook(lambda m, args: (args[0] + 0.5,))
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 
-    def step(x):
-        optimizer.zero_grad()
-        loss = (model(x) ** 2).mean()
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return Scene(step, batches((5, 3)), model, optimizer)
+    return Scene(outputs_step(model, optimizer, lambda y: (y**2).mean()), batches((5, 3)), model, optimizer)
 
 
 def test_compiled_steps_with_hooks_equal_eager_ones():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import norm_oracle as oracle
 import numpy as np
 import pytest
-from compile_cases import Scene, assert_same, batches
+from compile_cases import Scene, assert_same, batches, outputs_step
 from gradients import check_gradients
 from kernel_records import run
 from norm_oracle import numbers
@@ -336,14 +336,11 @@ def test_compiled_steps_equal_eager_ones():
         )  # fmt: skip
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
 
-        def step(x):
-            optimizer.zero_grad()
-            y = model(x)
-            loss = (y * y.detach().sin()).mean()
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        return Scene(step, batches((5, 6)), model, optimizer)
+        return Scene(
+            outputs_step(model, optimizer, lambda y: (y * y.detach().sin()).mean()),
+            batches((5, 6)),
+            model,
+            optimizer,
+        )
 
     assert_same(build)

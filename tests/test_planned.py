@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from kernel_records import row_in_parts
+from sample_values import draw
 from switched import with_and_without
 
 import jitgrad as torch
@@ -14,10 +15,6 @@ from jitgrad.kernels.abi import DTYPE_NAMES, R_KERNEL
 
 SIDES = (1, 2, 3, 4, 5, 7, 16, 17, 33)
 DTYPES = ("float32", "float64")
-
-
-def draw(rng, shape, dtype):
-    return torch.from_numpy(rng.standard_normal(shape).astype(dtype))
 
 
 def is_planned(row, dtype: str) -> bool:

@@ -1,3 +1,5 @@
+"""Reductions: values against NumPy's, gradients against differences, dimensions, nan and nothing to reduce."""
+
 import numpy as np
 import pytest
 from gradients import check_gradients

@@ -1,3 +1,5 @@
+"""Views and moved elements: values and gradients against NumPy's, memory that is shared, refusals."""
+
 import numpy as np
 import pytest
 from gradients import check_gradients

@@ -6,7 +6,7 @@ import copy
 
 import numpy as np
 import pytest
-from compile_cases import Scene, assert_same, batches
+from compile_cases import Scene, assert_same, batches, outputs_step
 from gradients import check_gradients
 
 import jitgrad as torch
@@ -265,13 +265,8 @@ def test_compiled_steps_equal_eager_ones(name):
         model = nn.Sequential(WAYS[name](nn.Linear(3, 6)), nn.Tanh(), WAYS[name](nn.Linear(6, 2)))
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
 
-        def step(x):
-            optimizer.zero_grad()
-            loss = (model(x) ** 2).mean()
-            loss.backward()
-            optimizer.step()
-            return loss
-
-        return Scene(step, batches((5, 3)), model, optimizer)
+        return Scene(
+            outputs_step(model, optimizer, lambda y: (y**2).mean()), batches((5, 3)), model, optimizer
+        )
 
     assert_same(build, "cecccc")
