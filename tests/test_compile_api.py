@@ -43,13 +43,14 @@ def test_decorator_with_options():
     def other(x):
         return x * 3
 
-    for f in (
-        step,
-        other,
-        torch.compile(double, mode="reduce-overhead"),
-        torch.compile(fullgraph=True)(double),
+    for f, factor in (
+        (step, 3.0),
+        (other, 3.0),
+        (torch.compile(double, mode="reduce-overhead"), 2.0),
+        (torch.compile(fullgraph=True)(double), 2.0),
     ):
-        assert f(torch.ones(2)).tolist() == f(torch.ones(2)).tolist()
+        for k in range(3):
+            assert f(torch.full((2,), float(k))).tolist() == [factor * k] * 2
 
 
 def test_disabled():
