@@ -113,6 +113,7 @@ CALLS: dict[str, Callable[[], list[Any]]] = {
     "lu_solve": lambda: [matrix(), matrix() + 2 * torch.eye(3), torch.tensor([1, 2, 3], dtype=torch.int32)],
     "movedim": lambda: [matrix(), 0, 1],
     "randint": lambda: [3, (2, 2)],
+    "randint_like": lambda: [matrix(), 3],
     "select": lambda: [matrix(), 0, 1],
     "empty_strided": lambda: [(2, 2), (1, 2)],
     "new_empty_strided": lambda: [matrix(), (2, 2), (1, 2)],
@@ -277,8 +278,8 @@ WHOLE = ("bitwise_", "gcd", "lcm", "__and__", "__or__", "__xor__", "lshift__", "
 
 # methods that tell only that jitgrad does not have something
 UNAVAILABLE = {"bfloat16", "char", "cuda", "half", "short"}
-# two need a keyword, one warns in every call
-APART = {"frombuffer", "range", "segment_reduce"}
+# two need a keyword, one warns in every call, one is an error for real tensors
+APART = {"frombuffer", "imag", "range", "segment_reduce"}
 
 # what stands for a tensor though it is annotated as anything
 LOOSE = {"a", "b", "base", "boundaries", "exponent", "fill_value", "input", "matrices", "max", "mean", "min",

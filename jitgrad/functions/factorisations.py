@@ -43,6 +43,8 @@ def _attach(name: str, module: str = "jitgrad.linalg") -> None:
     """A method that brings in `jitgrad.linalg`, which few programs use, when it is first called."""
 
     def run(self: Tensor, *args: Any, **options: Any) -> Any:
+        if "out" in options:  # which the function has, and methods do not
+            raise TypeError(f"{name}() got an unexpected keyword argument 'out'; linalg.{name} takes it")
         function: Callable[..., Any] = getattr(import_module(module), name)
         return function(self, *args, **options)
 

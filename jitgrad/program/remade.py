@@ -15,10 +15,9 @@ from typing import Any
 from .._tensor import Tensor
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
-from .guard.owners import is_ours
+from .guard.owners import MADE_AT_RUN_TIME, is_ours
 from .guard.reading import attributes_of, items_in, slots_of, values_in
 
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made while Python runs, most often by a class statement
 _KNOWN_TO_OTHERS = (Tensor, Module, Optimizer)
 _ABSENT = object()
 
@@ -71,6 +70,6 @@ def can_be_made(kind: type) -> bool:
 def _has_memory_of_its_own(base: type) -> bool:
     """Whether a class is written in C: the same question as `copyreg` asks."""
     made = base.__new__
-    return not base.__flags__ & _HEAP_TYPE or (
+    return not base.__flags__ & MADE_AT_RUN_TIME or (
         isinstance(made, types.BuiltinFunctionType) and made.__self__ is base
     )
