@@ -189,7 +189,9 @@ def test_functions_that_make_arrays_are_refused():
         out[0] = (x * 2.0).sum()
 
     op = torch.op("rows_summed_once", summing, signature="(n)->()", constant=True)
-    with pytest.raises(RuntimeError, match="making: its function makes an array, which a kernel cannot do"):
+    with pytest.raises(
+        RuntimeError, match="rows_summed_once: its function makes an array, which a kernel cannot do"
+    ):
         op(torch.ones(3))
 
 
