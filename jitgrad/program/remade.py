@@ -16,10 +16,9 @@ from .._tensor import Tensor
 from ..nn.module import Module
 from ..optim.optimizer import Optimizer
 from .guard.owners import MADE_AT_RUN_TIME, is_ours
-from .guard.reading import attributes_of, items_in, slots_of, values_in
+from .guard.reading import MISSING, Slots, attributes_of, copied, slots_of
 
 _KNOWN_TO_OTHERS = (Tensor, Module, Optimizer)
-_ABSENT = object()
 
 
 class Parts:
@@ -49,10 +48,10 @@ class Parts:
             return self._met[id(value)][0], None
         number = len(self._met)
         self._met[id(value)] = number, value
-        is_dict = isinstance(value, dict)
-        contents = dict(zip(items_in(value), values_in(value), strict=True)) if is_dict else {}
-        slots = {name: getattr(value, name, _ABSENT) for name in slots_of(type(value))}
-        present = {name: x for name, x in slots.items() if x is not _ABSENT}
+        contents = copied(value) if isinstance(value, dict) else {}
+        read = Slots(value).get
+        slots = {name: read(name, MISSING) for name in slots_of(type(value))}
+        present = {name: x for name, x in slots.items() if x is not MISSING}
         attributes = attributes_of(value)
         return number, [contents, None if attributes is value else attributes or {}, present]
 

@@ -137,9 +137,9 @@ def flatten(value: Any, leaves: list[Tensor], parts: Parts | None = None) -> Any
     if kind is tuple or kind is list or (isinstance(value, tuple) and hasattr(value, "_fields")):
         items = (kind, *[flatten(item, leaves, parts) for item in value])
         told = getattr(value, "_told", None) or getattr(value, "__dict__", None)
-        return (
-            Attributed(items, flatten(told() if callable(told) else told, leaves, parts)) if told else items
-        )
+        if not told:
+            return items
+        return Attributed(items, flatten(told() if callable(told) else told, leaves, parts))
     if kind in MAPPINGS:
         return (kind, *[(_key(key), flatten(item, leaves, parts)) for key, item in value.items()])
     if kind in INEXACT or isinstance(value, np.number):

@@ -118,7 +118,8 @@ def values_in(mapping: Any) -> Any:
     return next(kind.values(mapping) for kind in kinds if isinstance(mapping, kind))
 
 
-def _copied(mapping: Any) -> dict:
+def copied(mapping: Any) -> dict:
+    """A dict of the keys and values of a mapping, read in the same way."""
     return dict(zip(items_in(mapping), values_in(mapping), strict=True))
 
 
@@ -196,7 +197,7 @@ _WITH_ITEMS = (collections.OrderedDict, dict, list, collections.deque, set, froz
 _PLAIN_CONTAINERS = frozenset((*_WITH_ITEMS, collections.defaultdict))
 # kinds of containers, what copies them (None where they cannot change), and what compares them with the copy
 CONTAINERS: tuple[tuple[tuple[type, ...], Callable[[Any], Any] | None, Callable[[Any, Any], bool]], ...] = (
-    (MAPPINGS, _copied, same_values),
+    (MAPPINGS, copied, same_values),
     ((list, collections.deque, set), lambda x: list(items_in(x)), same_items),
     ((tuple, frozenset), None, same_items),
 )

@@ -404,7 +404,6 @@ class _Search(Found):
         elif users:
             self.read_words(mapping)
         else:
-            own = _OWN_OPTIMIZER
-            self.read_names(mapping, [n for n in self.words if n in mapping and n not in own])
+            self.read_names(mapping, [n for n in self.words & mapping.keys() if n not in _OWN_OPTIMIZER])
         if users or foreign or not self.words.isdisjoint(("param_groups", "state_dict")):
             self.waiting += optimizer.param_groups
