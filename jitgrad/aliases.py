@@ -66,7 +66,7 @@ def write(name: str, into: int, operands: Sequence[Any], compute: Callable[[list
     kept = [x.clone() if x is not None and x._word(S_STORAGE) == storage else x for x in operands]
     value = wrap(compute(kept))
     if value.shape != t.shape:
-        refuse_broadcast(name, [tuple(value.shape)], tuple(t.shape))
+        refuse_broadcast(f"{name}_", [tuple(value.shape)], tuple(t.shape))
     if value.dtype is not t.dtype:
         value = value.to(t.dtype)  # type: ignore[attr-defined]
     root = _root(into)

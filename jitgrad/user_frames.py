@@ -25,6 +25,20 @@ def user_level() -> int:
     return level
 
 
+def called_as(operation: str) -> str:
+    """The public function that the user's code has called, or the operation's own name where it is none.
+
+    Users know `mse_loss`, but not that it calls `squared_error`.
+    """
+    frame, called = sys._getframe(1), operation
+    while frame is not None and frame.f_code.co_filename.startswith(_PACKAGE):
+        name, package = frame.f_code.co_qualname, sys.modules[frame.f_globals["__package__"]]
+        if callable(vars(package).get(name)):
+            called = name
+        frame = frame.f_back
+    return called
+
+
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn of what the user's code does, at its line, through however many functions of ours it came here."""
     warnings.warn(message, category, stacklevel=user_level())

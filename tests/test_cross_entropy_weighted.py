@@ -80,7 +80,7 @@ def test_weights_may_lie_anywhere(layout, classes):
     np.testing.assert_allclose(ours.item(), REFERENCE(x, target, weight.numpy(), 0.2), rtol=1e-12)
     (near,) = torch.autograd.grad(ours, [leaf])
     again = F.cross_entropy(leaf, torch.tensor(target), weight.contiguous(), label_smoothing=0.2)
-    # without fused multiply-adds, the loops for one layout may round otherwise than those for another
+    # the loops for one layout may add up in another order than those for another
     np.testing.assert_allclose(
         near.numpy(), torch.autograd.grad(again, [leaf])[0].numpy(), rtol=1e-12, atol=1e-16
     )

@@ -8,6 +8,7 @@ from typing import Any
 from .._tensor import Tensor
 from ..dispatch import view_code
 from ..engine.entry import entries
+from ..user_frames import called_as
 from ._call import require_tensors, tensor_of
 from ._dims import by_name, shape_of, sizes_of
 from .shape import NONE, strided_view, view_words
@@ -86,7 +87,7 @@ def broadcast_shapes(*shapes: Any) -> Any:
         found = {s[-back] for s in plain if len(s) >= back} - {1}
         if len(found) > 1:
             raise RuntimeError(
-                "broadcast_shapes: Shape mismatch: objects cannot be broadcast to a single shape: "
+                f"{called_as('broadcast_shapes')}: Shape mismatch: objects cannot be broadcast to a single shape: "
                 f"{' and '.join(map(str, plain))}"
             )
         out.insert(0, found.pop() if found else 1)
