@@ -21,6 +21,7 @@ from ..team import current
 from .eagerly import must_run_eagerly
 from .guard.guards import Guards
 from .guard.owners import compiles
+from .guard.ran import Ran, Unseen, Wide, is_watched
 from .guard.world import World
 from .made import made_program
 from .method import CompiledMethod
@@ -65,6 +66,7 @@ class CompiledFunction(Steps):
         self._refusals = Refusals(function, fullgraph)
         self.programs: list[Program] = []
         self._misses = 0
+        self._ran = Ran()  # looked at where there is much code
         self._copies = False  # the next recording may copy what tensors without dimensions point at
         # whether the function needs the memory that an argument shares with another tensor; None: not known
         self._needs_shared: bool | None = None
@@ -198,9 +200,11 @@ class CompiledFunction(Steps):
 
     def _record(self, call: Call) -> tuple[Any, Program | None]:
         """See `record`."""
-        if must_run_eagerly():
+        if must_run_eagerly() or is_watched():
             return self._function(*call.args, **call.kwargs), None
         guards = self._guards(call.key)
+        if isinstance(guards.refused, Wide):
+            return self._ran.watch(self._function, *call.args, **call.kwargs), None
         shared = guards.shared_memory(call.tensors)
         if shared is not None:
             return self._record_shared(shared, call, guards)
@@ -251,8 +255,10 @@ class CompiledFunction(Steps):
         recording.arguments = arguments
         rows = store.field("live_rows")
         returned, before = Returned(arguments, guards.reachable, guards.was_there), guards.standing()
-        late = self._run_recorded(recording, returned, call)
+        late = self._run_recorded(recording, returned, call, guards.codes is not None)
         try:
+            if guards.codes is not None and self._ran.codes is not guards.codes:
+                raise Unseen
             check_run(recording, rows, returned, guards, call)
             guards = guards.settled(recording.made, recording.number, before)
             if recording.spoiled is not None:  # by nothing but places that a copy may stand for
@@ -261,7 +267,7 @@ class CompiledFunction(Steps):
             program, way = made_program(recording, returned, guards, call, self._options)
         except Spoiled as reason:
             recording.release()
-            if not self._copies:
+            if not (self._copies or isinstance(reason, Unseen)):
                 self._give_up(reason)
             return unflatten(returned.tree, iter(returned.leaves)), None
         copies = clone_outside(returned.sources)  # before other threads can replay the program
@@ -288,13 +294,15 @@ class CompiledFunction(Steps):
         self._use(program)
         return program
 
-    def _run_recorded(self, recording: Recording, returned: Returned, call: Call) -> bool:
+    def _run_recorded(self, recording: Recording, returned: Returned, call: Call, watch: bool) -> bool:
         """Run the function while it is recorded; when that fails, nothing of the recording stays.
 
-        Returns whether views at integer tensors are looked at when a copy would not do.
+        `watch` says whether it must be seen which code runs. Returns whether views at integer tensors are looked at
+        when a copy would not do.
         """
+        run = functools.partial(self._ran.watch, self._function) if watch else self._function
         try:
-            recording.run(lambda: returned.take(self._function(*call.args, **call.kwargs), recording))
+            recording.run(lambda: returned.take(run(*call.args, **call.kwargs), recording))
         except BaseException:
             recording.release()
             raise
@@ -313,9 +321,9 @@ class CompiledFunction(Steps):
         for program in self.programs[:1]:
             guards = program.guards
             same = program.key == key or guards.arguments_are(constants_in(key))
-            if same and program.refresh() and guards.serve_again():
+            if same and guards.codes is self._ran.codes and program.refresh() and guards.serve_again():
                 return guards
-        return Guards(self._function, constants_in(key))
+        return Guards(self._function, constants_in(key), self._ran)
 
     def _changed(self, key: Any, shapes: list[Size]) -> str:
         """What has changed since the last recording with arguments like these."""

@@ -22,6 +22,7 @@ from ...store import store
 from ...subnormal import flushes
 from ..spoiled import Spoiled
 from .found import Found, members_of
+from .ran import Ran
 from .search import search
 from .world import World
 
@@ -38,17 +39,24 @@ class Guards:
         The recorded function.
     arguments : iterable
         What it was called with, apart from tensors.
+    ran : Ran, optional
+        The code that has run in its calls.
 
     Attributes
     ----------
+    refused : Spoiled or None
+        Why Python cannot be looked at.
+    codes : set of code, or None
+        No other code has been looked into.
     modes : list of (Module, bool)
         The modules that the function leaves in another mode than it finds them in, and which: as ``model.eval()`` does.
     """
 
-    def __init__(self, function: Any, arguments: list[Any]) -> None:
+    def __init__(self, function: Any, arguments: list[Any], ran: Ran | None = None) -> None:
         self.refused: Spoiled | None = None
+        self.codes = ran.codes if ran is not None and ran.can_see else None
         try:
-            found = search([function, *arguments, *OF_ALL.functions()])
+            found = search([function, *arguments, *OF_ALL.functions()], ran)
         except Spoiled as reason:
             found, self.refused = Found(set()), reason
         self.world = World(found)

@@ -12,17 +12,19 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
+from ..spoiled import Spoiled
 from .owners import is_installed
 
 # of an object of others: what says nothing about the numbers in it
 UNREAD = (io.IOBase, types.ModuleType, type, types.TracebackType, types.FrameType)
+CACHE = functools._lru_cache_wrapper
 _FIXED = 1 << 8  # a flag of classes: nobody can add to them
 
 
 def held_inside(value: Any) -> list[Any]:
     """The objects that one of a class written in C refers to, as Python's collector of garbage is told."""
     kind = type(value)
-    cache = kind is functools._lru_cache_wrapper and is_installed(value.__module__)
+    cache = kind is CACHE and is_installed(value.__module__)
     if (
         cache and value.cache_info().currsize > 1
     ):  # results for arguments; without any, it may be a lasting object
@@ -31,6 +33,33 @@ def held_inside(value: Any) -> list[Any]:
         return []
     mapping = getattr(value, "__dict__", None)
     return [x for x in gc.get_referents(value) if x is not kind and x is not mapping]
+
+
+def results_in(cache: Any) -> list[tuple[Any, Any]]:
+    """The arguments, as one object, and the results that an `lru_cache` keeps; raises Spoiled if that is not seen.
+
+    The collector is told of the cache's dict, in front of which those of a bounded one stand by threes: arguments,
+    result and the class of what holds the two.
+    """
+    info, held = cache.cache_info(), gc.get_referents(cache)
+    held = held[1:] if held and held[0] is type(cache) else held
+    if info.maxsize is None:
+        table = held[0] if held else None
+        found = [*table.items()] if isinstance(table, dict) else []
+    else:
+        found = [*zip(held[::3], held[1::3], strict=False)][: info.currsize]
+    if len(found) != info.currsize:
+        raise Spoiled("reads a cache that cannot be looked into")
+    return found
+
+
+def same_results(cache: Any, before: list[tuple[Any, Any]]) -> bool:
+    """Whether an `lru_cache` still keeps these results: calls do not run its function then."""
+    try:
+        now = {id(key): value for key, value in results_in(cache)}
+    except Spoiled:
+        return False
+    return all(now.get(id(key), now) is value for key, value in before)
 
 
 def names_among(held: Iterable[Any]) -> set[str]:

@@ -29,8 +29,10 @@ from . import owners
 from .constants import holds_nothing
 from .drawn import shared_sources, source_of
 from .found import Found, members_of
-from .inside import UNREAD, held_inside, names_among
+from .inside import CACHE, UNREAD, held_inside, names_among, results_in, same_results
+from .networks import look_at_module, look_at_optimizer
 from .patches import function_of
+from .ran import Ran, Wide, runs
 from .reading import (
     CONTAINERS,
     FOLLOWED,
@@ -54,35 +56,47 @@ from .reading import (
 )
 from .unnamed import called_by_others, methods_of_packages, runs_unnamed
 from .watch import others_of
-from .words import COMPUTED, compares_identity, imported_by, is_expected, read_from, unbound_in, words_of
+from .words import (
+    COMPUTED,
+    INSPECTED,
+    compares_identity,
+    imported_by,
+    is_expected,
+    read_from,
+    unbound_in,
+    words_of,
+)
 
 MOST = 20_000  # things to look at; a function that can reach more is not replayed
+MANY = 300  # functions of the user's: where more can be reached, only those that run are looked into
 # of jitgrad's own, whose state Python code may ask for
 _STATEFUL = ("jitgrad.optim.lr_scheduler", "jitgrad.utils.data")
 _LAZY = "jitgrad.distributions"  # objects of its classes keep what they compute as further attributes
-_OWN_ATTRIBUTES = frozenset(vars(Module()))
-_OWN_OPTIMIZER = {"param_groups", "state"}  # read from memory, or made by the first step
 
 
-def search(roots: list[Any]) -> Found:
+def search(roots: list[Any], ran: Ran | None = None) -> Found:
     """Find the objects that a function can reach, as they are now.
 
     Parameters
     ----------
     roots : list
         The function, and its arguments that are not tensors.
+    ran : Ran, optional
+        The code that has run in its calls: if there is any, no other is looked into.
 
     Raises
     ------
     Spoiled
         If the function reads from something that cannot be looked at without changing it.
+    Wide
+        If it can reach so much code that it has to be known which runs.
     """
     owners.notice_imports()
     words: set[str] = set()
     put_in: list[tuple[Any, str]] = []
     while True:  # names found on the way may lead to more
         count = len(words)
-        found = _Search(words)
+        found = Search(words, ran)
         found.follow(roots, put_in)
         if len(words) > count:
             continue
@@ -97,12 +111,16 @@ def search(roots: list[Any]) -> Found:
     return found
 
 
-class _Search(Found):
+class Search(Found):
     """One pass of `search`, by the names that are known when it begins."""
 
-    def __init__(self, words: set[str]) -> None:
+    def __init__(self, words: set[str], ran: Ran | None) -> None:
         super().__init__(words)
-        self._computed = not COMPUTED.isdisjoint(words)
+        seen = ran if ran is not None and ran.can_see else None
+        self._ran = seen and seen.codes
+        may_narrow = seen is not None and seen.codes is None
+        self._many, self._refusal = (MANY, Wide) if may_narrow else (MOST, Spoiled)
+        self.computed = not COMPUTED.isdisjoint(words)
         self._variables: set[Any] = set()  # ids of cells, and (id of the globals, name)
         self.others: dict[int, Any] = {id(Tensor): Tensor}
 
@@ -120,10 +138,10 @@ class _Search(Found):
             return
         self.reached[id(value)] = value
         if len(self.maps) + len(self.reached) > MOST:
-            raise Spoiled(f"can reach more than {MOST} values of Python's")
+            raise self._refusal(f"can reach more than {MOST} values of Python's")
         if isinstance(value, Tensor):
             self.tensors.append((value, value._slot))
-            self._beside_values(value)
+            self.read_beside(value)
         elif isinstance(value, types.FunctionType):
             self._function(value)
         elif isinstance(value, types.MethodType):
@@ -136,22 +154,22 @@ class _Search(Found):
         elif isinstance(value, types.BuiltinFunctionType):
             self._method_of_others(value)
         elif isinstance(value, Module):
-            self._module(value)
+            look_at_module(self, value)
         elif isinstance(value, Optimizer):
-            self._optimizer(value)
+            look_at_optimizer(self, value)
         elif isinstance(value, type):
-            self._class(value, made=True)
+            self.read_class(value, made=True)
         elif isinstance(value, types.ModuleType):
             self._namespace(value)
         else:
             self._data(value)
 
-    def _beside_values(self, tensor: Tensor) -> None:
+    def read_beside(self, tensor: Tensor) -> None:
         """What the user has given a tensor: attributes, hooks, and a class of its own."""
         kind = type(tensor)
         users = owners.is_users_class(kind)
         if users:
-            self._class(kind)
+            self.read_class(kind)
         if owners.is_foreign(kind):
             self.waiting.append(tensor.__dict__)
         elif users or tensor.__dict__:
@@ -200,7 +218,9 @@ class _Search(Found):
         items = list(items_in(value))
         if copy_of is not None:
             if len(items) > MOST:
-                raise Spoiled(f"can reach more than {MOST} values of Python's (a {type(value).__name__})")
+                raise self._refusal(
+                    f"can reach more than {MOST} values of Python's (a {type(value).__name__})"
+                )
             self.copies.append((value, copy_of(value), equal))
         is_mapping = isinstance(value, MAPPINGS)
         self.waiting += values_in(value) if is_mapping else items
@@ -229,16 +249,16 @@ class _Search(Found):
         mapping = attributes_of(value)
         self.watched.objects.append(value)
         if owners.is_users_class(kind):
-            self._class(kind, "__call__")
-        if self._computed or owners.is_foreign(kind) or not owners.is_users_class(kind):
-            self._all_attributes(value, mapping)
+            self.read_class(kind, "__call__")
+        if self.computed or owners.is_foreign(kind) or not owners.is_users_class(kind):
+            self.read_all_attributes(value, mapping)
             self.waiting += methods_of_packages(kind, self.words)
             return
         if mapping is not None:
             self.read_words(mapping)
         self.read_names(Slots(value), [n for n in slots_of(kind) if n in self.words])
 
-    def _all_attributes(self, value: Any, mapping: Any) -> None:
+    def read_all_attributes(self, value: Any, mapping: Any) -> None:
         """Every attribute of an object, or the memory of one that has none."""
         users = owners.is_users_class(type(value))
         if (array := array_of(value)) is not None:
@@ -251,6 +271,8 @@ class _Search(Found):
             self.waiting += [x for x in read.values() if users or not isinstance(x, UNREAD)]
         self._memory(value)
         self.read_names(Slots(value), slots_of(type(value)))
+        if isinstance(value, CACHE) and not runs(value.__wrapped__, self._ran):
+            self.copies.append((value, results_in(value), same_results))
         held = held_inside(value)
         self.words |= names_among(held)
         self.waiting += held
@@ -270,7 +292,7 @@ class _Search(Found):
         if not isinstance(method.__self__, types.ModuleType):
             self.waiting.append(method.__self__)
 
-    def _class(self, kind: type, *methods: str, made: bool = False) -> None:
+    def read_class(self, kind: type, *methods: str, made: bool = False) -> None:
         """What code names of a class of the user's, of those it is made from, and what runs without being named.
 
         `made` says that the class itself is called, not only an object of it.
@@ -287,9 +309,9 @@ class _Search(Found):
                 self.others[id(base)] = base
                 continue
             mapping = base.__dict__
-            self.watched.add_class(base, called, self._computed)
+            self.watched.add_class(base, called, self.computed)
             names = {n for n in mapping if n in self.words or n in called}
-            names |= {n for n in mapping if self._computed and not n.startswith("__")}
+            names |= {n for n in mapping if self.computed and not n.startswith("__")}
             self.waiting += map(mapping.__getitem__, names)
             unnamed = [n for n in mapping if n.startswith("__") and (made or runs_unnamed(n, self.words))]
             members = map(function_of, map(mapping.__getitem__, {*names, *unnamed}))
@@ -300,6 +322,10 @@ class _Search(Found):
         """What a function's code names, or what a function of others holds."""
         if owners.is_our_function(function):
             self.waiting += [x for x in (vars(function).get("__wrapped__"),) if x is not None]
+            return
+        if not runs(function, self._ran) and INSPECTED.isdisjoint(self.words):
+            self.watched.bystanders.append(function)
+            self.read_attributes(function)
             return
         self.waiting += read_by(function)
         users = owners.is_users_function(function)
@@ -314,6 +340,8 @@ class _Search(Found):
             self.without(function.__globals__, unbound)
         self.waiting += imported_by(function)
         self.watched.functions.append(function)
+        if len(self.watched.functions) > self._many:
+            raise self._refusal(f"can reach more than {self._many} functions")
         self.read_attributes(function)
 
     def _variables_of(self, function: types.FunctionType, users: bool) -> None:
@@ -361,49 +389,3 @@ class _Search(Found):
         for x in found:
             self.waiting += read_by(x)
         self.waiting += [x for x in found if not (callable(x) or isinstance(x, (*UNREAD, Iterator)))]
-
-    # objects of jitgrad's ----------------------------------------------------------------------------
-
-    def _module(self, module: Module) -> None:
-        """Members are counted by the module itself; here are what its own attributes hold, and its code."""
-        self.objects.append(module)
-        for one in module.modules():
-            self.reached[id(one)] = one
-            for x in (*one.parameters(recurse=False), *one.buffers(recurse=False)):
-                self._beside_values(x)
-            kind = type(one)
-            if one._hooks is not None:
-                self.waiting += one._hooks.functions()
-            if getattr(one.forward, "__func__", None) is not kind.forward:  # set on the instance
-                self.waiting.append(one.forward)
-                self.read_names(vars(one), ["forward"])  # it can be taken away there
-            given = {n: x for n, x in vars(one).items() if n not in _OWN_ATTRIBUTES}
-            if owners.is_foreign(kind):
-                self.waiting += given.values()
-            if not owners.is_users_class(kind):
-                self.others |= {id(base): base for base in kind.__mro__}
-                # a function that it calls, or what somebody else may have put there
-                self.waiting += [x for n, x in given.items() if callable(x) or n in self.words]
-                continue
-            self._class(kind, "forward", "__call__")
-            named = given if self._computed else given.keys() & self.words
-            self.waiting += [given[n] for n in named if not isinstance(given[n], Module)]
-            self.read_names(Slots(one), [n for n in slots_of(kind) if self._computed or n in self.words])
-
-    def _optimizer(self, optimizer: Optimizer) -> None:
-        """Its settings are read from memory, unless code of the user's or of others reads them."""
-        kind = type(optimizer)
-        self.objects.append(optimizer)
-        self.waiting += [hook for _, hook in optimizer.step_hooks()]
-        self.others |= {id(base): base for base in kind.__mro__}
-        users, foreign, mapping = owners.is_users_class(kind), owners.is_foreign(kind), vars(optimizer)
-        if users:
-            self._class(kind, "step", "zero_grad")
-        if foreign:
-            self._all_attributes(optimizer, mapping)
-        elif users:
-            self.read_words(mapping)
-        else:
-            self.read_names(mapping, [n for n in self.words & mapping.keys() if n not in _OWN_OPTIMIZER])
-        if users or foreign or not self.words.isdisjoint(("param_groups", "state_dict")):
-            self.waiting += optimizer.param_groups

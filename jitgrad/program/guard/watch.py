@@ -154,6 +154,8 @@ class Watched:
         The user's functions, and objects of classes that can be changed.
     cells : list of (cell, str)
         Variables of closures, and what they are called.
+    bystanders : list
+        Functions that no call runs: code may ask for their defaults.
     bare : list of dict
         Attributes of functions and the like that have had none.
     classes : dict
@@ -166,6 +168,7 @@ class Watched:
     def __init__(self) -> None:
         self.functions: list[types.FunctionType] = []
         self.objects: list[Any] = []
+        self.bystanders: list[types.FunctionType] = []
         self.cells: list[tuple[types.CellType, str]] = []
         self.bare: list[dict[str, Any]] = []
         self.classes: dict[int, tuple[type, Set[str] | None]] = {}
@@ -178,7 +181,8 @@ class Watched:
 
     def watch(self, words: set[str]) -> Watch:
         """Watch all of it, from now on, for code with these words in it."""
-        found: list[Item] = [Pin(x, name) for x in self.functions for name in _OF_FUNCTIONS]
+        functions = [*self.functions, *self.bystanders]
+        found: list[Item] = [Pin(x, name) for x in functions for name in _OF_FUNCTIONS]
         found += [Pin(x, "__class__") for x in self.objects if _is_changeable(type(x))]
         for kind, names in self.classes.values():
             found.append(Pin(kind, "__mro__"))
@@ -189,8 +193,8 @@ class Watched:
         for x in self.functions:
             space = expected.setdefault(id(x.__globals__), (x.__globals__, set()))
             space[1].update(expected_in(x.__globals__, x.__code__))
-            if x.__kwdefaults__:
-                found.append(Namespace(x.__kwdefaults__, [*x.__kwdefaults__]))
+        defaults = [x.__kwdefaults__ for x in functions if x.__kwdefaults__]
+        found += [Namespace(mapping, [*mapping]) for mapping in defaults]
         found += [Namespace(mapping, names) for mapping, names in expected.values() if names]
         return Watch(found, self.others and self.others.watch)
 

@@ -15,6 +15,8 @@ _IDENTITIES = frozenset({"id", "data_ptr", "storage_offset"})  # what tells one 
 _BY_NAME = {"getattr", "hasattr"}  # which code may call with a name that it contains, and mostly does
 # code with one of these names may read attributes whose names it does not contain
 COMPUTED = {"attrgetter", "eval", "exec", "vars", "__dict__", "__getattribute__", *_BY_NAME}
+# by which code looks at what functions are made of, and may never call
+INSPECTED = frozenset(("__closure__", "cell_contents", "__globals__", "__code__", "__builtins__"))
 _OF_GLOBALS = {"LOAD_GLOBAL", "LOAD_NAME"}
 _COMPUTES_NAMES = {"eval", "exec", "globals"}
 _IMPORTS_BY_NAME = {"import_module", "__import__", "modules"}  # the last in `sys.modules`

@@ -1,0 +1,241 @@
+"""Steps that can reach much code: only what their calls run is looked into, and all that it reads is noticed."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import inspect
+import sys
+import types
+
+import pytest
+
+import jitgrad as torch
+from jitgrad.program.guard import search
+
+CALLS = 8
+
+
+def scene(source):
+    """A new namespace in which `source` was run, with two boxes of state."""
+    space = types.ModuleType("much_code").__dict__
+    space |= {"torch": torch, "functools": functools, "inspect": inspect, "futures": concurrent.futures}
+    space |= {"A": [1.0], "B": [1.0], "way": ["left"]}
+    exec(source, space)
+    return space
+
+
+STEPS = {
+    "list": "def step(x): return x * A[0]",
+    "code behind a decorator": "@torch.no_grad()\ndef scaled(x): return x * A[0]\ndef step(x): return scaled(x)",
+    "the other of two ways": """
+def left(x): return x * A[0]
+def right(x): return x * B[0] * 3
+def step(x): return globals()[way[0]](x)
+""",
+    "a way that has been taken before": """
+def left(x): return x * A[0]
+def right(x): return x * B[0] * 3
+def step(x): return (right if A[0] == 2.0 else left)(x)
+""",
+    "method of an object": """
+class Box:
+    def scaled(self, x): return x * self.factor
+    def other(self, x): return x * B[0]
+    @property
+    def factor(self): return A[0]
+box = Box()
+def step(x): return box.scaled(x)
+""",
+    "cache that knows the result": """
+@functools.lru_cache(maxsize=None)
+def factor(name): return read(name)
+def read(name): return A[0]
+factor("a")
+def change(): factor.cache_clear(); factor("a")
+def step(x): return x * factor("a")
+""",
+    "bounded cache that knows the result": """
+@functools.lru_cache(maxsize=2)
+def factor(name): return read(name)
+def read(name): return A[0]
+factor("a"), factor("b")
+def change(): factor.cache_clear(); factor("b"), factor("a")
+def step(x): return x * factor("a") + factor("b")
+""",
+    "bounded cache that forgets": """
+@functools.lru_cache(maxsize=1)
+def factor(name): return A[0]
+factor("a")
+def change(): factor("b")
+def step(x): return x * factor("a")
+""",
+    "mutable result in a cache": """
+@functools.lru_cache
+def factor(name): return [A[0]]
+factor("a")
+def change(): factor("a")[0] = A[0]
+def step(x): return x * factor("a")[0]
+""",
+    "defaults of a function that is not called": """
+def unused(factor=1.0): pass
+def change(): unused.__defaults__ = (A[0],)
+def step(x): return x * unused.__defaults__[0]
+""",
+    "signature of a function that is not called": """
+def unused(*, factor=1.0): pass
+def change(): unused.__kwdefaults__["factor"] = A[0]
+def step(x): return x * inspect.signature(unused).parameters["factor"].default
+""",
+    "attribute of a function that is not called": """
+def unused(): pass
+def change(): unused.factor = A[0]
+def step(x): return x * getattr(unused, "factor", 1.0)
+""",
+    "variable of a function that is not called": """
+def made(factor): return lambda: factor
+unused = made(1.0)
+def change(): unused.__closure__[0].cell_contents = A[0]
+def step(x): return x * unused.__closure__[0].cell_contents
+""",
+    "code in another thread": """
+def read(): return A[0]
+pool = futures.ThreadPoolExecutor(1)
+pool.submit(int).result()
+def step(x): return x * pool.submit(read).result()
+""",
+    "hook on the way back": """
+w = torch.ones(2, requires_grad=True)
+def hook(g): return g * A[0]
+def part(x):
+    y = x * w
+    y.register_hook(hook)
+    return y
+inner = torch.compile(part)
+def step(x):
+    w.grad = None
+    inner(x).sum().backward()
+    return w.grad.clone()
+plain = ("inner",)
+""",
+}
+
+
+def played(source, compiled):
+    space = scene(source)
+    step = space["step"]
+    if compiled and "plain" not in space:
+        step = torch.compile(step)
+    elif not compiled and "plain" in space:
+        space["inner"] = space["part"]
+    found = []
+    for k in range(CALLS):
+        space["A"][0] = (1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0, 5.0)[k]
+        space["way"][0] = ("left", "right")[k == 5]
+        space["B"][0] = float(k // 4 + 1)
+        if k in (3, 6, 7) and "change" in space:
+            space["change"]()
+        found.append(step(torch.ones(2)).tolist())
+    return found
+
+
+@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.filterwarnings("ignore:compile")
+def test_what_code_that_runs_reads_is_noticed(name, monkeypatch):
+    monkeypatch.setattr(search, "MANY", 0)
+    expected = played(STEPS[name], compiled=False)
+    assert played(STEPS[name], compiled=True) == expected
+    assert len({*map(str, expected)}) > 1, "the case shows nothing"
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """What `package` gives is much code."""
+    monkeypatch.setattr(search, "MANY", 10)
+
+
+def package(calls, own=20):
+    """A step of a class that has many methods, of which it runs one; `calls` is what the others count in."""
+    body = "".join(
+        f"    def f{k}(self, x): calls[0] += 1; return self.f{(k + 1) % own}(x)\n" for k in range(own)
+    )
+    source = f"class Model:\n{body}    def run(self, x, deep): return self.f0(x) if deep else x * A[0]\n"
+    space = scene(source) | {"calls": calls}
+    exec(source, space)
+    model = space["Model"]()
+    return lambda x: model.run(x, False)
+
+
+@pytest.mark.usefixtures("few")
+def test_a_step_of_much_code_is_replayed_from_its_third_call_on_whatever_other_code_reads():
+    calls = [0]
+    step = torch.compile(package(calls), fullgraph=True)
+    found = []
+    for k in range(6):
+        calls[0] = k
+        found.append(step(torch.ones(1)).item())
+        assert len(step.programs) == (k > 0)
+    assert found == [1.0] * 6
+
+
+@pytest.mark.usefixtures("few")
+def test_a_program_of_much_code_can_be_asked_for_at_once():
+    step = torch.compile(package([0]))
+    assert step.program(torch.ones(1)).call([torch.ones(1)])[0].item() == 1.0
+    assert step.run(torch.ones(6, 1), batch_size=2).shape == (1, 3, 2, 1)
+
+
+@pytest.mark.usefixtures("few")
+def test_under_a_profiler_of_the_users_code_is_looked_into_that_does_not_run():
+    seen = []
+    step = torch.compile(package([0]))
+    sys.setprofile(lambda *event: seen.append(event))
+    try:
+        profiler = sys.getprofile()
+        step(torch.ones(1))
+        assert sys.getprofile() is profiler
+    finally:
+        sys.setprofile(None)
+    assert len(step.programs) == 1
+
+
+@pytest.mark.usefixtures("few")
+def test_a_step_that_profiles_itself_keeps_its_profiler():
+    def profiles(x):
+        sys.setprofile(lambda *event: None)
+        return inner(x)
+
+    inner = package([0])
+    step = torch.compile(profiles)
+    try:
+        assert step(torch.ones(1)).item() == 1.0
+        assert sys.getprofile() is not None
+    finally:
+        sys.setprofile(None)
+
+
+@pytest.mark.usefixtures("few")
+def test_an_error_in_the_call_that_is_watched_passes_through_and_the_next_one_is_watched_again():
+    inner, fails = package([0]), [True]
+
+    def function(x):
+        if fails[0]:
+            raise KeyError("here")
+        return inner(x)
+
+    step = torch.compile(function, fullgraph=True)
+    with pytest.raises(KeyError, match="here"):
+        step(torch.ones(1))
+    assert sys.getprofile() is None
+    fails[0] = False
+    assert [step(torch.ones(1)).item() for _ in range(4)] == [1.0] * 4
+    assert len(step.programs) == 1
+
+
+@pytest.mark.usefixtures("few")
+def test_a_compiled_function_within_a_call_that_is_watched_is_a_part_of_it():
+    inner = torch.compile(package([0]))
+    other = package([0])
+    outer = torch.compile(lambda x: other(inner(x)))
+    assert [outer(torch.ones(1)).item() for _ in range(4)] == [1.0] * 4
+    assert (len(outer.programs), inner.is_eager) == (1, False)
