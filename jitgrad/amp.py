@@ -16,6 +16,7 @@ import numpy as np
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
+from jitgrad.store import store
 from jitgrad.user_frames import warn
 
 F = TypeVar("F", bound=Callable)
@@ -172,6 +173,11 @@ class GradScaler:
         ]
         if not gradients:
             return  # nothing to see: `step` says so
+        if store.recording is not None:
+            store.recording.spoil(
+                "looks whether gradients are finite (GradScaler: call its step() and update() after the compiled "
+                "step, or make it with enabled=False)"
+            )
         with no_grad():
             self._finite[id(optimizer)] = all(T.isfinite(g).all().item() for g in gradients)
             for g in gradients:

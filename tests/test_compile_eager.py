@@ -132,17 +132,33 @@ def test_training_goes_on_eagerly():
     assert len(warned) == 1
 
 
-def test_scheduler_within_the_step():
+SCHEDULES = {
+    "ExponentialLR": lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.5),
+    "OneCycleLR": lambda o: torch.optim.lr_scheduler.OneCycleLR(o, 0.5, total_steps=9),
+    "CosineAnnealingWarmRestarts": lambda o: torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(o, 2),
+    "ReduceLROnPlateau": lambda o: torch.optim.lr_scheduler.ReduceLROnPlateau(o, patience=0),
+    "ChainedScheduler": lambda o: torch.optim.lr_scheduler.ChainedScheduler(
+        [torch.optim.lr_scheduler.StepLR(o, 2), torch.optim.lr_scheduler.LambdaLR(o, lambda k: 0.9**k)]
+    ),
+    "SequentialLR": lambda o: torch.optim.lr_scheduler.SequentialLR(
+        o, [torch.optim.lr_scheduler.ConstantLR(o), torch.optim.lr_scheduler.ExponentialLR(o, 0.5)], [2]
+    ),
+    "SWALR": lambda o: torch.optim.swa_utils.SWALR(o, swa_lr=0.01),
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_scheduler_within_the_step(name):
     def run(compiled):
         torch.manual_seed(1)
         model = small_model()
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
-        scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+        scheduler = SCHEDULES[name](optimizer)
         plain = training_step(model, optimizer)
 
         def step(x, y):
             loss = plain(x, y)
-            scheduler.step()
+            scheduler.step(*[1.0] * (name == "ReduceLROnPlateau"))
             return loss
 
         step = torch.compile(step) if compiled else step
@@ -152,6 +168,7 @@ def test_scheduler_within_the_step():
     found, warned = warnings_of(lambda: run(True))
     assert found == run(False)
     assert len(warned) == 1
+    assert f"steps {name}, which counts in Python (call its step() after the compiled step" in warned[0]
 
 
 def test_optimizer_of_the_users_own():

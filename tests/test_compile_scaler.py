@@ -112,3 +112,23 @@ def test_a_scaler_that_is_switched_off_is_replayed():
         assert compiled(x).item() == compute(x).item()
     assert len(compiled.programs) == 1
     finish()
+
+
+def test_a_scaler_within_the_step_is_told_of_with_the_way_out():
+    def played(wrap):
+        model, opt, scaler = make()
+        compute, finish = scales(model, opt, scaler)
+
+        def whole(x):
+            loss = compute(x)
+            finish()
+            return loss
+
+        step = wrap(whole)
+        return [step(x).item() for x in batches()], *state_of(model, scaler)
+
+    want = played(lambda f: f)
+    with pytest.warns(
+        RuntimeWarning, match=r"GradScaler: call its step\(\) and update\(\) after the compiled"
+    ):
+        np.testing.assert_equal(played(torch.compile), want)

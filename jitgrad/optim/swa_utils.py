@@ -14,7 +14,8 @@ from typing import Any
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
-from jitgrad.dtypes import int64
+from jitgrad.dtypes import float64, int64
+from jitgrad.store import store
 
 from ..nn.batchnorm import _BatchNorm
 from ..nn.module import Module
@@ -96,7 +97,10 @@ def get_swa_multi_avg_fn() -> AverageAll:
     one = get_swa_avg_fn()
 
     def swa_update(averaged: Sequence[Tensor], current: Sequence[Tensor], num_averaged: Tensor | int) -> None:
-        weight = 1 / (float(num_averaged) + 1)
+        if store.recording is not None and isinstance(num_averaged, Tensor):
+            weight: Any = 1 / (num_averaged.to(float64) + 1)  # which stays in memory
+        else:
+            weight = 1 / (float(num_averaged) + 1)
         _move_all(averaged, current, weight, lambda a, c: one(a, c, num_averaged))
 
     return swa_update
@@ -112,14 +116,14 @@ def _check_decay(owner: str, decay: float) -> None:
 def _move_all(
     averaged: Sequence[Tensor],
     current: Sequence[Tensor],
-    weight: float,
+    weight: float | Tensor,
     one: Callable[[Tensor, Tensor], Tensor],
 ) -> None:
     """Move each averaged tensor towards the current one; integers take the whole part of what `one` gives."""
     with no_grad():
         for a, c in zip(averaged, current, strict=True):
             if a.is_floating_point():
-                a.lerp_(c, weight)
+                a.lerp_(c, weight.to(a.dtype) if isinstance(weight, Tensor) else weight)
             else:
                 a.copy_(one(a, c))
 
@@ -195,6 +199,9 @@ class AveragedModel(Module):
     def update_parameters(self, model: Module) -> None:
         """Take the parameters of `model` into the average; those of the first call are the average.
 
+        Within a compiled step, the functions that average are called for the first model, too, and what they give is
+        left out.
+
         Parameters
         ----------
         model : Module
@@ -211,13 +218,22 @@ class AveragedModel(Module):
         buffers = _pairs("buffers", self.module.buffers(), model.buffers())
         with no_grad():
             pairs = [*parameters, *buffers] if self.use_buffers else parameters
-            if int(self.n_averaged) == 0:
+            if store.recording is not None:
+                self._average_or_first(pairs)
+            elif int(self.n_averaged) == 0:
                 _copy_all(pairs)
             else:
                 self._average(pairs)
             if not self.use_buffers:
                 _copy_all(buffers)
             self.n_averaged.add_(1)
+
+    def _average_or_first(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
+        """The same for a step that is recorded: how many there have been is known only in memory, replay by replay."""
+        self._average(pairs)
+        first = self.n_averaged == 0
+        for averaged, current in pairs:
+            averaged.copy_(T.where(first, current, averaged))
 
     def _average(self, pairs: list[tuple[Tensor, Tensor]]) -> None:
         if self.avg_fn is not None:

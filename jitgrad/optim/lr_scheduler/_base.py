@@ -8,6 +8,7 @@ from typing import Any
 from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 
+from ...store import store
 from ...user_frames import warn
 from ..optimizer import Optimizer
 
@@ -16,6 +17,15 @@ _BEFORE_OPTIMIZER = (
     "schedule is skipped. Call `optimizer.step()` before `lr_scheduler.step()`."
 )
 EPOCH_GIVEN = "The epoch parameter in `scheduler.step()` is deprecated: call `scheduler.step()` without it."
+
+
+def spoil_step(scheduler: Any) -> None:
+    """Tell a recording that a schedule counts its steps, in Python, where no replay counts."""
+    if store.recording is not None:
+        store.recording.spoil(
+            f"steps {type(scheduler).__name__}, which counts in Python (call its step() after the compiled step, "
+            "or give it to run as schedule=)"
+        )
 
 
 class LRScheduler:
@@ -74,6 +84,7 @@ class LRScheduler:
         epoch : int, optional
             Deprecated, as in PyTorch: the epoch to jump to.
         """
+        spoil_step(self)
         optimizer = self.optimizer
         if self._step_count == 1 and optimizer._notes_steps and not optimizer._opt_called:
             warn(_BEFORE_OPTIMIZER, UserWarning)

@@ -6,7 +6,7 @@ from math import cos, floor, log, pi
 from typing import Any
 
 from ..optimizer import Optimizer
-from ._base import LRScheduler, values
+from ._base import LRScheduler, spoil_step, values
 
 
 class CosineAnnealingLR(LRScheduler):
@@ -110,6 +110,7 @@ class CosineAnnealingWarmRestarts(LRScheduler):
             The time to go to; a fraction gives the rate within an epoch:
             ``scheduler.step(epoch + i / batches)``.
         """
+        spoil_step(self)
         if epoch is None and self.last_epoch < 0:
             epoch = 0
         if epoch is None:

@@ -7,7 +7,7 @@ from typing import SupportsFloat
 
 from ...user_frames import warn
 from ..optimizer import Optimizer
-from ._base import EPOCH_GIVEN, LRScheduler, check_optimizer, set_value, values
+from ._base import EPOCH_GIVEN, LRScheduler, check_optimizer, set_value, spoil_step, values
 
 
 class ReduceLROnPlateau(LRScheduler):
@@ -103,6 +103,7 @@ class ReduceLROnPlateau(LRScheduler):
         epoch : int, optional
             Deprecated, as in PyTorch.
         """
+        spoil_step(self)
         current = float(metrics)
         if epoch is not None:
             warn(EPOCH_GIVEN, UserWarning)
