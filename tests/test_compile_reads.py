@@ -271,3 +271,29 @@ def test_a_variable_in_the_module_of_an_installed_function_that_the_step_names(t
     assert len(step.programs) == 1
     others.RATE = 5.0
     assert [*found, step(torch.ones(1)).item()] == [2.0, 2.0, 2.0, 5.0]
+
+
+class Shadowed:
+    factor = 1.0
+
+
+def test_a_name_that_comes_as_another_goes_is_noticed():
+    """Where it is looked for has as many names as before: an object's attributes, a function's, a module's globals."""
+    thing, names = Shadowed(), {"unused": 0, "__builtins__": {"factor": 1.0}}
+    thing.unused = 0
+    exec("def reads(x): return x * factor", names)
+    reads = names["reads"]
+    reads.unused = 0
+    functions = {
+        "object": (lambda x: x * thing.factor, vars(thing)),
+        "function": (lambda x: reads(x) * getattr(reads, "factor", 1.0), vars(reads)),
+        "globals": (reads, names),
+    }
+    for name, (function, mapping) in functions.items():
+        step, found = torch.compile(function), []
+        for k in range(4):
+            if k == 2:
+                del mapping["unused"]
+                mapping["factor"] = 5.0
+            found.append(step(torch.ones(1)).item())
+        assert found == [1.0, 1.0, 5.0, 5.0], name

@@ -34,8 +34,8 @@ class Found:
         What is read by name, and what it is.
     globals : list of (str, object)
         The global names among that.
-    absent : list of (mapping, int, list of str)
-        Names that code would find in a mapping before it looks elsewhere, and how long the mapping is without.
+    absent : list of (mapping, list, list of str)
+        Names that code would find in a mapping before it looks elsewhere, after the keys that it has.
     copies : list of (object, object, callable)
         Containers, what is in them, and the function that compares the two.
     compares : bool
@@ -54,7 +54,7 @@ class Found:
         self.waiting: list[Any] = []
         self.maps: list[tuple[Any, str, Any]] = []
         self.globals: list[tuple[str, Any]] = []
-        self.absent: list[tuple[Any, int, list[str]]] = []
+        self.absent: list[tuple[Any, list[Any], list[str]]] = []
         self.copies: list[tuple[Any, Any, Callable[[Any, Any], bool]]] = []
         self.sources: list[Source] = []
         self.objects: list[Any] = []
@@ -88,7 +88,7 @@ class Found:
 
     def without(self, mapping: Any, names: list[str]) -> None:
         """Names that are not in a mapping."""
-        self.absent.append((mapping, len(mapping), names))
+        self.absent.append((mapping, [*mapping], names))
 
 
 def members_of(objects: list[Any]) -> Iterator[Tensor]:

@@ -64,8 +64,8 @@ class World:
             now = mapping.get(name, MISSING)
             if now is not value and not same(now, value):
                 return name
-        for mapping, size, names in self._absent:
-            if len(mapping) != size:
+        for mapping, keys, names in self._absent:
+            if [*mapping] != keys:  # one may have gone when another came
                 new = next((n for n in names if n in mapping), None)
                 if new is not None:
                     return new
@@ -78,7 +78,7 @@ class World:
         """Look from now on whether tensors have been given attributes that they did not have."""
         for tensor, name in missed:
             mapping = vars(tensor)
-            self._absent.append((mapping, len(mapping), [name]))
+            self._absent.append((mapping, [*mapping], [name]))
 
     def holds_object(self, value: Any) -> bool:
         """Whether an object was there before the function ran, or cannot change."""
