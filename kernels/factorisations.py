@@ -1,8 +1,8 @@
 """Factors of matrices, which stand in the last two dimensions, and what follows from them.
 
-They are declared here; the loops are in `triangular_loops`, `elimination_loops`, `eliminated_loops` and
-`reflection_loops`. Each matrix of a batch is one thread's. Operands may lie in memory as they like; results have no
-gaps.
+They are declared here; the loops are in `triangular_loops`, `elimination_loops`, `eliminated_loops`,
+`reflection_loops`, `symmetric_loops` and `bidiagonal_loops`. Each matrix of a batch is one thread's. Operands may lie
+in memory as they like; results have no gaps.
 """
 
 from __future__ import annotations
@@ -109,3 +109,10 @@ array_op(
     grad_name="LinalgQr",
 )
 array_op("qr_complete", ("a",), loops("reflection_loops", "qr"), outputs=2)
+# attribute words: upper, whether vectors are wanted, where to report a matrix without a result, which refusal that is;
+# output 0 is the values, output 1 the vectors in rows. Gradients are formulas on tensors, as in `jitgrad.linalg`
+array_op("eigh", ("a",), loops("symmetric_loops", "eigh"), outputs=2, reports=VALUES)
+# of matrices with as many rows as columns or more; attribute words: whether vectors are wanted, where to report a
+# matrix without a result, which refusal that is; outputs are the left vectors in rows, as many as columns or as rows,
+# the values, and the right vectors in rows
+array_op("svd", ("a",), loops("bidiagonal_loops", "svd"), outputs=3, reports=VALUES)

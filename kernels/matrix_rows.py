@@ -63,7 +63,7 @@ class Rows(NamedTuple):
     transpose: Any
 
 
-class _Writer:
+class RowWriter:
     """Vectors of one dtype in a function that is being written."""
 
     def __init__(self, builder: ir.IRBuilder, dtype: int) -> None:
@@ -72,6 +72,7 @@ class _Writer:
         self.lanes = host().lanes(self.size)
 
     def vector(self, width: int) -> ir.Type:
+        """The type of a vector, or of one number."""
         return self.kind if width == 1 else ir.VectorType(self.kind, width)
 
     def pointer(self, address: ir.Value, index: ir.Value, width: int = 1) -> ir.Value:
@@ -80,12 +81,15 @@ class _Writer:
         return self.b.bitcast(self.b.gep(base, [index]), self.vector(width).as_pointer())
 
     def load(self, address: ir.Value, index: ir.Value, width: int = 1) -> ir.Value:
+        """Some elements from `index` on."""
         return self.b.load(self.pointer(address, index, width), align=self.size)
 
     def store(self, value: ir.Value, address: ir.Value, index: ir.Value, width: int = 1) -> None:
+        """Write elements from `index` on."""
         self.b.store(value, self.pointer(address, index, width), align=self.size)
 
     def splat(self, value: ir.Value, width: int) -> ir.Value:
+        """A vector of one number."""
         if width == 1:
             return value
         kind = self.vector(width)
@@ -141,13 +145,13 @@ class _Writer:
         b.position_at_end(behind)
 
 
-def _sum_of_rows(w: _Writer, args: list[ir.Value], sign: float) -> None:
+def _sum_of_rows(w: RowWriter, args: list[ir.Value], sign: float) -> None:
     target, count, source, step, factors, factor_step, terms = args
     zero = I64(0)
     _sums(w, [target, zero, count, source, step, factors, zero, factor_step, terms], sign, 1, SIDE_BY_SIDE)
 
 
-def _sum_of_gaps(w: _Writer, args: list[ir.Value]) -> None:
+def _sum_of_gaps(w: RowWriter, args: list[ir.Value]) -> None:
     target, own, count, source, step, factors, factor_step, terms = args
     zero = I64(0)
     _sums(
@@ -156,7 +160,7 @@ def _sum_of_gaps(w: _Writer, args: list[ir.Value]) -> None:
 
 
 def _sums(
-    w: _Writer, args: list[ir.Value], sign: float, tall: int, wide: int, own: ir.Value | None = None
+    w: RowWriter, args: list[ir.Value], sign: float, tall: int, wide: int, own: ir.Value | None = None
 ) -> None:
     """Sums for `tall` rows, `wide` vectors of each at once; of differences from the row `own`, if it is given."""
     target, pitch, count, source, step, factors, factor_pitch, factor_step, terms = args
@@ -187,7 +191,7 @@ def _sums(
                 w.store(b.load(total), target, start, width)
 
 
-def _quotients(w: _Writer, args: list[ir.Value]) -> None:
+def _quotients(w: RowWriter, args: list[ir.Value]) -> None:
     target, count, number = args
     place = cgutils.alloca_once_value(w.b, I64(0))
     for width, beside in w.widths():
@@ -197,7 +201,7 @@ def _quotients(w: _Writer, args: list[ir.Value]) -> None:
                 w.store(w.b.fdiv(w.load(target, at, width), by), target, at, width)
 
 
-def _parted(w: _Writer, args: list[ir.Value]) -> None:
+def _parted(w: RowWriter, args: list[ir.Value]) -> None:
     target, other, first, second, count, number = args
     b = w.b
     place = cgutils.alloca_once_value(b, I64(0))
@@ -210,7 +214,7 @@ def _parted(w: _Writer, args: list[ir.Value]) -> None:
                 w.store(b.fsub(w.load(other, at, width), gap), other, at, width)
 
 
-def _dot(w: _Writer, args: list[ir.Value], of_gaps: bool = False) -> ir.Value:
+def _dot(w: RowWriter, args: list[ir.Value], of_gaps: bool = False) -> ir.Value:
     first, second, count = args
     b = w.b
 
@@ -234,12 +238,12 @@ def _dot(w: _Writer, args: list[ir.Value], of_gaps: bool = False) -> ir.Value:
     return b.load(total)
 
 
-def _written(dtype: int, write: Callable[[_Writer, list[ir.Value]], Any], signature: Any) -> Any:
+def written(dtype: int, write: Callable[[RowWriter, list[ir.Value]], Any], signature: Any) -> Any:
     """A function for Numba's loops whose instructions `write` writes."""
     result = signature.return_type
 
     def generate(context: Any, builder: Any, found: Any, args: Any) -> Any:
-        made = write(_Writer(builder, dtype), list(args))
+        made = write(RowWriter(builder, dtype), list(args))
         return context.get_dummy_value() if result == types.none else made
 
     return lambda *_: (signature, generate)
@@ -251,14 +255,14 @@ def rows_of(dtype: int) -> Rows:
     number, word = (types.float32 if dtype == abi.FLOAT32 else types.float64), types.int64
     sums, quotients = types.none(*[word] * 7), types.none(word, word, number)
     blocks = types.none(*[word] * 9)
-    write_block = _written(dtype, lambda w, args: _sums(w, args, -1.0, TALL, WIDE), blocks)
-    write_less = _written(dtype, lambda w, args: _sum_of_rows(w, args, -1.0), sums)
-    write_more = _written(dtype, lambda w, args: _sum_of_rows(w, args, 1.0), sums)
-    write_quotients = _written(dtype, _quotients, quotients)
-    write_dot = _written(dtype, _dot, number(word, word, word))
-    write_gap = _written(dtype, lambda w, args: _dot(w, args, True), number(word, word, word))
-    write_part = _written(dtype, _parted, types.none(*[word] * 5, number))
-    write_gaps = _written(dtype, _sum_of_gaps, types.none(*[word] * 8))
+    write_block = written(dtype, lambda w, args: _sums(w, args, -1.0, TALL, WIDE), blocks)
+    write_less = written(dtype, lambda w, args: _sum_of_rows(w, args, -1.0), sums)
+    write_more = written(dtype, lambda w, args: _sum_of_rows(w, args, 1.0), sums)
+    write_quotients = written(dtype, _quotients, quotients)
+    write_dot = written(dtype, _dot, number(word, word, word))
+    write_gap = written(dtype, lambda w, args: _dot(w, args, True), number(word, word, word))
+    write_part = written(dtype, _parted, types.none(*[word] * 5, number))
+    write_gaps = written(dtype, _sum_of_gaps, types.none(*[word] * 8))
     load, store = accessors(dtype)
     item = abi.ITEM_SIZES[dtype]
 

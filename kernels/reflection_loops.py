@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 from . import abi
 from .abi import ARRAY_ADDRESS
@@ -18,12 +18,34 @@ from .matrix_rows import room_for, rows_of
 from .plain import accessors, clear_bytes, copy_bytes, described, helper, share_of, word
 
 
-@functools.cache
-def _reflections(dtype: int) -> Any:
-    """``reflection(q, rows, j)``, tau of column j, and ``reflect(q, rows, j, to, tau, factor)`` the columns behind it.
+class Reflections(NamedTuple):
+    """What is done with reflections of one dtype.
 
     `factor` is the address of room for one number.
+
+    Attributes
+    ----------
+    reflection : callable
+        ``reflection(x, rest)``: make v of a number with `rest` behind it, and return tau. The first, which would be 1,
+        is what the reflection leaves there.
+    turn : callable
+        ``turn(y, x, rest, step, tau, factor)``: reflect a number with `rest` behind it by such a v.
+    reflect : callable
+        ``reflect(q, rows, j, to, tau, factor)``: reflect the columns from behind j to `to` by column j.
+    orthonormal : callable
+        ``orthonormal(q, rows, columns, size, taus)``: `size` columns of the product of all reflections, where their v
+        lie. Behind `taus` there is room for one number more.
     """
+
+    reflection: Any
+    turn: Any
+    reflect: Any
+    orthonormal: Any
+
+
+@functools.cache
+def reflections_of(dtype: int) -> Reflections:
+    """What is done with reflections of a dtype."""
     load, store = accessors(dtype)
     rows_done, item = rows_of(dtype), abi.ITEM_SIZES[dtype]
     less, divide, dot = rows_done.less, rows_done.divide, rows_done.dot
@@ -46,9 +68,7 @@ def _reflections(dtype: int) -> Any:
         return top * math.sqrt(total)
 
     @helper
-    def reflection(q, rows, j):
-        """Make v of column j, whose first element, 1, is that of R instead."""
-        x, rest = q + (j * rows + j) * item, rows - 1 - j
+    def reflection(x, rest):
         first = load(x, 0)
         beneath = length(x + item, rest, dot(x + item, x + item, rest))
         if beneath == 0.0:
@@ -62,38 +82,40 @@ def _reflections(dtype: int) -> Any:
         return (made - first) / made
 
     @helper
+    def turn(y, x, rest, step, tau, factor):
+        store(factor, 0, tau * (load(y, 0) + dot(x + item, y + item, rest)))
+        store(y, 0, load(y, 0) - load(factor, 0))
+        less(y + item, rest, x + item, step, factor, 1, 1)
+
+    @helper
     def reflect(q, rows, j, to, tau, factor):
         x, rest = q + (j * rows + j) * item, rows - 1 - j
         if tau != 0.0:
             for c in range(j + 1, to):
-                y = q + (c * rows + j) * item
-                store(factor, 0, tau * (load(y, 0) + dot(x + item, y + item, rest)))
-                store(y, 0, load(y, 0) - load(factor, 0))
-                less(y + item, rest, x + item, rows, factor, 1, 1)
-
-    return reflection, reflect
-
-
-def qr(dtype: int) -> Any:
-    """Arrays a, Q', r; Q has as many columns as a, or as a has rows."""
-    load, store = accessors(dtype)
-    at, item = matrices_of(dtype).at, abi.ITEM_SIZES[dtype]
-    reflection, reflect = _reflections(dtype)
+                turn(q + (c * rows + j) * item, x, rest, rows, tau, factor)
 
     @helper
     def orthonormal(q, rows, columns, size, taus):
-        """Q' of the reflections, from the last to the first."""
         for c in range(columns, size):
             clear_bytes(q + c * rows * item, rows * item)
             store(q, c * rows + c, 1.0)
         for back in range(columns):
-            j = columns - 1 - back
+            j = columns - 1 - back  # from the last to the first
             own, tau = q + j * rows * item, load(taus, j)
             reflect(q, rows, j, size, tau, taus + columns * item)
             clear_bytes(own, j * item)
             store(own, j, 1.0 - tau)
             for i in range(j + 1, rows):
                 store(own, i, -tau * load(own, i))
+
+    return Reflections(reflection, turn, reflect, orthonormal)
+
+
+def qr(dtype: int) -> Any:
+    """Arrays a, Q', r; Q has as many columns as a, or as a has rows."""
+    load, store = accessors(dtype)
+    at, item = matrices_of(dtype).at, abi.ITEM_SIZES[dtype]
+    reflection, _, reflect, orthonormal = reflections_of(dtype)
 
     def kernel(record, part, parts):
         a, found, triangle = described(record, 0), described(record, 1), described(record, 2)
@@ -109,7 +131,7 @@ def qr(dtype: int) -> Any:
                 for i in range(rows):
                     store(q, j * rows + i, load(source, i * row + j * column))
             for j in range(columns):
-                tau = reflection(q, rows, j)
+                tau = reflection(q + j * (rows + 1) * item, rows - 1 - j)
                 store(taus, j, tau)
                 reflect(q, rows, j, columns, tau, taus + columns * item)
             for i in range(size):

@@ -83,8 +83,42 @@ def by_lu(left, adjoint):
     return Case(function, reference, ("general", 3))
 
 
+def logarithm(a):
+    """A function of a symmetric matrix that does not depend on the signs of its eigenvectors."""
+    values, vectors = linalg.eigh(a)
+    return (vectors * values.log().unsqueeze(-2)) @ vectors.mT
+
+
+def numpys_logarithm(a):
+    values, vectors = np.linalg.eigh(a)
+    return (vectors * np.log(values)[..., None, :]) @ turned(vectors)
+
+
+def polar(a):
+    """The orthonormal factor that is nearest to a matrix."""
+    u, _, vh = np.linalg.svd(a, full_matrices=False)
+    return u @ vh
+
+
+def nearest(a):
+    u, _, vh = linalg.svd(a, full_matrices=False)
+    return u @ vh
+
+
 CASES = (
     {
+        "eigvalsh": Case(linalg.eigvalsh, np.linalg.eigvalsh, ("definite",)),
+        "upper eigvalsh": Case(lambda a: linalg.eigvalsh(a, "U"), np.linalg.eigvalsh, ("definite",)),
+        "logarithm by eigh": Case(logarithm, numpys_logarithm, ("definite",)),
+        "svdvals": Case(linalg.svdvals, lambda a: np.linalg.svd(a, compute_uv=False), ("general",)),
+        "svdvals of oblong matrices": Case(
+            linalg.svdvals, lambda a: np.linalg.svd(a, compute_uv=False), (3,)
+        ),
+        "polar factor by svd": Case(nearest, polar, (3,)),
+        "pinv": Case(linalg.pinv, np.linalg.pinv, (3,)),
+        "matrix_norm by svd": Case(
+            lambda a: linalg.matrix_norm(a, "nuc"), lambda a: np.linalg.norm(a, "nuc", (-2, -1)), ("general",)
+        ),
         "cholesky": Case(linalg.cholesky, np.linalg.cholesky, ("definite",)),
         "upper cholesky": Case(
             lambda a: linalg.cholesky(a, upper=True), lambda a: turned(np.linalg.cholesky(a)), ("definite",)

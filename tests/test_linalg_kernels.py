@@ -13,6 +13,7 @@ from jitgrad.autograd import gradcheck, gradgradcheck
 
 DEFINITE = torch.tensor([[4.0, 2.0], [2.0, 3.0]])
 SINGULAR = torch.tensor([[1.0, 2.0], [2.0, 4.0]])
+UNKNOWN = torch.tensor([[1.0, 2.0], [float("nan"), 1.0]])
 WITHOUT = torch.tensor([[1.0, 2.0], [2.0, 1.0]])  # without a factor
 
 
@@ -147,7 +148,20 @@ def test_a_compiled_step_replays_them_bit_for_bit(name):
 
 @pytest.mark.parametrize(
     "name",
-    ["cholesky", "lower triangle", "cholesky_solve", "solve", "inv", "det", "slogdet", "lu_factor", "Q", "R"],
+    [
+        "logarithm by eigh",
+        "pinv",
+        "cholesky",
+        "lower triangle",
+        "cholesky_solve",
+        "solve",
+        "inv",
+        "det",
+        "slogdet",
+        "lu_factor",
+        "Q",
+        "R",
+    ],
 )
 def test_gradients_of_gradients_in_a_compiled_step(name):
     case = CASES[name]
@@ -170,6 +184,15 @@ def test_gradients_of_gradients_in_a_compiled_step(name):
 
 
 BAD = {
+    "eigh": (
+        lambda a: linalg.eigh(a).eigenvectors,
+        DEFINITE,
+        UNKNOWN,
+        "linalg.eigh: no eigenvalues .*not finite",
+    ),
+    "eigvalsh": (linalg.eigvalsh, DEFINITE, UNKNOWN, "linalg.eigh: no eigenvalues .*not finite"),
+    "svd": (lambda a: linalg.svd(a).U, DEFINITE, UNKNOWN, "linalg.svd: no singular values .*not finite"),
+    "svdvals": (linalg.svdvals, DEFINITE, UNKNOWN / 0, "linalg.svd: no singular values .*not finite"),
     "cholesky": (linalg.cholesky, DEFINITE, WITHOUT, "linalg.cholesky: Matrix is not positive definite"),
     "inv": (linalg.inv, DEFINITE, SINGULAR, "linalg.inv: Singular matrix"),
     "solve": (lambda a: linalg.solve(a, a[0]), DEFINITE, SINGULAR, "linalg.solve: Singular matrix"),

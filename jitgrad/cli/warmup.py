@@ -295,4 +295,5 @@ def _matrices() -> None:
     factor = linalg.cholesky(a)
     (q, r), packed = linalg.qr(a), linalg.lu_factor(a)
     total = jitgrad.cholesky_solve(q, factor) + linalg.solve(a, r) + linalg.lu_solve(*packed, a)
+    total = total + linalg.pinv(a) + linalg.eigh(a).eigenvalues
     (total.sum() + linalg.det(a) + linalg.slogdet(a).logabsdet).backward()

@@ -1,10 +1,11 @@
 """``torch.linalg``: norms, inverses, factorisations and what follows from them.
 
-Cholesky's, LU and QR factors, equations with triangles and what follows from them are operations of the table
-(`kernels.factorisations`), which compiled steps replay. The other factorisations are NumPy's (LAPACK); their gradients
-are here, made of ordinary operations, so gradients of gradients work, too. A compiled step that needs one of those runs
-eagerly, as NumPy reads the values. Every function takes matrices in the last two dimensions, with any dimensions in
-front, in float32 or float64.
+Cholesky's, LU and QR factors, equations with triangles, eigenvalues, singular values and what follows from them are
+operations of the table (`kernels.factorisations`), which compiled steps replay. The gradients of eigenvectors and
+singular vectors are here, made of ordinary operations, so gradients of gradients work, too. Eigenvalues and singular
+values of matrices with more than `_factors.SIDE` rows and columns are NumPy's (LAPACK); a compiled step that needs
+those runs eagerly, as NumPy reads the values. Every function takes matrices in the last two dimensions, with any
+dimensions in front, in float32 or float64.
 """
 
 from math import nan

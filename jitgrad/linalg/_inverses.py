@@ -137,7 +137,7 @@ def pinv(
     """
     matrices("pinv", input)
     rtol = rcond if rtol is None else rtol
-    u, s, vh = svd(input)
+    u, s, vh = svd(input, False)
     kept = s > _least(input, s, rtol, atol)
     inverse = where(kept, 1.0 / where(kept, s, 1.0), 0.0)
     return (vh.mT * inverse.unsqueeze(-2)) @ u.mT  # type: ignore[attr-defined]

@@ -61,7 +61,7 @@ def svd_lowrank(
     tall = rows >= columns
     x = x if tall else x.mT
     basis = _range_of(x, count, turns)
-    u, s, vh = svd(matmul(basis.mT, x))
+    u, s, vh = svd(matmul(basis.mT, x), False)
     left, right = matmul(basis, u), vh.mT  # type: ignore[attr-defined]
     return (left, s, right) if tall else (right, s, left)
 
