@@ -18,6 +18,7 @@ from .layout import (
     IS_VIEW,
     LEAF_IN_PLACE,
     NEED_KERNEL,
+    NEED_STORAGES,
     NO_ROW,
     OUT_OF_MEMORY,
     PYTHON,
@@ -209,6 +210,8 @@ def run_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_count
             return BAD_DTYPE
         if overwritten(c, into, inputs, needed_values(c, inputs, info) if record else 0, False):
             return COPY_OPERANDS
+    if outputs > 1 and not has_storages(c, outputs):
+        return NEED_STORAGES
     if not make_outputs(c, into, inputs, outputs, shapes):
         return OUT_OF_MEMORY
     for k in range(inputs):
@@ -236,6 +239,17 @@ def run_arrays(c, op, key, into, inputs, ids, outputs, shapes, attrs, attr_count
             slot_at(c, slot).flags |= INFERENCE
         store_word(shapes, k * OUTPUT_WORDS, slot)
     return first
+
+
+@jit
+def has_storages(c, count):
+    """Whether so many storages are free; `room` sees to one."""
+    storage = c.free_storage
+    for _ in range(count):
+        if storage < 0:
+            return False
+        storage = storage_at(c, storage).next
+    return True
 
 
 @jit
