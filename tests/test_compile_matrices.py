@@ -110,7 +110,24 @@ def powers():
     return trained([w], loss, batches((3, 2)))
 
 
+def spectra():
+    """Whitening by eigenvalues, least squares and norms by singular values, of square, tall and wide matrices."""
+    root, thin = torch.randn(4, 4, requires_grad=True), torch.randn(12, 2, requires_grad=True)
+
+    def loss(x, y):
+        values, vectors = linalg.eigh(root @ root.mT + torch.eye(4))
+        white = (vectors / values.sqrt().unsqueeze(-2)) @ vectors.mT
+        u, s, vh = linalg.svd(x @ white)
+        nearest = (u[..., :4] @ vh).square().sum() + linalg.svd(thin.mT, full_matrices=False).S.log().sum()
+        norms = linalg.matrix_norm(root, "nuc") + linalg.matrix_norm(root, 2) + linalg.cond(thin)
+        fitted = linalg.lstsq(thin, y).solution.square().sum() + linalg.pinv(x).sum()
+        return nearest + norms + fitted + s.sum() + linalg.matrix_rank(x).sum() + linalg.eigvalsh(root).sum()
+
+    return trained([root, thin], loss, batches((3, 6, 4), (12, 1)))
+
+
 SCENES = {
+    "spectra": spectra,
     "gaussian process": gaussian_process,
     "flow of small convolutions": flow_of_small_convolutions,
     "Kalman filter": kalman_filter,

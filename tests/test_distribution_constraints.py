@@ -53,6 +53,14 @@ def test_membership(name):
     assert found.tolist() == expected
 
 
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["positive_definite", "positive_semidefinite"])
+def test_matrices_that_are_not_finite_lie_in_no_set_of_definite_ones(name, bad):
+    both = torch.eye(3).repeat(2, 1, 1)
+    both[1] = bad
+    assert getattr(C, name).check(both).tolist() == [True, False]
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_membership_and_names_are_those_of_pytorch(name):
     other = pytest.importorskip("torch")

@@ -205,7 +205,10 @@ class _PositiveSemidefinite(_Symmetric):
     def check(self, value: Tensor) -> Tensor:
         from jitgrad.linalg import eigvalsh
 
-        return super().check(value) & (eigvalsh(value.detach()) >= 0).all(-1)  # type: ignore[operator]
+        value = value.detach()  # type: ignore[attr-defined]
+        known = super().check(value) & value.isfinite().all(-1).all(-1)  # type: ignore[attr-defined]
+        given = value.masked_fill(~known[..., None, None], 0.0)  # type: ignore[attr-defined]
+        return known & (eigvalsh(given) >= 0).all(-1)  # type: ignore[operator]
 
 
 class _PositiveDefinite(_Symmetric):
