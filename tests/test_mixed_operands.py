@@ -180,3 +180,65 @@ def test_plain_numbers_alone_are_refused(function, count) -> None:
         TypeError, match=rf"^{function}\(\): argument 'input' must be Tensor, not float; wrap"
     ):
         getattr(torch, function)(*[1.0] * count)
+
+
+# of two numbers: the call, and what it makes
+OF_NUMBERS = {
+    "add": (lambda a, b: torch.add(a, b), lambda a, b: a + b),
+    "add with a factor": (lambda a, b: torch.add(a, b, alpha=2), lambda a, b: a + 2 * b),
+    "add by name": (lambda a, b: torch.add(input=a, other=b), lambda a, b: a + b),
+    "sub": (lambda a, b: torch.sub(a, b), lambda a, b: a - b),
+    "subtract with a factor": (lambda a, b: torch.subtract(a, b, alpha=3), lambda a, b: a - 3 * b),
+    "mul": (lambda a, b: torch.mul(a, b), lambda a, b: a * b),
+    "multiply": (lambda a, b: torch.multiply(a, b), lambda a, b: a * b),
+    "div": (lambda a, b: torch.div(a, b), lambda a, b: a / b),
+    "true_divide": (lambda a, b: torch.true_divide(a, b), lambda a, b: a / b),
+    "div towards zero": (lambda a, b: torch.div(a, b, rounding_mode="trunc"), lambda a, b: math.trunc(a / b)),
+    "div down": (lambda a, b: torch.div(a, b, rounding_mode="floor"), lambda a, b: a // b),
+    "floor_divide": (lambda a, b: torch.floor_divide(a, b), lambda a, b: a // b),
+}
+REFUSE_NUMBERS = (
+    "atan2",
+    "bitwise_and",
+    "eq",
+    "fmod",
+    "hypot",
+    "logical_or",
+    "maximum",
+    "pow",
+    "remainder",
+    "rsub",
+)
+
+
+@pytest.mark.parametrize("name", OF_NUMBERS)
+@pytest.mark.parametrize("pair", [(7, 2), (-7, 2), (7.5, 2), (7, -2.5), (np.float64(7.5), 2)], ids=str)
+def test_two_numbers_give_a_tensor(name: str, pair: tuple) -> None:
+    call, expected = OF_NUMBERS[name]
+    got, value = call(*pair), expected(*pair)
+    whole = all(isinstance(x, int) for x in pair) and name not in ("div", "true_divide")
+    assert (got.dtype, got.shape) == (torch.int64 if whole else torch.float32, ())
+    assert got.item() == pytest.approx(value, rel=1e-6)
+
+
+def test_two_bools_give_a_tensor_as_tensors_of_bools_would() -> None:
+    assert torch.add(True, False).dtype is torch.mul(True, True).dtype is torch.bool
+    assert torch.add(True, 2).item() == 3
+    with pytest.raises(RuntimeError, match="Subtraction"):
+        torch.sub(True, False)
+
+
+@pytest.mark.parametrize("name", REFUSE_NUMBERS)
+def test_two_numbers_are_refused_where_pytorch_refuses_them(name: str) -> None:
+    with pytest.raises(TypeError, match="must be Tensor, not int"):
+        getattr(torch, name)(7, 2)
+
+
+def test_two_numbers_in_a_compiled_function_are_those_of_each_call() -> None:
+    @torch.compile
+    def scaled(x, n):
+        return x * torch.div(n, 2, rounding_mode="floor") + torch.add(n, 0.5)
+
+    for n in (3, 3, 5, 5, 2.0, 7, 3):
+        expected = Y * (n // 2) + (n + 0.5)
+        np.testing.assert_array_equal(scaled(torch.from_numpy(Y), n).numpy(), expected.astype(np.float32))

@@ -148,16 +148,23 @@ Tensor.__pow__, Tensor.__rpow__, Tensor.__ipow__ = _power, _reflected_power, _in
 # named functions ----------------------------------------------------------------------------------------
 
 
+_OF_NUMBERS = {"add", "div", "floor_divide", "mul", "sub"}  # PyTorch's others refuse two numbers
+
+
 def _operands(name: str, a: Any, b: Any) -> tuple[Any, Any]:
-    """Two operands of which at least one is a tensor, the first one if only one is."""
+    """Two operands of which at least one is a tensor; of two numbers the first becomes one where PyTorch takes them."""
     if isinstance(a, Tensor) and isinstance(b, (Tensor, *NUMBERS)):
         return a, b
     if not isinstance(a, (Tensor, *NUMBERS, np.generic)):
         refuse_operand(name, a)
-    if not isinstance(a, Tensor) and not isinstance(b, Tensor):
-        refuse_operand(name, a)
-    if as_operand(b, name) is NotImplemented:
+    number = as_operand(b, name)
+    if number is NotImplemented:
         refuse_operand(name, b, "other")
+    if not isinstance(a, Tensor) and not isinstance(number, Tensor):
+        if name not in _OF_NUMBERS:
+            refuse_operand(name, a)
+        a = a.item() if isinstance(a, np.generic) else a
+        return number_tensor(a, result_type((a,))), number
     return a, b
 
 
@@ -172,7 +179,7 @@ def scaled(other: Any, alpha: float, name: str, input: Any) -> Any:
 
 
 def add(input: Any, other: Any, *older: Any, alpha: float = 1, out: Any = None) -> Tensor:
-    """``input + alpha * other``; of bool tensors the logical or."""
+    """``input + alpha * other``; of bool tensors the logical or, of two numbers a tensor, too."""
     if older:
         return add(input, older[0], out=out, **factors_by_name("add", (other, *older), ("alpha",), 1, alpha))
     input, other = _operands("add", input, other)
@@ -191,6 +198,8 @@ def sub(input: Any, other: Any, *older: Any, alpha: float = 1, out: Any = None) 
 
 def rsub(input: Any, other: Any, *, alpha: float = 1) -> Tensor:
     """``other - alpha * input``."""
+    if not isinstance(input, Tensor) and not isinstance(other, Tensor):
+        refuse_operand("rsub", input)
     return sub(other, input, alpha=alpha)
 
 
