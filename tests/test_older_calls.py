@@ -27,9 +27,11 @@ CALLS = {
     "add_": (lambda x, y: x.add_(-3, y), lambda x, y: x - 3 * y),
     "add_ of a number": (lambda x, y: x.add_(3, 2), lambda x, y: x + 6),
     "add_ by a tensor": (lambda x, y: x.add_(torch.tensor(2.0), y), lambda x, y: x + 2 * y),
+    "add_ by name": (lambda x, y: x.add_(3, other=y), lambda x, y: x + 3 * y),
     "add": (lambda x, y: x.add(3, y), lambda x, y: x + 3 * y),
     "torch.add": (lambda x, y: torch.add(x, 3, y), lambda x, y: x + 3 * y),
     "sub_": (lambda x, y: x.sub_(3, y), lambda x, y: x - 3 * y),
+    "sub_ by name": (lambda x, y: x.sub_(3, other=y), lambda x, y: x - 3 * y),
     "torch.sub": (lambda x, y: torch.sub(x, 3, y), lambda x, y: x - 3 * y),
     "addcmul_": (lambda x, y: x.addcmul_(3, y, y), lambda x, y: x + 3 * y * y),
     "addcmul": (lambda x, y: x.addcmul(3, y, y), lambda x, y: x + 3 * y * y),
@@ -99,6 +101,8 @@ def test_an_optimizer_of_old_is_compiled():
     [
         lambda x: x.add(x, 3),
         lambda x: x.add_(3, x, alpha=2),
+        lambda x: x.add_(3, x, other=x),
+        lambda x: x.sub_(3, other=x, alpha=2),
         lambda x: x.add(3, x, x),
         lambda x: x.addcmul_(x, x, x),
         lambda x: x.addcdiv(3, x, x, value=2),
@@ -111,6 +115,15 @@ def test_what_is_no_factor_is_refused_and_changes_nothing(call):
     with pytest.raises(TypeError, match="by name"):
         call(x)
     np.testing.assert_array_equal(x.numpy(), ROWS)
+
+
+def test_what_is_added_in_place_may_be_named():
+    x = t(ROWS)
+    assert x.add_(other=t(MORE), alpha=2) is x and x.sub_(other=1) is x
+    np.testing.assert_array_equal(x.numpy(), ROWS + 2 * MORE - 1)
+    for call in (x.add_, x.sub_):
+        with pytest.raises(TypeError):
+            call()
 
 
 def test_products_of_integers_are_added_in_place():

@@ -23,20 +23,34 @@ from .arithmetic import addcmul, div, float_power, fmod, scaled
 _MUL = BY_NAME["mul"]
 
 
-def _add_(self: Tensor, other: Any, *older: Any, alpha: float = 1) -> Tensor:
-    """``self += alpha * other``."""
-    if older:
-        return _add_(self, older[0], **factors_by_name("add_", (other, *older), ("alpha",), 1, alpha))
-    self += other if alpha == 1 else scaled(other, alpha, "add_", self)
+def _named_operand(name: str, first: Any, older: tuple, other: Any, alpha: float) -> tuple[Any, float]:
+    """The operand and its factor from a call by name, or from one of old, whose factor stands before the operand."""
+    if first is None and not older:
+        return other, alpha
+    given = (first, *older) if other is None else (first, *older, other)
+    return given[1], factors_by_name(name, given, ("alpha",), 1, alpha)["alpha"]
+
+
+def _add_(self: Tensor, first: Any = None, /, *older: Any, other: Any = None, alpha: float = 1) -> Tensor:
+    """``self += alpha * other``; `first` is `other`, or the factor where `other` stands after it."""
+    if older or other is not None:
+        first, alpha = _named_operand("add_", first, older, other, alpha)
+    self += first if alpha == 1 else scaled(first, alpha, "add_", self)
     return self
 
 
-def _sub_(self: Tensor, other: Any, *older: Any, alpha: float = 1) -> Tensor:
-    """``self -= alpha * other``."""
-    if older:
-        return _sub_(self, older[0], **factors_by_name("sub_", (other, *older), ("alpha",), 1, alpha))
-    self -= other if alpha == 1 else scaled(other, alpha, "sub_", self)
+def _sub_(self: Tensor, first: Any = None, /, *older: Any, other: Any = None, alpha: float = 1) -> Tensor:
+    """``self -= alpha * other``; `first` is `other`, or the factor where `other` stands after it."""
+    if older or other is not None:
+        first, alpha = _named_operand("sub_", first, older, other, alpha)
+    self -= first if alpha == 1 else scaled(first, alpha, "sub_", self)
     return self
+
+
+def _shown(self: Tensor, other: Any, *older: Any, alpha: float = 1) -> Tensor: ...
+
+
+_add_.__signature__ = _sub_.__signature__ = inspect.signature(_shown)  # type: ignore[attr-defined]
 
 
 def _mul_(self: Tensor, other: Any) -> Tensor:
