@@ -19,6 +19,12 @@ def matrix(dtype=torch.float32, grad=False):
     return torch.tensor(A, dtype=dtype, requires_grad=grad)
 
 
+def seeded(function, *args, **options):
+    """A call whose draws are the same every time."""
+    torch.manual_seed(3)
+    return function(*args, **options)
+
+
 # name: the call, and what it returns without out=
 CASES = {
     "torch.add": lambda x=None, **k: torch.add(matrix() if x is None else x, matrix(), alpha=2, **k),
@@ -38,6 +44,14 @@ CASES = {
     "torch.full": lambda **k: torch.full((2, 3), 2.5, **k),
     "torch.linspace": lambda **k: torch.linspace(0, 3, 5, **k),
     "torch.norm": lambda x=None, **k: torch.norm(matrix() if x is None else x, dim=1, **k),
+    "torch.logspace": lambda **k: torch.logspace(0, 2, 3, base=2, **k),
+    "torch.mean": lambda x=None, **k: torch.mean(matrix() if x is None else x, 1, **k),
+    "torch.nanmean": lambda x=None, **k: torch.nanmean(matrix() if x is None else x, 0, keepdim=True, **k),
+    "torch.nansum": lambda x=None, **k: torch.nansum(matrix() if x is None else x, -1, **k),
+    "torch.prod": lambda x=None, **k: torch.prod(matrix() if x is None else x, 1, **k),
+    "torch.sum": lambda x=None, **k: torch.sum(matrix() if x is None else x, (0, 1), keepdim=True, **k),
+    "torch.randint": lambda **k: seeded(torch.randint, 2, 9, (2, 3), **k),
+    "torch.randperm": lambda **k: seeded(torch.randperm, 5, **k),
     "torch.ones": lambda **k: torch.ones(2, 3, **k),
     "torch.polygamma": lambda x=None, **k: torch.polygamma(2, matrix() if x is None else x, **k),
     "torch.stack": lambda x=None, **k: torch.stack([matrix() if x is None else x, matrix()], **k),
@@ -50,6 +64,8 @@ ALIKE = {
     "addmm": lambda x: [x, x, torch.ones(3, 3)],
     "addmv": lambda x: [x[:, 0], x, x[0]],
     "addr": lambda x: [x, x[:, 0], x[0]],
+    "amax": lambda x: [x, 1],
+    "amin": lambda x: [x, (0, 1), True],
     "baddbmm": lambda x: [x, x[None], torch.ones(1, 3, 3)],
     "column_stack": lambda x: [[x, x]],
     "cumprod": lambda x: [x, 1],
@@ -66,11 +82,15 @@ ALIKE = {
     "logsumexp": lambda x: [x, 1],
     "masked_select": lambda x: [x, matrix() > 0],
     "mv": lambda x: [x, x[0]],
+    "nanquantile": lambda x: [x, 0.3, 1],
     "outer": lambda x: [x[0], x[1]],
+    "quantile": lambda x: [x, torch.tensor([0.2, 0.7]).to(x.dtype), 0],
     "renorm": lambda x: [x, 2, 0, 1.0],
+    "std": lambda x: [x, 1],
     "take_along_dim": lambda x: [x, torch.tensor([[2], [0]]), 1],
     "tril": lambda x: [x, 1],
     "triu": lambda x: [x],
+    "var": lambda x: [x, 0, False, True],
     "vdot": lambda x: [x[0], x[1]],
     "vstack": lambda x: [[x, x]],
 }
@@ -105,6 +125,17 @@ OWN_DTYPE = (
     *(f"torch.{name}" for name in ALIKE),
 )
 OF_TRUTH = {"torch.all", "torch.any"}  # these make bools
+OF_PLACES = {"torch.argmax", "torch.argmin"}  # and these indices
+# draws: what is drawn, and a dtype that out= cannot have
+DRAWN = {
+    "bernoulli": (lambda **k: torch.bernoulli(torch.full((2, 3), 0.4), **k), None),
+    "bernoulli of one probability": (lambda **k: torch.bernoulli(matrix(), 0.4, **k), None),
+    "multinomial": (lambda **k: torch.multinomial(matrix().abs(), 2, **k), torch.float32),
+    "normal": (lambda **k: torch.normal(1.0, 2.0, (2, 3), **k), torch.int64),
+    "normal of tensors": (lambda **k: torch.normal(matrix(), matrix().abs(), **k), torch.int64),
+    "rand": (lambda **k: torch.rand(2, 3, **k), torch.int64),
+    "randn": (lambda **k: torch.randn((2, 3), **k), torch.int32),
+}
 OF_TENSORS = [name for name, call in CASES.items() if "x" in inspect.signature(call).parameters]
 MAKERS = [name for name in CASES if name not in OF_TENSORS]
 WITH_VALUES = [name for name in CASES if name != "torch.empty"]
@@ -119,7 +150,8 @@ def test_the_cases_are_all_functions_that_take_it():
     named = {name for name, f in FUNCTIONS.items() if any(f is getattr(torch, n) for n in ELEMENTWISE)}
     by_other_name = {"torch.outer": "torch.ger", "torch.vstack": "torch.row_stack"}
     cases = {by_other_name.get(name, name) for name in CASES}
-    assert takes == cases | set(SEVERAL) | named | OF_TRUTH
+    drawn = {f"torch.{name.split()[0]}" for name in DRAWN}
+    assert takes == cases | set(SEVERAL) | named | OF_TRUTH | OF_PLACES | drawn
     assert torch.outer is torch.ger and torch.vstack is torch.row_stack
     assert torch.concat is torch.concatenate is torch.cat
 
@@ -196,6 +228,44 @@ def test_the_larger_of_two_tensors_is_one_result():
     out = torch.zeros(2, 3)
     assert torch.max(matrix(), torch.ones(3), out=out) is out
     np.testing.assert_array_equal(out.numpy(), np.maximum(A, 1).astype("f4"))
+
+
+# draws and indices -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_draws_are_those_without_it(name):
+    draw, wrong = DRAWN[name]
+    expected = seeded(draw)
+    for out in (filled_like(expected), torch.empty(0, dtype=expected.dtype)):
+        assert seeded(draw, out=out) is out
+        np.testing.assert_array_equal(out.numpy(), expected.numpy())
+    if wrong is not None:
+        out = filled_like(expected, wrong)
+        with pytest.raises(RuntimeError):
+            draw(out=out)
+        assert (out.numpy() == 77).all()
+    with pytest.raises(TypeError, match=f"{name.split()[0]}.*argument 'out' must be Tensor"):
+        draw(out=[1.0])
+
+
+def test_draws_take_the_dtype_of_the_tensor_given():
+    for draw in (torch.rand, torch.randn):
+        out = torch.zeros(3, dtype=torch.float64)
+        seeded(draw, 3, out=out)
+        np.testing.assert_array_equal(out.numpy(), seeded(draw, 3, dtype=torch.float64).numpy())
+        with pytest.raises(RuntimeError, match=r"float32 does not match dtype of out parameter .float64"):
+            draw(3, out=out, dtype=torch.float32)
+    whole = torch.zeros(4, dtype=torch.int64)
+    assert torch.bernoulli(torch.ones(4), out=whole).tolist() == [1] * 4
+
+
+@pytest.mark.parametrize(("name", "expected"), [("argmax", [2, 1]), ("argmin", [1, 2])])
+def test_places_are_written_as_integers(name, expected):
+    out = torch.zeros(2, dtype=torch.int64)
+    assert getattr(torch, name)(matrix(), 1, out=out) is out and out.tolist() == expected
+    with pytest.raises(RuntimeError, match=f"{name}: result type int64"):
+        getattr(torch, name)(matrix(), 1, out=torch.zeros(2))
 
 
 # shapes and dtypes ----------------------------------------------------------------------------------------
@@ -316,7 +386,9 @@ def test_an_operand_that_requires_grad_is_refused_while_recording(name):
     np.testing.assert_array_equal(out.numpy(), CASES[name]().numpy())
 
 
-@pytest.mark.parametrize("name", [name for name in MAKERS if name != "torch.arange"])
+@pytest.mark.parametrize(
+    "name", [name for name in MAKERS if name not in ("torch.arange", "torch.randint", "torch.randperm")]
+)
 def test_makers_switch_gradients_on(name):
     out = filled_like(CASES[name]())
     assert CASES[name](out=out, requires_grad=True) is out

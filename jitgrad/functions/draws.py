@@ -11,6 +11,7 @@ from ..dtypes import int64
 from ..kernels import BY_NAME
 from ._call import require_tensors
 from ._checks import within
+from ._out import make_out, takes_alike_out
 from ._random import check_floating, make_random, threshold_of
 from .generator import Generator
 from .random import rand, rand_like
@@ -37,7 +38,9 @@ _check_is_positive = within(
 )
 
 
-def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | None = None) -> Tensor:
+def bernoulli(
+    input: Tensor, p: float | None = None, *, generator: Generator | None = None, out: Any = None
+) -> Tensor:
     """Return ones and zeros; ``input`` holds the probability of each one.
 
     Parameters
@@ -45,6 +48,8 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     input : Tensor
     p : float, optional
         One probability for all; then only the shape and dtype of ``input`` count.
+    out : Tensor, optional
+        Takes the numbers, of any dtype, and is returned.
 
     Raises
     ------
@@ -52,6 +57,9 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
         If a probability is not between 0 and 1, or ``input`` is not floating.
     """
     require_tensors("bernoulli", input)
+    if out is not None:
+        drawn = bernoulli(input, p, generator=generator)
+        return make_out("bernoulli", lambda own: drawn.to(own), out, None)  # type: ignore[attr-defined]
     if p is not None:
         words = (threshold_of("bernoulli", p),)
         return make_random(BERNOULLI, generator, input.dtype, tuple(input.shape), words)
@@ -64,6 +72,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
 Tensor.bernoulli = bernoulli  # type: ignore[attr-defined]
 
 
+@takes_alike_out
 @method
 def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None

@@ -18,6 +18,7 @@ from ._call import dtype_code, tensor_of
 from ._dims import ALL_DIMS, axis_as_dim, dim_mask, dims_of, numel_of, one_dim, shape_of
 from ._launch import run
 from ._numpy_names import takes_axis
+from ._out import write_out
 from ._pairs import pair
 from .bounds import maximum, minimum
 from .conversion import cast
@@ -66,7 +67,9 @@ def _values_only(name: str, op: Op) -> Callable[..., Tensor]:
     """The functions that give the extremes along any dimensions, without indices."""
 
     def function(input: Tensor, dim: Any = (), keepdim: bool = False, axis: Any = None,
-                 keepdims: bool = False) -> Tensor:  # fmt: skip
+                 keepdims: bool = False, *, out: Any = None) -> Tensor:  # fmt: skip
+        if out is not None:
+            return write_out(name, function(input, dim, keepdim or keepdims, axis), out, same_dtype=True)
         if axis is not None:
             dim = axis_as_dim(name, dim, axis, ())
         keepdim = keepdim or keepdims
@@ -158,7 +161,9 @@ max, min = _extreme("max", True), _extreme("min", False)
 
 def _argument(name: str, op: Op) -> Callable[..., Tensor]:
     def function(input: Tensor, dim: Any = None, keepdim: bool = False, *, axis: Any = None,
-                 keepdims: bool = False) -> Tensor:  # fmt: skip
+                 keepdims: bool = False, out: Any = None) -> Tensor:  # fmt: skip
+        if out is not None:
+            return write_out(name, function(input, dim, keepdim or keepdims, axis=axis), out, same_dtype=True)
         if type(dim) is int and axis is None:
             made = entries.without_dim(op.code, INT64, input, dim, keepdim or keepdims)
             if type(made) is not int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from .._tensor import Tensor
@@ -15,6 +16,7 @@ from ..kernels.table import Op
 from ._call import require_tensors
 from ._checks import within
 from ._dims import sizes_of
+from ._out import make_out
 from ._random import check_std, float_words, floating_dtype, make_random, range_words
 from .generator import Generator
 
@@ -34,6 +36,18 @@ _check_stds = within(0.0, math.inf, RuntimeError, "normal: expects all elements 
 LARGEST = {4: 1 << 24, 5: 1 << 53}  # floating integers up to here are exact, by dtype code
 
 
+def _drawn_into(
+    name: str, op: Op, generator: Any, sizes: Any, words: Any, out: Any, kind: Any, requires_grad: bool
+) -> Tensor:
+    """`make_random` into the tensor of a caller, in its dtype."""
+
+    def make(own: dtype) -> Tensor:
+        fitting = own if op is INTEGERS else floating_dtype(name, own)
+        return make_random(op, generator, fitting, sizes, words)
+
+    return make_out(name, make, out, kind, requires_grad)
+
+
 # floating numbers -------------------------------------------------------------------------------------------
 
 
@@ -48,11 +62,14 @@ def _maker(name: str, op: Op, summary: str) -> Callable[..., Tensor]:
         device: Any = None,
         requires_grad: bool = False,
         pin_memory: bool = False,
+        out: Any = None,
     ) -> Tensor:
         if device is not None:
             check_device(device)
-        kind = floating_dtype(name, dtype)
-        return make_random(op, generator, kind, sizes_of(args, name, "size", size), words, requires_grad)
+        sizes = sizes_of(args, name, "size", size)
+        if out is not None:
+            return _drawn_into(name, op, generator, sizes, words, out, dtype, requires_grad)
+        return make_random(op, generator, floating_dtype(name, dtype), sizes, words, requires_grad)
 
     function.__name__ = function.__qualname__ = name
     function.__doc__ = f"""{summary}
@@ -66,6 +83,8 @@ def _maker(name: str, op: Op, summary: str) -> Callable[..., Tensor]:
         The default generator if left out.
     dtype : dtype, optional
         A floating one.
+    out : Tensor, optional
+        Takes the numbers, in its own dtype, and is returned.
 
     Raises
     ------
@@ -117,6 +136,7 @@ def normal(
     dtype: dtype | None = None,
     device: Any = None,
     requires_grad: bool = False,
+    out: Any = None,
 ) -> Tensor:
     """Return normal numbers of the given mean and deviation, which may be tensors.
 
@@ -126,12 +146,17 @@ def normal(
         Tensors broadcast, and give the shape.
     size : sequence of int
         The shape when both are numbers.
+    out : Tensor, optional
+        Takes the numbers and is returned.
 
     Raises
     ------
     RuntimeError
         If the deviation is negative.
     """
+    if out is not None:
+        make = partial(normal, mean, std, size, generator=generator)
+        return make_out("normal", lambda own: make(dtype=own), out, dtype, requires_grad)
     if not isinstance(std, Tensor):
         check_std("normal", std)
     if not isinstance(mean, Tensor) and not isinstance(std, Tensor):
@@ -162,6 +187,7 @@ def randint(
     dtype: dtype | None = None,
     device: Any = None,
     requires_grad: bool = False,
+    out: Any = None,
 ) -> Tensor:
     """Return integers from ``low`` up to but not including ``high``.
 
@@ -172,7 +198,9 @@ def randint(
     high : int
     size : sequence of int
     generator : Generator, optional
-    dtype : dtype, default int64
+    dtype : dtype, default int64, or that of `out`
+    out : Tensor, optional
+        Takes the numbers and is returned.
 
     Raises
     ------
@@ -185,9 +213,12 @@ def randint(
         raise TypeError("randint(): expected randint(high, size) or randint(low, high, size)")
     if device is not None:
         check_device(device)
-    kind = int64 if dtype is None else to_dtype(dtype, "randint")
     words = range_words("randint", int(low), int(high))
-    return make_random(INTEGERS, generator, kind, sizes_of((size,), "randint", "size"), words, requires_grad)
+    sizes = sizes_of((size,), "randint", "size")
+    if out is not None:
+        return _drawn_into("randint", INTEGERS, generator, sizes, words, out, dtype, requires_grad)
+    kind = int64 if dtype is None else to_dtype(dtype, "randint")
+    return make_random(INTEGERS, generator, kind, sizes, words, requires_grad)
 
 
 def randint_like(
@@ -224,8 +255,9 @@ def randperm(
     device: Any = None,
     requires_grad: bool = False,
     pin_memory: bool = False,
+    out: Any = None,
 ) -> Tensor:
-    """Return the integers from 0 to ``n - 1`` in random order.
+    """Return the integers from 0 to ``n - 1`` in random order; `out` takes them in its dtype.
 
     Raises
     ------
@@ -236,6 +268,9 @@ def randperm(
         raise RuntimeError(f"randperm: n must be non-negative, got {n}")
     if device is not None:
         check_device(device)
+    if out is not None:
+        make = partial(randperm, n, generator=generator)
+        return make_out("randperm", lambda own: make(dtype=own), out, dtype, requires_grad)
     kind = int64 if dtype is None else to_dtype(dtype, "randperm")
     if kind.code not in PERMUTATION.dtypes:
         return randperm(n, generator=generator).to(kind)  # type: ignore[attr-defined]

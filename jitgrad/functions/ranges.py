@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -127,8 +128,11 @@ def _spaced(start: float, end: float, steps: int) -> np.ndarray:
 
 
 def logspace(start: float, end: float, steps: int, base: float = 10.0, *, dtype: Any = None,
-             device: Any = None, requires_grad: bool = False) -> Tensor:  # fmt: skip
+             device: Any = None, requires_grad: bool = False, out: Any = None) -> Tensor:  # fmt: skip
     """``base`` to the powers that `linspace` gives."""
+    if out is not None:
+        make = partial(logspace, start, end, steps, base, device=device)
+        return make_out("logspace", lambda kind: make(dtype=kind), out, dtype, requires_grad)
     if steps < 0:
         raise RuntimeError(f"logspace: number of steps must be non-negative, got {steps}")
     values = float(base) ** _spaced(float(start), float(end), steps)

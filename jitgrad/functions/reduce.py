@@ -58,7 +58,7 @@ def _within(fold: Callable[..., Tensor], input: Tensor, dtype: Any, *where: Any)
 
 
 def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None,
-        keepdims: bool = False) -> Tensor:  # fmt: skip
+        keepdims: bool = False, out: Any = None) -> Tensor:  # fmt: skip
     """The sum over all elements or some dimensions; integers and bools give int64 unless a `dtype` is given.
 
     Parameters
@@ -71,7 +71,11 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
         Convert to this before summing; the result has it, too.
     axis, keepdims
         NumPy's names of `dim` and `keepdim`, here and in other functions.
+    out : Tensor, optional
+        Takes the result and is returned, here and in other functions.
     """
+    if out is not None:
+        return write_out("sum", sum(input, dim, keepdim or keepdims, dtype=dtype, axis=axis), out)
     x = input if type(input) is Tensor else tensor_of(input, "sum")
     keepdim = keepdim or keepdims
     if axis is not None:
@@ -82,7 +86,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
 
 
 def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None,
-         keepdims: bool = False) -> Tensor:  # fmt: skip
+         keepdims: bool = False, out: Any = None) -> Tensor:  # fmt: skip
     """The mean over all elements or some dimensions; of nothing it is nan. See `sum` for the parameters.
 
     Raises
@@ -90,6 +94,8 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     RuntimeError
         When the tensor is not floating point and no `dtype` is given.
     """
+    if out is not None:
+        return write_out("mean", mean(input, dim, keepdim or keepdims, dtype=dtype, axis=axis), out)
     x = input if type(input) is Tensor else tensor_of(input, "mean")
     if axis is not None:
         dim = axis_as_dim("mean", dim, axis)
@@ -108,7 +114,7 @@ def _refuse_integers(x: Tensor) -> NoReturn:
 
 
 def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None,
-         keepdims: bool = False) -> Tensor:  # fmt: skip
+         keepdims: bool = False, out: Any = None) -> Tensor:  # fmt: skip
     """The product of all elements or along one dimension; integers and bools give int64 unless a `dtype` is given.
 
     Parameters
@@ -120,6 +126,8 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     dtype : dtype, optional
         Convert to this before multiplying; the result has it, too.
     """
+    if out is not None:
+        return write_out("prod", prod(input, dim, keepdim or keepdims, dtype=dtype, axis=axis), out)
     x = tensor_of(input, "prod")
     keepdim = keepdim or keepdims
     if axis is not None:
@@ -148,8 +156,10 @@ def line_along(x: Tensor, dim: Any, keepdim: bool, name: str) -> tuple[Tensor, t
 
 
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None,
-           keepdims: bool = False) -> Tensor:  # fmt: skip
+           keepdims: bool = False, out: Any = None) -> Tensor:  # fmt: skip
     """The sum of the elements that are not nan; see `sum` for the parameters."""
+    if out is not None:
+        return write_out("nansum", nansum(input, dim, keepdim or keepdims, dtype=dtype, axis=axis), out)
     x = tensor_of(input, "nansum")
     keepdim = keepdim or keepdims
     if axis is not None:
@@ -160,8 +170,10 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any 
 
 
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None,
-            keepdims: bool = False) -> Tensor:  # fmt: skip
+            keepdims: bool = False, out: Any = None) -> Tensor:  # fmt: skip
     """The mean of the elements that are not nan; see `sum` for the parameters."""
+    if out is not None:
+        return write_out("nanmean", nanmean(input, dim, keepdim or keepdims, dtype=dtype, axis=axis), out)
     x = converted(tensor_of(input, "nanmean"), dtype, "nanmean")
     keepdim = keepdim or keepdims
     if axis is not None:
@@ -253,7 +265,7 @@ def without_dims(x: Tensor, mask: int) -> Tensor:
 
 
 def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
-        correction: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:  # fmt: skip
+        correction: Any = None, axis: Any = None, keepdims: bool = False, out: Any = None) -> Tensor:  # fmt: skip
     """The variance over all elements or some dimensions: ``sum((x - mean)**2) / (n - correction)``, n elements each.
 
     Parameters
@@ -274,6 +286,9 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
     RuntimeError
         When the tensor is not floating point.
     """
+    if out is not None:
+        made = var(input, dim, unbiased, keepdim or keepdims, correction=correction, axis=axis)
+        return write_out("var", made, out, same_dtype=True)
     if axis is not None:
         dim = axis_as_dim("var", dim, axis)
     made = _at_once(input, dim, unbiased, correction, keepdim or keepdims, 0)
@@ -283,8 +298,11 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
 
 
 def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
-        correction: Any = None, axis: Any = None, keepdims: bool = False) -> Tensor:  # fmt: skip
+        correction: Any = None, axis: Any = None, keepdims: bool = False, out: Any = None) -> Tensor:  # fmt: skip
     """The standard deviation: the root of `var`, and with its parameters. Where it is 0, so is its gradient."""
+    if out is not None:
+        made = std(input, dim, unbiased, keepdim or keepdims, correction=correction, axis=axis)
+        return write_out("std", made, out, same_dtype=True)
     if axis is not None:
         dim = axis_as_dim("std", dim, axis)
     made = _at_once(input, dim, unbiased, correction, keepdim or keepdims, _ROOT.code)

@@ -11,6 +11,7 @@ from ..dtypes import bool_, int64
 from ._call import is_floating, require_tensors, tensor_of
 from ._dims import one_dim
 from ._numpy_names import takes_axis
+from ._out import takes_alike_out
 from .bounds import where
 from .conversion import cast
 from .elementwise import isnan
@@ -31,6 +32,7 @@ _CHOICES = {
 }
 
 
+@takes_alike_out
 @method
 @takes_axis
 def quantile(
@@ -57,6 +59,7 @@ def quantile(
     return _quantile("quantile", input, q, dim, keepdim, interpolation, False)
 
 
+@takes_alike_out
 @method
 @takes_axis
 def nanquantile(
