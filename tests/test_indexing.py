@@ -378,3 +378,49 @@ def test_a_list_reads_as_the_tensor_of_its_numbers() -> None:
     assert torch.equal(x[[2, 0]], x[torch.tensor([2, 0])])
     assert torch.equal(x[[True, False, True]], x[torch.tensor([0, 2])])
     assert x[[]].shape == (0, 4)
+
+
+# lists that cannot be one array of indices
+UNEVEN = {
+    "tensors that broadcast": lambda: [torch.tensor([0, 2]), torch.tensor([1])],
+    "a column and a row": lambda: [torch.tensor([[0], [2]]), torch.tensor([1, 3])],
+    "arrays": lambda: [np.array([[0], [2]]), np.array([1, 3])],
+    "lists": lambda: [[0, 2], [1]],
+    "a tensor and a number": lambda: [torch.tensor([0, 2]), 1],
+    "a mask and a tensor": lambda: [torch.tensor([True, False, True]), torch.tensor([0, 1])],
+    "a slice": lambda: [slice(0, 2), 1],
+    "an ellipsis": lambda: [..., torch.tensor([0, 1])],
+    "None": lambda: [None, 1],
+}
+
+
+@pytest.mark.parametrize("name", UNEVEN)
+def test_a_list_that_is_no_array_is_read_as_a_tuple_with_a_warning(name) -> None:
+    x = torch.arange(24.0).reshape(3, 4, 2).requires_grad_()
+    index = UNEVEN[name]()
+    with pytest.warns(UserWarning, match=r"is read as a tuple; write x\[tuple"):
+        made = x[index]
+    expected = x[tuple(index)]
+    np.testing.assert_array_equal(made.detach().numpy(), expected.detach().numpy())
+    made.sum().backward()
+    written = torch.zeros(3, 4, 2)
+    with pytest.warns(UserWarning, match=r"is read as a tuple; write x\[tuple"):
+        written[index] = 1.0
+    np.testing.assert_array_equal(written.numpy(), x.grad.numpy())
+
+
+@pytest.mark.filterwarnings("ignore:index. a list")
+def test_such_a_list_is_replayed() -> None:
+    @torch.compile(fullgraph=True)
+    def picked(x, rows, columns):
+        return x[[rows, columns]] * 2
+
+    x = torch.arange(12.0).reshape(3, 4)
+    for k in range(4):
+        rows, columns = torch.tensor([[k % 3], [0]]), torch.tensor([1, k])
+        assert torch.equal(picked(x, rows, columns), x[rows, columns] * 2)
+
+
+def test_a_list_whose_items_do_not_broadcast_is_refused() -> None:
+    with pytest.warns(UserWarning, match="tuple"), pytest.raises(IndexError, match="could not be broadcast"):
+        torch.zeros(3, 4)[[torch.tensor([0, 1]), torch.tensor([0, 1, 2])]]

@@ -232,6 +232,30 @@ def _normal(item: Any) -> Any:
     )
 
 
+def items_of(index: Any) -> tuple:
+    """The items of an index; those of a list where it cannot be one array of indices, which PyTorch reads so, too."""
+    if type(index) is not list:
+        return index if type(index) is tuple else (index,)
+    if all(type(item) is int for item in index) or not _is_uneven(index):
+        return (index,)
+    warn(
+        "index: a list of slices, or of arrays whose shapes differ, is read as a tuple; "
+        "write x[tuple(...)], which means that always"
+    )
+    return tuple(index)
+
+
+def _is_uneven(index: list) -> bool:
+    """Whether the items of a list have not all one shape, or are no numbers and arrays of numbers at all."""
+    if any(item is None or item is Ellipsis or type(item) is slice for item in index):
+        return True
+    try:
+        shapes = {tuple(item.shape) if isinstance(item, Tensor) else np.shape(item) for item in index}
+    except ValueError:  # uneven within an item: no reading helps
+        return False
+    return len(shapes) > 1
+
+
 def tensor_of_list(item: Any) -> Tensor:
     """The int64 or bool tensor that a list, range, tuple or array in square brackets stands for."""
     from .from_data import tensor

@@ -29,6 +29,7 @@ from ._indices import (
     is_dense,
     is_number,
     is_plain,
+    items_of,
     tensor_of_list,
 )
 from ._launch import launch, report_cell, run
@@ -63,13 +64,9 @@ def _getitem(self: Tensor, index: Any) -> Tensor:
     return _read(self, index) if type(made) is int else made
 
 
-def _items(index: Any) -> tuple:
-    return index if type(index) is tuple else (index,)
-
-
 def plain_points(self: Tensor, index: Any) -> Points | None:
     """The points that index tensors alone name, which can be used as they are; None for every other index."""
-    items, own = _items(index), shape_of(self)
+    items, own = items_of(index), shape_of(self)
     if 0 < len(items) <= len(own) and all(type(item) is Tensor and is_plain(item) for item in items):
         return Points([*enumerate(items)], own)
     return None
@@ -79,11 +76,12 @@ def _read(self: Tensor, index: Any) -> Tensor:
     """Any index expression."""
     own, x = shape_of(self), self
     if type(index) is list:
-        return _getitem(self, tensor_of_list(index))
+        items = items_of(index)
+        return _getitem(self, items if items[0] is not index else tensor_of_list(index))
     if type(index) is Tensor and dtype_code(index) == BOOL and 0 < dims_of(index) <= len(own):
         check_mask(index, own, 0)
         return _getitem(self, tuple(coordinates(index)))
-    items = _items(index)
+    items = items_of(index)
     recording = store.recording_here
     if recording is not None and not (any(map(is_number, items)) and _takes_a_block(self, items)):
         recording = None
@@ -245,7 +243,7 @@ def _setitem(self: Tensor, index: Any, value: Any) -> None:
         value = _number(value, self.dtype)
     if type(value) is Tensor and _set_plain(self, index, value):
         return
-    items = _items(index)
+    items = items_of(index)
     plan = Plan(items, shape_of(self), store.recording is not None and _has_only_numbers(items))
     if not isinstance(value, Tensor):
         value = as_value(value, self.dtype, "__setitem__")
