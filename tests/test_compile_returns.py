@@ -203,3 +203,29 @@ def test_which_of_two_arguments_is_returned_is_known_when_they_were_one_tensor_b
         first, second = step(a, b)
         assert first is b and second.tolist() == [2.0] * 3
     assert len(step.programs) == 2
+
+
+# tensors that a step makes and asks for gradients of
+ASKING = {
+    "a result": lambda x: (x * 2).requires_grad_(),
+    "a detached one": lambda x: (x * 2).detach().requires_grad_(),
+    "a filled one": lambda x: torch.ones_like(x, requires_grad=True),
+    "a parameter": lambda x: nn.Parameter(x * 2),
+}
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_a_leaf_that_the_step_makes_still_asks_for_gradients(name):
+    def step(x):
+        leaf = ASKING[name](x)
+        return leaf, (leaf * leaf).sum()
+
+    compiled = torch.compile(step)
+
+    def called():
+        leaf, loss = compiled(torch.tensor([1.0, 2.0]))
+        loss.backward()
+        np.testing.assert_array_equal(leaf.grad.numpy(), 2 * leaf.detach().numpy())
+
+    _, said = warnings_of(lambda: [called() for _ in range(CALLS)])
+    assert len(said) == 1 and "asked for gradients" in said[0]
