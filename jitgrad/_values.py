@@ -158,6 +158,14 @@ class Values:
         attributes = {k: v for k, v in self.__dict__.items() if k != "_hooks"}
         return _rebuild, (type(self), values, self.requires_grad, attributes or None)
 
+    def __copy__(self) -> Tensor:
+        """A leaf on the same memory, which asks for gradients as the tensor does, with its attributes."""
+        made = self.detach()
+        if type(self) is not type(made):
+            made = made.as_subclass(type(self))  # type: ignore[attr-defined]
+        made.__dict__.update({k: v for k, v in self.__dict__.items() if k != "_hooks"})
+        return made.requires_grad_() if self.requires_grad else made
+
     def __deepcopy__(self, memo: dict) -> Tensor:
         rebuild, arguments = self.__reduce_ex__(2)
         made = memo[id(self)] = rebuild(*arguments)

@@ -147,6 +147,35 @@ def test_dtypes_that_are_not_there_can_be_named_and_compared_with():
             use(torch.bfloat16)
 
 
+class Marked(torch.Tensor):
+    pass
+
+
+# what is copied, and the copy's values
+COPIED = {
+    "a leaf": (lambda x: x, [1.0, 2.0]),
+    "a result": (lambda x: x * 2, [2.0, 4.0]),
+    "a view": (lambda x: x[1:], [2.0]),
+    "a parameter": (torch.nn.Parameter, [1.0, 2.0]),
+    "one of a class of its own": (lambda x: (x * 3).as_subclass(Marked), [3.0, 6.0]),
+}
+
+
+@pytest.mark.parametrize("name", COPIED)
+def test_a_shallow_copy_is_a_leaf_on_the_same_memory(name):
+    make, values = COPIED[name]
+    leaf = torch.tensor([1.0, 2.0], requires_grad=True)
+    source = make(leaf)
+    source.mark = "kept"
+    copied = copy.copy(source)
+    assert copied is not source and type(copied) is type(source)
+    assert copied.is_leaf and copied.requires_grad and copied.data_ptr() == source.data_ptr()
+    assert copied.tolist() == values and copied.mark == "kept"
+    copied.sum().backward()
+    assert copied.grad.tolist() == [1.0] * len(values) and leaf.grad is None
+    assert not copy.copy(torch.ones(1)).requires_grad
+
+
 def test_the_default_dtype_decides_for_floats():
     torch.set_default_dtype(torch.float64)
     try:

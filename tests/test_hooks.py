@@ -302,7 +302,7 @@ def test_copies_do_not_have_the_hooks():
 
     x = leaf(1.0)
     x.register_hook(lambda g: g * 10)
-    for y in (copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
+    for y in (copy.copy(x), copy.deepcopy(x), pickle.loads(pickle.dumps(x))):
         (y * 1).backward()
         assert y.grad.item() == 1.0
 
