@@ -50,12 +50,22 @@ _CONVERTED = {"float16": float32, "int8": int32, "int16": int32, "uint16": int32
 
 
 class AbsentDtype:
-    """A dtype that PyTorch has and jitgrad has not: scripts may name it and compare with it, tensors cannot have it."""
+    """A dtype that PyTorch has and jitgrad has not: scripts may name it and compare with it, tensors cannot have it.
 
-    __slots__ = ("name",)
+    Attributes
+    ----------
+    name : str
+    itemsize : int
+        Bytes of one element.
+    is_floating_point, is_complex : bool
+    """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    __slots__ = ("is_complex", "is_floating_point", "itemsize", "name")
+
+    def __init__(self, name: str, itemsize: int) -> None:
+        self.name, self.itemsize = name, itemsize
+        self.is_floating_point = name.startswith(("float", "bfloat"))
+        self.is_complex = name.startswith("complex")
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"
@@ -64,21 +74,14 @@ class AbsentDtype:
         return ABSENT.__getitem__, (self.name,)
 
 
-ABSENT = {
-    name: AbsentDtype(name)
-    for name in (
-        "float16",
-        "bfloat16",
-        "int8",
-        "int16",
-        "uint16",
-        "uint32",
-        "uint64",
-        "complex32",
-        "complex64",
-        "complex128",
-    )
+_ABSENT_NAMES = {
+    1: "int8 float8_e4m3fn float8_e5m2 float8_e4m3fnuz float8_e5m2fnuz float8_e8m0fnu qint8 quint8",
+    2: "float16 bfloat16 int16 uint16",
+    4: "uint32 complex32 qint32",
+    8: "uint64 complex64",
+    16: "complex128",
 }
+ABSENT = {name: AbsentDtype(name, size) for size, names in _ABSENT_NAMES.items() for name in names.split()}
 ABSENT |= {
     short: ABSENT[name]
     for short, name in (

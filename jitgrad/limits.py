@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from .dtypes import dtype, get_default_dtype
+from .dtypes import AbsentDtype, dtype, get_default_dtype
+
+# IEEE 754's half precision, Google's bfloat16, and the 8-bit formats of the Open Compute Project and of AMD (nuz):
+# bits after the point, exponent of the smallest normal number, greatest number
+_FORMATS: dict[str, tuple] = {
+    "float16": (10, -14, 65504.0),
+    "bfloat16": (7, -126, (2 - 2.0**-7) * 2.0**127),
+    "float8_e4m3fn": (3, -6, 448.0),
+    "float8_e5m2": (2, -14, 57344.0),
+    "float8_e4m3fnuz": (3, -7, 240.0),
+    "float8_e5m2fnuz": (2, -15, 57344.0),
+    "float8_e8m0fnu": (0, -127, 2.0**127, False),
+}
+_INTEGERS = ("int8", "int16", "uint16", "uint32", "uint64")
 
 
 class finfo:
@@ -15,7 +29,7 @@ class finfo:
     Parameters
     ----------
     type : dtype, optional
-        float32 or float64; the default dtype if not given.
+        The default dtype if not given. Those that only PyTorch has may be asked for, too.
 
     Attributes
     ----------
@@ -31,12 +45,26 @@ class finfo:
     """
 
     def __init__(self, type: Any = None) -> None:
-        kind = _checked("finfo", get_default_dtype() if type is None else type, floating=True)
+        kind: Any = get_default_dtype() if type is None else type
+        if isinstance(kind, AbsentDtype) and kind.name in _FORMATS:
+            self._set(kind, *_FORMATS[kind.name])
+            return
+        kind = _checked("finfo", kind, floating=True)
         found: Any = np.finfo(kind.numpy)
         self.bits, self.dtype = found.bits, kind.name
         self.eps, self.resolution = float(found.eps), float(found.resolution)
         self.min, self.max = float(found.min), float(found.max)
         self.tiny = self.smallest_normal = float(found.smallest_normal)
+
+    def _set(self, kind: AbsentDtype, digits: int, least: int, greatest: float, signed: bool = True) -> None:
+        """The limits of a format by its bits after the point, its smallest exponent and its greatest number."""
+        self.bits, self.dtype = 8 * kind.itemsize, kind.name
+        self.eps, self.tiny = 2.0**-digits, 2.0**least
+        self.smallest_normal = self.tiny
+        # as NumPy has it: as many decimal digits as any number keeps
+        self.resolution = 10.0 ** -math.floor(digits * math.log10(2))
+        self.max = greatest
+        self.min = -greatest if signed else self.tiny
 
     def __repr__(self) -> str:
         return (
@@ -51,7 +79,7 @@ class iinfo:
     Parameters
     ----------
     type : dtype
-        int32, int64 or uint8.
+        Of integers. Those that only PyTorch has may be asked for, too.
 
     Attributes
     ----------
@@ -60,8 +88,9 @@ class iinfo:
     """
 
     def __init__(self, type: Any) -> None:
-        kind = _checked("iinfo", type, floating=False)
-        found: Any = np.iinfo(kind.numpy)
+        absent = isinstance(type, AbsentDtype) and type.name in _INTEGERS
+        kind = type if absent else _checked("iinfo", type, floating=False)
+        found: Any = np.iinfo(kind.name if absent else kind.numpy)
         self.bits, self.min, self.max, self.dtype = found.bits, int(found.min), int(found.max), kind.name
 
     def __repr__(self) -> str:

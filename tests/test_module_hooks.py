@@ -134,6 +134,27 @@ def test_backward_hooks_see_and_change_gradients():
     np.testing.assert_allclose(module.weight.grad.numpy(), gy.T @ x.detach().numpy(), rtol=1e-6)
 
 
+def test_backward_hooks_by_their_older_name_see_the_gradients_of_inputs_and_warn():
+    module, log = nn.Tanh(), []
+    x = torch.tensor([0.5, -1.0], requires_grad=True)
+
+    def hook(m, grad_input, grad_output):
+        log.append((grad_input[0].tolist(), grad_output[0].tolist()))
+        return (grad_input[0] * 3,)
+
+    with pytest.warns(FutureWarning, match=r"register_backward_hook: .* call that by name"):
+        handle = module.register_backward_hook(hook)
+    module(x).sum().backward()
+    slope = 1 - np.tanh([0.5, -1.0]) ** 2
+    ((gx, gy),) = log
+    assert gy == [1.0, 1.0]
+    np.testing.assert_allclose(gx, slope, rtol=1e-6)
+    np.testing.assert_allclose(x.grad.numpy(), 3 * slope, rtol=1e-6)
+    handle.remove()
+    module(x).sum().backward()
+    assert len(log) == 1
+
+
 def test_backward_hooks_of_several_inputs_and_outputs():
     class Swap(nn.Module):
         def forward(self, x, y, number):

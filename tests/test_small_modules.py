@@ -102,7 +102,7 @@ def test_other_backends_are_not_there_and_their_switches_do_nothing():
     from jitgrad.backends.mkldnn import enabled
 
     assert enabled is False
-    for name in ("cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp"):
+    for name in ("cuda", "cudnn", "mkl", "mkldnn", "mps", "nnpack", "openmp", "opt_einsum", "quantized"):
         assert importlib.import_module(f"jitgrad.backends.{name}") is getattr(backends, name)
     torch.use_deterministic_algorithms(False, warn_only=True)
     assert torch.are_deterministic_algorithms_enabled()
@@ -112,6 +112,81 @@ def test_other_backends_are_not_there_and_their_switches_do_nothing():
     torch.cuda.synchronize()
     x = torch.ones(1, 2, 2, 2).to(memory_format=torch.channels_last)
     assert x.contiguous(memory_format=torch.contiguous_format).shape == (1, 2, 2, 2)
+
+
+# library: its switches in a block
+SWITCHES = {
+    "cudnn": {
+        "enabled": True,
+        "benchmark": True,
+        "benchmark_limit": 3,
+        "deterministic": False,
+        "allow_tf32": True,
+    },
+    "mkldnn": {"enabled": True, "deterministic": False, "allow_tf32": True},
+    "nnpack": {"enabled": True},
+    "opt_einsum": {"enabled": True, "strategy": "greedy"},
+}
+
+
+@pytest.mark.parametrize("name", SWITCHES)
+def test_switches_of_other_backends_are_set_within_a_block(name):
+    library, switches = getattr(torch.backends, name), SWITCHES[name]
+    before = {k: getattr(library, k) for k in switches}
+    with pytest.raises(ValueError, match="of the block"), library.flags(**switches):
+        assert {k: getattr(library, k) for k in switches} == switches
+        raise ValueError("of the block")
+    assert {k: getattr(library, k) for k in switches} == before
+    assert library.set_flags(_enabled=True) == (before["enabled"],) and library.enabled
+    library.set_flags(enabled=before["enabled"])
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'fast'.*expected enabled"):
+        library.flags(fast=True).__enter__()
+
+
+def test_attention_has_one_kernel_whatever_is_enabled():
+    cuda = torch.backends.cuda
+    for kind in ("flash", "math", "mem_efficient", "cudnn"):
+        getattr(cuda, f"enable_{kind}_sdp")(True)
+        assert getattr(cuda, f"{kind}_sdp_enabled")() is (kind == "math")
+    with cuda.sdp_kernel(enable_flash=True, enable_math=False, enable_mem_efficient=False):
+        assert cuda.math_sdp_enabled()
+
+
+# (bits after the point, exponent of the smallest normal number, the greatest number) of IEEE 754 and its kin
+ABSENT_FLOATS = {
+    "float16": (10, -14, 65504.0), "bfloat16": (7, -126, 255 * 2.0**120), "float8_e4m3fn": (3, -6, 448.0),
+    "float8_e5m2": (2, -14, 57344.0), "float8_e4m3fnuz": (3, -7, 240.0),
+}  # fmt: skip
+SIZES = {
+    "complex64": 8,
+    "complex128": 16,
+    "float16": 2,
+    "float8_e5m2": 1,
+    "int8": 1,
+    "qint32": 4,
+    "uint64": 8,
+}
+
+
+@pytest.mark.parametrize("name", ABSENT_FLOATS)
+def test_limits_of_floating_dtypes_that_tensors_cannot_have(name):
+    found, (digits, least, greatest) = torch.finfo(getattr(torch, name)), ABSENT_FLOATS[name]
+    assert (found.eps, found.tiny, found.smallest_normal) == (2.0**-digits, 2.0**least, 2.0**least)
+    assert (found.min, found.max, found.dtype) == (-greatest, greatest, name)
+    if name == "float16":
+        assert (found.resolution, found.bits) == (0.001, 16)
+
+
+def test_dtypes_that_tensors_cannot_have_tell_what_they_are():
+    for name, size in SIZES.items():
+        kind = getattr(torch, name)
+        assert (kind.itemsize, repr(kind)) == (size, f"torch.{name}")
+        assert kind.is_floating_point is name.startswith("float") and kind.is_complex is name.startswith(
+            "complex"
+        )
+        with pytest.raises(TypeError, match=name):
+            torch.zeros(2, dtype=kind)
+    assert (torch.iinfo(torch.int8).min, torch.iinfo(torch.uint64).max) == (-128, 2**64 - 1)
 
 
 def test_there_are_no_other_processes():

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from jitgrad.store import store
 
+from ..user_frames import warn
 from ..utils.hooks import RemovableHandle
 from ._registry import count_change, set_plainly
 from ._running_hooks import (
@@ -233,6 +234,19 @@ class Hooked:
         """
         self._watch()
         return add_hook(self, BACKWARD, Hook(hook), prepend)  # type: ignore[arg-type]
+
+    def register_backward_hook(self, hook: Callable) -> RemovableHandle:
+        """PyTorch's older name of `register_full_backward_hook`, which warns.
+
+        There the hook sees the gradients of the module's last operation, whatever its inputs are; here those of the
+        module's inputs, which are the same for a module of one operation without parameters.
+        """
+        warn(
+            "register_backward_hook: the hook sees the gradients of the module's inputs, as one of "
+            "register_full_backward_hook, and not those of its last operation; call that by name",
+            FutureWarning,
+        )
+        return self.register_full_backward_hook(hook)
 
     def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
         """Call ``hook(module, prefix, keep_vars)`` before the module's part of a `state_dict` is made."""
