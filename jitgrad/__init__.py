@@ -93,7 +93,8 @@ def is_tensor(obj):
 # what few programs use, and in which module it is
 _LATER = {
     name: name
-    for name in """accelerator amp backends compiler distributed distributions jit linalg testing version viz""".split()  # noqa: SIM905
+    for name in """__config__ accelerator amp backends compiler distributed distributions jit linalg testing version
+    viz""".split()  # noqa: SIM905
 }
 _LATER |= dict.fromkeys(["GradScaler", "autocast", "is_autocast_enabled"], "amp")
 _LATER |= dict.fromkeys(["are_deterministic_algorithms_enabled", "get_float32_matmul_precision",
@@ -158,12 +159,18 @@ _IN_PLACE = frozenset(
 )
 
 
+# layouts that PyTorch has and jitgrad has not: scripts may name them and compare with them
+_ABSENT_LAYOUTS = frozenset(("sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged"))
+
+
 def __getattr__(name: str):
     """Bring in what few programs use when they first do."""
     if name in _IN_PLACE:
         return getattr(Tensor, name)
     if name in _ABSENT:
         return _ABSENT[name]
+    if name in _ABSENT_LAYOUTS:
+        return f"torch.{name}"
     if name.startswith("_foreach_"):
         from .foreach import function
 

@@ -275,6 +275,14 @@ def _refuse_device(name: str) -> NoReturn:
 CPU = device("cpu")
 
 
+def check_layout(name: str, value: Any) -> None:
+    """Accept the layout that all tensors have, refuse the others that PyTorch has."""
+    if value is not None and value != "torch.strided":
+        raise RuntimeError(
+            f"{name}: expected layout=torch.strided, got {value}; tensors are dense, leave it away"
+        )
+
+
 def check_device(value: Any) -> None:
     """Accept any spelling of the CPU, refuse everything else."""
     if value is not None and value is not CPU and device(value).type != "cpu":

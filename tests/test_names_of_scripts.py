@@ -16,6 +16,28 @@ def test_scripts_learn_that_a_tensor_is_an_ordinary_one():
     assert torch.zeros(1, layout=torch.strided).shape == (1,)
 
 
+@pytest.mark.parametrize(
+    "name", ["sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged"]
+)
+def test_other_layouts_can_be_compared_with_and_not_asked_for(name):
+    other, x = getattr(torch, name), torch.ones(2)
+    assert x.layout != other and repr(other).strip("'") == f"torch.{name}"
+    calls = {
+        "zeros": lambda **k: torch.zeros(2, **k), "ones": lambda **k: torch.ones(2, **k),
+        "empty": lambda **k: torch.empty(2, **k), "full": lambda **k: torch.full((2,), 1.0, **k),
+        "zeros_like": lambda **k: torch.zeros_like(x, **k), "full_like": lambda **k: torch.full_like(x, 1.0, **k),
+        "rand_like": lambda **k: torch.rand_like(x, **k), "randint_like": lambda **k: torch.randint_like(x, 9, **k),
+        "arange": lambda **k: torch.arange(2, **k), "linspace": lambda **k: torch.linspace(0, 1, 2, **k),
+        "eye": lambda **k: torch.eye(2, **k),
+    }  # fmt: skip
+    for function, call in calls.items():
+        assert call(layout=torch.strided).layout == torch.strided
+        with pytest.raises(
+            RuntimeError, match=rf"{function}: expected layout=torch.strided, got torch.{name}"
+        ):
+            call(layout=other)
+
+
 def test_an_optimizer_that_asks_for_sparse_gradients_steps():
     class Plain(torch.optim.Optimizer):
         def step(self, closure=None):

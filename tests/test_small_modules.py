@@ -189,6 +189,16 @@ def test_dtypes_that_tensors_cannot_have_tell_what_they_are():
     assert (torch.iinfo(torch.int8).min, torch.iinfo(torch.uint64).max) == (-128, 2**64 - 1)
 
 
+def test_the_configuration_names_what_computes():
+    shown = torch.__config__.show()
+    assert (
+        f"NumPy {np.__version__}" in shown
+        and "USE_MKL=OFF" in shown
+        and f"jitgrad {torch.__version__}" in shown
+    )
+    assert f"get_num_threads() : {torch.get_num_threads()}\n" in torch.__config__.parallel_info()
+
+
 def test_there_are_no_other_processes():
     assert not (torch.distributed.is_available() or torch.distributed.is_initialized())
 

@@ -15,6 +15,7 @@ from ..dtypes import (
     DTYPES,
     bool_,
     check_device,
+    check_layout,
     dtype,
     get_default_dtype,
     int64,
@@ -113,8 +114,10 @@ def empty(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, r
     Raises
     ------
     RuntimeError
-        If a size is negative, there are more than 8, or another device is asked for.
+        If a size is negative, there are more than 8, or another device or layout is asked for.
     """
+    if layout is not None:
+        check_layout("empty", layout)
     if out is not None:
         return make_out(
             "empty",
@@ -129,6 +132,8 @@ def empty(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, r
 def zeros(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
           out: Any = None, layout: Any = None, pin_memory: bool = False) -> Tensor:  # fmt: skip
     """A tensor of zeros; see `empty` for the parameters."""
+    if layout is not None:
+        check_layout("zeros", layout)
     if out is not None:
         return make_out(
             "zeros",
@@ -143,6 +148,8 @@ def zeros(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, r
 def ones(*args: Any, size: Any = None, dtype: Any = None, device: Any = None, requires_grad: bool = False,
          out: Any = None, layout: Any = None, pin_memory: bool = False) -> Tensor:  # fmt: skip
     """A tensor of ones; see `empty` for the parameters."""
+    if layout is not None:
+        check_layout("ones", layout)
     if out is not None:
         return make_out(
             "ones", lambda kind: ones(*args, size=size, dtype=kind, device=device), out, dtype, requires_grad
@@ -165,6 +172,8 @@ def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, r
 
     See `empty` for the other parameters and the errors.
     """
+    if layout is not None:
+        check_layout("full", layout)
     value = fill_value.item() if isinstance(fill_value, np.generic | Tensor) else fill_value
     if out is not None:
         return make_out(
@@ -188,6 +197,8 @@ def _like(make: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     def run(input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
             layout: Any = None, memory_format: Any = None, pin_memory: bool = False) -> Tensor:  # fmt: skip
         kind = _like_dtype(name, input, dtype)
+        if layout is not None:
+            check_layout(name, layout)
         return finish(make(shape_of(input), kind), requires_grad, device)
 
     run.__name__ = run.__qualname__ = name
@@ -204,6 +215,8 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, device: Any 
               requires_grad: bool = False, layout: Any = None, memory_format: Any = None,
               pin_memory: bool = False) -> Tensor:  # fmt: skip
     """``full`` with the shape and dtype of `input`."""
+    if layout is not None:
+        check_layout("full_like", layout)
     kind = _like_dtype("full_like", input, dtype)
     return finish(make_full(input.shape, fill_value, kind), requires_grad, device)
 

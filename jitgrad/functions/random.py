@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from .._tensor import Tensor
-from ..dtypes import check_device, dtype, int64, to_dtype
+from ..dtypes import check_device, check_layout, dtype, int64, to_dtype
 from ..engine.entry import entries
 from ..kernels import BY_NAME
 from ..kernels.table import Op
@@ -113,6 +113,7 @@ def _like(name: str, op: Op, what: str) -> Callable[..., Tensor]:
         memory_format: Any = None,
     ) -> Tensor:
         require_tensors(name, input)
+        check_layout(name, layout)
         if device is not None:
             check_device(device)
         kind = floating_dtype(name, input.dtype if dtype is None else dtype)
@@ -236,6 +237,7 @@ def randint_like(
 ) -> Tensor:
     """Return integers from ``low`` (default 0) up to ``high``, in the shape and dtype of ``input``."""
     require_tensors("randint_like", input)
+    check_layout("randint_like", layout)
     if high is None and not low:
         raise TypeError(
             "randint_like(): expected randint_like(input, high) or randint_like(input, low, high)"

@@ -10,7 +10,7 @@ import numpy as np
 
 from .._tensor import Tensor
 from ..dispatch import CONTEXT
-from ..dtypes import get_default_dtype, int64, to_dtype
+from ..dtypes import check_layout, get_default_dtype, int64, to_dtype
 from ..engine.entry import entries
 from ._out import make_out
 from .creation import dtype_or_default, finish
@@ -39,6 +39,8 @@ def arange(*bounds: Any, dtype: Any = None, device: Any = None, requires_grad: b
     RuntimeError
         When the step is zero or leads away from the end, or a bound is not finite.
     """
+    if layout is not None:
+        check_layout("arange", layout)
     if out is not None:
         return make_out(
             "arange",
@@ -98,6 +100,8 @@ def linspace(start: float, end: float, steps: int, *, dtype: Any = None, device:
     RuntimeError
         When `steps` is negative.
     """
+    if layout is not None:
+        check_layout("linspace", layout)
     if out is not None:
         return make_out(
             "linspace",
@@ -159,6 +163,8 @@ def eye(n: int, m: int | None = None, *, dtype: Any = None, device: Any = None, 
     RuntimeError
         When a size is negative.
     """
+    if layout is not None:
+        check_layout("eye", layout)
     if out is not None:
         return make_out("eye", lambda kind: eye(n, m, dtype=kind, device=device), out, dtype, requires_grad)
     columns = n if m is None else m
