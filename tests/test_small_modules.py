@@ -69,6 +69,26 @@ def test_tensor_of_sizes_or_of_data():
             torch.Tensor(*wrong)
 
 
+@pytest.mark.parametrize("default", [torch.float32, torch.float64])
+def test_tensor_makes_the_default_dtype_and_shows_the_memory_of_tensors(default):
+    torch.set_default_dtype(default)
+    try:
+        made = [
+            torch.Tensor(2, 3),
+            torch.Tensor(),
+            torch.Tensor([1, 2]),
+            torch.Tensor(np.arange(3, dtype="f4")),
+        ]
+        assert [x.dtype for x in made] == [default] * 4
+        for kind in (torch.int64, torch.bool, torch.float32, torch.float64):
+            x = torch.ones(2, dtype=kind)
+            assert torch.Tensor(x).dtype is kind and torch.Tensor(x).data_ptr() == x.data_ptr()
+        y = torch.Tensor(torch.ones(2, requires_grad=True) * 2)
+        assert y.is_leaf and not y.requires_grad
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 def test_questions_about_tensors():
     assert torch.is_floating_point(torch.ones(1)) and not torch.is_floating_point(torch.arange(1))
     assert torch.numel(torch.ones(2, 3)) == 6 and not torch.is_complex(torch.ones(1))
