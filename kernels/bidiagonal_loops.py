@@ -288,7 +288,7 @@ def svd(dtype: int) -> Any:
                         store(q, j * rows + i, load(source, i * row + j * column))
             bad = values(q, rows, size, x, n, d, e, taus, others, strip, wanted)
             for i in range(n):
-                store(s, i, math.nan if bad else load_number(d, i))
+                store(s, i, math.nan if bad else abs(load_number(d, i)))  # no zero with a sign
             if bad:
                 tell(word(words, 1), word(words, 2))
                 fill(q, size * rows)

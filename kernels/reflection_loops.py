@@ -50,6 +50,7 @@ def reflections_of(dtype: int) -> Reflections:
     rows_done, item = rows_of(dtype), abi.ITEM_SIZES[dtype]
     less, divide, dot = rows_done.less, rows_done.divide, rows_done.dot
     least, most = (1e-28, 1e36) if dtype == abi.FLOAT32 else (1e-280, 1e300)
+    tiny, lift = (1e-30, 2.0**100) if dtype == abi.FLOAT32 else (1e-290, 2.0**600)
 
     @helper
     def length(x, count, square):
@@ -73,12 +74,18 @@ def reflections_of(dtype: int) -> Reflections:
         beneath = length(x + item, rest, dot(x + item, x + item, rest))
         if beneath == 0.0:
             return 0.0
+        lifted = 1.0
+        if max(abs(first), beneath) < tiny:  # subnormal numbers, or sums of them, have too few digits for v
+            lifted = lift
+            for k in range(rest + 1):
+                store(x, k, load(x, k) * lift)
+            first, beneath = load(x, 0), length(x + item, rest, dot(x + item, x + item, rest))
         greater, smaller = max(abs(first), beneath), min(abs(first), beneath)
         share = smaller / greater
         norm = greater * math.sqrt(1.0 + share * share)
         made = -norm if first >= 0.0 else norm
         divide(x + item, rest, first - made)
-        store(x, 0, made)
+        store(x, 0, made / lifted)
         return (made - first) / made
 
     @helper

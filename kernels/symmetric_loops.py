@@ -111,7 +111,9 @@ def _diagonal_of(dtype: int) -> Any:
         if beside == 0.0:
             return load_number(d, first) - end
         half = (load_number(d, last + (1 if first > last else -1)) - end) / 2
-        root = math.sqrt(half * half + beside * beside)
+        greater = max(abs(half), abs(beside))  # squares of the numbers themselves may be zero
+        half_share, share = half / greater, beside / greater
+        root = greater * math.sqrt(half_share * half_share + share * share)
         below = half + root if half >= 0.0 else half - root
         return load_number(d, first) - end + (beside / below) * beside
 

@@ -307,6 +307,15 @@ def test_nan_in_a_matrix_is_seen_in_the_result(function):
     assert function(torch.full((3, 3), float("nan"))).isnan().any()
 
 
+@pytest.mark.parametrize("size", [1.0, 1e-30, 1e-40, 1e-300, 1e-310])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_columns_that_leave_next_to_nothing_of_one_another_have_an_orthonormal_factor(dtype, size):
+    a, limits = np.full((40, 30), size, dtype=dtype), np.finfo(dtype)
+    q, r = (x.numpy().astype(float) for x in torch.linalg.qr(torch.from_numpy(a)))
+    np.testing.assert_allclose(q.T @ q, np.eye(30), 0, 64 * limits.eps)
+    np.testing.assert_allclose(q @ r, a, 0, 64 * limits.eps * size + 64 * limits.smallest_subnormal)
+
+
 @pytest.mark.parametrize("rank", [1, 2, 3])
 def test_cofactors_of_singular_matrices_are_exact(rank):
     rng = np.random.default_rng(rank)

@@ -39,14 +39,22 @@ def numbers(shape, kind):
         return a * 10.0 ** -np.arange(rows).clip(0, 6)[::-1, None]
     if kind == "a column of zeros":
         return a * (np.arange(columns) != columns // 2)
-    fixed = {"zero": np.zeros, "units": np.eye, "shift": lambda n, m: np.eye(n, m, 1)}
-    if kind in fixed:
-        made = fixed[kind]((rows, columns)) if kind == "zero" else fixed[kind](rows, columns)
-        return np.broadcast_to(made, shape).copy()
+    if kind in FIXED:
+        return np.broadcast_to(FIXED[kind](rows, columns), shape).copy()
     return a
 
 
-KINDS = ["any", "zero", "units", "shift", "rank 1", "a column of zeros", "graded", "graded upwards"]
+FIXED = {
+    "zero": lambda n, m: np.zeros((n, m)),
+    "units": np.eye,
+    "shift": lambda n, m: np.eye(n, m, 1),
+    "ones": lambda n, m: np.ones(
+        (n, m)
+    ),  # whose columns leave rounding of rounding, down to subnormal numbers
+    "a triangle of ones": lambda n, m: np.triu(np.ones((n, m))),
+    "steep": lambda n, m: np.eye(n, m, 1) + np.eye(n, m) * 10.0 ** -np.arange(m),
+}
+KINDS = ["any", "rank 1", "a column of zeros", "graded", "graded upwards", *FIXED]
 
 
 def near(found, expected, dtype, side):
