@@ -297,6 +297,12 @@ elementwise("sinh", lambda x: sinh(x), x=lambda x, g: g * cosh(x))
 elementwise("cosh", lambda x: cosh(x), x=lambda x, g: g * sinh(x))
 elementwise("tanh", lambda x: tanh(x), x=lambda y, g: g * (1 - y * y))
 elementwise("sigmoid", lambda x: sigmoid(x), x=lambda y, g: g * (1 - y) * y)
+elementwise(
+    "logit",
+    lambda x: log(x / (1 - x)),
+    x=lambda x, g: where((x >= 0) & (x <= 1), g / (x * (1 - x)), like(x, math.nan)),
+    samples={"x": {"low": 0.02, "high": 0.98}},
+)
 
 # rounding
 elementwise("floor", lambda x: floor(x), x=lambda g: like(g, 0))

@@ -247,6 +247,7 @@ REFERENCES: dict[str, Callable] = {
     "cos": np.cos,
     "tan": np.tan,
     "asin": np.arcsin,
+    "logit": lambda x: np.log(x) - np.log1p(-x),
     "acos": np.arccos,
     "atan": np.arctan,
     "atan2": np.arctan2,

@@ -179,3 +179,11 @@ def test_in_place_forms(name):
 def test_refusals(call, error, words):
     with pytest.raises(error, match=words):
         call(torch.tensor([1, 2, 3]), torch.ones(3))
+
+
+def test_the_slope_of_logit_is_infinite_at_its_ends_and_nan_beyond():
+    x = torch.tensor([0.0, 0.5, 1.0, -0.5, 2.0, NAN], requires_grad=True)
+    (slope,) = torch.autograd.grad(torch.logit(x).sum(), [x])
+    np.testing.assert_array_equal(slope.numpy(), [INF, 4.0, INF, NAN, NAN, NAN])
+    (slope,) = torch.autograd.grad(torch.logit(x[:5], eps=0.25).sum(), [x])
+    np.testing.assert_array_equal(slope.numpy(), [0.0, 4.0, 0.0, 0.0, 0.0, 0.0])

@@ -172,12 +172,14 @@ def rad2deg(input: Tensor) -> Tensor:
     return input * 57.29577951308232
 
 
+_logit = unary("logit")
+
+
 @takes_out
 def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """``log(x / (1 - x))`` with `x` kept within ``eps`` and ``1 - eps``."""
     require_tensors("logit", input)
-    x = input if eps is None else input.clamp(eps, 1 - eps)  # type: ignore[attr-defined]
-    return log(x / (1 - x))
+    return _logit(input if eps is None else input.clamp(eps, 1 - eps))  # type: ignore[attr-defined]
 
 
 _isnan, _isinf, _isfinite = unary("isnan"), unary("isinf"), unary("isfinite")
