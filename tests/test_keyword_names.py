@@ -129,6 +129,31 @@ def test_swapaxes_takes_its_own_names():
     assert torch.swapaxes(matrix(), axis0=0, axis1=1).tolist() == matrix().t().tolist()
 
 
+CUTS = {
+    "tensor_split": {"sections": 2, "indices": (1, -1), "tensor_indices_or_sections": torch.tensor([1, 2])},
+    "hsplit": {"sections": 2, "indices": [1]},
+    "vsplit": {"sections": 2, "indices": (1, 2)},
+    "dsplit": {"sections": 2, "indices": [1, 3]},
+}
+
+
+@pytest.mark.parametrize(("name", "cuts"), [(name, cuts) for name in CUTS for cuts in CUTS[name]])
+def test_where_to_cut_goes_by_pytorch_s_names(name, cuts):
+    cube = torch.arange(24.0).reshape(2, 4, 3)[:, :, :2]
+    split, value = getattr(torch, name), CUTS[name][cuts]
+    for named in (split(cube, **{cuts: value}), getattr(cube, name)(**{cuts: value})):
+        assert [x.tolist() for x in named] == [x.tolist() for x in split(cube, value)]
+    with pytest.raises(TypeError, match=rf"{name}\(\) got both 'indices_or_sections' \(2\) and '{cuts}'"):
+        split(cube, 2, **{cuts: value})
+    with pytest.raises(TypeError, match=rf"{name}\(\): expected .* for '{cuts}', got float"):
+        split(cube, **{cuts: 2.0})
+
+
+def test_a_part_by_name_of_a_dimension_by_name():
+    assert torch.tensor_split(matrix(), indices=(1,), dim=1)[0].shape == (2, 1)
+    assert torch.tensor_split(matrix(), sections=3, axis=1)[2].shape == (2, 1)
+
+
 @pytest.mark.parametrize("name", NEED_DIM)
 def test_functions_that_need_a_dimension_say_so(name):
     with pytest.raises(TypeError, match="dim"):

@@ -11,6 +11,7 @@ from ..user_frames import warn
 from ._call import require_tensors, tensor_of
 from ._dims import one_dim
 from ._numpy_names import takes_axis
+from ._split_names import takes_split_names
 from .bounds import where
 from .ranges import arange
 from .scatter_reduction import scatter_reduce
@@ -54,6 +55,7 @@ def fill(input: Tensor, value: Any) -> Tensor:
 
 
 @method
+@takes_split_names
 def dsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
     """`tensor_split` along the third dimension."""
     require_tensors("dsplit", input)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate
 from operator import index
 from typing import Any
@@ -12,6 +13,7 @@ from ..dtypes import int64
 from ._call import require_tensors, tensor_of
 from ._dims import axis_as_dim, dims_of, one_dim, shape_of, sizes_of
 from ._numpy_names import takes_axis
+from ._split_names import takes_split_names
 from .slicing import narrow, select
 
 __all__ = ["chunk", "hsplit", "split", "split_with_sizes", "tensor_split", "unbind", "vsplit"]
@@ -107,6 +109,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0, axis: int | None = None) -> 
 
 
 @takes_axis
+@partial(takes_split_names, tensors=True)
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of consecutive parts.
 
@@ -114,7 +117,8 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     ----------
     input : Tensor
     indices_or_sections : int, or sequence or Tensor of int
-        How many parts, whose sizes differ by one at most; or the indices before which to cut.
+        How many parts, whose sizes differ by one at most; or the indices before which to cut. By name, `sections`,
+        `indices`, or `tensor_indices_or_sections`.
     dim : int, default 0
 
     Raises
@@ -163,12 +167,14 @@ def _cuts_of(told: Any) -> int | Sequence[int]:
         ) from None
 
 
+@takes_split_names
 def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
     """`tensor_split` along the second dimension, of vectors the first."""
     require_tensors("hsplit", input)
     return tensor_split(input, indices_or_sections, 0 if dims_of(input) == 1 else 1)
 
 
+@takes_split_names
 def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
     """`tensor_split` along the first dimension."""
     return tensor_split(input, indices_or_sections, 0)
