@@ -117,3 +117,45 @@ def test_a_compiled_step_through_a_wrapper_is_the_eager_one_and_sees_changes():
         results.append((losses, model.module.weight.detach().numpy()))
     assert results[0][0] == results[1][0]
     np.testing.assert_array_equal(results[0][1], results[1][1])
+
+
+class Negated(nn.Module):
+    """A property has the name of a member, and can be read only later."""
+
+    def __init__(self, make):
+        super().__init__()
+        make(self)
+
+    @property
+    def k(self):
+        return -self.c
+
+
+MEMBERS = {
+    "parameter": lambda m: setattr(m, "k", nn.Parameter(torch.ones(2))),
+    "buffer": lambda m: setattr(m, "k", nn.Buffer(torch.ones(2))),
+    "module": lambda m: setattr(m, "k", nn.Linear(2, 2)),
+    "register_parameter": lambda m: m.register_parameter("k", nn.Parameter(torch.ones(2))),
+    "register_buffer": lambda m: m.register_buffer("k", torch.ones(2)),
+}
+
+
+@pytest.mark.parametrize("way", MEMBERS)
+def test_a_property_hides_a_member_of_its_name(way):
+    m = Negated(MEMBERS[way])
+    assert len(m.state_dict()) == (2 if way == "module" else 1)
+    m.c = 3.0
+    assert m.k == -3.0
+    members = m._modules if way == "module" else m._buffers if "buffer" in way else m._parameters
+    members.pop("k")
+    assert not m.state_dict() and m.k == -3.0
+
+
+def test_a_property_that_can_be_read_refuses_a_parameter():
+    class Five(nn.Module):
+        k = property(lambda self: 5)
+
+    m = Five()
+    with pytest.raises(KeyError, match="'k' already exists"):
+        m.k = nn.Parameter(torch.ones(1))
+    assert not m.state_dict()

@@ -113,7 +113,8 @@ class Registrar:
         if before is not kind:
             if kind is not MODULES:
                 check_name(what, name)
-                if hasattr(type(self), name):
+                # a property that cannot be read yet does not stand in the way, as in PyTorch
+                if hasattr(type(self), name) and hasattr(self, name):
                     raise KeyError(f"attribute '{name}' already exists")
             if kind is PARAMETERS:
                 _check_leaf(name, value)

@@ -62,7 +62,8 @@ def put(module: Any, kind: str, name: str, value: Any) -> None:
     """Make ``value`` the member ``name``; a member of that kind and name keeps its place."""
     note_change(module, name, value)
     getattr(module, kind)[name] = value
-    set_plainly(module, name, value)
+    if not _is_property(module, name):
+        set_plainly(module, name, value)
 
 
 def drop(module: Any, kind: str, name: str) -> None:
@@ -71,7 +72,13 @@ def drop(module: Any, kind: str, name: str) -> None:
     del getattr(module, kind)[name]
     if name in module._transient:
         set_plainly(module, "_transient", module._transient - {name})
-    delete_plainly(module, name)
+    if not _is_property(module, name):
+        delete_plainly(module, name)
+
+
+def _is_property(module: Any, name: str) -> bool:
+    """Whether the class has a property of that name: it is what is read, and the member stands in its registry only."""
+    return isinstance(getattr(type(module), name, None), property)
 
 
 class Members(MutableMapping):
