@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from ._values import Values
 from .dispatch import CONTEXT, demand, insist
-from .dtypes import CPU, DTYPES, Size, device, dtype, get_default_dtype
+from .dtypes import CPU, DTYPES, Size, device, dtype
 from .engine import layout
 from .engine.entry import entries
 from .engine.layout import (
@@ -47,21 +47,23 @@ class Tensor(_Base):
     """A multi-dimensional array that remembers how it was made, as PyTorch's.
 
     Make one with `jitgrad.tensor`, `jitgrad.zeros` and their kin. ``Tensor(2, 3)`` is an uninitialised one of these
-    sizes, and ``Tensor([2, 3])`` one of these values, in the default dtype; ``Tensor(x)`` is a leaf on the memory of
-    the tensor `x`, whatever its dtype.
+    sizes, and ``Tensor([2, 3])`` one of these values, in the default dtype. ``Tensor(x)`` of a tensor is a view of it.
     """
 
     __slots__ = ("__dict__", "__weakref__", "_slot")
     __array_priority__ = 1000
     _slot: int
 
-    def __init__(self, *args: Any) -> None:
+    def __init__(self, *args: Any, **options: Any) -> None:
         from .typed import from_sizes_or_data
 
-        if len(args) == 1 and isinstance(args[0], Tensor):
-            made = args[0].detach()
-        else:
-            made = from_sizes_or_data("Tensor", args, get_default_dtype())
+        if hasattr(self, "_slot"):  # made by a subclass's __new__, which was called with these
+            return
+        if options:
+            raise TypeError(
+                f"Tensor() got an unexpected keyword argument {next(iter(options))!r}; use tensor()"
+            )
+        made = from_sizes_or_data("Tensor", args, None)
         self._slot = entries.retain(CONTEXT, made._slot)
 
     # what the tables say: scripts ask for the commonest so often that these read the words themselves ----------

@@ -7,12 +7,32 @@ from typing import Any
 import numpy as np
 
 from ._tensor import Tensor
-from .dtypes import Size, bool_, dtype, float32, float64, int32, int64, set_default_dtype, uint8
+from .dtypes import (
+    Size,
+    bool_,
+    dtype,
+    float32,
+    float64,
+    get_default_dtype,
+    int32,
+    int64,
+    set_default_dtype,
+    uint8,
+)
 from .functions import empty, tensor
 
 
-def from_sizes_or_data(name: str, args: tuple, kind: dtype) -> Tensor:
+def from_sizes_or_data(name: str, args: tuple, kind: dtype | None) -> Tensor:
     """An uninitialised tensor of sizes, or one of data: what such a constructor is called with.
+
+    Parameters
+    ----------
+    name : str
+        For messages.
+    args : tuple
+        Sizes, or one sequence, array or tensor. Of a tensor, the result is a view with the same history.
+    kind : dtype or None
+        None for the default dtype, but any dtype of a given tensor.
 
     Raises
     ------
@@ -28,9 +48,13 @@ def from_sizes_or_data(name: str, args: tuple, kind: dtype) -> Tensor:
         raise TypeError(
             f"{name}(): expected sizes, or a sequence, array or tensor of data, got {got}; use tensor()"
         )
-    if isinstance(args[0], Tensor) and args[0].dtype is not kind:
-        raise TypeError(f"{name}(): expected a tensor of {kind.name}, got {args[0].dtype.name}; use .to()")
-    return tensor(args[0], dtype=kind)
+    if isinstance(args[0], Tensor):
+        if kind is not None and args[0].dtype is not kind:
+            raise TypeError(
+                f"{name}(): expected a tensor of {kind.name}, got {args[0].dtype.name}; use .to()"
+            )
+        return args[0].view_as(args[0])
+    return tensor(args[0], dtype=kind or get_default_dtype())
 
 
 class Typed(type):

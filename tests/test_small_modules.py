@@ -69,24 +69,27 @@ def test_tensor_of_sizes_or_of_data():
             torch.Tensor(*wrong)
 
 
-@pytest.mark.parametrize("default", [torch.float32, torch.float64])
-def test_tensor_makes_the_default_dtype_and_shows_the_memory_of_tensors(default):
-    torch.set_default_dtype(default)
+def test_tensor_of_a_tensor_is_a_view_with_its_history():
+    for kind in (torch.float32, torch.float64, torch.int64):
+        x = torch.arange(3, dtype=kind)
+        torch.Tensor(x)[0] = 7
+        assert torch.Tensor(x).dtype is kind and x.tolist() == [7, 1, 2]
+    torch.LongTensor(x)[1] = 8
+    assert x.tolist() == [7, 8, 2]
+    w = torch.ones(2, requires_grad=True)
+    (torch.Tensor(w * 2) * torch.FloatTensor(w)).sum().backward()
+    assert w.grad.tolist() == [4, 4]
+
+
+def test_tensor_has_the_default_dtype():
+    torch.set_default_dtype(torch.float64)
     try:
-        made = [
-            torch.Tensor(2, 3),
-            torch.Tensor(),
-            torch.Tensor([1, 2]),
-            torch.Tensor(np.arange(3, dtype="f4")),
-        ]
-        assert [x.dtype for x in made] == [default] * 4
-        for kind in (torch.int64, torch.bool, torch.float32, torch.float64):
-            x = torch.ones(2, dtype=kind)
-            assert torch.Tensor(x).dtype is kind and torch.Tensor(x).data_ptr() == x.data_ptr()
-        y = torch.Tensor(torch.ones(2, requires_grad=True) * 2)
-        assert y.is_leaf and not y.requires_grad
+        made = [torch.Tensor(2, 3), torch.Tensor(torch.Size([2])), torch.Tensor(), torch.Tensor([1, 2])]
+        made += [torch.Tensor(np.zeros(2, dtype=np.float32)), torch.Tensor([])]
+        assert torch.FloatTensor(2).dtype is torch.float32
     finally:
         torch.set_default_dtype(torch.float32)
+    assert {x.dtype for x in made} == {torch.float64}
 
 
 def test_questions_about_tensors():
