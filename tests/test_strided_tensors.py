@@ -136,3 +136,38 @@ def test_compiled_steps_show_tensors_as_subclasses():
         assert step(torch.full((3,), float(k))).item() == 6 * k
         assert w.grad.tolist() == [2.0 * k] * 3
     assert len(step.programs) == 1
+
+
+class Tagged(torch.nn.Parameter):
+    """A parameter whose ``__new__`` takes more than its ``__init__`` knows."""
+
+    def __new__(cls, data, tag, requires_grad=True):
+        made = torch.Tensor._make_subclass(cls, data, requires_grad)
+        made.tag = tag
+        return made
+
+
+class TaggedTensor(torch.Tensor):
+    """The same, below `Tensor`, whose ``__init__`` makes tensors."""
+
+    __new__ = Tagged.__new__
+
+
+@pytest.mark.parametrize("cls", [Tagged, TaggedTensor])
+@pytest.mark.parametrize("requires_grad", [True, False])
+def test_subclasses_make_their_tensors_in_new(cls, requires_grad):
+    data = torch.arange(3.0)
+    made = cls(data * 1.0 if requires_grad else data, tag="mine", requires_grad=requires_grad)
+    assert type(made) is cls and made.tag == "mine" and made.is_leaf
+    assert made.requires_grad is requires_grad and made.tolist() == [0, 1, 2]
+    if requires_grad:
+        (made * made).sum().backward()
+        assert made.grad.tolist() == [0, 2, 4]
+    else:
+        data[0] = 5.0
+        assert made[0].item() == 5.0
+
+
+def test_tensor_takes_no_options():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'tag'"):
+        torch.Tensor(2, tag=1)

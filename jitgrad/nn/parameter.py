@@ -14,13 +14,16 @@ def _rebuild(cls: type, data: Tensor, *options: Any) -> Tensor:
     return cls(data, *options)
 
 
-def _alias(cls: type, data: Tensor, requires_grad: bool) -> Any:
+def _alias(cls: type, data: Tensor, require_grad: bool = False) -> Any:
     """Make a leaf of a subclass on the memory of ``data``."""
     made = Tensor.__new__(cls)
     made._slot = demand("detach", data._slot)
-    if requires_grad:
+    if require_grad:
         made.requires_grad_()
     return made
+
+
+Tensor._make_subclass = staticmethod(_alias)  # type: ignore[attr-defined]  # with which others write such classes
 
 
 def _checked(name: str, data: Tensor | None) -> Tensor:
@@ -55,9 +58,6 @@ class Parameter(Tensor):
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         """Wrap a tensor; see the class."""
         return _alias(cls, _checked("Parameter", data), requires_grad)
-
-    def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
-        """Everything is done in ``__new__``; this only accepts the same arguments."""
 
     def __repr__(self) -> str:
         return "Parameter containing:\n" + super().__repr__()
@@ -95,9 +95,6 @@ class Buffer(Tensor):
         buffer = _alias(cls, data, data.requires_grad)
         buffer.persistent = persistent
         return buffer
-
-    def __init__(self, data: Tensor | None = None, *, persistent: bool = True) -> None:
-        """Everything is done in ``__new__``; this only accepts the same arguments."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Buffer:
         if id(self) not in memo:
