@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ..._tensor import Tensor
+from ..._tensor import Tensor, handle_of
 from ...autograd.graph import function_of, runs_python, slots_behind
 from ...autograd.notes import hook_functions
 from ...autograd.observe import is_observed
@@ -28,9 +28,15 @@ def must_wait(way: WayBack) -> bool:
     Raises
     ------
     Spoiled
-        If that walks back by itself, into ``.grad``, which a walk to the inputs of a program may not do.
+        If that walks back by itself, into ``.grad``, which a walk to the inputs of a program may not do, or if it lies
+        on the way to leaves that the function has made, where a walk to the inputs does not come by.
     """
     slots = _stops(way)
+    outside = {x._slot for x in way.tensors}
+    if any(outside.isdisjoint(slots_behind([handle_of(slot)])) for slot in slots):
+        raise Spoiled(
+            "has a hook or custom function on the way back to a tensor that it has made and asked for gradients"
+        )
     if any(getattr(function_of(slot), "fills_grad", False) for slot in slots):
         raise Spoiled("has a reentrant checkpoint (use_reentrant=False is another way)")
     return bool(slots)
