@@ -48,6 +48,7 @@ from .transformed_distribution import TransformedDistribution
 from .uniform import Uniform
 from .von_mises import VonMises
 from .weibull import Weibull
+from .wishart import Wishart
 from .transforms import (
     AbsTransform,
     AffineTransform,
@@ -141,6 +142,7 @@ __all__ = [
     "Uniform",
     "VonMises",
     "Weibull",
+    "Wishart",
     "biject_to",
     "constraint_registry",
     "constraints",

@@ -10,6 +10,11 @@ _REAL_SCALE = {"loc": C.real, "scale": C.positive}
 _TRIALS = {"probs": C.unit_interval, "logits": C.real}
 _CLASSES = {"probs": C.simplex, "logits": C.real_vector}
 _RATE = {"concentration": C.positive, "rate": C.positive}
+_MATRICES = {
+    "covariance_matrix": C.positive_definite,
+    "precision_matrix": C.positive_definite,
+    "scale_tril": C.lower_cholesky,
+}
 
 
 def _below(d: Any) -> Any:
@@ -36,8 +41,12 @@ def _of_independent(d: Any) -> Any:
     return C.independent(found, count) if count else found
 
 
-# name of the class: sets of its parameters, and the set of its values or a function that finds it
-SETS: dict[str, tuple[dict[str, Any], Any]] = {
+def _of_wishart(d: Any) -> dict[str, Any]:
+    return {"df": C.greater_than(d.event_shape[-1] - 1), **_MATRICES}
+
+
+# name of the class: sets of its parameters or a property, and the set of its values or a function that finds it
+SETS: dict[str, tuple[Any, Any]] = {
     "Bernoulli": (_TRIALS, C.boolean),
     "Beta": ({"concentration1": C.positive, "concentration0": C.positive}, C.unit_interval),
     "Binomial": ({"total_count": C.nonnegative_integer, **_TRIALS}, _below),
@@ -74,15 +83,7 @@ SETS: dict[str, tuple[dict[str, Any], Any]] = {
     ),
     "MixtureSameFamily": ({}, lambda d: d.component_distribution.support),
     "Multinomial": (_CLASSES, lambda d: C.multinomial(d.total_count)),
-    "MultivariateNormal": (
-        {
-            "loc": C.real_vector,
-            "covariance_matrix": C.positive_definite,
-            "precision_matrix": C.positive_definite,
-            "scale_tril": C.lower_cholesky,
-        },
-        C.real_vector,
-    ),
+    "MultivariateNormal": ({"loc": C.real_vector, **_MATRICES}, C.real_vector),
     "NegativeBinomial": (
         {"total_count": C.greater_than_eq(0), "probs": C.half_open_interval(0.0, 1.0), "logits": C.real},
         C.nonnegative_integer,
@@ -98,6 +99,7 @@ SETS: dict[str, tuple[dict[str, Any], Any]] = {
     "Uniform": ({"low": C.dependent, "high": C.dependent}, lambda d: C.interval(d.low, d.high)),
     "VonMises": ({"loc": C.real, "concentration": C.positive}, C.real),
     "Weibull": ({"scale": C.positive, "concentration": C.positive}, C.positive),
+    "Wishart": (property(_of_wishart), C.positive_definite),
 }
 # name of the transform: where it is defined, and where its values lie
 MAPS: dict[str, tuple[Any, Any]] = {

@@ -30,6 +30,7 @@ from .poisson import Poisson
 from .transformed_distribution import TransformedDistribution
 from .uniform import Uniform
 from .utils import euler_constant, sum_last
+from .wishart import Wishart
 
 
 @register_kl(Gamma, Gamma)
@@ -139,3 +140,17 @@ def _multivariate_normal(p: MultivariateNormal, q: MultivariateNormal) -> Tensor
     spread = linalg.solve_triangular(factor, p._unbroadcasted_scale_tril, upper=False).square().sum((-1, -2))
     apart = linalg.solve_triangular(factor, (q.loc - p.loc).unsqueeze(-1), upper=False).square().sum((-1, -2))
     return q._logarithm_of_root() - p._logarithm_of_root() + 0.5 * (spread + apart - p.event_shape[0])
+
+
+@register_kl(Wishart, Wishart)
+def _wishart(p: Wishart, q: Wishart) -> Tensor:
+    if p.event_shape != q.event_shape:
+        raise ValueError(
+            f"kl_divergence: expected matrices of one size, got {p.event_shape[0]} and {q.event_shape[0]} rows"
+        )
+    size = p.event_shape[0]
+    inner = linalg.solve_triangular(q._unbroadcasted_scale_tril, p._unbroadcasted_scale_tril, upper=False)
+    roots = q._logarithm_of_root() - p._logarithm_of_root()
+    constants = T.mvlgamma(0.5 * q.df, size) - T.mvlgamma(0.5 * p.df, size)
+    spread = 0.5 * p.df * (inner.square().sum((-1, -2)) - size)
+    return q.df * roots + constants + spread + 0.5 * (p.df - q.df) * p._multivariate_digamma()

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 from jitgrad import functions as T
 from jitgrad import linalg
@@ -14,30 +13,13 @@ from jitgrad._tensor import Tensor
 from jitgrad.functions._call import require_tensors
 
 from ._centred import Centred
-from ._requirements import REAL, Requirement
+from ._requirements import REAL
+from ._scale_matrices import MATRICES, ScaledByMatrix, factor_of, the_given
 
 __all__ = ["MultivariateNormal"]
 
 
-def _symmetric(x: Tensor) -> Tensor:
-    return ((x - x.mT).abs() < 1e-6).all(-1, keepdim=True).all(-2, keepdim=True)
-
-
-def _positive_definite(x: Tensor) -> Tensor:
-    without = linalg.cholesky_ex(x.detach()).info.unsqueeze(-1).unsqueeze(-1)
-    return _symmetric(x) & (without == 0)
-
-
-def _lower_cholesky(x: Tensor) -> Tensor:
-    positive = (x.diagonal(0, -2, -1) > 0).all(-1, keepdim=True).unsqueeze(-1)
-    return positive & (x.tril() == x).all(-1, keepdim=True).all(-2, keepdim=True)
-
-
-POSITIVE_DEFINITE = Requirement("a positive definite matrix", _positive_definite)
-LOWER_CHOLESKY = Requirement("lower triangular with a positive diagonal", _lower_cholesky)
-
-
-class MultivariateNormal(Centred):
+class MultivariateNormal(ScaledByMatrix, Centred):
     """The normal distribution of vectors of D numbers.
 
     Exactly one of the three matrices is given, of shape (..., D, D); the batches broadcast. The lower triangular
@@ -63,12 +45,7 @@ class MultivariateNormal(Centred):
     """
 
     has_rsample = True
-    _requirements = {
-        "loc": REAL,
-        "covariance_matrix": POSITIVE_DEFINITE,
-        "precision_matrix": POSITIVE_DEFINITE,
-        "scale_tril": LOWER_CHOLESKY,
-    }
+    _requirements = {"loc": REAL, **MATRICES}
 
     def __init__(
         self,
@@ -79,46 +56,25 @@ class MultivariateNormal(Centred):
         validate_args: bool | None = None,
     ) -> None:
         require_tensors("MultivariateNormal", loc)
+        if not loc.ndim:
+            raise ValueError(
+                "MultivariateNormal: expected loc of at least one dimension, got a single number"
+            )
         matrices = {
             "covariance_matrix": covariance_matrix,
             "precision_matrix": precision_matrix,
             "scale_tril": scale_tril,
         }
-        given = {name: x for name, x in matrices.items() if x is not None}
-        if not loc.ndim:
-            raise ValueError(
-                "MultivariateNormal: expected loc of at least one dimension, got a single number"
-            )
-        if len(given) != 1:
-            raise ValueError(
-                "MultivariateNormal: expected exactly one of covariance_matrix, precision_matrix and scale_tril, "
-                f"got {', '.join(given) or 'none'}"
-            )
-        ((name, matrix),) = given.items()
-        require_tensors("MultivariateNormal", matrix)
-        if matrix.ndim < 2:
-            raise ValueError(
-                f"MultivariateNormal: expected {name} of at least two dimensions, got shape {tuple(matrix.shape)}"
-            )
+        name, matrix = the_given("MultivariateNormal", matrices)
         batch = T.broadcast_shapes(matrix.shape[:-2], loc.shape[:-1])
         self.loc = loc.expand(*batch, *loc.shape[-1:])
         setattr(self, name, matrix.expand(*batch, *matrix.shape[-2:]))
         super().__init__(batch, loc.shape[-1:], validate_args)
-        self._unbroadcasted_scale_tril = _factor(name, matrix)
-
-    def __getattr__(self, name: str) -> Any:
-        found = _OTHER_FORMS.get(name)
-        if found is None:
-            raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-        return found(self._unbroadcasted_scale_tril).expand(*self._batch_shape, *self._event_shape * 2)
+        self._unbroadcasted_scale_tril = factor_of(name, matrix)
 
     def rsample(self, sample_shape: Sequence[int] = ()) -> Tensor:
         drawn = T.randn(self._extended_shape(sample_shape), dtype=self.loc.dtype)
         return self.loc + (self._unbroadcasted_scale_tril @ drawn.unsqueeze(-1)).squeeze(-1)
-
-    def _logarithm_of_root(self) -> Tensor:
-        """Half of the logarithm of the covariance's determinant."""
-        return self._unbroadcasted_scale_tril.diagonal(0, -2, -1).log().sum(-1)
 
     def log_prob(self, value: Tensor) -> Tensor:
         self._check_value(value)
@@ -135,22 +91,3 @@ class MultivariateNormal(Centred):
     @property
     def variance(self) -> Tensor:
         return self._unbroadcasted_scale_tril.square().sum(-1).expand(*self._batch_shape, *self._event_shape)
-
-
-def _factor(name: str, matrix: Tensor) -> Tensor:
-    """The lower triangular factor of the covariance."""
-    if name == "scale_tril":
-        return matrix
-    if name == "covariance_matrix":
-        return linalg.cholesky(matrix)
-    # P = K K', so the covariance is K'^-1 K^-1; with rows and columns turned around the factor is lower triangular
-    turned = linalg.cholesky(matrix.flip((-2, -1))).flip((-2, -1)).mT
-    unit = T.eye(matrix.shape[-1], dtype=matrix.dtype)
-    return linalg.solve_triangular(turned, unit.expand(matrix.shape), upper=False)
-
-
-_OTHER_FORMS = {
-    "scale_tril": lambda factor: factor,
-    "covariance_matrix": lambda factor: factor @ factor.mT,
-    "precision_matrix": lambda factor: linalg.inv(factor @ factor.mT),
-}
