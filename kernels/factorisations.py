@@ -65,6 +65,19 @@ array_op(
     grad_name="LinalgSolveEx",
     reports=VALUES,
 )
+# `b` is the unit matrix; its gradient reads nothing that was given, so scripts may go on to write over `a`
+array_op(
+    "inv",
+    ("a", "b"),
+    loops("eliminated_loops", "solve"),
+    backward=loops("eliminated_loops", "solve_backward"),
+    gradients={"a": ("y", "y1")},
+    vjp={"a": vjps_factors.inv_a},
+    outputs=2,
+    reference=np.linalg.solve,
+    grad_name="LinalgInvEx",
+    reports=VALUES,
+)
 array_op(
     "det",
     ("a",),

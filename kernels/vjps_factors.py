@@ -58,6 +58,12 @@ def solve(ops, a, y, y1, g, wanted):
     return {"a": -of_b.matmul(y.masked_fill(_without(y1), 0.0).mT), "b": of_b}
 
 
+def inv_a(ops, y, y1, g):
+    """Gradient of an inverse Y: ``-Y' G Y'`` (Giles 2008, section 2.2.3), zero for a singular matrix."""
+    known = y.masked_fill(_without(y1), 0.0).mT
+    return -known.matmul(g).matmul(known)
+
+
 def slogdet_a(ops, a, g):
     """Gradient of the logarithm of a determinant: the inverse, transposed (Giles 2008, section 2.2.4)."""
     return g.unsqueeze(-1).unsqueeze(-1) * ops.solve(a.mT, ops.units(a))

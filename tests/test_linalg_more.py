@@ -152,3 +152,27 @@ def test_slopes_in_a_compiled_step():
         slopes, powers = step(x)
         np.testing.assert_allclose(slopes.numpy(), np.gradient(SAMPLES, axis=1), rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(powers.numpy(), (SAMPLES[0] + k)[:, None] ** np.arange(5), rtol=1e-12)
+
+
+INVERSES = {
+    "inv": linalg.inv,
+    "inv_ex": lambda a: linalg.inv_ex(a).inverse,
+    "of a turned matrix": lambda a: linalg.inv(a.mT),
+}
+
+
+@pytest.mark.parametrize("name", INVERSES)
+def test_what_was_inverted_may_be_written_over(name):
+    """The gradient of an inverse, and the gradient of that, read the inverse alone."""
+    given = torch.tensor(np.random.default_rng(3).standard_normal((2, 3, 3)), requires_grad=True)
+
+    def gradients(overwritten):
+        a = given * 1
+        found = INVERSES[name](a)
+        if overwritten:
+            a.mul_(0)
+        (first,) = torch.autograd.grad(found.square().sum(), given, create_graph=True)
+        return first.detach().numpy(), torch.autograd.grad(first.square().sum(), given)[0].numpy()
+
+    for found, expected in zip(gradients(True), gradients(False), strict=True):
+        np.testing.assert_array_equal(found, expected)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from .._tensor import Tensor, wrap
-from ..autograd.formulas import units
 from ..dtypes import int32
 from ..functions._checks import is_reported, refusal, within
 from ..functions._dims import shape_of
@@ -14,7 +13,7 @@ from ..functions._pairs import shown_as
 from ..kernels import BY_NAME
 from ..store import store
 from ._checks import LinAlgError, matrices, raise_info
-from ._inverses import NO_REPORT, solve_with_factors, solved
+from ._inverses import NO_REPORT, inverted, solve_with_factors
 from ._lu import lu_factor
 
 _ZERO_PIVOT = BY_NAME["zero_pivot"]
@@ -61,7 +60,7 @@ class LUFactorEx(NamedTuple):
 def inv_ex(A: Tensor, *, check_errors: bool = False) -> InvEx:
     """`inv`, and for each matrix whether there is an inverse: see `cholesky_ex`."""
     matrices("inv_ex", A, square=True)
-    found, factors = solved(A, units(A), _NO_INVERSE if check_errors else NO_REPORT)
+    found, factors = inverted(A, _NO_INVERSE if check_errors else NO_REPORT)
     info = _first_zero(factors)
     if check_errors and is_reported():
         raise_info("inv_ex", info, _ZERO)

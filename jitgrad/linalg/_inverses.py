@@ -15,12 +15,13 @@ from ..functions._dims import shape_of
 from ..functions._pairs import shown_as
 from ..functions.losses import REPORT_ADDRESS
 from ..kernels import BY_NAME
+from ..kernels.table import Op
 from ..limits import finfo
 from ._checks import LinAlgError, matrices
 from ._factors import svd, svdvals
 from ._triangular import same_batch
 
-_SOLVE, _DET, _SLOGDET = (BY_NAME[name] for name in ("solve", "det", "slogdet"))
+_SOLVE, _INV, _DET, _SLOGDET = (BY_NAME[name] for name in ("solve", "inv", "det", "slogdet"))
 NO_REPORT = -1
 _SINGULAR = refusal(LinAlgError, "linalg.solve: Singular matrix")
 _SINGULAR_INV = refusal(LinAlgError, "linalg.inv: Singular matrix")
@@ -55,7 +56,7 @@ def inv(A: Tensor) -> Tensor:
         If the matrix is singular.
     """
     matrices("inv", A, square=True)
-    found, _ = solved(A, units(A), _SINGULAR_INV)
+    found, _ = inverted(A, _SINGULAR_INV)
     raise_reported()
     return found
 
@@ -101,9 +102,18 @@ def solved(a: Tensor, b: Tensor, number: int) -> tuple[Tensor, Tensor]:
 
     A singular matrix is reported as refusal `number`, unless that is NO_REPORT, and has nan for a solution.
     """
+    return _with_factors(_SOLVE, a, b, number)
+
+
+def inverted(a: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    """The inverse and the factors, as `solved` gives them."""
+    return _with_factors(_INV, a, units(a), number)
+
+
+def _with_factors(op: Op, a: Tensor, b: Tensor, number: int) -> tuple[Tensor, Tensor]:
     own, shape, kind = shape_of(a), shape_of(b), b.dtype
     words = (0, 0) if number == NO_REPORT else (REPORT_ADDRESS, number)
-    slots = run_arrays(_SOLVE, (a, b), [(kind, shape), (kind, (*own[:-2], own[-1] + 1, own[-1]))], words)
+    slots = run_arrays(op, (a, b), [(kind, shape), (kind, (*own[:-2], own[-1] + 1, own[-1]))], words)
     return wrap(slots[0]), wrap(slots[1])
 
 
