@@ -35,6 +35,7 @@ from .dtypes import (
 )
 from .functions import *
 from .func import vmap as vmap
+from .layouts import layout as layout, memory_format as memory_format
 from .limits import finfo as finfo, iinfo as iinfo
 from .model_summary import summary as summary
 from .nn.functional import (
@@ -70,19 +71,10 @@ double = float64
 int = int32
 long = int64
 newaxis = None
-strided = Tensor.layout
-# what elements may be laid out like: results of elementwise operations lie as their first operand does, all others in
-# row-major order, and take these as a wish
-contiguous_format, legacy_contiguous_format, preserve_format, channels_last, channels_last_3d = (
-    f"torch.{name}"
-    for name in (
-        "contiguous_format",
-        "contiguous_format",  # by an older name, as in PyTorch
-        "preserve_format",
-        "channels_last",
-        "channels_last_3d",
-    )
-)
+strided = layout.strided
+contiguous_format = legacy_contiguous_format = memory_format.contiguous_format  # the second by an older name
+preserve_format = memory_format.preserve_format
+channels_last, channels_last_3d = memory_format.channels_last, memory_format.channels_last_3d
 
 
 def is_tensor(obj):
@@ -93,8 +85,8 @@ def is_tensor(obj):
 # what few programs use, and in which module it is
 _LATER = {
     name: name
-    for name in """__config__ accelerator amp backends compiler distributed distributions jit linalg testing version
-    viz""".split()  # noqa: SIM905
+    for name in """__config__ accelerator amp backends compiler distributed distributions jit linalg onnx testing
+    version viz""".split()  # noqa: SIM905
 }
 _LATER |= dict.fromkeys(["GradScaler", "autocast", "is_autocast_enabled"], "amp")
 _LATER |= dict.fromkeys(["are_deterministic_algorithms_enabled", "get_float32_matmul_precision",
@@ -124,6 +116,7 @@ _LATER["set_default_tensor_type"] = "typed"
 
 if TYPE_CHECKING:  # what comes in later, for type checkers
     from . import (
+        __config__ as __config__,
         accelerator as accelerator,
         amp as amp,
         backends as backends,
@@ -132,6 +125,7 @@ if TYPE_CHECKING:  # what comes in later, for type checkers
         distributions as distributions,
         jit as jit,
         linalg as linalg,
+        onnx as onnx,
         testing as testing,
         version as version,
         viz as viz,
@@ -159,18 +153,14 @@ _IN_PLACE = frozenset(
 )
 
 
-# layouts that PyTorch has and jitgrad has not: scripts may name them and compare with them
-_ABSENT_LAYOUTS = frozenset(("sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc", "jagged"))
-
-
 def __getattr__(name: str):
     """Bring in what few programs use when they first do."""
     if name in _IN_PLACE:
         return getattr(Tensor, name)
     if name in _ABSENT:
         return _ABSENT[name]
-    if name in _ABSENT_LAYOUTS:
-        return f"torch.{name}"
+    if name in layout.__members__:
+        return layout[name]
     if name.startswith("_foreach_"):
         from .foreach import function
 

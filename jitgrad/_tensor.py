@@ -28,6 +28,8 @@ from .engine.layout import (
     S_STORAGE,
     SLOT_WORDS,
 )
+from .layouts import layout as element_layout
+from .layouts import memory_format as formats
 from .store import store
 
 if TYPE_CHECKING:
@@ -38,9 +40,9 @@ else:
 F = TypeVar("F", bound=Callable)
 NUMBERS = (float, int, bool)
 _CHANNELS_LAST = {
-    "torch.channels_last": 4,
-    "torch.channels_last_3d": 5,
-}  # dimensions, by the name of the layout
+    formats.channels_last: 4,
+    formats.channels_last_3d: 5,
+}  # dimensions
 
 
 class Tensor(_Base):
@@ -125,7 +127,7 @@ class Tensor(_Base):
     is_cpu = True
     # what scripts ask before they go on with an ordinary tensor, as optimizers of their own do of gradients
     is_cuda = is_sparse = is_sparse_csr = is_quantized = is_meta = is_mps = is_nested = is_mkldnn = False
-    layout = "torch.strided"
+    layout = element_layout.strided
     name = None
 
     def is_floating_point(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from .kernels import abi
+from .layouts import layout
 
 
 class dtype:
@@ -277,7 +278,7 @@ CPU = device("cpu")
 
 def check_layout(name: str, value: Any) -> None:
     """Accept the layout that all tensors have, refuse the others that PyTorch has."""
-    if value is not None and value != "torch.strided":
+    if value is not None and value is not layout.strided:
         raise RuntimeError(
             f"{name}: expected layout=torch.strided, got {value}; tensors are dense, leave it away"
         )

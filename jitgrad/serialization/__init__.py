@@ -6,5 +6,7 @@ so loading a file never runs code from it.
 
 from .checkpoint import load, save
 from .safetensors import load_file, save_file
+from .trusted import MAP_LOCATION, add_safe_globals, clear_safe_globals, get_safe_globals, safe_globals
 
-__all__ = ["load", "load_file", "save", "save_file"]
+__all__ = ["MAP_LOCATION", "add_safe_globals", "clear_safe_globals", "get_safe_globals", "load", "load_file",
+           "safe_globals", "save", "save_file"]  # fmt: skip

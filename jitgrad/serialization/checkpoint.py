@@ -72,8 +72,8 @@ def load(f: Any, map_location: Any = None, pickle_module: Any = None, *, weights
     """Read what `save` or PyTorch's ``torch.save`` wrote.
 
     Nothing in the file is ever run: it is read by an unpickler that makes tensors and plain containers and refuses
-    everything else by its name. ``float16`` and ``bfloat16`` become ``float32``; ``int8``, ``int16`` and
-    ``uint16`` become ``int32``; ``uint32`` becomes ``int64``.
+    everything else by its name, also what was given to ``serialization.add_safe_globals``. ``float16`` and
+    ``bfloat16`` become ``float32``; ``int8``, ``int16`` and ``uint16`` become ``int32``; ``uint32`` becomes ``int64``.
 
     Parameters
     ----------

@@ -111,7 +111,7 @@ class Unpickler:
         if name not in GLOBALS:
             raise UnpicklingError(
                 f"load: unsupported global: the file asks for {name}, which is neither a tensor nor a plain "
-                "container, so it is refused; save tensors and state_dicts only"
+                "container, so it is refused, whatever add_safe_globals was told; save tensors and state_dicts only"
             )
         self._stack.append(GLOBALS[name])
 

@@ -11,6 +11,7 @@ from types import ModuleType
 
 from ... import nn
 from .. import global_hooks
+from .._state import IncompatibleKeys
 from . import utils as utils
 
 # PyTorch's file: the files here whose classes are in it
@@ -60,3 +61,4 @@ for _name, _homes in _FILES.items():
     globals()[_name] = sys.modules[f"{__name__}.{_name}"] = _file(_name, _homes)
 globals().update({name: getattr(nn, name) for name in nn.__all__ if isinstance(getattr(nn, name), type)})
 vars(sys.modules[f"{__name__}.module"]).update({n: getattr(global_hooks, n) for n in global_hooks.__all__})
+vars(globals()["module"])["_IncompatibleKeys"] = IncompatibleKeys  # what load_state_dict returns

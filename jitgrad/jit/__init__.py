@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from .nn import Module as ScriptModule
+from ..nn import Module as ScriptModule
+from . import annotations as annotations
 
 __all__ = ["Final", "ScriptModule", "annotate", "export", "ignore", "interface", "is_scripting", "is_tracing", "script",
            "script_method", "trace", "unused"]  # fmt: skip
