@@ -85,8 +85,8 @@ def is_tensor(obj):
 # what few programs use, and in which module it is
 _LATER = {
     name: name
-    for name in """__config__ accelerator amp backends compiler distributed distributions jit linalg onnx testing
-    version viz""".split()  # noqa: SIM905
+    for name in """__config__ accelerator amp backends compiler distributed distributions fx jit linalg onnx
+    testing version viz""".split()  # noqa: SIM905
 }
 _LATER |= dict.fromkeys(["GradScaler", "autocast", "is_autocast_enabled"], "amp")
 _LATER |= dict.fromkeys(["are_deterministic_algorithms_enabled", "get_float32_matmul_precision",
@@ -123,6 +123,7 @@ if TYPE_CHECKING:  # what comes in later, for type checkers
         compiler as compiler,
         distributed as distributed,
         distributions as distributions,
+        fx as fx,
         jit as jit,
         linalg as linalg,
         onnx as onnx,

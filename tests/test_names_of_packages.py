@@ -81,6 +81,18 @@ def test_nothing_is_exported():
     assert step(torch.ones(1)).item() == step(torch.ones(1)).item() == 3
 
 
+def test_functions_marked_for_traces_are_themselves():
+    @torch.fx.wrap
+    def double(x):
+        return x * 2
+
+    step = torch.compile(lambda x: double(x), fullgraph=True)
+    assert step(torch.ones(1)).item() == step(torch.ones(1)).item() == 2
+    assert torch.fx.wrap("len") == "len"
+    with pytest.raises(RuntimeError, match=r"fx\.wrap: expected a function or a name, got int"):
+        torch.fx.wrap(1)
+
+
 def test_annotations_of_one_or_several_numbers():
     from jitgrad.jit.annotations import BroadcastingList2
 
