@@ -1,4 +1,4 @@
-"""The names around a PyTorch script: limits, typed constructors, backends, mixed precision that is off, testing."""
+"""The names around a PyTorch script: constants, typed constructors, backends, generators, default dtypes, devices."""
 
 from __future__ import annotations
 
@@ -10,27 +10,6 @@ import pytest
 
 import jitgrad as torch
 from jitgrad import nn
-
-
-@pytest.mark.parametrize(("kind", "like"), [(torch.float32, np.float32), (torch.float64, np.float64)])
-def test_limits_of_floating_numbers(kind, like):
-    found, expected = torch.finfo(kind), np.finfo(like)
-    for name in ("eps", "min", "max", "tiny", "smallest_normal", "resolution", "bits"):
-        assert getattr(found, name) == getattr(expected, name)
-    assert torch.finfo().dtype == "float32" and "eps=" in repr(found)
-
-
-@pytest.mark.parametrize("kind", [torch.int32, torch.int64, torch.uint8])
-def test_limits_of_integers(kind):
-    found, expected = torch.iinfo(kind), np.iinfo(kind.name)
-    assert (found.min, found.max, found.bits) == (expected.min, expected.max, expected.bits)
-    assert kind.name in repr(found)
-
-
-@pytest.mark.parametrize(("limits", "kind"), [(torch.finfo, torch.int64), (torch.iinfo, torch.float32)])
-def test_limits_of_other_dtypes_are_refused(limits, kind):
-    with pytest.raises(TypeError, match="expected a"):
-        limits(kind)
 
 
 def test_constants():
@@ -175,43 +154,6 @@ def test_attention_has_one_kernel_whatever_is_enabled():
         assert cuda.math_sdp_enabled()
 
 
-# (bits after the point, exponent of the smallest normal number, the greatest number) of IEEE 754 and its kin
-ABSENT_FLOATS = {
-    "float16": (10, -14, 65504.0), "bfloat16": (7, -126, 255 * 2.0**120), "float8_e4m3fn": (3, -6, 448.0),
-    "float8_e5m2": (2, -14, 57344.0), "float8_e4m3fnuz": (3, -7, 240.0),
-}  # fmt: skip
-SIZES = {
-    "complex64": 8,
-    "complex128": 16,
-    "float16": 2,
-    "float8_e5m2": 1,
-    "int8": 1,
-    "qint32": 4,
-    "uint64": 8,
-}
-
-
-@pytest.mark.parametrize("name", ABSENT_FLOATS)
-def test_limits_of_floating_dtypes_that_tensors_cannot_have(name):
-    found, (digits, least, greatest) = torch.finfo(getattr(torch, name)), ABSENT_FLOATS[name]
-    assert (found.eps, found.tiny, found.smallest_normal) == (2.0**-digits, 2.0**least, 2.0**least)
-    assert (found.min, found.max, found.dtype) == (-greatest, greatest, name)
-    if name == "float16":
-        assert (found.resolution, found.bits) == (0.001, 16)
-
-
-def test_dtypes_that_tensors_cannot_have_tell_what_they_are():
-    for name, size in SIZES.items():
-        kind = getattr(torch, name)
-        assert (kind.itemsize, repr(kind)) == (size, f"torch.{name}")
-        assert kind.is_floating_point is name.startswith("float") and kind.is_complex is name.startswith(
-            "complex"
-        )
-        with pytest.raises(TypeError, match=name):
-            torch.zeros(2, dtype=kind)
-    assert (torch.iinfo(torch.int8).min, torch.iinfo(torch.uint64).max) == (-128, 2**64 - 1)
-
-
 def test_the_configuration_names_what_computes():
     shown = torch.__config__.show()
     assert (
@@ -224,80 +166,6 @@ def test_the_configuration_names_what_computes():
 
 def test_there_are_no_other_processes():
     assert not (torch.distributed.is_available() or torch.distributed.is_initialized())
-
-
-def test_mixed_precision_that_is_off_changes_nothing():
-    model = nn.Linear(2, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    scaler = torch.amp.GradScaler("cpu", enabled=False)
-    before = model.weight.tolist()
-    with torch.autocast("cpu", enabled=False), torch.amp.autocast(device_type="cuda", enabled=False):
-        loss = torch.autocast("cpu", enabled=False)(model)(torch.ones(2)).sum()
-    scaler.scale(loss).backward()
-    scaler.unscale_(optimizer)
-    scaler.step(optimizer)
-    scaler.update()
-    scaler.load_state_dict(scaler.state_dict())
-    assert model.weight.tolist() != before and scaler.get_scale() == 1 and not scaler.is_enabled()
-
-
-def test_mixed_precision_is_off_for_cuda_and_refused_on_the_cpu():
-    for made in (torch.GradScaler, torch.cuda.amp.GradScaler, torch.cuda.amp.autocast):
-        with pytest.warns(UserWarning, match="CUDA is not available, disabling"):
-            made()
-        made(enabled=False)
-    with pytest.raises(RuntimeError, match="autocast: expected enabled=False"):
-        torch.autocast("cpu")
-    assert not torch.is_autocast_enabled("cpu")
-
-
-def test_a_scaler_on_the_cpu_scales_and_leaves_out_steps_whose_gradients_are_not_finite():
-    model = nn.Linear(2, 1, bias=False)
-    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
-    scaler = torch.GradScaler("cpu", init_scale=8.0, growth_interval=2)
-    found = []
-    for factor in (1.0, float("inf"), 1.0, 1.0):
-        optimizer.zero_grad()
-        before = model.weight.detach().clone()
-        scaler.scale(model(torch.ones(2)).sum() * factor).backward()
-        largest = model.weight.grad.max().item()
-        scaler.unscale_(optimizer)
-        scaler.step(optimizer)
-        scaler.update()
-        found.append((largest, scaler.get_scale(), (before - model.weight).round().tolist()))
-    inf = float("inf")
-    moved, stayed = [[1.0, 1.0]], [[0.0, 0.0]]
-    assert found == [(8.0, 8.0, moved), (inf, 4.0, stayed), (4.0, 4.0, moved), (4.0, 8.0, moved)]
-    other = torch.GradScaler("cpu")
-    other.load_state_dict(scaler.state_dict())
-    assert other.state_dict() == scaler.state_dict()
-
-
-@pytest.mark.parametrize(
-    ("use", "error", "message"),
-    [
-        (lambda s, o: s.scale(3), ValueError, "outputs must be a Tensor or an iterable of Tensors, got int"),
-        (lambda s, o: s.update(), AssertionError, "Attempted update but _scale is None"),
-        (lambda s, o: s.step(o), AssertionError, "Attempted step but _scale is None"),
-        (lambda s, o: (s.scale(torch.ones(1)), s.update()), AssertionError, "No inf checks were recorded"),
-        (lambda s, o: (s.scale(torch.ones(1)), s.step(o)), AssertionError, "No inf checks were recorded"),
-        (lambda s, o: s.load_state_dict({}), RuntimeError, "source state dict is empty"),
-        (
-            lambda s, o: torch.GradScaler("cpu", growth_factor=1),
-            AssertionError,
-            "growth factor must be > 1.0",
-        ),
-        (
-            lambda s, o: torch.GradScaler("cpu", backoff_factor=1),
-            AssertionError,
-            "backoff factor must be < 1.0",
-        ),
-    ],
-)
-def test_a_scaler_says_what_is_missing(use, error, message):
-    optimizer = torch.optim.SGD(nn.Linear(2, 1).parameters(), lr=1.0)
-    with pytest.raises(error, match=message):
-        use(torch.GradScaler("cpu"), optimizer)
 
 
 def test_forked_generator_goes_on_as_if_nothing_had_been_drawn():
@@ -318,54 +186,6 @@ def test_memory_for_other_libraries():
     shown = np.from_dlpack(x)
     shown[0] = 5
     assert x.tolist() == [5, 1, 2]
-
-
-CLOSE = [
-    (1.0, 1.0 + 1e-7),
-    (torch.ones(2), torch.ones(2) + 1e-6),
-    ([torch.ones(1), 2.0], [torch.ones(1), 2.0]),
-    ({"a": torch.arange(3)}, {"a": torch.arange(3)}),
-    (torch.ones(0), torch.ones(0)),
-    (torch.tensor([True]), torch.tensor([True])),
-]
-
-
-@pytest.mark.parametrize(("a", "b"), CLOSE)
-def test_close_values_pass(a, b):
-    torch.testing.assert_close(a, b)
-
-
-@pytest.mark.parametrize(
-    ("a", "b", "message"),
-    [
-        (torch.ones(2), torch.tensor([1.0, 1.1]), r"Mismatched elements: 1 / 2 \(50.0%\)[\s\S]*index \(1,\)"),
-        (1.0, 1.1, "Scalars are not close"),
-        (torch.ones(2), torch.ones(3), "shape"),
-        (torch.ones(2), torch.ones(2, dtype=torch.float64), "dtype"),
-        ([1.0], [1.0, 2.0], "length"),
-        ({"a": 1.0}, {"b": 1.0}, "keys"),
-        ({"a": [1.0, 2.0]}, {"a": [1.0, 3.0]}, r"item \[1\][\s\S]*item \['a'\]"),
-        (torch.tensor(2**60), torch.tensor(2**60 + 1), "Scalars"),
-        (torch.tensor([float("nan")]), torch.tensor([float("nan")]), "Mismatched"),
-        (torch.tensor([True, False]), torch.tensor([True, True]), "Mismatched"),
-    ],
-)
-def test_other_values_fail(a, b, message):
-    with pytest.raises(AssertionError, match=message):
-        torch.testing.assert_close(a, b)
-
-
-def test_tolerances_of_a_comparison():
-    close = torch.testing.assert_close
-    close(1.0, 1.05, rtol=0.1, atol=0)
-    close(torch.ones(1), torch.ones(1, dtype=torch.float64), check_dtype=False)
-    close(torch.tensor([float("nan")]), torch.tensor([float("nan")]), equal_nan=True)
-    with pytest.raises(ValueError, match="or neither"):
-        close(1.0, 1.0, rtol=0.1)
-    with pytest.raises(AssertionError, match="stride"):
-        close(torch.ones(2, 2).t(), torch.ones(2, 2), check_stride=True)
-    with pytest.raises(AssertionError, match="mine"):
-        close(1.0, 2.0, msg="mine")
 
 
 @pytest.mark.parametrize(
@@ -423,16 +243,6 @@ def test_the_default_device_is_the_cpu():
     assert torch.get_default_device() == torch.device("cpu")
     with pytest.raises(RuntimeError, match="CPU"):
         torch.set_default_device("cuda")
-
-
-def test_mixed_precision_of_cuda_is_imported_from_there():
-    from jitgrad.cuda.amp import GradScaler, autocast
-
-    assert torch.cuda.amp.autocast is autocast and issubclass(GradScaler, torch.amp.GradScaler)
-    with autocast(enabled=False):
-        pass
-    with pytest.warns(UserWarning, match="CUDA is not available"):
-        autocast()
 
 
 def test_variable_is_the_tensor_without_its_history():
