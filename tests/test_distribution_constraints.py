@@ -41,6 +41,16 @@ MADE = {
     "integer_interval": (lambda c: c.integer_interval(0, 2), [2.0, 1.5, 3.0], [True, False, False]),
     "multinomial": (lambda c: c.multinomial(3), [[1.0, 2.0], [3.0, 1.0]], [True, False]),
     "independent": (lambda c: c.independent(c.positive, 1), [[1.0, 2.0], [-1.0, 1.0]], [True, False]),
+    "cat": (
+        lambda c: c.cat([c.positive, c.unit_interval], -1, [2, 1]),
+        [[1.0, -2.0, 0.5], [3.0, 2.0, 2.0]],
+        [[True, False, True], [True, True, False]],
+    ),
+    "stack": (
+        lambda c: c.stack([c.positive, c.integer_interval(0, 2)]),
+        [[1.0, -2.0], [1.0, 0.5]],
+        [[True, False], [True, False]],
+    ),
 }
 CASES = {**{n: (lambda c, n=n: getattr(c, n), *v) for n, v in MEMBERS.items()}, **MADE}
 
@@ -223,3 +233,21 @@ def test_a_constrained_parameter_is_trained_in_a_compiled_step():
 
     losses = [step().item() for _ in range(100)]
     assert losses[-1] < 0.01 * losses[0]
+
+
+@pytest.mark.parametrize("registry", [D.biject_to, D.transform_to], ids=["biject_to", "transform_to"])
+@pytest.mark.parametrize("name", ["cat", "stack"])
+def test_joined_sets_have_joined_transforms(name, registry):
+    joined = getattr(C, name)([C.positive, C.unit_interval])
+    transform, x = registry(joined), torch.tensor([[-1.5, 0.5], [2.0, -3.0]])
+    y = transform(x)
+    assert joined.check(y).tolist() == [[True, True], [True, True]]
+    np.testing.assert_allclose(y.numpy(), [np.exp(x[0].numpy()), 1 / (1 + np.exp(-x[1].numpy()))], rtol=1e-5)
+    np.testing.assert_allclose(transform.inv(y).numpy(), x.numpy(), rtol=1e-4)
+
+
+def test_joined_sets_of_another_number_of_parts_are_refused():
+    with pytest.raises(ValueError, match="expected 2 parts along dimension 0, got 3"):
+        C.stack([C.real, C.real]).check(torch.zeros(3))
+    with pytest.raises(ValueError, match="a length for each of 2 sets, got 1"):
+        C.cat([C.real, C.real], 0, [2])

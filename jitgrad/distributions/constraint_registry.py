@@ -14,6 +14,7 @@ from typing import Any
 from . import constraints as C
 from .transforms import (
     AffineTransform,
+    CatTransform,
     ComposeTransform,
     CorrCholeskyTransform,
     ExpTransform,
@@ -22,6 +23,7 @@ from .transforms import (
     PositiveDefiniteTransform,
     SigmoidTransform,
     SoftmaxTransform,
+    StackTransform,
     StickBreakingTransform,
     Transform,
     identity_transform,
@@ -110,6 +112,13 @@ for _registry in (biject_to, transform_to):
         lambda c, registry=_registry: IndependentTransform(
             registry(c.base_constraint), c.reinterpreted_batch_ndims
         ),
+    )
+    _registry.register(
+        C.cat,
+        lambda c, registry=_registry: CatTransform([registry(part) for part in c.cseq], c.dim, c.lengths),
+    )
+    _registry.register(
+        C.stack, lambda c, registry=_registry: StackTransform([registry(part) for part in c.cseq], c.dim)
     )
 biject_to.register(C.simplex, lambda constraint: StickBreakingTransform())
 transform_to.register(C.simplex, lambda constraint: SoftmaxTransform())

@@ -6,17 +6,17 @@ tensor([True, False])
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 
-__all__ = ["Constraint", "boolean", "corr_cholesky", "dependent", "dependent_property", "greater_than",
+__all__ = ["Constraint", "boolean", "cat", "corr_cholesky", "dependent", "dependent_property", "greater_than",
            "greater_than_eq", "half_open_interval", "independent", "integer_interval", "interval", "is_dependent",
            "less_than", "lower_cholesky", "lower_triangular", "multinomial", "nonnegative", "nonnegative_integer",
            "one_hot", "positive", "positive_definite", "positive_integer", "positive_semidefinite", "real",
-           "real_vector", "simplex", "square", "symmetric", "unit_interval"]  # fmt: skip
+           "real_vector", "simplex", "square", "stack", "symmetric", "unit_interval"]  # fmt: skip
 
 _NEAR = 1e-6  # how far sums of probabilities and symmetric elements may be apart
 
@@ -235,9 +235,52 @@ class _CorrCholesky(_LowerCholesky):
         return super().check(value) & rows.all(-1)
 
 
+class _Joined(Constraint):
+    """A set for each of several parts of a value; it has as many dimensions as the part of most."""
+
+    def __init__(self, cseq: Sequence[Constraint], dim: int) -> None:
+        self.cseq, self.dim = list(cseq), dim
+        self.is_discrete = any(c.is_discrete for c in self.cseq)
+        self.event_dim = max(c.event_dim for c in self.cseq)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__.lstrip('_')}()"
+
+    def _checks(self, parts: Sequence[Tensor]) -> list[Tensor]:
+        if len(parts) != len(self.cseq):
+            raise ValueError(
+                f"constraints.stack: expected {len(self.cseq)} parts along dimension {self.dim}, got {len(parts)}"
+            )
+        return [c.check(part) for c, part in zip(self.cseq, parts, strict=True)]
+
+
+class _Cat(_Joined):
+    def __init__(
+        self, cseq: Sequence[Constraint], dim: int = 0, lengths: Sequence[int] | None = None
+    ) -> None:
+        super().__init__(cseq, dim)
+        self.lengths = [1] * len(self.cseq) if lengths is None else list(lengths)
+        if len(self.lengths) != len(self.cseq):
+            raise ValueError(
+                f"constraints.cat: expected a length for each of {len(self.cseq)} sets, got {len(self.lengths)}"
+            )
+
+    def check(self, value: Tensor) -> Tensor:
+        return T.cat(self._checks(value.split(self.lengths, self.dim)), self.dim)  # type: ignore[attr-defined]
+
+
+class _Stack(_Joined):
+    def __init__(self, cseq: Sequence[Constraint], dim: int = 0) -> None:
+        super().__init__(cseq, dim)
+
+    def check(self, value: Tensor) -> Tensor:
+        return T.stack(self._checks(value.unbind(self.dim)), self.dim)  # type: ignore[attr-defined]
+
+
 dependent = _Dependent()
 dependent_property = _DependentProperty
 independent = _Independent
+cat, stack = _Cat, _Stack
 boolean = _Boolean()
 one_hot = _OneHot()
 nonnegative_integer, positive_integer = _IntegerGreaterThan(0), _IntegerGreaterThan(1)
