@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import concurrent.futures
 import functools
 import inspect
+import queue
 import sys
+import threading
 import types
 
 import pytest
@@ -19,7 +22,9 @@ CALLS = 8
 def scene(source):
     """A new namespace in which `source` was run, with two boxes of state."""
     space = types.ModuleType("much_code").__dict__
-    space |= {"torch": torch, "functools": functools, "inspect": inspect, "futures": concurrent.futures}
+    known = (torch, functools, inspect, sys, threading, _thread, queue)
+    space |= {module.__name__.removeprefix("jitgrad") or "torch": module for module in known}
+    space["futures"] = concurrent.futures
     space |= {"A": [1.0], "B": [1.0], "way": ["left"]}
     exec(source, space)
     return space
@@ -97,6 +102,90 @@ def made(factor): return lambda: factor
 unused = made(1.0)
 def change(): unused.__closure__[0].cell_contents = A[0]
 def step(x): return x * unused.__closure__[0].cell_contents
+""",
+    "list that is a default of a function that is not called": """
+def unused(factor=[1.0]): pass
+def change(): unused.__defaults__[0][0] = A[0]
+def step(x): return x * unused.__defaults__[0][0]
+""",
+    "list that is a named default of a function that is not called": """
+def unused(*, factor=[1.0]): pass
+def change(): unused.__kwdefaults__["factor"][0] = A[0]
+def step(x): return x * inspect.signature(unused).parameters["factor"].default[0]
+""",
+    "list in a closure that the library opens": """
+box = [1.0]
+def made(factor): return lambda: factor
+unused, opened = made(box), inspect.getclosurevars
+def change(): box[0] = A[0]
+def step(x): return x * opened(unused).nonlocals["factor"][0]
+""",
+    "code in a thread that waits for a queue": """
+q, r = queue.SimpleQueue(), queue.SimpleQueue()
+def read(): return A[0]
+def work():
+    while True: r.put(q.get()())
+threading.Thread(target=work, daemon=True).start()
+def step(x):
+    q.put(read)
+    return x * r.get()
+""",
+    "code in a thread that is started below threading": """
+def read(found, lock):
+    found.append(A[0])
+    lock.release()
+def step(x):
+    found, lock = [], _thread.allocate_lock()
+    lock.acquire()
+    _thread.start_new_thread(read, (found, lock))
+    lock.acquire()
+    return x * found[0]
+""",
+    "code that no profiler sees": """
+def read(): return A[0]
+def step(x):
+    before = sys.getprofile()
+    sys.setprofile(None)
+    try: return x * read()
+    finally: sys.setprofile(before)
+""",
+    "attribute that is there, and then computed": """
+class Box:
+    def __getattr__(self, name): return A[0]
+box = Box()
+box.factor = 1.0
+def change(): vars(box).pop("factor", None)
+def step(x): return x * box.factor
+""",
+    "code that takes the place of other code": """
+def read(): return A[0]
+def other(): return B[0] * 6
+codes = {1.0: read.__code__, 2.0: other.__code__}
+def change(): read.__code__ = codes[min(A[0], 2.0)]
+def step(x): return x * read()
+""",
+    "exception": """
+def read():
+    if A[0] == 1.0: raise KeyError
+    return B[0] * 5
+def step(x):
+    try: return x * read()
+    except KeyError: return x * A[0]
+""",
+    "hook that goes another way on the way back": """
+w = torch.ones(2, requires_grad=True)
+def other(g): return g * B[0] * 9
+def hook(g): return g * A[0] if way[0] == "left" else other(g)
+def part(x):
+    y = x * w
+    y.register_hook(hook)
+    return y
+inner = torch.compile(part)
+def step(x):
+    w.grad = None
+    inner(x).sum().backward()
+    return w.grad.clone()
+plain = ("inner",)
 """,
     "code in another thread": """
 def read(): return A[0]
@@ -196,6 +285,47 @@ def test_under_a_profiler_of_the_users_code_is_looked_into_that_does_not_run():
         assert sys.getprofile() is profiler
     finally:
         sys.setprofile(None)
+    assert len(step.programs) == 1
+
+
+@pytest.mark.usefixtures("few")
+def test_a_profiler_that_is_set_after_a_program_was_recorded_stays_when_another_is():
+    step = torch.compile(package([0]))
+    assert [step(torch.ones(2)).sum().item() for _ in range(3)] == [2.0] * 3
+    sys.setprofile(lambda *event: None)
+    try:
+        profiler = sys.getprofile()
+        step(torch.ones(3))
+        assert sys.getprofile() is profiler
+    finally:
+        sys.setprofile(None)
+    assert [step(torch.ones(n)).sum().item() for n in (4, 4, 2)] == [4.0, 4.0, 2.0]
+
+
+@pytest.mark.usefixtures("few")
+def test_calls_from_within_a_debugger_are_seen_to_show_nothing():
+    space = scene("def read(): return A[0]\n" + "".join(f"def f{k}(): read()\n" for k in range(12)))
+    reads = [space["read"], *(space[f"f{k}"] for k in range(12))]
+    step, found = torch.compile(lambda x: x * reads[0]()), []
+
+    def traces(frame, event, arg):
+        if frame.f_code is stops_here.__code__ and event == "call":
+            for k in range(6):
+                space["A"][0] = float(k // 3)
+                found.append(step(torch.ones(1)).item())
+
+    def stops_here():
+        pass
+
+    before = sys.gettrace()
+    sys.settrace(traces)
+    try:
+        stops_here()
+    finally:
+        sys.settrace(before)
+    assert found == [0.0] * 3 + [1.0] * 3
+    space["A"][0] = 2.0
+    assert [step(torch.ones(1)).item() for _ in range(4)] == [2.0] * 4
     assert len(step.programs) == 1
 
 

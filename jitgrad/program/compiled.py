@@ -321,7 +321,8 @@ class CompiledFunction(Steps):
         for program in self.programs[:1]:
             guards = program.guards
             same = program.key == key or guards.arguments_are(constants_in(key))
-            if same and guards.codes is self._ran.codes and program.refresh() and guards.serve_again():
+            same = same and guards.codes is self._ran.codes and (guards.codes is None or self._ran.can_see)
+            if same and program.refresh() and guards.serve_again():
                 return guards
         return Guards(self._function, constants_in(key), self._ran)
 

@@ -7,11 +7,13 @@ however it may be named: of a large package that is nearly all.
 
 from __future__ import annotations
 
+import _thread
 import concurrent.futures
+import queue
 import sys
 import threading
 import types
-from collections.abc import Callable, Set
+from collections.abc import Callable, Iterable, Set
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from .owners import APPLICATION
 
 Codes = Set[types.CodeType]
 
+_OPENED = "__closure__"  # where a function keeps its variables
 _FOLDERS = tuple(
     f"{Path(file).parent}/" for file in (sys.modules["jitgrad"].__file__, kernels.__file__) if file
 )
@@ -35,7 +38,9 @@ _ELSEWHERE = frozenset(
         concurrent.futures.Future.__init__,
     )
 )
-
+# the same of built-in functions and of what they are methods of; a profiler that is put aside sees nothing, either
+_ALONE = (_thread.start_new_thread, sys.setprofile)
+_PASSED_ON = (_thread.LockType, queue.SimpleQueue)
 
 _watching: set[int] = set()  # threads
 
@@ -63,10 +68,13 @@ class Ran:
     ----------
     codes : set of code, or None
         All of it, another set as soon as there is more; None while no call has been seen.
+    opens : bool
+        Whether some of it takes the variables out of other functions, which then need not run to be read.
     """
 
     def __init__(self) -> None:
         self.codes: Codes | None = None
+        self.opens = False
 
     @property
     def can_see(self) -> bool:
@@ -74,30 +82,54 @@ class Ran:
         return sys.getprofile() is None and (self.codes is None or _ELSEWHERE.isdisjoint(self.codes))
 
     def watch(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        """Call a function, and add the code that it runs, also when it fails."""
+        """Call a function, and add the code that it runs, also when it fails.
+
+        Where nothing can be seen, because there is a profiler already or the call comes from a function that traces
+        others, as a debugger's does, `codes` is another set, which says no more.
+        """
+        if sys.getprofile() is not None:
+            self._see_nothing()
+            return function(*args, **kwargs)
         seen: dict[int, types.CodeType] = {}
 
-        def note(frame: types.FrameType, event: str, _: Any) -> None:
+        def note(frame: types.FrameType, event: str, called: Any) -> None:
             if event == "call":
                 code = frame.f_code
                 seen[id(code)] = code
+            elif event == "c_call" and (
+                called in _ALONE or isinstance(getattr(called, "__self__", None), _PASSED_ON)
+            ):
+                seen.update((id(code), code) for code in _ELSEWHERE)
 
-        sys.setprofile(note)
-        _watching.add(thread := threading.get_ident())
-        try:
+        def call() -> Any:
             return function(*args, **kwargs)
-        finally:
-            _watching.discard(thread)
-            alone = sys.getprofile() is note
-            if alone:
-                sys.setprofile(None)
-            self._add(seen.values() if alone else [*seen.values(), *_ELSEWHERE])
 
-    def _add(self, codes: Any) -> None:
+        thread, found = threading.get_ident(), seen
+        try:
+            _watching.add(thread)
+            sys.setprofile(note)
+            result = call()
+            found = seen if sys.getprofile() is note else seen | {id(code): code for code in _ELSEWHERE}
+            return result
+        finally:
+            found = {**found}  # before the profiler sees that it goes
+            _watching.discard(thread)
+            if sys.getprofile() is note:
+                sys.setprofile(None)
+            if id(call.__code__) in found:
+                self._add(found.values())
+            else:
+                self._see_nothing()
+
+    def _see_nothing(self) -> None:
+        self.codes = None if self.codes is None else {*self.codes}
+
+    def _add(self, codes: Iterable[types.CodeType]) -> None:
         known: Codes = self.codes or frozenset()
         found = {code for code in codes if not is_our_code(code)}
         if self.codes is None or not found <= known:
             self.codes = known | found
+            self.opens = any(_OPENED in code.co_names for code in self.codes)
 
 
 def runs(function: Any, codes: Codes | None) -> bool:

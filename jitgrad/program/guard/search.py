@@ -117,7 +117,7 @@ class Search(Found):
     def __init__(self, words: set[str], ran: Ran | None) -> None:
         super().__init__(words)
         seen = ran if ran is not None and ran.can_see else None
-        self._ran = seen and seen.codes
+        self._ran, self._opens = (seen.codes, seen.opens) if seen else (None, False)
         may_narrow = seen is not None and seen.codes is None
         self._many, self._refusal = (MANY, Wide) if may_narrow else (MOST, Spoiled)
         self.computed = not COMPUTED.isdisjoint(words)
@@ -323,14 +323,14 @@ class Search(Found):
         if owners.is_our_function(function):
             self.waiting += [x for x in (vars(function).get("__wrapped__"),) if x is not None]
             return
-        if not runs(function, self._ran) and INSPECTED.isdisjoint(self.words):
+        self.waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
+        if not runs(function, self._ran) and not self._opens and INSPECTED.isdisjoint(self.words):
             self.watched.bystanders.append(function)
             self.read_attributes(function)
             return
         self.waiting += read_by(function)
         users = owners.is_users_function(function)
         self._variables_of(function, users)
-        self.waiting += [*(function.__defaults__ or ()), *(function.__kwdefaults__ or {}).values()]
         if not users:
             self.waiting += [vars(function)] if owners.is_other_packages(function.__module__) else []
             return
