@@ -31,6 +31,7 @@ from .engine.layout import (
 from .layouts import layout as element_layout
 from .layouts import memory_format as formats
 from .store import store
+from .ways_out import OUTSIDE
 
 if TYPE_CHECKING:
     from .operator_types import Operators as _Base
@@ -171,7 +172,7 @@ class Tensor(_Base):
     @property
     def _version(self) -> int:
         if store.recording is not None:
-            store.recording.read("_version")
+            store.recording.read("_version", OUTSIDE)
         return store.version(self._slot)
 
     # gradient ---------------------------------------------------------------------------------------

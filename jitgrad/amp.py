@@ -18,6 +18,7 @@ from jitgrad._tensor import Tensor
 from jitgrad.autograd import no_grad
 from jitgrad.store import store
 from jitgrad.user_frames import warn
+from jitgrad.ways_out import SCALER
 
 F = TypeVar("F", bound=Callable)
 
@@ -174,10 +175,7 @@ class GradScaler:
         if not gradients:
             return  # nothing to see: `step` says so
         if store.recording is not None:
-            store.recording.spoil(
-                "looks whether gradients are finite (GradScaler: call its step() and update() after the compiled "
-                "step, or make it with enabled=False)"
-            )
+            store.recording.spoil("looks whether gradients are finite (GradScaler)", SCALER)
         with no_grad():
             self._finite[id(optimizer)] = all(T.isfinite(g).all().item() for g in gradients)
             for g in gradients:

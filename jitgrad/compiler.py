@@ -8,6 +8,7 @@ from typing import Any
 
 from .program import compile
 from .store import store
+from .ways_out import DISABLED
 
 __all__ = ["compile", "disable", "is_compiling", "is_dynamo_compiling", "reset"]
 
@@ -35,7 +36,7 @@ def disable(fn: Callable | None = None, recursive: bool = True, *, reason: str |
     def eager(*args: Any, **kwargs: Any) -> Any:
         if store.recording is not None:
             store.recording.spoil(
-                f"calls {getattr(fn, '__qualname__', fn)}, which compiler.disable keeps in Python"
+                f"calls {getattr(fn, '__qualname__', fn)}, which compiler.disable keeps in Python", DISABLED
             )
         return fn(*args, **kwargs)
 

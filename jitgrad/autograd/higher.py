@@ -37,6 +37,7 @@ from ..kernels import OPS
 from ..kernels.table import identity
 from ..slots import slot_dtype, slot_shape
 from ..store import store
+from ..ways_out import DETACH
 from . import formulas
 from .anomaly import check_gradients, is_anomaly_enabled, name_line
 from .function import with_history
@@ -255,7 +256,7 @@ def _add(where: dict[int, Tensor], slot: int, g: Tensor) -> None:
 def _tell_recording(offset: int) -> None:
     recording = store.recording_here
     if recording is not None and offset < recording.first_row:
-        recording.spoil("walks back over operations from before the step")
+        recording.spoil("walks back over operations from before the step", DETACH)
 
 
 def _free(offset: int) -> None:

@@ -11,6 +11,7 @@ from ..engine.entry import entries
 from ..engine.layout import S_FLAGS, SLOT_WORDS, T_INPUTS, T_OP
 from ..store import raise_out_of_memory, store
 from ..tape import slots_of
+from ..ways_out import CATCH_NOTHING
 from .graph import SECOND_TIME, python_nodes
 
 _walk = threading.local()
@@ -34,7 +35,7 @@ def run_python_row(state: int, offset: int, capture: bool) -> None:
         gradients = node.run_backward(cotangents)
     except Exception:
         if store.recording is not None:  # it may do otherwise another time, or in another walk
-            store.recording.spoil("raises an exception in a custom function's backward")
+            store.recording.spoil("raises an exception in a custom function's backward", CATCH_NOTHING)
         raise
     finally:
         _walk.to_inputs = before

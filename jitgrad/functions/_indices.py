@@ -19,6 +19,7 @@ from ..kernels.abi import BOOL, COUNT_FROM_END, INT64
 from ..kernels.table import Op
 from ..store import store
 from ..user_frames import warn
+from ..ways_out import MASK
 from ._call import dtype_code
 from ._dims import dims_of, shape_of
 from ._launch import launch
@@ -80,7 +81,7 @@ def coordinates(mask: Tensor) -> list[Tensor]:
 def table_of_nonzero(mask: Tensor) -> Tensor:
     """The same coordinates in one tensor, (dimensions, count); (count,) where there is one dimension."""
     if store.recording is not None:
-        store.recording.read("nonzero")
+        store.recording.read("nonzero", MASK)
     made = entries.places(COUNT_NONZERO.code, NONZERO.code, mask)
     return insist("places", COUNT_NONZERO.code, NONZERO.code, mask) if type(made) is int else made
 

@@ -13,6 +13,7 @@ from ..dtypes import CPU, check_device, int64, uint8
 from ..dtypes import device as device_type
 from ..kernels.draws import S_COUNTER, S_KEY, STATE_WORDS
 from ..store import store
+from ..ways_out import OUTSIDE
 from .creation import make_empty
 from .from_data import from_array
 
@@ -106,13 +107,13 @@ class Generator:
     def initial_seed(self) -> int:
         """The seed from which the generator started last."""
         if store.recording is not None:
-            store.recording.read("initial_seed")
+            store.recording.read("initial_seed", OUTSIDE)
         return self._seed
 
     def get_state(self) -> Tensor:
         """A copy of the state, as bytes in a uint8 tensor."""
         if store.recording is not None:
-            store.recording.read("get_state")
+            store.recording.read("get_state", OUTSIDE)
         words = np.array([self._words()[S_KEY], self._words()[S_COUNTER], _signed(self._seed)], np.int64)
         return from_array(words.view(np.uint8), uint8)
 

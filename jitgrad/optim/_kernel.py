@@ -17,6 +17,7 @@ from jitgrad._tensor import Tensor
 from jitgrad._update import UpdatePlan
 from jitgrad.autograd import enable_grad
 from jitgrad.store import store
+from jitgrad.ways_out import GIVE_BOOL
 
 from ._check import as_number, check_group
 from ._state import ParamState, StateTable
@@ -130,7 +131,7 @@ class KernelOptimizer(Optimizer):
                 if store.recording is None:
                     self._write(group, key)
                 elif key == "maximize":
-                    store.recording.read(f"{type(self).__name__}.param_groups[...][{key!r}]; give a bool")
+                    store.recording.read(f"{type(self).__name__}.param_groups[...][{key!r}]", GIVE_BOOL)
                 else:
                     for plan in group.plans:  # a replay reads it anew
                         plan.hyper.copy(key, value)

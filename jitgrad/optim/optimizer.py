@@ -12,6 +12,7 @@ from jitgrad.autograd import no_grad
 from jitgrad.store import store
 
 from ..user_frames import warn
+from ..ways_out import OUTSIDE
 from ._hooks import Hooked
 from ._load import cast_state, check_groups
 from ._watch import ParamGroup, WatchedList
@@ -309,7 +310,7 @@ class Optimizer(Hooked):
 
     def __repr__(self) -> str:
         if store.recording is not None:
-            store.recording.read(f"{type(self).__name__}.__repr__")
+            store.recording.read(f"{type(self).__name__}.__repr__", OUTSIDE)
         texts = []
         for i, group in enumerate(self._groups):
             entries = [f"    {key}: {group[key]}\n" for key in sorted(group) if key != "params"]

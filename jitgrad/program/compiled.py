@@ -18,6 +18,7 @@ from ..engine.layout import (
 )
 from ..store import raise_out_of_memory, store
 from ..team import current
+from ..ways_out import PASS_TENSOR, RETURN_TENSORS
 from .eagerly import must_run_eagerly
 from .guard.guards import Guards
 from .guard.owners import compiles
@@ -248,7 +249,7 @@ class CompiledFunction(Steps):
         self._misses += 1
         if self._misses > MAX_MISSES and not self._refusals.fullgraph:
             changed = self._changed(call.key, call.shapes)
-            self._give_up(Spoiled(f"depends on something that is new in every call{changed}"))
+            self._give_up(Spoiled(f"depends on something that is new in every call{changed}", PASS_TENSOR))
             return self._function(*call.args, **call.kwargs), None
         recording = Recording(copies_at_numbers=self._copies)
         self._copies = False
@@ -260,7 +261,7 @@ class CompiledFunction(Steps):
             if guards.codes is not None and self._ran.codes is not guards.codes:
                 raise Unseen
             check_run(recording, rows, returned, guards, call)
-            guards = guards.settled(recording.made, recording.number, before)
+            guards = guards.settled(recording.number, before)
             if recording.spoiled is not None:  # by nothing but places that a copy may stand for
                 self._copies = not late
                 raise recording.spoiled
@@ -285,7 +286,7 @@ class CompiledFunction(Steps):
     ) -> Program | None:
         """Keep a program that has been recorded with its way back, unless that is refused or tensors are kept."""
         if refused is None and unsure and recording.outlives(list):
-            refused = Spoiled(KEEPS, None, False)
+            refused = Spoiled(KEEPS, RETURN_TENSORS, None, False)
         if refused is not None:
             self._give_up(refused)
             return None

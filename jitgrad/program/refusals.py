@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..user_frames import warn
+from ..ways_out import CLONE
 from .spoiled import Spoiled
 
 MAX_ATTEMPTS = 3  # recordings in a row that leave tensors behind before the function runs eagerly for good
@@ -48,9 +49,9 @@ class Refusals:
         RuntimeError
             If that is an error.
         """
-        message = f"compile: {self.name} {reason}, which a replay cannot do"
+        message = f"compile: {self.name} {reason}, which a replay cannot do ({CLONE})"
         if self.fullgraph:
-            raise RuntimeError(f"{message}; clone() it first")
+            raise RuntimeError(message)
         if not self._told:
             self._told = True
             self._warn(f"{message}; it runs eagerly for such tensors")
@@ -67,11 +68,9 @@ class Refusals:
         if not reason.lasting and self._attempts < MAX_ATTEMPTS and not self.fullgraph:
             return
         place = f" at {reason.place}" if reason.place else ""
-        message = f"compile: {self.name} {reason.reason}{place}, which a replay cannot do"
+        message = f"compile: {self.name} {reason.reason}{place}, which a replay cannot do ({reason.way_out})"
         if self.fullgraph:
-            raise RuntimeError(
-                f"{message}; leave it out of the step, or drop fullgraph=True to run it eagerly"
-            )
+            raise RuntimeError(f"{message}; without fullgraph=True it runs eagerly")
         self.eager = True
         self._warn(f"{message}; it runs eagerly from now on")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 
 class Spoiled(Exception):
-    """Why a recording cannot become a program; `place` is the user's line, or None.
+    """Why a recording cannot become a program, and what the user can do (`ways_out`).
 
-    `lasting` says that the next recording will fare no better.
+    `place` is the user's line, or None; `lasting` says that the next recording will fare no better.
     """
 
-    def __init__(self, reason: str, place: str | None = None, lasting: bool = True) -> None:
+    def __init__(self, reason: str, way_out: str, place: str | None = None, lasting: bool = True) -> None:
         super().__init__(reason)
-        self.reason, self.place, self.lasting = reason, place, lasting
+        self.reason, self.way_out, self.place, self.lasting = reason, way_out, place, lasting

@@ -10,6 +10,7 @@ from jitgrad.autograd import no_grad
 
 from ...store import store
 from ...user_frames import warn
+from ...ways_out import SCHEDULE
 from ..optimizer import Optimizer
 
 _BEFORE_OPTIMIZER = (
@@ -22,10 +23,7 @@ EPOCH_GIVEN = "The epoch parameter in `scheduler.step()` is deprecated: call `sc
 def spoil_step(scheduler: Any) -> None:
     """Tell a recording that a schedule counts its steps, in Python, where no replay counts."""
     if store.recording is not None:
-        store.recording.spoil(
-            f"steps {type(scheduler).__name__}, which counts in Python (call its step() after the compiled step, "
-            "or give it to run as schedule=)"
-        )
+        store.recording.spoil(f"steps {type(scheduler).__name__}, which counts in Python", SCHEDULE)
 
 
 class LRScheduler:

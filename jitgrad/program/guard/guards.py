@@ -20,6 +20,7 @@ from ...nn.module import Module
 from ...optim.optimizer import Optimizer
 from ...store import store
 from ...subnormal import flushes
+from ...ways_out import MAKE_OUTSIDE, MAKE_RESULT, OUTSIDE, PASS_IN
 from ..spoiled import Spoiled
 from .found import Found, members_of
 from .ran import Ran
@@ -85,13 +86,19 @@ class Guards:
         """What tells, after the function has run, whether it has drawn from generators of Python and NumPy."""
         return self.world.standing()
 
-    def settled(self, made: list[Any], number: int, before: list[Any]) -> Guards:
+    def check_made(self, made: list[Any]) -> None:
+        """Raise Spoiled when one of the objects whose lasting memory was made on the way does not outlive the step."""
+        if made and self.refused is None:
+            lasting = [*self.world.own, default_generator]
+            lasting += [p for x in self.objects for p in getattr(x, "_plans", None) or ()]
+            if any(all(x is not y for y in lasting) for x in made):
+                raise Spoiled("makes an optimizer or a generator of its own", MAKE_OUTSIDE, None, False)
+
+    def settled(self, number: int, before: list[Any]) -> Guards:
         """After the function has run: these, or what they have become on the way.
 
         Parameters
         ----------
-        made : list
-            The objects whose lasting memory was made on the way; they must outlive the step.
         number : int
             By which the recording is known.
         before : list
@@ -104,11 +111,6 @@ class Guards:
         """
         if self.refused is not None:
             raise self.refused
-        if made:
-            lasting = [*self.world.own, default_generator]
-            lasting += [p for x in self.objects for p in getattr(x, "_plans", None) or ()]
-            if any(all(x is not y for y in lasting) for x in made):
-                raise Spoiled("makes an optimizer or a generator of its own", None, False)
         world = self.world.without_written_arrays(number)
         world.check_untouched(before)
         if self._nothing_changed and world is self.world and self._settings == _settings():
@@ -133,7 +135,7 @@ class Guards:
             if not isinstance(x, Module) or (after := state_of(x)) == before:
                 continue
             if [*map(_but_mode, after)] != [*map(_but_mode, before)]:
-                raise Spoiled(f"changes the module {type(x).__name__}", None, False)
+                raise Spoiled(f"changes the module {type(x).__name__}", OUTSIDE, None, False)
             left |= {
                 id(m): (m, m.training)
                 for m, was in zip(x.modules(), before, strict=True)
@@ -156,7 +158,7 @@ class Guards:
         """Raise Spoiled when a function returns an object of its own making: a replay would return it again."""
         for x in values if self.refused is None else ():
             if not self.was_there(x):
-                raise Spoiled(f"returns an object that it has made ({type(x).__name__})")
+                raise Spoiled(f"returns an object that it has made ({type(x).__name__})", MAKE_RESULT)
 
     def compare_attributes(self, missed: list[tuple[Tensor, str]], arguments: list[Tensor]) -> None:
         """Compare what the function has `missed` at tensors; raise Spoiled when it names what arguments have."""
@@ -165,7 +167,8 @@ class Guards:
         for x in arguments:
             for name in vars(x):
                 if name in self.world.words:
-                    raise Spoiled(f"may use an attribute that an argument has ({name})", None, False)
+                    reason = f"may use an attribute that an argument has ({name})"
+                    raise Spoiled(reason, PASS_IN, None, False)
 
     @property
     def compares(self) -> bool:

@@ -12,6 +12,7 @@ import types
 from collections.abc import Iterable
 from typing import Any
 
+from ...ways_out import OUTSIDE
 from ..spoiled import Spoiled
 from .owners import is_installed
 
@@ -49,7 +50,7 @@ def results_in(cache: Any) -> list[tuple[Any, Any]]:
     else:
         found = [*zip(held[::3], held[1::3], strict=False)][: info.currsize]
     if len(found) != info.currsize:
-        raise Spoiled("reads a cache that cannot be looked into")
+        raise Spoiled("reads a cache that cannot be looked into", OUTSIDE)
     return found
 
 

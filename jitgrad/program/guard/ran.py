@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import kernels
+from ...ways_out import PASS_TENSOR
 from ..spoiled import Spoiled
 from .owners import APPLICATION
 
@@ -58,7 +59,7 @@ class Unseen(Spoiled):
     """The recorded call has run code that the search did not look into: the next one will."""
 
     def __init__(self) -> None:
-        super().__init__("runs other code than it has before", None, False)
+        super().__init__("runs other code than it has before", PASS_TENSOR, None, False)
 
 
 class Ran:

@@ -24,6 +24,7 @@ from ..._tensor import Tensor
 from ...autograd.notes import hook_functions
 from ...nn.module import Module
 from ...optim.optimizer import Optimizer
+from ...ways_out import SMALLER, TAKE_ITEMS
 from ..spoiled import Spoiled
 from . import owners
 from .constants import holds_nothing
@@ -138,7 +139,7 @@ class Search(Found):
             return
         self.reached[id(value)] = value
         if len(self.maps) + len(self.reached) > MOST:
-            raise self._refusal(f"can reach more than {MOST} values of Python's")
+            raise self._refusal(f"can reach more than {MOST} values of Python's", SMALLER)
         if isinstance(value, Tensor):
             self.tensors.append((value, value._slot))
             self.read_beside(value)
@@ -184,7 +185,7 @@ class Search(Found):
             if owners.is_users_class(type(value)):  # its class is made from one that has contents
                 self._object(value)
         elif isinstance(value, Iterator | random.SystemRandom) and not is_written_only(value):
-            raise Spoiled(f"may take items from a {type(value).__name__}")
+            raise Spoiled(f"may take items from a {type(value).__name__}", TAKE_ITEMS)
         elif (source := source_of(value)) is not None:
             self.sources.append(source)
         else:
@@ -219,7 +220,7 @@ class Search(Found):
         if copy_of is not None:
             if len(items) > MOST:
                 raise self._refusal(
-                    f"can reach more than {MOST} values of Python's (a {type(value).__name__})"
+                    f"can reach more than {MOST} values of Python's (a {type(value).__name__})", SMALLER
                 )
             self.copies.append((value, copy_of(value), equal))
         is_mapping = isinstance(value, MAPPINGS)
@@ -341,7 +342,7 @@ class Search(Found):
         self.waiting += imported_by(function)
         self.watched.functions.append(function)
         if len(self.watched.functions) > self._many:
-            raise self._refusal(f"can reach more than {self._many} functions")
+            raise self._refusal(f"can reach more than {self._many} functions", SMALLER)
         self.read_attributes(function)
 
     def _variables_of(self, function: types.FunctionType, users: bool) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...store import store
+from ...ways_out import COUNT, DRAW
 from ..spoiled import Spoiled
 from .constants import is_constant
 from .found import Found
@@ -95,9 +96,9 @@ class World:
         """
         name = self.changed()
         if name is not None:
-            raise Spoiled(f"changes a value of Python's ({name})", None, False)
+            raise Spoiled(f"changes a value of Python's ({name})", COUNT, None, False)
         if self.standing() != before:
-            raise Spoiled("draws random numbers from Python or NumPy")
+            raise Spoiled("draws random numbers from Python or NumPy", DRAW)
 
     def without_written_arrays(self, number: int) -> World:
         """The same world, where arrays that program `number` made tensors on and wrote to need no look.

@@ -43,15 +43,16 @@ from ...engine.layout import (
     program_dtype,
 )
 from ...kernels.abi import ITEM_SIZES
+from ...ways_out import GRADIENT, LET_GO, SMALLER
 from ..log.survey import known
 from ..record.recording import ZERO, Recording
 from ..spoiled import Spoiled
 
 FIELDS = {name: at // 8 for name, (_, at, *_) in program_dtype.fields.items()}  # type: ignore[union-attr]
 _REASONS = {
-    LOST_MEMORY: ("lets go of a tensor from outside that it uses", False),
-    OTHER_PROGRAM: ("reports in more places than there are records", True),
-    ARGUMENT_GRADIENT: ("sets the gradient of an argument", True),
+    LOST_MEMORY: ("lets go of a tensor from outside that it uses", LET_GO, False),
+    OTHER_PROGRAM: ("reports in more places than there are records", SMALLER, True),
+    ARGUMENT_GRADIENT: ("sets the gradient of an argument", GRADIENT, True),
 }
 
 
@@ -104,8 +105,8 @@ class Tables:
             self.words = ZERO * len(self.words)
             self.address = self.words.buffer_info()[0]
         if status != 0:
-            reason, lasting = _REASONS[status]
-            raise Spoiled(reason, None, lasting)
+            reason, way_out, lasting = _REASONS[status]
+            raise Spoiled(reason, way_out, None, lasting)
         self._held = True
         self._patches = self.field("patches"), self.field("patch_count")  # the header will name others
 

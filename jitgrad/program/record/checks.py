@@ -7,13 +7,14 @@ from collections.abc import Callable
 
 from ..._tensor import Tensor
 from ...store import store
+from ...ways_out import COPY, RETURN_TENSORS
 from ..guard.guards import Guards
 from ..spoiled import Spoiled
 from ..tree import LEAF, Call, constants_in, flatten_call
 from .recording import Recording
 from .returned import Returned
 
-KEEPS = "keeps tensors that were computed in the step (return them instead)"
+KEEPS = "keeps tensors that were computed in the step"
 
 
 def check_run(
@@ -29,6 +30,7 @@ def check_run(
     """
     if recording.spoiled is not None and not recording.could_copy:
         raise recording.spoiled
+    guards.check_made(recording.made)
     _check_left_behind(recording, rows, returned, lambda: guards.storages(call.tensors))
     _check_arguments(call)
     guards.compare_attributes(recording.missed, call.tensors)
@@ -45,7 +47,7 @@ def _check_arguments(call: Call) -> None:
     after: list[Tensor] = []
     same = flatten_call(call.args, call.kwargs, after) == call.key and len(after) == len(call.tensors)
     if not (same and all(map(operator.is_, after, call.tensors))):
-        raise Spoiled("changes a container that it is called with", None, False)
+        raise Spoiled("changes a container that it is called with", COPY, None, False)
 
 
 def _check_left_behind(
@@ -64,5 +66,5 @@ def _check_left_behind(
 
     if recording.outlives(returned.handles, left):
         if not returned.graph:
-            raise Spoiled(KEEPS, None, False)
+            raise Spoiled(KEEPS, RETURN_TENSORS, None, False)
         returned.unsure = True

@@ -40,10 +40,13 @@ from ...engine.layout import (
 from ...kernels import program_rows
 from ...store import store
 from ...user_frames import user_line
+from ...ways_out import CATCH_NOTHING, CLONE, DETACH, MEMORY, OUTSIDE, PASS_IN, READ_LATER
 from ..spoiled import Spoiled
 from .held import Held
 
 RAISED = "raised an exception"
+_OUTER = "walks back over operations from before the step", DETACH
+_NO_MEMORY = "has no memory for its log", MEMORY
 _numbers = itertools.count(1)
 ZERO = array("q", [0])  # times a number it is memory, cleared in one pass
 _NOTHING = ZERO * TAKEN_HEAD
@@ -97,14 +100,14 @@ class Recording:
 
     # what the rest of the library reports ------------------------------------------------------------
 
-    def spoil(self, reason: str) -> None:
-        """Note that the function does something that cannot be replayed."""
+    def spoil(self, reason: str, way_out: str = OUTSIDE) -> None:
+        """Note that the function does something that cannot be replayed, and what the user can do."""
         if self.spoiled is None and threading.get_ident() == self.thread:
-            self.spoiled = Spoiled(reason, user_line())
+            self.spoiled = Spoiled(reason, way_out, user_line())
 
-    def read(self, name: str) -> None:
+    def read(self, name: str, way_out: str = READ_LATER) -> None:
         """A tensor's values have gone to Python."""
-        self.spoil(f"reads a tensor's value ({name})")
+        self.spoil(f"reads a tensor's value ({name})", way_out)
 
     def asks_history(self, tensor: Tensor, name: str) -> None:
         """Python looks whether a tensor was computed: an argument with a gradient may be another time, or not."""
@@ -122,7 +125,7 @@ class Recording:
         if threading.get_ident() != self.thread or _owner_of(tensor) == self.number or name.startswith("__"):
             return
         if any(tensor is x for x in self.arguments):
-            self.spoil(f"looks whether an argument has an attribute ({name})")
+            self.spoil(f"looks whether an argument has an attribute ({name})", PASS_IN)
         else:
             self.missed.append((tensor, name))
 
@@ -179,7 +182,7 @@ class Recording:
         """``tensor.requires_grad_()`` is about to be called: a replay, which does not, has to find what this finds."""
         if threading.get_ident() == self.thread and _owner_of(tensor) != self.number:
             if self._is_argument_beside_others(tensor):  # one tensor twice is one leaf, two views are two
-                self.spoil("switches requires_grad of an argument that shares memory with another")
+                self.spoil("switches requires_grad of an argument that shares memory with another", CLONE)
             self._switched.setdefault(id(tensor), (weakref.ref(tensor), tensor.requires_grad))
 
     def _is_argument_beside_others(self, tensor: Tensor) -> bool:
@@ -200,7 +203,7 @@ class Recording:
         known = {id(x) for x in outside()}
         self._switched = {k: pair for k, pair in self._switched.items() if k in known}
         if not self.ask_as_before():
-            raise Spoiled("switches requires_grad of a tensor from outside", None, False)
+            raise Spoiled("switches requires_grad of a tensor from outside", OUTSIDE, None, False)
 
     @property
     def looks_again(self) -> bool:
@@ -217,7 +220,9 @@ class Recording:
         for reference in self._moved:
             tensor = reference()
             if tensor is not None and (id(tensor) in outside or id(tensor) not in returned):
-                raise Spoiled("changes the shape, memory or history of a tensor from outside in place")
+                raise Spoiled(
+                    "changes the shape, memory or history of a tensor from outside in place", OUTSIDE
+                )
 
     # running -----------------------------------------------------------------------------------------
 
@@ -231,14 +236,14 @@ class Recording:
                     store.set_field(f"{name}_kernel", program_rows.address(name))
             try:  # from the beginning: Ctrl-C may come anywhere
                 if entries.begin_recording(CONTEXT, self.number, self.first_row) != 0:
-                    raise Spoiled("has no memory for its log")
+                    raise Spoiled(*_NO_MEMORY)
                 self.first_row = store.field("first_row")
                 store.recording = self
                 result = function()
                 self.held.let_go()
                 return result
             except BaseException:
-                self.spoil(RAISED)
+                self.spoil(RAISED, CATCH_NOTHING)
                 raise
             finally:
                 self.held.let_go()
@@ -251,8 +256,7 @@ class Recording:
         entries.take_recording(CONTEXT, self.address)
         spoiled = store.field("spoiled")
         if spoiled and self.spoiled is None:
-            walked = "walks back over operations from before the step"
-            self.spoiled = Spoiled(walked if spoiled == SPOILED_OUTSIDE else "has no memory for its log")
+            self.spoiled = Spoiled(*(_OUTER if spoiled == SPOILED_OUTSIDE else _NO_MEMORY))
 
     @property
     def log(self) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from ..._tensor import Tensor
 from ...engine.layout import IS_VIEW, NO_ROW, S_FLAGS, S_ROW, S_STORAGE
 from ...store import store
+from ...ways_out import MAKE_LEAF
 from ..remade import Parts
 from ..tree import LEAF, flatten, unflatten
 from .recording import Recording
@@ -118,7 +119,8 @@ class Returned:
             elif (
                 x.requires_grad and x.is_leaf
             ):  # a copy of it would not be what the rest of the step was computed from
-                recording.spoil("returns a tensor that it has made and asked for gradients (requires_grad)")
+                reason = "returns a tensor that it has made and asked for gradients (requires_grad)"
+                recording.spoil(reason, MAKE_LEAF)
             self.outputs.append(None)
             self.sources.append(owned(source, recording.number))
             computed[id(x)] = number, self.sources[-1]

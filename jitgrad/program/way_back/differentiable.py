@@ -20,6 +20,7 @@ from ...engine.layout import FREED_ROW, REQUIRES_GRAD, S_FLAGS, S_ROW, S_STORAGE
 from ...functions import ones_like, zeros
 from ...slots import slot_word
 from ...store import store
+from ...ways_out import RETURN_TENSORS, WALK_WITHIN
 from ..guard.guards import Guards
 from ..program import Program
 from ..record.checks import KEEPS
@@ -321,7 +322,7 @@ class WayBack:
                 raise back.spoiled
             reads.check_untouched(before)
             if back.outlives(self._handles):
-                raise Spoiled(KEEPS, None, False)
+                raise Spoiled(KEEPS, RETURN_TENSORS, None, False)
             results = [g for g in self.gradients if g is not None]
             given = [*[x.detach() for x in self._arguments], *cotangents]
             way_back = Program(back, given, results, Guards(None, []), program.options, base=self._number)
@@ -345,7 +346,7 @@ def record_pullback(way: WayBack) -> Pullback | Refusal:
             raise spoiled from None
         if all(_refuses(x, way.tensors) for x in way.results):
             return Refusal(way.outputs, way.inputs, str(error))
-        raise Spoiled(f"cannot walk back from what it returns ({error})") from None
+        raise Spoiled(f"cannot walk back from what it returns ({error})", WALK_WITHIN) from None
 
 
 def _refuses(result: Tensor, tensors: list[Tensor]) -> bool:

@@ -13,6 +13,7 @@ from ...autograd.graph import function_of, runs_python, slots_behind
 from ...autograd.notes import hook_functions
 from ...autograd.observe import is_observed
 from ...store import store
+from ...ways_out import PLAIN_CHECKPOINT
 from ..guard.guards import Guards
 from ..program import Program
 from ..record.recording import Recording, clone_outside
@@ -38,7 +39,7 @@ def must_wait(way: WayBack) -> bool:
             "has a hook or custom function on the way back to a tensor that it has made and asked for gradients"
         )
     if any(getattr(function_of(slot), "fills_grad", False) for slot in slots):
-        raise Spoiled("has a reentrant checkpoint (use_reentrant=False is another way)")
+        raise Spoiled("has a reentrant checkpoint", PLAIN_CHECKPOINT)
     return bool(slots)
 
 
