@@ -46,12 +46,15 @@ class Found:
         Say where generators stand that the function may draw from.
     waiting : list
         What is still to be looked at.
+    spaces : list of mapping
+        Where names have been looked up: code that is found later may name more that is there.
     """
 
     def __init__(self, words: set[str]) -> None:
         self.words = words
         self.reached: dict[int, Any] = {}
         self.waiting: list[Any] = []
+        self.spaces: list[Any] = []
         self.maps: list[tuple[Any, str, Any]] = []
         self.globals: list[tuple[str, Any]] = []
         self.absent: list[tuple[Any, list[Any], list[str]]] = []
@@ -76,8 +79,18 @@ class Found:
 
     def read_words(self, mapping: Any) -> None:
         """What code names in a mapping, and what it would find there before it looks elsewhere."""
+        self.spaces.append(mapping)
         self.read_names(mapping, [n for n in self.words if n in mapping])
         self.without(mapping, [n for n in self.words if n not in mapping])
+
+    def look_for(self, names: set[str]) -> None:
+        """Follow what code names that was found after the places had been looked at.
+
+        A pass that finds names is followed by another one, which does the same with all of them; but a chain of
+        names needs no pass for each.
+        """
+        for mapping in self.spaces:
+            self.waiting += [mapping[n] for n in names & mapping.keys()]
 
     def read_attributes(self, value: Any) -> None:
         """What code names among the attributes of a function or the like, which mostly has none."""

@@ -131,8 +131,13 @@ class Search(Found):
         for mapping, name in put_in:
             self.read_names(mapping, [name])
             self.waiting.append(function_of(mapping[name]))
+        known = {*self.words}
         while self.waiting:
-            self._visit(self.waiting.pop())
+            while self.waiting:
+                self._visit(self.waiting.pop())
+            if len(self.words) > len(known):
+                self.look_for(self.words - known)
+                known |= self.words
 
     def _visit(self, value: Any) -> None:
         if holds_nothing(value) or id(value) in self.reached:
@@ -310,6 +315,7 @@ class Search(Found):
                 self.others[id(base)] = base
                 continue
             mapping = base.__dict__
+            self.spaces.append(mapping)
             self.watched.add_class(base, called, self.computed)
             names = {n for n in mapping if n in self.words or n in called}
             names |= {n for n in mapping if self.computed and not n.startswith("__")}
