@@ -25,6 +25,7 @@ from .engine.layout import (
 )
 from .kernels.abi import ITEM_SIZES, NUMPY_DTYPES
 from .store import store
+from .ways_out import BRANCH
 
 if TYPE_CHECKING:
     from ._tensor import Tensor
@@ -113,7 +114,7 @@ class Values:
                 f"bool: Boolean value of Tensor with {self.numel()} values is ambiguous; use any() or all()"
             )
         if store.recording is not None:
-            store.recording.read("item")
+            store.recording.read("bool", BRANCH)
         return bool(value)
 
     def __len__(self) -> int:

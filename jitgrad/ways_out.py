@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 READ_LATER = "return the tensor, and read it after the call"
+BRANCH = "use torch.where in place of the branch, or return the tensor and read it after the call"
 GIVE_BOOL = "give a bool"
+GIVE_LIST = "give a list of numbers"
+GIVE_CLASSES = "give num_classes"
 MASK = "use torch.where, or multiply by the mask"
 RETURN_TENSORS = "return them instead"
 MAKE_RESULT = "return its tensors, and make it of them after the call"

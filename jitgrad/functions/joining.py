@@ -15,6 +15,7 @@ from ..engine.layout import S_DTYPE, SLOT_WORDS
 from ..kernels import BY_NAME
 from ..kernels.abi import MAX_DIMS
 from ..store import store
+from ..told import numbers_in
 from ._call import require_tensors, tensor_of
 from ._dims import axis_as_dim, dims_of, one_dim, shape_of, sizes_of
 from ._launch import run
@@ -280,7 +281,7 @@ def _repeated(x: Tensor, repeats: Any, at: int) -> Tensor:
         raise RuntimeError(
             f"repeat_interleave: repeats must be 0-dim or 1-dim tensor, got shape {tuple(repeats.shape)}"
         )
-    counts = [int(n) for n in (repeats.tolist() if isinstance(repeats, Tensor) else repeats)]
+    counts = [int(n) for n in (numbers_in(repeats, "repeats") if isinstance(repeats, Tensor) else repeats)]
     if len(counts) != shape[at]:
         raise RuntimeError(
             f"repeat_interleave: repeats must have the same size as input along dim, but got "

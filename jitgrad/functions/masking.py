@@ -13,6 +13,8 @@ from ..engine.entry import entries
 from ..kernels import BY_NAME
 from ..kernels.abi import INT64
 from ..operators import number_tensor
+from ..store import store
+from ..ways_out import GIVE_CLASSES
 from ._call import dtype_code, require_tensors
 from ._dims import axis_as_dim, dims_of, one_dim, shape_of
 from ._indices import Plan, coordinates, is_dense, read_rows, table_of_nonzero
@@ -218,6 +220,8 @@ def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
 
 def _classes_of(x: Tensor, given: int) -> int:
     """The number of classes when it is not given."""
+    if store.recording is not None:
+        store.recording.read("one_hot", GIVE_CLASSES)
     low, high = _range(x) if x.numel() else (0, -1)
     if low < 0:
         raise _negative_class(low)

@@ -10,6 +10,7 @@ from typing import Any
 
 from .._tensor import Tensor
 from ..dtypes import int64
+from ..told import numbers_in
 from ._call import require_tensors, tensor_of
 from ._dims import axis_as_dim, dims_of, one_dim, shape_of, sizes_of
 from ._numpy_names import takes_axis
@@ -158,7 +159,7 @@ def _cuts_of(told: Any) -> int | Sequence[int]:
                 "tensor_split: expected tensor_indices_or_sections to have dtype int64 and at most one dimension, "
                 f"got {told.dtype.name} and {told.ndim}; use .long() and .flatten()"
             )
-        told = told.tolist()
+        told = numbers_in(told, "tensor_indices_or_sections")
     try:
         return index(told) if hasattr(told, "__index__") else [index(cut) for cut in told]
     except TypeError:

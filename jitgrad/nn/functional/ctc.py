@@ -14,6 +14,7 @@ from jitgrad.functions._call import require_tensors
 from jitgrad.functions.losses import REPORT, REPORT_ADDRESS
 from jitgrad.kernels import BY_NAME
 from jitgrad.kernels.ctc import STORE_ROWS
+from jitgrad.told import numbers_in
 
 from ._reduction import REDUCTIONS
 
@@ -152,5 +153,5 @@ def _numbers(name: str, given: Any) -> np.ndarray:
     if isinstance(given, Tensor):
         if given.is_floating_point():  # type: ignore[attr-defined]
             raise RuntimeError(f"ctc_loss: {name} must be integral, got {given.dtype}")
-        given = given.tolist()  # type: ignore[attr-defined]
+        given = numbers_in(given, name)
     return np.array(given if isinstance(given, (list, tuple)) else [given], np.int64).reshape(-1)

@@ -15,6 +15,7 @@ from jitgrad import functions as T
 from jitgrad._tensor import Tensor
 from jitgrad.dtypes import float32, float64, int32, int64, uint8
 from jitgrad.functions._call import require_tensors
+from jitgrad.told import numbers_in
 
 
 class _Packed(NamedTuple):
@@ -124,7 +125,7 @@ def invert_permutation(permutation: Tensor | None) -> Tensor | None:
 
 
 def _lengths_of(lengths: Any) -> np.ndarray:
-    values = lengths.tolist() if isinstance(lengths, Tensor) else [int(n) for n in lengths]
+    values = numbers_in(lengths, "lengths") if isinstance(lengths, Tensor) else [int(n) for n in lengths]
     return np.array(values, np.int64).reshape(-1)
 
 
