@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from array import array
 from collections.abc import Sequence
 from typing import Any
 
 from jitgrad._tensor import Tensor, wrap
-from jitgrad.dispatch import arrays
 from jitgrad.functions._call import require_tensors
+from jitgrad.functions._launch import run
 from jitgrad.kernels import BY_NAME
 from jitgrad.kernels.convolution_shape import layout
 
@@ -55,9 +55,9 @@ def unfold(
     batch, channels, *size = input.shape
     blocks = _blocks("unfold", size, options, "input with spatial size")
     taps = math.prod(options[0])
-    words = _words(input, batch, channels, size, blocks, options)
+    words = _words(input.dtype.code, batch, channels, tuple(size), blocks, options)
     shape = (batch, channels * taps, math.prod(blocks))
-    return wrap(arrays(UNFOLD, (input,), [(input.dtype, shape)], words)[0])
+    return wrap(run(UNFOLD, (input,), input.dtype, shape, words))
 
 
 def fold(
@@ -111,8 +111,8 @@ def fold(
             f"calculated number of sliding blocks {blocks[0]} * {blocks[1]} = {math.prod(blocks)}, but got "
             f"input.size(2)={columns}"
         )
-    words = _words(input, batch, rows // taps, size, blocks, options)
-    return wrap(arrays(FOLD, (input,), [(input.dtype, (batch, rows // taps, *size))], words)[0])
+    words = _words(input.dtype.code, batch, rows // taps, size, blocks, options)
+    return wrap(run(FOLD, (input,), input.dtype, (batch, rows // taps, *size), words))
 
 
 Options = tuple[tuple[int, ...], ...]  # kernel size, dilation, padding, stride
@@ -128,6 +128,8 @@ def _options(name: str, kernel_size: Ints, dilation: Ints, padding: Ints, stride
 
 
 def _pair(name: str, what: str, value: Any, least: int) -> tuple[int, ...]:
+    if type(value) is int and value >= least:
+        return value, value
     values = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
     if not all(hasattr(v, "__index__") for v in values):
         raise TypeError(f"{name}(): argument '{what}' must be int or tuple of ints, not {value!r}")
@@ -157,14 +159,14 @@ def _said(options: Options) -> str:
     return ", ".join(f"{n}={v}" for n, v in zip(names, options, strict=True))
 
 
+@functools.lru_cache(maxsize=64)
 def _words(
-    input: Tensor,
+    dtype: int,
     batch: int,
     channels: int,
-    size: Sequence[int],
-    blocks: Sequence[int],
+    size: tuple[int, ...],
+    blocks: tuple[int, ...],
     options: Options,
-) -> Sequence[int]:
+) -> tuple[int, ...]:
     kernel, dilation, padding, stride = options
-    made = layout(input.dtype.code, batch, (channels, *size), 1, blocks, kernel, stride, padding, dilation, 1)
-    return array("q", made.words)
+    return layout(dtype, batch, (channels, *size), 1, blocks, kernel, stride, padding, dilation, 1).words
