@@ -7,6 +7,7 @@ turn them into native code once per machine. Importing this package fills the ta
 from . import (
     elementwise,
     comparison,
+    float_bits,
     special,
     special_bessel,
     bessel,

@@ -125,6 +125,9 @@ isnan = _generic("isnan", "isnan", np.isnan)
 copysign = _generic("copysign", "copysign", np.copysign)
 fmod = _generic("fmod", "fmod", np.fmod)
 remainder = _generic("remainder", "remainder", np.remainder)
+next_after = _generic("nextafter", "next_after", np.nextafter)
+mantissa = _generic("_mantissa", "mantissa", lambda x: np.frexp(x)[0])
+exponent = _generic("_exponent", "exponent", lambda x: np.frexp(x)[1])
 fma = _generic("_fma", "fma", lambda a, b, c: a * b + c)
 
 

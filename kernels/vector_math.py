@@ -26,6 +26,7 @@ from .math_basic import (
     sqrt,
     trunc,
 )
+from .math_bits import exponent, mantissa, next_after
 from .math_core import fma
 from .math_erf import erf, erfc
 from .math_estimates import inverse, root
@@ -58,6 +59,7 @@ __all__ = [
     "exp2",
     "expm1",
     "expm1_below",
+    "exponent",
     "floor",
     "floor_quotient",
     "fma",
@@ -70,8 +72,10 @@ __all__ = [
     "log1p",
     "log2",
     "log10",
+    "mantissa",
     "maximum",
     "minimum",
+    "next_after",
     "normal_cdf",
     "nth_power",
     "power",

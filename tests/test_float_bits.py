@@ -64,8 +64,18 @@ def test_the_mantissa_has_a_gradient():
     assert x.grad.tolist() == [0.25, 0.0625]
 
 
-def test_a_compiled_step_that_reads_bits_runs_eagerly():
-    step = torch.compile(lambda x, y: torch.nextafter(x, y) - x)
-    with pytest.warns(RuntimeWarning, match="runs eagerly from now on"):
-        gaps = [step(torch.tensor([x]), torch.tensor([9.0])).item() for x in (1.0, 2.0, 4.0)]
-    assert gaps == [np.spacing(np.float32(x)) for x in (1.0, 2.0, 4.0)]
+def test_neighbours_have_no_gradient():
+    x = torch.ones(2, requires_grad=True)
+    assert not torch.nextafter(x, x + 1).requires_grad
+
+
+def test_a_compiled_step_replays_what_reads_bits():
+    def step(x, y):
+        mantissa, exponent = torch.frexp(x)
+        return torch.nextafter(x, y) - x, mantissa, exponent
+
+    compiled = torch.compile(step, fullgraph=True)
+    for x in (1.0, 2.0, 6.0):
+        gap, mantissa, exponent = compiled(torch.tensor([x]), torch.tensor([9.0]))
+        assert gap.item() == np.spacing(np.float32(x))
+        assert (mantissa.item(), exponent.item()) == np.frexp(x)
