@@ -37,7 +37,7 @@ from . import row_norm, channel_norm
 from . import movement, products, selection
 from . import recurrent_input, recurrent_layers, ctc
 from . import convolution
-from . import gamma_draws, indexing, scans, scatter_extremes, sorting
+from . import gamma_draws, indexing, scans, scatter_extremes, sorting, histograms
 from . import cross_products, factorisations
 from . import (
     grids,

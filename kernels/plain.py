@@ -114,6 +114,20 @@ def accessors(dtype: int) -> tuple[Any, Any]:
     return load, store
 
 
+def number_of(dtype: int) -> Any:
+    """``number(value)``: a float64 rounded to a floating dtype, in which sums and products with it stay."""
+    kind = _LLVM[dtype]
+
+    @intrinsic
+    def number(typing_context, value):
+        def generate(context, builder, signature, args):
+            return args[0] if dtype == abi.FLOAT64 else builder.fptrunc(args[0], kind)
+
+        return _NUMBA[dtype](types.float64), generate
+
+    return number
+
+
 def bits(dtype: int) -> tuple[Any, Any]:
     """Like `accessors`, for moving elements whatever they mean: an int64 holds an element's bits."""
     return accessors({1: abi.UINT8, 4: abi.INT32, 8: abi.INT64}[_SIZES[dtype]])

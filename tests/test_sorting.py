@@ -247,6 +247,29 @@ def test_histc_counts_every_element_of_its_range_once(low, high, dtype):
     assert torch.histc(torch.zeros(0), 3).tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_histc_in_a_compiled_step_finds_the_range_of_each_call(dtype):
+    compiled = torch.compile(lambda x: (torch.histc(x, 7), torch.histc(x, 5, -1, 2)), fullgraph=True)
+    for scale in (1.0, 3.0, 0.0):
+        values = (np.random.default_rng(2).standard_normal((6, 50)) * scale).astype(dtype)
+        x = torch.from_numpy(values)
+        for made, eager in zip(compiled(x), (torch.histc(x, 7), torch.histc(x, 5, -1, 2)), strict=True):
+            assert made.dtype is x.dtype
+            np.testing.assert_array_equal(made.numpy(), eager.numpy())
+        low, high = (values.min(), values.max()) if scale else (-1, 1)
+        expected = np.histogram(values.astype(float), 7, (float(low), float(high)))[0]
+        np.testing.assert_array_equal(torch.histc(x, 7).numpy(), expected)
+
+
+def test_histc_skips_nan_in_a_given_range_and_refuses_a_range_of_nan():
+    x = torch.tensor([0.5, float("nan"), float("inf"), 1.0])
+    assert torch.histc(x, 2, 0, 1).tolist() == [0, 2]
+    with pytest.raises(RuntimeError, match="histc: the range of the elements is not finite"):
+        torch.histc(x, 2)
+    with pytest.raises(RuntimeError, match="not finite"):
+        torch.histc(x, 2, 0, float("inf"))
+
+
 def test_bincount_and_histc():
     x = torch.tensor([1, 1, 3])
     assert torch.bincount(x).tolist() == [0, 2, 0, 1]

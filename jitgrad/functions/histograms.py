@@ -8,30 +8,42 @@ from typing import Any
 
 import numpy as np
 
-from .._tensor import NUMBERS, Tensor, method
+from .._tensor import NUMBERS, Tensor, method, wrap
+from ..dtypes import int64
+from ..kernels import BY_NAME
+from ..kernels.abi import float_bits
+from ._arrays import run_arrays
 from ._call import require_tensors
+from ._checks import raise_reported, refusal
 from ._pairs import pair
 from .from_data import from_array
+from .losses import REPORT_ADDRESS
 
 __all__ = ["histc", "histogram"]
 
+_HISTC = BY_NAME["histc"]
+_NOT_FINITE = refusal(
+    RuntimeError,
+    "histc: the range of the elements is not finite; give min and max to count those between them",
+)
 _Histogram = pair("histogram", ("hist", "bin_edges"))
 
 
 @method
 def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Tensor:
     """Counts of elements in `bins` equal parts of ``[min, max]``; of their own range when both are equal."""
-    values = _values("histc", input)
+    _require_fractions("histc", input)
     parts = _parts("histc", bins)
     if not all(isinstance(x, NUMBERS) for x in (min, max)):
         raise RuntimeError(f"histc: min and max must be numbers, got min={min} and max={max}")
-    low, high = _range("histc", values, None if min == max and values.size else (min, max))
-    if low == high:
-        low, high = low - 1, high + 1
-    inside = values[(values >= low) & (values <= high)]
-    places = ((inside - low) * parts / (high - low)).astype(np.int64)
-    counts = np.bincount(np.minimum(places, parts - 1), minlength=parts)
-    return from_array(counts, input.dtype)
+    low, high = _ordered("histc", float(min), float(max))
+    words = (parts, float_bits(low), float_bits(high), REPORT_ADDRESS, _NOT_FINITE)
+    outputs = [(input.dtype, (parts,)), (int64, (parts,))]
+    x = input.detach().contiguous()  # type: ignore[attr-defined]
+    counts, memory = map(wrap, run_arrays(_HISTC, (x,), outputs, words))
+    del memory
+    raise_reported()
+    return counts
 
 
 @method
@@ -87,10 +99,14 @@ def histogram(
 
 
 def _values(name: str, input: Tensor) -> np.ndarray:
+    _require_fractions(name, input)
+    return input.numpy(force=True).reshape(-1)
+
+
+def _require_fractions(name: str, input: Tensor) -> None:
     require_tensors(name, input)
     if not input.dtype.is_floating_point:
         raise RuntimeError(f"{name}: expected a floating dtype, got {input.dtype.name}; use .float()")
-    return input.numpy(force=True).reshape(-1)
 
 
 def _parts(name: str, bins: Any) -> int:
@@ -103,7 +119,10 @@ def _range(name: str, values: np.ndarray, limits: Any) -> tuple[float, float]:
     """The limits, or else those of the values; of no values, 0 and 1."""
     if limits is None:
         limits = (values.min(), values.max()) if values.size else (0.0, 1.0)
-    low, high = map(float, limits)
+    return _ordered(name, *map(float, limits))
+
+
+def _ordered(name: str, low: float, high: float) -> tuple[float, float]:
     if not (math.isfinite(low) and math.isfinite(high)):
         raise RuntimeError(f"{name}: range of [{low}, {high}] is not finite")
     if low > high:
