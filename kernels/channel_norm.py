@@ -63,9 +63,8 @@ def _write(unit: Unit, read, mean, variance, target: ir.Value) -> None:
     scale = unit.reciprocal_root(variance + unit.geometry.epsilon)
 
     def result(j):
-        element, slope = read(j), unit.parameter(1, 1.0, j) * scale
-        level = unit.parameter(2, 0.0, j)
-        return lambda i, mask: (element(i, mask) - mean) * slope + level
+        element, weight, level = read(j), unit.parameters(1, 1.0, j), unit.parameters(2, 0.0, j)
+        return lambda i, mask: (element(i, mask) - mean) * (weight(i, mask) * scale) + level(i, mask)
 
     unit.write(result, target)
 
@@ -134,8 +133,8 @@ def _group_gradients(unit: Unit, near: bool) -> None:
     plain = unit.cotangent(6, near)
 
     def g(j):
-        cotangent, weight = plain(j), unit.parameter(1, 1.0, j)
-        return lambda i, mask: cotangent(i, mask) * weight
+        cotangent, weight = plain(j), unit.parameters(1, 1.0, j)
+        return lambda i, mask: cotangent(i, mask) * weight(i, mask)
 
     mean, variance = (unit.load(geometry.pointer(k)) for k in (4, 5))
     scale = unit.reciprocal_root(variance + geometry.epsilon)

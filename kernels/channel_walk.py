@@ -3,7 +3,8 @@
 A *unit* of batch normalisation is a channel: N *segments* of contiguous elements, one a sample. A unit of group
 normalisation is some channels of one sample, each a segment. One set of numbers describes both (`Geometry`), so
 what is done with a unit is written once. Where a segment is one element and units lie side by side, as in a matrix
-of samples and channels, `Across` takes a unit a lane.
+of samples and channels, `Across` takes a unit a lane. Where segments of one element lie one behind the other, as
+those of a group of such a matrix, `Joined` takes them for one.
 """
 
 from __future__ import annotations
@@ -73,10 +74,13 @@ class Geometry:
         b, one = self.b, self.one
         wide = Scope(b, self.lanes if near else 1)
 
-        def along() -> None:
+        def one_by_one(kind: type[Along]) -> None:
             begin, end = share(one, self.units, *self.share_of, 1)
             with one.loop(begin, end) as u:
-                body(Along(self, wide, u))
+                body(kind(self, wide, u))
+
+        def along() -> None:
+            one_by_one(Along)
 
         def across() -> None:
             blocks = b.sdiv(b.add(self.units, I64(self.lanes - 1)), I64(self.lanes))
@@ -84,18 +88,18 @@ class Geometry:
             with one.loop(begin, end) as block:
                 body(Across(self, wide, b.mul(block, I64(self.lanes))))
 
-        if not (side_by_side and near):
+        if not near:
             along()
             return
         with b.if_else(b.icmp_signed("==", self.span, I64(1))) as (matrix, other):
             with matrix:
-                across()
+                across() if side_by_side else one_by_one(Joined)
             with other:
                 along()
 
 
 class Unit:
-    """A unit, or several side by side; see `Along` and `Across`."""
+    """A unit, or several side by side; see `Along`, `Joined` and `Across`."""
 
     def __init__(self, geometry: Geometry, scope: Scope, number: ir.Value) -> None:
         self.geometry, self.scope, self.number = geometry, scope, number
@@ -130,6 +134,19 @@ class Unit:
             return element
 
         return of
+
+    def parameters(self, k: int, default: float, segment: ir.Value) -> Element:
+        """The numbers in operand `k` beside this segment's elements, or `default` where that is absent."""
+        value = self.parameter(k, default, segment)
+        return lambda i, mask: value
+
+    def parameter(self, k: int, default: float, segment: ir.Value) -> Vec:
+        """The number of this segment's channel in operand `k`, or `default` where that is absent."""
+        raise NotImplementedError
+
+    def _first_channel(self) -> ir.Value:
+        g = self.geometry
+        return self.b.mul(self.b.urem(self.number, g.modulus), g.unit_channels)
 
     def cotangent(self, k: int, near: bool) -> Segment:
         """Reads array `k`, contiguous when `near`."""
@@ -167,14 +184,42 @@ class Along(Unit):
     def parameter(self, k: int, default: float, segment: ir.Value) -> Vec:
         """The number of this segment's channel in operand `k`, or `default` where that is absent."""
         b, g = self.b, self.geometry
-        first = b.mul(b.urem(self.number, g.modulus), g.unit_channels)
-        channel = b.add(first, b.mul(segment, g.segment_channels))
+        channel = b.add(self._first_channel(), b.mul(segment, g.segment_channels))
         there = g.arrays.present(k)
         value = g.one.load(g.one.at(g.pointer(k), channel), self.dtype, there).value
         return self._everywhere(b.select(there, value, ir.Constant(value.type, default)))
 
     def _everywhere(self, value: ir.Value) -> Vec:
         return self.scope.splat(value, self.dtype)
+
+
+class Joined(Along):
+    """One unit whose segments have one element, each of the channel behind the one before: one long segment."""
+
+    def totals(self, segment: Callable[[ir.Value], list[Element]], count: int) -> list[Vec]:
+        """Sums over the unit of the elements that ``segment(0)`` gives, in every lane."""
+        line = Long(self.scope, self.geometry.segments, self.dtype)
+        return [everywhere(v) for v in line.lane_totals(segment(I64(0)), line.zeros(count))]
+
+    def write(self, segment: Segment, pointer: ir.Value) -> None:
+        """Store the elements that ``segment(0)`` gives."""
+        line = Long(self.scope, self.geometry.segments, self.dtype)
+        line.store(segment(I64(0)), self.scope.at(pointer, self.place(I64(0))))
+
+    def parameters(self, k: int, default: float, segment: ir.Value) -> Element:
+        """The numbers of the unit's channels in operand `k`, or `default` where that is absent."""
+        g, s, b = self.geometry, self.scope, self.b
+        there = g.arrays.present(k)
+        # where there is none, what is read in its place is an element of the unit, and left
+        first = b.select(there, self._first_channel(), self.place(I64(0)))
+        base = b.select(there, g.pointer(k), g.pointer(0))
+        start, missing = s.at(base, first), s.constant(self.dtype, default).value
+
+        def element(i: ir.Value, mask: ir.Value | None) -> Vec:
+            value = s.load(s.at(start, i), self.dtype, mask).value
+            return Vec(s, b.select(there, value, missing), self.dtype)
+
+        return element
 
 
 class Across(Unit):
