@@ -109,6 +109,8 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
         raise RuntimeError(
             f"inner: the last sizes must match, got {tuple(input.shape)} and {tuple(other.shape)}"
         )
+    if other.ndim <= 2:
+        return input @ (other.mT if other.ndim == 2 else other)
     return tensordot(input, other, dims=([-1], [-1]))
 
 

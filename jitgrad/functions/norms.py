@@ -15,6 +15,7 @@ from ._launch import run
 from ._out import write_out
 from .bounds import where
 from .extremes import extreme_with_ties, refuse_empty
+from .indexing import recorded
 from .reduce import converted, square_root, without_dims
 
 __all__ = ["logsumexp", "norm"]
@@ -62,6 +63,8 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
     if math.isinf(order):
         _refuse_empty_dim(x, mask)
         return extreme_with_ties(_AMAX if order > 0 else _AMIN, magnitude, mask, keepdim)
+    if not recorded(x):
+        return wrap(run_reduction(_SUM, magnitude**order, mask, keepdim)) ** (1 / order)
     # powers have no finite slope at 0, or an infinite one: there the gradient is 0, as in PyTorch
     # what a zero is worth in the sum is also the sum that makes a norm of 0
     none = 0.0 if order > 0 else math.inf

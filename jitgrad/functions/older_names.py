@@ -13,6 +13,8 @@ from ._dims import one_dim
 from ._numpy_names import takes_axis
 from ._split_names import takes_split_names
 from .bounds import where
+from .indexing import recorded
+from .norms import norm
 from .ranges import arange
 from .scatter_reduction import scatter_reduce
 from .splitting import tensor_split
@@ -184,9 +186,11 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     dim = one_dim(dim, input.ndim, "renorm")
     others = [d for d, _ in enumerate(input.shape) if d != dim]
     x: Any = input
-    long = x.detach().norm(p, others, keepdim=True) > maxnorm
-    # slices that stay get no gradient by way of their norms, which may be nan
-    length = where(long, x, 0.0).norm(p, others, keepdim=True)
+    length = norm(x.detach(), p, others, True)
+    long = length > maxnorm
+    if recorded(x):
+        # slices that stay get no gradient by way of their norms, which may be nan
+        length = norm(where(long, x, 0.0), p, others, True)
     return x * where(long, maxnorm / (length + 1e-7), 1.0)
 
 
