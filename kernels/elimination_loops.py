@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from . import abi
 from .abi import ARRAY_ADDRESS, ARRAY_DIMS, ARRAY_DTYPE, ARRAY_NUMEL
-from .matrices import PANEL, by_upper_of, count_of, matrices_of, size_at, step_at, wanted_of
+from .matrices import PANEL, STRIP, by_upper_of, count_of, matrices_of, size_at, step_at, wanted_of
 from .matrix_rows import room_for, rows_of
 from .plain import accessors, clear_bytes, described, helper, place, set_word, share_of, word
 
@@ -199,6 +199,7 @@ def lu_backward(dtype: int) -> Any:
         gradient = described(record, 5)
         rows, columns = size_at(found, 2), size_at(found, 1)
         count = min(rows, columns)
+        strip = room_for(count * STRIP)
         begin, end = share_of(wanted_of(gradient), part, parts)
         for m in range(begin, end):
             x = word(gradient, ARRAY_ADDRESS) + m * rows * columns * item
@@ -206,7 +207,7 @@ def lu_backward(dtype: int) -> Any:
             copy(x, columns, g, m)
             inner(x, y, rows, columns, count)
             upper(x, columns, columns, y, 1, columns, count, True)
-            by_upper(x, columns, rows, y, columns, count)
+            by_upper(x, columns, rows, y, columns, count, strip)
             undo(x, columns, columns, word(made, ARRAY_ADDRESS) + m * count * 4, count)
 
     return kernel

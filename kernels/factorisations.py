@@ -110,7 +110,7 @@ array_op(
     grad_name="LinalgSlogdet",
 )
 # of matrices with as many rows as columns or more; output 0 is the orthonormal factor, transposed, which in the second
-# is square
+# is square; attribute word: whether it is wanted
 array_op(
     "qr",
     ("a",),

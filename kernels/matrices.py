@@ -23,6 +23,7 @@ from .plain import (
 )
 from .reports import BAD_VALUE
 
+STRIP = 32  # rows that are solved side by side from the right
 PANEL = 16  # rows that factorisations finish before they take them from those behind
 WHOLE, LOWER, UPPER = range(3)  # the part of a matrix that a gradient fills
 
@@ -162,19 +163,26 @@ def matrices_of(dtype: int) -> Matrices:
 
 @functools.cache
 def by_upper_of(dtype: int) -> Any:
-    """``by_upper(x, pitch, count, u, step, n)``: ``X U'^-1`` in place of `count` rows, for a triangle in rows."""
+    """``by_upper(x, pitch, count, u, step, n, strip)``: ``X U'^-1`` in place of `count` rows, for a triangle in rows.
+
+    Rows are solved STRIP at a time, as the columns of `strip`: room for so many rows of n numbers.
+    """
     load, store = accessors(dtype)
-    dot, item = rows_of(dtype).dot, abi.ITEM_SIZES[dtype]
+    upper, item = matrices_of(dtype).upper, abi.ITEM_SIZES[dtype]
 
     @helper
-    def by_upper(x, pitch, count, u, step, n):
-        for i in range(count):
-            own = x + i * pitch * item
-            for back in range(n):
-                j = n - 1 - back
-                at = u + (j * step + j) * item
-                known = dot(own + (j + 1) * item, at + item, back)
-                store(own, j, (load(own, j) - known) / load(at, 0))
+    def by_upper(x, pitch, count, u, step, n, strip):
+        first = 0
+        while first < count:
+            own, some = x + first * pitch * item, min(STRIP, count - first)
+            for i in range(some):
+                for j in range(n):
+                    store(strip, j * some + i, load(own, i * pitch + j))
+            upper(strip, some, some, u, step, 1, n, False)
+            for i in range(some):
+                for j in range(n):
+                    store(own, i * pitch + j, load(strip, j * some + i))
+            first += some
 
     return by_upper
 

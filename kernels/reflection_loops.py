@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 from . import abi
 from .abi import ARRAY_ADDRESS
-from .matrices import by_upper_of, count_of, matrices_of, size_at, step_at, wanted_of
-from .matrix_rows import room_for, rows_of
-from .plain import accessors, clear_bytes, copy_bytes, described, helper, share_of, word
+from .matrices import STRIP, by_upper_of, count_of, matrices_of, size_at, step_at, wanted_of
+from .matrix_rows import TALL, room_for, rows_of
+from .plain import accessors, attribute, clear_bytes, copy_bytes, described, helper, share_of, word
 
 
 class Reflections(NamedTuple):
@@ -119,7 +119,10 @@ def reflections_of(dtype: int) -> Reflections:
 
 
 def qr(dtype: int) -> Any:
-    """Arrays a, Q', r; Q has as many columns as a, or as a has rows."""
+    """Arrays a, Q', r; Q has as many columns as a, or as a has rows; attribute: whether it is wanted.
+
+    Where Q is not wanted its memory is used all the same.
+    """
     load, store = accessors(dtype)
     at, item = matrices_of(dtype).at, abi.ITEM_SIZES[dtype]
     reflection, _, reflect, orthonormal = reflections_of(dtype)
@@ -128,7 +131,7 @@ def qr(dtype: int) -> Any:
         a, found, triangle = described(record, 0), described(record, 1), described(record, 2)
         rows, size, columns = size_at(found, 1), size_at(found, 2), size_at(a, 1)
         row, column = step_at(a, 2), step_at(a, 1)
-        taus = room_for(columns + 1)
+        taus, wanted = room_for(columns + 1), attribute(record, 0) != 0
         begin, end = share_of(count_of(found), part, parts)
         for m in range(begin, end):
             q = word(found, ARRAY_ADDRESS) + m * size * rows * item
@@ -144,7 +147,8 @@ def qr(dtype: int) -> Any:
             for i in range(size):
                 for j in range(columns):
                     store(r, i * columns + j, load(q, j * rows + i) if i <= j else 0.0)
-            orthonormal(q, rows, columns, size, taus)
+            if wanted:
+                orthonormal(q, rows, columns, size, taus)
 
     return kernel
 
@@ -157,7 +161,7 @@ def qr_backward(dtype: int) -> Any:
     """
     load, store = accessors(dtype)
     rows_done, parts_of, item = rows_of(dtype), matrices_of(dtype), abi.ITEM_SIZES[dtype]
-    more, dot, transpose, at = rows_done.more, rows_done.dot, rows_done.transpose, parts_of.at
+    less_block, dot, transpose, at = rows_done.less_block, rows_done.dot, rows_done.transpose, parts_of.at
     by_upper = by_upper_of(dtype)
 
     @helper
@@ -171,35 +175,46 @@ def qr_backward(dtype: int) -> Any:
 
     @helper
     def mirrored(x, n, q, rows, r, of_q, q_row, q_column, of_r, r_row, r_column):
+        """``-S``, whose upper triangle is made first."""
+        beside = of_q != 0 and q_row == 1  # then rows of the cotangent are multiplied at once
         for i in range(n):
             for j in range(i + 1):
                 total = 0.0
                 if of_r:
                     behind = of_r + (j * r_row + i * r_column) * item
                     total += along(r + (i * n + i) * item, behind, r_column, n - i)
-                if of_q:
+                if of_q and not beside:
                     total -= along(q + j * rows * item, of_q + i * q_row * item, q_column, rows)
-                store(x, i * n + j, total)
                 store(x, j * n + i, total)
+        if beside:
+            for j in range(0, n, TALL):
+                own, factors = x + j * (n + 1) * item, q + j * rows * item
+                tall = min(TALL, n - j)
+                less_block(own, n, tall, n - j, of_q + j * item, q_column, factors, rows, 1, rows)
+        for i in range(n):
+            for j in range(i + 1):
+                value = 0.0 - load(x, j * n + i)
+                store(x, i * n + j, value)
+                store(x, j * n + i, value)
 
     @helper
     def products(x, n, q, rows, own):
-        for i in range(n, rows):
-            target = x + i * n * item
-            clear_bytes(target, n * item)
-            more(target, n, x, n, q + i * item, rows, n)
-        for k in range(n):
-            target = x + k * n * item
-            copy_bytes(own, target, n * item)
-            clear_bytes(target, n * item)
-            more(target, n, q, rows, own, 1, n)
+        """``Q S`` of the ``-S`` in the first rows, which give way to it."""
+        below = x + n * n * item
+        clear_bytes(below, (rows - n) * n * item)
+        less_block(below, n, rows - n, n, x, n, q + n * item, 1, rows, n)
+        for k in range(0, n, TALL):
+            target, tall = x + k * n * item, min(TALL, n - k)
+            copy_bytes(own, target, tall * n * item)
+            clear_bytes(target, tall * n * item)
+            less_block(target, n, tall, n, q, rows, own, n, 1, n)
         transpose(x, n)
 
     def kernel(record, part, parts):
         found, triangle = described(record, 1), described(record, 2)
         g, g1, gradient = described(record, 3), described(record, 4), described(record, 5)
         rows, n = size_at(found, 1), size_at(found, 2)
-        own = room_for(n)
+        own, strip = room_for(TALL * n), room_for(n * STRIP)
         has_q, has_r = word(g, ARRAY_ADDRESS) != 0, word(g1, ARRAY_ADDRESS) != 0
         q_row, q_column, r_row, r_column = 0, 0, 0, 0
         if has_q:
@@ -220,6 +235,6 @@ def qr_backward(dtype: int) -> Any:
                 for i in range(rows):
                     for j in range(n):
                         store(x, i * n + j, load(x, i * n + j) + load(of_q, j * q_row + i * q_column))
-            by_upper(x, n, rows, r, n, n)
+            by_upper(x, n, rows, r, n, n, strip)
 
     return kernel

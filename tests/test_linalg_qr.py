@@ -54,3 +54,17 @@ def test_columns_that_need_no_reflection_are_left_alone():
     np.testing.assert_array_equal(r.numpy(), a)
     q, r = linalg.qr(torch.zeros(3, 2))
     np.testing.assert_array_equal(q.numpy(), np.eye(3, 2))
+
+
+@pytest.mark.parametrize("shape", [(70, 37), (41, 41), (2, 36, 35)])
+@pytest.mark.parametrize("name", ["qr", "lu_factor"])
+@pytest.mark.parametrize("turned", [False, True], ids=["in rows", "in columns"])
+def test_gradients_of_larger_factors_are_those_of_their_formulas(name, shape, turned):
+    rng = np.random.default_rng(9)
+    x = torch.tensor(rng.standard_normal(shape), requires_grad=True)
+    factors = [f for f in getattr(linalg, name)(x) if f.requires_grad]
+    given = [torch.tensor(rng.standard_normal(f.mT.shape if turned else f.shape)) for f in factors]
+    given = [g.mT if turned else g for g in given]
+    (found,) = torch.autograd.grad(factors, x, given, retain_graph=True)
+    (expected,) = torch.autograd.grad(factors, x, given, create_graph=True)  # records the formulas on tensors
+    np.testing.assert_allclose(found.numpy(), expected.detach().numpy(), rtol=1e-6, atol=1e-8)

@@ -78,7 +78,7 @@ def _singular(a: Tensor, full: bool, vectors: bool) -> tuple[Tensor, Tensor, Ten
         v, s, uh = _singular(a.mT, full, vectors)  # type: ignore[attr-defined]
         return uh.mT, s, v.mT  # type: ignore[attr-defined]
     if rows > TALL * columns and columns and not full:
-        q, r = qr(a.detach())  # type: ignore[attr-defined]
+        q, r = qr(a.detach(), "reduced" if vectors else "r")  # type: ignore[attr-defined]
         u, s, vh = _singular(r, False, vectors)
         return (q @ u if vectors else u), s, vh
     kind, size = a.dtype, rows if full else columns

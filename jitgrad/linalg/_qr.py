@@ -49,7 +49,7 @@ def qr(A: Tensor, mode: str = "reduced") -> QR:
         raise RuntimeError(f"linalg.qr: expected mode 'reduced', 'complete' or 'r', got {mode!r}")
     rows, columns = shape_of(A)[-2:]
     if mode == "r":
-        return QR(A.new_empty((0,)), _factors(A.detach(), False).R)  # type: ignore[attr-defined]
+        return QR(A.new_empty((0,)), _factors(A.detach(), False, False).R)  # type: ignore[attr-defined]
     if rows >= columns:
         return _factors(A, mode == "complete" and rows > columns)
     # the first columns make Q, the others are seen from there
@@ -57,11 +57,12 @@ def qr(A: Tensor, mode: str = "reduced") -> QR:
     return QR(q, cat([first, q.mT @ A[..., rows:]], -1))  # type: ignore[index]
 
 
-def _factors(A: Tensor, complete: bool) -> QR:
+def _factors(A: Tensor, complete: bool, wanted: bool = True) -> QR:
+    """Both factors; of Q, where it is not wanted, the memory."""
     *front, rows, columns = shape_of(A)
     if rows < columns:
         return qr(A)
     kind, size = A.dtype, rows if complete else columns
     outputs = [(kind, (*front, size, rows)), (kind, (*front, size, columns))]
-    q, r = run_arrays(_COMPLETE if complete else _QR, (A,), outputs, ())
+    q, r = run_arrays(_COMPLETE if complete else _QR, (A,), outputs, (int(wanted),))
     return QR(wrap(q).mT, wrap(r))
