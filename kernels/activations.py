@@ -85,6 +85,20 @@ elementwise(
     samples={"threshold": 0.1, "value": 20.0},
 )
 elementwise(
+    "hardshrink",
+    lambda x, lambd: where((x >= -lambd) & (x <= lambd), like(x, 0), x),  # nan stays nan
+    attributes=("lambd",),
+    x=lambda x, g, lambd: masked(~((x >= -lambd) & (x <= lambd)), g),
+    samples=AWAY | {"lambd": 0.5},
+)
+elementwise(
+    "softshrink",
+    lambda x, lambd: x - minimum(maximum(x, like(x, -lambd)), like(x, lambd)),
+    attributes=("lambd",),
+    x=lambda x, g, lambd: masked(~((x >= -lambd) & (x <= lambd)), g),
+    samples=AWAY | {"lambd": 0.5},
+)
+elementwise(
     "elu",
     lambda x, alpha: where(x > 0, x, alpha * expm1_below(x)),
     attributes=("alpha",),

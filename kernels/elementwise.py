@@ -308,6 +308,7 @@ elementwise(
 elementwise("floor", lambda x: floor(x), x=lambda g: like(g, 0))
 elementwise("ceil", lambda x: ceil(x), x=lambda g: like(g, 0))
 elementwise("trunc", lambda x: trunc(x), x=lambda g: like(g, 0))
+elementwise("frac", lambda x: x - trunc(x), x=lambda g: g, reference=lambda x: x - np.trunc(x))
 elementwise("round", lambda x: rint(x), x=lambda g: like(g, 0), reference=np.round)
 
 # bounds: where two values tie, each gets half of the gradient, as in PyTorch, and beside a nan all of it

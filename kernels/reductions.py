@@ -8,7 +8,7 @@ import numpy as np
 
 from . import abi
 from .elementwise import sign_of
-from .formula import absolute, like, maximum, minimum, where
+from .formula import absolute, isnan, like, maximum, minimum, where
 from .table import ALL, BY_NAME, FLOATS, reduction
 
 LARGEST = {abi.INT64: np.iinfo(np.int64).max}
@@ -46,6 +46,14 @@ reduction(
     gradient=lambda g: g,
     dtypes=(abi.INT64, *FLOATS),
     reference=np.sum,
+)
+reduction(
+    "nansum",
+    initial=_zero,
+    combine=lambda a, b: a + b,
+    before=lambda x: where(isnan(x), like(x, 0), x),
+    gradient=lambda x, g: where(isnan(x), like(g, 0), g),
+    reference=np.nansum,
 )
 reduction(
     "mean",

@@ -267,6 +267,8 @@ REFERENCES: dict[str, Callable] = {
     "relu": lambda x: np.clip(x, 0, None),
     "leaky_relu": lambda x, slope: np.where(x >= 0, x, slope * x),
     "prelu": lambda x, weight: np.where(x >= 0, x, weight * x),
+    "hardshrink": lambda x, lambd: np.where(np.abs(x) <= lambd, 0, x),
+    "softshrink": lambda x, lambd: x - np.clip(x, -lambd, lambd),
     "threshold": lambda x, threshold, value: np.where(x > threshold, x, value),
     "elu": lambda x, alpha: np.where(x > 0, x, alpha * (np.exp(x) - 1)),
     "celu": lambda x, alpha: np.maximum(0, x) + np.minimum(0, alpha * (np.exp(x / alpha) - 1)),

@@ -171,3 +171,16 @@ def test_dsplit_and_functions_of_methods():
     x = torch.ones(1, 2, 4, requires_grad=True)
     assert [tuple(y.shape) for y in x.dsplit([1, 3])] == [(1, 2, 1), (1, 2, 2), (1, 2, 1)]
     assert not torch.detach(x * 2).requires_grad and torch.ger(x[0, 0], x[0, 1]).shape == (4, 4)
+
+
+@pytest.mark.parametrize(
+    ("shrink", "expected"),
+    [("hardshrink", [-2, 0, 0, 0, 3, np.nan]), ("softshrink", [-1.5, 0, 0, 0, 2.5, np.nan])],
+)
+def test_shrinking_stops_at_its_bounds(shrink, expected):
+    function = getattr(torch.nn.functional, shrink)
+    x = torch.tensor([-2.0, -0.5, 0.0, 0.5, 3.0, float("nan")], requires_grad=True)
+    made = function(x, 0.5)
+    np.testing.assert_array_equal(made.detach().numpy(), np.array(expected, np.float32))
+    made.backward(torch.ones_like(made))
+    assert x.grad.tolist() == [1, 0, 0, 0, 1, 1]

@@ -318,3 +318,18 @@ def test_bad_arguments_are_refused(call, error, message):
 def test_results_are_named_as_in_pytorch():
     found = torch.tensor([1.0, 2.0]).max(0)
     assert repr(found) == "torch.return_types.max(\nvalues=tensor(2.),\nindices=tensor(1))"
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_nansum_passes_gradients_to_numbers_only_and_is_replayed(dtype):
+    values = np.array([[1.0, np.nan, 2.0], [np.nan, np.nan, np.inf]], dtype)
+    for transposed in (False, True):
+        given = torch.tensor(values).t() if transposed else torch.tensor(values)
+        x = given.detach().requires_grad_()
+        made = torch.nansum(x, 0)
+        np.testing.assert_array_equal(made.detach().numpy(), np.nansum(x.detach().numpy(), 0))
+        made.backward(torch.ones_like(made))
+        np.testing.assert_array_equal(x.grad.numpy(), ~np.isnan(x.detach().numpy()))
+        again = torch.compile(lambda v: torch.nansum(v, 0), fullgraph=True)(x.detach())
+        np.testing.assert_array_equal(again.numpy(), made.detach().numpy())
+    assert torch.nansum(torch.zeros(0, 2), 0).tolist() == [0, 0]

@@ -136,6 +136,9 @@ def round(input: Tensor, *, decimals: int = 0) -> Tensor:
     return _round(input / scale) * scale
 
 
+_frac = unary("frac")
+
+
 @takes_alike_out
 def frac(input: Tensor) -> Tensor:
     """``input - trunc(input)``.
@@ -149,7 +152,7 @@ def frac(input: Tensor) -> Tensor:
         raise NotImplementedError(
             f'frac: "frac_cpu" not implemented for {input.dtype.name}; the fraction of an integer is zero'
         )
-    return input - trunc(input)
+    return _frac(input)
 
 
 atan2 = arctan2 = takes_out(two_operands("atan2"))

@@ -28,7 +28,7 @@ _SUM, _MEAN, _PROD, _ANY, _ALL, _COUNT, _SQUARES, _PROD_ALONG = (
     BY_NAME[name]
     for name in ("sum", "mean", "prod", "any", "all", "count_nonzero", "sum_of_squares", "prod_along")
 )
-_ROOT = BY_NAME["root"]
+_ROOT, _NANSUM = BY_NAME["root"], BY_NAME["nansum"]
 _VARIANCE = [BY_NAME[name].code for name in ("mean", "sub", "sum_of_squares", "div")]
 
 
@@ -166,7 +166,7 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any 
         dim = axis_as_dim("nansum", dim, axis)
     if dtype is not None:
         return _within(nansum, x, dtype, dim, keepdim)
-    return sum(x.masked_fill(x.isnan(), 0) if is_floating(x) else x, dim, keepdim)  # type: ignore[attr-defined]
+    return reduced(_NANSUM, x, dim, keepdim) if is_floating(x) else sum(x, dim, keepdim)
 
 
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, axis: Any = None,

@@ -1,7 +1,7 @@
 """Activation functions.
 
 Most are one kernel each in the op table; this file gives them PyTorch's signatures. The others are
-written on tensors: `glu`, `prelu`, `softmin` and the shrinking ones.
+written on tensors: `glu`, `prelu`, `softmin` and `tanhshrink`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ from collections.abc import Callable
 from typing import Any
 
 from jitgrad import functions as T
-from jitgrad._tensor import Tensor, method
-from jitgrad.functions._call import require_tensors
+from jitgrad._tensor import Tensor, method, wrap
+from jitgrad.functions._call import apply_floats, is_floating, require_tensors
 from jitgrad.functions._dims import one_dim, shape_of
+from jitgrad.kernels import BY_NAME
 from jitgrad.user_frames import warn
+
+_HARDSHRINK, _SOFTSHRINK = BY_NAME["hardshrink"], BY_NAME["softshrink"]
 
 
 def overwrite(input: Tensor, function: Callable[..., Tensor], *options: Any) -> Tensor:
@@ -237,6 +240,8 @@ def tanhshrink(input: Tensor) -> Tensor:
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """Return 0 from ``-lambd`` to ``lambd`` and ``x`` elsewhere."""
     require_tensors("hardshrink", input)
+    if is_floating(input):
+        return wrap(apply_floats(_HARDSHRINK, input, (float(lambd),)))
     return input.masked_fill((input >= -lambd) & (input <= lambd), 0.0)  # type: ignore[attr-defined]
 
 
@@ -251,6 +256,8 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     require_tensors("softshrink", input)
     if lambd < 0:
         raise RuntimeError(f"softshrink: lambd must be greater or equal to 0, got {lambd}")
+    if is_floating(input):
+        return wrap(apply_floats(_SOFTSHRINK, input, (float(lambd),)))
     return input - input.clamp(-lambd, lambd)
 
 
