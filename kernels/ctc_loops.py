@@ -20,13 +20,22 @@ BLANK, ZERO_INFINITY, REPORT = range(3)  # attributes
 
 
 @helper
+def share(x, top):
+    """``exp(x - top)``, without a call where it is 0 or 1."""
+    gap = x - top
+    if gap == 0.0:
+        return 1.0
+    return 0.0 if gap == NOTHING else math.exp(gap)
+
+
+@helper
 def log_sum(a, b, c):
     """The logarithm of a sum of three exponentials."""
     top = a if a > b else b
     top = c if c > top else top
     if top == NOTHING:
         return top
-    return top + math.log(math.exp(a - top) + math.exp(b - top) + math.exp(c - top))
+    return top + math.log(share(a, top) + share(b, top) + share(c, top))
 
 
 def _helpers(dtype: int) -> tuple[Any, Any, Any]:
@@ -176,8 +185,8 @@ def ctc_backward(dtype: int) -> Any:
                         )
                     c = label(at, place)
                     # the paths that lead here include this step, so those that lead on from here do not
-                    share = math.exp(load_wide(sums, ahead + place) + total + loss)
-                    store(gradient, row + c, load(gradient, row + c) - share * scale)
+                    part_of = math.exp(load_wide(sums, ahead + place) + total + loss)
+                    store(gradient, row + c, load(gradient, row + c) - part_of * scale)
                     store_wide(sums, here + place, total + probability(at, t, c))
 
     return kernel

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
 
 from jitgrad import functions as T
 from jitgrad._tensor import Tensor, wrap
-from jitgrad.dispatch import arrays
 from jitgrad.dtypes import float64, int32, int64, uint8
+from jitgrad.functions._arrays import run_arrays
 from jitgrad.functions._call import require_tensors
 from jitgrad.functions.losses import REPORT, REPORT_ADDRESS
 from jitgrad.kernels import BY_NAME
@@ -19,6 +20,7 @@ from jitgrad.told import numbers_in
 from ._reduction import REDUCTIONS
 
 _CTC = BY_NAME["ctc_loss"]
+Lengths = tuple[list[int], list[int], list[int]]  # steps, labels, and where the labels begin
 
 
 def ctc_loss(
@@ -79,19 +81,17 @@ def ctc_loss(
         return losses
     if reduction == "sum":
         return losses.sum()  # type: ignore[attr-defined]
-    divisors = T.tensor(np.maximum(lengths[1], 1), dtype=losses.dtype)
-    return (losses / (divisors.squeeze(0) if single else divisors)).mean()  # type: ignore[attr-defined]
+    divisors = [max(n, 1) for n in lengths[1]]
+    return (losses / T.tensor(divisors[0] if single else divisors, dtype=losses.dtype)).mean()  # type: ignore[attr-defined]
 
 
-def _losses(
-    log_probs: Tensor, targets: Tensor, lengths: np.ndarray, blank: int, zero_infinity: bool
-) -> Tensor:
+def _losses(log_probs: Tensor, targets: Tensor, lengths: Lengths, blank: int, zero_infinity: bool) -> Tensor:
     steps, batch, _ = log_probs.shape
-    width = 2 * int(lengths[1].max(initial=0)) + 1
-    flat = targets.to(int64).reshape(-1).contiguous()  # type: ignore[attr-defined]
+    width = 2 * max(lengths[1], default=0) + 1
+    flat = targets.to(int64).contiguous().reshape(-1)  # type: ignore[attr-defined]
     outputs = ((log_probs.dtype, (batch,)), (float64, (batch, steps + STORE_ROWS, width)))
     words = (blank, int(bool(zero_infinity)), REPORT_ADDRESS)
-    made = arrays(_CTC, (log_probs, flat, T.tensor(lengths)), outputs, words)
+    made = run_arrays(_CTC, (log_probs, flat, T.tensor(lengths, dtype=int64)), outputs, words)
     losses, sums = wrap(made[0]), wrap(made[1])
     del sums
     if REPORT[0]:
@@ -105,7 +105,7 @@ def _losses(
 
 def _lengths(
     log_probs: Tensor, targets: Tensor, input_lengths: Any, target_lengths: Any, blank: int
-) -> np.ndarray:
+) -> Lengths:
     """Steps and labels of each sequence, and where its labels begin; all looked over."""
     steps, batch, classes = log_probs.shape
     if log_probs.numel() == 0 and (steps == 0 or classes == 0):
@@ -124,34 +124,37 @@ def _lengths(
             raise RuntimeError(
                 f"ctc_loss: {name} must be of size batch_size, which is {batch}, got {len(values)}"
             )
-        if (values < 0).any():
-            raise RuntimeError(f"ctc_loss: {name} must not be negative, got {values.tolist()}")
+        if min(values, default=0) < 0:
+            raise RuntimeError(f"ctc_loss: {name} must not be negative, got {values}")
         found.append(values)
     inputs, labels = found
-    if inputs.max(initial=0) > steps:
+    most, longest = max(inputs, default=0), max(labels, default=0)
+    if most > steps:
         raise RuntimeError(
-            f"ctc_loss: Expected input_lengths to have value at most {steps}, but got value {inputs.max()}"
+            f"ctc_loss: Expected input_lengths to have value at most {steps}, but got value {most}"
         )
     if targets.ndim == 2:
-        if targets.shape[0] != batch or targets.shape[1] < labels.max(initial=0):
+        if targets.shape[0] != batch or targets.shape[1] < longest:
             raise RuntimeError(
-                f"ctc_loss: Expected targets to have size ({batch}, {labels.max(initial=0)} or more), "
+                f"ctc_loss: Expected targets to have size ({batch}, {longest} or more), "
                 f"got {tuple(targets.shape)}"
             )
-        starts = np.arange(batch) * targets.shape[1]
+        starts = [n * targets.shape[1] for n in range(batch)]
     else:
-        if targets.shape[0] != labels.sum():
+        *starts, total = itertools.accumulate(labels, initial=0)
+        if targets.shape[0] != total:
             raise RuntimeError(
-                f"ctc_loss: Expected targets to have size {labels.sum()}, the sum of target_lengths, "
+                f"ctc_loss: Expected targets to have size {total}, the sum of target_lengths, "
                 f"got {targets.shape[0]}"
             )
-        starts = np.cumsum(labels) - labels
-    return np.stack([inputs, labels, starts]).astype(np.int64)
+    return inputs, labels, starts
 
 
-def _numbers(name: str, given: Any) -> np.ndarray:
+def _numbers(name: str, given: Any) -> list[int]:
     if isinstance(given, Tensor):
         if given.is_floating_point():  # type: ignore[attr-defined]
             raise RuntimeError(f"ctc_loss: {name} must be integral, got {given.dtype}")
-        given = numbers_in(given, name)
-    return np.array(given if isinstance(given, (list, tuple)) else [given], np.int64).reshape(-1)
+        return numbers_in(given.reshape(-1), name)  # type: ignore[attr-defined]
+    if not isinstance(given, (list, tuple)):
+        given = np.array([given], np.int64).reshape(-1).tolist()
+    return [int(n) for n in given]
