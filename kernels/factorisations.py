@@ -123,9 +123,19 @@ array_op(
 )
 array_op("qr_complete", ("a",), loops("reflection_loops", "qr"), outputs=2)
 # attribute words: upper, whether vectors are wanted, where to report a matrix without a result, which refusal that is;
-# output 0 is the values, output 1 the vectors in rows. Gradients are formulas on tensors, as in `jitgrad.linalg`
-array_op("eigh", ("a",), loops("symmetric_loops", "eigh"), outputs=2, reports=VALUES)
+# output 0 is the values, output 1 the vectors in rows
+array_op(
+    "eigh",
+    ("a",),
+    loops("symmetric_loops", "eigh"),
+    backward=loops("symmetric_loops", "eigh_backward"),
+    gradients={"a": ("y", "y1")},
+    vjp={"a": vjps_factors.eigh_a},
+    outputs=2,
+    reports=VALUES,
+    grad_name="LinalgEigh",
+)
 # of matrices with as many rows as columns or more; attribute words: whether vectors are wanted, where to report a
 # matrix without a result, which refusal that is; outputs are the left vectors in rows, as many as columns or as rows,
-# the values, and the right vectors in rows
+# the values, and the right vectors in rows. Its gradient is a formula on tensors in `jitgrad.linalg`
 array_op("svd", ("a",), loops("bidiagonal_loops", "svd"), outputs=3, reports=VALUES)

@@ -13,8 +13,8 @@ import math
 from typing import Any
 
 from . import abi
-from .abi import ARRAY_ADDRESS
-from .matrices import count_of, matrices_of, size_at, step_at, tell
+from .abi import ARRAY_ADDRESS, ARRAY_DIMS
+from .matrices import count_of, matrices_of, size_at, step_at, tell, wanted_of
 from .matrix_rotations import (
     LEAST,
     NEGLIGIBLE,
@@ -24,8 +24,8 @@ from .matrix_rotations import (
     rotations_of,
     store_number,
 )
-from .matrix_rows import room_for, rows_of
-from .plain import accessors, attributes, clear_bytes, copy_bytes, described, helper, share_of, word
+from .matrix_rows import TALL, room_for, rows_of
+from .plain import accessors, attributes, clear_bytes, copy_bytes, described, helper, place, share_of, word
 from .reflection_loops import reflections_of
 
 
@@ -242,5 +242,78 @@ def eigh(dtype: int) -> Any:
             if bad:
                 for k in range(n * n):
                     store(x, k, math.nan)
+
+    return kernel
+
+
+def eigh_backward(dtype: int) -> Any:
+    """``V (diag(g) + V' G / differences) V'``, symmetric, see `vjps_factors.eigh_a`; arrays a, w, V', g, G', ga.
+
+    Everything is done in the memory of the gradient, row by row.
+    """
+    load, store = accessors(dtype)
+    rows, parts_of, item = rows_of(dtype), matrices_of(dtype), abi.ITEM_SIZES[dtype]
+    less_block, dot, transpose, at = rows.less_block, rows.dot, rows.transpose, parts_of.at
+
+    @helper
+    def along(x, source, step, count):
+        if step == 1:
+            return dot(x, source, count)
+        total = 0.0
+        for k in range(count):
+            total += load(x, k) * load(source, k * step)
+        return total
+
+    @helper
+    def inner(x, n, w, v, g, g_step, g1, row, column):
+        """What stands between the vectors, with the other sign."""
+        for i in range(n):
+            for j in range(n):
+                value = 0.0
+                if i == j:
+                    value = load(g, i * g_step) if g else 0.0
+                elif g1:
+                    found = along(v + i * n * item, g1 + j * row * item, column, n)
+                    value = found / (load(w, j) - load(w, i))
+                store(x, i * n + j, 0.0 - value)
+
+    @helper
+    def by_vectors(x, n, v, own):
+        """``-X V'`` in the place of X."""
+        for first in range(0, n, TALL):
+            target, tall = x + first * n * item, min(TALL, n - first)
+            copy_bytes(own, target, tall * n * item)
+            clear_bytes(target, tall * n * item)
+            less_block(target, n, tall, n, v, n, own, n, 1, n)
+
+    def kernel(record, part, parts):
+        values, vectors = described(record, 1), described(record, 2)
+        of_values, of_vectors, gradient = described(record, 3), described(record, 4), described(record, 5)
+        n = size_at(vectors, 1)
+        own = room_for(TALL * n)
+        begin, end = share_of(wanted_of(gradient), part, parts)
+        g, g_step, g1, row, column = 0, 0, 0, 0, 0
+        for m in range(begin, end):
+            x = word(gradient, ARRAY_ADDRESS) + m * n * n * item
+            v = word(vectors, ARRAY_ADDRESS) + m * n * n * item
+            if word(of_values, ARRAY_ADDRESS):
+                g_step = step_at(of_values, 1)
+                g = (
+                    word(of_values, ARRAY_ADDRESS)
+                    + place(of_values, word(of_values, ARRAY_DIMS) - 1, m) * item
+                )
+            if word(of_vectors, ARRAY_ADDRESS):
+                g1, row, column = at(of_vectors, m), step_at(of_vectors, 2), step_at(of_vectors, 1)
+            inner(x, n, word(values, ARRAY_ADDRESS) + m * n * item, v, g, g_step, g1, row, column)
+            by_vectors(x, n, v, own)
+            transpose(x, n)
+            for k in range(n * n):
+                store(x, k, 0.0 - load(x, k))
+            by_vectors(x, n, v, own)
+            for i in range(n):
+                for j in range(i + 1):
+                    mean = (load(x, i * n + j) + load(x, j * n + i)) * 0.5
+                    store(x, i * n + j, mean)
+                    store(x, j * n + i, mean)
 
     return kernel

@@ -192,3 +192,33 @@ def test_numpy_finds_those_of_large_matrices_with_the_same_shapes_and_gradients(
     for x, y in zip(native, run(), strict=True):
         close(x, y.numpy(), 1e-10) if isinstance(x, torch.Tensor) else None
         assert isinstance(x, torch.Tensor) or x == y
+
+
+@pytest.mark.parametrize("shape", [(33, 33), (3, 6, 6), (2, 1, 1)])
+@pytest.mark.parametrize("wanted", ["values", "vectors", "both", "vectors in columns"])
+def test_gradients_of_eigenvalues_and_vectors_are_those_of_their_formula(shape, wanted):
+    rng = np.random.default_rng(12)
+    a = rng.standard_normal(shape)
+    x = torch.tensor(a + a.swapaxes(-1, -2), requires_grad=True)
+    found = linalg.eigh(x)
+    chosen = [f for name, f in zip(("values", "vectors"), found, strict=True) if wanted in (name, "both")]
+    given = [torch.tensor(rng.standard_normal(f.shape)) for f in chosen]
+    if not chosen:
+        chosen, given = [found.eigenvectors], [torch.tensor(rng.standard_normal(shape)).mT]
+    (made,) = torch.autograd.grad(chosen, x, given, retain_graph=True)
+    (expected,) = torch.autograd.grad(chosen, x, given, create_graph=True)  # records the formula on tensors
+    np.testing.assert_allclose(made.numpy(), expected.detach().numpy(), rtol=1e-7, atol=1e-10)
+    np.testing.assert_array_equal(made.numpy(), made.mT.numpy())
+
+
+def test_a_compiled_step_differentiates_eigenvectors_as_eager_code_does():
+    a = np.random.default_rng(3).standard_normal((7, 7)).astype(np.float32)
+
+    def gradient(x):
+        values, vectors = linalg.eigh(x + x.mT)
+        return torch.autograd.grad((vectors * values).square().sum() + vectors[0].abs().sum(), x)[0]
+
+    x = torch.tensor(a, requires_grad=True)
+    eager, compiled = gradient(x), torch.compile(gradient)
+    for _ in range(3):
+        np.testing.assert_array_equal(compiled(x).numpy(), eager.numpy())

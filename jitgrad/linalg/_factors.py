@@ -59,7 +59,7 @@ def _finite(name: str, x: Any) -> Any:
 
 
 def _eigen(a: Tensor, lower: bool, vectors: bool) -> tuple[Tensor, Tensor]:
-    """Eigenvalues and eigenvectors, if these are wanted, without history."""
+    """Eigenvalues and eigenvectors, if these are wanted; without history where NumPy finds them."""
     *front, n = shape_of(a)[:-1]
     if n > SIDE:
         return by_numpy("eigh", lambda x: np.linalg.eigh(_finite("eigenvalues", x), "L" if lower else "U"), a)
@@ -97,7 +97,10 @@ def _differences(values: Tensor) -> Tensor:
 
 
 class _Eigen(Function):
-    """``A = V diag(w) V'``; the gradient is that of Giles (2008), An extended collection of matrix derivatives, 3.1."""
+    """What NumPy has found, ``A = V diag(w) V'``.
+
+    The gradient is that of Giles (2008), An extended collection of matrix derivatives, 3.1.
+    """
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, lower: bool) -> tuple[Tensor, Tensor]:
@@ -185,7 +188,15 @@ def eigh(input: Tensor, UPLO: str = "L") -> Eigh:
         If an element is not finite, or the iteration does not converge.
     """
     lower = _lower("eigh", input, UPLO)
-    return Eigh(*(_Eigen.apply(input, lower) if _has_history(input) else _eigen(input, lower, True)))
+    return Eigh(*_eigen_of(input, lower, True))
+
+
+def _eigen_of(a: Tensor, lower: bool, vectors: bool) -> tuple[Tensor, Tensor]:
+    """Eigenvalues and eigenvectors with their history, for which the vectors are wanted in any case."""
+    recorded = _has_history(a)
+    if recorded and a.shape[-1] > SIDE:
+        return _Eigen.apply(a, lower)
+    return _eigen(a, lower, vectors or recorded)
 
 
 def _lower(name: str, input: Tensor, UPLO: str) -> bool:
@@ -200,7 +211,7 @@ def _lower(name: str, input: Tensor, UPLO: str) -> bool:
 def eigvalsh(input: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues of a symmetric matrix, ascending; see `eigh`."""
     lower = _lower("eigvalsh", input, UPLO)
-    return (_Eigen.apply(input, lower) if _has_history(input) else _eigen(input, lower, False))[0]
+    return _eigen_of(input, lower, False)[0]
 
 
 def svd(A: Tensor, full_matrices: bool = True) -> SVD:
