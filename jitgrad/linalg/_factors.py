@@ -26,6 +26,7 @@ __all__ = ["eigh", "eigvalsh", "svd", "svdvals"]
 
 SIDE = 256  # of the smaller side; beyond, LAPACK's blocks outrun rotations one after the other
 TALL = 4  # times as many rows as columns: their triangular factor is made first, and has the same values
+LITTLE = 4096  # elements; for no more, another call takes longer than it saves
 _EIGH, _SVD = BY_NAME["eigh"], BY_NAME["svd"]
 _WHY = "the matrix has elements that are not finite, or the iteration did not converge"
 _NO_EIGENVALUES = refusal(LinAlgError, f"linalg.eigh: no eigenvalues were found: {_WHY}")
@@ -77,7 +78,7 @@ def _singular(a: Tensor, full: bool, vectors: bool) -> tuple[Tensor, Tensor, Ten
     if rows < columns:
         v, s, uh = _singular(a.mT, full, vectors)  # type: ignore[attr-defined]
         return uh.mT, s, v.mT  # type: ignore[attr-defined]
-    if rows > TALL * columns and columns and not full:
+    if rows > TALL * columns and rows * columns > LITTLE and not full:
         q, r = qr(a.detach(), "reduced" if vectors else "r")  # type: ignore[attr-defined]
         u, s, vh = _singular(r, False, vectors)
         return (q @ u if vectors else u), s, vh
