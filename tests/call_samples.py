@@ -259,7 +259,7 @@ for _n in (2, 3):
 for _name in ("cumprod", "cumsum", "unsqueeze"):
     CALLS[_name] = lambda: [matrix(), 0]
 CALLS["index_select"] = lambda: [matrix(), 0, places()]
-CALLS["split"] = lambda: [matrix(), 2]
+CALLS["split"] = CALLS["tensor_split"] = lambda: [matrix(), 2]
 CALLS["pad"] = lambda: [matrix(), (1, 2)]
 for _name in ("interpolate", "upsample", "upsample_nearest"):
     CALLS[_name] = lambda: [cube(), 2]

@@ -13,7 +13,7 @@ from ...autograd.graph import function_of, runs_python, slots_behind
 from ...autograd.notes import hook_functions
 from ...autograd.observe import is_observed
 from ...store import store
-from ...ways_out import PLAIN_CHECKPOINT
+from ...ways_out import MAKE_LEAF, PLAIN_CHECKPOINT
 from ..guard.guards import Guards
 from ..program import Program
 from ..record.recording import Recording, clone_outside
@@ -36,7 +36,8 @@ def must_wait(way: WayBack) -> bool:
     outside = {x._slot for x in way.tensors}
     if any(outside.isdisjoint(slots_behind([handle_of(slot)])) for slot in slots):
         raise Spoiled(
-            "has a hook or custom function on the way back to a tensor that it has made and asked for gradients"
+            "has a hook or custom function on the way back to a tensor that it has made and asked for gradients",
+            MAKE_LEAF,
         )
     if any(getattr(function_of(slot), "fills_grad", False) for slot in slots):
         raise Spoiled("has a reentrant checkpoint", PLAIN_CHECKPOINT)
