@@ -19,7 +19,7 @@ from .matrices import count_of, matrices_of, size_at, step_at, tell
 from .matrix_rotations import (
     LEAST,
     NEGLIGIBLE,
-    TURNS,
+    diagonal_by,
     load_number,
     rotation,
     rotations_of,
@@ -90,7 +90,7 @@ def least_of(f, g, h):
 
 @functools.cache
 def _diagonal_of(dtype: int) -> Any:
-    """``diagonal(d, e, n, q, rows, x, wanted)``: values in `d`, rows of `q` and `x` turned; nonzero if it fails.
+    """See `diagonal_by`: singular values in `d`, but for their signs, and the rows of `a` and `b` turned.
 
     A sweep upwards is one downwards through the matrix turned about its other diagonal, where left is right.
     """
@@ -164,39 +164,7 @@ def _diagonal_of(dtype: int) -> Any:
         else:
             shifted(d, e, first, last, step, shift, a, a_size, b, b_size, wanted)
 
-    @helper
-    def beginning(d, e, hi):
-        """The first of the numbers up to `hi` that are not apart from it."""
-        lo = hi
-        while lo > 0:
-            around = abs(load_number(d, lo)) + abs(load_number(d, lo - 1))
-            if abs(load_number(e, lo - 1)) <= negligible * around + LEAST:
-                store_number(e, lo - 1, 0.0)
-                return lo
-            lo -= 1
-        return 0
-
-    @helper
-    def diagonal(d, e, n, q, rows, x, wanted):
-        hi, begun, step, left = n - 1, -1, 1, TURNS * n
-        while hi > 0:
-            lo = beginning(d, e, hi)
-            if lo == hi:
-                hi, begun = hi - 1, -1
-                continue
-            if left == 0:
-                return hi + 1
-            left -= 1
-            if lo != begun:
-                step = 1 if abs(load_number(d, lo)) >= abs(load_number(d, hi)) else -1
-                begun = lo
-            if step > 0:
-                sweep(d, e, lo, hi, 1, q, rows, x, n, wanted)
-            else:
-                sweep(d, e, hi, lo, -1, x, n, q, rows, wanted)
-        return 0
-
-    return diagonal
+    return diagonal_by(dtype, sweep)
 
 
 def svd(dtype: int) -> Any:
@@ -252,7 +220,7 @@ def svd(dtype: int) -> Any:
             if n:
                 unfolded(x, n, others)
             orthonormal(q, rows, n, size, taus)
-        bad = diagonal(d, e, n, q, rows, x, wanted)
+        bad = diagonal(d, e, n, q, rows, x, n, wanted)
         ordered(d, n, q, rows, x, wanted, strip)
         if by != 1.0:
             for i in range(n):

@@ -133,3 +133,57 @@ def rotations_of(dtype: int) -> Rotations:
         return by
 
     return Rotations(rotate, swap, change_sign, scale)
+
+
+def diagonal_by(dtype: int, sweep: Any) -> Any:
+    """``diagonal(d, e, n, a, a_size, b, b_size, wanted)``: sweeps until next to nothing is left beside a diagonal.
+
+    Parameters
+    ----------
+    dtype : int
+        Of the matrix; its diagonal `d` and what is beside it, `e`, are float64.
+    sweep : callable
+        ``sweep(d, e, first, last, step, a, a_size, b, b_size, wanted)`` makes what is beside number `last` smaller, and
+        turns the rows of `a` and `b` if they are wanted. It goes from the greater numbers to the smaller ones: where
+        that is upwards, `a` and `b` have changed places.
+
+    Returns
+    -------
+    callable
+        Its result is nonzero if there is no end of it.
+    """
+    negligible = NEGLIGIBLE[dtype]
+
+    @helper
+    def beginning(d, e, hi):
+        """The first of the numbers up to `hi` that are not apart from it."""
+        lo = hi
+        while lo > 0:
+            around = abs(load_number(d, lo)) + abs(load_number(d, lo - 1))
+            if abs(load_number(e, lo - 1)) <= negligible * around + LEAST:
+                store_number(e, lo - 1, 0.0)
+                return lo
+            lo -= 1
+        return 0
+
+    @helper
+    def diagonal(d, e, n, a, a_size, b, b_size, wanted):
+        hi, begun, step, left = n - 1, -1, 1, TURNS * n
+        while hi > 0:
+            lo = beginning(d, e, hi)
+            if lo == hi:
+                hi, begun = hi - 1, -1
+                continue
+            if left == 0:
+                return hi + 1
+            left -= 1
+            if lo != begun:
+                step = 1 if abs(load_number(d, lo)) >= abs(load_number(d, hi)) else -1
+                begun = lo
+            if step > 0:
+                sweep(d, e, lo, hi, 1, a, a_size, b, b_size, wanted)
+            else:
+                sweep(d, e, hi, lo, -1, b, b_size, a, a_size, wanted)
+        return 0
+
+    return diagonal

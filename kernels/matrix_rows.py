@@ -40,6 +40,8 @@ class Rows(NamedTuple):
         ``divide(target, count, number)``.
     dot : callable
         ``dot(a, b, count)``: the sum of the products of two rows.
+    along : callable
+        ``along(a, b, step, count)``: `dot`, where the elements of b are `step` apart.
     gap : callable
         ``gap(a, b, count)``: the sum of the squares of their differences.
     part : callable
@@ -57,6 +59,7 @@ class Rows(NamedTuple):
     less_block: Any
     divide: Any
     dot: Any
+    along: Any
     gap: Any
     part: Any
     gaps: Any
@@ -327,6 +330,15 @@ def rows_of(dtype: int) -> Rows:
         return dot_of(a, b, count)
 
     @helper
+    def along(a, b, step, count):
+        if step == 1:
+            return dot_of(a, b, count)
+        total = 0.0
+        for k in range(count):
+            total += load(a, k) * load(b, k * step)
+        return total
+
+    @helper
     def gap(a, b, count):
         return gap_of(a, b, count)
 
@@ -346,7 +358,7 @@ def rows_of(dtype: int) -> Rows:
                 store(matrix + (i * n + j) * item, 0, load(matrix, j * n + i))
                 store(matrix, j * n + i, below)
 
-    return Rows(less, more, less_block, divide, dot, gap, part, gaps, transpose)
+    return Rows(less, more, less_block, divide, dot, along, gap, part, gaps, transpose)
 
 
 @intrinsic

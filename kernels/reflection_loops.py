@@ -161,17 +161,8 @@ def qr_backward(dtype: int) -> Any:
     """
     load, store = accessors(dtype)
     rows_done, parts_of, item = rows_of(dtype), matrices_of(dtype), abi.ITEM_SIZES[dtype]
-    less_block, dot, transpose, at = rows_done.less_block, rows_done.dot, rows_done.transpose, parts_of.at
+    less_block, along, transpose, at = rows_done.less_block, rows_done.along, rows_done.transpose, parts_of.at
     by_upper = by_upper_of(dtype)
-
-    @helper
-    def along(x, source, step, count):
-        if step == 1:
-            return dot(x, source, count)
-        total = 0.0
-        for k in range(count):
-            total += load(x, k) * load(source, k * step)
-        return total
 
     @helper
     def mirrored(x, n, q, rows, r, of_q, q_row, q_column, of_r, r_row, r_column):

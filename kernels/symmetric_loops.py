@@ -15,15 +15,7 @@ from typing import Any
 from . import abi
 from .abi import ARRAY_ADDRESS, ARRAY_DIMS
 from .matrices import count_of, matrices_of, size_at, step_at, tell, wanted_of
-from .matrix_rotations import (
-    LEAST,
-    NEGLIGIBLE,
-    TURNS,
-    load_number,
-    rotation,
-    rotations_of,
-    store_number,
-)
+from .matrix_rotations import diagonal_by, load_number, rotation, rotations_of, store_number
 from .matrix_rows import TALL, room_for, rows_of
 from .plain import accessors, attributes, clear_bytes, copy_bytes, described, helper, place, share_of, word
 from .reflection_loops import reflections_of
@@ -100,9 +92,8 @@ def _tridiagonal_of(dtype: int) -> Any:
 
 @functools.cache
 def _diagonal_of(dtype: int) -> Any:
-    """``diagonal(d, e, n, x, wanted)``: eigenvalues in `d`, and the rows of `x` turned; nonzero if it fails."""
+    """See `diagonal_by`: eigenvalues in `d`, and the rows of `a` turned."""
     rotate, item = rotations_of(dtype).rotate, abi.ITEM_SIZES[dtype]
-    negligible = NEGLIGIBLE[dtype]
 
     @helper
     def shifted(d, first, last, beside):
@@ -118,7 +109,7 @@ def _diagonal_of(dtype: int) -> Any:
         return load_number(d, first) - end + (beside / below) * beside
 
     @helper
-    def sweep(d, e, first, last, step, x, n, wanted):
+    def sweep(d, e, first, last, step, x, n, _x, _n, wanted):
         left = -1 if step < 0 else 0  # what is beside i and i + step is e[i + left]
         g = shifted(d, first, last, load_number(e, last - step + left))
         c, s, p, i = 1.0, 1.0, 0.0, first
@@ -139,39 +130,7 @@ def _diagonal_of(dtype: int) -> Any:
         store_number(d, last, load_number(d, last) - p)
         store_number(e, last - step + left, g)
 
-    @helper
-    def beginning(d, e, hi):
-        """The first of the numbers up to `hi` that are not apart from it."""
-        lo = hi
-        while lo > 0:
-            around = abs(load_number(d, lo)) + abs(load_number(d, lo - 1))
-            if abs(load_number(e, lo - 1)) <= negligible * around + LEAST:
-                store_number(e, lo - 1, 0.0)
-                return lo
-            lo -= 1
-        return 0
-
-    @helper
-    def diagonal(d, e, n, x, wanted):
-        hi, begun, step, left = n - 1, -1, 1, TURNS * n
-        while hi > 0:
-            lo = beginning(d, e, hi)
-            if lo == hi:
-                hi, begun = hi - 1, -1
-                continue
-            if left == 0:
-                return hi + 1
-            left -= 1
-            if lo != begun:
-                step = 1 if abs(load_number(d, lo)) >= abs(load_number(d, hi)) else -1
-                begun = lo
-            if step > 0:
-                sweep(d, e, lo, hi, 1, x, n, wanted)
-            else:
-                sweep(d, e, hi, lo, -1, x, n, wanted)
-        return 0
-
-    return diagonal
+    return diagonal_by(dtype, sweep)
 
 
 def eigh(dtype: int) -> Any:
@@ -207,7 +166,7 @@ def eigh(dtype: int) -> Any:
         tridiagonal(x, n, d, e, taus, pair)
         if wanted:
             unfolded(x, n, taus)
-        bad = diagonal(d, e, n, x, wanted)
+        bad = diagonal(d, e, n, x, n, x, n, wanted)
         ordered(d, n, x, wanted, pair)
         if by != 1.0:
             for i in range(n):
@@ -253,16 +212,7 @@ def eigh_backward(dtype: int) -> Any:
     """
     load, store = accessors(dtype)
     rows, parts_of, item = rows_of(dtype), matrices_of(dtype), abi.ITEM_SIZES[dtype]
-    less_block, dot, transpose, at = rows.less_block, rows.dot, rows.transpose, parts_of.at
-
-    @helper
-    def along(x, source, step, count):
-        if step == 1:
-            return dot(x, source, count)
-        total = 0.0
-        for k in range(count):
-            total += load(x, k) * load(source, k * step)
-        return total
+    less_block, along, transpose, at = rows.less_block, rows.along, rows.transpose, parts_of.at
 
     @helper
     def inner(x, n, w, v, g, g_step, g1, row, column):
