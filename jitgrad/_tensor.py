@@ -40,10 +40,7 @@ else:
 
 F = TypeVar("F", bound=Callable)
 NUMBERS = (float, int, bool)
-_CHANNELS_LAST = {
-    formats.channels_last: 4,
-    formats.channels_last_3d: 5,
-}  # dimensions
+_CHANNELS_LAST = {formats.channels_last: 4, formats.channels_last_3d: 5}  # dimensions
 
 
 class Tensor(_Base):

@@ -25,6 +25,21 @@ def scene(source):
     return space
 
 
+# a step that walks back through a compiled function, by a hook
+WALK = """
+w = torch.ones(2, requires_grad=True)
+def part(x):
+    y = x * w
+    y.register_hook(hook)
+    return y
+inner = torch.compile(part)
+def step(x):
+    w.grad = None
+    inner(x).sum().backward()
+    return w.grad.clone()
+plain = ("inner",)
+"""
+
 STEPS = {
     "list": "def step(x): return x * A[0]",
     "code behind a decorator": "@torch.no_grad()\ndef scaled(x): return x * A[0]\ndef step(x): return scaled(x)",
@@ -168,20 +183,10 @@ def step(x):
     except KeyError: return x * A[0]
 """,
     "hook that goes another way on the way back": """
-w = torch.ones(2, requires_grad=True)
 def other(g): return g * B[0] * 9
 def hook(g): return g * A[0] if way[0] == "left" else other(g)
-def part(x):
-    y = x * w
-    y.register_hook(hook)
-    return y
-inner = torch.compile(part)
-def step(x):
-    w.grad = None
-    inner(x).sum().backward()
-    return w.grad.clone()
-plain = ("inner",)
-""",
+"""
+    + WALK,
     "code in another thread": """
 def read(): return A[0]
 pool = futures.ThreadPoolExecutor(1)
@@ -189,17 +194,7 @@ pool.submit(int).result()
 def step(x): return x * pool.submit(read).result()
 """,
     "hook on the way back": """
-w = torch.ones(2, requires_grad=True)
 def hook(g): return g * A[0]
-def part(x):
-    y = x * w
-    y.register_hook(hook)
-    return y
-inner = torch.compile(part)
-def step(x):
-    w.grad = None
-    inner(x).sum().backward()
-    return w.grad.clone()
-plain = ("inner",)
-""",
+"""
+    + WALK,
 }

@@ -47,7 +47,7 @@ def things_in(found):
     return (
         maps,
         {*map(id, (x for x, *_ in found.copies))},
-        {(id(mapping), *sorted(names)) for mapping, _, names in found.absent},
+        {(id(mapping), *sorted(names)) for mapping, names in found.absent},
         {*map(id, watched.functions)},
         {key: names for key, (_, names) in watched.classes.items()},
         {id(cell) for cell, _ in watched.cells},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from ..._tensor import Tensor
@@ -34,8 +34,8 @@ class Found:
         What is read by name, and what it is.
     globals : list of (str, object)
         The global names among that.
-    absent : list of (mapping, list, list of str)
-        Names that code would find in a mapping before it looks elsewhere, after the keys that it has.
+    absent : list of (mapping, frozenset of str)
+        Names that code would find in a mapping before it looks elsewhere.
     copies : list of (object, object, callable)
         Containers, what is in them, and the function that compares the two.
     compares : bool
@@ -57,7 +57,7 @@ class Found:
         self.spaces: list[Any] = []
         self.maps: list[tuple[Any, str, Any]] = []
         self.globals: list[tuple[str, Any]] = []
-        self.absent: list[tuple[Any, list[Any], list[str]]] = []
+        self.absent: list[tuple[Any, frozenset[str]]] = []
         self.copies: list[tuple[Any, Any, Callable[[Any, Any], bool]]] = []
         self.sources: list[Source] = []
         self.objects: list[Any] = []
@@ -81,7 +81,7 @@ class Found:
         """What code names in a mapping, and what it would find there before it looks elsewhere."""
         self.spaces.append(mapping)
         self.read_names(mapping, [n for n in self.words if n in mapping])
-        self.without(mapping, [n for n in self.words if n not in mapping])
+        self.without(mapping, self.words - mapping.keys())
 
     def look_for(self, names: set[str]) -> None:
         """Follow what code names that was found after the places had been looked at.
@@ -99,9 +99,9 @@ class Found:
         else:
             self.watched.bare.append(value.__dict__)
 
-    def without(self, mapping: Any, names: list[str]) -> None:
+    def without(self, mapping: Any, names: Iterable[str]) -> None:
         """Names that are not in a mapping."""
-        self.absent.append((mapping, [*mapping], names))
+        self.absent.append((mapping, frozenset(names)))
 
 
 def members_of(objects: list[Any]) -> Iterator[Tensor]:

@@ -25,10 +25,8 @@ _FIXED = 1 << 8  # a flag of classes: nobody can add to them
 def held_inside(value: Any) -> list[Any]:
     """The objects that one of a class written in C refers to, as Python's collector of garbage is told."""
     kind = type(value)
-    cache = kind is CACHE and is_installed(value.__module__)
-    if (
-        cache and value.cache_info().currsize > 1
-    ):  # results for arguments; without any, it may be a lasting object
+    # results for arguments are left out; the only one of a function without any may be a lasting object
+    if kind is CACHE and is_installed(value.__module__) and value.cache_info().currsize > 1:
         return [value.__wrapped__]
     if isinstance(value, UNREAD) or not any(b.__flags__ & _FIXED for b in kind.__mro__ if b is not object):
         return []

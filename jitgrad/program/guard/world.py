@@ -65,11 +65,9 @@ class World:
             now = mapping.get(name, MISSING)
             if now is not value and not same(now, value):
                 return name
-        for mapping, keys, names in self._absent:
-            if [*mapping] != keys:  # one may have gone when another came
-                new = next((n for n in names if n in mapping), None)
-                if new is not None:
-                    return new
+        for mapping, names in self._absent:
+            if not mapping.keys().isdisjoint(names):  # which goes through the shorter of the two
+                return next(n for n in names if n in mapping)
         for value, copy, equal in self._copies:
             if not equal(value, copy):
                 return f"a {type(value).__name__}"
@@ -78,8 +76,7 @@ class World:
     def compare_missed(self, missed: list[tuple[Any, str]]) -> None:
         """Look from now on whether tensors have been given attributes that they did not have."""
         for tensor, name in missed:
-            mapping = vars(tensor)
-            self._absent.append((mapping, [*mapping], [name]))
+            self._absent.append((vars(tensor), frozenset((name,))))
 
     def holds_object(self, value: Any) -> bool:
         """Whether an object was there before the function ran, or cannot change."""

@@ -116,9 +116,8 @@ class Returned:
             if x._word(S_ROW) >= 0:
                 self.graph[len(self.sources)] = x
                 source = x.detach()
-            elif (
-                x.requires_grad and x.is_leaf
-            ):  # a copy of it would not be what the rest of the step was computed from
+            elif x.requires_grad and x.is_leaf:
+                # a copy of it would not be what the rest of the step was computed from
                 reason = "returns a tensor that it has made and asked for gradients (requires_grad)"
                 recording.spoil(reason, MAKE_LEAF)
             self.outputs.append(None)

@@ -279,9 +279,8 @@ class WayBack:
         chosen = chosen if any(chosen) else [True] * len(chosen)
         self.inputs = [*itertools.compress(inputs, chosen)]
         self.tensors: list[Tensor] = [*itertools.compress(tensors, chosen)]
-        if (
-            not inputs
-        ):  # all leaves are the function's own: nobody sees their gradients, but the results ask for some
+        if not inputs:
+            # all leaves are the function's own: nobody sees their gradients, but the results ask for some
             self.inputs = self.tensors = [zeros(()).requires_grad_()]
         self.gradients: list[Tensor | None] = []
         self.reads: Guards | None = None
