@@ -32,6 +32,10 @@ SQRT_2_OVER_PI = math.sqrt(2 / math.pi)
 GELU_CUBIC = 0.044715
 
 
+def _within(x, lambd):
+    return (x >= -lambd) & (x <= lambd)
+
+
 def _gelu_inner(x):
     return SQRT_2_OVER_PI * (x + GELU_CUBIC * (x * x * x))
 
@@ -86,16 +90,16 @@ elementwise(
 )
 elementwise(
     "hardshrink",
-    lambda x, lambd: where((x >= -lambd) & (x <= lambd), like(x, 0), x),  # nan stays nan
+    lambda x, lambd: where(_within(x, lambd), like(x, 0), x),  # nan stays nan
     attributes=("lambd",),
-    x=lambda x, g, lambd: masked(~((x >= -lambd) & (x <= lambd)), g),
+    x=lambda x, g, lambd: masked(~_within(x, lambd), g),
     samples=AWAY | {"lambd": 0.5},
 )
 elementwise(
     "softshrink",
     lambda x, lambd: x - minimum(maximum(x, like(x, -lambd)), like(x, lambd)),
     attributes=("lambd",),
-    x=lambda x, g, lambd: masked(~((x >= -lambd) & (x <= lambd)), g),
+    x=lambda x, g, lambd: masked(~_within(x, lambd), g),
     samples=AWAY | {"lambd": 0.5},
 )
 elementwise(
