@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .._tensor import Tensor, wrap
-from ..autograd import Function
+from ..autograd import Function, formulas
 from ..autograd.modes import records
 from ..functions import diag_embed, eye, where, zeros_like
 from ..functions._arrays import run_arrays
@@ -19,6 +19,7 @@ from ..functions._dims import shape_of
 from ..functions._pairs import shown_as
 from ..functions.losses import REPORT_ADDRESS
 from ..kernels import BY_NAME
+from ..kernels.vjps_factors import eigh_a
 from ._checks import LinAlgError, by_numpy, matrices
 from ._qr import qr
 
@@ -98,10 +99,7 @@ def _differences(values: Tensor) -> Tensor:
 
 
 class _Eigen(Function):
-    """What NumPy has found, ``A = V diag(w) V'``.
-
-    The gradient is that of Giles (2008), An extended collection of matrix derivatives, 3.1.
-    """
+    """What NumPy has found, with the gradient of the operation in the table."""
 
     @staticmethod
     def forward(ctx: Any, a: Tensor, lower: bool) -> tuple[Tensor, Tensor]:
@@ -114,11 +112,8 @@ class _Eigen(Function):
     def backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Tensor, None]:
         values, vectors = ctx.saved_tensors
         of_values, of_vectors = cotangents
-        inner = diag_embed(zeros_like(values) if of_values is None else of_values)
-        if of_vectors is not None:
-            inner = inner + _differences(values) * (vectors.mT @ of_vectors)
-        found = vectors @ inner @ vectors.mT
-        return 0.5 * (found + found.mT), None
+        of_rows = None if of_vectors is None else of_vectors.mT
+        return eigh_a(formulas, values, vectors.mT, of_values, of_rows), None
 
 
 class _Singular(Function):
